@@ -1,0 +1,186 @@
+/* arrow.c: factor, solve, draw, log-determinant and selected inverse of an arrow matrix
+ * (see arrow.h for the layout). Kernels assume a valid shape; r_model() checks it. */
+#include <string.h>
+#include "blas.h"
+#include "la.h"
+#include "arrow.h"
+
+struct arrow arrow_carve(const struct arrow_shape *s, struct arena *a)
+{
+    struct arrow m;
+    m.global = arena_doubles(a, arrow_global_size(s));
+    m.leaf = arena_doubles(a, arrow_leaf_size(s));
+    m.cross = arena_doubles(a, arrow_cross_size(s));
+    return m;
+}
+
+/* Piece i of a leaf array, of a cross array, and of a vector. */
+static inline size_t leaf_at(const struct arrow_shape *s, int i)
+{
+    return (size_t) i * (size_t) s->r * (size_t) s->r;
+}
+static inline size_t cross_at(const struct arrow_shape *s, int i)
+{
+    return (size_t) s->ptr[i] * (size_t) s->r;
+}
+static inline size_t vec_at(const struct arrow_shape *s, int i)
+{
+    return (size_t) s->n_global + (size_t) i * (size_t) s->r;
+}
+
+void arrow_outer(const struct arrow_shape *s, const double *cross, double alpha, double *out)
+{
+    int ng = s->n_global;
+    if (s->n_leaf == 0 || ng == 0) return;
+    if (s->full) { /* the pieces side by side are one n_global x (n_leaf r) matrix */
+        int cols = s->n_leaf * s->r;
+        double one = 1;
+        F77_CALL(dsyrk)
+        ("L", "N", &ng, &cols, &alpha, cross, &ng, &one, out, &ng FCONE FCONE);
+        return;
+    }
+    for (int i = 0; i < s->n_leaf; i++) {
+        int k = s->ptr[i + 1] - s->ptr[i];
+        const int *col = s->idx + s->ptr[i];
+        for (int c = 0; c < s->r; c++) {
+            const double *v = cross + cross_at(s, i) + (size_t) c * (size_t) k;
+            for (int b = 0; b < k; b++) {
+                double t = alpha * v[b];
+                for (int a = b; a < k; a++) AT(out, col[a], col[b], ng) += t * v[a];
+            }
+        }
+    }
+}
+
+enum core_status arrow_factor(const struct arrow_shape *s, const struct arrow *P,
+                              struct arrow *F, struct core_info *info)
+{
+    memcpy(F->global, P->global, sizeof(double) * arrow_global_size(s));
+    if (s->n_leaf) {
+        memcpy(F->leaf, P->leaf, sizeof(double) * arrow_leaf_size(s));
+        memcpy(F->cross, P->cross, sizeof(double) * arrow_cross_size(s));
+    }
+    for (int i = 0; i < s->n_leaf; i++) {
+        double *L = F->leaf + leaf_at(s, i);
+        if (la_chol(s->r, L)) {
+            info->block = i;
+            return CORE_NOT_PD_LEAF;
+        }
+        la_right_solve_lt(s->ptr[i + 1] - s->ptr[i], s->r, L, F->cross + cross_at(s, i));
+    }
+    arrow_outer(s, F->cross, -1.0, F->global); /* Schur complement of the leaves */
+    int bad = la_chol(s->n_global, F->global);
+    if (bad) {
+        info->block = bad - 1;
+        return CORE_NOT_PD_GLOBAL;
+    }
+    return CORE_OK;
+}
+
+double arrow_logdet(const struct arrow_shape *s, const struct arrow *F)
+{
+    double sum = la_logdet(s->n_global, F->global);
+    for (int i = 0; i < s->n_leaf; i++) sum += la_logdet(s->r, F->leaf + leaf_at(s, i));
+    return sum;
+}
+
+void arrow_backsolve(const struct arrow_shape *s, const struct arrow *F, double *x)
+{
+    la_solve_lt(s->n_global, F->global, x); /* x_g = L_g^-T x_g               */
+    for (int i = 0; i < s->n_leaf; i++) {   /* x_i = L_i^-T (x_i - W_i' x_g)  */
+        int k = s->ptr[i + 1] - s->ptr[i];
+        const int *col = s->idx + s->ptr[i];
+        double *xi = x + vec_at(s, i);
+        for (int c = 0; c < s->r; c++) {
+            const double *w = F->cross + cross_at(s, i) + (size_t) c * (size_t) k;
+            double t = xi[c];
+            for (int a = 0; a < k; a++) t -= w[a] * x[col[a]];
+            xi[c] = t;
+        }
+        la_solve_lt(s->r, F->leaf + leaf_at(s, i), xi);
+    }
+}
+
+void arrow_solve(const struct arrow_shape *s, const struct arrow *F, double *x)
+{
+    for (int i = 0; i < s->n_leaf; i++) { /* x_i = L_i^-1 x_i, x_g -= W_i x_i */
+        int k = s->ptr[i + 1] - s->ptr[i];
+        const int *col = s->idx + s->ptr[i];
+        double *xi = x + vec_at(s, i);
+        la_solve_l(s->r, F->leaf + leaf_at(s, i), xi);
+        for (int c = 0; c < s->r; c++) {
+            const double *w = F->cross + cross_at(s, i) + (size_t) c * (size_t) k;
+            for (int a = 0; a < k; a++) x[col[a]] -= w[a] * xi[c];
+        }
+    }
+    la_solve_l(s->n_global, F->global, x);
+    arrow_backsolve(s, F, x);
+}
+
+static void mul_global(int n, const double *A, const double *x, double *y)
+{
+    double one = 1, zero = 0;
+    int inc = 1;
+    if (n) F77_CALL(dsymv)("L", &n, &one, A, &n, x, &inc, &zero, y, &inc FCONE);
+}
+
+void arrow_mul(const struct arrow_shape *s, const struct arrow *P, const double *x, double *y)
+{
+    mul_global(s->n_global, P->global, x, y);
+    for (int i = 0; i < s->n_leaf; i++) {
+        int k = s->ptr[i + 1] - s->ptr[i], r = s->r;
+        const int *col = s->idx + s->ptr[i];
+        const double *D = P->leaf + leaf_at(s, i), *xi = x + vec_at(s, i);
+        double *yi = y + vec_at(s, i);
+        for (int c = 0; c < r; c++) {
+            const double *b = P->cross + cross_at(s, i) + (size_t) c * (size_t) k;
+            double t = 0;
+            for (int e = 0; e < r; e++) t += (e < c ? AT(D, c, e, r) : AT(D, e, c, r)) * xi[e];
+            for (int a = 0; a < k; a++) {
+                t += b[a] * x[col[a]];
+                y[col[a]] += b[a] * xi[c];
+            }
+            yi[c] = t;
+        }
+    }
+}
+
+/* s_leaf_i += Q_i S_gg Q_i' with q = Q_i' (k x r); sq: k x r scratch for S_gg Q_i'. */
+static void add_leaf_spread(const struct arrow_shape *s, int i, const double *S,
+                            const double *q, double *s_leaf, double *sq)
+{
+    int k = s->ptr[i + 1] - s->ptr[i], ng = s->n_global, r = s->r;
+    const int *col = s->idx + s->ptr[i];
+    for (int c = 0; c < r; c++)
+        for (int a = 0; a < k; a++) {
+            double t = 0;
+            const double *Sa = S + (size_t) col[a] * (size_t) ng;
+            for (int b = 0; b < k; b++) t += Sa[col[b]] * AT(q, b, c, k);
+            AT(sq, a, c, k) = t;
+        }
+    for (int c = 0; c < r; c++)
+        for (int e = 0; e < r; e++) {
+            double t = 0;
+            for (int a = 0; a < k; a++) t += AT(q, a, e, k) * AT(sq, a, c, k);
+            AT(s_leaf, e, c, r) += t;
+        }
+}
+
+void arrow_inverse(const struct arrow_shape *s, const struct arrow *F, double *S_global,
+                   double *d_inv, double *q, double *s_leaf, double *scratch)
+{
+    la_inverse(s->n_global, F->global, S_global);
+    if (s->n_leaf == 0) return;
+    memcpy(q, F->cross, sizeof(double) * arrow_cross_size(s));
+    for (int i = 0; i < s->n_leaf; i++) {
+        int k = s->ptr[i + 1] - s->ptr[i];
+        const double *L = F->leaf + leaf_at(s, i);
+        double *qi = q + cross_at(s, i), *di = d_inv + leaf_at(s, i);
+        double *si = s_leaf + leaf_at(s, i);
+        la_right_solve_l(k, s->r, L, qi); /* Q_i' = -W_i L_i^-1 */
+        for (int a = 0; a < k * s->r; a++) qi[a] = -qi[a];
+        la_inverse(s->r, L, di);
+        memcpy(si, di, sizeof(double) * (size_t) s->r * (size_t) s->r);
+        add_leaf_spread(s, i, S_global, qi, si, scratch);
+    }
+}

@@ -1,0 +1,78 @@
+/* arrow.h: symmetric positive definite matrices in arrow form.
+ *
+ *         [ P_gg   P_gl ]     g: global block, dense (fixed effects; later the other factors)
+ *     P = [             ]
+ *         [ P_lg   P_ll ]     l: n_leaf blocks of r x r, block diagonal (one grouping factor)
+ *
+ * The cross block is sparse: leaf i touches only the global columns idx[ptr[i] .. ptr[i+1]),
+ * in increasing order, and stores them as a dense k_i x r piece (rows global, columns leaf).
+ * Vectors are laid out (global, leaf 0, leaf 1, ...).
+ *
+ * Eliminating the leaves costs O(sum_i k_i^2 r); what is left is dense LAPACK on n_global.
+ * The inverse needs no n x n storage either:
+ *
+ *     S_ll = blockdiag(D_i^-1) + Q S_gg Q',   Q_i = -D_i^-1 P_{i,g},   S_gl = S_gg Q'. */
+#ifndef MEANFIELD_ARROW_H
+#define MEANFIELD_ARROW_H
+
+#include "core.h"
+
+struct arrow_shape {
+    int n_global, n_leaf, r;
+    const int *ptr; /* start of each leaf's column list (size n_leaf + 1)     */
+    const int *idx; /* 0-based global columns, increasing within a leaf       */
+    bool full;      /* every leaf lists all global columns: BLAS-3 applies    */
+};
+
+struct arrow {
+    double *global; /* n_global x n_global, lower triangle                    */
+    double *leaf;   /* n_leaf pieces of r x r                                 */
+    double *cross;  /* n_leaf pieces of k_i x r, piece i at r * ptr[i]        */
+};
+
+static inline size_t arrow_dim(const struct arrow_shape *s)
+{
+    return (size_t) s->n_global + (size_t) s->n_leaf * (size_t) s->r;
+}
+static inline size_t arrow_leaf_size(const struct arrow_shape *s)
+{
+    return (size_t) s->n_leaf * (size_t) s->r * (size_t) s->r;
+}
+static inline size_t arrow_cross_size(const struct arrow_shape *s)
+{
+    return s->n_leaf ? (size_t) s->ptr[s->n_leaf] * (size_t) s->r : 0;
+}
+static inline size_t arrow_global_size(const struct arrow_shape *s)
+{
+    return (size_t) s->n_global * (size_t) s->n_global;
+}
+
+struct arrow arrow_carve(const struct arrow_shape *s, struct arena *a);
+
+/* Out: F with P = F F' in the order leaves first: F.leaf = chol(D_i), F.cross = P_gi L_i^-T,
+ * F.global = chol of the Schur complement. P is not changed and must not be F. */
+enum core_status arrow_factor(const struct arrow_shape *s, const struct arrow *P,
+                              struct arrow *F, struct core_info *info);
+
+/* log |P| from its factor. */
+double arrow_logdet(const struct arrow_shape *s, const struct arrow *F);
+
+/* x <- P^-1 x. Cost O(sum k_i r + n_global^2). */
+void arrow_solve(const struct arrow_shape *s, const struct arrow *F, double *x);
+
+/* x <- F^-T x: turns standard normals into a draw with covariance P^-1. */
+void arrow_backsolve(const struct arrow_shape *s, const struct arrow *F, double *x);
+
+/* y <- P x for a P stored in arrow form (lower triangle of the global block is enough). */
+void arrow_mul(const struct arrow_shape *s, const struct arrow *P, const double *x, double *y);
+
+/* out += alpha sum_i V_i V_i' with V_i the cross-shaped pieces (k_i x r); lower triangle. */
+void arrow_outer(const struct arrow_shape *s, const double *cross, double alpha, double *out);
+
+/* The selected inverse of P from its factor.
+ * Out: S_global (full square), d_inv (n_leaf r x r: D_i^-1), q (cross-shaped: Q_i'),
+ *      s_leaf (n_leaf r x r: diagonal blocks of S_ll). scratch: n_global * r doubles. */
+void arrow_inverse(const struct arrow_shape *s, const struct arrow *F, double *S_global,
+                   double *d_inv, double *q, double *s_leaf, double *scratch);
+
+#endif

@@ -1,0 +1,30 @@
+/* init.c: the registration table. */
+#include <R.h>
+#include <Rinternals.h>
+#include <R_ext/Rdynload.h>
+#include <R_ext/Visibility.h>
+
+SEXP C_fit_gibbs(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_fit_vb(SEXP, SEXP, SEXP);
+SEXP C_gram(SEXP);
+SEXP C_gram_merge(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_group_codes(SEXP, SEXP, SEXP);
+SEXP C_test_arrow(SEXP, SEXP);
+SEXP C_theta_draws(SEXP, SEXP, SEXP, SEXP);
+
+static const R_CallMethodDef call_entries[] = {
+    {"C_fit_gibbs", (DL_FUNC) &C_fit_gibbs, 5},
+    {"C_fit_vb", (DL_FUNC) &C_fit_vb, 3},
+    {"C_gram", (DL_FUNC) &C_gram, 1},
+    {"C_gram_merge", (DL_FUNC) &C_gram_merge, 6},
+    {"C_group_codes", (DL_FUNC) &C_group_codes, 3},
+    {"C_test_arrow", (DL_FUNC) &C_test_arrow, 2},
+    {"C_theta_draws", (DL_FUNC) &C_theta_draws, 4},
+    {NULL, NULL, 0}};
+
+attribute_visible void R_init_meanfield(DllInfo *dll)
+{
+    R_registerRoutines(dll, NULL, call_entries, NULL, NULL);
+    R_useDynamicSymbols(dll, FALSE);
+    R_forceSymbols(dll, TRUE);
+}

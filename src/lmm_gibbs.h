@@ -1,0 +1,50 @@
+/* lmm_gibbs.h: blocked Gibbs sampler of the Gaussian model
+ *
+ *     theta | tau,  then  tau_k | theta, c_k,  c_k | tau_k  for each precision,
+ *
+ * [Ewing 2026, appendix B, with gamma conditionals for the precisions] and an interweaving
+ * scale move (u, tau_u) -> (a u, tau_u / a^2) that cures slow mixing of tau_u. */
+#ifndef MEANFIELD_LMM_GIBBS_H
+#define MEANFIELD_LMM_GIBBS_H
+
+#include "lmm.h"
+
+struct gibbs_control {
+    int iter, warmup, thin; /* sweeps, of which warm-up; keep every thin-th after it   */
+    bool interweave;
+};
+
+/* The stored fit that residual sums of squares are taken around: nothing cancels. */
+struct gibbs_centre {
+    const double *theta; /* dim                                                      */
+    const double *grad;  /* h - G theta, dim                                         */
+    double rss;          /* ||W^1/2 (y - C theta)||^2                                */
+};
+
+struct gibbs_state {
+    double *t;          /* globals; in: start, out: last draw                        */
+    double *theta;      /* dim; out: last draw                                       */
+    double *draws;      /* kept x (p + n_prec): beta, tau_e, tau_u                   */
+    double *u_draws;    /* kept x n_u, or NULL                                       */
+    double *u_mean, *u_m2; /* running mean and sum of squares of u (n_u each)        */
+};
+
+struct gibbs_work {
+    struct arrow P, F;
+    double *mean, *dev, *Gdev; /* dim each                                           */
+};
+
+struct gibbs_work gibbs_work_carve(const struct lmm *m, struct arena *a);
+
+static inline int gibbs_kept(const struct gibbs_control *c)
+{
+    return (c->iter - c->warmup) / c->thin;
+}
+
+/* One chain. Cost per sweep: one arrow factorisation, free of the number of rows. */
+enum core_status gibbs_run(const struct lmm *m, const struct gibbs_control *ctl,
+                           const struct gibbs_centre *c, struct gibbs_state *s,
+                           struct gibbs_work *w, const struct core_hooks *h,
+                           struct core_info *info);
+
+#endif

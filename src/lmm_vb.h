@@ -1,0 +1,59 @@
+/* lmm_vb.h: mean-field variational Bayes for the Gaussian model with joint blocks
+ *
+ *     q(theta) q(tau_e) q(tau_u) q(c_e) q(c_u),     q(theta) = N(m, S) in arrow form,
+ *
+ * with Newton steps on the log precisions from the linear-response matrix. */
+#ifndef MEANFIELD_LMM_VB_H
+#define MEANFIELD_LMM_VB_H
+
+#include "lmm.h"
+#include "lr.h"
+
+struct vb_control {
+    double tol;   /* on the largest change of a log precision                         */
+    int max_iter;
+    bool newton;  /* false: plain coordinate ascent                                   */
+};
+
+enum vb_step { VB_STEP_CAVI = 0, VB_STEP_NEWTON = 1, VB_STEP_REJECTED = 2 };
+
+/* What is learned. q = lmm_n_par(); dim = arrow_dim(). */
+struct vb_state {
+    double *t;         /* E of the globals (q); in: starting values                   */
+    double *shape;     /* gamma shapes (q)                                            */
+    double *m;         /* E theta (dim)                                               */
+    double *S_global;  /* n_global^2, full                                            */
+    double *d_inv, *q, *s_leaf; /* the rest of S, see arrow.h                         */
+    double *J;         /* dim x n_prec: S [g_e g_u], response of m to E tau           */
+    double *ss;        /* expected quadratic forms (n_prec)                           */
+    double *trace;     /* max_iter rows of q + 3: log t, ELBO, change, step kind      */
+    double elbo;
+    bool lr_ok;        /* false: V^-1 - C is not positive definite                    */
+    struct lr lr;      /* V, C, Sigma, K at the optimum                               */
+};
+
+/* Scratch, meaningless between calls. */
+struct vb_work {
+    struct arrow P, F;
+    double *scratch;               /* n_global * max(r, 1)                            */
+    double *grad;                  /* dim x n_prec                                    */
+    double *dense[4];              /* n_global^2 each                                 */
+    double *target, *cavi, *step;  /* q each                                          */
+    double log_det_P;
+};
+
+struct vb_work vb_work_carve(const struct lmm *m, struct arena *a);
+
+/* Runs to convergence and leaves the linear response of the optimum in s->lr and s->J. */
+enum core_status vb_run(const struct lmm *m, const struct vb_control *ctl, struct vb_state *s,
+                        struct vb_work *w, const struct core_hooks *h, struct core_info *info);
+
+/* The single updates, for the tests and the other engines. */
+enum core_status vb_update_theta(const struct lmm *m, struct vb_state *s, struct vb_work *w,
+                                 struct core_info *info);
+void vb_update_precisions(const struct lmm *m, const struct vb_state *s, double *target,
+                          double *cavi);
+double vb_elbo(const struct lmm *m, const struct vb_state *s, const struct vb_work *w);
+void vb_coupling(const struct lmm *m, struct vb_state *s, struct vb_work *w);
+
+#endif

@@ -1,0 +1,43 @@
+/* lr.h: the linear-response core.
+ *
+ * Let t be the means of the global factors' sufficient statistics (precisions and half-t
+ * auxiliaries), V their block-diagonal covariance under q, and C = A + N the coupling: A runs
+ * through the eliminated Gaussian block, N couples the globals directly. Then
+ *
+ *     Sigma = (V^-1 - C)^-1        linear-response covariance of the globals
+ *     K     = C + C Sigma C        effective interaction; Sigma = V + V K V
+ *     dt    = Sigma V^-1 (F - t)   Newton step for the fixed point F(t) = t of the updates
+ *
+ * [Giordano, Broderick & Jordan 2015, eq. (6)-(7)]. The same Sigma serves the covariances,
+ * the Newton steps and the sensitivity to priors. */
+#ifndef MEANFIELD_LR_H
+#define MEANFIELD_LR_H
+
+#include "core.h"
+
+struct lr {
+    int q;
+    double *V, *C;         /* q x q, full, symmetric; inputs                          */
+    double *Sigma, *K;     /* q x q, full; outputs                                    */
+    double *work;          /* q x q                                                   */
+};
+
+struct lr lr_carve(int q, struct arena *a);
+
+/* Sigma and K from V and C, scaled to unit V so that units do not matter.
+ * Returns false when V^-1 - C is not positive definite: the optimum is flat or no maximum.
+ * Sigma and K are undefined then. Cost O(q^3). */
+bool lr_respond(struct lr *w);
+
+/* Covariance of log x_i with log x_j (both globals gamma factors with rates b):
+ * delta_ij trigamma(shape_i) + K_ij / (b_i b_j); the caller adds the first term. */
+double lr_cov_log_log(const struct lr *w, int i, int j, double rate_i, double rate_j);
+
+/* Covariance of x_i with log x_j:  delta_ij / b_j + V_ii K_ij / b_j  for scalar factors. */
+double lr_cov_lin_log(const struct lr *w, int i, int j, double rate_j);
+
+/* step <- log-scale Newton step (1 / t) o Sigma V^-1 (t o resid), resid = log F - log t, for
+ * scalar factors (diagonal V). Needs lr_respond() == true. */
+void lr_newton_log(const struct lr *w, const double *t, const double *resid, double *step);
+
+#endif

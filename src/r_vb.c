@@ -1,0 +1,74 @@
+/* r_vb.c: glue of the variational fit. */
+#include <string.h>
+#include "r_util.h"
+#include "lmm_vb.h"
+
+enum { T, SHAPE, MEAN, S_GLOBAL, D_INV, Q, S_LEAF, J, SS, TRACE, ELBO, LR_OK, V, C, SIGMA, K,
+       N_FIELDS };
+
+static SEXP vb_result(const struct lmm *m, int max_iter)
+{
+    const struct arrow_shape *s = &m->shape;
+    size_t q = (size_t) lmm_n_par(m), dim = arrow_dim(s), ng = (size_t) s->n_global;
+    const struct r_field f[N_FIELDS] = {
+        [T] = {"t", q, 0},
+        [SHAPE] = {"shape", q, 0},
+        [MEAN] = {"mean", dim, 0},
+        [S_GLOBAL] = {"S_global", ng, ng},
+        [D_INV] = {"d_inv", arrow_leaf_size(s), 0},
+        [Q] = {"q", arrow_cross_size(s), 0},
+        [S_LEAF] = {"s_leaf", arrow_leaf_size(s), 0},
+        [J] = {"J", dim, (size_t) m->n_prec},
+        [SS] = {"ss", (size_t) m->n_prec, 0},
+        [TRACE] = {"trace", q + 3, (size_t) max_iter},
+        [ELBO] = {"elbo", 1, 0},
+        [LR_OK] = {"lr_ok", 1, 0},
+        [V] = {"V", q, q},
+        [C] = {"C", q, q},
+        [SIGMA] = {"Sigma", q, q},
+        [K] = {"K", q, q}};
+    return r_list(f, N_FIELDS);
+}
+
+static struct vb_state vb_view(SEXP out, const double *start, int q)
+{
+    struct vb_state s = {.t = r_out(out, T), .shape = r_out(out, SHAPE), .m = r_out(out, MEAN),
+                         .S_global = r_out(out, S_GLOBAL), .d_inv = r_out(out, D_INV),
+                         .q = r_out(out, Q), .s_leaf = r_out(out, S_LEAF), .J = r_out(out, J),
+                         .ss = r_out(out, SS), .trace = r_out(out, TRACE)};
+    s.lr = (struct lr){q, r_out(out, V), r_out(out, C), r_out(out, SIGMA), r_out(out, K), NULL};
+    memcpy(s.t, start, sizeof(double) * (size_t) q);
+    return s;
+}
+
+/* core: see r_model(); start: E of the globals; control: list(tol, max_iter, newton).
+ * Returns list(result, c(status, iter, block)). */
+SEXP C_fit_vb(SEXP core, SEXP start, SEXP control)
+{
+    const struct lmm m = r_model(core);
+    const struct vb_control ctl = {r_num(control, "tol"), r_int(control, "max_iter"),
+                                   Rf_asLogical(r_elt(control, "newton"))};
+    int q = lmm_n_par(&m);
+    if (Rf_length(start) != q) Rf_error("internal error: %d starting values needed", q);
+
+    SEXP out = PROTECT(Rf_allocVector(VECSXP, 2));
+    SET_VECTOR_ELT(out, 0, vb_result(&m, ctl.max_iter));
+    SET_VECTOR_ELT(out, 1, Rf_allocVector(INTSXP, 3));
+    SEXP res = VECTOR_ELT(out, 0);
+    struct vb_state s = vb_view(res, REAL(start), q);
+    struct arena count = {NULL, 0};
+    vb_work_carve(&m, &count);
+    arena_doubles(&count, (size_t) q * (size_t) q);
+    struct arena a = r_arena(&count);
+    struct vb_work w = vb_work_carve(&m, &a);
+    s.lr.work = arena_doubles(&a, (size_t) q * (size_t) q);
+    struct r_poll poll = {R_NilValue, 0};
+    struct core_hooks h = {r_poll_hook, &poll};
+    struct core_info info = {0, -1};
+    enum core_status st = vb_run(&m, &ctl, &s, &w, &h, &info);
+    r_out(res, ELBO)[0] = s.elbo;
+    r_out(res, LR_OK)[0] = s.lr_ok;
+    r_set_status(INTEGER(VECTOR_ELT(out, 1)), st, &info);
+    UNPROTECT(1);
+    return out;
+}
