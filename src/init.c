@@ -9,6 +9,7 @@ SEXP C_fit_vb(SEXP, SEXP, SEXP);
 SEXP C_gram(SEXP);
 SEXP C_gram_merge(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_group_codes(SEXP, SEXP, SEXP);
+SEXP C_lr(SEXP, SEXP);
 SEXP C_test_arrow(SEXP, SEXP);
 SEXP C_theta_draws(SEXP, SEXP, SEXP, SEXP);
 
@@ -18,6 +19,7 @@ static const R_CallMethodDef call_entries[] = {
     {"C_gram", (DL_FUNC) &C_gram, 1},
     {"C_gram_merge", (DL_FUNC) &C_gram_merge, 6},
     {"C_group_codes", (DL_FUNC) &C_group_codes, 3},
+    {"C_lr", (DL_FUNC) &C_lr, 2},
     {"C_test_arrow", (DL_FUNC) &C_test_arrow, 2},
     {"C_theta_draws", (DL_FUNC) &C_theta_draws, 4},
     {NULL, NULL, 0}};

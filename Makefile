@@ -1,0 +1,50 @@
+# Development tasks; `make help` lists them. Everything generated goes to build/.
+RSCRIPT ?= Rscript
+R       ?= R
+LIB     := $(CURDIR)/build/lib
+# An installation from the working tree that leaves no objects behind in src/.
+INSTALL  = $(R) CMD INSTALL --preclean --clean --no-multiarch
+# Put a library in front without hiding the ones that are already there.
+WITH_LIB = R_LIBS="$(1)$${R_LIBS:+:$$R_LIBS}"
+
+.PHONY: help deps demo check test doc c-core bench clean
+
+help:
+	@echo "make deps    install what DESCRIPTION asks for and is missing"
+	@echo "make demo    the radon demo; figures and report in build/demo/"
+	@echo "make check   R CMD check --as-cran; results in build/check/"
+	@echo "make test    testthat only, on a temporary installation"
+	@echo "make doc     NAMESPACE and man/ from roxygen comments"
+	@echo "make c-core  the C tests, with sanitizers"
+	@echo "make bench   the benchmarks"
+	@echo "make clean   remove everything generated"
+
+deps:
+	@$(RSCRIPT) tools/install-deps.R
+
+demo: deps
+	@mkdir -p "$(LIB)" build/demo
+	@$(INSTALL) --library="$(LIB)" . > build/install.log 2>&1 || { cat build/install.log; exit 1; }
+	@$(call WITH_LIB,$(LIB)) $(RSCRIPT) inst/demo/radon-demo.R build/demo
+
+check: deps
+	@$(RSCRIPT) tools/check.R
+
+test:
+	@lib=$$(mktemp -d) && trap 'rm -rf "$$lib"' EXIT && \
+	$(INSTALL) --no-docs --library="$$lib" . > "$$lib/log" 2>&1 || { cat "$$lib/log"; exit 1; } && \
+	NOT_CRAN=true $(call WITH_LIB,$$lib) $(RSCRIPT) -e \
+	  'testthat::test_dir("tests/testthat", package = "meanfield", load_package = "installed")'
+
+doc:
+	@$(RSCRIPT) -e 'roxygen2::roxygenise()'
+
+c-core:
+	@$(MAKE) --no-print-directory -C tests/c-core
+
+bench:
+	@$(RSCRIPT) inst/benchmarks/run-all.R
+
+clean:
+	rm -rf build src/*.o src/*.so src/*.dll
+	@if [ -d tests/c-core ]; then $(MAKE) --no-print-directory -C tests/c-core clean; fi

@@ -1,0 +1,62 @@
+# Classed conditions. Every error the package raises on purpose has the classes
+# meanfield_error_<kind>, meanfield_error, error; `arg` names the argument.
+
+mf_abort <- function(kind, ..., arg = NULL, call = NULL) {
+  stop(errorCondition(
+    paste0(...),
+    class = c(paste0("meanfield_error_", kind), "meanfield_error"),
+    arg = arg, call = call
+  ))
+}
+
+mf_warn <- function(kind, ..., arg = NULL) {
+  warning(warningCondition(
+    paste0(...),
+    class = c(paste0("meanfield_warning_", kind), "meanfield_warning"),
+    arg = arg
+  ))
+}
+
+# Ctrl-C seen by the C core: control goes back to the user at once, as an
+# interrupt that tryCatch(interrupt = ) sees and that no error handler does.
+mf_interrupt <- function() {
+  cond <- structure(
+    class = c("meanfield_interrupt", "interrupt", "condition"),
+    list(message = "interrupted by the user", call = NULL)
+  )
+  signalCondition(cond)
+  message("Interrupted.")
+  if (!interactive()) quit("no", status = 130)
+  invokeRestart("abort")
+}
+
+# Status codes of src/core.h.
+core_status <- c(
+  ok = 0L, maxit = 1L, interrupted = 2L, not_pd_leaf = 3L,
+  not_pd_global = 4L, nonfinite = 5L
+)
+
+# Turn a core status into a condition; "ok" and "maxit" come back to the caller.
+check_status <- function(status, model) {
+  kind <- names(core_status)[match(status[1L], core_status)]
+  where <- sprintf("at iteration %d", status[2L] + 1L)
+  switch(kind,
+    interrupted = mf_interrupt(),
+    not_pd_leaf = mf_abort(
+      "not_pd", "the precision of group '", model$group$levels[status[3L] + 1L],
+      "' lost positive definiteness ", where,
+      ": rescale the data or use less extreme priors"
+    ),
+    not_pd_global = mf_abort(
+      "not_pd", "coefficient '", model$x_names[status[3L] + 1L],
+      "' is not determined to working precision ", where,
+      ": drop aliased columns or use a tighter `prior` on beta",
+      arg = "prior"
+    ),
+    nonfinite = mf_abort(
+      "nonfinite", "the algorithm produced a non-finite value ", where,
+      ": rescale the data or use less extreme priors"
+    )
+  )
+  kind
+}

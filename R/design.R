@@ -1,0 +1,259 @@
+# formula, data -> design: response, model matrix, groups, weights, offset.
+
+# Split a formula with the help of reformulas; refuse what is not built yet.
+parse_formula <- function(formula, data) {
+  if (!inherits(formula, "formula")) {
+    mf_abort("formula", "`formula` must be a formula, not ", describe(formula),
+      arg = "formula")
+  }
+  if (length(formula) != 3L) {
+    mf_abort("formula", "`formula` needs a response: y ~ x or y ~ x + (1 | g)",
+      arg = "formula")
+  }
+  env <- environment(formula)
+  has_bar <- any(c("|", "||") %in% all.names(formula))
+  if (!has_bar) {
+    if ("." %in% all.vars(formula)) formula <- expand_dot(formula, data, NULL)
+    return(list(formula = formula, fixed = formula, frame = formula, bar = NULL))
+  }
+  bars <- reformulas::findbars(formula)
+  bar <- check_bars(bars)
+  if ("." %in% all.vars(formula)) {
+    formula <- expand_dot(formula, data, all.vars(bar[[3L]]))
+  }
+  fixed <- reformulas::nobars(formula)
+  frame <- reformulas::subbars(formula)
+  environment(fixed) <- environment(frame) <- env
+  list(formula = formula, fixed = fixed, frame = frame, bar = bar)
+}
+
+# `.` stands for every column of data but the response and the grouping variables.
+expand_dot <- function(formula, data, groups) {
+  if (is.null(data)) {
+    mf_abort("formula", "'.' in `formula` needs a `data` argument", arg = "formula")
+  }
+  others <- setdiff(names(data), c(all.vars(formula[[2L]]), groups))
+  dot <- if (length(others)) {
+    Reduce(function(a, b) call("+", a, b), lapply(others, as.name))
+  } else {
+    1
+  }
+  out <- eval(call("substitute", formula, list(. = dot)))
+  out <- stats::as.formula(out, environment(formula))
+  out
+}
+
+check_bars <- function(bars) {
+  if (length(bars) > 1L) {
+    mf_abort("formula", "`formula` has ", length(bars), " group terms (",
+      toString(paste0("(", vapply(bars, deparse1, ""), ")")),
+      "); this version fits one random intercept, (1 | g)",
+      arg = "formula")
+  }
+  bar <- bars[[1L]]
+  if (!identical(bar[[2L]], 1) && !identical(bar[[2L]], 1L)) {
+    mf_abort("formula", "`formula` has a random slope, (", deparse1(bar),
+      "); this version fits random intercepts, (1 | ", deparse1(bar[[3L]]), ")",
+      arg = "formula")
+  }
+  bar
+}
+
+# ---- model frame ----------------------------------------------------------------
+
+# Evaluate data, weights, subset and offset as lm() does. Levels of factors are
+# not dropped here: that would copy full-length grouping factors.
+build_frame <- function(call, frame_formula, env) {
+  keep <- match(c("data", "subset", "weights", "na.action", "offset"), names(call), 0L)
+  mf <- call[c(1L, keep)]
+  mf[[1L]] <- quote(stats::model.frame)
+  mf$formula <- frame_formula
+  mf$drop.unused.levels <- FALSE
+  frame <- tryCatch(eval(mf, env), meanfield_error = stop, error = function(e) {
+    mf_abort("data", "`formula` and `data` do not fit together: ", conditionMessage(e),
+      arg = "data")
+  })
+  if (nrow(frame) == 0L) {
+    mf_abort("data", "no rows are left: `data` is empty, or `subset` or missing values ",
+      "remove every row", arg = "data")
+  }
+  if (nrow(frame) >= 2^31 - 1) {
+    mf_abort("size", "`data` has more than 2^31 - 1 rows: fit a subset", arg = "data")
+  }
+  frame
+}
+
+frame_response <- function(frame) {
+  y <- stats::model.response(frame)
+  if (is.matrix(y) && ncol(y) == 1L) y <- y[, 1L]
+  if (!is.numeric(y) || is.matrix(y) || is.object(y) && inherits(y, c("factor", "Date", "POSIXt"))) {
+    mf_abort("response", "the response `", names(frame)[1L], "` must be a numeric vector, not ",
+      if (is.matrix(y)) "a matrix" else class(y)[1L],
+      ": convert it, or use another `family`", arg = "formula")
+  }
+  as.double(y)
+}
+
+frame_weights <- function(frame) {
+  w <- stats::model.weights(frame)
+  if (is.null(w)) return(NULL)
+  if (!is.numeric(w) || any(!is.finite(w)) || any(w < 0)) {
+    mf_abort("weights", "`weights` must be finite and not negative", arg = "weights")
+  }
+  if (!any(w > 0)) {
+    mf_abort("weights", "all `weights` are zero: no row is left", arg = "weights")
+  }
+  as.double(w)
+}
+
+frame_offset <- function(frame) {
+  offset <- stats::model.offset(frame)
+  if (is.null(offset)) return(NULL)
+  if (!is.numeric(offset) || any(!is.finite(offset))) {
+    mf_abort("data", "`offset` must be finite numbers", arg = "offset")
+  }
+  as.double(offset)
+}
+
+# Terms of the fixed part that predict safely: poly(), ns() and scale() keep the
+# parameters they were evaluated with (predvars of the whole frame).
+fixed_terms <- function(fixed, frame) {
+  tt <- stats::terms(fixed)
+  whole <- attr(frame, "terms")
+  known <- vapply(as.list(attr(whole, "variables"))[-1L], deparse1, "")
+  mine <- vapply(as.list(attr(tt, "variables"))[-1L], deparse1, "")
+  predvars <- as.list(attr(whole, "predvars"))[-1L]
+  attr(tt, "predvars") <- as.call(c(quote(list), predvars[match(mine, known)]))
+  classes <- attr(whole, "dataClasses")
+  attr(tt, "dataClasses") <- classes[names(classes) %in% c(mine, "(weights)")]
+  tt
+}
+
+# Drop unused levels of factors among the predictors only.
+drop_predictor_levels <- function(frame, tt) {
+  vars <- vapply(as.list(attr(tt, "variables"))[-1L], deparse1, "")
+  for (v in intersect(vars, names(frame))) {
+    x <- frame[[v]]
+    if (is.factor(x) && any(tabulate(x, nlevels(x)) == 0L)) {
+      frame[[v]] <- x[, drop = TRUE]
+    }
+  }
+  frame
+}
+
+fixed_matrix <- function(tt, frame, contrasts) {
+  tryCatch(
+    stats::model.matrix(stats::delete.response(tt), frame, contrasts.arg = contrasts),
+    error = function(e) {
+      mf_abort("data", "the model matrix cannot be built: ", conditionMessage(e),
+        arg = "data")
+    }
+  )
+}
+
+# ---- groups ---------------------------------------------------------------------
+
+# A grouping expression evaluated to integer codes and their labels. A variable or
+# call that is a column of the frame is taken from there; a:b is the interaction.
+group_values <- function(expr, frame, env = baseenv()) {
+  name <- deparse1(expr)
+  if (is.name(expr) || !is.null(frame[[name]])) {
+    return(integer_codes(frame[[name]]))
+  }
+  if (is.call(expr) && identical(expr[[1L]], quote(`(`))) {
+    return(group_values(expr[[2L]], frame, env))
+  }
+  if (is.call(expr) && identical(expr[[1L]], quote(`:`))) {
+    a <- group_values(expr[[2L]], frame, env)
+    b <- group_values(expr[[3L]], frame, env)
+    return(cross_codes(a, b))
+  }
+  integer_codes(eval(expr, frame, env))
+}
+
+# list(codes, levels); levels sorted as factor() would, without its cost on long
+# numeric vectors.
+integer_codes <- function(x) {
+  if (is.factor(x)) return(list(codes = as_codes(x), levels = levels(x)))
+  if (is.matrix(x) || !is.atomic(x) || is.null(x)) {
+    mf_abort("groups", "a grouping variable must be a factor, character, integer or ",
+      "logical vector, not ", describe(x), arg = "formula")
+  }
+  if (is.logical(x)) return(list(codes = x + 1L, levels = c("FALSE", "TRUE")))
+  if (is.integer(x) && !is.object(x)) {
+    span <- suppressWarnings(range(x, na.rm = TRUE))
+    if (all(is.finite(span)) && span[2L] - span[1L] < 2 * length(x) + 1e4) {
+      offset <- as.integer(span[1L]) - 1L
+      return(list(codes = x - offset, levels = function(used) as.character(used + offset),
+        n_levels = as.integer(span[2L] - offset)))
+    }
+  }
+  values <- sort(unique(x))
+  list(codes = match(x, values), levels = as.character(values))
+}
+
+as_codes <- function(f) {
+  if (is.integer(f)) attributes(f) <- NULL
+  f
+}
+
+cross_codes <- function(a, b) {
+  a <- used_codes(a, NULL)
+  b <- used_codes(b, NULL)
+  nb <- length(b$levels)
+  pair <- (a$codes - 1) * nb + b$codes # double: no integer overflow
+  values <- sort(unique(pair))
+  list(
+    codes = match(pair, values),
+    levels = paste(a$levels[(values - 1) %/% nb + 1], b$levels[(values - 1) %% nb + 1],
+      sep = ":")
+  )
+}
+
+# Keep the levels that occur in rows of positive weight: list(codes, levels).
+used_codes <- function(x, w) {
+  n_levels <- x$n_levels %||% length(x$levels)
+  out <- call_group_codes(x$codes, w, n_levels)
+  list(
+    codes = out$codes,
+    levels = if (is.function(x$levels)) x$levels(out$used) else x$levels[out$used]
+  )
+}
+
+# The group term of the model: list(name, expr, codes, levels), or NULL.
+build_group <- function(bar, frame, w, env) {
+  if (is.null(bar)) return(NULL)
+  expr <- bar[[3L]]
+  values <- tryCatch(group_values(expr, frame, env), meanfield_error = stop,
+    error = function(e) {
+      mf_abort("groups", "the grouping factor '", deparse1(expr),
+        "' cannot be evaluated: ", conditionMessage(e), arg = "formula")
+    })
+  if (anyNA(values$codes)) {
+    mf_abort("groups", "the grouping factor '", deparse1(expr),
+      "' has missing values: remove those rows or use na.action = na.omit",
+      arg = "formula")
+  }
+  used <- used_codes(values, w)
+  list(name = deparse1(expr), expr = expr, codes = used$codes, levels = used$levels)
+}
+
+# ---- everything -----------------------------------------------------------------
+
+# call: match.call() of the user's function; env: where to evaluate it.
+build_design <- function(call, formula, data, contrasts, env) {
+  parsed <- parse_formula(formula, data)
+  frame <- build_frame(call, parsed$frame, env)
+  tt <- fixed_terms(parsed$fixed, frame)
+  frame <- drop_predictor_levels(frame, tt)
+  w <- frame_weights(frame)
+  X <- fixed_matrix(tt, frame, contrasts)
+  group <- build_group(parsed$bar, frame, w, environment(formula))
+  # codes of rows with weight zero may be NA: their group need not exist
+  if (!is.null(w) && !is.null(group)) group$codes[is.na(group$codes)] <- 1L
+  list(
+    formula = parsed$formula, terms = tt, frame = frame, X = X,
+    y = frame_response(frame), w = w, offset = frame_offset(frame), group = group,
+    xlevels = stats::.getXlevels(tt, frame), contrasts = attr(X, "contrasts")
+  )
+}

@@ -1,0 +1,235 @@
+#' Sample the same model by blocked Gibbs
+#'
+#' Draws from the exact posterior: all coefficients and random effects in one
+#' block given the precisions, then each precision given the rest. For grouped
+#' models an extra scale move on (u, tau_u) cures slow mixing. The cost of a sweep
+#' does not depend on the number of rows.
+#'
+#' @inheritParams fit_vb
+#' @param chains Number of chains, started from over-dispersed precisions.
+#' @param iter Sweeps per chain, warm-up included.
+#' @param warmup Sweeps at the start of each chain that are thrown away.
+#' @param thin Keep every `thin`-th sweep after warm-up.
+#' @param save_u Store the draws of the random effects? `"auto"` stores them up to
+#'   1e7 numbers; their means and SDs are always there.
+#' @param control [vb_control()] of the variational fit that the sampler is centred
+#'   on.
+#'
+#' @details Draws come from R's generator, so [set.seed()] reproduces them. Long
+#'   interactive runs show a progress bar. Ctrl-C is seen every sweep and leaves
+#'   the generator in a valid state.
+#'
+#' @return An object of class `gibbs_fit` (and `meanfield_fit`), a list with
+#' \describe{
+#'   \item{call, model}{as in [fit_vb()]}
+#'   \item{draws}{array iteration x chain x variable of `beta[...]`, `tau_e`,
+#'     `tau_u[...]`}
+#'   \item{u_draws}{array iteration x chain x group of `u[g:level]`, or `NULL`}
+#'   \item{u}{data frame of the means and SDs of the random effects}
+#'   \item{chains, iter, warmup, thin}{the settings}
+#'   \item{seconds}{elapsed time of the sampler}
+#' }
+#' @section Errors: as in [fit_vb()], and `meanfield_error_control` for settings that
+#'   keep no draws (`iter <= warmup`), `meanfield_error_size` for more than
+#'   2^31 - 1 stored numbers.
+#' @references Ewing, D. (2026). Understanding variational approximations, appendix
+#'   B (the full conditionals of the precisions are gamma). Liu, J. S. and Sabatti,
+#'   C. (2000). *Biometrika* 87, 353-369 (the scale move).
+#' @seealso [as_draws.gibbs_fit()], [summary.gibbs_fit()]
+#' @examples
+#' set.seed(1)
+#' vb <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
+#' gibbs <- fit_gibbs(vb, chains = 2, iter = 600, warmup = 100)
+#' gibbs
+#' @export
+fit_gibbs <- function(object, ...) UseMethod("fit_gibbs")
+
+#' @rdname fit_gibbs
+#' @export
+fit_gibbs.formula <- function(formula, data = NULL, family = gaussian(),
+                              prior = default_priors(), weights, subset, na.action, offset,
+                              contrasts = NULL, model = TRUE, control = vb_control(),
+                              chains = 4, iter = 2000, warmup = 500, thin = 1,
+                              save_u = "auto", ...) {
+  no_dots(...)
+  settings <- gibbs_settings(chains, iter, warmup, thin, save_u)
+  call <- match.call()
+  call[[1L]] <- quote(fit_gibbs)
+  m <- build_model(call, formula, data, family, prior, contrasts,
+    check_flag(model, "model"), parent.frame())
+  new_gibbs_fit(call, new_vb_fit(call, m, check_vb_control(control)), settings)
+}
+
+#' @rdname fit_gibbs
+#' @export
+fit_gibbs.meanfield_fit <- function(object, chains = 4, iter = 2000, warmup = 500, thin = 1,
+                                    save_u = "auto", control = vb_control(), ...) {
+  no_dots(...)
+  settings <- gibbs_settings(chains, iter, warmup, thin, save_u)
+  call <- refit_call(object, "fit_gibbs", match.call())
+  centre <- if (inherits(object, "vb_fit") && object$converged) {
+    object
+  } else {
+    new_vb_fit(call, object$model, check_vb_control(control))
+  }
+  new_gibbs_fit(call, centre, settings)
+}
+
+#' @export
+fit_gibbs.data.frame <- function(object, formula, ...) {
+  eval(data_first_call(match.call(), quote(fit_gibbs)), parent.frame())
+}
+
+#' @export
+fit_gibbs.default <- function(object, ...) unknown_model(object, "fit_gibbs")
+
+gibbs_settings <- function(chains, iter, warmup, thin, save_u) {
+  s <- list(
+    chains = check_count(chains, "chains", 1),
+    iter = check_count(iter, "iter", 1),
+    warmup = check_count(warmup, "warmup", 0),
+    thin = check_count(thin, "thin", 1)
+  )
+  if (s$iter <= s$warmup || (s$iter - s$warmup) %/% s$thin < 1L) {
+    mf_abort("control", "`iter` (", s$iter, ") counts the warm-up (", s$warmup,
+      ") and must leave at least one draw after it and `thin` (", s$thin, ")",
+      arg = "iter")
+  }
+  if (!identical(save_u, "auto")) check_flag(save_u, "save_u")
+  s$save_u <- save_u
+  s$kept <- (s$iter - s$warmup) %/% s$thin
+  s
+}
+
+# ---- run -------------------------------------------------------------------------
+
+new_gibbs_fit <- function(call, vb_fit, settings) {
+  model <- vb_fit$model
+  core <- lmm_core(model)
+  settings$save_u <- settle_save_u(settings, core)
+  centre <- gibbs_centre(core, vb_fit$vb)
+  bar <- gibbs_progress(settings, core)
+  on.exit(bar$close())
+  started <- proc.time()[["elapsed"]]
+  chains <- lapply(seq_len(settings$chains), function(chain) {
+    run_chain(core, gibbs_start(vb_fit, core), centre, settings, bar$step(chain), model)
+  })
+  structure(
+    c(
+      list(call = call, model = model), collect_chains(chains, model, settings),
+      settings[c("chains", "iter", "warmup", "thin")],
+      list(seconds = proc.time()[["elapsed"]] - started)
+    ),
+    class = c("gibbs_fit", "meanfield_fit")
+  )
+}
+
+settle_save_u <- function(s, core) {
+  kept <- as.double(s$kept) * s$chains
+  main <- kept * (core$p + ncol(core$prior))
+  u <- kept * core$n_leaf
+  save_u <- if (identical(s$save_u, "auto")) u <= 1e7 else s$save_u
+  total <- main + if (save_u) u else 0
+  if (total >= 2^31) {
+    mf_abort("size", format(total, big.mark = ","), " numbers would be stored, more than ",
+      "2^31 - 1: use fewer `iter` or `chains`, a larger `thin`, or save_u = FALSE",
+      arg = "iter")
+  }
+  save_u
+}
+
+# The variational mean, the gradient h - G theta there and its residual sum of
+# squares; from T (m - mu) = tau_e (h - G m), so that nothing cancels.
+gibbs_centre <- function(core, vb) {
+  p <- core$p
+  x <- seq_len(p)
+  prior_grad <- c(
+    if (p) drop(core$Tb %*% (vb$mean[x] - core$mu)),
+    if (core$n_leaf) vb$t[2L] * vb$mean[p + seq_len(core$n_leaf)]
+  )
+  grad <- prior_grad / vb$t[1L]
+  list(
+    theta = vb$mean, grad = grad,
+    rss = max(core$yy - sum(vb$mean * (core$h + grad)), 0)
+  )
+}
+
+# Over-dispersed: twice the linear-response SD of each log precision about its mean.
+gibbs_start <- function(vb_fit, core) {
+  tau <- vb_fit$posterior$tau
+  sd_log <- sqrt(pmax(diag(tau$cov_log_lrvb), tau$var_log_mfvb))
+  t <- exp(tau$mean_log + pmin(2 * sd_log, 3) * stats::rnorm(length(sd_log)))
+  df <- core$prior[3L, ]
+  aux <- (df + 1) / 2 / (df * t + core$prior[4L, ])
+  c(t, aux[df > 0])
+}
+
+run_chain <- function(core, start, centre, settings, progress, model) {
+  control <- c(settings[c("iter", "warmup", "thin", "save_u")], interweave = TRUE)
+  run <- call_fit_gibbs(core, start, centre, control, progress)
+  check_status(run$status, model)
+  run$result
+}
+
+# Draws of all chains in the user's coordinates, in posterior's array layout.
+collect_chains <- function(chains, model, settings) {
+  p <- length(model$x_names)
+  x <- seq_len(p)
+  n <- settings$kept
+  names <- c(beta_names(model), precision_names(model))
+  draws <- array(NA_real_, c(n, settings$chains, length(names)),
+    list(iteration = NULL, chain = NULL, variable = names))
+  for (k in seq_along(chains)) {
+    d <- chains[[k]]$draws
+    if (p) d[, x] <- t(to_raw_draws(model$coords, t(d[, x, drop = FALSE])))
+    draws[, k, ] <- d
+  }
+  list(draws = draws, u_draws = collect_u(chains, model, settings),
+    u = pool_u(chains, model, n))
+}
+
+collect_u <- function(chains, model, settings) {
+  if (!settings$save_u || is.null(model$group)) return(NULL)
+  u <- array(NA_real_, c(settings$kept, settings$chains, length(model$group$levels)),
+    list(iteration = NULL, chain = NULL, variable = u_names(model)))
+  for (k in seq_along(chains)) u[, k, ] <- chains[[k]]$u_draws
+  u
+}
+
+# Means and SDs of the random effects over all chains from the running sums.
+pool_u <- function(chains, model, n) {
+  if (is.null(model$group)) return(NULL)
+  means <- vapply(chains, `[[`, numeric(length(model$group$levels)), "u_mean")
+  m2 <- vapply(chains, `[[`, numeric(length(model$group$levels)), "u_m2")
+  dim(means) <- dim(m2) <- c(length(model$group$levels), length(chains))
+  mean <- rowMeans(means)
+  ss <- rowSums(m2) + n * rowSums((means - mean)^2)
+  data.frame(level = model$group$levels, mean = mean,
+    sd = sqrt(ss / max(n * length(chains) - 1, 1)))
+}
+
+# A progress bar for interactive runs that will take longer than about 5 seconds.
+gibbs_progress <- function(settings, core) {
+  sweeps <- as.double(settings$iter) * settings$chains
+  seconds <- sweeps * (1e-6 + 1.5e-7 * (core$n_leaf * (core$p + 1) + core$p^3 / 10))
+  if (!interactive() || seconds < 5) {
+    return(list(step = function(chain) NULL, close = function() NULL))
+  }
+  bar <- utils::txtProgressBar(0, sweeps, style = 3)
+  list(
+    step = function(chain) {
+      function(done) utils::setTxtProgressBar(bar, (chain - 1) * settings$iter + done)
+    },
+    close = function() close(bar)
+  )
+}
+
+beta_names <- function(model) {
+  if (length(model$x_names)) paste0("beta[", model$x_names, "]") else character()
+}
+
+u_names <- function(model) {
+  if (is.null(model$group)) character() else {
+    paste0("u[", model$group$name, ":", model$group$levels, "]")
+  }
+}

@@ -1,0 +1,116 @@
+# Pictures. One colour per method everywhere (Okabe and Ito's palette, safe for
+# colour-blind readers).
+method_colours <- c(mfvb = "#E69F00", lrvb = "#0072B2", reference = "#000000", gibbs = "#000000",
+  prior = "#999999")
+method_lines <- c(mfvb = 3L, lrvb = 1L, reference = 1L, gibbs = 1L)
+method_labels <- c(mfvb = "MFVB", lrvb = "LRVB", reference = "reference", gibbs = "Gibbs")
+
+#' Plot the posterior of a fit
+#'
+#' One panel per parameter: the densities of mean-field variational Bayes, of its
+#' linear-response correction, and of a reference when there is one (the four-panel
+#' and eight-panel figures of the paper). Precisions and standard deviations are
+#' log-normal.
+#'
+#' @param x A fit.
+#' @param variables Names of the variables to show (as in [summary()]); by default
+#'   the coefficients, `tau_e` and `sigma_e`, `log_tau_u` and `sigma_u`, at most 12.
+#' @param reference For a `vb_fit`: a `gibbs_fit` or posterior draws.
+#' @param ... Not used.
+#' @return `x`, invisibly.
+#' @examples
+#' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
+#' set.seed(1)
+#' plot(fit, reference = fit_gibbs(fit, chains = 2, iter = 1000, warmup = 200))
+#' @export
+plot.vb_fit <- function(x, variables = NULL, reference = NULL, ...) {
+  rows <- vb_rows(x, u = any(grepl("^u\\[", variables)))
+  variables <- plot_variables(variables, rows$variable)
+  ref <- reference_draws(x, reference)
+  if (ref$kind == "gibbs" && any(grepl("^u\\[", variables))) {
+    ref$draws <- as_draws(reference, u = "auto")
+  }
+  panels <- lapply(variables, function(v) {
+    row <- rows[match(v, rows$variable), ]
+    list(
+      curves = list(mfvb = normal_curve(row, row$s_mfvb), lrvb = normal_curve(row, row$s_lrvb)),
+      draws = if (!is.null(ref$draws) && v %in% posterior::variables(ref$draws)) {
+        as.vector(posterior::extract_variable_matrix(ref$draws, v))
+      }
+    )
+  })
+  draw_panels(variables, panels, if (ref$kind == "gibbs") "gibbs" else "reference")
+  invisible(x)
+}
+
+#' @rdname plot.vb_fit
+#' @export
+plot.gibbs_fit <- function(x, variables = NULL, ...) {
+  draws <- gibbs_array(x, u = !is.null(x$u_draws) && any(grepl("^u\\[", variables)))
+  variables <- plot_variables(variables, dimnames(draws)[[3L]])
+  panels <- lapply(variables, function(v) list(curves = list(), draws = as.vector(draws[, , v])))
+  draw_panels(variables, panels, "gibbs")
+  invisible(x)
+}
+
+plot_variables <- function(variables, known) {
+  if (is.null(variables)) {
+    default <- grepl("^beta\\[", known) | known %in% c("tau_e", "sigma_e") |
+      grepl("^(log_tau_u|sigma_u)\\[", known)
+    return(utils::head(known[default], 12L))
+  }
+  wrong <- setdiff(variables, known)
+  if (length(wrong)) {
+    mf_abort("control", "`variables` names '", wrong[1L], "', which is no variable of the fit",
+      arg = "variables")
+  }
+  variables
+}
+
+# Density of a normal on its own scale, or of its exponential, on a grid.
+normal_curve <- function(row, s) {
+  z <- seq(-4, 4, length.out = 201)
+  x <- row$loc + s * z
+  d <- stats::dnorm(x, row$loc, s)
+  if (row$link == "exp") {
+    d <- d / exp(x)
+    x <- exp(x)
+  }
+  list(x = x, y = d)
+}
+
+draw_panels <- function(variables, panels, ref_name) {
+  n <- length(variables)
+  nc <- min(n, if (n <= 4L) 2L else if (n <= 9L) 3L else 4L)
+  nr <- ceiling(n / nc)
+  old <- graphics::par(mfrow = c(nr, nc), mar = c(3.6, 3.4, 1.2, 0.6), mgp = c(2.1, 0.6, 0),
+    oma = c(0, 0, 1.8, 0), las = 1)
+  on.exit(graphics::par(old))
+  used <- character()
+  for (i in seq_len(n)) used <- union(used, draw_panel(variables[i], panels[[i]], ref_name))
+  panel_legend(used)
+}
+
+draw_panel <- function(name, panel, ref_name) {
+  curves <- panel$curves
+  if (!is.null(panel$draws)) {
+    d <- stats::density(panel$draws, n = 512)
+    keep <- d$x >= stats::quantile(panel$draws, 0.001) & d$x <= stats::quantile(panel$draws, 0.999)
+    curves[[ref_name]] <- list(x = d$x[keep], y = d$y[keep])
+  }
+  xlim <- range(unlist(lapply(curves, function(k) k$x[k$y > 0.005 * max(k$y)])))
+  ylim <- c(0, 1.04 * max(unlist(lapply(curves, `[[`, "y"))))
+  graphics::plot(NA, xlim = xlim, ylim = ylim, xlab = name, ylab = "density", yaxs = "i")
+  for (m in rev(names(curves))) {
+    graphics::lines(curves[[m]], col = method_colours[[m]], lty = method_lines[[m]], lwd = 2)
+  }
+  names(curves)
+}
+
+panel_legend <- function(used) {
+  old <- graphics::par(fig = c(0, 1, 0, 1), oma = rep(0, 4), mar = rep(0, 4), new = TRUE)
+  on.exit(graphics::par(old))
+  graphics::plot(0, 0, type = "n", bty = "n", xaxt = "n", yaxt = "n", xlab = "", ylab = "")
+  graphics::legend("top", legend = method_labels[used], col = method_colours[used],
+    lty = method_lines[used], lwd = 2, horiz = TRUE, bty = "n")
+}

@@ -1,0 +1,71 @@
+# What the user sees first.
+
+#' @export
+print.vb_fit <- function(x, digits = 3, ...) {
+  cat("Variational Bayes (joint blocks), corrected by linear response\n")
+  print_model_lines(x)
+  cat(
+    if (x$converged) "Converged in " else "NOT converged after ", x$sweeps, " sweeps",
+    "; ELBO ", format(x$vb$elbo, digits = 6, nsmall = 1), "\n\n",
+    sep = ""
+  )
+  s <- summary(x)
+  keep <- !grepl("^log_", s$variable) & !is.na(s$sd)
+  out <- data.frame(
+    variable = s$variable, mean = format_numbers(s$mean, digits),
+    sd = format_numbers(s$sd, digits), q2.5 = format_numbers(s$q2.5, digits),
+    q97.5 = format_numbers(s$q97.5, digits), widened = widening(s$sd, s$sd_mfvb)
+  )
+  print(out[keep, ], row.names = FALSE)
+  print_widening(s)
+  invisible(x)
+}
+
+# How much linear response added to the mean-field SD, as a percentage.
+widening <- function(sd, sd_mfvb) {
+  pct <- 100 * (sd / sd_mfvb - 1)
+  ifelse(is.na(pct), "", ifelse(abs(pct) < 0.05, "0%", sprintf("%+.*f%%", ifelse(abs(pct) < 10, 1L, 0L), pct)))
+}
+
+print_widening <- function(s) {
+  cat("\n`widened`: SD after linear response against the mean-field SD.\n")
+  precise <- s[grepl("^log_tau", s$variable), ]
+  cat("Log precisions: ", paste0(sub("^log_", "", precise$variable), " ",
+    widening(precise$sd, precise$sd_mfvb), collapse = ", "), ".\n", sep = "")
+  failed <- s$variable[s$source == "mfvb"]
+  if (length(failed)) {
+    cat("Linear response failed for ", toString(failed), ": mean-field SDs shown.\n", sep = "")
+  }
+}
+
+#' @export
+print.gibbs_fit <- function(x, digits = 3, ...) {
+  cat("Blocked Gibbs sampler\n")
+  print_model_lines(x)
+  cat(x$chains, " chain", if (x$chains != 1L) "s", " of ", x$iter, " sweeps (", x$warmup,
+    " warm-up", if (x$thin > 1L) paste0(", thinned by ", x$thin), "), ",
+    dim(x$draws)[1L] * x$chains, " draws kept, ", format(round(x$seconds, 2)), " s\n\n",
+    sep = "")
+  s <- summary(x)
+  keep <- !grepl("^log_", s$variable) & !is.na(s$sd)
+  cols <- c("variable", "mean", "sd", "q2.5", "q97.5", "ess_bulk", "rhat")
+  print(new_summary(as.data.frame(s)[keep, cols]), digits = digits)
+  bad <- s$variable[!is.na(s$rhat) & s$rhat > 1.01]
+  if (length(bad)) {
+    cat("\nR-hat above 1.01 for ", toString(utils::head(bad, 5)),
+      ": run more sweeps (`iter`).\n", sep = "")
+  }
+  invisible(x)
+}
+
+print_model_lines <- function(x) {
+  m <- x$model
+  cat("Formula: ", paste(deparse(m$formula), collapse = "\n         "), "\n", sep = "")
+  data <- x$call$data
+  cat("Data:    ", if (is.name(data)) paste0(deparse1(data), ", "),
+    format(m$gram$n, big.mark = ","), " rows",
+    if (!is.null(m$group)) {
+      paste0("; ", m$group$name, ": ", format(length(m$group$levels), big.mark = ","),
+        " group", if (length(m$group$levels) != 1L) "s")
+    }, "\n", sep = "")
+}

@@ -1,0 +1,327 @@
+# Priors: constructors, the one prior object, and its resolution against a Gram.
+
+new_prior <- function(kind, ...) {
+  structure(list(kind = kind, ...), class = "meanfield_prior")
+}
+
+#' Prior distributions
+#'
+#' One prior object serves every engine: `priors()` collects the priors of the
+#' model's components, the other functions make the components.
+#'
+#' @param mean,sd Prior means and standard deviations of the coefficients: one
+#'   number for all, one per column of the model matrix, or a named vector whose
+#'   names are coefficient names (the others then keep the default prior).
+#' @param cov Prior covariance matrix of the coefficients, instead of `sd`.
+#' @param shape,rate Shape and rate of a gamma prior on a *precision*.
+#' @param df,scale Degrees of freedom and scale of a half-t prior on a *standard
+#'   deviation*. `scale = NULL` is 2.5 standard deviations of the response.
+#' @param beta Prior of the coefficients: `normal_prior()` or `flat_prior()`.
+#' @param tau_e Prior of the residual precision: `gamma_prior()`, or
+#'   `half_t_prior()` on the residual standard deviation.
+#' @param tau_u Prior of the group precisions: one prior for every group term, or
+#'   a named list whose names are grouping factors (`Subject`) or factor and
+#'   coefficient (`Subject:(Intercept)`). The longer name wins; an unknown name
+#'   is an error; factors without a name keep the default.
+#'
+#' @details
+#' The default, `default_priors()`, is half-t(3, 2.5 s) on the residual and on
+#' every group standard deviation and normal(0, 2.5 s / sd(x)) on the
+#' coefficients, where s is the standard deviation of the response. The intercept
+#' is normal(mean(y), 2.5 s) *at the mean of the predictors*, so that shifting
+#' and rescaling predictors or response changes nothing but units. Under unequal
+#' row weights the standard deviations and means are weighted ones, and the scale
+#' for the residual standard deviation, which is that of a row of weight one, is
+#' 2.5 s times the square root of the mean weight.
+#'
+#' The half-t prior is represented with one auxiliary variable (Huang and Wand,
+#' 2013): precision | c ~ Gamma(df/2, df c), c ~ Gamma(1/2, 1/scale^2).
+#'
+#' @return `normal_prior()`, `flat_prior()`, `gamma_prior()` and `half_t_prior()`
+#'   return an object of class `meanfield_prior`; `priors()` and
+#'   `default_priors()` one of class `meanfield_priors`, a list with elements
+#'   `beta`, `tau_e` and `tau_u` (`NULL` stands for the default).
+#' @section Errors: `meanfield_error_prior` for parameters that are not positive
+#'   and finite, wrong lengths, unknown names, or a `cov` that is not positive
+#'   definite.
+#' @references Huang, A. and Wand, M. P. (2013). *Bayesian Analysis* 8, 439-452.
+#'   Gelman, A. (2006). *Bayesian Analysis* 1, 515-533.
+#' @examples
+#' priors(beta = normal_prior(0, 10), tau_e = gamma_prior(.01, .01),
+#'        tau_u = list(county = half_t_prior(3, 1)))
+#' fit <- fit_vb(log_radon ~ floor + (1 | county), radon,
+#'               prior = priors(beta = flat_prior()))
+#' prior_summary(fit)
+#' @export
+priors <- function(beta = NULL, tau_e = NULL, tau_u = NULL) {
+  check_component(beta, "beta", c("normal", "flat"))
+  check_component(tau_e, "tau_e", c("gamma", "half_t"))
+  if (is.list(tau_u) && !inherits(tau_u, "meanfield_prior")) {
+    keys <- names(tau_u)
+    if (length(tau_u) && (is.null(keys) || any(keys == "") || anyDuplicated(keys))) {
+      mf_abort("prior", "`tau_u` as a list needs one name per element: the grouping ",
+        "factor, as in list(Subject = half_t_prior(3, 10))",
+        arg = "tau_u"
+      )
+    }
+    for (k in keys) check_component(tau_u[[k]], paste0("tau_u$", k), c("gamma", "half_t"))
+  } else {
+    check_component(tau_u, "tau_u", c("gamma", "half_t"))
+  }
+  structure(list(beta = beta, tau_e = tau_e, tau_u = tau_u), class = "meanfield_priors")
+}
+
+check_component <- function(x, arg, kinds) {
+  if (is.null(x)) return(invisible())
+  if (!inherits(x, "meanfield_prior") || !x$kind %in% kinds) {
+    mf_abort("prior", "`", arg, "` must be made by ",
+      paste0(kinds, "_prior()", collapse = " or "), ", not ", describe_prior_arg(x),
+      arg = arg
+    )
+  }
+  invisible()
+}
+
+describe_prior_arg <- function(x) {
+  if (inherits(x, "meanfield_prior")) paste0(x$kind, "_prior()") else describe(x)
+}
+
+#' @rdname priors
+#' @export
+default_priors <- function() priors()
+
+#' @rdname priors
+#' @export
+normal_prior <- function(mean = 0, sd = 10, cov = NULL) {
+  if (!is.numeric(mean) || !length(mean) || any(!is.finite(mean))) {
+    mf_abort("prior", "`mean` must be finite numbers", arg = "mean")
+  }
+  if (is.null(cov)) {
+    check_positive(sd, "sd")
+    return(new_prior("normal", mean = mean, sd = sd))
+  }
+  if (!missing(sd)) mf_abort("prior", "give either `sd` or `cov`, not both", arg = "cov")
+  cov <- as.matrix(cov)
+  if (!is.numeric(cov) || nrow(cov) != ncol(cov) || any(!is.finite(cov)) ||
+    !isSymmetric(unname(cov), tol = 1e-8)) {
+    mf_abort("prior", "`cov` must be a finite symmetric matrix", arg = "cov")
+  }
+  if (inherits(try(chol(cov), silent = TRUE), "try-error")) {
+    mf_abort("prior", "`cov` must be positive definite", arg = "cov")
+  }
+  new_prior("normal", mean = mean, cov = cov)
+}
+
+#' @rdname priors
+#' @export
+flat_prior <- function() new_prior("flat")
+
+#' @rdname priors
+#' @export
+gamma_prior <- function(shape, rate) {
+  check_positive(shape, "shape", 1L)
+  check_positive(rate, "rate", 1L)
+  new_prior("gamma", shape = as.double(shape), rate = as.double(rate))
+}
+
+#' @rdname priors
+#' @export
+half_t_prior <- function(df = 3, scale = NULL) {
+  check_positive(df, "df", 1L)
+  if (!is.null(scale)) check_positive(scale, "scale", 1L)
+  new_prior("half_t", df = as.double(df), scale = if (!is.null(scale)) as.double(scale))
+}
+
+check_positive <- function(x, arg, length = NULL) {
+  if (!is.numeric(x) || !length(x) || any(!is.finite(x)) || any(x <= 0) ||
+    (!is.null(length) && length(x) != length)) {
+    mf_abort("prior", "`", arg, "` must be ",
+      if (identical(length, 1L)) "one positive finite number" else "positive finite numbers",
+      ", not ", describe(x),
+      arg = arg
+    )
+  }
+}
+
+#' @export
+format.meanfield_prior <- function(x, digits = 3, ...) {
+  num <- function(v) paste(format(signif(v, digits), trim = TRUE), collapse = ", ")
+  many <- function(v) if (length(v) > 3L) paste0(num(v[1:3]), ", ...") else num(v)
+  switch(x$kind,
+    flat = "flat",
+    normal = if (is.null(x$cov)) {
+      sprintf("normal(mean %s; sd %s)", many(x$mean), many(x$sd))
+    } else {
+      sprintf("normal(mean %s; %d x %d covariance)", many(x$mean), nrow(x$cov), ncol(x$cov))
+    },
+    gamma = sprintf("gamma(shape %s, rate %s) on the precision", num(x$shape), num(x$rate)),
+    half_t = sprintf(
+      "half-t(df %s, scale %s) on the SD", num(x$df),
+      if (is.null(x$scale)) "2.5 sd(y)" else num(x$scale)
+    )
+  )
+}
+
+#' @export
+print.meanfield_prior <- function(x, ...) {
+  cat(format(x, ...), "\n", sep = "")
+  invisible(x)
+}
+
+#' @export
+print.meanfield_priors <- function(x, ...) {
+  show <- function(p, default) if (is.null(p)) default else format(p, ...)
+  cat("beta:  ", show(x$beta, "normal(0, 2.5 sd(y)/sd(x)), intercept at the mean response"),
+    "\ntau_e: ", show(x$tau_e, format(half_t_prior())), "\n",
+    sep = ""
+  )
+  if (inherits(x$tau_u, "meanfield_prior") || is.null(x$tau_u)) {
+    cat("tau_u: ", show(x$tau_u, format(half_t_prior())), "\n", sep = "")
+  } else {
+    for (k in names(x$tau_u)) cat("tau_u[", k, "]: ", format(x$tau_u[[k]]), "\n", sep = "")
+  }
+  invisible(x)
+}
+
+# ---- resolution ---------------------------------------------------------------
+
+# The priors of a model with every default made a number.
+# spec: meanfield_priors; scales: gram_scales(); coords: working coordinates.
+# Value: list(beta = list(kind, mean, sd | cov, centred), tau = named list of
+# gamma or half_t priors, tau_e first).
+resolve_priors <- function(spec, scales, coords, x_names, group) {
+  if (!inherits(spec, "meanfield_priors")) {
+    mf_abort("prior", "`prior` must be made by priors() or default_priors(), not ",
+      describe(spec),
+      arg = "prior"
+    )
+  }
+  tau <- list(tau_e = resolve_precision(spec$tau_e, scales, scales$row_scale, "tau_e"))
+  if (length(group)) {
+    name <- paste0("tau_u[", group$name, "]")
+    tau[[name]] <- resolve_precision(pick_group_prior(spec$tau_u, group), scales, 1, name)
+  } else if (is.list(spec$tau_u) && !inherits(spec$tau_u, "meanfield_prior") &&
+    length(spec$tau_u)) {
+    mf_abort("prior", "`tau_u` names '", names(spec$tau_u)[1L],
+      "', but the model has no group terms",
+      arg = "tau_u"
+    )
+  }
+  list(beta = resolve_beta(spec$beta, scales, coords, x_names), tau = tau)
+}
+
+pick_group_prior <- function(tau_u, group) {
+  if (is.null(tau_u) || inherits(tau_u, "meanfield_prior")) return(tau_u)
+  known <- c(group$name, paste0(group$name, ":(Intercept)"))
+  unknown <- setdiff(names(tau_u), known)
+  if (length(unknown)) {
+    mf_abort("prior", "`tau_u` names '", unknown[1L], "', which is no group term: use ",
+      paste0("'", known, "'", collapse = " or "),
+      arg = "tau_u"
+    )
+  }
+  tau_u[[known[2L]]] %||% tau_u[[known[1L]]]
+}
+
+`%||%` <- function(a, b) if (is.null(a)) b else a
+
+resolve_precision <- function(prior, scales, row_scale, arg) {
+  prior <- prior %||% half_t_prior()
+  if (prior$kind == "half_t" && is.null(prior$scale)) {
+    need_spread(scales, arg)
+    prior$scale <- 2.5 * scales$sd_y * row_scale
+  }
+  prior
+}
+
+need_spread <- function(scales, arg) {
+  if (!(scales$sd_y > 0)) {
+    mf_abort("response", "the response is constant, so the default prior of ", arg,
+      " has no scale: give explicit `prior`s with positive scales, ",
+      "or check the response",
+      arg = "formula"
+    )
+  }
+}
+
+resolve_beta <- function(prior, scales, coords, x_names) {
+  p <- length(x_names)
+  if (is.null(prior)) {
+    if (p) need_spread(scales, "beta")
+    return(default_beta(scales, coords))
+  }
+  if (prior$kind == "flat") return(list(kind = "flat", centred = FALSE))
+  if (!is.null(prior$cov)) {
+    if (nrow(prior$cov) != p) {
+      mf_abort("prior", "`cov` is ", nrow(prior$cov), " x ", nrow(prior$cov),
+        " but the model has ", p, " coefficients: ", toString(x_names),
+        arg = "cov"
+      )
+    }
+    mean <- fill_coefficients(prior$mean, 0, x_names, "mean")
+    return(list(kind = "normal", mean = mean, cov = unname(prior$cov), centred = FALSE))
+  }
+  fallback <- default_beta_raw(scales, coords)
+  list(
+    kind = "normal", centred = FALSE,
+    mean = fill_coefficients(prior$mean, fallback$mean, x_names, "mean"),
+    sd = fill_coefficients(prior$sd, fallback$sd, x_names, "sd")
+  )
+}
+
+# One value per coefficient from one number, p numbers, or a named subset.
+fill_coefficients <- function(value, default, x_names, arg) {
+  p <- length(x_names)
+  if (!is.null(names(value))) {
+    unknown <- setdiff(names(value), x_names)
+    if (length(unknown)) {
+      mf_abort("prior", "`", arg, "` names '", unknown[1L],
+        "', which is no coefficient of the model: ", toString(x_names),
+        arg = arg
+      )
+    }
+    out <- rep_len(default, p)
+    out[match(names(value), x_names)] <- value
+    return(as.double(out))
+  }
+  if (!length(value) %in% c(1L, p)) {
+    mf_abort("prior", "`", arg, "` has length ", length(value), " but the model has ", p,
+      " coefficients: ", toString(x_names),
+      arg = arg
+    )
+  }
+  as.double(rep_len(value, p))
+}
+
+# In working coordinates: intercept at the mean predictors, response at its mean.
+default_beta <- function(scales, coords) {
+  list(
+    kind = "normal", centred = TRUE, mean = rep(0, length(scales$sd_x)),
+    sd = 2.5 * scales$sd_y / scales$sd_x
+  )
+}
+
+# The same scales read as priors on the raw coefficients, to fill partial input.
+default_beta_raw <- function(scales, coords) {
+  list(mean = coords$shift, sd = 2.5 * scales$sd_y / scales$sd_x)
+}
+
+# Mean, precision matrix and its log-determinant of beta in working coordinates.
+working_beta_prior <- function(beta, coords) {
+  p <- length(coords$shift)
+  if (beta$kind == "flat" || p == 0L) {
+    return(list(flat = TRUE, mu = rep(0, p), Tb = matrix(0, p, p), logdet = 0))
+  }
+  if (beta$centred) {
+    precision <- diag(1 / beta$sd^2, p)
+    return(list(
+      flat = FALSE, mu = beta$mean, Tb = precision, logdet = -2 * sum(log(beta$sd))
+    ))
+  }
+  root <- if (is.null(beta$cov)) diag(1 / beta$sd, p) else solve(t(chol(beta$cov)))
+  logdet <- 2 * as.double(determinant(root)$modulus)
+  list(
+    flat = FALSE, mu = to_working(coords, beta$mean),
+    Tb = crossprod(root %*% coords$M), logdet = logdet
+  )
+}

@@ -1,0 +1,302 @@
+#' How far is the approximation from the truth?
+#'
+#' Compares, parameter by parameter, the posterior standard deviations of
+#' mean-field variational Bayes and of its linear-response correction with those of
+#' a reference, with the Monte Carlo error of each ratio, and sums them up.
+#'
+#' @param fit A `vb_fit`.
+#' @param reference A `gibbs_fit` of the same model, data and prior; any posterior
+#'   draws (a `draws` object or whatever [posterior::as_draws()] accepts) with
+#'   matching variable names; or `NULL`: the ratio that linear response predicts.
+#' @param weights Weights of the types in W, named `beta`, `tau_e`, `tau_u`. They are
+#'   renormalised over the types that are present.
+#' @param variables Named character vector, `c(mine = "theirs")`, that maps names of
+#'   this package to those of the reference draws.
+#' @param normalise `FALSE` leaves the weights of W as they are, as the paper does for
+#'   its Model 1 (weights that sum to .7).
+#' @param ... Not used.
+#'
+#' @details
+#' H is the harmonic mean of the ratios of all coefficients and precisions; W the
+#' weighted mean, over the types, of the mean ratio within each. Both are given for
+#' the mean-field and the corrected SDs. Where the mean of a group precision does not
+#' exist (half-t prior), its logarithm stands in. Other derived rows never count.
+#'
+#' The Monte Carlo error of a ratio is the ratio times the relative error of the
+#' reference SD (delta method, from the effective sample size).
+#'
+#' @return An object of class `sd_ratio_report`, a list with `table` (see
+#'   [as.data.frame()] below), `aggregates` (a data frame with `H` and `W` for
+#'   `mfvb` and `lrvb`), `reference` (`"gibbs"`, `"draws"` or `"predicted"`) and
+#'   `weights`. `as.data.frame()` has the columns `variable`, `type`, `sd_mfvb`,
+#'   `sd_lrvb`, `sd` and `source` (what the fit reports), `sd_ref`, `ratio_mfvb`,
+#'   `mcse_mfvb`, `ratio_lrvb`, `mcse_lrvb`, `verdict`. Without a reference, `sd_ref`
+#'   is the corrected SD and `ratio_lrvb` is `NA`.
+#' @section Errors: `meanfield_error_report` when the reference was fitted to other
+#'   data or with another prior, or has none of the variables.
+#' @references Ewing, D. (2026). Understanding variational approximations, section 3.
+#' @examples
+#' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
+#' sd_ratio_report(fit)
+#' set.seed(1)
+#' sd_ratio_report(fit, fit_gibbs(fit, chains = 2, iter = 1000, warmup = 200))
+#' @export
+sd_ratio_report <- function(fit, reference = NULL, weights = c(beta = .4, tau_e = .3, tau_u = .3),
+                            variables = NULL, normalise = TRUE, ...) {
+  no_dots(...)
+  if (!inherits(fit, "vb_fit")) {
+    mf_abort("report", "`fit` must be a vb_fit, not ", describe(fit), arg = "fit")
+  }
+  weights <- check_report_weights(weights)
+  check_flag(normalise, "normalise")
+  rows <- vb_rows(fit)
+  source <- reference_draws(fit, reference)
+  table <- report_table(fit, rows, reference_sds(rows$variable, source$draws, variables))
+  counts <- table$type != "derived" & !is.na(table$ratio_mfvb)
+  structure(
+    list(
+      table = table,
+      aggregates = report_aggregates(table[counts, ], weights, normalise),
+      reference = source$kind, weights = weights, normalise = normalise,
+      formula = fit$model$formula
+    ),
+    class = "sd_ratio_report"
+  )
+}
+
+check_report_weights <- function(weights) {
+  types <- c("beta", "tau_e", "tau_u")
+  ok <- is.numeric(weights) && !is.null(names(weights)) && all(names(weights) %in% types) &&
+    all(is.finite(weights)) && all(weights >= 0) && any(weights > 0)
+  if (!ok) {
+    mf_abort("report", "`weights` must be numbers named ", toString(types),
+      ", none negative and not all zero", arg = "weights")
+  }
+  weights
+}
+
+# list(kind, draws): a draws array or NULL.
+reference_draws <- function(fit, reference) {
+  if (is.null(reference)) return(list(kind = "predicted", draws = NULL))
+  if (inherits(reference, "gibbs_fit")) {
+    check_same_model(fit$model, reference$model)
+    return(list(kind = "gibbs", draws = as_draws(reference, u = FALSE)))
+  }
+  draws <- tryCatch(posterior::as_draws_array(reference), error = function(e) {
+    mf_abort("report", "`reference` must be a gibbs_fit or posterior draws, not ",
+      describe(reference), arg = "reference")
+  })
+  list(kind = "draws", draws = draws)
+}
+
+check_same_model <- function(a, b) {
+  same <- function(x, y) isTRUE(all.equal(x, y, tolerance = 1e-8))
+  if (!same(unclass(a$gram), unclass(b$gram))) {
+    mf_abort("report", "`fit` and `reference` were fitted to different data or formulas: ",
+      "use fit_gibbs(fit)", arg = "reference")
+  }
+  if (!same(a$resolved, b$resolved)) {
+    mf_abort("report", "`fit` and `reference` have different priors: use fit_gibbs(fit)",
+      arg = "reference")
+  }
+}
+
+# Data frame variable, sd, mcse (relative) of the variables that the reference has.
+reference_sds <- function(names, draws, map) {
+  if (is.null(draws)) return(NULL)
+  theirs <- names
+  if (!is.null(map)) {
+    if (!is.character(map) || is.null(names(map))) {
+      mf_abort("report", "`variables` must be a named character vector, c(mine = \"theirs\")",
+        arg = "variables")
+    }
+    wrong <- c(setdiff(names(map), names), setdiff(map, posterior::variables(draws)))
+    if (length(wrong)) {
+      mf_abort("report", "`variables` names '", wrong[1L],
+        "', which is not a variable of the fit or of the reference", arg = "variables")
+    }
+    theirs[match(names(map), names)] <- map
+  }
+  found <- theirs %in% posterior::variables(draws)
+  if (!any(found)) {
+    mf_abort("report", "the reference has none of the variables ",
+      toString(utils::head(names, 4)), ", ...: map names with `variables`",
+      arg = "variables")
+  }
+  one <- function(v) {
+    x <- posterior::extract_variable_matrix(draws, v)
+    s <- stats::sd(x)
+    c(s, posterior::mcse_sd(x) / s)
+  }
+  stats <- vapply(theirs[found], one, numeric(2))
+  data.frame(variable = names[found], sd = stats[1L, ], rel = stats[2L, ])
+}
+
+report_table <- function(fit, rows, ref) {
+  sd <- ifelse(rows$source == "lrvb", rows$sd_lrvb, rows$sd_mfvb)
+  predicted <- is.null(ref)
+  at <- match(rows$variable, ref$variable)
+  sd_ref <- if (predicted) sd else ref$sd[at]
+  sd_ref[is.na(sd)] <- NA
+  rel <- if (predicted) NA_real_ else ref$rel[at]
+  out <- data.frame(
+    variable = rows$variable, type = rows$type, sd_mfvb = rows$sd_mfvb,
+    sd_lrvb = rows$sd_lrvb, sd = sd, source = rows$source, sd_ref = sd_ref,
+    ratio_mfvb = rows$sd_mfvb / sd_ref, mcse_mfvb = rows$sd_mfvb / sd_ref * rel,
+    ratio_lrvb = if (predicted) NA_real_ else rows$sd_lrvb / sd_ref,
+    mcse_lrvb = rows$sd_lrvb / sd_ref * rel
+  )
+  out$verdict <- report_verdicts(out, fit, predicted)
+  out
+}
+
+# Words. A ratio is close when it is within 5% plus two Monte Carlo errors of one.
+report_verdicts <- function(t, fit, predicted) {
+  G <- length(fit$model$group$levels)
+  few <- few_group_rows(t, fit)
+  vapply(seq_len(nrow(t)), function(i) {
+    if (is.na(t$sd_ref[i])) {
+      return(if (is.na(t$sd[i])) "mean and SD do not exist: see its logarithm" else "not in the reference")
+    }
+    if (t$source[i] == "mfvb") return("linear response failed: mean-field SD shown, use fit_gibbs()")
+    if (predicted) {
+      if (few[i]) {
+        return(sprintf("only %d groups: too narrow in a way linear response cannot see, use fit_gibbs()", G))
+      }
+      if (abs(t$ratio_mfvb[i] - 1) <= 0.05) return("mean-field already close")
+      return("mean-field too narrow, widened by linear response")
+    }
+    slack <- function(ratio, mcse) abs(ratio - 1) <= 0.05 + 2 * mcse
+    if (slack(t$ratio_mfvb[i], t$mcse_mfvb[i]) && slack(t$ratio_lrvb[i], t$mcse_lrvb[i])) return("ok")
+    if (slack(t$ratio_lrvb[i], t$mcse_lrvb[i])) return("repaired by linear response")
+    if (t$ratio_lrvb[i] > 1) return("too wide after correction: use the reference")
+    if (few[i]) return(sprintf("still too narrow (only %d groups): use the reference", G))
+    "still too narrow: use the reference"
+  }, "")
+}
+
+# Coefficients whose SD hangs on an uncertain group precision: linear response leaves
+# them alone, yet they vary between groups and the groups are few.
+few_group_rows <- function(t, fit) {
+  G <- length(fit$model$group$levels)
+  if (G == 0L || G >= 30L) return(rep(FALSE, nrow(t)))
+  between <- between_share(fit)
+  is_beta <- t$type == "beta"
+  flag <- rep(FALSE, nrow(t))
+  flag[is_beta] <- between > 0.5 & abs(t$sd_lrvb[is_beta] / t$sd_mfvb[is_beta] - 1) < 0.05
+  flag
+}
+
+# Share of each coefficient's posterior variance that vanishes when the groups' effects
+# are known exactly, i.e. that comes through u: 1 - (tau_e X'WX + T)^-1 / S.
+between_share <- function(fit) {
+  core <- lmm_core(fit$model)
+  S <- fit$vb$S_global
+  known <- solve_spd(fit$vb$t[1L] * core$global + core$Tb)
+  M <- fit$model$coords$M
+  1 - diag(M %*% known %*% t(M)) / diag(M %*% S %*% t(M))
+}
+
+solve_spd <- function(A) {
+  d <- sqrt(diag(A))
+  chol2inv(chol(A / tcrossprod(d))) / tcrossprod(d)
+}
+
+report_aggregates <- function(t, weights, normalise) {
+  one <- function(ratio) {
+    if (!length(ratio) || all(is.na(ratio))) return(c(NA_real_, NA_real_))
+    means <- tapply(ratio, t$type, mean)
+    w <- weights[intersect(names(weights), names(means))]
+    total <- if (normalise) sum(w) else 1
+    c(length(ratio) / sum(1 / ratio), sum(w * means[names(w)]) / total)
+  }
+  agg <- rbind(one(t$ratio_mfvb), one(t$ratio_lrvb))
+  data.frame(method = c("mfvb", "lrvb"), H = agg[, 1L], W = agg[, 2L])
+}
+
+#' @rdname sd_ratio_report
+#' @param x,row.names,optional A report; the other two are not used.
+#' @export
+as.data.frame.sd_ratio_report <- function(x, row.names = NULL, optional = FALSE, ...) x$table
+
+#' @rdname sd_ratio_report
+#' @param digits Significant digits to print.
+#' @export
+print.sd_ratio_report <- function(x, digits = 3, ...) {
+  what <- c(
+    gibbs = "blocked Gibbs sampling of the same model",
+    draws = "the draws given", predicted = "none: the ratio linear response predicts"
+  )[[x$reference]]
+  cat("Posterior SDs against a reference\nModel:     ",
+    paste(deparse(x$formula), collapse = " "), "\nReference: ", what, "\n\n", sep = "")
+  t <- x$table[!is.na(x$table$sd_ref), ]
+  show_ratio <- function(r, e) {
+    ifelse(is.na(r), "", ifelse(is.na(e), sprintf("%.3f", r), sprintf("%.3f +- %.3f", r, e)))
+  }
+  out <- data.frame(
+    variable = t$variable, sd = format_numbers(t$sd, digits),
+    sd_ref = format_numbers(t$sd_ref, digits),
+    `MFVB/ref` = show_ratio(t$ratio_mfvb, t$mcse_mfvb),
+    `LRVB/ref` = show_ratio(t$ratio_lrvb, t$mcse_lrvb), verdict = t$verdict,
+    check.names = FALSE
+  )
+  if (x$reference == "predicted") out$sd_ref <- out$`LRVB/ref` <- NULL
+  print(out, row.names = FALSE, right = FALSE)
+  print_aggregates(x)
+  invisible(x)
+}
+
+print_aggregates <- function(x) {
+  a <- x$aggregates
+  show <- function(v) ifelse(is.na(v), "-", sprintf("%.3f", v))
+  cat("\nH (harmonic mean of the ratios): MFVB ", show(a$H[1L]),
+    if (x$reference != "predicted") paste0(", LRVB ", show(a$H[2L])),
+    "\nW (weighted mean by type",
+    if (!x$normalise) ", weights as given", "): MFVB ", show(a$W[1L]),
+    if (x$reference != "predicted") paste0(", LRVB ", show(a$W[2L])), "\n", sep = "")
+}
+
+#' @rdname sd_ratio_report
+#' @export
+plot.sd_ratio_report <- function(x, ...) {
+  t <- x$table[!is.na(x$table$ratio_mfvb), ]
+  n <- nrow(t)
+  y <- rev(seq_len(n))
+  old <- graphics::par(mar = c(4.2, max(6, 0.55 * max(nchar(t$variable))), 3, 1), las = 1)
+  on.exit(graphics::par(old))
+  ratios <- c(t$ratio_mfvb, t$ratio_lrvb, 1)
+  error <- 2 * c(t$mcse_mfvb, t$mcse_lrvb)
+  error[is.na(error)] <- 0
+  lim <- range(ratios - c(error, 0), ratios + c(error, 0), na.rm = TRUE)
+  graphics::plot(NA, xlim = lim + c(-.03, .03) * diff(lim), ylim = c(0.5, n + 0.5), yaxt = "n",
+    xlab = "SD divided by reference SD (no unit)", ylab = "", ...)
+  graphics::axis(2, y, t$variable, tick = FALSE)
+  graphics::abline(v = 1, col = method_colours[["reference"]], lty = 2)
+  graphics::segments(t$ratio_mfvb, y, t$ratio_lrvb, y, col = "grey70")
+  ratio_points(t$ratio_mfvb, t$mcse_mfvb, y + 0.12, "mfvb", 1L)
+  ratio_points(t$ratio_lrvb, t$mcse_lrvb, y - 0.12, "lrvb", 16L)
+  shown <- if (x$reference == "predicted") "mfvb" else c("mfvb", "lrvb")
+  graphics::legend("top", inset = c(0, -0.16 * 6 / max(graphics::par("pin")[2L], 3)),
+    legend = toupper(shown), col = method_colours[shown],
+    pch = c(mfvb = 1L, lrvb = 16L)[shown], horiz = TRUE, bty = "n", xpd = NA)
+  invisible(x)
+}
+
+ratio_points <- function(ratio, mcse, y, method, pch) {
+  ok <- !is.na(mcse) & mcse > 0
+  graphics::segments((ratio - 2 * mcse)[ok], y[ok], (ratio + 2 * mcse)[ok], y[ok],
+    col = method_colours[[method]])
+  graphics::points(ratio, y, pch = pch, col = method_colours[[method]])
+}
+
+# Registered for knitr: a report prints as a table in a document.
+knit_print.sd_ratio_report <- function(x, ...) {
+  t <- x$table[!is.na(x$table$sd_ref), ]
+  cols <- c("variable", "sd_mfvb", "sd_lrvb", "sd_ref", "ratio_mfvb", "mcse_mfvb",
+    "ratio_lrvb", "mcse_lrvb", "verdict")
+  if (x$reference == "predicted") cols <- setdiff(cols, c("sd_ref", "ratio_lrvb", "mcse_mfvb", "mcse_lrvb"))
+  a <- x$aggregates
+  caption <- sprintf("H = %.3f, W = %.3f (MFVB)", a$H[1L], a$W[1L])
+  if (!is.na(a$H[2L])) caption <- sprintf("%s; H = %.3f, W = %.3f (LRVB)", caption, a$H[2L], a$W[2L])
+  knitr::knit_print(knitr::kable(t[, cols], digits = 3, row.names = FALSE, caption = caption), ...)
+}

@@ -1,0 +1,204 @@
+# Summaries: one table per fit, a row per variable, in the contract's columns.
+
+#' Summaries of a fit
+#'
+#' @param object A `vb_fit` or `gibbs_fit`.
+#' @param pars `"u"` adds the random effects to the rows.
+#' @param level Mass of the central interval; the columns are named after its
+#'   quantiles, `q2.5` and `q97.5` by default.
+#' @param ... Not used.
+#' @return A data frame of class `meanfield_summary`. For a `vb_fit`: `variable`;
+#'   `mean`, `sd` and the quantiles, all from `source` (`"lrvb"`, or `"mfvb"` for a
+#'   component whose linear response failed); `mean_mfvb`, `sd_mfvb` of plain
+#'   mean-field variational Bayes. For a `gibbs_fit`: `variable`, `mean`, `sd`,
+#'   the quantiles, `mcse_mean`, `mcse_sd`, `ess_bulk`, `ess_tail`, `rhat`.
+#'
+#'   Rows: `beta[...]`, `tau_e`, `log_tau_e`, `sigma_e`, and for the group term
+#'   `tau_u`, `log_tau_u`, `sigma_u`, `log_sigma_u`. Intervals of precisions and
+#'   standard deviations are made on the log scale. Under a half-t prior the
+#'   posterior mean of a group precision does not exist: its mean and SD are `NA`,
+#'   the quantiles stay.
+#' @examples
+#' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
+#' summary(fit)
+#' tail(summary(fit, pars = "u"), 3)
+#' @export
+summary.vb_fit <- function(object, pars = NULL, level = 0.95, ...) {
+  check_pars(pars)
+  rows <- vb_rows(object, u = "u" %in% pars)
+  z <- qnorm((1 + check_level(level)) / 2)
+  spread <- ifelse(rows$source == "lrvb", rows$s_lrvb, rows$s_mfvb)
+  lower <- rows$loc - z * spread
+  upper <- rows$loc + z * spread
+  up <- rows$link == "exp"
+  lower[up] <- exp(lower[up])
+  upper[up] <- exp(upper[up])
+  corrected <- rows$source == "lrvb"
+  out <- data.frame(
+    variable = rows$variable,
+    mean = ifelse(corrected, rows$mean_lrvb, rows$mean_mfvb),
+    sd = ifelse(corrected, rows$sd_lrvb, rows$sd_mfvb),
+    mean_mfvb = rows$mean_mfvb, sd_mfvb = rows$sd_mfvb, source = rows$source,
+    lower = lower, upper = upper
+  )
+  names(out)[7:8] <- quantile_names(level)
+  new_summary(out)
+}
+
+check_pars <- function(pars) {
+  if (!is.null(pars) && !identical(pars, "u")) {
+    mf_abort("control", "`pars` must be NULL or \"u\", not ", describe(pars), arg = "pars")
+  }
+}
+
+quantile_names <- function(level) {
+  paste0("q", format(100 * c((1 - level) / 2, (1 + level) / 2), trim = TRUE, digits = 6,
+    drop0trailing = TRUE))
+}
+
+new_summary <- function(x) {
+  rownames(x) <- NULL
+  structure(x, class = c("meanfield_summary", "data.frame"))
+}
+
+#' @export
+print.meanfield_summary <- function(x, digits = 3, ...) {
+  out <- as.data.frame(x)
+  num <- vapply(out, is.numeric, NA)
+  out[num] <- lapply(out[num], function(v) format_numbers(v, digits))
+  print(out, row.names = FALSE, ...)
+  invisible(x)
+}
+
+#' @export
+as.data.frame.meanfield_summary <- function(x, ...) {
+  class(x) <- "data.frame"
+  x
+}
+
+format_numbers <- function(v, digits = 3) {
+  vapply(v, function(x) format(signif(x, digits), digits = digits), "")
+}
+
+# One row per variable: the normal approximation on its own scale (loc, s_mfvb,
+# s_lrvb; link "exp" for precisions and SDs) and the moments on the natural scale.
+# type: beta, tau_e, tau_u, derived, u.
+vb_rows <- function(fit, u = FALSE) {
+  post <- fit$posterior
+  rows <- c(
+    list(beta_rows(fit)),
+    lapply(seq_along(post$tau$names), function(k) precision_rows(fit, k)),
+    if (u) list(u_rows(fit))
+  )
+  do.call(rbind, rows)
+}
+
+row_block <- function(variable, type, loc, s_mfvb, s_lrvb, link, mean_mfvb, sd_mfvb, mean_lrvb,
+                      sd_lrvb, source) {
+  data.frame(variable = variable, type = type, loc = loc, s_mfvb = s_mfvb, s_lrvb = s_lrvb,
+    link = link, mean_mfvb = mean_mfvb, sd_mfvb = sd_mfvb, mean_lrvb = mean_lrvb,
+    sd_lrvb = sd_lrvb, source = source)
+}
+
+identity_rows <- function(variable, type, mean, s_mfvb, s_lrvb, source) {
+  row_block(variable, type, mean, s_mfvb, s_lrvb, "identity", mean, s_mfvb, mean, s_lrvb,
+    source)
+}
+
+beta_rows <- function(fit) {
+  b <- fit$posterior$beta
+  if (!length(b$mean)) return(NULL)
+  identity_rows(beta_names(fit$model), "beta", unname(b$mean), sqrt(diag(b$cov_mfvb)),
+    sqrt(diag(b$cov_lrvb)), "lrvb")
+}
+
+u_rows <- function(fit) {
+  u <- fit$posterior$u
+  if (!length(u$mean)) return(NULL)
+  identity_rows(u_names(fit$model), "u", u$mean, sqrt(u$var_mfvb), sqrt(u$var_lrvb), "lrvb")
+}
+
+# tau, log tau, sigma (and log sigma for a group term) of precision k.
+precision_rows <- function(fit, k) {
+  tau <- fit$posterior$tau
+  name <- tau$names[k]
+  source <- if (name %in% tau$failed) "mfvb" else "lrvb"
+  s <- sqrt(c(tau$var_log_mfvb[k], tau$cov_log_lrvb[k, k]))
+  l <- tau$mean_log[k]
+  type <- if (k == 1L) "tau_e" else "tau_u"
+  exists <- precision_moment_exists(fit$model, k)
+  sig <- lapply(s, function(v) lognormal(-l / 2, v / 2))
+  tau_sd <- sqrt(c(tau$var_mfvb[k], tau$cov_lrvb[k, k]))
+  na <- if (exists) 1 else NA_real_
+  out <- rbind(
+    row_block(name, type, l, s[1L], s[2L], "exp", na * tau$mean[k], na * tau_sd[1L],
+      na * tau$mean[k], na * tau_sd[2L], source),
+    identity_rows(paste0("log_", name), if (exists) "derived" else type, l, s[1L], s[2L],
+      source),
+    row_block(sub("^tau", "sigma", name), "derived", -l / 2, s[1L] / 2, s[2L] / 2, "exp",
+      sig[[1L]]$mean, sig[[1L]]$sd, sig[[2L]]$mean, sig[[2L]]$sd, source)
+  )
+  if (!exists) out$type[1L] <- "derived" # H and W use the log precision instead
+  if (k == 1L) return(out)
+  rbind(out, identity_rows(sub("^tau", "log_sigma", name), "derived", -l / 2, s[1L] / 2,
+    s[2L] / 2, source))
+}
+
+lognormal <- function(loc, s) {
+  mean <- exp(loc + s^2 / 2)
+  list(mean = mean, sd = mean * sqrt(expm1(s^2)))
+}
+
+# Does the posterior mean of precision k exist? Under a half-t prior on the SD the
+# density of a large group precision falls like tau^(-3/2) only; the residual
+# precision is safe as long as the rows outnumber the coefficients.
+precision_moment_exists <- function(model, k) {
+  if (model$resolved$tau[[k]]$kind == "gamma") return(TRUE)
+  k == 1L && model$gram$n > length(model$x_names) + length(model$group$levels)
+}
+
+#' @rdname summary.vb_fit
+#' @export
+summary.gibbs_fit <- function(object, pars = NULL, level = 0.95, ...) {
+  check_pars(pars)
+  probs <- c((1 - check_level(level)) / 2, (1 + level) / 2)
+  out <- draws_summary(gibbs_array(object), probs)
+  out <- drop_missing_moments(out, object$model)
+  if ("u" %in% pars) out <- rbind(out, u_draws_summary(object, probs))
+  names(out)[4:5] <- quantile_names(level)
+  new_summary(out)
+}
+
+draws_summary <- function(draws, probs) {
+  one <- function(x) {
+    c(mean = mean(x), sd = sd(x), stats::quantile(x, probs, names = FALSE),
+      mcse_mean = posterior::mcse_mean(x), mcse_sd = posterior::mcse_sd(x),
+      ess_bulk = posterior::ess_bulk(x), ess_tail = posterior::ess_tail(x),
+      rhat = posterior::rhat(x))
+  }
+  vars <- dimnames(draws)[[3L]]
+  d <- dim(draws)
+  stats <- vapply(seq_along(vars), function(j) one(matrix(draws[, , j], d[1L], d[2L])),
+    numeric(9))
+  out <- data.frame(variable = vars, t(stats))
+  names(out) <- c("variable", "mean", "sd", "lower", "upper", "mcse_mean", "mcse_sd",
+    "ess_bulk", "ess_tail", "rhat")
+  out
+}
+
+drop_missing_moments <- function(out, model) {
+  for (k in seq_along(model$resolved$tau)) {
+    if (precision_moment_exists(model, k)) next
+    row <- match(precision_names(model)[k], out$variable)
+    out[row, c("mean", "sd", "mcse_mean", "mcse_sd")] <- NA_real_
+  }
+  out
+}
+
+u_draws_summary <- function(fit, probs) {
+  if (is.null(fit$model$group)) return(NULL)
+  if (!is.null(fit$u_draws)) return(draws_summary(fit$u_draws, probs))
+  data.frame(variable = u_names(fit$model), mean = fit$u$mean, sd = fit$u$sd,
+    lower = NA_real_, upper = NA_real_, mcse_mean = NA_real_, mcse_sd = NA_real_,
+    ess_bulk = NA_real_, ess_tail = NA_real_, rhat = NA_real_)
+}

@@ -1,0 +1,95 @@
+# broom's verbs.
+
+#' Tidy data frames from a fit
+#'
+#' @param x A fit.
+#' @param effects `"fixed"`, `"ran_pars"` (standard deviations) and `"ran_vals"`
+#'   (random effects), as in broom.mixed.
+#' @param conf.int,conf.level Add interval columns, and their mass.
+#' @param data The data to add columns to; the model frame by default.
+#' @param ... Not used.
+#' @return Data frames. `tidy()`: `effect`, `group`, `term`, `estimate`, `std.error`,
+#'   and `conf.low`, `conf.high`. `glance()`: one row with `nobs`, `sigma`, `elbo`,
+#'   `df.residual`, `converged` and `sweeps` (for a `gibbs_fit`: `rhat`, the largest,
+#'   and `ess_bulk`, the smallest). `augment()`: the data with `.fitted`, `.resid` and
+#'   `.se.fit` (where it can be had).
+#' @examples
+#' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
+#' tidy(fit, conf.int = TRUE)
+#' glance(fit)
+#' head(augment(fit), 3)
+#' @importFrom generics tidy
+#' @aliases tidy glance augment
+#' @export tidy
+#' @export
+tidy.meanfield_fit <- function(x, effects = c("fixed", "ran_pars"), conf.int = FALSE,
+                               conf.level = 0.95, ...) {
+  allowed <- c("fixed", "ran_pars", "ran_vals")
+  if (!is.character(effects) || !all(effects %in% allowed)) {
+    mf_abort("control", "`effects` must be among ", toString(allowed), arg = "effects")
+  }
+  s <- as.data.frame(summary(x, pars = if ("ran_vals" %in% effects) "u", level = conf.level))
+  q <- quantile_names(conf.level)
+  group <- x$model$group$name
+  pick <- function(rows, effect, grp, term) {
+    if (!any(rows)) return(NULL)
+    out <- data.frame(effect = effect, group = grp, term = term, estimate = s$mean[rows],
+      std.error = s$sd[rows])
+    if (conf.int) out[c("conf.low", "conf.high")] <- s[rows, q]
+    out
+  }
+  is_sigma <- grepl("^sigma_", s$variable)
+  out <- rbind(
+    if ("fixed" %in% effects) {
+      pick(s$variable %in% beta_names(x$model), "fixed", NA_character_, x$model$x_names)
+    },
+    if ("ran_pars" %in% effects) {
+      pick(is_sigma, "ran_pars",
+        ifelse(s$variable[is_sigma] == "sigma_e", "Residual", group),
+        ifelse(s$variable[is_sigma] == "sigma_e", "sd__Observation", "sd__(Intercept)"))
+    },
+    if ("ran_vals" %in% effects && !is.null(group)) {
+      pick(s$variable %in% u_names(x$model), "ran_vals", group, x$model$group$levels)
+    }
+  )
+  as_tibble_if_possible(out)
+}
+
+as_tibble_if_possible <- function(x) {
+  if (requireNamespace("tibble", quietly = TRUE)) tibble::as_tibble(x) else x
+}
+
+#' @rdname tidy.meanfield_fit
+#' @importFrom generics glance
+#' @export glance
+#' @export
+glance.meanfield_fit <- function(x, ...) {
+  out <- data.frame(nobs = nobs(x), sigma = sigma(x), df.residual = df.residual(x))
+  if (inherits(x, "vb_fit")) {
+    out <- cbind(out, elbo = x$vb$elbo, converged = x$converged, sweeps = x$sweeps)
+  } else {
+    s <- as.data.frame(summary(x))
+    out <- cbind(out, rhat = max(s$rhat), ess_bulk = min(s$ess_bulk),
+      ndraws = dim(x$draws)[1L] * x$chains)
+  }
+  as_tibble_if_possible(out)
+}
+
+#' @rdname tidy.meanfield_fit
+#' @param newdata New data instead: `.fitted` and `.se.fit` only.
+#' @importFrom generics augment
+#' @export augment
+#' @export
+augment.meanfield_fit <- function(x, data = model.frame(x), newdata = NULL, ...) {
+  has_u <- is.null(x$model$group) || inherits(x, "vb_fit") || !is.null(x$u_draws)
+  add <- function(out, newdata) {
+    p <- predict(x, newdata, se.fit = has_u, allow_new_levels = TRUE)
+    out$.fitted <- unname(if (has_u) p$fit else p)
+    if (has_u) out$.se.fit <- unname(p$se.fit)
+    out
+  }
+  if (!is.null(newdata)) return(as_tibble_if_possible(add(newdata, newdata)))
+  out <- add(as.data.frame(data), NULL)
+  out$.resid <- unname(residuals(x))
+  as_tibble_if_possible(out)
+}

@@ -1,0 +1,21 @@
+/* check.h: assertions that count and go on, so that one run shows every failure. */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include <stdbool.h>
+
+#define CHECK(cond) check_true((cond), #cond, __FILE__, __LINE__)
+/* |a - b| <= tol max(1, |b|); a NaN on either side fails. */
+#define CHECK_NEAR(a, b, tol) check_near((a), (b), (tol), #a, __FILE__, __LINE__)
+
+void check_true(bool ok, const char *what, const char *file, int line);
+void check_near(double a, double b, double tol, const char *what, const char *file, int line);
+
+void test_la(void);
+void test_arrow(void);
+void test_lr(void);
+void test_gram(void);
+void test_vb(void);
+void test_gibbs(void);
+
+#endif

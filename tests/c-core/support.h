@@ -1,0 +1,41 @@
+/* support.h: memory, naive algebra and simulated models for the tests. */
+#ifndef SUPPORT_H
+#define SUPPORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "lmm.h"
+
+void stub_seed(uint64_t seed); /* of the generator in stubs.c */
+
+/* Every array is an allocation of its own and exactly as long as asked, so that the
+ * sanitizers see an access one past the end. Freed by release_all(). */
+double *nans(size_t n);    /* all NaN: what a kernel forgets to write shows */
+double *zeros(size_t n);
+double *normals(size_t n);
+double *copy(size_t n, const double *x);
+int *ints(size_t n);
+struct arena arena_of(size_t bytes);
+void release_all(void);
+
+/* inv <- A^-1 by Gauss-Jordan, A full and positive definite; returns log |A|. */
+double naive_inverse(int n, const double *A, double *inv);
+/* A well-conditioned random symmetric positive definite matrix, full. */
+double *random_spd(int n);
+/* Full copy of the arrow matrix P (dim x dim). */
+double *dense_of(const struct arrow_shape *s, const struct arrow *P);
+
+/* poll hook; ctx is an int: the sweep to stop at. */
+int stop_at(void *ctx, int done);
+
+/* A small data set with its model. X is n x p, group 0-based. */
+struct sim {
+    int n;
+    double *X, *y;
+    int *group;
+    struct lmm m;
+};
+struct sim sim_regression(void); /* flat beta, gamma prior on tau_e                      */
+struct sim sim_intercept(void);  /* 12 groups, normal prior on beta, half-t on both SDs  */
+
+#endif

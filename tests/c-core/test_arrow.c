@@ -1,0 +1,172 @@
+/* test_arrow.c: the arrow kernels against a dense matrix, over a grid of shapes. */
+#include <math.h>
+#include <R_ext/Random.h>
+#include "arrow.h"
+#include "check.h"
+#include "support.h"
+
+/* Sparse lists: leaves 1, 4, ... have none, the others every second column. */
+static bool listed(bool sparse, int leaf, int col)
+{
+    return !sparse || (leaf % 3 != 1 && (leaf + col) % 2 == 0);
+}
+
+static struct arrow_shape make_shape(int ng, int nl, int r, bool sparse)
+{
+    int *ptr = ints((size_t) nl + 1), at = 0;
+    for (int l = 0; l < nl; l++) {
+        ptr[l + 1] = ptr[l];
+        for (int j = 0; j < ng; j++) ptr[l + 1] += listed(sparse, l, j);
+    }
+    int *idx = ints((size_t) ptr[nl]);
+    for (int l = 0; l < nl; l++)
+        for (int j = 0; j < ng; j++)
+            if (listed(sparse, l, j)) idx[at++] = j;
+    return (struct arrow_shape){ng, nl, r, ptr, idx, !sparse};
+}
+
+static struct arrow new_arrow(const struct arrow_shape *s)
+{
+    return (struct arrow){nans(arrow_global_size(s)), nans(arrow_leaf_size(s)),
+                          nans(arrow_cross_size(s))};
+}
+
+/* Random, diagonally dominant; the upper triangles stay NaN. */
+static struct arrow random_arrow(const struct arrow_shape *s)
+{
+    struct arrow P = new_arrow(s);
+    double dim = (double) arrow_dim(s);
+    for (int j = 0; j < s->n_global; j++)
+        for (int i = j; i < s->n_global; i++)
+            AT(P.global, i, j, s->n_global) = unif_rand() - 0.5 + (i == j) * dim;
+    for (int l = 0; l < s->n_leaf; l++)
+        for (int j = 0; j < s->r; j++)
+            for (int i = j; i < s->r; i++)
+                P.leaf[(l * s->r + j) * s->r + i] = unif_rand() - 0.5 + (i == j) * dim;
+    for (size_t i = 0; i < arrow_cross_size(s); i++) P.cross[i] = unif_rand() - 0.5;
+    return P;
+}
+
+static void check_vectors(const struct arrow_shape *s, const struct arrow *P,
+                          const struct arrow *F, const double *D, const double *S)
+{
+    int dim = (int) arrow_dim(s);
+    size_t n = (size_t) dim;
+    double *x = normals(n), *sol = copy(n, x), *y = nans(n), *B = zeros(n * n);
+    arrow_solve(s, F, sol);
+    arrow_mul(s, P, x, y);
+    for (int j = 0; j < dim; j++) { /* B = F^-T, column by column */
+        AT(B, j, j, dim) = 1;
+        arrow_backsolve(s, F, B + (size_t) j * n);
+    }
+    for (int i = 0; i < dim; i++) {
+        double dx = 0, sx = 0;
+        for (int j = 0; j < dim; j++) {
+            double cov = 0; /* of the draws F^-T z */
+            for (int k = 0; k < dim; k++) cov += AT(B, i, k, dim) * AT(B, j, k, dim);
+            CHECK_NEAR(cov, AT(S, i, j, dim), 1e-12);
+            dx += AT(D, i, j, dim) * x[j];
+            sx += AT(S, i, j, dim) * x[j];
+        }
+        CHECK_NEAR(y[i], dx, 1e-12);
+        CHECK_NEAR(sol[i], sx, 1e-12);
+    }
+}
+
+/* S: dense inverse; Q_i' = -P_gi D_i^-1 and S_gl = S_gg Q' tie q to it. */
+static void check_inverse(const struct arrow_shape *s, const struct arrow *P,
+                          const struct arrow *F, const double *D, const double *S)
+{
+    int dim = (int) arrow_dim(s), ng = s->n_global, r = s->r;
+    double *Sg = nans(arrow_global_size(s)), *di = nans(arrow_leaf_size(s));
+    double *q = nans(arrow_cross_size(s)), *sl = nans(arrow_leaf_size(s));
+    double *Dl = nans((size_t) (r * r)), *Dli = nans((size_t) (r * r));
+    double *out = zeros(arrow_global_size(s)), *sum = zeros(arrow_global_size(s));
+    arrow_inverse(s, F, Sg, di, q, sl, nans((size_t) (ng * r)));
+    for (int j = 0; j < ng; j++)
+        for (int i = 0; i < ng; i++) CHECK_NEAR(AT(Sg, i, j, ng), AT(S, i, j, dim), 1e-12);
+    for (int l = 0; l < s->n_leaf; l++) {
+        int at = ng + l * r, k = s->ptr[l + 1] - s->ptr[l];
+        const int *col = s->idx + s->ptr[l];
+        const double *ql = q + s->ptr[l] * r, *Pl = P->cross + s->ptr[l] * r;
+        for (int j = 0; j < r; j++)
+            for (int i = 0; i < r; i++) AT(Dl, i, j, r) = AT(D, at + i, at + j, dim);
+        naive_inverse(r, Dl, Dli);
+        for (int j = 0; j < r; j++) {
+            for (int i = 0; i < r; i++) {
+                CHECK_NEAR(di[(l * r + j) * r + i], AT(Dli, i, j, r), 1e-12);
+                CHECK_NEAR(sl[(l * r + j) * r + i], AT(S, at + i, at + j, dim), 1e-12);
+            }
+            for (int a = 0; a < k; a++) {
+                double pd = 0;
+                for (int e = 0; e < r; e++) pd -= AT(Pl, a, e, k) * AT(Dli, e, j, r);
+                CHECK_NEAR(AT(ql, a, j, k), pd, 1e-12);
+                for (int b = 0; b < k; b++)
+                    AT(sum, col[a], col[b], ng) += 0.7 * AT(ql, a, j, k) * AT(ql, b, j, k);
+            }
+        }
+    }
+    arrow_outer(s, q, 0.7, out);
+    for (int j = 0; j < ng; j++)
+        for (int i = j; i < ng; i++) CHECK_NEAR(AT(out, i, j, ng), AT(sum, i, j, ng), 1e-13);
+}
+
+/* One entry of P spoilt: the status and the block must name it. */
+static void check_bad(const struct arrow_shape *s, const struct arrow *P)
+{
+    struct arrow F = new_arrow(s);
+    for (int l = 0; l < s->n_leaf; l++) {
+        double *d = &P->leaf[(l + 1) * s->r * s->r - 1], keep = *d;
+        static const double bad[] = {-1, 0, NAN};
+        for (int b = 0; b < 3; b++) {
+            struct core_info info = {0, -1};
+            *d = bad[b];
+            CHECK(arrow_factor(s, P, &F, &info) == CORE_NOT_PD_LEAF && info.block == l);
+        }
+        *d = keep;
+    }
+    for (int j = 0; j < s->n_global; j++) {
+        double *d = &AT(P->global, j, j, s->n_global), keep = *d;
+        struct core_info info = {0, -1};
+        *d = -1;
+        CHECK(arrow_factor(s, P, &F, &info) == CORE_NOT_PD_GLOBAL && info.block == j);
+        *d = NAN;
+        CHECK(arrow_factor(s, P, &F, &info) == CORE_NOT_PD_GLOBAL && info.block == j);
+        *d = keep;
+    }
+}
+
+static void check_shape(struct arrow_shape s)
+{
+    int dim = (int) arrow_dim(&s);
+    struct arrow P = random_arrow(&s);
+    double *D = dense_of(&s, &P), *S = nans((size_t) (dim * dim));
+    double logdet = naive_inverse(dim, D, S);
+    struct arena count = {NULL, 0};
+    arrow_carve(&s, &count);
+    struct arena a = arena_of(count.used);
+    struct arrow F = arrow_carve(&s, &a);
+    CHECK(a.used == count.used);
+    struct core_info info = {0, -1};
+    CHECK(arrow_factor(&s, &P, &F, &info) == CORE_OK && info.block == -1);
+    CHECK_NEAR(arrow_logdet(&s, &F), logdet, 1e-12);
+    double *again = dense_of(&s, &P); /* P must not have changed */
+    for (int i = 0; i < dim * dim; i++) CHECK(again[i] == D[i]);
+    check_vectors(&s, &P, &F, D, S);
+    check_inverse(&s, &P, &F, D, S);
+    check_bad(&s, &P);
+}
+
+void test_arrow(void)
+{
+    static const int leaves[] = {0, 1, 2, 7};
+    for (int l = 0; l < 4; l++)
+        for (int r = 1; r <= 3; r++)
+            for (int ng = 0; ng <= 4; ng++) {
+                struct arrow_shape s = make_shape(ng, leaves[l], r, false);
+                check_shape(s);
+                s.full = false; /* full lists through the sparse code */
+                check_shape(s);
+                check_shape(make_shape(ng, leaves[l], r, true));
+            }
+}
