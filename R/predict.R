@@ -22,7 +22,7 @@
 #'   a factor or of the group (without `allow_new_levels`); `meanfield_error_control`.
 #' @examples
 #' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
-#' new <- data.frame(floor = 0:1, county = c("AITKIN", "a new county"))
+#' new <- data.frame(floor = 0:1, county = c("Aitkin", "a new county"))
 #' predict(fit, new, interval = "prediction", allow_new_levels = TRUE)
 #' @export
 predict.meanfield_fit <- function(object, newdata = NULL, re.form = NULL,

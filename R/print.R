@@ -24,7 +24,8 @@ print.vb_fit <- function(x, digits = 3, ...) {
 # How much linear response added to the mean-field SD, as a percentage.
 widening <- function(sd, sd_mfvb) {
   pct <- 100 * (sd / sd_mfvb - 1)
-  ifelse(is.na(pct), "", ifelse(abs(pct) < 0.05, "0%", sprintf("%+.*f%%", ifelse(abs(pct) < 10, 1L, 0L), pct)))
+  text <- ifelse(abs(pct) < 10, sprintf("%+.1f%%", pct), sprintf("%+.0f%%", pct))
+  ifelse(is.na(pct), "", ifelse(abs(pct) < 0.05, "0%", text))
 }
 
 print_widening <- function(s) {

@@ -50,12 +50,12 @@ SEXP C_test_arrow(SEXP P, SEXP x)
                        (double *) r_dbl(P, "cross", (R_xlen_t) arrow_cross_size(&s))};
     enum { STATUS, LOGDET, SOLVE, BACKSOLVE, MUL, S_GLOBAL, D_INV, Q, S_LEAF, OUTER, N_FIELDS };
     const struct r_field f[N_FIELDS] = {
-        [STATUS] = {"status", 2, 0},        [LOGDET] = {"logdet", 1, 0},
-        [SOLVE] = {"solve", dim, 0},        [BACKSOLVE] = {"backsolve", dim, 0},
-        [MUL] = {"mul", dim, 0},            [S_GLOBAL] = {"S_global", ng, ng},
-        [D_INV] = {"d_inv", arrow_leaf_size(&s), 0},
-        [Q] = {"q", arrow_cross_size(&s), 0},
-        [S_LEAF] = {"s_leaf", arrow_leaf_size(&s), 0},
+        [STATUS] = {"status", 2, R_VECTOR},        [LOGDET] = {"logdet", 1, R_VECTOR},
+        [SOLVE] = {"solve", dim, R_VECTOR},        [BACKSOLVE] = {"backsolve", dim, R_VECTOR},
+        [MUL] = {"mul", dim, R_VECTOR},            [S_GLOBAL] = {"S_global", ng, ng},
+        [D_INV] = {"d_inv", arrow_leaf_size(&s), R_VECTOR},
+        [Q] = {"q", arrow_cross_size(&s), R_VECTOR},
+        [S_LEAF] = {"s_leaf", arrow_leaf_size(&s), R_VECTOR},
         [OUTER] = {"outer", ng, ng}};
     SEXP out = PROTECT(r_list(f, N_FIELDS));
     struct arena count = {NULL, 0};

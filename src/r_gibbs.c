@@ -27,10 +27,10 @@ SEXP C_fit_gibbs(SEXP core, SEXP start, SEXP centre, SEXP control, SEXP progress
     const struct r_field f[N_FIELDS] = {
         [DRAWS] = {"draws", kept, (size_t) (m.p + m.n_prec)},
         [U_DRAWS] = {"u_draws", save_u ? kept : 0, save_u ? n_u : 0},
-        [U_MEAN] = {"u_mean", n_u, 0},
-        [U_M2] = {"u_m2", n_u, 0},
-        [LAST] = {"t", (size_t) q, 0},
-        [THETA] = {"theta", dim, 0}};
+        [U_MEAN] = {"u_mean", n_u, R_VECTOR},
+        [U_M2] = {"u_m2", n_u, R_VECTOR},
+        [LAST] = {"t", (size_t) q, R_VECTOR},
+        [THETA] = {"theta", dim, R_VECTOR}};
     SEXP out = PROTECT(Rf_allocVector(VECSXP, 2));
     SET_VECTOR_ELT(out, 0, r_list(f, N_FIELDS));
     SET_VECTOR_ELT(out, 1, Rf_allocVector(INTSXP, 3));

@@ -8,10 +8,10 @@ static SEXP gram_result(int p, int r, int n_groups)
 {
     size_t m = (size_t) p + 1, G = (size_t) n_groups, R = (size_t) r;
     const struct r_field f[N_FIELDS] = {
-        [HEAD] = {"head", GRAM_HEAD, 0}, [MEAN] = {"mean", m, 0},
-        [CROSS] = {"cross", m, m},       [ZZ] = {"zz", R * R * G, 0},
-        [Z1] = {"z1", R * G, 0},         [ZV] = {"zv", m, R * G},
-        [STATUS] = {"status", 1, 0}};
+        [HEAD] = {"head", GRAM_HEAD, R_VECTOR}, [MEAN] = {"mean", m, R_VECTOR},
+        [CROSS] = {"cross", m, m},       [ZZ] = {"zz", R * R * G, R_VECTOR},
+        [Z1] = {"z1", R * G, R_VECTOR},         [ZV] = {"zv", m, R * G},
+        [STATUS] = {"status", 1, R_VECTOR}};
     return r_list(f, N_FIELDS);
 }
 

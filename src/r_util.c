@@ -89,8 +89,9 @@ SEXP r_list(const struct r_field *fields, int n)
     SEXP out = PROTECT(Rf_allocVector(VECSXP, n)), names = PROTECT(Rf_allocVector(STRSXP, n));
     for (int i = 0; i < n; i++) {
         const struct r_field *f = &fields[i];
-        SEXP v = f->ncol ? Rf_allocMatrix(REALSXP, (int) f->nrow, (int) f->ncol)
-                         : Rf_allocVector(REALSXP, (R_xlen_t) f->nrow);
+        SEXP v = f->ncol == R_VECTOR
+                     ? Rf_allocVector(REALSXP, (R_xlen_t) f->nrow)
+                     : Rf_allocMatrix(REALSXP, (int) f->nrow, (int) f->ncol);
         SET_VECTOR_ELT(out, i, v);
         memset(REAL(v), 0, sizeof(double) * (size_t) Rf_xlength(v));
         SET_STRING_ELT(names, i, Rf_mkChar(f->name));

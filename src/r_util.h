@@ -22,10 +22,11 @@ struct lmm r_model(SEXP core);
 /* One R_alloc for a whole call: bytes as counted by the carve functions on an empty arena. */
 struct arena r_arena(const struct arena *counted);
 
-/* A named list of fresh numeric vectors or matrices (ncol 0: a vector); PROTECTed by caller. */
+/* A named list of zeroed numeric vectors and matrices; the caller PROTECTs it. */
+#define R_VECTOR ((size_t) -1)
 struct r_field {
     const char *name;
-    size_t nrow, ncol;
+    size_t nrow, ncol; /* ncol = R_VECTOR: a plain vector of length nrow          */
 };
 SEXP r_list(const struct r_field *fields, int n);
 double *r_out(SEXP list, int i);

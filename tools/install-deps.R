@@ -83,7 +83,7 @@ apt_install_r <- function(x) {
 set_repos <- function() {
   repos <- getOption("repos")
   if (is.null(repos) || !"CRAN" %in% names(repos) || repos[["CRAN"]] == "@CRAN@") {
-    options(repos = c(CRAN = "https://cloud.r-project.org"))
+    utils::chooseCRANmirror(ind = 1, local.only = TRUE) # the cloud mirror
   }
 }
 
@@ -129,8 +129,8 @@ system_debs <- function() {
 todo <- lacking(wanted())
 if (on_debian) {
   debs <- system_debs()
-  if (length(debs) || any(todo$required)) {
-    apt_get("update") || say("apt-get update failed; going on without")
+  if ((length(debs) || any(todo$required)) && !apt_get("update")) {
+    say("apt-get update failed; going on without")
   }
   apt_install(debs)
   apt_install_r(todo)

@@ -13,6 +13,7 @@ out <- normalizePath(out)
 script <- sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE))
 here <- normalizePath(dirname(script))
 
+options(width = 110) # the tables are wide
 set.seed(20260101)
 vb <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
 gibbs <- fit_gibbs(vb)

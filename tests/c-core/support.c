@@ -151,9 +151,9 @@ static void set_gram(struct sim *d, int p, int n_leaf)
     d->m.n_prec = n_leaf ? 2 : 1;
 }
 
-static struct sim simulate(int n_leaf)
+static struct sim simulate(int rows, int n_leaf, double noise)
 {
-    struct sim d = {.n = 120};
+    struct sim d = {.n = rows};
     size_t n = (size_t) d.n;
     d.X = normals(2 * n);
     d.y = normals(n);
@@ -162,7 +162,7 @@ static struct sim simulate(int n_leaf)
     for (int i = 0; i < d.n; i++) {
         d.X[i] = 1;
         d.group[i] = n_leaf ? (7 * i + i / 11) % n_leaf : 0; /* unbalanced */
-        d.y[i] = 0.5 + 0.8 * d.X[i + d.n] + 0.7 * d.y[i] + (n_leaf ? u[d.group[i]] : 0);
+        d.y[i] = 0.5 + 0.8 * d.X[i + d.n] + noise * d.y[i] + (n_leaf ? u[d.group[i]] : 0);
     }
     set_gram(&d, 2, n_leaf);
     return d;
@@ -170,7 +170,7 @@ static struct sim simulate(int n_leaf)
 
 struct sim sim_regression(void)
 {
-    struct sim d = simulate(0);
+    struct sim d = simulate(120, 0, 0.7);
     d.m.flat = true;
     d.m.Tb = zeros(4);
     d.m.mu = zeros(2);
@@ -178,10 +178,10 @@ struct sim sim_regression(void)
     return d;
 }
 
-struct sim sim_intercept(void)
+struct sim sim_intercept(int n, int n_leaf, double noise)
 {
     static const double Tb[4] = {0.3, 0.1, 0.1, 0.5}, mu[2] = {1, -1};
-    struct sim d = simulate(12);
+    struct sim d = simulate(n, n_leaf, noise);
     d.m.Tb = copy(4, Tb);
     d.m.mu = copy(2, mu);
     d.m.logdet_Tb = log(0.3 * 0.5 - 0.1 * 0.1);

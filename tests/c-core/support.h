@@ -35,7 +35,9 @@ struct sim {
     int *group;
     struct lmm m;
 };
-struct sim sim_regression(void); /* flat beta, gamma prior on tau_e                      */
-struct sim sim_intercept(void);  /* 12 groups, normal prior on beta, half-t on both SDs  */
+/* Flat beta, gamma prior on tau_e. */
+struct sim sim_regression(void);
+/* Normal prior on beta, half-t on both SDs; the group effects have SD 1. */
+struct sim sim_intercept(int n, int n_leaf, double noise);
 
 #endif

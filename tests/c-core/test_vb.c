@@ -212,7 +212,7 @@ static void check_small_parts(void)
     /* E_q log q = -entropy */
     q = (struct gamma_dist){2.5, 3};
     CHECK_NEAR(gamma_expected_log_density(q, 2.5, log(3), 3), -gamma_entropy(q), 1e-13);
-    struct lmm m = sim_intercept().m;
+    struct lmm m = sim_intercept(120, 12, 0.7).m;
     CHECK(lmm_aux(&m, 0) == 2 && lmm_aux(&m, 1) == 3 && lmm_n_par(&m) == 4);
     CHECK(lmm_shape(&m, 0) == 62 && lmm_shape(&m, 1) == 7.5 && lmm_shape(&m, 3) == 2);
     m.prior[0].df = 0;
@@ -221,7 +221,7 @@ static void check_small_parts(void)
 
 void test_vb(void)
 {
-    struct sim reg = sim_regression(), ri = sim_intercept();
+    struct sim reg = sim_regression(), ri = sim_intercept(120, 12, 0.7);
     check_small_parts();
     check_model(&reg);
     check_model(&ri);

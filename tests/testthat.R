@@ -1,0 +1,4 @@
+library(testthat)
+library(meanfield)
+
+test_check("meanfield")
