@@ -84,14 +84,19 @@ build_frame <- function(call, frame_formula, env) {
 }
 
 frame_response <- function(frame) {
-  y <- stats::model.response(frame)
+  y <- frame[[1L]] # model.response() would add a million row names
   if (is.matrix(y) && ncol(y) == 1L) y <- y[, 1L]
   if (!is.numeric(y) || is.matrix(y) || is.object(y) && inherits(y, c("factor", "Date", "POSIXt"))) {
     mf_abort("response", "the response `", names(frame)[1L], "` must be a numeric vector, not ",
       if (is.matrix(y)) "a matrix" else class(y)[1L],
       ": convert it, or use another `family`", arg = "formula")
   }
-  as.double(y)
+  as_plain_double(y)
+}
+
+# Without attributes, and without a copy when there is nothing to change.
+as_plain_double <- function(x) {
+  if (is.double(x) && is.null(attributes(x))) x else as.double(x)
 }
 
 frame_weights <- function(frame) {
@@ -103,7 +108,7 @@ frame_weights <- function(frame) {
   if (!any(w > 0)) {
     mf_abort("weights", "all `weights` are zero: no row is left", arg = "weights")
   }
-  as.double(w)
+  as_plain_double(w)
 }
 
 frame_offset <- function(frame) {

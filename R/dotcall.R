@@ -1,9 +1,9 @@
 # Every .Call of the package, with the types the C side expects set here.
 
 call_gram <- function(X, y, offset, w, group, n_groups) {
-  storage.mode(X) <- "double"
+  if (!is.double(X)) storage.mode(X) <- "double"
   .Call(C_gram, list(
-    X = X, y = as.double(y), offset = offset, w = w, group = group, z = NULL,
+    X = X, y = y, offset = offset, w = w, group = group, z = NULL,
     n_groups = as.integer(n_groups), r = 1L
   ))
 }

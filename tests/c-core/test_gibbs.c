@@ -206,6 +206,6 @@ void test_gibbs(void)
     check_stops(&reg.m);
     check_stops(&ri.m);
     check_slice(0.8);
-    check_slice(2);
+    check_slice(3);
     check_slice(20);
 }
