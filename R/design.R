@@ -198,7 +198,7 @@ integer_codes <- function(x) {
 }
 
 as_codes <- function(f) {
-  if (is.integer(f)) attributes(f) <- NULL
+  attributes(f) <- NULL
   f
 }
 
@@ -254,8 +254,6 @@ build_design <- function(call, formula, data, contrasts, env) {
   w <- frame_weights(frame)
   X <- fixed_matrix(tt, frame, contrasts)
   group <- build_group(parsed$bar, frame, w, environment(formula))
-  # codes of rows with weight zero may be NA: their group need not exist
-  if (!is.null(w) && !is.null(group)) group$codes[is.na(group$codes)] <- 1L
   list(
     formula = parsed$formula, terms = tt, frame = frame, X = X,
     y = frame_response(frame), w = w, offset = frame_offset(frame), group = group,

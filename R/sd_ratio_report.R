@@ -31,7 +31,9 @@
 #'   `weights`. `as.data.frame()` has the columns `variable`, `type`, `sd_mfvb`,
 #'   `sd_lrvb`, `sd` and `source` (what the fit reports), `sd_ref`, `ratio_mfvb`,
 #'   `mcse_mfvb`, `ratio_lrvb`, `mcse_lrvb`, `verdict`. Without a reference, `sd_ref`
-#'   is the corrected SD and `ratio_lrvb` is `NA`.
+#'   is the corrected SD and `ratio_lrvb` is `NA`. Verdicts are single words (`ok`,
+#'   `repaired`, `close`, `widened`, `few groups`, `too narrow`, `too wide`,
+#'   `not corrected`, `no moments`, `no reference`); printing explains those in use.
 #' @section Errors: `meanfield_error_report` when the reference was fitted to other
 #'   data or with another prior, or has none of the variables.
 #' @references Ewing, D. (2026). Understanding variational approximations, section 3.
@@ -150,29 +152,37 @@ report_table <- function(fit, rows, ref) {
   out
 }
 
-# Words. A ratio is close when it is within 5% plus two Monte Carlo errors of one.
+# What each verdict means, in the words of the printed report.
+report_words <- c(
+  ok = "within 5% of the reference, before and after correction",
+  repaired = "mean-field was off; linear response brings it within 5% of the reference",
+  close = "linear response finds little to correct",
+  widened = "mean-field is too narrow; linear response has widened it",
+  `few groups` = paste("too narrow in a way linear response cannot see, because few groups",
+    "leave the group variance uncertain: use fit_gibbs()"),
+  `too narrow` = "still too narrow after correction: use the reference",
+  `too wide` = "too wide after correction: use the reference",
+  `not corrected` = "linear response failed, the mean-field SD is shown: use fit_gibbs()",
+  `no moments` = "mean and SD do not exist: see its logarithm",
+  `no reference` = "not among the variables of the reference"
+)
+
+# A ratio is close when it is within 5% plus two Monte Carlo errors of one.
 report_verdicts <- function(t, fit, predicted) {
-  G <- length(fit$model$group$levels)
   few <- few_group_rows(t, fit)
-  vapply(seq_len(nrow(t)), function(i) {
-    if (is.na(t$sd_ref[i])) {
-      return(if (is.na(t$sd[i])) "mean and SD do not exist: see its logarithm" else "not in the reference")
-    }
-    if (t$source[i] == "mfvb") return("linear response failed: mean-field SD shown, use fit_gibbs()")
-    if (predicted) {
-      if (few[i]) {
-        return(sprintf("only %d groups: too narrow in a way linear response cannot see, use fit_gibbs()", G))
-      }
-      if (abs(t$ratio_mfvb[i] - 1) <= 0.05) return("mean-field already close")
-      return("mean-field too narrow, widened by linear response")
-    }
-    slack <- function(ratio, mcse) abs(ratio - 1) <= 0.05 + 2 * mcse
-    if (slack(t$ratio_mfvb[i], t$mcse_mfvb[i]) && slack(t$ratio_lrvb[i], t$mcse_lrvb[i])) return("ok")
-    if (slack(t$ratio_lrvb[i], t$mcse_lrvb[i])) return("repaired by linear response")
-    if (t$ratio_lrvb[i] > 1) return("too wide after correction: use the reference")
-    if (few[i]) return(sprintf("still too narrow (only %d groups): use the reference", G))
-    "still too narrow: use the reference"
-  }, "")
+  close <- function(ratio, mcse) abs(ratio - 1) <= 0.05 + 2 * ifelse(is.na(mcse), 0, mcse)
+  mf <- close(t$ratio_mfvb, t$mcse_mfvb)
+  lr <- close(t$ratio_lrvb, t$mcse_lrvb)
+  judged <- if (predicted) {
+    ifelse(few, "few groups", ifelse(mf, "close", "widened"))
+  } else {
+    ifelse(lr, ifelse(mf, "ok", "repaired"),
+      ifelse(t$ratio_lrvb > 1, "too wide", ifelse(few, "few groups", "too narrow")))
+  }
+  judged[t$source == "mfvb"] <- "not corrected"
+  judged[is.na(t$sd_ref)] <- "no reference"
+  judged[is.na(t$sd)] <- "no moments"
+  judged
 }
 
 # Coefficients whose SD hangs on an uncertain group precision: linear response leaves
@@ -228,10 +238,11 @@ print.sd_ratio_report <- function(x, digits = 3, ...) {
     draws = "the draws given", predicted = "none: the ratio linear response predicts"
   )[[x$reference]]
   cat("Posterior SDs against a reference\nModel:     ",
-    paste(deparse(x$formula), collapse = " "), "\nReference: ", what, "\n\n", sep = "")
+    paste(deparse(x$formula), collapse = " "), "\nReference: ", what,
+    if (x$reference != "predicted") "\nIn brackets: Monte Carlo error of the ratio", "\n\n", sep = "")
   t <- x$table[!is.na(x$table$sd_ref), ]
   show_ratio <- function(r, e) {
-    ifelse(is.na(r), "", ifelse(is.na(e), sprintf("%.3f", r), sprintf("%.3f +- %.3f", r, e)))
+    ifelse(is.na(r), "", ifelse(is.na(e), sprintf("%.3f", r), sprintf("%.3f (%.3f)", r, e)))
   }
   out <- data.frame(
     variable = t$variable, sd = format_numbers(t$sd, digits),
@@ -240,10 +251,19 @@ print.sd_ratio_report <- function(x, digits = 3, ...) {
     `LRVB/ref` = show_ratio(t$ratio_lrvb, t$mcse_lrvb), verdict = t$verdict,
     check.names = FALSE
   )
-  if (x$reference == "predicted") out$sd_ref <- out$`LRVB/ref` <- NULL
+  if (x$reference == "predicted") {
+    out$sd_ref <- out$`LRVB/ref` <- NULL
+    names(out)[3L] <- "MFVB/LRVB"
+  }
   print(out, row.names = FALSE, right = FALSE)
+  print_verdicts(t$verdict)
   print_aggregates(x)
   invisible(x)
+}
+
+print_verdicts <- function(verdicts) {
+  used <- intersect(names(report_words), verdicts)
+  cat("\n", paste0(formatC(paste0(used, ":"), width = -15), report_words[used], "\n"), sep = "")
 }
 
 print_aggregates <- function(x) {

@@ -15,7 +15,7 @@
 #include "expfam.h"
 
 struct precision_prior {
-    double shape, rate; /* of the precision; rate excludes df * c                    */
+    double shape, rate; /* of the precision; half-t: df / 2 and 0, the rate is df * c */
     double df;          /* 0: plain gamma; > 0: half-t, an auxiliary exists          */
     double aux_rate;    /* 1 / scale^2 of the auxiliary c ~ Gamma(1/2, aux_rate)     */
 };

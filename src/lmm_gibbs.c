@@ -43,7 +43,7 @@ static double residual_ss(const struct lmm *m, const struct gibbs_centre *c,
     for (size_t i = 0; i < dim; i++) w->dev[i] = s->theta[i] - c->theta[i];
     arrow_mul(&m->shape, &m->G, w->dev, w->Gdev);
     for (size_t i = 0; i < dim; i++) rss += w->dev[i] * (w->Gdev[i] - 2 * c->grad[i]);
-    return fmax(rss, 0);
+    return rss < 0 ? 0 : rss; /* fmax() would turn a NaN into zero */
 }
 
 static double sum_squares(size_t n, const double *x)

@@ -26,7 +26,7 @@ struct gibbs_state {
     double *theta;      /* dim; out: last draw                                       */
     double *draws;      /* kept x (p + n_prec): beta, tau_e, tau_u                   */
     double *u_draws;    /* kept x n_u, or NULL                                       */
-    double *u_mean, *u_m2; /* running mean and sum of squares of u (n_u each)        */
+    double *u_mean, *u_m2; /* running mean and sum of squares of u (n_u each); in: 0  */
 };
 
 struct gibbs_work {

@@ -73,9 +73,9 @@ static void load_block(const struct gram_rows *d, const double *mean, size_t fir
 static void add_to_leaf(const struct gram_rows *d, struct gram *g, size_t i, const double *v)
 {
     int m = d->p + 1, r = d->r;
-    size_t leaf = (size_t) (d->group[i] - 1);
     double w = row_weight(d, i), root = d->w ? sqrt(w) : 1.0;
-    if (!(w > 0)) return;
+    if (!(w > 0)) return; /* its code may be anything */
+    size_t leaf = (size_t) (d->group[i] - 1);
     for (int b = 0; b < r; b++) {
         double zb = d->z ? d->z[i * (size_t) r + (size_t) b] : 1.0;
         double *zv = g->zv + (leaf * (size_t) r + (size_t) b) * (size_t) m;

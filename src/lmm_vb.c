@@ -69,7 +69,8 @@ static double expected_rss(const struct lmm *m, const struct vb_state *s, const 
     for (size_t i = 0; i < dim; i++) rss -= s->m[i] * (m->h[i] + grad[i] / tau_e);
     double tr_ts = prior_trace(m, s->S_global);
     if (m->n_prec > 1) tr_ts += s->t[1] * leaf_trace(&m->shape, s->s_leaf);
-    return fmax(rss, 0) + ((double) dim - tr_ts) / tau_e;
+    /* fmax() would turn a NaN into zero */
+    return (rss < 0 ? 0 : rss) + ((double) dim - tr_ts) / tau_e;
 }
 
 static double expected_u_squares(const struct lmm *m, const struct vb_state *s)
@@ -346,6 +347,7 @@ enum core_status vb_run(const struct lmm *m, const struct vb_control *ctl, struc
     enum core_status st = vb_update_theta(m, s, w, info);
     if (st) return st;
     s->elbo = vb_elbo(m, s, w);
+    if (!isfinite(s->elbo)) return CORE_NONFINITE;
     finish(m, s, w);
     return CORE_MAXIT;
 }

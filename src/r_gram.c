@@ -27,6 +27,15 @@ static struct gram gram_view(SEXP x, int p, int r, int n_groups)
     return g;
 }
 
+/* Every code of a row that counts must be a group: the core does not look. */
+static void check_codes(const struct gram_rows *d)
+{
+    if (!d->group) return;
+    for (size_t i = 0; i < d->n; i++)
+        if ((d->group[i] < 1 || d->group[i] > d->n_groups) && (!d->w || d->w[i] > 0))
+            Rf_error("internal error: group code %d out of range", d->group[i]);
+}
+
 /* rows: list(X, y, offset, w, group, z, n_groups, r); offset, w, group, z may be NULL. */
 SEXP C_gram(SEXP rows)
 {
@@ -42,6 +51,7 @@ SEXP C_gram(SEXP rows)
     d.group = r_is_null(rows, "group") ? NULL : r_ints(rows, "group", n);
     d.z = r_is_null(rows, "z") ? NULL : r_dbl(rows, "z", n * d.r);
 
+    check_codes(&d);
     SEXP out = PROTECT(gram_result(d.p, d.r, d.n_groups));
     struct gram g = gram_view(out, d.p, d.r, d.n_groups);
     double *scratch = (double *) R_alloc(gram_scratch(d.p), sizeof(double));

@@ -1,0 +1,147 @@
+# Bad input: each a classed condition that names the argument; nothing half done.
+
+expect_refused <- function(object, kind, arg = NULL) {
+  e <- tryCatch(object, error = identity)
+  expect_s3_class(e, paste0("meanfield_error_", kind))
+  if (!is.null(arg)) expect_equal(e$arg, arg)
+  expect_gt(nchar(conditionMessage(e)), 20)
+}
+
+d <- small_data()
+
+test_that("responses", {
+  expect_refused(fit_vb(g ~ x, d), "response", "formula")
+  expect_refused(fit_vb(cbind(y, x) ~ 1, d), "response")
+  expect_refused(fit_vb(as.character(y) ~ x, d), "response")
+  e <- replace(d, 1, NA)
+  for (bad in c(Inf, NaN, NA)) {
+    e <- d
+    e$y[3] <- bad
+    if (is.na(bad)) {
+      expect_equal(nobs(fit_vb(y ~ x, e)), 59)
+      expect_refused(fit_vb(y ~ x, e, na.action = na.pass), "response")
+    } else {
+      expect_refused(fit_vb(y ~ x, e), "response")
+    }
+  }
+  d$const <- 4
+  expect_refused(fit_vb(const ~ x + (1 | g), d), "response")
+  fit <- fit_vb(const ~ x + (1 | g), d,
+    prior = priors(normal_prior(0, 10), gamma_prior(1, 1), gamma_prior(1, 1)))
+  expect_true(all(is.finite(summary(fit)$sd)))
+})
+
+test_that("data and formulas", {
+  expect_refused(fit_vb(y ~ x, d[0, ]), "data", "data")
+  expect_refused(fit_vb(y ~ x, d, subset = x > 1e9), "data")
+  expect_refused(fit_vb(y ~ nowhere, d), "data")
+  expect_refused(fit_vb(y ~ x + (1 | nowhere), d), "data")
+  d$inf <- replace(d$x, 2, Inf)
+  expect_refused(fit_vb(y ~ inf, d), "data")
+  expect_refused(fit_vb(~x, d), "formula")
+  expect_refused(fit_vb("y ~ x", d), "formula")
+  expect_refused(fit_vb(y ~ x + (1 | g) + (1 | x), d), "formula")
+  expect_refused(fit_vb(y ~ x + (x | g), d), "formula")
+  expect_refused(fit_vb(y ~ x + (1 + x || g), d), "formula")
+  expect_refused(fit_vb(y ~ x + (0 + x | g), d), "formula")
+  expect_refused(fit_vb(y ~ x, d, wieghts = w), "control", "...")
+  expect_refused(fit_vb(y ~ x, d, family = binomial()), "family", "family")
+  expect_refused(fit_vb(y ~ x, d, blocks = "separate"), "control", "blocks")
+  expect_refused(fit_vb(y ~ x, d, integrate = "yes"), "control", "integrate")
+  expect_refused(fit_vb(y ~ x, d, integrate = "maybe"), "control", "integrate")
+})
+
+test_that("groups", {
+  d$one <- "a"
+  d$all <- seq_len(nrow(d))
+  for (f in c(y ~ x + (1 | one), y ~ x + (1 | all))) {
+    expect_warning(fit <- fit_vb(f, d), class = "meanfield_warning_groups")
+    s <- summary(fit, pars = "u")
+    expect_false(anyNA(s$q2.5))
+    expect_true(all(is.finite(s$q97.5)))
+    expect_refused(fit_vb(f, d, prior = priors(flat_prior())), "groups")
+  }
+  e <- d
+  e$g[4] <- NA
+  expect_equal(nobs(fit_vb(y ~ x + (1 | g), e)), 59)
+  expect_refused(fit_vb(y ~ x + (1 | g), e, na.action = na.pass), "groups")
+})
+
+test_that("weights", {
+  expect_refused(fit_vb(y ~ x, d, weights = -w), "weights", "weights")
+  expect_refused(fit_vb(y ~ x, d, weights = 0 * w), "weights", "weights")
+  d$w[1] <- Inf
+  expect_refused(fit_vb(y ~ x, d, weights = w), "weights", "weights")
+})
+
+test_that("priors", {
+  for (bad in list(0, -1, NA, Inf, "a", c(1, 2))) {
+    expect_refused(gamma_prior(bad, 1), "prior", "shape")
+    expect_refused(gamma_prior(1, bad), "prior", "rate")
+    expect_refused(half_t_prior(bad), "prior", "df")
+    expect_refused(half_t_prior(3, bad), "prior", "scale")
+  }
+  expect_refused(normal_prior(0, -1), "prior", "sd")
+  expect_refused(normal_prior(NA, 1), "prior", "mean")
+  expect_refused(normal_prior(0, cov = matrix(c(1, 2, 2, 1), 2)), "prior", "cov")
+  expect_refused(priors(beta = gamma_prior(1, 1)), "prior", "beta")
+  expect_refused(priors(tau_e = flat_prior()), "prior", "tau_e")
+  expect_refused(fit_vb(y ~ x, d, prior = gamma_prior(1, 1)), "prior", "prior")
+  expect_refused(fit_vb(y ~ x, d, prior = priors(normal_prior(1:3))), "prior", "mean")
+  expect_refused(fit_vb(y ~ x, d, prior = priors(normal_prior(c(z = 1)))), "prior", "mean")
+  expect_refused(fit_vb(y ~ x, d, prior = priors(normal_prior(0, cov = diag(3)))), "prior", "cov")
+  expect_refused(fit_vb(y ~ x + (1 | g), d,
+    prior = priors(tau_u = list(h = half_t_prior()))), "prior", "tau_u")
+  expect_refused(priors(tau_u = list(half_t_prior())), "prior", "tau_u")
+})
+
+test_that("the longer name of a group prior wins", {
+  two <- list(g = gamma_prior(1, 1), `g:(Intercept)` = gamma_prior(5, 5))
+  a <- fit_vb(y ~ x + (1 | g), d, prior = priors(tau_u = two))
+  b <- fit_vb(y ~ x + (1 | g), d, prior = priors(tau_u = gamma_prior(5, 5)))
+  expect_identical(a$vb$t, b$vb$t)
+})
+
+test_that("control and sampler settings", {
+  expect_refused(vb_control(tol = 0), "control", "tol")
+  expect_refused(vb_control(max_iter = 0), "control", "max_iter")
+  expect_refused(vb_control(newton = NA), "control", "newton")
+  expect_refused(fit_vb(y ~ x, d, control = list()), "control", "control")
+  fit <- fit_vb(y ~ x + (1 | g), d)
+  expect_refused(fit_gibbs(fit, iter = 100, warmup = 100), "control", "iter")
+  expect_refused(fit_gibbs(fit, iter = 1.5), "control", "iter")
+  expect_refused(fit_gibbs(fit, chains = 0), "control", "chains")
+  expect_refused(fit_gibbs(fit, thin = 0), "control", "thin")
+  expect_refused(fit_gibbs(fit, save_u = "maybe"), "control", "save_u")
+  expect_refused(fit_gibbs(fit, chains = 1000, iter = 2e9, warmup = 0), "size", "iter")
+  expect_warning(f <- fit_vb(y ~ x + (1 | g), d, control = vb_control(max_iter = 2)),
+    class = "meanfield_warning_convergence")
+  expect_false(f$converged)
+  expect_true(all(is.finite(summary(f)$sd[1:3])))
+  expect_refused(summary(fit, pars = "v"), "control", "pars")
+  expect_refused(confint(fit, "nope"), "control", "parm")
+  expect_refused(predict(fit, d[, "x", drop = FALSE]), "newdata", "newdata")
+  expect_refused(predict(fit, transform(d, g = "new")), "newdata", "newdata")
+  expect_refused(predict(fit, d, level = 2, interval = "confidence"), "control", "level")
+  expect_refused(fit_vb(mtcars$mpg), "formula")
+})
+
+test_that("an interrupt comes back as an interrupt and the generator stays valid", {
+  skip_on_os("windows")
+  skip_on_cran()
+  script <- withr::local_tempfile(fileext = ".R")
+  writeLines(c(
+    "library(meanfield)",
+    "fit <- fit_vb(log_radon ~ floor + (1 | county), radon)",
+    "set.seed(1)",
+    "system(paste('(sleep 1; kill -INT', Sys.getpid(), ') &'))",
+    "started <- Sys.time()",
+    "what <- tryCatch({fit_gibbs(fit, chains = 1, iter = 2e7, warmup = 2e7 - 1); 'finished'},",
+    "  interrupt = function(i) 'interrupted', error = function(e) 'error')",
+    "ok <- as.numeric(Sys.time() - started, units = 'secs') < 20",
+    "cat(what, ok, length(unique(runif(3))) == 3)"
+  ), script)
+  out <- system2(file.path(R.home("bin"), "Rscript"), shQuote(script), stdout = TRUE, stderr = FALSE,
+    env = paste0("R_LIBS=", paste(.libPaths(), collapse = ":")))
+  expect_equal(utils::tail(out, 1), "interrupted TRUE TRUE")
+})

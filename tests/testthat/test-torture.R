@@ -1,0 +1,41 @@
+# Garbage collection at every allocation: the glue must protect what it holds. In a
+# process of its own, whose heap is small enough to be collected thousands of times.
+
+test_that("one fit of each kind survives gctorture", {
+  skip_on_cran()
+  script <- withr::local_tempfile(fileext = ".R")
+  writeLines(deparse(quote({
+    library(meanfield)
+    set.seed(1)
+    d <- data.frame(x = rnorm(12), g = gl(3, 4), y = rnorm(12), w = 1 + (1:12) / 12)
+    fit <- fit_vb(y ~ x + (1 | g), d)
+    core <- meanfield:::lmm_core(fit$model)
+    start <- meanfield:::vb_start(core)
+    control <- vb_control(max_iter = 50)
+    centre <- meanfield:::gibbs_centre(core, fit$vb)
+    settings <- list(iter = 5L, warmup = 2L, thin = 1L, save_u = TRUE, interweave = TRUE)
+    X <- model.matrix(fit)
+    g <- as.integer(d$g)
+    tau <- fit$posterior$tau$mean
+    run <- function() {
+      set.seed(1)
+      list(
+        meanfield:::call_gram(X, d$y, NULL, d$w, g, 3L),
+        meanfield:::call_group_codes(c(3L, 1L, 3L), NULL, 3L),
+        meanfield:::call_fit_vb(core, start, control),
+        meanfield:::call_fit_gibbs(core, start, centre, settings, function(done) list(done)),
+        meanfield:::call_theta_draws(core, tau, fit$vb$mean, 3L),
+        meanfield:::call_lr(fit$vb$V, fit$vb$C),
+        fit$model$gram + fit$model$gram
+      )
+    }
+    calm <- run()
+    gctorture(TRUE)
+    stressed <- run()
+    gctorture(FALSE)
+    cat(identical(stressed, calm))
+  })), script)
+  out <- system2(file.path(R.home("bin"), "Rscript"), shQuote(script), stdout = TRUE,
+    env = paste0("R_LIBS=", paste(.libPaths(), collapse = ":")))
+  expect_equal(utils::tail(out, 1), "TRUE")
+})
