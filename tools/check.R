@@ -18,6 +18,7 @@ r <- file.path(R.home("bin"), "R")
 defaults <- c(
   LANGUAGE = "en",
   NOT_CRAN = "true", # run the tests that skip_on_cran() would leave out
+  MEANFIELD_TEST_LEVEL = "2",
   `_R_CHECK_FORCE_SUGGESTS_` = "false",
   `_R_CHECK_CRAN_INCOMING_` = "false",
   `_R_CHECK_CRAN_INCOMING_REMOTE_` = "false",
