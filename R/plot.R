@@ -94,7 +94,7 @@ draw_panels <- function(variables, panels, ref_name) {
 draw_panel <- function(name, panel, ref_name) {
   curves <- panel$curves
   if (!is.null(panel$draws)) {
-    d <- stats::density(panel$draws, n = 512)
+    d <- stats::density(panel$draws, adjust = 1.4, n = 512)
     keep <- d$x >= stats::quantile(panel$draws, 0.001) & d$x <= stats::quantile(panel$draws, 0.999)
     curves[[ref_name]] <- list(x = d$x[keep], y = d$y[keep])
   }

@@ -296,9 +296,10 @@ plot.sd_ratio_report <- function(x, ...) {
   ratio_points(t$ratio_mfvb, t$mcse_mfvb, y + 0.12, "mfvb", 1L)
   ratio_points(t$ratio_lrvb, t$mcse_lrvb, y - 0.12, "lrvb", 16L)
   shown <- if (x$reference == "predicted") "mfvb" else c("mfvb", "lrvb")
-  graphics::legend("top", inset = c(0, -0.16 * 6 / max(graphics::par("pin")[2L], 3)),
-    legend = toupper(shown), col = method_colours[shown],
-    pch = c(mfvb = 1L, lrvb = 16L)[shown], horiz = TRUE, bty = "n", xpd = NA)
+  usr <- graphics::par("usr")
+  graphics::legend(mean(usr[1:2]), usr[4L], legend = method_labels[shown], xjust = 0.5, yjust = 0,
+    col = method_colours[shown], pch = c(mfvb = 1L, lrvb = 16L)[shown], horiz = TRUE, bty = "n",
+    xpd = NA)
   invisible(x)
 }
 

@@ -1,0 +1,147 @@
+# The model behind a fit: methods for the generics of stats, priors, groups, update().
+
+#' The model behind a fit
+#'
+#' Methods for the generics of stats. [logLik()] of a `vb_fit` is the evidence lower
+#' bound (ELBO), and says so when printed: it bounds the log marginal likelihood of
+#' model and prior from below (under a flat prior, relative to Lebesgue measure).
+#'
+#' @param object,x,formula A fit.
+#' @param ... Passed on or not used.
+#' @return As for [stats::lm()]. `nobs()` counts rows of positive weight;
+#'   `df.residual()` is `nobs()` minus the number of coefficients; `ngrps()` a named
+#'   vector of group counts; `prior_summary()` a data frame with a row per component.
+#' @examples
+#' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
+#' nobs(fit)
+#' logLik(fit)
+#' ngrps(fit)
+#' @name model-methods
+NULL
+
+#' @rdname model-methods
+#' @export
+nobs.meanfield_fit <- function(object, ...) as.integer(object$model$gram$n)
+
+#' @rdname model-methods
+#' @export
+formula.meanfield_fit <- function(x, ...) x$model$formula
+
+#' @rdname model-methods
+#' @export
+family.meanfield_fit <- function(object, ...) object$model$family
+
+#' @rdname model-methods
+#' @export
+terms.meanfield_fit <- function(x, ...) x$model$terms
+
+#' @rdname model-methods
+#' @export
+model.frame.meanfield_fit <- function(formula, ...) {
+  frame <- formula$model$frame
+  if (is.null(frame)) {
+    mf_abort("data", "the fit was made with model = FALSE and holds no rows: ",
+      "refit with model = TRUE, or give `newdata`", arg = "model")
+  }
+  frame
+}
+
+#' @rdname model-methods
+#' @export
+model.matrix.meanfield_fit <- function(object, ...) {
+  stats::model.matrix(stats::delete.response(object$model$terms), model.frame(object),
+    contrasts.arg = object$model$contrasts)
+}
+
+#' @rdname model-methods
+#' @export
+weights.meanfield_fit <- function(object, ...) {
+  if (!object$model$weighted) return(NULL)
+  stats::naresid(object$model$na_action, stats::model.weights(model.frame(object)))
+}
+
+#' @rdname model-methods
+#' @export
+df.residual.meanfield_fit <- function(object, ...) nobs(object) - length(object$model$x_names)
+
+#' @rdname model-methods
+#' @export
+logLik.vb_fit <- function(object, ...) {
+  structure(object$vb$elbo, df = length(object$model$x_names) + length(object$model$resolved$tau),
+    nobs = nobs(object), class = c("elbo", "logLik"))
+}
+
+#' @rdname model-methods
+#' @export
+logLik.gibbs_fit <- function(object, ...) {
+  mf_abort("engine", "a Gibbs fit has no bound on the log evidence: use logLik(fit_vb(object)) ",
+    "for the ELBO, or log_lik() for the pointwise log likelihood", arg = "object")
+}
+
+#' @export
+print.elbo <- function(x, digits = max(3L, getOption("digits") - 3L), ...) {
+  cat("ELBO (lower bound of the log evidence): ", format(c(x), digits = digits), "\n", sep = "")
+  invisible(x)
+}
+
+#' @rdname model-methods
+#' @export
+ngrps <- function(object, ...) UseMethod("ngrps")
+
+#' @export
+ngrps.meanfield_fit <- function(object, ...) {
+  group <- object$model$group
+  if (is.null(group)) return(stats::setNames(integer(), character()))
+  stats::setNames(length(group$levels), group$name)
+}
+
+#' @export
+ngrps.default <- function(object, ...) foreign_generic("ngrps", c("lme4", "brms", "rstanarm"))(object, ...)
+
+# A generic of the same name in a package that is loaded: ours, when attached later,
+# must not take its methods away.
+foreign_generic <- function(name, packages) {
+  for (p in intersect(packages, loadedNamespaces())) {
+    f <- get0(name, envir = asNamespace(p), inherits = FALSE)
+    if (is.function(f)) return(f)
+  }
+  mf_abort("engine", "no ", name, "() method for this object", arg = "object")
+}
+
+#' @rdname model-methods
+#' @export
+prior_summary <- function(object, ...) UseMethod("prior_summary")
+
+#' @export
+prior_summary.default <- function(object, ...) {
+  foreign_generic("prior_summary", c("rstantools", "brms"))(object, ...)
+}
+
+#' @export
+prior_summary.meanfield_fit <- function(object, ...) {
+  r <- object$model$resolved
+  b <- r$beta
+  beta <- if (b$kind == "flat") {
+    rep("flat", length(object$model$x_names))
+  } else {
+    mean <- if (b$centred) object$model$coords$shift else b$mean
+    sds <- b$sd %||% sqrt(diag(b$cov))
+    sprintf("normal(%s, %s)", format_numbers(mean, 4), format_numbers(sds, 4))
+  }
+  at <- if (b$kind != "flat" && b$centred) object$model$coords$intercept else 0L
+  if (at > 0L) beta[at] <- paste(beta[at], "at the mean predictors")
+  data.frame(variable = c(beta_names(object$model), names(r$tau)),
+    prior = c(beta, vapply(r$tau, format, "", digits = 4)), row.names = NULL)
+}
+
+#' @rdname model-methods
+#' @param formula. Changes to the formula, as in [stats::update()].
+#' @param evaluate Evaluate the new call?
+#' @export
+update.meanfield_fit <- function(object, formula., ..., evaluate = TRUE) {
+  call <- object$call
+  extra <- match.call(expand.dots = FALSE)$...
+  if (!missing(formula.)) call$formula <- stats::update(formula(object), formula.)
+  for (arg in names(extra)) call[[arg]] <- extra[[arg]]
+  if (evaluate) eval(call, parent.frame()) else call
+}
