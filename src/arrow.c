@@ -52,6 +52,29 @@ void arrow_outer(const struct arrow_shape *s, const double *cross, double alpha,
     }
 }
 
+void arrow_outer_rows(const struct arrow_shape *s, const double *cross, int a, int b,
+                      double *out)
+{
+    int ng = s->n_global;
+    if (s->n_leaf == 0 || ng == 0) return;
+    if (s->full) { /* column a of every piece: stride r in the n_global x (n_leaf r) matrix */
+        int n = s->n_leaf, ld = ng * s->r;
+        double one = 1;
+        const double *va = cross + (size_t) a * (size_t) ng, *vb = cross + (size_t) b * (size_t) ng;
+        F77_CALL(dgemm)
+        ("N", "T", &ng, &ng, &n, &one, va, &ld, vb, &ld, &one, out, &ng FCONE FCONE);
+        return;
+    }
+    for (int i = 0; i < s->n_leaf; i++) {
+        int k = s->ptr[i + 1] - s->ptr[i];
+        const int *col = s->idx + s->ptr[i];
+        const double *va = cross + cross_at(s, i) + (size_t) a * (size_t) k;
+        const double *vb = cross + cross_at(s, i) + (size_t) b * (size_t) k;
+        for (int y = 0; y < k; y++)
+            for (int x = 0; x < k; x++) AT(out, col[x], col[y], ng) += va[x] * vb[y];
+    }
+}
+
 enum core_status arrow_factor(const struct arrow_shape *s, const struct arrow *P,
                               struct arrow *F, struct core_info *info)
 {

@@ -69,6 +69,10 @@ void arrow_mul(const struct arrow_shape *s, const struct arrow *P, const double 
 /* out += alpha sum_i V_i V_i' with V_i the cross-shaped pieces (k_i x r); lower triangle. */
 void arrow_outer(const struct arrow_shape *s, const double *cross, double alpha, double *out);
 
+/* out (full) <- out + sum_i v_ia v_ib', v_ia column a of the cross-shaped piece i. */
+void arrow_outer_rows(const struct arrow_shape *s, const double *cross, int a, int b,
+                      double *out);
+
 /* The selected inverse of P from its factor.
  * Out: S_global (full square), d_inv (n_leaf r x r: D_i^-1), q (cross-shaped: Q_i'),
  *      s_leaf (n_leaf r x r: diagonal blocks of S_ll). scratch: n_global * r doubles. */

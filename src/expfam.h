@@ -1,24 +1,37 @@
-/* expfam.h: moments, entropies and expected log densities of the variational factors. */
+/* expfam.h: moments, entropies and expected log densities of the variational factors.
+ *
+ * One family serves every precision: Wishart(df, R^-1) with density proportional to
+ *     |X|^((df - r - 1) / 2) exp(-tr(R X) / 2),   mean df R^-1,   df > r - 1,
+ * because Gamma(shape, rate) is the Wishart with r = 1, df = 2 shape, R = 2 rate. The
+ * half-t auxiliaries are written the same way. A factor is carried as its mean: its df
+ * never changes while an engine runs. */
 #ifndef MEANFIELD_EXPFAM_H
 #define MEANFIELD_EXPFAM_H
 
-/* Gamma(shape, rate): the factor of every scalar precision and auxiliary. */
-struct gamma_dist {
-    double shape, rate;
-};
+enum { EXPFAM_MAX_R = 32 }; /* coefficients of one vector term */
 
-static inline double gamma_mean(struct gamma_dist q) { return q.shape / q.rate; }
-static inline double gamma_var(struct gamma_dist q) { return q.shape / (q.rate * q.rate); }
-double gamma_mean_log(struct gamma_dist q);  /* E log x = digamma(shape) - log rate */
-double gamma_var_log(struct gamma_dist q);   /* Var log x = trigamma(shape)         */
-double gamma_entropy(struct gamma_dist q);   /* A - log B + lgamma(A) + (1-A) psi(A) */
+static inline int vech_size(int r) { return r * (r + 1) / 2; }
 
-/* Cov(x, log x) = 1 / rate. */
-static inline double gamma_cov_log(struct gamma_dist q) { return 1 / q.rate; }
+/* Position of element (a, b), a >= b, in the lower triangle stored column by column. */
+static inline int vech_at(int r, int a, int b) { return b * r - b * (b + 1) / 2 + a; }
 
-/* E_q log Gamma(x; shape, rate) when E log(rate) and E(rate) are given, because the rate may
- * itself be random (df times an auxiliary). */
-double gamma_expected_log_density(struct gamma_dist q, double shape, double mean_log_rate,
-                                  double mean_rate);
+/* X (r x r, both triangles) <-> vech. */
+void vech_unpack(int r, const double *v, double *X);
+void vech_pack(int r, const double *X, double *v);
+
+/* E log |X| at df and mean M given by log |M|. */
+double wishart_mean_logdet(int r, double df, double logdet_mean);
+
+/* E_q log Wishart(X; df0, R0^-1) when q has E X = M and E log|X| = mean_logdet, and R0 may
+ * be random with E log |R0| and tr(E[R0] M) given. */
+double wishart_expected_log_density(int r, double df0, double mean_logdet_rate,
+                                    double trace_rate_mean, double mean_logdet);
+
+/* Entropy of Wishart(df) with mean M, given log |M|. */
+double wishart_entropy(int r, double df, double logdet_mean);
+
+/* V (ld x ld, at the diagonal block starting at `at`) <- Cov vech(X):
+ *     Cov(X_ij, X_kl) = (M_ik M_jl + M_il M_jk) / df,  M the mean. */
+void wishart_cov_vech(int r, double df, const double *M, double *V, int ld, int at);
 
 #endif

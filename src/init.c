@@ -7,6 +7,7 @@
 SEXP C_fit_gibbs(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_fit_vb(SEXP, SEXP, SEXP);
 SEXP C_gram(SEXP);
+SEXP C_gram_pair(SEXP, SEXP, SEXP);
 SEXP C_gram_merge(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_group_codes(SEXP, SEXP, SEXP);
 SEXP C_lr(SEXP, SEXP);
@@ -17,6 +18,7 @@ static const R_CallMethodDef call_entries[] = {
     {"C_fit_gibbs", (DL_FUNC) &C_fit_gibbs, 5},
     {"C_fit_vb", (DL_FUNC) &C_fit_vb, 3},
     {"C_gram", (DL_FUNC) &C_gram, 1},
+    {"C_gram_pair", (DL_FUNC) &C_gram_pair, 3},
     {"C_gram_merge", (DL_FUNC) &C_gram_merge, 6},
     {"C_group_codes", (DL_FUNC) &C_group_codes, 3},
     {"C_lr", (DL_FUNC) &C_lr, 2},

@@ -3,79 +3,106 @@
 #include "la.h"
 #include "lmm.h"
 
-int lmm_aux(const struct lmm *m, int k)
+double lmm_df(const struct lmm *m, int k)
 {
-    if (!(m->prior[k].df > 0)) return -1;
-    int at = m->n_prec;
-    for (int j = 0; j < k; j++) at += m->prior[j].df > 0;
-    return at;
+    return m->prec[k].df0 + (k == 0 ? m->n : m->prec[k].n_levels);
 }
 
-int lmm_n_par(const struct lmm *m)
+void lmm_rate(const struct lmm *m, int k, const double *c, const double *ss, double *R)
 {
-    int q = m->n_prec;
-    for (int k = 0; k < m->n_prec; k++) q += m->prior[k].df > 0;
-    return q;
+    const struct precision *pr = &m->prec[k];
+    int rr = pr->r * pr->r;
+    for (int i = 0; i < rr; i++) R[i] = pr->rate0[i] + ss[i];
+    if (pr->aux >= 0)
+        for (int i = 0; i < pr->r; i++) AT(R, i, i, pr->r) += 2 * pr->nu * c[i];
 }
 
-static double n_units(const struct lmm *m, int k) /* rows, or coefficients of the term */
+double lmm_aux_shape(const struct lmm *m, int k)
 {
-    return k == 0 ? m->n : (double) m->shape.n_leaf * (double) m->shape.r;
+    return 0.5 * (m->prec[k].nu + m->prec[k].r);
 }
 
-double lmm_shape(const struct lmm *m, int k)
+double lmm_aux_rate(const struct lmm *m, int k, int i, double x)
 {
-    if (k < m->n_prec) return m->prior[k].shape + 0.5 * n_units(m, k);
-    for (int j = 0; j < m->n_prec; j++)
-        if (lmm_aux(m, j) == k) return 0.5 * (m->prior[j].df + 1);
-    return 0;
+    return m->prec[k].nu * x + m->prec[k].aux_rate[i];
 }
 
-double lmm_rate(const struct lmm *m, int k, double c, double ss)
+size_t lmm_coef(const struct lmm *m, int k, int g)
 {
-    return m->prior[k].rate + m->prior[k].df * c + 0.5 * ss;
+    const struct precision *pr = &m->prec[k];
+    if (!pr->leaf) return (size_t) pr->first + (size_t) g * (size_t) pr->r;
+    return (size_t) m->shape.n_global + (size_t) g * (size_t) m->shape.r + (size_t) pr->first;
 }
 
-double lmm_aux_rate(const struct lmm *m, int k, double tau)
+static void scale_into(size_t n, double tau, const double *from, double *to)
 {
-    return m->prior[k].df * tau + m->prior[k].aux_rate;
+    for (size_t i = 0; i < n; i++) to[i] = tau * from[i];
 }
 
-void lmm_precision(const struct lmm *m, const double *tau, struct arrow *P)
+/* Add Lambda to the diagonal blocks that precision k governs. */
+static void add_term(const struct lmm *m, int k, const double *t, struct arrow *P)
+{
+    const struct precision *pr = &m->prec[k];
+    int r = pr->r, R = m->shape.r, ng = m->shape.n_global;
+    for (int g = 0; g < pr->n_levels; g++) {
+        int ld = pr->leaf ? R : ng;
+        double *at = pr->leaf
+                         ? P->leaf + (size_t) g * (size_t) R * (size_t) R +
+                               (size_t) pr->first * (size_t) (R + 1)
+                         : P->global + lmm_coef(m, k, g) * ((size_t) ng + 1);
+        for (int b = 0; b < r; b++)
+            for (int a = b; a < r; a++) AT(at, a, b, ld) += t[pr->at + vech_at(r, a, b)];
+    }
+}
+
+void lmm_precision(const struct lmm *m, const double *t, struct arrow *P)
 {
     const struct arrow_shape *s = &m->shape;
-    int ng = s->n_global, r = s->r;
-    size_t n = arrow_global_size(s);
-    for (size_t i = 0; i < n; i++) P->global[i] = tau[0] * m->G.global[i];
+    scale_into(arrow_global_size(s), t[0], m->G.global, P->global);
+    scale_into(arrow_cross_size(s), t[0], m->G.cross, P->cross);
+    scale_into(arrow_leaf_size(s), t[0], m->G.leaf, P->leaf);
     if (!m->flat)
         for (int j = 0; j < m->p; j++)
-            for (int i = 0; i < m->p; i++) AT(P->global, i, j, ng) += AT(m->Tb, i, j, m->p);
-    if (s->n_leaf == 0) return;
-    n = arrow_cross_size(s);
-    for (size_t i = 0; i < n; i++) P->cross[i] = tau[0] * m->G.cross[i];
-    n = arrow_leaf_size(s);
-    for (size_t i = 0; i < n; i++) P->leaf[i] = tau[0] * m->G.leaf[i];
-    for (int g = 0; g < s->n_leaf; g++)
-        for (int k = 0; k < r; k++)
-            P->leaf[((size_t) g * (size_t) r + (size_t) k) * (size_t) r + (size_t) k] += tau[1];
+            for (int i = 0; i < m->p; i++)
+                AT(P->global, i, j, s->n_global) += AT(m->Tb, i, j, m->p);
+    for (int k = 1; k < m->n_prec; k++) add_term(m, k, t, P);
 }
 
 void lmm_rhs(const struct lmm *m, double tau_e, double *x)
 {
-    size_t n = arrow_dim(&m->shape);
-    for (size_t i = 0; i < n; i++) x[i] = tau_e * m->h[i];
+    scale_into(arrow_dim(&m->shape), tau_e, m->h, x);
     if (m->flat) return;
     for (int j = 0; j < m->p; j++)
         for (int i = 0; i < m->p; i++) x[i] += AT(m->Tb, i, j, m->p) * m->mu[j];
 }
 
-void lmm_prior_gradient(const struct lmm *m, const double *tau, const double *theta, double *x)
+void lmm_prior_gradient(const struct lmm *m, const double *t, const double *theta, double *x)
 {
-    size_t n = arrow_dim(&m->shape), ng = (size_t) m->shape.n_global;
-    memset(x, 0, sizeof(double) * ng);
+    memset(x, 0, sizeof(double) * arrow_dim(&m->shape));
     if (!m->flat)
         for (int j = 0; j < m->p; j++)
             for (int i = 0; i < m->p; i++)
                 x[i] += AT(m->Tb, i, j, m->p) * (theta[j] - m->mu[j]);
-    for (size_t i = ng; i < n; i++) x[i] = tau[1] * theta[i];
+    for (int k = 1; k < m->n_prec; k++) {
+        const struct precision *pr = &m->prec[k];
+        double L[EXPFAM_MAX_R * EXPFAM_MAX_R];
+        vech_unpack(pr->r, t + pr->at, L);
+        for (int g = 0; g < pr->n_levels; g++) {
+            size_t at = lmm_coef(m, k, g);
+            for (int a = 0; a < pr->r; a++)
+                for (int b = 0; b < pr->r; b++)
+                    x[at + (size_t) a] += AT(L, a, b, pr->r) * theta[at + (size_t) b];
+        }
+    }
+}
+
+void lmm_outer_u(const struct lmm *m, int k, const double *theta, double *U)
+{
+    int r = m->prec[k].r;
+    memset(U, 0, sizeof(double) * (size_t) (r * r));
+    for (int g = 0; g < m->prec[k].n_levels; g++) {
+        const double *u = theta + lmm_coef(m, k, g);
+        for (int b = 0; b < r; b++)
+            for (int a = 0; a < r; a++) AT(U, a, b, r) += u[a] * u[b];
+    }
 }

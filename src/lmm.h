@@ -1,28 +1,38 @@
-/* lmm.h: the Gaussian (mixed) model in working coordinates, shared by every engine.
+/* lmm.h: the Gaussian mixed model in working coordinates, shared by every engine.
  *
  *     y | theta, tau_e ~ N(C theta, (tau_e W)^-1),    theta = (beta, u),  C = [X Z]
- *     beta ~ N(mu, T_b^-1) or flat,   u_k ~ N(0, 1 / tau_u)
- *     tau ~ Gamma(shape, rate)   or   1 / sqrt(tau) ~ half-t(df, scale), written as
- *     tau | c ~ Gamma(df / 2, df c),  c ~ Gamma(1/2, 1 / scale^2)      [Huang & Wand 2013]
+ *     beta ~ N(mu, T_b^-1) or flat
+ *     u of term j, level k ~ N(0, Lambda_j^-1)  (r_j coefficients)
+ *     every precision, tau_e and Lambda_j alike:
+ *         Lambda ~ Wishart(df, R^-1)                  r = 1: Gamma(df / 2, R / 2)
+ *         or half-t(nu, A_k) on each SD [Huang & Wand 2013]:
+ *         Lambda | c ~ Wishart(nu + r - 1, (2 nu diag(c))^-1),  c_k ~ Gamma(1/2, 1 / A_k^2)
  *
- * The data enter through the arrow Gram G = C'WC, h = C'Wy, yy = y'Wy only.
+ * The data enter through the arrow Gram G = C'WC, h = C'Wy, yy = y'Wy only. The leaf factor
+ * of the arrow holds one or several terms; every other factor lives in the global block.
  *
- * The globals t = (tau_e, tau_1, ..., tau_K, auxiliaries) number n_global_par. */
+ * Globals t: E of vech(precision k) for k = 0 (tau_e), 1, ..., then of the auxiliaries c. */
 #ifndef MEANFIELD_LMM_H
 #define MEANFIELD_LMM_H
 
 #include "arrow.h"
 #include "expfam.h"
 
-struct precision_prior {
-    double shape, rate; /* of the precision; half-t: df / 2 and 0, the rate is df * c */
-    double df;          /* 0: plain gamma; > 0: half-t, an auxiliary exists          */
-    double aux_rate;    /* 1 / scale^2 of the auxiliary c ~ Gamma(1/2, aux_rate)     */
+/* A precision and the coefficients it governs; precision 0 is tau_e and governs none. */
+struct precision {
+    int r;                  /* size of the precision matrix                          */
+    int n_levels;           /* levels of its factor (0 for tau_e)                    */
+    bool leaf;              /* coefficients in the leaf blocks, else in the global   */
+    int first;              /* first row inside a leaf block, or first global column */
+    int at;                 /* position of vech(Lambda) in t                         */
+    int aux;                /* position of its r auxiliaries in t, or -1             */
+    double df0;             /* prior df; nu + r - 1 under half-t                     */
+    double nu;              /* half-t df, 0 for a plain Wishart or gamma             */
+    const double *rate0;    /* prior rate matrix r x r; zero under half-t            */
+    const double *aux_rate; /* 1 / A_k^2 (r), half-t only                            */
 };
 
-enum { LMM_MAX_TERMS = 1 };                 /* scalar group terms                     */
-enum { LMM_MAX_PREC = LMM_MAX_TERMS + 1 };  /* tau_e first                            */
-enum { LMM_MAX_PAR = 2 * LMM_MAX_PREC };    /* precisions, then their auxiliaries     */
+enum { LMM_MAX_PREC = 64 };
 
 struct lmm {
     struct arrow_shape shape;
@@ -35,32 +45,36 @@ struct lmm {
     const double *mu;     /* p prior means                                          */
     double logdet_Tb;     /* 0 when flat                                            */
     int n_prec;           /* 1 + number of group terms                              */
-    struct precision_prior prior[LMM_MAX_PREC];
+    int n_stat;           /* sum of vech sizes: statistics of the precisions        */
+    int n_par;            /* n_stat + auxiliaries                                   */
+    struct precision prec[LMM_MAX_PREC];
 };
 
-/* Globals: precision k has index k, its auxiliary lmm_aux(k) or -1; total lmm_n_par(). */
-int lmm_aux(const struct lmm *m, int k);
-int lmm_n_par(const struct lmm *m);
+/* df of the full conditional (and of the variational factor) of precision k: df0 + n or
+ * df0 + levels. */
+double lmm_df(const struct lmm *m, int k);
 
-/* Shape of the full conditional (and of the variational factor) of global k; it never
- * changes: a + n/2, a + G/2, or (df + 1)/2 for an auxiliary. */
-double lmm_shape(const struct lmm *m, int k);
+/* R <- rate matrix of precision k at auxiliaries c (r values, ignored without) and
+ * quadratic form ss (r x r): rate0 + 2 nu diag(c) + ss. */
+void lmm_rate(const struct lmm *m, int k, const double *c, const double *ss, double *R);
 
-/* Rate of precision k when its auxiliary (if any) has value or mean c and its quadratic form
- * (weighted residual or random-effect sum of squares) has value or mean ss. */
-double lmm_rate(const struct lmm *m, int k, double c, double ss);
+/* Auxiliary i of precision k at Lambda_ii = x: Gamma((nu + r) / 2, nu x + 1 / A^2). */
+double lmm_aux_shape(const struct lmm *m, int k);
+double lmm_aux_rate(const struct lmm *m, int k, int i, double x);
 
-/* Rate of the auxiliary of precision k at value or mean tau: df tau + 1 / scale^2. */
-double lmm_aux_rate(const struct lmm *m, int k, double tau);
+/* Offset in theta of coefficient 0 of level g of precision k. */
+size_t lmm_coef(const struct lmm *m, int k, int g);
 
-/* P <- tau[0] G + T(tau), T = blockdiag(T_b, tau_u I). O(size of the arrow). */
-void lmm_precision(const struct lmm *m, const double *tau, struct arrow *P);
+/* P <- tau_e G + T(t), T = blockdiag(T_b, I (x) Lambda_j). O(size of the arrow). */
+void lmm_precision(const struct lmm *m, const double *t, struct arrow *P);
 
 /* x <- tau_e h + T mu. */
 void lmm_rhs(const struct lmm *m, double tau_e, double *x);
 
-/* x <- T(tau) (theta - mu), the gradient of the prior's quadratic form. */
-void lmm_prior_gradient(const struct lmm *m, const double *tau, const double *theta,
-                        double *x);
+/* x <- T(t) (theta - mu), the gradient of the prior's quadratic form. */
+void lmm_prior_gradient(const struct lmm *m, const double *t, const double *theta, double *x);
+
+/* U <- sum over levels of u u' (r x r) of precision k >= 1. */
+void lmm_outer_u(const struct lmm *m, int k, const double *theta, double *U);
 
 #endif

@@ -5,6 +5,8 @@
 #include "lmm_gibbs.h"
 #include "rand.h"
 
+enum { RR = EXPFAM_MAX_R * EXPFAM_MAX_R };
+
 struct gibbs_work gibbs_work_carve(const struct lmm *m, struct arena *a)
 {
     struct gibbs_work w;
@@ -46,101 +48,129 @@ static double residual_ss(const struct lmm *m, const struct gibbs_centre *c,
     return rss < 0 ? 0 : rss; /* fmax() would turn a NaN into zero */
 }
 
-static double sum_squares(size_t n, const double *x)
+/* Lambda_k | theta, c ~ Wishart(df, R^-1) and c_i | Lambda_ii; ss: quadratic form (r x r). */
+static bool gibbs_draw_precision(const struct lmm *m, struct gibbs_state *s, int k,
+                                 const double *ss)
 {
-    double s = 0;
-    for (size_t i = 0; i < n; i++) s += x[i] * x[i];
-    return s;
+    const struct precision *pr = &m->prec[k];
+    double R[RR], X[RR], work[RR], *c = s->t + (pr->aux < 0 ? 0 : pr->aux);
+    lmm_rate(m, k, c, ss, R);
+    if (la_chol(pr->r, R)) return false;
+    rand_wishart(pr->r, lmm_df(m, k), R, X, work);
+    vech_pack(pr->r, X, s->t + pr->at);
+    if (pr->aux >= 0)
+        for (int i = 0; i < pr->r; i++)
+            c[i] = rand_gamma(lmm_aux_shape(m, k), lmm_aux_rate(m, k, i, AT(X, i, i, pr->r)));
+    return true;
 }
 
-/* tau_k | theta, c_k and c_k | tau_k. */
-static void gibbs_draw_precision(const struct lmm *m, struct gibbs_state *s, int k, double ss)
-{
-    int a = lmm_aux(m, k);
-    double c = a < 0 ? 0 : s->t[a];
-    s->t[k] = rand_gamma(lmm_shape(m, k), lmm_rate(m, k, c, ss));
-    if (a >= 0) s->t[a] = rand_gamma(lmm_shape(m, a), lmm_aux_rate(m, k, s->t[k]));
-}
-
-/* Log density of x = log a under the scale move, up to a constant:
- *     -tau_e (2 (1 - a) l + (1 - a)^2 q) / 2 - 2 shape x - rate tau_u / a^2
- * with l = u'Z'W(y - C theta), q = u'Z'WZ u: the gamma(shape, rate) prior of tau_u / a^2 times
- * the Jacobian; the density of u given tau_u is unchanged [Liu & Sabatti 2000]. */
+/* Log density of x = log a under the scale move of one coefficient, up to a constant:
+ *     -tau_e (2 (1 - a) l + (1 - a)^2 q) / 2 - df0 x - (R_ii L_ii / a^2 + 2 o / a) / 2
+ * with l = u'Z'W(y - C theta), q = u'Z'WZ u over the coefficient's u, o = sum_{j != i} R_ij L_ij:
+ * the Wishart(df0, R^-1) prior of the moved precision times the Jacobian; the density of u given
+ * it is unchanged [Liu & Sabatti 2000]. */
 struct scale_move {
-    double tau_e, l, q, shape, rate_tau;
+    double tau_e, l, q, df0, own, other;
 };
 
 static double scale_log_density(double x, const void *ctx)
 {
     const struct scale_move *v = ctx;
     double a = exp(x), b = 1 - a;
-    return -0.5 * v->tau_e * (2 * b * v->l + b * b * v->q) - 2 * v->shape * x -
-           v->rate_tau / (a * a);
+    return -0.5 * (v->tau_e * (2 * b * v->l + b * b * v->q) + v->own / (a * a) +
+                   2 * v->other / a) -
+           v->df0 * x;
 }
 
-/* u'Z'WZ u, leaf block by leaf block. */
-static double leaf_quadratic(const struct lmm *m, const double *u)
+/* l and q of coefficient i of precision k, from w->Gdev and the diagonal of the Gram. */
+static void scale_likelihood(const struct lmm *m, const struct gibbs_centre *c,
+                             const struct gibbs_state *s, const struct gibbs_work *w, int k,
+                             int i, struct scale_move *v)
 {
-    double sum = 0;
-    int r = m->shape.r;
-    for (int g = 0; g < m->shape.n_leaf; g++) {
-        const double *D = m->G.leaf + (size_t) g * (size_t) r * (size_t) r;
-        for (int j = 0; j < r; j++)
-            for (int i = 0; i < r; i++) sum += u[i] * AT(D, i, j, r) * u[j];
-        u += r;
+    const struct precision *pr = &m->prec[k];
+    int R = m->shape.r, ng = m->shape.n_global;
+    v->l = v->q = 0;
+    for (int g = 0; g < pr->n_levels; g++) {
+        size_t at = lmm_coef(m, k, g) + (size_t) i;
+        int d = pr->first + i;
+        double u = s->theta[at];
+        double zz = pr->leaf ? m->G.leaf[((size_t) g * (size_t) R + (size_t) d) * (size_t) R +
+                                         (size_t) d]
+                             : m->G.global[at * ((size_t) ng + 1)];
+        v->l += u * (c->grad[at] - w->Gdev[at]);
+        v->q += u * u * zz;
     }
-    return sum;
 }
 
-/* Interweaving: (u, tau_u) -> (a u, tau_u / a^2). Needs w->Gdev of residual_ss(). */
+/* Interweaving for coefficient i of precision k. Needs w->Gdev at the current theta. */
 static void gibbs_move_scale(const struct lmm *m, const struct gibbs_centre *c,
-                             struct gibbs_state *s, const struct gibbs_work *w)
+                             struct gibbs_state *s, const struct gibbs_work *w, int k, int i)
 {
-    size_t ng = (size_t) m->shape.n_global, dim = arrow_dim(&m->shape);
-    int aux = lmm_aux(m, 1);
-    double rate = lmm_rate(m, 1, aux < 0 ? 0 : s->t[aux], 0);
-    struct scale_move v = {.tau_e = s->t[0], .shape = m->prior[1].shape};
-    for (size_t i = ng; i < dim; i++) v.l += s->theta[i] * (c->grad[i] - w->Gdev[i]);
-    v.q = leaf_quadratic(m, s->theta + ng);
-    v.rate_tau = rate * s->t[1];
+    const struct precision *pr = &m->prec[k];
+    double R[RR], zero[RR] = {0}, *t = s->t + pr->at;
+    struct scale_move v = {.tau_e = s->t[0], .df0 = pr->df0};
+    lmm_rate(m, k, s->t + (pr->aux < 0 ? 0 : pr->aux), zero, R);
+    for (int j = 0; j < pr->r; j++) {
+        double part = AT(R, i, j, pr->r) * t[vech_at(pr->r, j > i ? j : i, j > i ? i : j)];
+        if (j == i)
+            v.own = part;
+        else
+            v.other += part;
+    }
+    scale_likelihood(m, c, s, w, k, i, &v);
     /* a bracket of about four posterior SDs of log a when u is well determined; it must not
      * depend on anything the move changes, or the move would not be reversible */
-    double width = 4 / sqrt(1 + (double) (dim - ng));
+    double width = 4 / sqrt(1 + (double) pr->n_levels);
     double a = exp(rand_slice(0, width, scale_log_density, &v));
-    for (size_t i = ng; i < dim; i++) s->theta[i] *= a;
-    s->t[1] /= a * a;
+    for (int g = 0; g < pr->n_levels; g++) s->theta[lmm_coef(m, k, g) + (size_t) i] *= a;
+    for (int j = 0; j < pr->r; j++)
+        t[vech_at(pr->r, j > i ? j : i, j > i ? i : j)] /= j == i ? a * a : a;
 }
 
 static void keep(const struct lmm *m, const struct gibbs_control *ctl, struct gibbs_state *s,
                  int row)
 {
-    size_t kept = (size_t) gibbs_kept(ctl), at = (size_t) row;
-    size_t ng = (size_t) m->shape.n_global, nu = arrow_dim(&m->shape) - ng;
+    size_t kept = (size_t) gibbs_kept(ctl), at = (size_t) row, p = (size_t) m->p;
+    size_t nu = arrow_dim(&m->shape) - p;
     for (int j = 0; j < m->p; j++) AT(s->draws, at, j, kept) = s->theta[j];
-    for (int k = 0; k < m->n_prec; k++) AT(s->draws, at, m->p + k, kept) = s->t[k];
+    for (int k = 0; k < m->n_stat; k++) AT(s->draws, at, m->p + k, kept) = s->t[k];
     for (size_t i = 0; i < nu; i++) {
-        double u = s->theta[ng + i], d = u - s->u_mean[i];
+        double u = s->theta[p + i], d = u - s->u_mean[i];
         s->u_mean[i] += d / (double) (row + 1);
         s->u_m2[i] += d * (u - s->u_mean[i]);
         if (s->u_draws) AT(s->u_draws, at, i, kept) = u;
     }
 }
 
+static bool valid_precisions(const struct lmm *m, const double *t)
+{
+    for (int k = 0; k < m->n_par; k++)
+        if (!isfinite(t[k])) return false;
+    for (int k = 0; k < m->n_prec; k++)
+        for (int i = 0; i < m->prec[k].r; i++)
+            if (!(t[m->prec[k].at + vech_at(m->prec[k].r, i, i)] > 0)) return false;
+    return true;
+}
+
 static enum core_status gibbs_sweep(const struct lmm *m, const struct gibbs_control *ctl,
                                     const struct gibbs_centre *c, struct gibbs_state *s,
                                     struct gibbs_work *w, struct core_info *info)
 {
-    size_t ng = (size_t) m->shape.n_global, dim = arrow_dim(&m->shape);
     enum core_status st = gibbs_draw_theta(m, s, w, info);
     if (st) return st;
-    gibbs_draw_precision(m, s, 0, residual_ss(m, c, s, w));
-    if (m->n_prec > 1) {
-        gibbs_draw_precision(m, s, 1, sum_squares(dim - ng, s->theta + ng));
-        if (ctl->interweave) gibbs_move_scale(m, c, s, w);
+    double ss[RR];
+    ss[0] = residual_ss(m, c, s, w);
+    bool ok = gibbs_draw_precision(m, s, 0, ss), fresh = true;
+    for (int k = 1; ok && k < m->n_prec; k++) {
+        lmm_outer_u(m, k, s->theta, ss);
+        ok = gibbs_draw_precision(m, s, k, ss);
+        for (int i = 0; ok && ctl->interweave && i < m->prec[k].r; i++) {
+            if (!fresh) residual_ss(m, c, s, w); /* theta moved: G d anew */
+            gibbs_move_scale(m, c, s, w, k, i);
+            fresh = false;
+        }
     }
-    for (int k = 0; k < m->n_prec; k++)
-        if (!isfinite(s->t[k]) || !(s->t[k] > 0)) return CORE_NONFINITE;
-    return CORE_OK;
+    return ok && valid_precisions(m, s->t) ? CORE_OK : CORE_NONFINITE;
 }
 
 enum core_status gibbs_run(const struct lmm *m, const struct gibbs_control *ctl,

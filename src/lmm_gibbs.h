@@ -1,9 +1,10 @@
 /* lmm_gibbs.h: blocked Gibbs sampler of the Gaussian model
  *
- *     theta | tau,  then  tau_k | theta, c_k,  c_k | tau_k  for each precision,
+ *     theta | t,  then  Lambda_k | theta, c_k,  c_k | Lambda_k  for each precision,
  *
- * [Ewing 2026, appendix B, with gamma conditionals for the precisions] and an interweaving
- * scale move (u, tau_u) -> (a u, tau_u / a^2) that cures slow mixing of tau_u. */
+ * [Ewing 2026, appendix B, with gamma conditionals for the precisions] and, per random
+ * coefficient, an interweaving scale move u -> a u, Lambda -> D^-1 Lambda D^-1, D = diag(.. a ..)
+ * that cures slow mixing of its standard deviation. */
 #ifndef MEANFIELD_LMM_GIBBS_H
 #define MEANFIELD_LMM_GIBBS_H
 
@@ -24,8 +25,8 @@ struct gibbs_centre {
 struct gibbs_state {
     double *t;          /* globals; in: start, out: last draw                        */
     double *theta;      /* dim; out: last draw                                       */
-    double *draws;      /* kept x (p + n_prec): beta, tau_e, tau_u                   */
-    double *u_draws;    /* kept x n_u, or NULL                                       */
+    double *draws;      /* kept x (p + n_stat): beta, vech of every precision         */
+    double *u_draws;    /* kept x n_u, or NULL; u = theta without its first p         */
     double *u_mean, *u_m2; /* running mean and sum of squares of u (n_u each); in: 0  */
 };
 

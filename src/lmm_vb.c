@@ -1,15 +1,15 @@
 /* lmm_vb.c: coordinate ascent and Newton steps for the Gaussian model, joint blocks.
  *
- *   q(theta)  = N(m, S),  S^-1 = E[tau_e] G + T,  S^-1 m = E[tau_e] h + T mu
- *   q(tau_e)  = Gamma(a_e + n/2, b_e + E||W^1/2 (y - C theta)||^2 / 2)
- *   q(tau_u)  = Gamma(a_u + G/2, b_u + E||u||^2 / 2)
- *   half-t:     b = df E[c],  q(c) = Gamma((df + 1)/2, df E[tau] + 1/scale^2)
+ *   q(theta)    = N(m, S),  S^-1 = E[tau_e] G + T,  S^-1 m = E[tau_e] h + T mu
+ *   q(tau_e)    = Wishart_1(df_e + n,  R_e + E||W^1/2 (y - C theta)||^2)    (a gamma)
+ *   q(Lambda_j) = Wishart(df_j + G_j,  R_j + sum_g (m_g m_g' + S_gg))
+ *   half-t:       R = 2 nu diag(E c),  q(c_k) = Gamma((nu + r)/2, nu E[Lambda_kk] + 1/A_k^2)
  *
- * A sweep sets q(theta) at the current t = E[globals], then moves t. q(tau_k) is carried as
- * its mean: its shape never changes, so t is all there is. The ELBO at (q(theta | t), t)
- * rises under a CAVI move; a Newton move that lowers it is undone and replaced by the CAVI
- * move from the same point. Cost of a sweep: O(sum k_i^2) for the arrow plus O(n_global^3). */
-#include <float.h>
+ * A sweep sets q(theta) at the current t = E[globals], then moves t. A precision's factor is
+ * carried as its mean: its df never changes, so t is all there is. The ELBO at
+ * (q(theta | t), t) rises under a CAVI move; a Newton move that lowers it is undone and
+ * replaced by the CAVI move from the same point.
+ * Cost of a sweep: O(sum k_i^2) for the arrow plus O(r^2 n_global^3). */
 #include <math.h>
 #include <string.h>
 #include "la.h"
@@ -24,28 +24,44 @@ static const double MAX_NEWTON_STEP = 3.0;
 /* Rounding allowance when two ELBO values are compared, relative to their size. */
 static const double ELBO_SLACK = 1e-11;
 
+enum { RR = EXPFAM_MAX_R * EXPFAM_MAX_R, RV = EXPFAM_MAX_R * (EXPFAM_MAX_R + 1) / 2 };
+
 struct vb_work vb_work_carve(const struct lmm *m, struct arena *a)
 {
     struct vb_work w = {.log_det_P = 0};
-    size_t q = (size_t) lmm_n_par(m), ng = (size_t) m->shape.n_global;
+    size_t q = (size_t) m->n_par, s = (size_t) m->n_stat, ng2 = arrow_global_size(&m->shape);
+    size_t dim = arrow_dim(&m->shape), r = (size_t) m->shape.r;
     w.P = arrow_carve(&m->shape, a);
     w.F = arrow_carve(&m->shape, a);
-    w.scratch = arena_doubles(a, ng * (size_t) (m->shape.r > 1 ? m->shape.r : 1));
-    w.grad = arena_doubles(a, arrow_dim(&m->shape) * (size_t) m->n_prec);
-    for (int i = 0; i < 4; i++) w.dense[i] = arena_doubles(a, ng * ng);
+    w.scratch = arena_doubles(a, (size_t) m->shape.n_global * (r > 1 ? r : 1));
+    w.prior_grad = arena_doubles(a, dim);
+    w.grad = arena_doubles(a, dim * s);
+    w.T = arena_doubles(a, ng2);
+    w.M = arena_doubles(a, ng2);
+    w.SM = arena_doubles(a, (m->shape.n_leaf ? r * r : 0) * ng2);
+    w.H = arena_doubles(a, (size_t) vb_n_pairs(m) * (size_t) vb_n_pairs(m));
+    w.us = arena_doubles(a, s);
     w.target = arena_doubles(a, q);
     w.cavi = arena_doubles(a, q);
     w.step = arena_doubles(a, q);
+    w.resid = arena_doubles(a, q);
     return w;
 }
 
-static double leaf_trace(const struct arrow_shape *sh, const double *leaf)
+void vb_block_sum(const struct lmm *m, const struct vb_state *s, int k, double *U)
 {
-    double s = 0;
-    size_t r = (size_t) sh->r;
-    for (size_t g = 0; g < (size_t) sh->n_leaf; g++)
-        for (size_t k = 0; k < r; k++) s += leaf[(g * r + k) * r + k];
-    return s;
+    const struct precision *pr = &m->prec[k];
+    int r = pr->r, R = m->shape.r, ng = m->shape.n_global;
+    memset(U, 0, sizeof(double) * (size_t) vech_size(r));
+    for (int g = 0; g < pr->n_levels; g++) {
+        int ld = pr->leaf ? R : ng;
+        const double *at = pr->leaf
+                               ? s->s_leaf + (size_t) g * (size_t) R * (size_t) R +
+                                     (size_t) pr->first * (size_t) (R + 1)
+                               : s->S_global + lmm_coef(m, k, g) * ((size_t) ng + 1);
+        for (int b = 0; b < r; b++)
+            for (int a = b; a < r; a++) U[vech_at(r, a, b)] += AT(at, a, b, ld);
+    }
 }
 
 /* tr(T_b S_bb), 0 under a flat prior. */
@@ -54,35 +70,38 @@ static double prior_trace(const struct lmm *m, const double *S)
     double s = 0;
     if (m->flat) return 0;
     for (int j = 0; j < m->p; j++)
-        for (int i = 0; i < m->p; i++) s += AT(m->Tb, i, j, m->p) * AT(S, i, j, m->shape.n_global);
+        for (int i = 0; i < m->p; i++)
+            s += AT(m->Tb, i, j, m->p) * AT(S, i, j, m->shape.n_global);
+    return s;
+}
+
+/* tr(A B) of two symmetric r x r matrices in vech form. */
+static double vech_trace(int r, const double *a, const double *b)
+{
+    double s = 0;
+    for (int j = 0; j < r; j++)
+        for (int i = j; i < r; i++)
+            s += (i == j ? 1 : 2) * a[vech_at(r, i, j)] * b[vech_at(r, i, j)];
     return s;
 }
 
 /* E||W^1/2 (y - C theta)||^2 = yy - m'h - m'(h - G m) + tr(G S), with the two identities
  *     tau_e (h - G m) = T (m - mu)        (m is stationary)
- *     tau_e tr(G S)   = dim - tr(T S)     (S^-1 = tau_e G + T).
- * grad: T (m - mu), from lmm_prior_gradient(). */
-static double expected_rss(const struct lmm *m, const struct vb_state *s, const double *grad)
+ *     tau_e tr(G S)   = dim - tr(T S)     (S^-1 = tau_e G + T). */
+static double expected_rss(const struct lmm *m, const struct vb_state *s,
+                           const struct vb_work *w)
 {
-    double rss = m->yy, tau_e = s->t[0];
+    double rss = m->yy, tau_e = s->t[0], tr_ts = prior_trace(m, s->S_global);
     size_t dim = arrow_dim(&m->shape);
-    for (size_t i = 0; i < dim; i++) rss -= s->m[i] * (m->h[i] + grad[i] / tau_e);
-    double tr_ts = prior_trace(m, s->S_global);
-    if (m->n_prec > 1) tr_ts += s->t[1] * leaf_trace(&m->shape, s->s_leaf);
+    for (size_t i = 0; i < dim; i++) rss -= s->m[i] * (m->h[i] + w->prior_grad[i] / tau_e);
+    for (int k = 1; k < m->n_prec; k++)
+        tr_ts += vech_trace(m->prec[k].r, s->t + m->prec[k].at, w->us + m->prec[k].at);
     /* fmax() would turn a NaN into zero */
     return (rss < 0 ? 0 : rss) + ((double) dim - tr_ts) / tau_e;
 }
 
-static double expected_u_squares(const struct lmm *m, const struct vb_state *s)
-{
-    size_t ng = (size_t) m->shape.n_global, dim = arrow_dim(&m->shape);
-    double u = leaf_trace(&m->shape, s->s_leaf);
-    for (size_t i = ng; i < dim; i++) u += s->m[i] * s->m[i];
-    return u;
-}
-
 /* q(theta) at the current precisions, and the quadratic forms it implies.
- * Out: m, S_global, d_inv, q, s_leaf, ss; w->grad first column = T (m - mu); w->F, log|P|. */
+ * Out: m, S_global, d_inv, q, s_leaf, ss; w->prior_grad, w->us, w->F, log|P|. */
 enum core_status vb_update_theta(const struct lmm *m, struct vb_state *s, struct vb_work *w,
                                  struct core_info *info)
 {
@@ -93,10 +112,34 @@ enum core_status vb_update_theta(const struct lmm *m, struct vb_state *s, struct
     arrow_solve(&m->shape, &w->F, s->m);
     arrow_inverse(&m->shape, &w->F, s->S_global, s->d_inv, s->q, s->s_leaf, w->scratch);
     w->log_det_P = arrow_logdet(&m->shape, &w->F);
-    lmm_prior_gradient(m, s->t, s->m, w->grad);
-    s->ss[0] = expected_rss(m, s, w->grad);
-    if (m->n_prec > 1) s->ss[1] = expected_u_squares(m, s);
+    lmm_prior_gradient(m, s->t, s->m, w->prior_grad);
+    for (int k = 1; k < m->n_prec; k++) {
+        double U[RR], v[RV];
+        int at = m->prec[k].at;
+        vb_block_sum(m, s, k, w->us + at);
+        lmm_outer_u(m, k, s->m, U);
+        vech_pack(m->prec[k].r, U, v);
+        for (int i = 0; i < vech_size(m->prec[k].r); i++) s->ss[at + i] = v[i] + w->us[at + i];
+    }
+    s->ss[0] = expected_rss(m, s, w);
     return CORE_OK;
+}
+
+/* mean (vech) <- df R^-1 of precision k with rate matrix R at auxiliaries c. */
+static void mean_of_factor(const struct lmm *m, const struct vb_state *s, int k, const double *c,
+                           double *mean)
+{
+    int r = m->prec[k].r;
+    double ss[RR], R[RR];
+    vech_unpack(r, s->ss + m->prec[k].at, ss);
+    lmm_rate(m, k, c, ss, R);
+    if (la_chol(r, R)) {
+        for (int i = 0; i < vech_size(r); i++) mean[i] = NAN; /* vb_run() notices */
+        return;
+    }
+    la_inverse(r, R, R);
+    for (int i = 0; i < r * r; i++) R[i] *= s->df[k];
+    vech_pack(r, R, mean);
 }
 
 /* target <- F(t), every global updated from the current t (for the Newton residual);
@@ -106,176 +149,228 @@ void vb_update_precisions(const struct lmm *m, const struct vb_state *s, double 
                           double *cavi)
 {
     for (int k = 0; k < m->n_prec; k++) {
-        int a = lmm_aux(m, k);
-        double c = a < 0 ? 0 : s->t[a];
-        target[k] = cavi[k] = s->shape[k] / lmm_rate(m, k, c, s->ss[k]);
-        if (a < 0) continue;
-        target[a] = s->shape[a] / lmm_aux_rate(m, k, s->t[k]);
-        cavi[a] = s->shape[a] / lmm_aux_rate(m, k, cavi[k]);
+        const struct precision *pr = &m->prec[k];
+        mean_of_factor(m, s, k, s->t + (pr->aux < 0 ? 0 : pr->aux), target + pr->at);
+        for (int i = 0; i < vech_size(pr->r); i++) cavi[pr->at + i] = target[pr->at + i];
+        if (pr->aux < 0) continue;
+        for (int i = 0; i < pr->r; i++) {
+            int ii = pr->at + vech_at(pr->r, i, i);
+            target[pr->aux + i] = lmm_aux_shape(m, k) / lmm_aux_rate(m, k, i, s->t[ii]);
+            cavi[pr->aux + i] = lmm_aux_shape(m, k) / lmm_aux_rate(m, k, i, cavi[ii]);
+        }
     }
 }
 
-static struct gamma_dist factor(const struct vb_state *s, int k)
+static double logdet_mean(const struct lmm *m, const struct vb_state *s, int k)
 {
-    struct gamma_dist q = {s->shape[k], s->shape[k] / s->t[k]};
-    return q;
+    double L[RR];
+    vech_unpack(m->prec[k].r, s->t + m->prec[k].at, L);
+    return la_chol(m->prec[k].r, L) ? NAN : la_logdet(m->prec[k].r, L);
 }
 
-/* E log p(tau_k | c) + E log p(c) + the entropies of both factors. */
+static double mean_logdet(const struct lmm *m, const struct vb_state *s, int k)
+{
+    return wishart_mean_logdet(m->prec[k].r, s->df[k], logdet_mean(m, s, k));
+}
+
+/* An auxiliary c ~ Gamma(1/2, aux_rate) with q mean c: E log p(c) + entropy; *mean_log gets
+ * E log c. Written as the one-dimensional Wishart with df 1 and rate 2 aux_rate. */
+static double elbo_auxiliary(const struct lmm *m, int k, int i, double c, double *mean_log)
+{
+    double df = 2 * lmm_aux_shape(m, k), rate = 2 * m->prec[k].aux_rate[i];
+    *mean_log = wishart_mean_logdet(1, df, log(c));
+    return wishart_expected_log_density(1, 1, log(rate), rate * c, *mean_log) +
+           wishart_entropy(1, df, log(c));
+}
+
+/* E log p(Lambda_k | c) + E log p(c) + the entropies of their factors. */
 static double elbo_precision(const struct lmm *m, const struct vb_state *s, int k)
 {
-    const struct precision_prior *pr = &m->prior[k];
-    struct gamma_dist tau = factor(s, k);
-    int a = lmm_aux(m, k);
-    if (a < 0)
-        return gamma_expected_log_density(tau, pr->shape, log(pr->rate), pr->rate) +
-               gamma_entropy(tau);
-    struct gamma_dist c = factor(s, a);
-    return gamma_expected_log_density(tau, pr->shape, log(pr->df) + gamma_mean_log(c),
-                                      pr->df * gamma_mean(c)) +
-           gamma_expected_log_density(c, 0.5, log(pr->aux_rate), pr->aux_rate) +
-           gamma_entropy(tau) + gamma_entropy(c);
+    const struct precision *pr = &m->prec[k];
+    double R[RR], zero[RR] = {0}, M[RR], elbo = 0, log_rate = 0, trace = 0, log_c;
+    const double *c = s->t + (pr->aux < 0 ? 0 : pr->aux);
+    vech_unpack(pr->r, s->t + pr->at, M);
+    lmm_rate(m, k, c, zero, R);
+    trace = la_trace_product(pr->r, R, M);
+    if (pr->aux < 0) {
+        log_rate = la_chol(pr->r, R) ? NAN : la_logdet(pr->r, R);
+    } else {
+        log_rate = pr->r * log(2 * pr->nu);
+        for (int i = 0; i < pr->r; i++) {
+            elbo += elbo_auxiliary(m, k, i, c[i], &log_c);
+            log_rate += log_c;
+        }
+    }
+    return elbo +
+           wishart_expected_log_density(pr->r, pr->df0, log_rate, trace, mean_logdet(m, s, k)) +
+           wishart_entropy(pr->r, s->df[k], logdet_mean(m, s, k));
 }
 
 /* The evidence lower bound at (q(theta | t), t), every constant included; under a flat prior
  * on beta it is relative to Lebesgue measure. */
 double vb_elbo(const struct lmm *m, const struct vb_state *s, const struct vb_work *w)
 {
-    double dim = (double) arrow_dim(&m->shape), n_u = dim - m->shape.n_global;
-    double elbo = 0.5 * (m->n * (gamma_mean_log(factor(s, 0)) - LOG_2PI) + m->sum_log_w -
+    double elbo = 0.5 * (m->n * (mean_logdet(m, s, 0) - LOG_2PI) + m->sum_log_w -
                          s->t[0] * s->ss[0]);                       /* E log p(y | .) */
     if (!m->flat) {                                                 /* E log p(beta)  */
         double quad = prior_trace(m, s->S_global);
-        for (int i = 0; i < m->p; i++) quad += w->grad[i] * (s->m[i] - m->mu[i]);
+        for (int i = 0; i < m->p; i++) quad += w->prior_grad[i] * (s->m[i] - m->mu[i]);
         elbo += 0.5 * (m->logdet_Tb - m->p * LOG_2PI - quad);
     }
-    if (m->n_prec > 1)                                              /* E log p(u)     */
-        elbo += 0.5 * (n_u * (gamma_mean_log(factor(s, 1)) - LOG_2PI) - s->t[1] * s->ss[1]);
-    elbo += 0.5 * (dim * (1 + LOG_2PI) - w->log_det_P);             /* entropy        */
+    for (int k = 1; k < m->n_prec; k++) {                           /* E log p(u)     */
+        const struct precision *pr = &m->prec[k];
+        elbo += 0.5 * (pr->n_levels * (mean_logdet(m, s, k) - pr->r * LOG_2PI) -
+                       vech_trace(pr->r, s->t + pr->at, s->ss + pr->at));
+    }
+    elbo += 0.5 * ((double) arrow_dim(&m->shape) * (1 + LOG_2PI) - w->log_det_P);
     for (int k = 0; k < m->n_prec; k++) elbo += elbo_precision(m, s, k);
     return elbo;
 }
 
-/* ||S_ll||_F^2 = sum tr(D^-1 (2 S_leaf - D^-1)) + tr(M S M S),  M = sum_i Q_i' Q_i. */
-static double leaf_frobenius(const struct lmm *m, const struct vb_state *s, const double *MS)
+/* ---- moves on the log-Cholesky scale ---------------------------------------------------
+ * Lambda = L L' with L_ii = exp(l_ii): coordinates l keep E[Lambda] positive definite, and
+ * are log t / 2 for a scalar. Lengths are doubled so that they are changes of log precisions. */
+
+/* l <- coordinates of vech t; false when it is not positive definite. */
+static bool to_log_chol(int r, const double *t, double *l)
 {
-    double f = 0;
-    size_t n = arrow_leaf_size(&m->shape);
-    for (size_t i = 0; i < n; i++) f += s->d_inv[i] * (2 * s->s_leaf[i] - s->d_inv[i]);
-    int ng = m->shape.n_global;
-    for (int j = 0; j < ng; j++)
-        for (int i = 0; i < ng; i++) f += AT(MS, i, j, ng) * AT(MS, j, i, ng);
-    return f;
+    double L[RR];
+    vech_unpack(r, t, L);
+    if (la_chol(r, L)) return false;
+    for (int b = 0; b < r; b++)
+        for (int a = b; a < r; a++)
+            l[vech_at(r, a, b)] = a == b ? log(AT(L, a, a, r)) : AT(L, a, b, r) / AT(L, b, b, r);
+    return true;
 }
 
-/* full n_global^2 copy of T_b S: TS <- T_g S_gg with T_g zero outside the fixed effects. */
-static void prior_times_S(const struct lmm *m, const double *S, double *T, double *TS)
+static void from_log_chol(int r, const double *l, double *L)
 {
-    int ng = m->shape.n_global;
-    memset(T, 0, sizeof(double) * arrow_global_size(&m->shape));
-    if (!m->flat)
-        for (int j = 0; j < m->p; j++)
-            for (int i = 0; i < m->p; i++) AT(T, i, j, ng) = AT(m->Tb, i, j, m->p);
-    la_matmul(ng, T, S, TS);
-}
-
-static double trace_square(int n, const double *A) /* tr(A A) of a full matrix */
-{
-    double s = 0;
-    for (int j = 0; j < n; j++)
-        for (int i = 0; i < n; i++) s += AT(A, i, j, n) * AT(A, j, i, n);
-    return s;
-}
-
-/* tr(K_i S K_j S), i, j in {e, u}, from tau_e G S = I - T S:
- *     uu = ||S_ll||^2
- *     eu = (tr S_ll - tr(T_b S_gl S_lg) - tau_u uu) / tau_e
- *     ee = (dim - 2 tr(T S) + tr(T S T S)) / tau_e^2. */
-static void quadratic_traces(const struct lmm *m, const struct vb_state *s, struct vb_work *w,
-                             double *ee, double *eu, double *uu)
-{
-    int ng = m->shape.n_global;
-    double dim = (double) arrow_dim(&m->shape), tau_e = s->t[0];
-    double *T = w->dense[0], *TS = w->dense[1], *M = w->dense[2], *MS = w->dense[3];
-    prior_times_S(m, s->S_global, T, TS);
-    double tr_ts = 0, tr_tsts = trace_square(ng, TS);
-    for (int i = 0; i < ng; i++) tr_ts += AT(TS, i, i, ng);
-    *eu = *uu = 0;
-    if (m->n_prec > 1) {
-        double tau_u = s->t[1], tr_ll = leaf_trace(&m->shape, s->s_leaf);
-        memset(M, 0, sizeof(double) * arrow_global_size(&m->shape));
-        arrow_outer(&m->shape, s->q, 1.0, M);
-        la_fill_upper(ng, M);
-        la_matmul(ng, M, s->S_global, MS);
-        double cross = 0; /* tr(T_b S_gl S_lg) = tr(T S M S) */
-        for (int j = 0; j < ng; j++)
-            for (int i = 0; i < ng; i++) cross += AT(TS, i, j, ng) * AT(MS, j, i, ng);
-        *uu = leaf_frobenius(m, s, MS);
-        *eu = (tr_ll - cross - tau_u * *uu) / tau_e;
-        tr_ts += tau_u * tr_ll;
-        tr_tsts += 2 * tau_u * cross + tau_u * tau_u * *uu;
-    }
-    *ee = (dim - 2 * tr_ts + tr_tsts) / (tau_e * tau_e);
-}
-
-/* grad <- [g_e g_u], the gradients of s_e = -||y - C theta||^2 / 2 and s_u = -||u||^2 / 2 at
- * m:  g_e = h - G m = T (m - mu) / tau_e,  g_u = (0, -m_u).   J <- S [g_e g_u]. */
-static void response_of_mean(const struct lmm *m, struct vb_state *s, struct vb_work *w)
-{
-    size_t dim = arrow_dim(&m->shape), ng = (size_t) m->shape.n_global;
-    lmm_prior_gradient(m, s->t, s->m, w->grad);
-    for (size_t i = 0; i < dim; i++) w->grad[i] /= s->t[0];
-    if (m->n_prec > 1)
-        for (size_t i = 0; i < dim; i++) w->grad[dim + i] = i < ng ? 0 : -s->m[i];
-    memcpy(s->J, w->grad, sizeof(double) * dim * (size_t) m->n_prec);
-    for (int k = 0; k < m->n_prec; k++)
-        arrow_solve(&m->shape, &w->F, s->J + (size_t) k * dim);
-}
-
-/* V, and C = A + N with A_ij = tr(K_i S K_j S) / 2 + g_i' S g_j and N = -df between a
- * precision and its auxiliary. Needs q(theta) of vb_update_theta(). */
-void vb_coupling(const struct lmm *m, struct vb_state *s, struct vb_work *w)
-{
-    int q = s->lr.q;
-    size_t dim = arrow_dim(&m->shape);
-    double tr[3] = {0, 0, 0}; /* ee, eu, uu */
-    quadratic_traces(m, s, w, &tr[0], &tr[1], &tr[2]);
-    response_of_mean(m, s, w);
-    memset(s->lr.V, 0, sizeof(double) * (size_t) q * (size_t) q);
-    memset(s->lr.C, 0, sizeof(double) * (size_t) q * (size_t) q);
-    for (int i = 0; i < q; i++) AT(s->lr.V, i, i, q) = gamma_var(factor(s, i));
-    for (int j = 0; j < m->n_prec; j++)
-        for (int i = 0; i < m->n_prec; i++) {
-            double *gi = w->grad + (size_t) i * dim, *Jj = s->J + (size_t) j * dim, dot = 0;
-            for (size_t k = 0; k < dim; k++) dot += gi[k] * Jj[k];
-            AT(s->lr.C, i, j, q) = 0.5 * tr[i + j] + dot;
+    memset(L, 0, sizeof(double) * (size_t) (r * r));
+    for (int b = 0; b < r; b++)
+        for (int a = b; a < r; a++) {
+            double d = exp(l[vech_at(r, b, b)]);
+            AT(L, a, b, r) = a == b ? d : l[vech_at(r, a, b)] * d;
         }
-    for (int k = 0; k < m->n_prec; k++) {
-        int a = lmm_aux(m, k);
-        if (a < 0) continue;
-        AT(s->lr.C, k, a, q) = AT(s->lr.C, a, k, q) = -m->prior[k].df;
+}
+
+/* dt (vech) <- derivative of L L' along dl, with column b of L = exp(l_bb) (1, l_ab...):
+ * dL_ab = L_ab dl_bb + [a > b] exp(l_bb) dl_ab. */
+static void push_log_chol(int r, const double *l, const double *dl, double *dt)
+{
+    double L[RR], dL[RR] = {0};
+    from_log_chol(r, l, L);
+    for (int b = 0; b < r; b++)
+        for (int a = b; a < r; a++)
+            AT(dL, a, b, r) = AT(L, a, b, r) * dl[vech_at(r, b, b)] +
+                              (a > b ? AT(L, b, b, r) * dl[vech_at(r, a, b)] : 0);
+    for (int b = 0; b < r; b++)
+        for (int a = b; a < r; a++) {
+            double s = 0;
+            for (int c = 0; c <= b; c++)
+                s += AT(dL, a, c, r) * AT(L, b, c, r) + AT(L, a, c, r) * AT(dL, b, c, r);
+            dt[vech_at(r, a, b)] = s;
+        }
+}
+
+/* dl <- the direction whose push_log_chol() is dt: with X = L^-1 dt L^-T, Phi(X) its lower
+ * triangle with halved diagonal, dL = L Phi(X). */
+static void pull_log_chol(int r, const double *l, const double *dt, double *dl)
+{
+    double L[RR], X[RR], D[RR];
+    from_log_chol(r, l, L);
+    vech_unpack(r, dt, X);
+    for (int j = 0; j < r; j++) la_solve_l(r, L, X + (size_t) j * (size_t) r);
+    for (int i = 0; i < r; i++) /* X <- X', then solve again: L^-1 dt L^-T, symmetric */
+        for (int j = 0; j < r; j++) AT(D, j, i, r) = AT(X, i, j, r);
+    for (int j = 0; j < r; j++) la_solve_l(r, L, D + (size_t) j * (size_t) r);
+    for (int b = 0; b < r; b++)
+        for (int a = b; a < r; a++) {
+            double s = 0; /* (L Phi)_ab */
+            for (int c = b; c <= a; c++)
+                s += AT(L, a, c, r) * AT(D, c, b, r) * (c == b ? 0.5 : 1);
+            if (a == b)
+                dl[vech_at(r, a, a)] = s / AT(L, a, a, r);
+            else
+                dl[vech_at(r, a, b)] =
+                    (s - AT(L, a, b, r) * dl[vech_at(r, b, b)]) / AT(L, b, b, r);
+        }
+}
+
+/* Walk over the pieces of t: precision matrices, then single auxiliaries. */
+static int n_pieces(const struct lmm *m) { return m->n_prec + m->n_par - m->n_stat; }
+static int piece_r(const struct lmm *m, int i) { return i < m->n_prec ? m->prec[i].r : 1; }
+static int piece_at(const struct lmm *m, int i)
+{
+    return i < m->n_prec ? m->prec[i].at : m->n_stat + i - m->n_prec;
+}
+
+/* resid <- D (l(F(t)) - l(t)) in linear coordinates; plain = the log-scale difference itself,
+ * times two. False when a target is not positive definite. */
+static bool log_residual(const struct lmm *m, const double *t, const double *target,
+                         double *resid, double *plain)
+{
+    for (int i = 0; i < n_pieces(m); i++) {
+        int r = piece_r(m, i), at = piece_at(m, i);
+        double l[RV], dl[RV];
+        if (!to_log_chol(r, t + at, l) || !to_log_chol(r, target + at, dl)) return false;
+        for (int j = 0; j < vech_size(r); j++) {
+            dl[j] -= l[j];
+            plain[at + j] = 2 * dl[j];
+        }
+        push_log_chol(r, l, dl, resid + at);
+    }
+    return true;
+}
+
+/* t <- the point reached from t by the linear-coordinate step dt, moved in log coordinates;
+ * step gets the log-scale move, times two. */
+static void log_step(const struct lmm *m, const double *t, const double *dt, double *step)
+{
+    for (int i = 0; i < n_pieces(m); i++) {
+        int r = piece_r(m, i), at = piece_at(m, i);
+        double l[RV];
+        to_log_chol(r, t + at, l);
+        pull_log_chol(r, l, dt + at, step + at);
+        for (int j = 0; j < vech_size(r); j++) step[at + j] *= 2;
     }
 }
 
-/* step <- the log-scale move from t: Newton where it is safe, otherwise CAVI. */
+static void move(const struct lmm *m, const double *step, double *t)
+{
+    for (int i = 0; i < n_pieces(m); i++) {
+        int r = piece_r(m, i), at = piece_at(m, i);
+        double l[RV], L[RR];
+        to_log_chol(r, t + at, l);
+        for (int j = 0; j < vech_size(r); j++) l[j] += 0.5 * step[at + j];
+        from_log_chol(r, l, L);
+        for (int b = 0; b < r; b++)
+            for (int a = b; a < r; a++) {
+                double s = 0;
+                for (int c = 0; c <= b; c++) s += AT(L, a, c, r) * AT(L, b, c, r);
+                t[at + vech_at(r, a, b)] = s;
+            }
+    }
+}
+
+/* w->step <- the move from t: Newton where it is safe, otherwise CAVI. */
 static enum vb_step choose_step(const struct lmm *m, const struct vb_control *ctl,
                                 struct vb_state *s, struct vb_work *w)
 {
-    int q = s->lr.q;
-    bool newton = ctl->newton;
-    if (newton) {
-        vb_coupling(m, s, w);
-        newton = lr_respond(&s->lr);
+    if (!log_residual(m, s->t, w->cavi, w->resid, w->step)) {
+        w->step[0] = NAN;
+        return VB_STEP_CAVI;
     }
-    if (newton) {
-        for (int k = 0; k < q; k++) w->target[k] = log(w->target[k] / s->t[k]);
-        lr_newton_log(&s->lr, s->t, w->target, w->step);
-        for (int k = 0; k < q; k++)
-            newton = newton && isfinite(w->step[k]) && fabs(w->step[k]) <= MAX_NEWTON_STEP;
-    }
-    if (!newton)
-        for (int k = 0; k < q; k++) w->step[k] = log(w->cavi[k] / s->t[k]);
-    return newton ? VB_STEP_NEWTON : VB_STEP_CAVI;
+    if (!ctl->newton) return VB_STEP_CAVI;
+    vb_coupling(m, s, w);
+    if (!lr_respond(&s->lr)) return VB_STEP_CAVI;
+    /* target's residual overwrites cavi's log-scale step only if the Newton step is taken */
+    if (!log_residual(m, s->t, w->target, w->resid, w->target)) return VB_STEP_CAVI;
+    lr_newton(&s->lr, w->resid, w->target);
+    log_step(m, s->t, w->target, w->resid);
+    for (int k = 0; k < m->n_par; k++)
+        if (!isfinite(w->resid[k]) || fabs(w->resid[k]) > MAX_NEWTON_STEP) return VB_STEP_CAVI;
+    memcpy(w->step, w->resid, sizeof(double) * (size_t) m->n_par);
+    return VB_STEP_NEWTON;
 }
 
 static double max_abs(int n, const double *x)
@@ -288,11 +383,12 @@ static double max_abs(int n, const double *x)
     return m;
 }
 
-static void record(struct vb_state *s, int iter, double change, enum vb_step kind)
+static void record(const struct lmm *m, struct vb_state *s, int iter, double change,
+                   enum vb_step kind)
 {
-    int q = s->lr.q;
-    double *row = s->trace + (size_t) iter * (size_t) (q + 3);
-    for (int k = 0; k < q; k++) row[k] = log(s->t[k]);
+    size_t q = (size_t) m->n_par;
+    double *row = s->trace + (size_t) iter * (q + 3);
+    memcpy(row, s->t, sizeof(double) * q);
     row[q] = s->elbo;
     row[q + 1] = change;
     row[q + 2] = (double) kind;
@@ -308,10 +404,10 @@ static void finish(const struct lmm *m, struct vb_state *s, struct vb_work *w)
 enum core_status vb_run(const struct lmm *m, const struct vb_control *ctl, struct vb_state *s,
                         struct vb_work *w, const struct core_hooks *h, struct core_info *info)
 {
-    int q = s->lr.q;
     enum vb_step kind = VB_STEP_CAVI;
+    size_t bytes = sizeof(double) * (size_t) m->n_par;
     double best = -INFINITY, change = INFINITY, last_change = INFINITY;
-    for (int k = 0; k < q; k++) s->shape[k] = lmm_shape(m, k);
+    for (int k = 0; k < m->n_prec; k++) s->df[k] = lmm_df(m, k);
     for (info->iter = 0; info->iter < ctl->max_iter; info->iter++) {
         if (core_stop(h, info->iter)) return CORE_INTERRUPTED;
         enum core_status st = vb_update_theta(m, s, w, info);
@@ -319,17 +415,17 @@ enum core_status vb_run(const struct lmm *m, const struct vb_control *ctl, struc
         s->elbo = vb_elbo(m, s, w);
         if (!isfinite(s->elbo)) return CORE_NONFINITE;
         if (kind == VB_STEP_NEWTON && s->elbo < best - ELBO_SLACK * (1 + fabs(best))) {
-            record(s, info->iter, change, VB_STEP_REJECTED);
-            for (int k = 0; k < q; k++) s->t[k] = w->cavi[k]; /* of the last good point */
+            record(m, s, info->iter, change, VB_STEP_REJECTED);
+            memcpy(s->t, w->cavi, bytes); /* of the last good point */
             kind = VB_STEP_CAVI;
             continue;
         }
         best = s->elbo;
         vb_update_precisions(m, s, w->target, w->cavi);
         kind = choose_step(m, ctl, s, w);
-        change = max_abs(q, w->step);
+        change = max_abs(m->n_par, w->step);
         if (!isfinite(change)) return CORE_NONFINITE;
-        record(s, info->iter, change, kind);
+        record(m, s, info->iter, change, kind);
         /* below 1e-7 a Newton step that no longer shrinks is rounding noise */
         bool floor = kind == VB_STEP_NEWTON && change < 1e-7 && change >= 0.5 * last_change;
         if (change <= ctl->tol || floor) {
@@ -340,9 +436,9 @@ enum core_status vb_run(const struct lmm *m, const struct vb_control *ctl, struc
         }
         last_change = change;
         if (kind == VB_STEP_CAVI)
-            for (int k = 0; k < q; k++) s->t[k] = w->cavi[k];
+            memcpy(s->t, w->cavi, bytes);
         else
-            for (int k = 0; k < q; k++) s->t[k] *= exp(w->step[k]);
+            move(m, w->step, s->t);
     }
     enum core_status st = vb_update_theta(m, s, w, info);
     if (st) return st;

@@ -1,8 +1,8 @@
 /* lmm_vb.h: mean-field variational Bayes for the Gaussian model with joint blocks
  *
- *     q(theta) q(tau_e) q(tau_u) q(c_e) q(c_u),     q(theta) = N(m, S) in arrow form,
+ *     q(theta) q(tau_e) prod_j q(Lambda_j) prod q(c),     q(theta) = N(m, S) in arrow form,
  *
- * with Newton steps on the log precisions from the linear-response matrix. */
+ * with Newton steps on the log(-Cholesky) scale from the linear-response matrix. */
 #ifndef MEANFIELD_LMM_VB_H
 #define MEANFIELD_LMM_VB_H
 
@@ -17,16 +17,16 @@ struct vb_control {
 
 enum vb_step { VB_STEP_CAVI = 0, VB_STEP_NEWTON = 1, VB_STEP_REJECTED = 2 };
 
-/* What is learned. q = lmm_n_par(); dim = arrow_dim(). */
+/* What is learned. q = n_par, s = n_stat, dim = arrow_dim(). */
 struct vb_state {
     double *t;         /* E of the globals (q); in: starting values                   */
-    double *shape;     /* gamma shapes (q)                                            */
+    double *df;        /* Wishart df of each precision (n_prec)                       */
     double *m;         /* E theta (dim)                                               */
     double *S_global;  /* n_global^2, full                                            */
     double *d_inv, *q, *s_leaf; /* the rest of S, see arrow.h                         */
-    double *J;         /* dim x n_prec: S [g_e g_u], response of m to E tau           */
-    double *ss;        /* expected quadratic forms (n_prec)                           */
-    double *trace;     /* max_iter rows of q + 3: log t, ELBO, change, step kind      */
+    double *J;         /* dim x s: response of m to the mean of each statistic's factor */
+    double *ss;        /* expected quadratic forms, vech like the statistics (s)      */
+    double *trace;     /* max_iter rows of q + 3: t, ELBO, change, step kind          */
     double elbo;
     bool lr_ok;        /* false: V^-1 - C is not positive definite                    */
     struct lr lr;      /* V, C, Sigma, K at the optimum                               */
@@ -36,9 +36,13 @@ struct vb_state {
 struct vb_work {
     struct arrow P, F;
     double *scratch;               /* n_global * max(r, 1)                            */
-    double *grad;                  /* dim x n_prec                                    */
-    double *dense[4];              /* n_global^2 each                                 */
-    double *target, *cavi, *step;  /* q each                                          */
+    double *prior_grad;            /* dim: T (m - mu)                                 */
+    double *grad;                  /* dim x s                                         */
+    double *T, *M;                 /* n_global^2 each                                 */
+    double *SM;                    /* shape.r^2 pieces of n_global^2: S M_ab          */
+    double *H;                     /* traces of pairs of statistics, vb_n_pairs()^2   */
+    double *us;                    /* covariance part of the quadratic forms (s)      */
+    double *target, *cavi, *step, *resid; /* q each                                   */
     double log_det_P;
 };
 
@@ -54,6 +58,13 @@ enum core_status vb_update_theta(const struct lmm *m, struct vb_state *s, struct
 void vb_update_precisions(const struct lmm *m, const struct vb_state *s, double *target,
                           double *cavi);
 double vb_elbo(const struct lmm *m, const struct vb_state *s, const struct vb_work *w);
+
+/* lmm_lr.c: V and C = A + N at the current q, and J. Needs q(theta). */
 void vb_coupling(const struct lmm *m, struct vb_state *s, struct vb_work *w);
+
+int vb_n_pairs(const struct lmm *m); /* ordered pairs of coefficients, over all terms */
+
+/* sum over levels g of the r x r blocks S_gg of precision k -> U (vech). */
+void vb_block_sum(const struct lmm *m, const struct vb_state *s, int k, double *U);
 
 #endif

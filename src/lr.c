@@ -47,22 +47,9 @@ bool lr_respond(struct lr *w)
     return true;
 }
 
-double lr_cov_log_log(const struct lr *w, int i, int j, double rate_i, double rate_j)
+void lr_newton(const struct lr *w, const double *resid, double *step)
 {
-    return AT(w->K, i, j, w->q) / rate_i / rate_j;
-}
-
-double lr_cov_lin_log(const struct lr *w, int i, int j, double rate_j)
-{
-    return ((i == j) + AT(w->V, i, i, w->q) * AT(w->K, i, j, w->q)) / rate_j;
-}
-
-void lr_newton_log(const struct lr *w, const double *t, const double *resid, double *step)
-{
-    for (int i = 0; i < w->q; i++) {
-        double sum = 0;
-        for (int j = 0; j < w->q; j++)
-            sum += AT(w->Sigma, i, j, w->q) * t[j] * resid[j] / AT(w->V, j, j, w->q);
-        step[i] = sum / t[i];
-    }
+    la_matvec(w->q, w->C, resid, w->work);
+    la_matvec(w->q, w->Sigma, w->work, step);
+    for (int i = 0; i < w->q; i++) step[i] += resid[i];
 }

@@ -29,15 +29,8 @@ struct lr lr_carve(int q, struct arena *a);
  * Sigma and K are undefined then. Cost O(q^3). */
 bool lr_respond(struct lr *w);
 
-/* Covariance of log x_i with log x_j (both globals gamma factors with rates b):
- * delta_ij trigamma(shape_i) + K_ij / (b_i b_j); the caller adds the first term. */
-double lr_cov_log_log(const struct lr *w, int i, int j, double rate_i, double rate_j);
-
-/* Covariance of x_i with log x_j:  delta_ij / b_j + V_ii K_ij / b_j  for scalar factors. */
-double lr_cov_lin_log(const struct lr *w, int i, int j, double rate_j);
-
-/* step <- log-scale Newton step (1 / t) o Sigma V^-1 (t o resid), resid = log F - log t, for
- * scalar factors (diagonal V). Needs lr_respond() == true. */
-void lr_newton_log(const struct lr *w, const double *t, const double *resid, double *step);
+/* step <- Newton step in t for the residual resid = F(t) - t to first order:
+ * Sigma V^-1 resid = resid + Sigma C resid. Needs lr_respond() == true; step is not resid. */
+void lr_newton(const struct lr *w, const double *resid, double *step);
 
 #endif

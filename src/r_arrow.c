@@ -3,13 +3,13 @@
 #include "r_util.h"
 #include "rand.h"
 
-/* ndraws draws of theta ~ N(mean, P(tau)^-1), one per column, dim x ndraws. */
+/* ndraws draws of theta ~ N(mean, P(t)^-1), one per column, dim x ndraws. */
 SEXP C_theta_draws(SEXP core, SEXP tau, SEXP mean, SEXP ndraws)
 {
     const struct lmm m = r_model(core);
     size_t dim = arrow_dim(&m.shape);
     int n = Rf_asInteger(ndraws), bad = 0;
-    if (Rf_length(tau) != m.n_prec || (size_t) Rf_xlength(mean) != dim)
+    if (Rf_length(tau) < m.n_stat || (size_t) Rf_xlength(mean) != dim)
         Rf_error("internal error: tau or mean has the wrong length");
     const double *mu = REAL(mean), *t = REAL(tau);
     struct arena count = {NULL, 0};

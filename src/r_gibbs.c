@@ -12,8 +12,8 @@ enum { DRAWS, U_DRAWS, U_MEAN, U_M2, LAST, THETA, N_FIELDS };
 SEXP C_fit_gibbs(SEXP core, SEXP start, SEXP centre, SEXP control, SEXP progress)
 {
     const struct lmm m = r_model(core);
-    size_t dim = arrow_dim(&m.shape), n_u = dim - (size_t) m.shape.n_global;
-    int q = lmm_n_par(&m);
+    size_t dim = arrow_dim(&m.shape), n_u = dim - (size_t) m.p;
+    int q = m.n_par;
     const struct gibbs_control ctl = {r_int(control, "iter"), r_int(control, "warmup"),
                                       r_int(control, "thin"),
                                       Rf_asLogical(r_elt(control, "interweave"))};
@@ -25,7 +25,7 @@ SEXP C_fit_gibbs(SEXP core, SEXP start, SEXP centre, SEXP control, SEXP progress
     if (Rf_length(start) != q) Rf_error("internal error: %d starting values needed", q);
 
     const struct r_field f[N_FIELDS] = {
-        [DRAWS] = {"draws", kept, (size_t) (m.p + m.n_prec)},
+        [DRAWS] = {"draws", kept, (size_t) (m.p + m.n_stat)},
         [U_DRAWS] = {"u_draws", save_u ? kept : 0, save_u ? n_u : 0},
         [U_MEAN] = {"u_mean", n_u, R_VECTOR},
         [U_M2] = {"u_m2", n_u, R_VECTOR},

@@ -1,78 +1,157 @@
 /* r_gram.c: glue of the Gram: one pass over the rows, and the merge of two. */
+#include <string.h>
 #include "r_util.h"
 #include "lmm_gram.h"
 
-enum { HEAD, MEAN, CROSS, ZZ, Z1, ZV, STATUS, N_FIELDS };
-
-static SEXP gram_result(int p, int r, int n_groups)
+/* list(zz, z1, zv) of one factor. */
+static SEXP factor_result(int p, int r, int n_levels)
 {
-    size_t m = (size_t) p + 1, G = (size_t) n_groups, R = (size_t) r;
-    const struct r_field f[N_FIELDS] = {
-        [HEAD] = {"head", GRAM_HEAD, R_VECTOR}, [MEAN] = {"mean", m, R_VECTOR},
-        [CROSS] = {"cross", m, m},       [ZZ] = {"zz", R * R * G, R_VECTOR},
-        [Z1] = {"z1", R * G, R_VECTOR},         [ZV] = {"zv", m, R * G},
-        [STATUS] = {"status", 1, R_VECTOR}};
-    return r_list(f, N_FIELDS);
+    size_t m = (size_t) p + 1, G = (size_t) n_levels, R = (size_t) r;
+    const struct r_field f[3] = {
+        {"zz", R * R * G, R_VECTOR}, {"z1", R * G, R_VECTOR}, {"zv", m, R * G}};
+    return r_list(f, 3);
 }
 
-static struct gram gram_view(SEXP x, int p, int r, int n_groups)
-{
-    struct gram g = {.p = p, .r = r, .n_groups = n_groups};
-    g.head = REAL(r_elt(x, "head"));
-    g.mean = REAL(r_elt(x, "mean"));
-    g.cross = REAL(r_elt(x, "cross"));
-    g.zz = REAL(r_elt(x, "zz"));
-    g.z1 = REAL(r_elt(x, "z1"));
-    g.zv = REAL(r_elt(x, "zv"));
-    return g;
-}
+enum { HEAD, MEAN, CROSS, STATUS, N_FIELDS };
 
-/* Every code of a row that counts must be a group: the core does not look. */
-static void check_codes(const struct gram_rows *d)
+/* list(list(head, mean, cross, status), list of factor results). */
+static SEXP gram_result(int p, int n_factors, const int *r, const int *n_levels)
 {
-    if (!d->group) return;
-    for (size_t i = 0; i < d->n; i++)
-        if ((d->group[i] < 1 || d->group[i] > d->n_groups) && (!d->w || d->w[i] > 0))
-            Rf_error("internal error: group code %d out of range", d->group[i]);
-}
-
-/* rows: list(X, y, offset, w, group, z, n_groups, r); offset, w, group, z may be NULL. */
-SEXP C_gram(SEXP rows)
-{
-    SEXP X = r_elt(rows, "X");
-    struct gram_rows d = {.n = (size_t) Rf_nrows(X), .p = Rf_ncols(X)};
-    R_xlen_t n = (R_xlen_t) d.n;
-    d.r = r_int(rows, "r");
-    d.n_groups = r_int(rows, "n_groups");
-    d.X = r_dbl(rows, "X", n * d.p);
-    d.y = r_dbl(rows, "y", n);
-    d.offset = r_is_null(rows, "offset") ? NULL : r_dbl(rows, "offset", n);
-    d.w = r_is_null(rows, "w") ? NULL : r_dbl(rows, "w", n);
-    d.group = r_is_null(rows, "group") ? NULL : r_ints(rows, "group", n);
-    d.z = r_is_null(rows, "z") ? NULL : r_dbl(rows, "z", n * d.r);
-
-    check_codes(&d);
-    SEXP out = PROTECT(gram_result(d.p, d.r, d.n_groups));
-    struct gram g = gram_view(out, d.p, d.r, d.n_groups);
-    double *scratch = (double *) R_alloc(gram_scratch(d.p), sizeof(double));
-    struct r_poll poll = {R_NilValue, 0};
-    struct core_hooks h = {r_poll_hook, &poll};
-    r_out(out, STATUS)[0] = (double) gram_accumulate(&d, &g, scratch, &h);
+    size_t m = (size_t) p + 1;
+    const struct r_field f[N_FIELDS] = {[HEAD] = {"head", GRAM_HEAD, R_VECTOR},
+                                        [MEAN] = {"mean", m, R_VECTOR},
+                                        [CROSS] = {"cross", m, m},
+                                        [STATUS] = {"status", 1, R_VECTOR}};
+    SEXP out = PROTECT(Rf_allocVector(VECSXP, 2));
+    SET_VECTOR_ELT(out, 0, r_list(f, N_FIELDS));
+    SET_VECTOR_ELT(out, 1, Rf_allocVector(VECSXP, n_factors));
+    for (int k = 0; k < n_factors; k++)
+        SET_VECTOR_ELT(VECTOR_ELT(out, 1), k, factor_result(p, r[k], n_levels[k]));
     UNPROTECT(1);
     return out;
 }
 
-/* The Gram over n_groups groups of a (its groups at map_a, 0-based) and b (at map_b). */
-SEXP C_gram_merge(SEXP a, SEXP b, SEXP map_a, SEXP map_b, SEXP n_groups, SEXP r)
+static struct gram gram_view(SEXP main, SEXP factors, int p, const int *r, const int *n_levels)
 {
-    int p = Rf_length(r_elt(a, "mean")) - 1, rr = Rf_asInteger(r), G = Rf_asInteger(n_groups);
-    SEXP out = PROTECT(gram_result(p, rr, G));
-    struct gram g = gram_view(out, p, rr, G);
-    struct gram ga = gram_view(a, p, rr, Rf_length(map_a));
-    struct gram gb = gram_view(b, p, rr, Rf_length(map_b));
+    int n = Rf_length(factors);
+    struct gram g = {.p = p, .n_factors = n};
+    g.head = REAL(r_elt(main, "head"));
+    g.mean = REAL(r_elt(main, "mean"));
+    g.cross = REAL(r_elt(main, "cross"));
+    g.factor = (struct gram_factor *) R_alloc((size_t) n + 1, sizeof(struct gram_factor));
+    for (int k = 0; k < n; k++) {
+        SEXP x = VECTOR_ELT(factors, k);
+        g.factor[k] = (struct gram_factor){r[k], n_levels[k], REAL(r_elt(x, "zz")),
+                                           REAL(r_elt(x, "z1")), REAL(r_elt(x, "zv"))};
+    }
+    return g;
+}
+
+/* rows: list(X, y, offset, w, factors), factors a list of list(code, z, r, n_levels); offset,
+ * w and z may be NULL. */
+static struct gram_rows gram_rows_view(SEXP rows)
+{
+    SEXP X = r_elt(rows, "X"), factors = r_elt(rows, "factors");
+    struct gram_rows d = {.n = (size_t) Rf_nrows(X), .p = Rf_ncols(X)};
+    R_xlen_t n = (R_xlen_t) d.n;
+    d.n_factors = Rf_length(factors);
+    d.X = r_dbl(rows, "X", n * d.p);
+    d.y = r_dbl(rows, "y", n);
+    d.offset = r_is_null(rows, "offset") ? NULL : r_dbl(rows, "offset", n);
+    d.w = r_is_null(rows, "w") ? NULL : r_dbl(rows, "w", n);
+    struct gram_factor_rows *f = (struct gram_factor_rows *) R_alloc(
+        (size_t) d.n_factors + 1, sizeof(struct gram_factor_rows));
+    for (int k = 0; k < d.n_factors; k++) {
+        SEXP x = VECTOR_ELT(factors, k);
+        f[k].r = r_int(x, "r");
+        f[k].n_levels = r_int(x, "n_levels");
+        f[k].code = r_ints(x, "code", n);
+        f[k].z = r_is_null(x, "z") ? NULL : r_dbl(x, "z", n * f[k].r);
+    }
+    d.factor = f;
+    return d;
+}
+
+/* Every code of a row that counts must be a level: the core does not look. */
+static void check_codes(const struct gram_rows *d)
+{
+    for (int k = 0; k < d->n_factors; k++) {
+        const struct gram_factor_rows *f = &d->factor[k];
+        for (size_t i = 0; i < d->n; i++)
+            if ((f->code[i] < 1 || f->code[i] > f->n_levels) && (!d->w || d->w[i] > 0))
+                Rf_error("internal error: group code %d out of range", f->code[i]);
+    }
+}
+
+SEXP C_gram(SEXP rows)
+{
+    const struct gram_rows d = gram_rows_view(rows);
+    check_codes(&d);
+    int *r = (int *) R_alloc((size_t) d.n_factors + 1, sizeof(int));
+    int *levels = (int *) R_alloc((size_t) d.n_factors + 1, sizeof(int));
+    for (int k = 0; k < d.n_factors; k++) {
+        r[k] = d.factor[k].r;
+        levels[k] = d.factor[k].n_levels;
+    }
+    SEXP out = PROTECT(gram_result(d.p, d.n_factors, r, levels));
+    struct gram g = gram_view(VECTOR_ELT(out, 0), VECTOR_ELT(out, 1), d.p, r, levels);
+    double *scratch = (double *) R_alloc(gram_scratch(d.p), sizeof(double));
+    struct r_poll poll = {R_NilValue, 0};
+    struct core_hooks h = {r_poll_hook, &poll};
+    r_out(VECTOR_ELT(out, 0), STATUS)[0] = (double) gram_accumulate(&d, &g, scratch, &h);
+    UNPROTECT(1);
+    return out;
+}
+
+/* The cross block of factors a and b (0-based) of the same rows: list(ptr, idx, val). */
+SEXP C_gram_pair(SEXP rows, SEXP a, SEXP b)
+{
+    const struct gram_rows d = gram_rows_view(rows);
+    int fa = Rf_asInteger(a), fb = Rf_asInteger(b);
+    if (fa < 0 || fb < 0 || fa >= d.n_factors || fb >= d.n_factors)
+        Rf_error("internal error: no such pair of factors");
+    check_codes(&d);
+    SEXP out = PROTECT(Rf_allocVector(VECSXP, 3));
+    SET_VECTOR_ELT(out, 0, Rf_allocVector(INTSXP, (R_xlen_t) d.factor[fa].n_levels + 1));
+    int *ptr = INTEGER(VECTOR_ELT(out, 0));
+    int *order = (int *) R_alloc(d.n + 1, sizeof(int));
+    int *mark = (int *) R_alloc((size_t) d.factor[fb].n_levels + 1, sizeof(int));
+    gram_pair_pattern(&d, fa, fb, ptr, NULL, order, mark);
+    R_xlen_t pairs = ptr[d.factor[fa].n_levels];
+    SET_VECTOR_ELT(out, 1, Rf_allocVector(INTSXP, pairs));
+    R_xlen_t size = pairs * d.factor[fa].r * d.factor[fb].r;
+    SET_VECTOR_ELT(out, 2, Rf_allocVector(REALSXP, size));
+    int *idx = INTEGER(VECTOR_ELT(out, 1));
+    double *val = REAL(VECTOR_ELT(out, 2));
+    memset(val, 0, sizeof(double) * (size_t) size);
+    gram_pair_pattern(&d, fa, fb, ptr, idx, order, mark);
+    gram_pair_values(&d, fa, fb, ptr, idx, val);
+    UNPROTECT(1);
+    return out;
+}
+
+/* The sum of Grams a and b, each list(main, factors), over factors with r[k] coefficients and
+ * n_levels[k] levels; level k of factor f of a is level map_a[[f]][k] (0-based). */
+SEXP C_gram_merge(SEXP a, SEXP b, SEXP map_a, SEXP map_b, SEXP r, SEXP n_levels)
+{
+    SEXP main_a = VECTOR_ELT(a, 0), main_b = VECTOR_ELT(b, 0);
+    int p = Rf_length(r_elt(main_a, "mean")) - 1, n = Rf_length(r);
+    SEXP out = PROTECT(gram_result(p, n, INTEGER(r), INTEGER(n_levels)));
+    struct gram g = gram_view(VECTOR_ELT(out, 0), VECTOR_ELT(out, 1), p, INTEGER(r),
+                              INTEGER(n_levels));
     double *scratch = (double *) R_alloc(2 * ((size_t) p + 1), sizeof(double));
-    gram_merge(&g, &ga, INTEGER(map_a), scratch);
-    gram_merge(&g, &gb, INTEGER(map_b), scratch);
+    SEXP main[2] = {main_a, main_b}, factors[2] = {VECTOR_ELT(a, 1), VECTOR_ELT(b, 1)};
+    SEXP maps[2] = {map_a, map_b};
+    for (int k = 0; k < 2; k++) {
+        const int **map = (const int **) R_alloc((size_t) n + 1, sizeof(int *));
+        int *levels = (int *) R_alloc((size_t) n + 1, sizeof(int));
+        for (int f = 0; f < n; f++) {
+            map[f] = INTEGER(VECTOR_ELT(maps[k], f));
+            levels[f] = Rf_length(VECTOR_ELT(maps[k], f));
+        }
+        struct gram part = gram_view(main[k], factors[k], p, INTEGER(r), levels);
+        gram_merge(&g, &part, map, scratch);
+    }
     UNPROTECT(1);
     return out;
 }

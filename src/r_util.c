@@ -54,6 +54,38 @@ static struct arrow_shape r_shape(SEXP core)
     return s;
 }
 
+/* One element of core$prec: list(r, n_levels, leaf, first, df0, nu, rate0, aux_rate). */
+static struct precision r_precision(SEXP x)
+{
+    struct precision pr = {.r = r_int(x, "r"), .n_levels = r_int(x, "n_levels"),
+                           .leaf = Rf_asLogical(r_elt(x, "leaf")), .first = r_int(x, "first"),
+                           .aux = -1, .df0 = r_num(x, "df0"), .nu = r_num(x, "nu")};
+    if (pr.r < 1 || pr.r > EXPFAM_MAX_R)
+        Rf_error("internal error: a precision matrix of size %d", pr.r);
+    pr.rate0 = r_dbl(x, "rate0", (R_xlen_t) pr.r * pr.r);
+    pr.aux_rate = r_dbl(x, "aux_rate", pr.nu > 0 ? pr.r : 0);
+    return pr;
+}
+
+/* Precisions and where their statistics and auxiliaries stand in t. */
+static void r_precisions(SEXP list, struct lmm *m)
+{
+    m->n_prec = Rf_length(list);
+    if (m->n_prec < 1 || m->n_prec > LMM_MAX_PREC)
+        Rf_error("internal error: %d precisions", m->n_prec);
+    for (int k = 0; k < m->n_prec; k++) {
+        m->prec[k] = r_precision(VECTOR_ELT(list, k));
+        m->prec[k].at = m->n_stat;
+        m->n_stat += vech_size(m->prec[k].r);
+    }
+    m->n_par = m->n_stat;
+    for (int k = 0; k < m->n_prec; k++) {
+        if (!(m->prec[k].nu > 0)) continue;
+        m->prec[k].aux = m->n_par;
+        m->n_par += m->prec[k].r;
+    }
+}
+
 struct lmm r_model(SEXP core)
 {
     struct lmm m = {.shape = r_shape(core)};
@@ -71,10 +103,7 @@ struct lmm r_model(SEXP core)
     m.Tb = r_dbl(core, "Tb", pp);
     m.mu = r_dbl(core, "mu", m.p);
     m.logdet_Tb = r_num(core, "logdet_Tb");
-    m.n_prec = m.shape.n_leaf ? 2 : 1;
-    const double *pr = r_dbl(core, "prior", 4 * (R_xlen_t) m.n_prec);
-    for (int k = 0; k < m.n_prec; k++, pr += 4)
-        m.prior[k] = (struct precision_prior){pr[0], pr[1], pr[2], pr[3]};
+    r_precisions(r_elt(core, "prec"), &m);
     return m;
 }
 

@@ -3,23 +3,23 @@
 #include "r_util.h"
 #include "lmm_vb.h"
 
-enum { T, SHAPE, MEAN, S_GLOBAL, D_INV, Q, S_LEAF, J, SS, TRACE, ELBO, LR_OK, V, C, SIGMA, K,
+enum { T, DF, MEAN, S_GLOBAL, D_INV, Q, S_LEAF, J, SS, TRACE, ELBO, LR_OK, V, C, SIGMA, K,
        N_FIELDS };
 
 static SEXP vb_result(const struct lmm *m, int max_iter)
 {
     const struct arrow_shape *s = &m->shape;
-    size_t q = (size_t) lmm_n_par(m), dim = arrow_dim(s), ng = (size_t) s->n_global;
+    size_t q = (size_t) m->n_par, dim = arrow_dim(s), ng = (size_t) s->n_global;
     const struct r_field f[N_FIELDS] = {
         [T] = {"t", q, R_VECTOR},
-        [SHAPE] = {"shape", q, R_VECTOR},
+        [DF] = {"df", (size_t) m->n_prec, R_VECTOR},
         [MEAN] = {"mean", dim, R_VECTOR},
         [S_GLOBAL] = {"S_global", ng, ng},
         [D_INV] = {"d_inv", arrow_leaf_size(s), R_VECTOR},
         [Q] = {"q", arrow_cross_size(s), R_VECTOR},
         [S_LEAF] = {"s_leaf", arrow_leaf_size(s), R_VECTOR},
-        [J] = {"J", dim, (size_t) m->n_prec},
-        [SS] = {"ss", (size_t) m->n_prec, R_VECTOR},
+        [J] = {"J", dim, (size_t) m->n_stat},
+        [SS] = {"ss", (size_t) m->n_stat, R_VECTOR},
         [TRACE] = {"trace", q + 3, (size_t) max_iter},
         [ELBO] = {"elbo", 1, R_VECTOR},
         [LR_OK] = {"lr_ok", 1, R_VECTOR},
@@ -32,7 +32,7 @@ static SEXP vb_result(const struct lmm *m, int max_iter)
 
 static struct vb_state vb_view(SEXP out, const double *start, int q)
 {
-    struct vb_state s = {.t = r_out(out, T), .shape = r_out(out, SHAPE), .m = r_out(out, MEAN),
+    struct vb_state s = {.t = r_out(out, T), .df = r_out(out, DF), .m = r_out(out, MEAN),
                          .S_global = r_out(out, S_GLOBAL), .d_inv = r_out(out, D_INV),
                          .q = r_out(out, Q), .s_leaf = r_out(out, S_LEAF), .J = r_out(out, J),
                          .ss = r_out(out, SS), .trace = r_out(out, TRACE)};
@@ -48,7 +48,7 @@ SEXP C_fit_vb(SEXP core, SEXP start, SEXP control)
     const struct lmm m = r_model(core);
     const struct vb_control ctl = {r_num(control, "tol"), r_int(control, "max_iter"),
                                    Rf_asLogical(r_elt(control, "newton"))};
-    int q = lmm_n_par(&m);
+    int q = m.n_par;
     if (Rf_length(start) != q) Rf_error("internal error: %d starting values needed", q);
 
     SEXP out = PROTECT(Rf_allocVector(VECSXP, 2));

@@ -2,6 +2,8 @@
 #include <math.h>
 #include <R_ext/Random.h>
 #include <Rmath.h>
+#include "core.h"
+#include "la.h"
 #include "rand.h"
 
 double rand_unif(void) { return unif_rand(); }
@@ -9,6 +11,23 @@ double rand_unif(void) { return unif_rand(); }
 double rand_exp(void) { return exp_rand(); }
 
 double rand_gamma(double shape, double rate) { return rgamma(shape, 1 / rate); }
+
+void rand_wishart(int r, double df, const double *L, double *X, double *work)
+{
+    double *A = work; /* lower: sqrt(chi^2_{df - i}) on the diagonal, normals below */
+    for (int j = 0; j < r; j++)
+        for (int i = 0; i < r; i++)
+            AT(A, i, j, r) = i > j    ? norm_rand()
+                             : i == j ? sqrt(rgamma(0.5 * (df - i), 2.0))
+                                      : 0;
+    for (int j = 0; j < r; j++) la_solve_lt(r, L, A + (size_t) j * (size_t) r); /* L^-T A */
+    for (int j = 0; j < r; j++)
+        for (int i = 0; i < r; i++) {
+            double s = 0;
+            for (int k = 0; k < r; k++) s += AT(A, i, k, r) * AT(A, j, k, r);
+            AT(X, i, j, r) = s;
+        }
+}
 
 void rand_normals(long n, double *z)
 {

@@ -6,6 +6,8 @@
 double rand_unif(void);                          /* (0, 1)                      */
 double rand_exp(void);                           /* rate 1                      */
 double rand_gamma(double shape, double rate);    /* NaN on a bad parameter      */
+/* X (r x r, full) ~ Wishart(df, R^-1) given L with R = L L' (Bartlett); work: r x r. */
+void rand_wishart(int r, double df, const double *L, double *X, double *work);
 void rand_normals(long n, double *z);            /* z <- n standard normals     */
 
 /* One slice-sampling update (Neal 2003, stepping out and shrinkage) of a scalar x whose log
