@@ -14,17 +14,17 @@ parse_formula <- function(formula, data) {
   has_bar <- any(c("|", "||") %in% all.names(formula))
   if (!has_bar) {
     if ("." %in% all.vars(formula)) formula <- expand_dot(formula, data, NULL)
-    return(list(formula = formula, fixed = formula, frame = formula, bar = NULL))
+    return(list(formula = formula, fixed = formula, frame = formula, bars = NULL))
   }
   bars <- reformulas::findbars(formula)
-  bar <- check_bars(bars)
   if ("." %in% all.vars(formula)) {
-    formula <- expand_dot(formula, data, all.vars(bar[[3L]]))
+    formula <- expand_dot(formula, data, unlist(lapply(bars, function(b) all.vars(b[[3L]]))))
+    bars <- reformulas::findbars(formula)
   }
   fixed <- reformulas::nobars(formula)
   frame <- reformulas::subbars(formula)
   environment(fixed) <- environment(frame) <- env
-  list(formula = formula, fixed = fixed, frame = frame, bar = bar)
+  list(formula = formula, fixed = fixed, frame = frame, bars = bars)
 }
 
 # `.` stands for every column of data but the response and the grouping variables.
@@ -41,22 +41,6 @@ expand_dot <- function(formula, data, groups) {
   out <- eval(call("substitute", formula, list(. = dot)))
   out <- stats::as.formula(out, environment(formula))
   out
-}
-
-check_bars <- function(bars) {
-  if (length(bars) > 1L) {
-    mf_abort("formula", "`formula` has ", length(bars), " group terms (",
-      toString(paste0("(", vapply(bars, deparse1, ""), ")")),
-      "); this version fits one random intercept, (1 | g)",
-      arg = "formula")
-  }
-  bar <- bars[[1L]]
-  if (!identical(bar[[2L]], 1) && !identical(bar[[2L]], 1L)) {
-    mf_abort("formula", "`formula` has a random slope, (", deparse1(bar),
-      "); this version fits random intercepts, (1 | ", deparse1(bar[[3L]]), ")",
-      arg = "formula")
-  }
-  bar
 }
 
 # ---- model frame ----------------------------------------------------------------
@@ -120,10 +104,10 @@ frame_offset <- function(frame) {
   as.double(offset)
 }
 
-# Terms of the fixed part that predict safely: poly(), ns() and scale() keep the
-# parameters they were evaluated with (predvars of the whole frame).
-fixed_terms <- function(fixed, frame) {
-  tt <- stats::terms(fixed)
+# Terms that predict safely: poly(), ns() and scale() keep the parameters they were
+# evaluated with (predvars of the whole frame).
+safe_terms <- function(formula, frame) {
+  tt <- stats::terms(formula)
   whole <- attr(frame, "terms")
   known <- vapply(as.list(attr(whole, "variables"))[-1L], deparse1, "")
   mine <- vapply(as.list(attr(tt, "variables"))[-1L], deparse1, "")
@@ -225,22 +209,71 @@ used_codes <- function(x, w) {
   )
 }
 
-# The group term of the model: list(name, expr, codes, levels), or NULL.
-build_group <- function(bar, frame, w, env) {
-  if (is.null(bar)) return(NULL)
-  expr <- bar[[3L]]
+# ---- group terms ------------------------------------------------------------------
+#
+# A factor is one grouping variable with all its terms; a term is a set of coefficients
+# with one precision. Terms of one factor stand side by side: factor$coef names the r
+# columns, term$cols says which are the term's. The factor with most coefficients comes
+# first: it is the leaf of the arrow.
+
+build_factors <- function(bars, frame, w, contrasts, env) {
+  names <- vapply(bars, function(b) deparse1(b[[3L]]), "")
+  factors <- lapply(unique(names), function(name) {
+    build_factor(bars[names == name], name, frame, w, contrasts, env)
+  })
+  size <- vapply(factors, function(f) length(f$levels) * length(f$coef), 0)
+  factors[order(-size)]
+}
+
+build_factor <- function(bars, name, frame, w, contrasts, env) {
+  expr <- bars[[1L]][[3L]]
   values <- tryCatch(group_values(expr, frame, env), meanfield_error = stop,
     error = function(e) {
-      mf_abort("groups", "the grouping factor '", deparse1(expr),
-        "' cannot be evaluated: ", conditionMessage(e), arg = "formula")
+      mf_abort("groups", "the grouping factor '", name, "' cannot be evaluated: ",
+        conditionMessage(e), arg = "formula")
     })
   if (anyNA(values$codes)) {
-    mf_abort("groups", "the grouping factor '", deparse1(expr),
-      "' has missing values: remove those rows or use na.action = na.omit",
-      arg = "formula")
+    mf_abort("groups", "the grouping factor '", name, "' has missing values: remove those ",
+      "rows or use na.action = na.omit", arg = "formula")
   }
   used <- used_codes(values, w)
-  list(name = deparse1(expr), expr = expr, codes = used$codes, levels = used$levels)
+  terms <- lapply(bars, build_term, frame = frame, contrasts = contrasts, env = env)
+  r <- vapply(terms, function(t) length(t$coef), 0L)
+  last <- cumsum(r)
+  for (k in seq_along(terms)) terms[[k]]$cols <- seq.int(last[k] - r[k] + 1L, last[k])
+  z <- lapply(terms, `[[`, "z")
+  plain <- length(terms) == 1L && is.null(z[[1L]])
+  list(
+    name = name, expr = expr, codes = used$codes, levels = used$levels,
+    coef = unlist(lapply(terms, `[[`, "coef")), z = if (!plain) factor_z(z, nrow(frame)),
+    terms = lapply(terms, function(t) t[c("coef", "cols", "tt", "xlevels", "contrasts")])
+  )
+}
+
+# One term: its coefficients and covariates; z is NULL for a plain intercept.
+build_term <- function(bar, frame, contrasts, env) {
+  lhs <- bar[[2L]]
+  if (identical(lhs, 1) || identical(lhs, 1L)) return(list(coef = "(Intercept)", z = NULL))
+  formula <- stats::as.formula(call("~", lhs), env)
+  tt <- safe_terms(formula, frame)
+  frame <- drop_predictor_levels(frame, tt)
+  used <- intersect(names(contrasts), all.vars(formula))
+  z <- fixed_matrix(tt, frame, if (length(used)) contrasts[used])
+  if (!ncol(z)) {
+    mf_abort("formula", "the group term (", deparse1(bar), ") has no coefficients",
+      arg = "formula")
+  }
+  if (ncol(z) > 32L) {
+    mf_abort("size", "the group term (", deparse1(bar), ") has ", ncol(z),
+      " coefficients, more than 32: use || or fewer of them", arg = "formula")
+  }
+  list(coef = colnames(z), z = z, tt = tt, xlevels = stats::.getXlevels(tt, frame),
+    contrasts = attr(z, "contrasts"))
+}
+
+# Covariates of all terms of a factor, one row of the data per column.
+factor_z <- function(z, n) {
+  t(do.call(cbind, lapply(z, function(x) if (is.null(x)) rep(1, n) else unname(x))))
 }
 
 # ---- everything -----------------------------------------------------------------
@@ -249,14 +282,15 @@ build_group <- function(bar, frame, w, env) {
 build_design <- function(call, formula, data, contrasts, env) {
   parsed <- parse_formula(formula, data)
   frame <- build_frame(call, parsed$frame, env)
-  tt <- fixed_terms(parsed$fixed, frame)
+  tt <- safe_terms(parsed$fixed, frame)
   frame <- drop_predictor_levels(frame, tt)
   w <- frame_weights(frame)
-  X <- fixed_matrix(tt, frame, contrasts)
-  group <- build_group(parsed$bar, frame, w, environment(formula))
+  mine <- intersect(names(contrasts), all.vars(parsed$fixed))
+  X <- fixed_matrix(tt, frame, if (length(mine)) contrasts[mine])
+  factors <- build_factors(parsed$bars, frame, w, contrasts, environment(formula))
   list(
     formula = parsed$formula, terms = tt, frame = frame, X = X,
-    y = frame_response(frame), w = w, offset = frame_offset(frame), group = group,
+    y = frame_response(frame), w = w, offset = frame_offset(frame), factors = factors,
     xlevels = stats::.getXlevels(tt, frame), contrasts = attr(X, "contrasts")
   )
 }

@@ -1,16 +1,25 @@
 # Every .Call of the package, with the types the C side expects set here.
 
-call_gram <- function(X, y, offset, w, group, n_groups) {
-  if (!is.double(X)) storage.mode(X) <- "double"
-  .Call(C_gram, list(
-    X = X, y = y, offset = offset, w = w, group = group, z = NULL,
-    n_groups = as.integer(n_groups), r = 1L
-  ))
+# rows: list(X, y, offset, w, factors = list of list(code, z, r, n_levels)).
+call_gram <- function(rows) .Call(C_gram, typed_rows(rows))
+
+# Cross block of factors a and b (1-based).
+call_gram_pair <- function(rows, a, b) {
+  .Call(C_gram_pair, typed_rows(rows), as.integer(a - 1L), as.integer(b - 1L))
 }
 
-call_gram_merge <- function(a, b, map_a, map_b, n_groups, r) {
-  .Call(C_gram_merge, a, b, as.integer(map_a), as.integer(map_b), as.integer(n_groups),
-    as.integer(r))
+typed_rows <- function(rows) {
+  if (!is.double(rows$X)) storage.mode(rows$X) <- "double"
+  rows$factors <- lapply(rows$factors, function(f) {
+    f$r <- as.integer(f$r)
+    f$n_levels <- as.integer(f$n_levels)
+    f
+  })
+  rows
+}
+
+call_gram_merge <- function(a, b, map_a, map_b, r, n_levels) {
+  .Call(C_gram_merge, a, b, map_a, map_b, as.integer(r), as.integer(n_levels))
 }
 
 call_group_codes <- function(codes, w, n_levels) {

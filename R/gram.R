@@ -1,50 +1,100 @@
 # The Gram: sufficient statistics of the Gaussian model, from one pass over rows.
 #
-# Fields (p columns of X, G groups, r = 1 leaf coefficient per group):
+# Fields (p columns of X):
 #   n, sum_w, sum_log_w   rows of positive weight, their weights
 #   mean    (p + 1)       weighted means of the columns of X and of y
 #   cross   (p + 1)^2     weighted cross-products about the means
-#   zz, z1, zv            per group: sum w, sum w, sum w (v - mean); see lmm_gram.h
-#   x_names, levels       column names of X; group levels
+#   factors               per grouping factor: name, levels, coef (r names), and per level
+#                         zz (r x r), z1 (r), zv ((p + 1) x r): sums of w z z', w z,
+#                         w (v - mean) z'; see lmm_gram.h
+#   pairs                 per pair of factors (a < b): a, b, ptr, idx, val; level i of a meets
+#                         levels idx[ptr[i] .. ptr[i + 1]) of b, with r_a x r_b blocks val
+#   x_names               column names of X
 
-new_gram <- function(raw, x_names, levels, r = 1L) {
+# rows: list(X, y, offset, w, factors), factors with codes, levels, coef, z.
+gram_of_rows <- function(rows) {
+  c_rows <- list(
+    X = rows$X, y = rows$y, offset = rows$offset, w = rows$w,
+    factors = lapply(rows$factors, function(f) {
+      list(code = f$codes, z = f$z, r = length(f$coef), n_levels = length(f$levels))
+    })
+  )
+  raw <- call_gram(c_rows)
+  if (raw[[1L]]$status != 0) mf_interrupt()
+  factors <- Map(function(f, x) c(f[c("name", "levels", "coef")], x), rows$factors, raw[[2L]])
+  new_gram(raw[[1L]], unname(factors), gram_pairs(c_rows), colnames(rows$X))
+}
+
+new_gram <- function(main, factors, pairs, x_names) {
   structure(
     list(
-      n = raw$head[1L], sum_w = raw$head[2L], sum_log_w = raw$head[3L],
-      mean = raw$mean, cross = raw$cross, zz = raw$zz, z1 = raw$z1, zv = raw$zv,
-      x_names = x_names, levels = levels, r = r
+      n = main$head[1L], sum_w = main$head[2L], sum_log_w = main$head[3L],
+      mean = main$mean, cross = main$cross, factors = factors, pairs = pairs,
+      x_names = x_names
     ),
     class = "meanfield_gram"
   )
 }
 
-# rows: list(X, y, offset, w, codes, levels); codes are 1-based or NULL.
-gram_of_rows <- function(rows) {
-  raw <- call_gram(rows$X, rows$y, rows$offset, rows$w, rows$codes, length(rows$levels))
-  if (raw$status != 0) mf_interrupt()
-  new_gram(raw, colnames(rows$X), rows$levels)
+factor_pairs <- function(n) {
+  if (n < 2L) return(list())
+  unlist(lapply(seq_len(n - 1L), function(a) lapply(seq.int(a + 1L, n), function(b) c(a, b))),
+    recursive = FALSE)
 }
 
-# Two Grams over disjoint rows of the same columns add up; groups are matched by
-# level, in the order of first appearance.
+gram_pairs <- function(c_rows) {
+  lapply(factor_pairs(length(c_rows$factors)), function(ab) {
+    x <- call_gram_pair(c_rows, ab[1L], ab[2L])
+    list(a = ab[1L], b = ab[2L], ptr = x[[1L]], idx = x[[2L]], val = x[[3L]])
+  })
+}
+
+# Two Grams over disjoint rows of the same columns add up; levels are matched by name, in
+# the order of first appearance.
 #' @export
 "+.meanfield_gram" <- function(e1, e2) {
-  if (!inherits(e1, "meanfield_gram") || !inherits(e2, "meanfield_gram") ||
-    !identical(e1$x_names, e2$x_names) || e1$r != e2$r) {
-    mf_abort("gram", "only two Grams with the same columns can be added")
+  same <- inherits(e1, "meanfield_gram") && inherits(e2, "meanfield_gram") &&
+    identical(e1$x_names, e2$x_names) && length(e1$factors) == length(e2$factors) &&
+    all(mapply(function(f, g) identical(f[c("name", "coef")], g[c("name", "coef")]),
+      e1$factors, e2$factors))
+  if (!same) mf_abort("gram", "only two Grams with the same columns and factors can be added")
+  levels <- Map(function(f, g) union(f$levels, g$levels), e1$factors, e2$factors)
+  maps <- lapply(list(e1, e2), function(e) {
+    Map(function(f, l) match(f$levels, l) - 1L, e$factors, levels)
+  })
+  as_raw <- function(e) list(c(list(head = c(e$n, e$sum_w, e$sum_log_w)), unclass(e)), e$factors)
+  raw <- call_gram_merge(as_raw(e1), as_raw(e2), maps[[1L]], maps[[2L]],
+    lengths(lapply(e1$factors, `[[`, "coef")), lengths(levels))
+  factors <- Map(function(f, l, x) c(list(name = f$name, levels = l, coef = f$coef), x),
+    e1$factors, levels, raw[[2L]])
+  pairs <- Map(function(x, y) add_pairs(x, y, maps, lengths(levels)), e1$pairs, e2$pairs)
+  new_gram(raw[[1L]], factors, pairs, e1$x_names)
+}
+
+# Sum of two sparse cross blocks after their levels were renumbered by maps.
+add_pairs <- function(x, y, maps, n_levels) {
+  entries <- function(p, map) {
+    list(i = map[[p$a]][rep(seq_along(diff(p$ptr)), diff(p$ptr))], j = map[[p$b]][p$idx + 1L],
+      val = matrix(p$val, ncol = length(p$idx)))
   }
-  levels <- union(e1$levels, e2$levels)
-  as_raw <- function(g) c(list(head = c(g$n, g$sum_w, g$sum_log_w)), unclass(g))
-  raw <- call_gram_merge(as_raw(e1), as_raw(e2), match(e1$levels, levels) - 1L,
-    match(e2$levels, levels) - 1L, length(levels), e1$r)
-  new_gram(raw, e1$x_names, levels, e1$r)
+  ex <- entries(x, maps[[1L]])
+  ey <- entries(y, maps[[2L]])
+  i <- c(ex$i, ey$i)
+  j <- c(ex$j, ey$j)
+  key <- i * as.double(n_levels[x$b]) + j
+  first <- sort(unique(key))
+  at <- match(key, first)
+  val <- t(rowsum(t(cbind(ex$val, ey$val)), at, reorder = TRUE))
+  keep <- match(first, key)
+  list(a = x$a, b = x$b, ptr = c(0L, cumsum(tabulate(i[keep] + 1L, n_levels[x$a]))),
+    idx = as.integer(j[keep]), val = as.double(val))
 }
 
 #' @export
 print.meanfield_gram <- function(x, ...) {
-  cat("Gram of ", format(x$n, big.mark = ","), " rows, ", length(x$x_names),
-    " columns", if (length(x$levels)) paste0(", ", length(x$levels), " groups"), "\n",
-    sep = "")
+  cat("Gram of ", format(x$n, big.mark = ","), " rows, ", length(x$x_names), " columns",
+    vapply(x$factors, function(f) paste0("; ", f$name, ": ", length(f$levels), " groups"), ""),
+    "\n", sep = "")
   invisible(x)
 }
 
@@ -52,15 +102,32 @@ print.meanfield_gram <- function(x, ...) {
 gram_scales <- function(gram) {
   p <- length(gram$x_names)
   n <- gram$n
-  variance <- diag(gram$cross) / gram$sum_w * (if (n > 1) n / (n - 1) else 1)
-  sds <- sqrt(pmax(variance, 0))
-  sds[sds <= 1e-13 * abs(gram$mean)] <- 0
-  sd_x <- sds[seq_len(p)]
-  mean_x <- abs(gram$mean[seq_len(p)])
+  bessel <- if (n > 1) n / (n - 1) else 1
+  spread <- column_scale(diag(gram$cross) / gram$sum_w * bessel, gram$mean)
+  sd_x <- spread$sd[seq_len(p)]
   constant <- sd_x == 0
-  sd_x[constant] <- ifelse(mean_x[constant] > 0, mean_x[constant], 1)
+  sd_x[constant] <- spread$size[seq_len(p)][constant]
   list(
-    sd_y = sds[p + 1L], mean_y = gram$mean[p + 1L], sd_x = sd_x, constant = constant,
-    row_scale = sqrt(gram$sum_w / n)
+    sd_y = spread$sd[p + 1L], mean_y = gram$mean[p + 1L], sd_x = sd_x, constant = constant,
+    row_scale = sqrt(gram$sum_w / n),
+    sd_z = lapply(gram$factors, factor_scale, sum_w = gram$sum_w, bessel = bessel)
   )
+}
+
+# SDs with rounding noise set to zero, and the size that stands in for a constant.
+column_scale <- function(variance, mean) {
+  sd <- sqrt(pmax(variance, 0))
+  sd[sd <= 1e-13 * abs(mean)] <- 0
+  list(sd = sd, size = ifelse(mean == 0, 1, abs(mean)))
+}
+
+# Scale of each covariate of a factor: 1 for an intercept, its SD otherwise.
+factor_scale <- function(f, sum_w, bessel) {
+  r <- length(f$coef)
+  zz <- rowSums(matrix(f$zz, r * r))[seq(1L, r * r, by = r + 1L)]
+  mean <- rowSums(matrix(f$z1, r)) / sum_w
+  variance <- (zz / sum_w - mean^2) * bessel
+  variance[variance <= 1e-12 * mean^2] <- 0
+  s <- column_scale(variance, mean)
+  ifelse(f$coef == "(Intercept)", 1, ifelse(s$sd == 0, s$size, s$sd))
 }
