@@ -63,19 +63,21 @@ static void gibbs_draw_precision(const struct lmm *m, struct gibbs_state *s, int
 }
 
 /* Log density of x = log a under the scale move, up to a constant:
- *     -tau_e (2 (1 - a) l + (1 - a)^2 q) / 2 - 2 shape x - rate tau_u / a^2
- * with l = u'Z'W(y - C theta), q = u'Z'WZ u: the gamma(shape, rate) prior of tau_u / a^2 times
- * the Jacobian; the density of u given tau_u is unchanged [Liu & Sabatti 2000]. */
+ *     -tau_e (2 (1 - a) l + (1 - a)^2 q) / 2 + log prior of tau_u / a^2 times the Jacobian,
+ * with l = u'Z'W(y - C theta), q = u'Z'WZ u; the density of u given tau_u is unchanged
+ * [Liu & Sabatti 2000]. Gamma(shape, rate): -2 shape x - rate tau_u / a^2. Half-t, its
+ * auxiliary integrated out so that a large df does not slow the move:
+ *     -2 shape x - (df + 1)/2 log(df tau_u / a^2 + 1 / scale^2). */
 struct scale_move {
-    double tau_e, l, q, shape, rate_tau;
+    double tau_e, l, q, shape, rate_tau, aux_shape, aux_rate;
 };
 
 static double scale_log_density(double x, const void *ctx)
 {
     const struct scale_move *v = ctx;
-    double a = exp(x), b = 1 - a;
-    return -0.5 * v->tau_e * (2 * b * v->l + b * b * v->q) - 2 * v->shape * x -
-           v->rate_tau / (a * a);
+    double a = exp(x), b = 1 - a, own = v->rate_tau / (a * a);
+    double prior = v->aux_shape > 0 ? v->aux_shape * log(own + v->aux_rate) : own;
+    return -0.5 * v->tau_e * (2 * b * v->l + b * b * v->q) - 2 * v->shape * x - prior;
 }
 
 /* u'Z'WZ u, leaf block by leaf block. */
@@ -98,17 +100,21 @@ static void gibbs_move_scale(const struct lmm *m, const struct gibbs_centre *c,
 {
     size_t ng = (size_t) m->shape.n_global, dim = arrow_dim(&m->shape);
     int aux = lmm_aux(m, 1);
-    double rate = lmm_rate(m, 1, aux < 0 ? 0 : s->t[aux], 0);
     struct scale_move v = {.tau_e = s->t[0], .shape = m->prior[1].shape};
+    if (aux >= 0) {
+        v.aux_shape = lmm_shape(m, aux);
+        v.aux_rate = m->prior[1].aux_rate;
+    }
+    v.rate_tau = (aux < 0 ? m->prior[1].rate : m->prior[1].df) * s->t[1];
     for (size_t i = ng; i < dim; i++) v.l += s->theta[i] * (c->grad[i] - w->Gdev[i]);
     v.q = leaf_quadratic(m, s->theta + ng);
-    v.rate_tau = rate * s->t[1];
     /* a bracket of about four posterior SDs of log a when u is well determined; it must not
      * depend on anything the move changes, or the move would not be reversible */
     double width = 4 / sqrt(1 + (double) (dim - ng));
     double a = exp(rand_slice(0, width, scale_log_density, &v));
     for (size_t i = ng; i < dim; i++) s->theta[i] *= a;
     s->t[1] /= a * a;
+    if (aux >= 0) s->t[aux] = rand_gamma(v.aux_shape, lmm_aux_rate(m, 1, s->t[1]));
 }
 
 static void keep(const struct lmm *m, const struct gibbs_control *ctl, struct gibbs_state *s,
