@@ -69,7 +69,7 @@ build_frame <- function(call, frame_formula, env) {
   mf[[1L]] <- quote(stats::model.frame)
   mf$formula <- frame_formula
   mf$drop.unused.levels <- FALSE
-  frame <- tryCatch(eval(mf, env), meanfield_error = stop, error = function(e) {
+  frame <- tryCatch(complete_frame(mf, env), meanfield_error = stop, error = function(e) {
     mf_abort("data", "`formula` and `data` do not fit together: ", conditionMessage(e),
       arg = "data")
   })
@@ -81,6 +81,19 @@ build_frame <- function(call, frame_formula, env) {
     mf_abort("size", "`data` has more than 2^31 - 1 rows: fit a subset", arg = "data")
   }
   frame
+}
+
+# na.omit() and its like copy the whole frame even when nothing is missing: look first.
+complete_frame <- function(mf, env) {
+  action <- if (is.null(mf$na.action)) getOption("na.action", "na.omit") else eval(mf$na.action, env)
+  known <- list(stats::na.omit, stats::na.exclude, stats::na.fail)
+  plain <- is.character(action) && action %in% c("na.omit", "na.exclude", "na.fail") ||
+    any(vapply(known, identical, NA, action))
+  if (!plain) return(eval(mf, env))
+  quick <- mf
+  quick$na.action <- quote(stats::na.pass)
+  frame <- eval(quick, env)
+  if (any(vapply(frame, anyNA, NA, recursive = TRUE))) eval(mf, env) else frame
 }
 
 frame_response <- function(frame) {

@@ -15,7 +15,8 @@
 #' @param control [vb_control()] of the variational fit that the sampler is centred
 #'   on.
 #'
-#' @details Draws come from R's generator, so [set.seed()] reproduces them. Long
+#' @details Draws come from R's uniform generator, so [set.seed()] reproduces them (normals by the
+#'   ziggurat method, whatever `RNGkind()` says about normals). Long
 #'   interactive runs show a progress bar. Ctrl-C is seen every sweep and leaves
 #'   the generator in a valid state.
 #'

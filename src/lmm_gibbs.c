@@ -3,7 +3,6 @@
 #include <string.h>
 #include "la.h"
 #include "lmm_gibbs.h"
-#include "rand.h"
 
 struct gibbs_work gibbs_work_carve(const struct lmm *m, struct arena *a)
 {
@@ -11,13 +10,14 @@ struct gibbs_work gibbs_work_carve(const struct lmm *m, struct arena *a)
     size_t dim = arrow_dim(&m->shape);
     w.P = arrow_carve(&m->shape, a);
     w.F = arrow_carve(&m->shape, a);
-    w.mean = arena_doubles(a, dim);
+    w.z = arena_doubles(a, dim);
     w.dev = arena_doubles(a, dim);
     w.Gdev = arena_doubles(a, dim);
+    w.zig = rand_ziggurat();
     return w;
 }
 
-/* theta | tau ~ N(P^-1 (tau_e h + T mu), P^-1):  theta = mean + F^-T z. */
+/* theta | tau ~ N(P^-1 b, P^-1), b = tau_e h + T mu:  theta = F^-T (F^-1 b + z). */
 static enum core_status gibbs_draw_theta(const struct lmm *m, struct gibbs_state *s,
                                          struct gibbs_work *w, struct core_info *info)
 {
@@ -25,11 +25,11 @@ static enum core_status gibbs_draw_theta(const struct lmm *m, struct gibbs_state
     lmm_precision(m, s->t, &w->P);
     enum core_status st = arrow_factor(&m->shape, &w->P, &w->F, info);
     if (st) return st;
-    lmm_rhs(m, s->t[0], w->mean);
-    arrow_solve(&m->shape, &w->F, w->mean);
-    rand_normals((long) dim, s->theta);
+    lmm_rhs(m, s->t[0], s->theta);
+    arrow_forwardsolve(&m->shape, &w->F, s->theta);
+    rand_normals(&w->zig, dim, w->z);
+    for (size_t i = 0; i < dim; i++) s->theta[i] += w->z[i];
     arrow_backsolve(&m->shape, &w->F, s->theta);
-    for (size_t i = 0; i < dim; i++) s->theta[i] += w->mean[i];
     return CORE_OK;
 }
 
@@ -124,9 +124,10 @@ static void keep(const struct lmm *m, const struct gibbs_control *ctl, struct gi
     size_t ng = (size_t) m->shape.n_global, nu = arrow_dim(&m->shape) - ng;
     for (int j = 0; j < m->p; j++) AT(s->draws, at, j, kept) = s->theta[j];
     for (int k = 0; k < m->n_prec; k++) AT(s->draws, at, m->p + k, kept) = s->t[k];
+    double step = 1 / (double) (row + 1);
     for (size_t i = 0; i < nu; i++) {
         double u = s->theta[ng + i], d = u - s->u_mean[i];
-        s->u_mean[i] += d / (double) (row + 1);
+        s->u_mean[i] += d * step;
         s->u_m2[i] += d * (u - s->u_mean[i]);
         if (s->u_draws) AT(s->u_draws, at, i, kept) = u;
     }

@@ -148,3 +148,20 @@ test_that("chains that disagree are announced", {
   expect_warning(meanfield:::check_mixing(g), class = "meanfield_warning_convergence")
   expect_silent(meanfield:::check_mixing(fit_gibbs(f, chains = 2, iter = 500, warmup = 100)))
 })
+
+test_that("the normals of the sampler are normal, tails included", {
+  set.seed(8)
+  n <- 2e6
+  z <- meanfield:::call_test_normals(n)
+  se <- sqrt(c(1, 2, 15, 96) / n) # of the first four moments
+  expect_lt(max(abs(c(mean(z), mean(z^2) - 1, mean(z^3), mean(z^4) - 3)) / se), tol_mcse)
+  cuts <- c(-Inf, -4.5, -4, -3.442619855899, -3, -2, -1, -.5, -.1, 0, .1, .5, 1, 2, 3,
+    3.442619855899, 4, 4.5, Inf)
+  p <- diff(pnorm(cuts))
+  chi <- sum((table(cut(z, cuts)) - n * p)^2 / (n * p))
+  expect_gt(pchisq(chi, length(p) - 1, lower.tail = FALSE), 1e-3)
+  fine <- table(cut(pnorm(z), seq(0, 1, length.out = 501)))
+  expect_gt(pchisq(sum((fine - n / 500)^2) / (n / 500), 499, lower.tail = FALSE), 1e-3)
+  expect_gt(suppressWarnings(ks.test(z[1:2e5], "pnorm")$p.value), 1e-3)
+  expect_lt(abs(cor(z[-1], z[-n])) * sqrt(n), tol_mcse)
+})
