@@ -17,16 +17,17 @@ mf_warn <- function(kind, ..., arg = NULL) {
   ))
 }
 
-# Ctrl-C seen by the C core: control goes back to the user at once, as an
-# interrupt that tryCatch(interrupt = ) sees and that no error handler does.
+# Ctrl-C seen by the C core, which swallowed it: send it again, so that R treats it as any
+# other (handlers, finally, on.exit, exit status).
 mf_interrupt <- function() {
-  cond <- structure(
+  if (.Platform$OS.type == "unix") {
+    tools::pskill(Sys.getpid(), tools::SIGINT)
+    Sys.sleep(1) # the signal arrives here
+  }
+  signalCondition(structure(
     class = c("meanfield_interrupt", "interrupt", "condition"),
     list(message = "interrupted by the user", call = NULL)
-  )
-  signalCondition(cond)
-  message("Interrupted.")
-  if (!interactive()) quit("no", status = 130)
+  ))
   invokeRestart("abort")
 }
 
@@ -50,7 +51,8 @@ check_status <- function(status, model) {
     not_pd_global = mf_abort(
       "not_pd", "coefficient '", model$x_names[status[3L] + 1L],
       "' is not determined to working precision ", where,
-      ": drop aliased columns or use a tighter `prior` on beta",
+      ": it is aliased with others under a very wide prior, or the groups explain the ",
+      "response (almost) perfectly; use a tighter `prior`, or drop columns",
       arg = "prior"
     ),
     nonfinite = mf_abort(

@@ -53,7 +53,7 @@ build_frame <- function(call, frame_formula, env) {
   mf[[1L]] <- quote(stats::model.frame)
   mf$formula <- frame_formula
   mf$drop.unused.levels <- FALSE
-  frame <- tryCatch(eval(mf, env), meanfield_error = stop, error = function(e) {
+  frame <- tryCatch(complete_frame(mf, env), meanfield_error = stop, error = function(e) {
     mf_abort("data", "`formula` and `data` do not fit together: ", conditionMessage(e),
       arg = "data")
   })
@@ -67,13 +67,26 @@ build_frame <- function(call, frame_formula, env) {
   frame
 }
 
+# na.omit() and its like copy the whole frame even when nothing is missing: look first.
+complete_frame <- function(mf, env) {
+  action <- if (is.null(mf$na.action)) getOption("na.action", "na.omit") else eval(mf$na.action, env)
+  known <- list(stats::na.omit, stats::na.exclude, stats::na.fail)
+  plain <- is.character(action) && action %in% c("na.omit", "na.exclude", "na.fail") ||
+    any(vapply(known, identical, NA, action))
+  if (!plain) return(eval(mf, env))
+  quick <- mf
+  quick$na.action <- quote(stats::na.pass)
+  frame <- eval(quick, env)
+  if (any(vapply(frame, anyNA, NA, recursive = TRUE))) eval(mf, env) else frame
+}
+
 frame_response <- function(frame) {
   y <- frame[[1L]] # model.response() would add a million row names
   if (is.matrix(y) && ncol(y) == 1L) y <- y[, 1L]
   if (!is.numeric(y) || is.matrix(y) || is.object(y) && inherits(y, c("factor", "Date", "POSIXt"))) {
     mf_abort("response", "the response `", names(frame)[1L], "` must be a numeric vector, not ",
       if (is.matrix(y)) "a matrix" else class(y)[1L],
-      ": convert it, or use another `family`", arg = "formula")
+      ": convert it to numbers first", arg = "formula")
   }
   as_plain_double(y)
 }
@@ -87,7 +100,8 @@ frame_weights <- function(frame) {
   w <- stats::model.weights(frame)
   if (is.null(w)) return(NULL)
   if (!is.numeric(w) || any(!is.finite(w)) || any(w < 0)) {
-    mf_abort("weights", "`weights` must be finite and not negative", arg = "weights")
+    mf_abort("weights", "`weights` must be finite numbers, none negative; drop rows by a ",
+      "weight of zero", arg = "weights")
   }
   if (!any(w > 0)) {
     mf_abort("weights", "all `weights` are zero: no row is left", arg = "weights")
@@ -163,22 +177,40 @@ group_values <- function(expr, frame, env = baseenv()) {
 # list(codes, levels); levels sorted as factor() would, without its cost on long
 # numeric vectors.
 integer_codes <- function(x) {
-  if (is.factor(x)) return(list(codes = as_codes(x), levels = levels(x)))
+  if (is.factor(x)) {
+    return(list(codes = as_codes(x), levels = ifelse(is.na(levels(x)), "<NA>", levels(x))))
+  }
   if (is.matrix(x) || !is.atomic(x) || is.null(x)) {
     mf_abort("groups", "a grouping variable must be a factor, character, integer or ",
       "logical vector, not ", describe(x), arg = "formula")
   }
   if (is.logical(x)) return(list(codes = x + 1L, levels = c("FALSE", "TRUE")))
   if (is.integer(x) && !is.object(x)) {
-    span <- suppressWarnings(range(x, na.rm = TRUE))
-    if (all(is.finite(span)) && span[2L] - span[1L] < 2 * length(x) + 1e4) {
-      offset <- as.integer(span[1L]) - 1L
+    span <- as.double(suppressWarnings(range(x, na.rm = TRUE)))
+    if (all(is.finite(span)) && span[2L] - span[1L] < 2 * length(x) + 1e4 &&
+      span[1L] > -.Machine$integer.max) {
+      offset <- as.integer(span[1L] - 1)
       return(list(codes = x - offset, levels = function(used) as.character(used + offset),
         n_levels = as.integer(span[2L] - offset)))
     }
   }
   values <- sort(unique(x))
-  list(codes = match(x, values), levels = as.character(values))
+  list(codes = match(x, values), levels = value_labels(values))
+}
+
+# One label per value, the same wherever the value turns up: distinct numbers and times
+# that as.character() would spell alike get all their digits.
+value_labels <- function(values) {
+  labels <- as.character(values)
+  number <- if (is.numeric(values) || inherits(values, "POSIXct")) as.double(values)
+  if (inherits(values, "POSIXct")) {
+    long <- number != floor(number)
+    labels[long] <- format(values[long], "%Y-%m-%d %H:%M:%OS6")
+  } else if (!is.null(number) && !is.object(values)) {
+    long <- suppressWarnings(as.double(labels)) != number
+    labels[long] <- sprintf("%.17g", number[long])
+  }
+  labels
 }
 
 as_codes <- function(f) {
@@ -194,10 +226,13 @@ cross_codes <- function(a, b) {
   values <- sort(unique(pair))
   list(
     codes = match(pair, values),
-    levels = paste(a$levels[(values - 1) %/% nb + 1], b$levels[(values - 1) %% nb + 1],
-      sep = ":")
+    levels = paste(crossed_label(a$levels)[(values - 1) %/% nb + 1],
+      crossed_label(b$levels)[(values - 1) %% nb + 1], sep = ":")
   )
 }
+
+# A colon inside a label must not pass for the one between two labels.
+crossed_label <- function(x) gsub(":", "\\:", x, fixed = TRUE)
 
 # Keep the levels that occur in rows of positive weight: list(codes, levels).
 used_codes <- function(x, w) {

@@ -44,4 +44,6 @@ call_theta_draws <- function(core, tau, mean, ndraws) {
 
 call_lr <- function(V, C) .Call(C_lr, V, C)
 
+call_test_normals <- function(n) .Call(C_test_normals, as.integer(n))
+
 call_test_arrow <- function(P, x) .Call(C_test_arrow, P, as.double(x))

@@ -108,14 +108,20 @@ joint_draws.vb_fit <- function(fit, ndraws, u) {
   post <- fit$posterior$tau
   core <- lmm_core(fit$model)
   dim <- length(fit$vb$mean)
-  check_size(ndraws, dim)
+  check_size(ndraws, if (u) dim else core$p)
   k <- length(post$names)
   log_tau <- matrix(stats::rnorm(ndraws * k), ndraws) %*% half(post$cov_log_lrvb)
   slope <- post$cov_tau_log %*% solve(post$cov_log_lrvb)
   rest <- half(post$cov_lrvb - slope %*% t(post$cov_tau_log))
   response <- log_tau %*% t(slope) + matrix(stats::rnorm(ndraws * k), ndraws) %*% rest
-  theta <- call_theta_draws(core, post$mean, fit$vb$mean, ndraws) + fit$vb$J %*% t(response)
   p <- core$p
+  theta <- if (u) {
+    call_theta_draws(core, post$mean, fit$vb$mean, ndraws) + fit$vb$J %*% t(response)
+  } else {
+    x <- seq_len(p)
+    fit$vb$mean[x] + t(matrix(stats::rnorm(ndraws * p), ndraws) %*% half(fit$vb$S_global)) +
+      fit$vb$J[x, , drop = FALSE] %*% t(response)
+  }
   list(
     beta = t(to_raw_draws(fit$model$coords, theta[seq_len(p), , drop = FALSE])),
     u = if (u) t(theta[p + seq_len(core$n_leaf), , drop = FALSE]),
@@ -125,6 +131,7 @@ joint_draws.vb_fit <- function(fit, ndraws, u) {
 
 # H with H'H = S for a covariance matrix that rounding may have left indefinite.
 half <- function(S) {
+  if (!nrow(S)) return(S)
   e <- eigen((S + t(S)) / 2, symmetric = TRUE)
   sqrt(pmax(e$values, 0)) * t(e$vectors)
 }

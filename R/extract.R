@@ -154,6 +154,7 @@ sigma.meanfield_fit <- function(object, ...) sigma_table(object)["sigma_e", "mea
 #' confint(fit_vb(log_radon ~ floor + (1 | county), data = radon), "all")
 #' @export
 confint.meanfield_fit <- function(object, parm = NULL, level = 0.95, ...) {
+  no_dots(...)
   s <- as.data.frame(summary(object, level = level))
   q <- quantile_names(level)
   out <- as.matrix(s[, q])
@@ -165,7 +166,9 @@ confint.meanfield_fit <- function(object, parm = NULL, level = 0.95, ...) {
     ifelse(is.na(i), match(paste0("beta[", names, "]"), s$variable), i)
   }
   if (is.null(parm)) parm <- object$model$x_names
-  if (is.numeric(parm)) parm <- object$model$x_names[parm]
+  if (identical(parm, "beta_")) parm <- object$model$x_names # as in lme4
+  if (is.numeric(parm)) parm <- ifelse(is.na(object$model$x_names[parm]), parm,
+    object$model$x_names[parm])
   rows <- at(parm)
   if (anyNA(rows)) {
     mf_abort("control", "`parm` names '", parm[is.na(rows)][1L], "', which is none of ",

@@ -15,7 +15,8 @@
 #' @param control [vb_control()] of the variational fit that the sampler is centred
 #'   on.
 #'
-#' @details Draws come from R's generator, so [set.seed()] reproduces them. Long
+#' @details Draws come from R's uniform generator, so [set.seed()] reproduces them (normals by the
+#'   ziggurat method, whatever `RNGkind()` says about normals). Long
 #'   interactive runs show a progress bar. Ctrl-C is seen every sweep and leaves
 #'   the generator in a valid state.
 #'
@@ -42,7 +43,10 @@
 #' gibbs <- fit_gibbs(vb, chains = 2, iter = 600, warmup = 100)
 #' gibbs
 #' @export
-fit_gibbs <- function(object, ...) UseMethod("fit_gibbs")
+fit_gibbs <- function(object, ...) {
+  if (nargs() == 0L) unknown_model(NULL, "fit_gibbs")
+  UseMethod("fit_gibbs")
+}
 
 #' @rdname fit_gibbs
 #' @export
@@ -55,6 +59,7 @@ fit_gibbs.formula <- function(formula, data = NULL, family = gaussian(),
   settings <- gibbs_settings(chains, iter, warmup, thin, save_u)
   call <- match.call()
   call[[1L]] <- quote(fit_gibbs)
+  call$formula <- formula # a name would be lost outside this frame
   m <- build_model(call, formula, data, family, prior, contrasts,
     check_flag(model, "model"), parent.frame())
   new_gibbs_fit(call, new_vb_fit(call, m, check_vb_control(control)), settings)
@@ -114,7 +119,7 @@ new_gibbs_fit <- function(call, vb_fit, settings) {
   chains <- lapply(seq_len(settings$chains), function(chain) {
     run_chain(core, gibbs_start(vb_fit, core), centre, settings, bar$step(chain), model)
   })
-  structure(
+  fit <- structure(
     c(
       list(call = call, model = model), collect_chains(chains, model, settings),
       settings[c("chains", "iter", "warmup", "thin")],
@@ -122,6 +127,21 @@ new_gibbs_fit <- function(call, vb_fit, settings) {
     ),
     class = c("gibbs_fit", "meanfield_fit")
   )
+  check_mixing(fit)
+  fit
+}
+
+# Chains that disagree must not pass for the truth. 1.05 is well above the noise of R-hat
+# once a few hundred draws are there.
+check_mixing <- function(fit) {
+  if (fit$chains < 2L || length(fit$draws[, , 1L]) < 400L) return(invisible())
+  log_tau <- log(fit$draws[, , precision_names(fit$model), drop = FALSE])
+  rhat <- apply(log_tau, 3L, function(x) posterior::rhat(matrix(x, nrow(log_tau))))
+  bad <- precision_names(fit$model)[!is.na(rhat) & rhat > 1.05]
+  if (length(bad)) {
+    mf_warn("convergence", "the chains disagree about ", toString(bad), " (R-hat ",
+      format(max(rhat[bad]), digits = 3), "): draw more sweeps (`iter`)", arg = "iter")
+  }
 }
 
 settle_save_u <- function(s, core) {
@@ -159,9 +179,7 @@ gibbs_start <- function(vb_fit, core) {
   tau <- vb_fit$posterior$tau
   sd_log <- sqrt(pmax(diag(tau$cov_log_lrvb), tau$var_log_mfvb))
   t <- exp(tau$mean_log + pmin(2 * sd_log, 3) * stats::rnorm(length(sd_log)))
-  df <- core$prior[3L, ]
-  aux <- (df + 1) / 2 / (df * t + core$prior[4L, ])
-  c(t, aux[df > 0])
+  with_auxiliaries(core, t)
 }
 
 run_chain <- function(core, start, centre, settings, progress, model) {

@@ -62,7 +62,10 @@
 #' fit
 #' summary(fit)
 #' @export
-fit_vb <- function(object, ...) UseMethod("fit_vb")
+fit_vb <- function(object, ...) {
+  if (nargs() == 0L) unknown_model(NULL, "fit_vb")
+  UseMethod("fit_vb")
+}
 
 #' @rdname fit_vb
 #' @export
@@ -77,6 +80,7 @@ fit_vb.formula <- function(formula, data = NULL, family = gaussian(),
   control <- check_vb_control(control)
   call <- match.call()
   call[[1L]] <- quote(fit_vb)
+  call$formula <- formula # a name would be lost outside this frame
   m <- build_model(call, formula, data, family, prior, contrasts,
     check_flag(model, "model"), parent.frame())
   new_vb_fit(call, m, control)
@@ -101,7 +105,7 @@ data_first_call <- function(call, verb) {
   names(call)[match("object", names(call))] <- "data"
   at <- match("formula", names(call))
   if (is.na(at)) {
-    mf_abort("formula", "`formula` is missing: data |> fit_vb(y ~ x)", arg = "formula")
+    mf_abort("formula", "`formula` is missing: data |> ", verb, "(y ~ x)", arg = "formula")
   }
   call[c(1L, at, setdiff(seq_along(call)[-1L], at))]
 }
@@ -152,7 +156,7 @@ refit_call <- function(object, verb, call) {
 
 new_vb_fit <- function(call, model, control) {
   core <- lmm_core(model)
-  run <- call_fit_vb(core, vb_start(core), control)
+  run <- best_run(core, control)
   kind <- check_status(run$status, model)
   vb <- run$result
   trace <- vb_trace(vb, run$status[2L], model)
@@ -165,6 +169,7 @@ new_vb_fit <- function(call, model, control) {
     class = c("vb_fit", "meanfield_fit")
   )
   fit$posterior <- vb_posterior(fit)
+  check_exact_fit(fit, core)
   if (control$trace) print(trace)
   if (kind == "maxit") {
     mf_warn("convergence", "not converged after ", control$max_iter,
@@ -173,6 +178,45 @@ new_vb_fit <- function(call, model, control) {
       "): raise `max_iter` in vb_control()", arg = "control")
   }
   fit
+}
+
+# A response that the model explains to rounding: its residual variance is noise.
+check_exact_fit <- function(fit, core) {
+  if (core$yy > 0 && fit$vb$ss[1L] < 1e-12 * core$yy) {
+    mf_warn("exact_fit", "the model explains the response (almost) exactly: the residual ",
+      "variance is rounding noise, and no SD means much", arg = "formula")
+  }
+}
+
+# The optimum from the data's start, or from the priors' when those say something far
+# apart: then the ELBO may have two maxima, and the higher one is wanted.
+best_run <- function(core, control) {
+  start <- vb_start(core)
+  run <- call_fit_vb(core, start, control)
+  other <- prior_start(core, start)
+  if (is.null(other)) return(run)
+  second <- call_fit_vb(core, other, control)
+  worked <- c(core_status[["ok"]], core_status[["maxit"]])
+  better <- second$status[1L] %in% worked &&
+    (!run$status[1L] %in% worked || second$result$elbo > run$result$elbo)
+  if (better) second else run
+}
+
+# Precisions at 1 / scale^2 or at their gamma prior's mean; NULL unless one of them is more
+# than a factor of 100 away from the start.
+prior_start <- function(core, start) {
+  pr <- core$prior
+  k <- seq_len(ncol(pr))
+  at <- ifelse(pr[3L, ] > 0, pr[4L, ], pr[1L, ] / pr[2L, ])
+  far <- abs(log(at / start[k])) > log(100)
+  if (!any(far)) return(NULL)
+  with_auxiliaries(core, ifelse(far, at, start[k]))
+}
+
+with_auxiliaries <- function(core, tau) {
+  df <- core$prior[3L, ]
+  aux <- (df + 1) / 2 / (df * tau + core$prior[4L, ])
+  c(tau, aux[df > 0])
 }
 
 # Starting values: half of the least-squares residual variance to the rows, half to
@@ -184,9 +228,7 @@ vb_start <- function(core) {
   s2 <- max(rss, 1e-12 * core$yy) / max(core$n - p, 1)
   if (!(s2 > 0)) s2 <- 1
   tau <- if (core$n_leaf) c(2, 2 * sum(core$leaf) / core$n) / s2 else 1 / s2
-  df <- core$prior[3L, ]
-  aux <- (df + 1) / 2 / (df * tau + core$prior[4L, ])
-  c(tau, aux[df > 0])
+  with_auxiliaries(core, tau)
 }
 
 # Least squares with just enough ridge to exist for any X.
@@ -268,17 +310,30 @@ vb_posterior <- function(fit) {
 
 label <- function(S, names) structure(S, dimnames = list(names, names))
 
+# SDs of the log precisions under linear response (of those that are on).
+log_sds <- function(vb, K, names, on = rep(TRUE, length(vb$t))) {
+  k <- which(on[seq_along(names)])
+  sqrt(pmax(trigamma(vb$shape[k]) + diag(K)[seq_along(k)] * (vb$t[k] / vb$shape[k])^2, 0))
+}
+
+# Beyond this SD of a log precision (a factor of 3,000 within two SDs) the response is that
+# of a flat optimum, and moments of the SD made from it explode.
+MAX_LOG_SD <- 4
+
 # Sigma and K of all globals. Where V^-1 - C is not positive definite, the component
 # that spoils it most is frozen at its mean-field variance, and so on until the rest
 # has a linear response.
 linear_response <- function(vb, names) {
-  if (vb$lr_ok == 1) return(list(Sigma = vb$Sigma, K = vb$K, failed = character()))
+  if (vb$lr_ok == 1 && all(log_sds(vb, vb$K, names) < MAX_LOG_SD)) {
+    return(list(Sigma = vb$Sigma, K = vb$K, failed = character()))
+  }
   q <- length(vb$t)
   root <- sqrt(diag(vb$V))
   on <- rep(TRUE, q)
   failed <- character()
   repeat {
     M <- diag(sum(on)) - vb$C[on, on] * tcrossprod(root[on])
+    if (!all(is.finite(M))) M <- diag(sum(on))
     load <- eigen(M, symmetric = TRUE)$vectors[, sum(on)]^2
     load[which(on) > length(names)] <- 0 # blame the precision, not its auxiliary
     worst <- which(on)[which.max(load)]
@@ -286,7 +341,8 @@ linear_response <- function(vb, names) {
     on[worst] <- FALSE
     if (!any(on)) break
     lr <- call_lr(vb$V[on, on, drop = FALSE], vb$C[on, on, drop = FALSE])
-    if (!is.null(lr)) break
+    if (!is.null(lr) && all(log_sds(vb, lr$K, names, on) < MAX_LOG_SD)) break
+    lr <- NULL
     if (!any(on[seq_along(names)])) break
   }
   Sigma <- diag(diag(vb$V), q)

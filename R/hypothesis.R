@@ -28,6 +28,11 @@ hypothesis.default <- function(x, hypothesis, ...) {
 #' @rdname hypothesis
 #' @export
 hypothesis.meanfield_fit <- function(x, hypothesis, level = 0.95, ...) {
+  no_dots(...)
+  if (!length(hypothesis)) {
+    mf_abort("hypothesis", "`hypothesis` is empty: give text such as \"x > 0\"",
+      arg = "hypothesis")
+  }
   m <- moments(x)
   z <- qnorm((1 + check_level(level)) / 2)
   one <- function(text) {
@@ -60,22 +65,31 @@ parse_hypothesis <- function(text, names) {
   expr <- call("-", side(sides[1L]), side(sides[2L]))
   values <- function(beta) {
     frame <- c(stats::setNames(as.list(beta), paste0(".b", seq_along(beta))))
-    tryCatch(eval(expr, frame, baseenv()), error = function(e) {
+    tryCatch(eval(expr, frame, hypothesis_arithmetic), error = function(e) {
       fail(paste0(conditionMessage(e), "; coefficients are ", toString(names)))
     })
   }
   p <- length(names)
+  if (!p) fail("the model has no coefficients")
   constant <- values(rep(0, p))
   weights <- vapply(seq_len(p), function(j) values(replace(rep(0, p), j, 1)), 0) - constant
   probe <- sqrt(2) * seq_len(p)
   linear <- isTRUE(all.equal(values(probe), sum(weights * probe) + constant))
   if (!linear || !all(is.finite(weights))) fail("it is not linear in the coefficients")
+  if (all(weights == 0)) fail("it names no coefficient")
   list(weights = weights, constant = constant, op = substr(op, 1L, 1L))
 }
+
+# What a linear expression may use, and nothing else.
+hypothesis_arithmetic <- list2env(
+  mget(c("+", "-", "*", "/", "^", "(", "sqrt", "exp", "log", "pi"), envir = baseenv()),
+  parent = emptyenv()
+)
 
 # Replace every sub-expression that spells a coefficient name by a placeholder.
 name_coefficients <- function(expr, names) {
   spelled <- gsub("`", "", deparse1(expr))
+  names <- gsub("`", "", names)
   at <- match(spelled, names)
   if (is.na(at) && identical(spelled, "Intercept")) at <- match("(Intercept)", names)
   if (is.na(at)) at <- match(gsub(" ", "", spelled), gsub(" ", "", names))

@@ -29,6 +29,6 @@
 #' @useDynLib meanfield, .registration = TRUE, .fixes = ""
 #' @importFrom stats coef confint fitted residuals predict vcov sigma nobs
 #'   formula model.frame model.matrix terms family logLik weights df.residual
-#'   update simulate qnorm pnorm sd gaussian
+#'   update simulate qnorm pnorm sd gaussian AIC BIC
 #' @importFrom graphics plot
 "_PACKAGE"

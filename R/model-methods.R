@@ -71,6 +71,17 @@ logLik.vb_fit <- function(object, ...) {
     nobs = nobs(object), class = c("elbo", "logLik"))
 }
 
+#' @export
+AIC.vb_fit <- function(object, ..., k = 2) no_information_criterion()
+
+#' @export
+BIC.vb_fit <- function(object, ...) no_information_criterion()
+
+no_information_criterion <- function() {
+  mf_abort("engine", "the ELBO is no maximised likelihood: compare models of one prior by ",
+    "logLik() itself, or use loo::loo()", arg = "object")
+}
+
 #' @rdname model-methods
 #' @export
 logLik.gibbs_fit <- function(object, ...) {
@@ -143,5 +154,18 @@ update.meanfield_fit <- function(object, formula., ..., evaluate = TRUE) {
   extra <- match.call(expand.dots = FALSE)$...
   if (!missing(formula.)) call$formula <- stats::update(formula(object), formula.)
   for (arg in names(extra)) call[[arg]] <- extra[[arg]]
-  if (evaluate) eval(call, parent.frame()) else call
+  if (!evaluate) return(call)
+  eval(call, update_environment(call, parent.frame(), environment(formula(object))))
+}
+
+# Where the data of the call can be found: here, or where the formula was written (a fit
+# made inside a function).
+update_environment <- function(call, here, there) {
+  args <- intersect(c("data", "prior", "control", "family"), names(call))
+  needed <- unlist(lapply(as.list(call)[args], all.vars))
+  found <- function(v) {
+    x <- get0(v, envir = here)
+    !is.null(x) && !is.function(x) # data named like a function of base R
+  }
+  if (all(vapply(needed, found, NA))) here else there
 }

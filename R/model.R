@@ -33,7 +33,7 @@ check_family <- function(family) {
     family <- tryCatch(get(family, mode = "function", envir = asNamespace("stats")),
       error = function(e) NULL)
   }
-  if (is.function(family)) family <- family()
+  if (is.function(family)) family <- tryCatch(family(), error = function(e) NULL)
   ok <- inherits(family, "family") && family$family == "gaussian" && family$link == "identity"
   if (!ok) {
     mf_abort("family", "`family` must be gaussian() with the identity link in this version",
@@ -211,7 +211,8 @@ check_full_rank <- function(gram, coords) {
   qr <- qr(A / tcrossprod(scale), tol = 1e-10)
   if (qr$rank == p && !any(zero)) return(invisible())
   aliased <- gram$x_names[sort(qr$pivot[-seq_len(qr$rank)])]
-  mf_abort("rank", "the model matrix is rank deficient (aliased: ", toString(aliased),
+  mf_abort("rank", "the model matrix is rank deficient (aliased: ",
+    toString(c(utils::head(aliased, 8), if (length(aliased) > 8) "...")),
     ") and the coefficients have a flat prior: drop these columns or use a proper ",
     "`prior` on beta", arg = "prior")
 }

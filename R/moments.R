@@ -42,10 +42,9 @@ moments.gibbs_fit <- function(fit, ...) {
   colnames(b) <- fit$model$x_names
   u <- if (!is.null(fit$u_draws)) flat_draws(fit$u_draws)
   list(
-    beta = colMeans(b), cov_beta = stats::cov(b), u = fit$u$mean, var_u = fit$u$sd^2,
-    cov_bu = if (!is.null(u)) stats::cov(b, u),
-    inv_tau = colMeans(1 / draws[, -seq_len(p), drop = FALSE][, precision_names(fit$model),
-      drop = FALSE])
+    beta = colMeans(b), cov_beta = if (p) stats::cov(b) else matrix(0, 0, 0), u = fit$u$mean, var_u = fit$u$sd^2,
+    cov_bu = if (!is.null(u)) if (p) stats::cov(b, u) else matrix(0, 0, ncol(u)),
+    inv_tau = colMeans(1 / draws[, precision_names(fit$model), drop = FALSE])
   )
 }
 

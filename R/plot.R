@@ -57,7 +57,10 @@ plot_variables <- function(variables, known) {
   if (is.null(variables)) {
     default <- grepl("^beta\\[", known) | known %in% c("tau_e", "sigma_e") |
       grepl("^(log_tau_u|sigma_u)\\[", known)
-    return(utils::head(known[default], 12L))
+    # precisions and SDs are what linear response changes: they are never the ones left out
+    beta <- utils::head(known[default & grepl("^beta\\[", known)], 12L - sum(default &
+      !grepl("^beta\\[", known)))
+    return(c(beta, known[default & !grepl("^beta\\[", known)]))
   }
   wrong <- setdiff(variables, known)
   if (length(wrong)) {
@@ -81,9 +84,10 @@ normal_curve <- function(row, s) {
 
 draw_panels <- function(variables, panels, ref_name) {
   n <- length(variables)
+  if (!n) mf_abort("control", "`variables` is empty: there is nothing to plot", arg = "variables")
   nc <- min(n, if (n <= 4L) 2L else if (n <= 9L) 3L else 4L)
   nr <- ceiling(n / nc)
-  old <- graphics::par(mfrow = c(nr, nc), mar = c(3.6, 3.4, 1.2, 0.6), mgp = c(2.1, 0.6, 0),
+  old <- graphics::par(mfrow = c(nr, nc), mar = c(3.6, 4.2, 1.2, 0.6), mgp = c(2.2, 0.6, 0),
     oma = c(0, 0, 1.8, 0), las = 1)
   on.exit(graphics::par(old))
   used <- character()
@@ -100,7 +104,8 @@ draw_panel <- function(name, panel, ref_name) {
   }
   xlim <- range(unlist(lapply(curves, function(k) k$x[k$y > 0.005 * max(k$y)])))
   ylim <- c(0, 1.04 * max(unlist(lapply(curves, `[[`, "y"))))
-  graphics::plot(NA, xlim = xlim, ylim = ylim, xlab = name, ylab = "density", yaxs = "i")
+  graphics::plot(NA, xlim = xlim, ylim = ylim, xlab = name, ylab = "", yaxs = "i")
+  graphics::title(ylab = "density", line = 3)
   for (m in rev(names(curves))) {
     graphics::lines(curves[[m]], col = method_colours[[m]], lty = method_lines[[m]], lwd = 2)
   }

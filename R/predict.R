@@ -12,7 +12,8 @@
 #' @param allow_new_levels Accept group levels that the fit has not seen? Their effect
 #'   has mean zero and the *full* variance of the group distribution, in every interval.
 #' @param se.fit Return the standard deviations too?
-#' @param weights Precision weights of the new responses.
+#' @param weights Positive precision weights of the new responses.
+#' @param type Not used: the link is the identity.
 #' @param ... Not used.
 #' @return A numeric vector; with `interval`, a matrix with columns `fit`, `lwr`,
 #'   `upr`; with `se.fit = TRUE`, a list with `fit` (either of these) and `se.fit`.
@@ -28,7 +29,9 @@
 predict.meanfield_fit <- function(object, newdata = NULL, re.form = NULL,
                                   interval = c("none", "confidence", "prediction"),
                                   level = 0.95, allow_new_levels = FALSE, se.fit = FALSE,
-                                  weights = NULL, ...) {
+                                  weights = NULL, type = c("response", "link"), ...) {
+  no_dots(...)
+  check_choice(type, c("response", "link"), "type")
   interval <- check_choice(interval, c("none", "confidence", "prediction"), "interval")
   check_flag(se.fit, "se.fit")
   parts <- linear_parts(object, newdata, re.form, allow_new_levels, weights)
@@ -36,7 +39,8 @@ predict.meanfield_fit <- function(object, newdata = NULL, re.form = NULL,
   fit <- linear_mean(parts, m)
   if (interval == "none" && !se.fit) return(parts$restore(fit))
   v <- linear_variance(parts, m, object)
-  if (interval == "prediction") v <- v + m$inv_tau[["tau_e"]] / parts$w
+  # a row of weight zero has no response to predict
+  if (interval == "prediction") v <- v + m$inv_tau[["tau_e"]] / ifelse(parts$w > 0, parts$w, NA)
   se <- sqrt(v)
   out <- fit
   if (interval != "none") {
@@ -57,10 +61,10 @@ linear_parts <- function(fit, newdata, re.form, allow_new_levels, weights = NULL
   X <- stats::model.matrix(stats::delete.response(model$terms), frame,
     contrasts.arg = model$contrasts)
   w <- weights %||% if (is.null(newdata) && model$weighted) stats::model.weights(frame) else 1
-  check_new_weights(w, nrow(X))
+  if (!is.null(weights)) check_new_weights(w, nrow(X))
   group <- if (use_group) match_groups(model, frame, allow_new_levels || is.null(newdata))
   list(
-    X = X, offset = frame_offset_or_zero(frame, model, newdata, nrow(X)),
+    X = X, offset = linear_offset(fit, frame, newdata, nrow(X)),
     w = rep_len(w, nrow(X)), code = group$code, new = group$new,
     restore = function(v) {
       if (!is.null(newdata)) return(set_names(v, rownames(X)))
@@ -75,8 +79,8 @@ set_names <- function(v, names) {
 }
 
 check_new_weights <- function(w, n) {
-  if (!is.numeric(w) || anyNA(w) || any(w < 0) || !length(w) %in% c(1L, n)) {
-    mf_abort("weights", "`weights` must be one number or one per row, not negative",
+  if (!is.numeric(w) || any(!is.finite(w)) || any(w <= 0) || !length(w) %in% c(1L, n)) {
+    mf_abort("weights", "`weights` must be one positive number or one per row",
       arg = "weights")
   }
 }
@@ -107,13 +111,13 @@ new_frame <- function(model, newdata, use_group) {
   tt <- stats::delete.response(model$terms)
   vars <- all.vars(tt)
   if (use_group) vars <- c(vars, all.vars(model$group$expr))
-  missing <- setdiff(vars, names(newdata))
-  missing <- missing[!vapply(missing, exists, NA, envir = environment(model$formula))]
-  if (length(missing)) {
-    mf_abort("newdata", "`newdata` lacks the variables ", toString(missing), arg = "newdata")
-  }
+  check_variables(vars, newdata, environment(model$formula))
   frame <- tryCatch(
-    stats::model.frame(tt, newdata, na.action = stats::na.pass, xlev = model$xlevels),
+    {
+      frame <- stats::model.frame(tt, newdata, na.action = stats::na.pass, xlev = model$xlevels)
+      stats::.checkMFClasses(attr(tt, "dataClasses"), frame)
+      frame
+    },
     error = function(e) {
       mf_abort("newdata", "`newdata` does not fit the model: ", conditionMessage(e),
         arg = "newdata")
@@ -129,9 +133,38 @@ new_frame <- function(model, newdata, use_group) {
   frame
 }
 
-frame_offset_or_zero <- function(frame, model, newdata, n) {
+# Every variable comes from newdata; only constants may come from where the formula was
+# written, never a vector that happens to have the same name.
+check_variables <- function(vars, newdata, env) {
+  constant <- function(v) {
+    x <- get0(v, env, mode = "numeric")
+    !is.null(x) && length(x) == 1L
+  }
+  missing <- setdiff(vars, names(newdata))
+  missing <- missing[!vapply(missing, constant, NA)]
+  if (length(missing)) {
+    mf_abort("newdata", "`newdata` lacks the variables ", toString(missing), arg = "newdata")
+  }
+}
+
+# offset() terms of the formula and the offset argument of the call, as lm() adds them.
+linear_offset <- function(fit, frame, newdata, n) {
   offset <- stats::model.offset(frame)
-  if (is.null(offset)) rep(0, n) else offset
+  if (!is.null(newdata) && !is.null(fit$call$offset)) {
+    extra <- tryCatch(
+      eval(fit$call$offset, newdata, environment(fit$model$formula)),
+      error = function(e) {
+        mf_abort("newdata", "the `offset` of the fit cannot be evaluated in `newdata`: ",
+          conditionMessage(e), arg = "newdata")
+      }
+    )
+    if (!is.numeric(extra) || length(extra) != n) {
+      mf_abort("newdata", "the `offset` of the fit does not have one value per row of ",
+        "`newdata`: use an offset() term in the formula", arg = "newdata")
+    }
+    offset <- (offset %||% 0) + extra
+  }
+  offset %||% rep(0, n)
 }
 
 match_groups <- function(model, frame, allow_new) {
@@ -192,7 +225,10 @@ linear_variance <- function(parts, m, fit) {
 #' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
 #' head(residuals(fit))
 #' @export
-fitted.meanfield_fit <- function(object, ...) predict(object)
+fitted.meanfield_fit <- function(object, ...) {
+  no_dots(...)
+  predict(object)
+}
 
 #' @rdname fitted.meanfield_fit
 #' @export
@@ -266,6 +302,7 @@ NULL
 posterior_linpred.meanfield_fit <- function(object, transform = FALSE, newdata = NULL,
                                             draws = NULL, re.form = NULL,
                                             allow_new_levels = FALSE, ...) {
+  no_dots(...)
   linpred_draws(object, newdata, draws, re.form, allow_new_levels)$eta
 }
 
@@ -273,6 +310,7 @@ posterior_linpred.meanfield_fit <- function(object, transform = FALSE, newdata =
 #' @exportS3Method rstantools::posterior_epred
 posterior_epred.meanfield_fit <- function(object, newdata = NULL, draws = NULL, re.form = NULL,
                                           allow_new_levels = FALSE, ...) {
+  no_dots(...)
   linpred_draws(object, newdata, draws, re.form, allow_new_levels)$eta
 }
 
@@ -280,8 +318,10 @@ posterior_epred.meanfield_fit <- function(object, newdata = NULL, draws = NULL, 
 #' @exportS3Method rstantools::posterior_predict
 posterior_predict.meanfield_fit <- function(object, newdata = NULL, draws = NULL,
                                             re.form = NULL, allow_new_levels = FALSE, ...) {
+  no_dots(...)
   d <- linpred_draws(object, newdata, draws, re.form, allow_new_levels)
-  noise <- stats::rnorm(length(d$eta)) * rep(1 / sqrt(d$w), each = nrow(d$eta))
+  w <- ifelse(d$w > 0, d$w, NA)
+  noise <- stats::rnorm(length(d$eta)) * rep(1 / sqrt(w), each = nrow(d$eta))
   d$eta + d$sigma * noise
 }
 
@@ -289,15 +329,20 @@ posterior_predict.meanfield_fit <- function(object, newdata = NULL, draws = NULL
 #' @exportS3Method rstantools::log_lik
 log_lik.meanfield_fit <- function(object, newdata = NULL, draws = NULL, re.form = NULL,
                                   allow_new_levels = FALSE, ...) {
+  no_dots(...)
   d <- linpred_draws(object, newdata, draws, re.form, allow_new_levels)
   frame <- if (is.null(newdata)) model.frame(object) else newdata
-  y <- if (is.null(newdata)) frame_response(frame) else {
-    eval(object$model$formula[[2L]], newdata, environment(object$model$formula))
-  }
+  y <- if (is.null(newdata)) frame_response(frame) else new_response(object$model, newdata)
   scale <- d$sigma %o% (1 / sqrt(d$w))
   out <- stats::dnorm(rep(y, each = nrow(d$eta)), d$eta, scale, log = TRUE)
   used <- d$w > 0
   matrix(out, nrow(d$eta), dimnames = list(NULL, colnames(d$eta)))[, used, drop = FALSE]
+}
+
+new_response <- function(model, newdata) {
+  lhs <- model$formula[[2L]]
+  check_variables(all.vars(lhs), newdata, environment(model$formula))
+  as.double(eval(lhs, newdata, environment(model$formula)))
 }
 
 #' @rdname posterior-draws
@@ -305,9 +350,26 @@ log_lik.meanfield_fit <- function(object, newdata = NULL, draws = NULL, re.form 
 simulate.meanfield_fit <- function(object, nsim = 1, seed = NULL, newdata = NULL,
                                    re.form = NULL, allow_new_levels = FALSE, ...) {
   nsim <- check_count(nsim, "nsim", 1)
-  if (!is.null(seed)) set.seed(seed)
+  no_dots(...)
+  state <- seeded_state(seed)
+  if (!is.null(seed)) {
+    on.exit(assign(".Random.seed", state$before, envir = globalenv()))
+  }
   y <- t(posterior_predict.meanfield_fit(object, newdata, nsim, re.form, allow_new_levels))
   out <- as.data.frame(y)
+  if (is.null(newdata)) {
+    out <- as.data.frame(lapply(out, function(v) stats::naresid(object$model$na_action, v)))
+  }
   names(out) <- paste0("sim_", seq_len(ncol(y)))
-  out
+  structure(out, seed = state$used)
+}
+
+# As in stats::simulate(): a seed is set for the simulation only, and the state it started
+# from is kept.
+seeded_state <- function(seed) {
+  if (!exists(".Random.seed", envir = globalenv(), inherits = FALSE)) stats::runif(1)
+  before <- get(".Random.seed", envir = globalenv())
+  if (is.null(seed)) return(list(before = before, used = before))
+  set.seed(check_count(seed, "seed", -.Machine$integer.max))
+  list(before = before, used = structure(seed, kind = as.list(RNGkind())))
 }

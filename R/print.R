@@ -18,6 +18,7 @@ print.vb_fit <- function(x, digits = 3, ...) {
   )
   print(out[keep, ], row.names = FALSE)
   print_widening(s)
+  print_weak(x)
   invisible(x)
 }
 
@@ -36,6 +37,17 @@ print_widening <- function(s) {
   failed <- s$variable[s$source == "mfvb"]
   if (length(failed)) {
     cat("Linear response failed for ", toString(failed), ": mean-field SDs shown.\n", sep = "")
+  }
+}
+
+# Said at once, not only in the report.
+print_weak <- function(fit) {
+  t <- as.data.frame(sd_ratio_report(fit))
+  weak <- t$variable[t$verdict %in% c("few groups", "few rows", "weak")]
+  weak <- weak[!grepl("^log_|^tau_u", weak)]
+  if (length(weak)) {
+    cat("Still too narrow, see sd_ratio_report(): ", toString(utils::head(weak, 6)),
+      if (length(weak) > 6) ", ...", ".\n", sep = "")
   }
 }
 

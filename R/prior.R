@@ -12,7 +12,8 @@ new_prior <- function(kind, ...) {
 #' @param mean,sd Prior means and standard deviations of the coefficients: one
 #'   number for all, one per column of the model matrix, or a named vector whose
 #'   names are coefficient names (the others then keep the default prior).
-#' @param cov Prior covariance matrix of the coefficients, instead of `sd`.
+#' @param cov Prior covariance matrix of the coefficients, instead of `sd`. With
+#'   dimnames it is matched to the coefficients by name.
 #' @param shape,rate Shape and rate of a gamma prior on a *precision*.
 #' @param df,scale Degrees of freedom and scale of a half-t prior on a *standard
 #'   deviation*. `scale = NULL` is 2.5 standard deviations of the response.
@@ -259,7 +260,8 @@ resolve_beta <- function(prior, scales, coords, x_names) {
       )
     }
     mean <- fill_coefficients(prior$mean, 0, x_names, "mean")
-    return(list(kind = "normal", mean = mean, cov = unname(prior$cov), centred = FALSE))
+    cov <- order_cov(prior$cov, x_names)
+    return(list(kind = "normal", mean = mean, cov = cov, centred = FALSE))
   }
   fallback <- default_beta_raw(scales, coords)
   list(
@@ -269,14 +271,27 @@ resolve_beta <- function(prior, scales, coords, x_names) {
   )
 }
 
+# A covariance matrix with names is matched to the coefficients by name.
+order_cov <- function(cov, x_names) {
+  names <- colnames(cov) %||% rownames(cov)
+  if (is.null(names)) return(unname(cov))
+  if (anyDuplicated(names) || !setequal(names, x_names) ||
+    !(is.null(rownames(cov)) || identical(rownames(cov), names))) {
+    mf_abort("prior", "the names of `cov` must be the coefficients: ", toString(x_names),
+      arg = "cov")
+  }
+  at <- match(x_names, names)
+  unname(cov[at, at, drop = FALSE])
+}
+
 # One value per coefficient from one number, p numbers, or a named subset.
 fill_coefficients <- function(value, default, x_names, arg) {
   p <- length(x_names)
   if (!is.null(names(value))) {
-    unknown <- setdiff(names(value), x_names)
+    unknown <- c(setdiff(names(value), x_names), names(value)[duplicated(names(value))])
     if (length(unknown)) {
       mf_abort("prior", "`", arg, "` names '", unknown[1L],
-        "', which is no coefficient of the model: ", toString(x_names),
+        "', which is no coefficient of the model or named twice: ", toString(x_names),
         arg = arg
       )
     }

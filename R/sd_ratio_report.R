@@ -32,7 +32,8 @@
 #'   `sd_lrvb`, `sd` and `source` (what the fit reports), `sd_ref`, `ratio_mfvb`,
 #'   `mcse_mfvb`, `ratio_lrvb`, `mcse_lrvb`, `verdict`. Without a reference, `sd_ref`
 #'   is the corrected SD and `ratio_lrvb` is `NA`. Verdicts are single words (`ok`,
-#'   `repaired`, `close`, `widened`, `few groups`, `too narrow`, `too wide`,
+#'   `repaired`, `close`, `widened`, `few groups`, `few rows`,
+#'   `weak`, `too narrow`, `too wide`,
 #'   `not corrected`, `no moments`, `no reference`); printing explains those in use.
 #' @section Errors: `meanfield_error_report` when the reference was fitted to other
 #'   data or with another prior, or has none of the variables.
@@ -130,6 +131,10 @@ reference_sds <- function(names, draws, map) {
     s <- stats::sd(x)
     c(s, posterior::mcse_sd(x) / s)
   }
+  if (posterior::ndraws(draws) < 4L) {
+    mf_abort("report", "the reference has ", posterior::ndraws(draws), " draws: it takes a few ",
+      "hundred to know an SD", arg = "reference")
+  }
   stats <- vapply(theirs[found], one, numeric(2))
   data.frame(variable = names[found], sd = stats[1L, ], rel = stats[2L, ])
 }
@@ -159,7 +164,11 @@ report_words <- c(
   close = "linear response finds little to correct",
   widened = "mean-field is too narrow; linear response has widened it",
   `few groups` = paste("too narrow in a way linear response cannot see, because few groups",
-    "leave the group variance uncertain: use fit_gibbs()"),
+    "leave\n               the group variance uncertain: use fit_gibbs()"),
+  `few rows` = paste("too narrow in a way linear response cannot see, because few rows leave",
+    "the\n               residual variance uncertain: use fit_gibbs()"),
+  weak = paste("the data hardly determine this variance (near zero, or too few groups): its",
+    "log is\n               skewed, and linear response only a lower bound: use fit_gibbs()"),
   `too narrow` = "still too narrow after correction: use the reference",
   `too wide` = "too wide after correction: use the reference",
   `not corrected` = "linear response failed, the mean-field SD is shown: use fit_gibbs()",
@@ -169,15 +178,16 @@ report_words <- c(
 
 # A ratio is close when it is within 5% plus two Monte Carlo errors of one.
 report_verdicts <- function(t, fit, predicted) {
-  few <- few_group_rows(t, fit)
+  short <- shortfall(t, fit)
+  few <- short != ""
   close <- function(ratio, mcse) abs(ratio - 1) <= 0.05 + 2 * ifelse(is.na(mcse), 0, mcse)
   mf <- close(t$ratio_mfvb, t$mcse_mfvb)
   lr <- close(t$ratio_lrvb, t$mcse_lrvb)
   judged <- if (predicted) {
-    ifelse(few, "few groups", ifelse(mf, "close", "widened"))
+    ifelse(few, short, ifelse(mf, "close", "widened"))
   } else {
     ifelse(lr, ifelse(mf, "ok", "repaired"),
-      ifelse(t$ratio_lrvb > 1, "too wide", ifelse(few, "few groups", "too narrow")))
+      ifelse(t$ratio_lrvb > 1, "too wide", ifelse(few, short, "too narrow")))
   }
   judged[t$source == "mfvb"] <- "not corrected"
   judged[is.na(t$sd_ref)] <- "no reference"
@@ -185,26 +195,41 @@ report_verdicts <- function(t, fit, predicted) {
   judged
 }
 
-# Coefficients whose SD hangs on an uncertain group precision: linear response leaves
-# them alone, yet they vary between groups and the groups are few.
-few_group_rows <- function(t, fit) {
-  G <- length(fit$model$group$levels)
-  if (G == 0L || G >= 30L) return(rep(FALSE, nrow(t)))
-  between <- between_share(fit)
-  is_beta <- t$type == "beta"
-  flag <- rep(FALSE, nrow(t))
-  flag[is_beta] <- between > 0.5 & abs(t$sd_lrvb[is_beta] / t$sd_mfvb[is_beta] - 1) < 0.05
-  flag
+# Where linear response is known to fall short, seen without a reference.
+#   few rows, few groups: a coefficient's SD hangs on variances that are themselves uncertain. With s
+#               the share of its variance that comes through the groups' effects and v the
+#               variances of the log precisions, the exact variance is about
+#               (1 - s) exp(v_e) + s exp(v_u) times ours.
+#   weak:       the groups carry little information about their variance: fewer than five
+#               effective groups, sum_g (1 - tau_u S_gg)^2. The posterior of its log is
+#               skewed then, and linear response only a lower bound.
+shortfall <- function(t, fit) {
+  tau <- fit$posterior$tau
+  v <- pmin(diag(tau$cov_log_lrvb), 4)
+  out <- rep("", nrow(t))
+  beta <- t$type == "beta"
+  if (any(beta)) {
+    s <- if (length(v) > 1L) pmin(pmax(between_share(fit), 0), 1) else rep(0, sum(beta))
+    rows <- (1 - s) * expm1(v[1L])
+    groups <- if (length(v) > 1L) s * expm1(v[2L]) else 0 * s
+    short <- 1 / sqrt(1 + rows + groups) < 0.95
+    out[beta][short] <- ifelse(groups > rows, "few groups", "few rows")[short]
+  }
+  if (length(v) > 1L) {
+    G_eff <- sum((1 - tau$mean[2L] * fit$posterior$u$var_mfvb)^2)
+    if (G_eff < 5) out[grepl("_u[", t$variable, fixed = TRUE)] <- "weak"
+  }
+  out
 }
 
 # Share of each coefficient's posterior variance that vanishes when the groups' effects
 # are known exactly, i.e. that comes through u: 1 - (tau_e X'WX + T)^-1 / S.
 between_share <- function(fit) {
   core <- lmm_core(fit$model)
-  S <- fit$vb$S_global
+  if (!core$p) return(numeric())
   known <- solve_spd(fit$vb$t[1L] * core$global + core$Tb)
   M <- fit$model$coords$M
-  1 - diag(M %*% known %*% t(M)) / diag(M %*% S %*% t(M))
+  1 - diag(M %*% known %*% t(M)) / diag(M %*% fit$vb$S_global %*% t(M))
 }
 
 solve_spd <- function(A) {

@@ -24,6 +24,7 @@
 #' tail(summary(fit, pars = "u"), 3)
 #' @export
 summary.vb_fit <- function(object, pars = NULL, level = 0.95, ...) {
+  no_dots(...)
   check_pars(pars)
   rows <- vb_rows(object, u = "u" %in% pars)
   z <- qnorm((1 + check_level(level)) / 2)
@@ -52,8 +53,8 @@ check_pars <- function(pars) {
 }
 
 quantile_names <- function(level) {
-  paste0("q", format(100 * c((1 - level) / 2, (1 + level) / 2), trim = TRUE, digits = 6,
-    drop0trailing = TRUE))
+  paste0("q", formatC(100 * c((1 - level) / 2, (1 + level) / 2), digits = 12, format = "fg",
+    width = 1))
 }
 
 new_summary <- function(x) {
@@ -160,6 +161,7 @@ precision_moment_exists <- function(model, k) {
 #' @rdname summary.vb_fit
 #' @export
 summary.gibbs_fit <- function(object, pars = NULL, level = 0.95, ...) {
+  no_dots(...)
   check_pars(pars)
   probs <- c((1 - check_level(level)) / 2, (1 + level) / 2)
   out <- draws_summary(gibbs_array(object), probs)

@@ -6,7 +6,8 @@
 #' @param effects `"fixed"`, `"ran_pars"` (standard deviations) and `"ran_vals"`
 #'   (random effects), as in broom.mixed.
 #' @param conf.int,conf.level Add interval columns, and their mass.
-#' @param data The data to add columns to; the model frame by default.
+#' @param data The data of the fit, to add columns to; the model frame by default. Rows that
+#'   the fit left out get `NA`.
 #' @param ... Not used.
 #' @return Data frames. `tidy()`: `effect`, `group`, `term`, `estimate`, `std.error`,
 #'   and `conf.low`, `conf.high`. `glance()`: one row with `nobs`, `sigma`, `elbo`,
@@ -80,16 +81,28 @@ glance.meanfield_fit <- function(x, ...) {
 #' @importFrom generics augment
 #' @export augment
 #' @export
-augment.meanfield_fit <- function(x, data = model.frame(x), newdata = NULL, ...) {
+augment.meanfield_fit <- function(x, data = NULL, newdata = NULL, ...) {
   has_u <- is.null(x$model$group) || inherits(x, "vb_fit") || !is.null(x$u_draws)
-  add <- function(out, newdata) {
-    p <- predict(x, newdata, se.fit = has_u, allow_new_levels = TRUE)
-    out$.fitted <- unname(if (has_u) p$fit else p)
-    if (has_u) out$.se.fit <- unname(p$se.fit)
-    out
-  }
-  if (!is.null(newdata)) return(as_tibble_if_possible(add(newdata, newdata)))
-  out <- add(as.data.frame(data), NULL)
-  out$.resid <- unname(residuals(x))
+  p <- predict(x, newdata, se.fit = has_u, allow_new_levels = TRUE)
+  fitted <- if (has_u) p$fit else p
+  out <- newdata %||% augmented_data(x, data, fitted)
+  rows <- seq_along(fitted)
+  if (nrow(out) != length(fitted)) rows <- match(rownames(out), names(fitted))
+  out$.fitted <- unname(fitted)[rows]
+  if (has_u) out$.se.fit <- unname(p$se.fit)[rows]
+  if (is.null(newdata)) out$.resid <- unname(residuals(x))[rows]
   as_tibble_if_possible(out)
+}
+
+# The rows to add columns to: the user's data (rows the fit left out get NA), or the model
+# frame.
+augmented_data <- function(x, data, fitted) {
+  data <- as.data.frame(data %||% model.frame(x))
+  known <- nrow(data) == length(fitted) || all(names(fitted) %in% rownames(data)) ||
+    all(rownames(data) %in% names(fitted))
+  if (!known) {
+    mf_abort("data", "`data` has ", nrow(data), " rows that cannot be matched to the ",
+      length(fitted), " of the fit: give the data of the fit", arg = "data")
+  }
+  data
 }

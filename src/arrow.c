@@ -124,7 +124,7 @@ void arrow_backsolve(const struct arrow_shape *s, const struct arrow *F, double 
     }
 }
 
-void arrow_solve(const struct arrow_shape *s, const struct arrow *F, double *x)
+void arrow_forwardsolve(const struct arrow_shape *s, const struct arrow *F, double *x)
 {
     for (int i = 0; i < s->n_leaf; i++) { /* x_i = L_i^-1 x_i, x_g -= W_i x_i */
         int k = s->ptr[i + 1] - s->ptr[i];
@@ -137,6 +137,11 @@ void arrow_solve(const struct arrow_shape *s, const struct arrow *F, double *x)
         }
     }
     la_solve_l(s->n_global, F->global, x);
+}
+
+void arrow_solve(const struct arrow_shape *s, const struct arrow *F, double *x)
+{
+    arrow_forwardsolve(s, F, x);
     arrow_backsolve(s, F, x);
 }
 

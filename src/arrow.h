@@ -57,6 +57,9 @@ enum core_status arrow_factor(const struct arrow_shape *s, const struct arrow *P
 /* log |P| from its factor. */
 double arrow_logdet(const struct arrow_shape *s, const struct arrow *F);
 
+/* x <- F^-1 x: half of a solve; F^-T (F^-1 b + z) is a draw from N(P^-1 b, P^-1). */
+void arrow_forwardsolve(const struct arrow_shape *s, const struct arrow *F, double *x);
+
 /* x <- P^-1 x. Cost O(sum k_i r + n_global^2). */
 void arrow_solve(const struct arrow_shape *s, const struct arrow *F, double *x);
 

@@ -12,6 +12,7 @@ SEXP C_gram_merge(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_group_codes(SEXP, SEXP, SEXP);
 SEXP C_lr(SEXP, SEXP);
 SEXP C_test_arrow(SEXP, SEXP);
+SEXP C_test_normals(SEXP);
 SEXP C_theta_draws(SEXP, SEXP, SEXP, SEXP);
 
 static const R_CallMethodDef call_entries[] = {
@@ -23,6 +24,7 @@ static const R_CallMethodDef call_entries[] = {
     {"C_group_codes", (DL_FUNC) &C_group_codes, 3},
     {"C_lr", (DL_FUNC) &C_lr, 2},
     {"C_test_arrow", (DL_FUNC) &C_test_arrow, 2},
+    {"C_test_normals", (DL_FUNC) &C_test_normals, 1},
     {"C_theta_draws", (DL_FUNC) &C_theta_draws, 4},
     {NULL, NULL, 0}};
 

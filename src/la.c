@@ -80,7 +80,8 @@ static void right_solve(const char *trans, int k, int n, const double *L, double
     double one = 1;
     if (n == 0 || k == 0) return;
     if (n == 1) {
-        for (int i = 0; i < k; i++) B[i] /= L[0];
+        double inv = 1 / L[0]; /* k divisions would cost more than the rest of a sweep */
+        for (int i = 0; i < k; i++) B[i] *= inv;
         return;
     }
     F77_CALL(dtrsm)

@@ -3,7 +3,6 @@
 #include <string.h>
 #include "la.h"
 #include "lmm_gibbs.h"
-#include "rand.h"
 
 enum { RR = EXPFAM_MAX_R * EXPFAM_MAX_R };
 
@@ -13,13 +12,14 @@ struct gibbs_work gibbs_work_carve(const struct lmm *m, struct arena *a)
     size_t dim = arrow_dim(&m->shape);
     w.P = arrow_carve(&m->shape, a);
     w.F = arrow_carve(&m->shape, a);
-    w.mean = arena_doubles(a, dim);
+    w.z = arena_doubles(a, dim);
     w.dev = arena_doubles(a, dim);
     w.Gdev = arena_doubles(a, dim);
+    w.zig = rand_ziggurat();
     return w;
 }
 
-/* theta | tau ~ N(P^-1 (tau_e h + T mu), P^-1):  theta = mean + F^-T z. */
+/* theta | t ~ N(P^-1 b, P^-1), b = tau_e h + T mu:  theta = F^-T (F^-1 b + z). */
 static enum core_status gibbs_draw_theta(const struct lmm *m, struct gibbs_state *s,
                                          struct gibbs_work *w, struct core_info *info)
 {
@@ -27,11 +27,11 @@ static enum core_status gibbs_draw_theta(const struct lmm *m, struct gibbs_state
     lmm_precision(m, s->t, &w->P);
     enum core_status st = arrow_factor(&m->shape, &w->P, &w->F, info);
     if (st) return st;
-    lmm_rhs(m, s->t[0], w->mean);
-    arrow_solve(&m->shape, &w->F, w->mean);
-    rand_normals((long) dim, s->theta);
+    lmm_rhs(m, s->t[0], s->theta);
+    arrow_forwardsolve(&m->shape, &w->F, s->theta);
+    rand_normals(&w->zig, dim, w->z);
+    for (size_t i = 0; i < dim; i++) s->theta[i] += w->z[i];
     arrow_backsolve(&m->shape, &w->F, s->theta);
-    for (size_t i = 0; i < dim; i++) s->theta[i] += w->mean[i];
     return CORE_OK;
 }
 
@@ -49,14 +49,14 @@ static double residual_ss(const struct lmm *m, const struct gibbs_centre *c,
 }
 
 /* Lambda_k | theta, c ~ Wishart(df, R^-1) and c_i | Lambda_ii; ss: quadratic form (r x r). */
-static bool gibbs_draw_precision(const struct lmm *m, struct gibbs_state *s, int k,
-                                 const double *ss)
+static bool gibbs_draw_precision(const struct lmm *m, struct gibbs_state *s,
+                                 const struct ziggurat *zig, int k, const double *ss)
 {
     const struct precision *pr = &m->prec[k];
     double R[RR], X[RR], work[RR], *c = s->t + (pr->aux < 0 ? 0 : pr->aux);
     lmm_rate(m, k, c, ss, R);
     if (la_chol(pr->r, R)) return false;
-    rand_wishart(pr->r, lmm_df(m, k), R, X, work);
+    rand_wishart(pr->r, lmm_df(m, k), R, zig, X, work);
     vech_pack(pr->r, X, s->t + pr->at);
     if (pr->aux >= 0)
         for (int i = 0; i < pr->r; i++)
@@ -65,21 +65,23 @@ static bool gibbs_draw_precision(const struct lmm *m, struct gibbs_state *s, int
 }
 
 /* Log density of x = log a under the scale move of one coefficient, up to a constant:
- *     -tau_e (2 (1 - a) l + (1 - a)^2 q) / 2 - df0 x - (R_ii L_ii / a^2 + 2 o / a) / 2
- * with l = u'Z'W(y - C theta), q = u'Z'WZ u over the coefficient's u, o = sum_{j != i} R_ij L_ij:
- * the Wishart(df0, R^-1) prior of the moved precision times the Jacobian; the density of u given
- * it is unchanged [Liu & Sabatti 2000]. */
+ *     -tau_e (2 (1 - a) l + (1 - a)^2 q) / 2 + log prior of the moved precision + Jacobian,
+ * with l = u'Z'W(y - C theta), q = u'Z'WZ u over the coefficient's u; the density of u given the
+ * precision is unchanged [Liu & Sabatti 2000]. Wishart(df0, R^-1), o = sum_{j != i} R_ij L_ij:
+ *     -df0 x - (R_ii L_ii / a^2 + 2 o / a) / 2
+ * half-t, the auxiliary integrated out so that a large nu does not slow the move:
+ *     -df0 x - (nu + r)/2 log(nu L_ii / a^2 + 1 / A_i^2). */
 struct scale_move {
-    double tau_e, l, q, df0, own, other;
+    double tau_e, l, q, df0, own, other, aux_shape, aux_rate;
 };
 
 static double scale_log_density(double x, const void *ctx)
 {
     const struct scale_move *v = ctx;
-    double a = exp(x), b = 1 - a;
-    return -0.5 * (v->tau_e * (2 * b * v->l + b * b * v->q) + v->own / (a * a) +
-                   2 * v->other / a) -
-           v->df0 * x;
+    double a = exp(x), b = 1 - a, own = v->own / (a * a);
+    double prior = v->aux_shape > 0 ? v->aux_shape * log(own + v->aux_rate)
+                                    : 0.5 * own + v->other / a;
+    return -0.5 * v->tau_e * (2 * b * v->l + b * b * v->q) - v->df0 * x - prior;
 }
 
 /* l and q of coefficient i of precision k, from w->Gdev and the diagonal of the Gram. */
@@ -102,21 +104,31 @@ static void scale_likelihood(const struct lmm *m, const struct gibbs_centre *c,
     }
 }
 
+/* The prior's part of the move of coefficient i. */
+static void scale_prior(const struct precision *pr, const double *t, int i, struct scale_move *v)
+{
+    double own = t[vech_at(pr->r, i, i)];
+    if (pr->aux >= 0) {
+        v->own = pr->nu * own;
+        v->aux_rate = pr->aux_rate[i];
+        return;
+    }
+    v->own = AT(pr->rate0, i, i, pr->r) * own;
+    for (int j = 0; j < pr->r; j++)
+        if (j != i)
+            v->other += AT(pr->rate0, i, j, pr->r) *
+                        t[vech_at(pr->r, j > i ? j : i, j > i ? i : j)];
+}
+
 /* Interweaving for coefficient i of precision k. Needs w->Gdev at the current theta. */
 static void gibbs_move_scale(const struct lmm *m, const struct gibbs_centre *c,
                              struct gibbs_state *s, const struct gibbs_work *w, int k, int i)
 {
     const struct precision *pr = &m->prec[k];
-    double R[RR], zero[RR] = {0}, *t = s->t + pr->at;
+    double *t = s->t + pr->at;
     struct scale_move v = {.tau_e = s->t[0], .df0 = pr->df0};
-    lmm_rate(m, k, s->t + (pr->aux < 0 ? 0 : pr->aux), zero, R);
-    for (int j = 0; j < pr->r; j++) {
-        double part = AT(R, i, j, pr->r) * t[vech_at(pr->r, j > i ? j : i, j > i ? i : j)];
-        if (j == i)
-            v.own = part;
-        else
-            v.other += part;
-    }
+    scale_prior(pr, t, i, &v);
+    if (pr->aux >= 0) v.aux_shape = lmm_aux_shape(m, k);
     scale_likelihood(m, c, s, w, k, i, &v);
     /* a bracket of about four posterior SDs of log a when u is well determined; it must not
      * depend on anything the move changes, or the move would not be reversible */
@@ -125,6 +137,9 @@ static void gibbs_move_scale(const struct lmm *m, const struct gibbs_centre *c,
     for (int g = 0; g < pr->n_levels; g++) s->theta[lmm_coef(m, k, g) + (size_t) i] *= a;
     for (int j = 0; j < pr->r; j++)
         t[vech_at(pr->r, j > i ? j : i, j > i ? i : j)] /= j == i ? a * a : a;
+    if (pr->aux >= 0)
+        s->t[pr->aux + i] =
+            rand_gamma(lmm_aux_shape(m, k), lmm_aux_rate(m, k, i, t[vech_at(pr->r, i, i)]));
 }
 
 static void keep(const struct lmm *m, const struct gibbs_control *ctl, struct gibbs_state *s,
@@ -134,9 +149,10 @@ static void keep(const struct lmm *m, const struct gibbs_control *ctl, struct gi
     size_t nu = arrow_dim(&m->shape) - p;
     for (int j = 0; j < m->p; j++) AT(s->draws, at, j, kept) = s->theta[j];
     for (int k = 0; k < m->n_stat; k++) AT(s->draws, at, m->p + k, kept) = s->t[k];
+    double step = 1 / (double) (row + 1);
     for (size_t i = 0; i < nu; i++) {
         double u = s->theta[p + i], d = u - s->u_mean[i];
-        s->u_mean[i] += d / (double) (row + 1);
+        s->u_mean[i] += d * step;
         s->u_m2[i] += d * (u - s->u_mean[i]);
         if (s->u_draws) AT(s->u_draws, at, i, kept) = u;
     }
@@ -160,10 +176,10 @@ static enum core_status gibbs_sweep(const struct lmm *m, const struct gibbs_cont
     if (st) return st;
     double ss[RR];
     ss[0] = residual_ss(m, c, s, w);
-    bool ok = gibbs_draw_precision(m, s, 0, ss), fresh = true;
+    bool ok = gibbs_draw_precision(m, s, &w->zig, 0, ss), fresh = true;
     for (int k = 1; ok && k < m->n_prec; k++) {
         lmm_outer_u(m, k, s->theta, ss);
-        ok = gibbs_draw_precision(m, s, k, ss);
+        ok = gibbs_draw_precision(m, s, &w->zig, k, ss);
         for (int i = 0; ok && ctl->interweave && i < m->prec[k].r; i++) {
             if (!fresh) residual_ss(m, c, s, w); /* theta moved: G d anew */
             gibbs_move_scale(m, c, s, w, k, i);

@@ -9,6 +9,7 @@
 #define MEANFIELD_LMM_GIBBS_H
 
 #include "lmm.h"
+#include "rand.h"
 
 struct gibbs_control {
     int iter, warmup, thin; /* sweeps, of which warm-up; keep every thin-th after it   */
@@ -32,7 +33,8 @@ struct gibbs_state {
 
 struct gibbs_work {
     struct arrow P, F;
-    double *mean, *dev, *Gdev; /* dim each                                           */
+    double *z, *dev, *Gdev;    /* dim each                                           */
+    struct ziggurat zig;
 };
 
 struct gibbs_work gibbs_work_carve(const struct lmm *m, struct arena *a);

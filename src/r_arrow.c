@@ -8,7 +8,7 @@ SEXP C_theta_draws(SEXP core, SEXP tau, SEXP mean, SEXP ndraws)
 {
     const struct lmm m = r_model(core);
     size_t dim = arrow_dim(&m.shape);
-    int n = Rf_asInteger(ndraws), bad = 0;
+    int n = Rf_asInteger(ndraws);
     if (Rf_length(tau) < m.n_stat || (size_t) Rf_xlength(mean) != dim)
         Rf_error("internal error: tau or mean has the wrong length");
     const double *mu = REAL(mean), *t = REAL(tau);
@@ -23,12 +23,26 @@ SEXP C_theta_draws(SEXP core, SEXP tau, SEXP mean, SEXP ndraws)
         Rf_error("internal error: the precision matrix of the draws is not positive definite");
     SEXP out = PROTECT(Rf_allocMatrix(REALSXP, (int) dim, n));
     double *x = REAL(out);
+    const struct ziggurat zig = rand_ziggurat();
     GetRNGstate();
-    for (int i = 0; i < n && !bad; i++, x += dim) {
-        rand_normals((long) dim, x);
+    for (int i = 0; i < n; i++, x += dim) {
+        rand_normals(&zig, dim, x);
         arrow_backsolve(&m.shape, &F, x);
         for (size_t k = 0; k < dim; k++) x[k] += mu[k];
     }
+    PutRNGstate();
+    UNPROTECT(1);
+    return out;
+}
+
+/* n standard normals, for the tests. */
+SEXP C_test_normals(SEXP n)
+{
+    SEXP out = PROTECT(Rf_allocVector(REALSXP, Rf_asInteger(n)));
+    double *z = REAL(out);
+    const struct ziggurat zig = rand_ziggurat();
+    GetRNGstate();
+    rand_normals(&zig, (size_t) Rf_xlength(out), z);
     PutRNGstate();
     UNPROTECT(1);
     return out;

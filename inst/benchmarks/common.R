@@ -1,9 +1,5 @@
-# What the benchmark scripts share. A script sources this file first, adds rows with faster(),
-# at_most() and note(), and ends with finish().
-
-script_path <- function() {
-  sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE)[1L])
-}
+# What the benchmark scripts share. A script sources this file first, with its own path in
+# `script`, adds rows with faster(), higher(), at_most() and note(), and ends with finish().
 
 rscript <- file.path(R.home("bin"), "Rscript")
 one_thread <- c(
@@ -13,7 +9,7 @@ one_thread <- c(
 # BLAS reads its number of threads when it is loaded: a script that was started without it
 # runs itself again in a child process.
 if (Sys.getenv("OPENBLAS_NUM_THREADS") != "1" && !interactive()) {
-  args <- c(shQuote(script_path()), shQuote(commandArgs(trailingOnly = TRUE)))
+  args <- c(shQuote(script), shQuote(commandArgs(trailingOnly = TRUE)))
   quit(status = system2(rscript, args, env = one_thread))
 }
 
@@ -21,22 +17,22 @@ has <- function(package) requireNamespace(package, quietly = TRUE)
 
 # ---- timing ------------------------------------------------------------------------
 
-# Seconds of one evaluation of fun(), the mean of `times` of them in a row.
-seconds_of <- function(fun, times = 1L) {
+# The value of fun() and the seconds it takes, the mean of `times` calls in a row.
+timed <- function(fun, times = 1L) {
   gc(FALSE)
   start <- Sys.time()
-  for (i in seq_len(times)) fun()
-  as.double(Sys.time() - start, units = "secs") / times
+  for (i in seq_len(times)) value <- fun()
+  list(value = value, seconds = as.double(Sys.time() - start, units = "secs") / times)
 }
 
-# Median seconds of each competitor (named functions of no arguments): all are called once
+# Median seconds of each competitor (named functions of no arguments): all are called twice
 # before anything is timed, then take turns `rounds` times, in an order that moves on.
-compare <- function(competitors, rounds = 7L, times = 1L, warm = TRUE) {
-  if (warm) for (fun in competitors) fun()
+compare <- function(competitors, rounds, times = 1L) {
+  for (fun in c(competitors, competitors)) fun()
   k <- length(competitors)
   taken <- matrix(NA_real_, rounds, k, dimnames = list(NULL, names(competitors)))
   for (i in seq_len(rounds)) {
-    for (j in (seq_len(k) + i - 2L) %% k + 1L) taken[i, j] <- seconds_of(competitors[[j]], times)
+    for (j in (seq_len(k) + i) %% k + 1L) taken[i, j] <- timed(competitors[[j]], times)$seconds
   }
   apply(taken, 2L, stats::median)
 }
@@ -49,26 +45,31 @@ add_row <- function(work, peer, ours, theirs, ratio, asked, reached) {
   rows <<- rbind(rows, data.frame(work, peer, ours, theirs, ratio, asked, reached))
 }
 
-number <- function(x) format(signif(x, 3), big.mark = ",", scientific = FALSE, trim = TRUE)
-
-duration <- function(s) {
-  if (s < 1e-4) paste(number(s * 1e6), "us") else if (s < 1) paste(number(s * 1e3), "ms") else {
-    paste(number(s), "s")
-  }
+number <- function(x) {
+  sub("\\.$", "", formatC(signif(x, 3), digits = 3, format = "fg", flag = "#", big.mark = ","))
 }
+
+duration <- function(s) if (s < 1) paste(number(s * 1e3), "ms") else paste(number(s), "s")
 
 times <- function(ratio) paste0(number(ratio), "x")
 
-# `show` formats ours and theirs. gain: how many times better we are; asked: at least that.
-faster <- function(work, peer, ours, theirs, asked, show = duration, gain = theirs / ours) {
-  add_row(work, peer, show(ours), show(theirs), times(gain), paste("at least", times(asked)),
-    if (gain >= asked) "yes" else "no")
+# Seconds: the ratio is how many times faster we are, and at least `asked` is wanted.
+faster <- function(work, peer, ours, theirs, asked) {
+  add_row(work, peer, duration(ours), duration(theirs), times(theirs / ours),
+    paste0("at least ", asked, "x"), if (theirs / ours >= asked) "yes" else "no")
 }
 
-# cost: how many times theirs ours takes; asked: at most that.
-at_most <- function(work, peer, ours, theirs, asked, show = duration, cost = ours / theirs) {
-  add_row(work, peer, show(ours), show(theirs), times(cost), paste("at most", times(asked)),
-    if (cost <= asked) "yes" else "no")
+# A rate, in `unit`: the ratio is how many times higher ours is.
+higher <- function(work, peer, ours, theirs, asked, unit) {
+  add_row(work, peer, paste(number(ours), unit), paste(number(theirs), unit),
+    times(ours / theirs), paste0("at least ", asked, "x"),
+    if (ours / theirs >= asked) "yes" else "no")
+}
+
+# A cost: the ratio is how many times theirs ours is, and at most `asked` is wanted.
+at_most <- function(work, peer, ours, theirs, asked, show = duration) {
+  add_row(work, peer, show(ours), show(theirs), times(ours / theirs),
+    paste0("at most ", asked, "x"), if (ours / theirs <= asked) "yes" else "no")
 }
 
 # For information: nothing is asked.
@@ -76,9 +77,8 @@ note <- function(work, peer, ours, theirs = "", ratio = "") {
   add_row(work, peer, ours, theirs, ratio, "", "")
 }
 
-not_installed <- function(work, peer, asked) {
-  add_row(work, peer, "", "not installed", "", if (is.na(asked)) "" else
-    paste("at least", times(asked)), "")
+not_installed <- function(work, peer, asked = "") {
+  add_row(work, peer, "", "not installed", "", asked, "")
 }
 
 # ---- results -----------------------------------------------------------------------
@@ -98,43 +98,20 @@ finish <- function() {
 }
 
 version_of <- function(package) {
-  if (has(package)) paste(package, utils::packageVersion(package)) else {
-    paste(package, "not installed")
-  }
+  paste(package, if (has(package)) utils::packageVersion(package) else "not installed")
 }
 
 cpu_model <- function() {
   if (!file.exists("/proc/cpuinfo")) return(Sys.info()[["machine"]])
-  line <- grep("^model name", readLines("/proc/cpuinfo"), value = TRUE)[1L]
-  sub("^.*:[[:space:]]*", "", line)
+  sub(".*: *", "", grep("^model name", readLines("/proc/cpuinfo"), value = TRUE)[1L])
 }
 
 machine_facts <- function() {
-  blas <- unique(basename(c(utils::sessionInfo()$BLAS, La_library())))
-  jags <- if (has("rjags")) paste0("JAGS ", rjags::jags.version(), ", ")
+  blas <- toString(unique(basename(c(utils::sessionInfo()$BLAS, La_library()))))
+  packages <- vapply(c("meanfield", "lme4", "rjags", "MCMCglmm", "posterior"), version_of, "")
   c(
-    paste0("CPU: ", cpu_model(), ", ", parallel::detectCores(), " cores; one BLAS thread"),
-    paste0(R.version.string, "; BLAS and LAPACK: ", toString(blas), " (LAPACK ", La_version(), ")"),
-    paste0(jags, toString(vapply(c("meanfield", "lme4", "rjags", "MCMCglmm", "posterior"),
-      version_of, "")))
+    paste0(cpu_model(), ", ", parallel::detectCores(), " cores; one BLAS thread"),
+    paste0(R.version.string, "; BLAS and LAPACK: ", blas),
+    paste0(toString(packages), if (has("rjags")) paste("; JAGS", rjags::jags.version()))
   )
-}
-
-git_commit <- function(root) {
-  git <- function(...) {
-    suppressWarnings(system2("git", c("-C", shQuote(root), ...), stdout = TRUE, stderr = FALSE))
-  }
-  at <- tryCatch(git("rev-parse", "--short", "HEAD"), error = function(e) character())
-  if (!length(at)) return("commit unknown")
-  changed <- length(git("status", "--porcelain", "--", "R", "src")) > 0L
-  paste0("commit ", at, if (changed) " with uncommitted changes in R/ or src/")
-}
-
-write_results <- function(rows, file, root, minutes) {
-  writeLines(c(
-    "# Benchmark results", "",
-    paste0(format(Sys.Date()), ", ", git_commit(root), ", run in ", number(minutes),
-      " minutes. Written by `run-all.R`; `README.md` explains the rows."), "",
-    paste("-", machine_facts()), "", markdown_table(rows)
-  ), file)
 }

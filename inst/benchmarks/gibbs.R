@@ -1,6 +1,7 @@
 # How fast is a sweep of the sampler, does it depend on the number of rows, and how many
 # effective draws per second does it give against JAGS and MCMCglmm on the paper's design?
-source(file.path(dirname(sub("^--file=", "", grep("^--file=", commandArgs(), TRUE))), "common.R"))
+script <- sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE))
+source(file.path(dirname(script), "common.R"))
 
 library(meanfield)
 
@@ -25,16 +26,29 @@ sample_rows <- function(vb, ...) {
   fit_gibbs(vb, chains = 1, iter = iter, warmup = warmup, ...)
 }
 
+# ---- time of a sweep ---------------------------------------------------------------
+
+small <- fit_rows(simulate_rows(100L, 1))
+large <- fit_rows(simulate_rows(100L, 1, 1e6L))
+time <- 1e4 / iter * compare(
+  list(small = function() sample_rows(small), large = function() sample_rows(large)),
+  rounds = 31L
+)
+at_most("Gibbs, 10,000 sweeps, 300 rows, 100 groups, p = 4", "0.1 s", time["small"], .1, 1)
+at_most("Gibbs, 10,000 sweeps, 1e6 rows, 100 groups, p = 4", "ours at 300 rows", time["large"],
+  time["small"], 1.1)
+
+# ---- samplers: c(seconds in all, seconds without set-up, effective draws) ------------
+
 # Smallest bulk ESS over the columns of a matrix of draws of beta and log precisions.
 min_ess <- function(draws) min(apply(draws, 2L, posterior::ess_bulk))
 
-# ---- samplers: set up, then sample; each gives seconds (total, sampling) and the ESS ---------
-
 run_ours <- function(d) {
-  setup <- seconds_of(function() vb <<- fit_rows(d))
-  sampling <- seconds_of(function() fit <<- sample_rows(vb, save_u = FALSE))
-  draws <- unclass(posterior::as_draws_matrix(posterior::as_draws(fit)))
-  c(setup + sampling, sampling, min_ess(draws[, grep("^beta|^log_tau", colnames(draws))]))
+  vb <- timed(function() fit_rows(d))
+  run <- timed(function() sample_rows(vb$value, save_u = FALSE))
+  draws <- unclass(posterior::as_draws_matrix(posterior::as_draws(run$value)))
+  ess <- min_ess(draws[, grep("^beta|^log_tau", colnames(draws))])
+  c(vb$seconds + run$seconds, run$seconds, ess)
 }
 
 jags_code <- "model {
@@ -45,68 +59,59 @@ jags_code <- "model {
   tau_u ~ dgamma(0.01, 0.01)
 }"
 
-run_jags <- function(d) {
+run_jags <- function(d) { # modules basemod and bugs, which rjags loads; not glm
   X <- model.matrix(~ x1 + x2 + x3, d)
   data <- list(y = d$y, X = X, g = as.integer(d$g), n = nrow(X), p = ncol(X), Q = nlevels(d$g))
-  setup <- seconds_of(function() {
-    m <<- rjags::jags.model(textConnection(jags_code), data, n.chains = 1L, n.adapt = 500L,
-      quiet = TRUE)
+  model <- timed(function() {
+    rjags::jags.model(textConnection(jags_code), data, n.adapt = warmup, quiet = TRUE)
   })
-  sampling <- seconds_of(function() {
-    update(m, warmup, progress.bar = "none")
-    draws <<- rjags::coda.samples(m, c("beta", "tau_e", "tau_u"), iter - warmup,
+  run <- timed(function() {
+    update(model$value, warmup, progress.bar = "none")
+    rjags::coda.samples(model$value, c("beta", "tau_e", "tau_u"), iter - warmup,
       progress.bar = "none")
   })
-  draws <- as.matrix(draws)
+  draws <- as.matrix(run$value)
   tau <- c("tau_e", "tau_u")
   draws[, tau] <- log(draws[, tau])
-  c(setup + sampling, sampling, min_ess(draws))
+  c(model$seconds + run$seconds, run$seconds, min_ess(draws))
 }
 
-# Its priors differ (inverse-gamma on the variances, by V and nu, and beta sd 1e5), and it has
-# no set-up of its own to leave out.
+# Its priors differ (nearly flat beta), and it has no set-up of its own to leave out.
 run_mcmcglmm <- function(d) {
-  ig <- list(V = 1, nu = .02)
-  sampling <- seconds_of(function() {
-    fit <<- MCMCglmm::MCMCglmm(y ~ x1 + x2 + x3, random = ~g, data = d, nitt = iter,
-      burnin = warmup, thin = 1, verbose = FALSE, prior = list(R = ig, G = list(G1 = ig)))
+  ig <- list(V = 1, nu = .02) # inverse gamma(.01, .01) on the variances, the same
+  run <- timed(function() {
+    MCMCglmm::MCMCglmm(y ~ x1 + x2 + x3, random = ~g, data = d, nitt = iter, burnin = warmup,
+      thin = 1, verbose = FALSE, prior = list(R = ig, G = list(G1 = ig)))
   })
-  c(sampling, sampling, min_ess(cbind(as.matrix(fit$Sol), log(as.matrix(fit$VCV)))))
+  draws <- cbind(as.matrix(run$value$Sol), log(as.matrix(run$value$VCV)))
+  c(run$seconds, run$seconds, min_ess(draws))
 }
-
-# ---- time of a sweep ---------------------------------------------------------------
-
-vb <- list(small = fit_rows(simulate_rows(100L, 1)), large = fit_rows(simulate_rows(100L, 1, 1e6L)))
-time <- compare(list(
-  small = function() sample_rows(vb$small), large = function() sample_rows(vb$large)
-), rounds = 9L) * 1e4 / iter
-at_most("10,000 sweeps, 100 groups, p = 4, 300 rows", "0.1 s", time["small"], .1, 1)
-at_most("the same at 1e6 rows", "ours at 300 rows", time["large"], time["small"], 1.1)
 
 # ---- effective draws per second ----------------------------------------------------
 
-per_second <- function(x) paste(number(x), "ESS/s")
-runs <- list(JAGS = run_jags, MCMCglmm = run_mcmcglmm)
-runs <- runs[c(has("rjags"), has("MCMCglmm"))]
+unit <- "ESS/s"
+peers <- list(JAGS = run_jags, MCMCglmm = run_mcmcglmm)
+peers <- peers[c(has("rjags"), has("MCMCglmm"))]
 for (Q in c(5L, 20L, 100L)) for (tau_u in c(1, 4)) {
   d <- simulate_rows(Q, tau_u)
   work <- sprintf("Gibbs, 300 rows, %d groups, tau_u = %g", Q, tau_u)
-  # several chains each, in turns: mean ESS by median time
-  out <- replicate(4L, vapply(c(list(ours = run_ours), runs), function(f) f(d), numeric(3)))
+  # four chains each, in turns: mean ESS by median time
+  out <- replicate(4L, vapply(c(list(ours = run_ours), peers), function(f) f(d), numeric(3)))
   rate <- function(name, k) mean(out[3L, name, ]) / median(out[k, name, ])
+  inform <- function(what, peer, name) {
+    note(paste0(work, what), peer, paste(number(rate("ours", 1L)), unit),
+      paste(number(rate(name, 1L)), unit), times(rate("ours", 1L) / rate(name, 1L)))
+  }
   if (has("rjags")) {
-    faster(paste0(work, ": sampling"), "JAGS", rate("ours", 2L), rate("JAGS", 2L), 15,
-      show = per_second, gain = rate("ours", 2L) / rate("JAGS", 2L))
-    note("the same with set-up", "JAGS", per_second(rate("ours", 1L)),
-      per_second(rate("JAGS", 1L)), times(rate("ours", 1L) / rate("JAGS", 1L)))
+    higher(work, "JAGS", rate("ours", 2L), rate("JAGS", 2L), 15, unit)
+    inform(", with set-up", "JAGS", "JAGS")
   } else {
-    not_installed(paste0(work, ": sampling"), "JAGS", 15)
+    not_installed(work, "JAGS", "at least 15x")
   }
   if (has("MCMCglmm")) {
-    note("the same", "MCMCglmm (other priors)", per_second(rate("ours", 1L)),
-      per_second(rate("MCMCglmm", 1L)), times(rate("ours", 1L) / rate("MCMCglmm", 1L)))
+    inform(", with set-up", "MCMCglmm, flat beta", "MCMCglmm")
   } else {
-    not_installed("the same", "MCMCglmm", NA)
+    not_installed(work, "MCMCglmm, flat beta")
   }
 }
 

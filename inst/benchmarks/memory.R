@@ -1,33 +1,33 @@
 # How much memory does a fit of a million rows need at its peak, above R's own model frame?
 # Every variant runs in a process of its own, which is this script with the variant's name.
-source(file.path(dirname(sub("^--file=", "", grep("^--file=", commandArgs(), TRUE))), "common.R"))
+script <- sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE))
+source(file.path(dirname(script), "common.R"))
 
 n <- 1e6
 p <- 5
 unit <- n * p * 8 # bytes of the model matrix
 
-# Peak resident bytes of the process since reset_peak(), where the system tells (Linux); NA
-# elsewhere. gc()'s own count is the second opinion: it sees R objects only.
+# Resident bytes of this process, now (VmRSS) or at the peak (VmHWM); NA without /proc.
 resident <- function(field) {
   if (!file.exists("/proc/self/status")) return(NA_real_)
   line <- grep(paste0("^", field, ":"), readLines("/proc/self/status"), value = TRUE)
   as.double(gsub("[^0-9]", "", line)) * 1024
 }
-reset_peak <- function() {
-  gc(reset = TRUE)
-  try(writeLines("5", "/proc/self/clear_refs"), silent = TRUE)
-}
 
+# Bytes of R objects in use (column 2) or at the peak (column 6).
+objects <- function(column) sum(gc()[, column]) * 2^20
+
+# c(resident peak, peak of R objects, R objects kept), above the data, in model matrices.
 measure <- function(variant) {
-  suppressPackageStartupMessages(library(meanfield))
+  library(meanfield)
   set.seed(1)
-  small <- data.frame(y = rnorm(50), x1 = rnorm(50), g = gl(5, 10))
-  fit_vb(y ~ x1 + (1 | g), small) # load and compile first
+  fit_vb(y ~ x + (1 | g), data.frame(y = rnorm(50), x = rnorm(50), g = gl(5, 10))) # load all
   d <- data.frame(y = rnorm(n), x1 = rnorm(n), x2 = rnorm(n), x3 = rnorm(n), x4 = rnorm(n),
     g = factor(sample.int(1e4, n, replace = TRUE)))
-  reset_peak()
-  before <- c(resident("VmRSS"), sum(gc()[, 2L]) * 2^20)
-  keep <- switch(variant,
+  gc(reset = TRUE)
+  try(writeLines("5", "/proc/self/clear_refs"), silent = TRUE) # the peak starts from here
+  before <- c(resident("VmRSS"), rep(objects(2L), 2L))
+  kept <- switch(variant,
     frame = model.frame(y ~ x1 + x2 + x3 + x4 + g, d),
     matrix = {
       frame <- model.frame(y ~ x1 + x2 + x3 + x4 + g, d)
@@ -35,35 +35,41 @@ measure <- function(variant) {
     },
     fit = fit_vb(y ~ x1 + x2 + x3 + x4 + (1 | g), d)
   )
-  after <- c(resident("VmHWM"), sum(gc()[, 6L]) * 2^20)
-  (after - before) / unit
+  (c(resident("VmHWM"), objects(6L), objects(2L)) - before) / unit
 }
 
 variant <- commandArgs(trailingOnly = TRUE)
 if (length(variant)) {
-  cat("peak", measure(variant[1L]), "\n")
+  result <- measure(variant[1L])
+  cat("measured", result, "\n")
   quit()
 }
 
-# Median over fresh processes of c(resident, R objects), in model matrices.
-peak <- function(variant) {
-  runs <- replicate(3L, {
-    out <- system2(rscript, c(shQuote(script_path()), variant), stdout = TRUE, env = one_thread)
-    as.double(strsplit(grep("^peak", out, value = TRUE), " ")[[1L]][2:3])
+in_child <- function(variant) {
+  runs <- replicate(2L, {
+    out <- system2(rscript, c(shQuote(script), variant), stdout = TRUE, env = one_thread)
+    out <- strsplit(grep("^measured", out, value = TRUE), " ")[[1L]]
+    suppressWarnings(as.double(out[2:4])) # NA is NA
   })
-  apply(runs, 1L, median)
+  apply(runs, 1L, max)
 }
-peaks <- vapply(c(frame = "frame", matrix = "matrix", fit = "fit"), peak, numeric(2))
-above <- peaks - peaks[, "frame"]
-units <- function(x) paste(number(x), "model matrices")
-kind <- if (is.na(above[1L, "fit"])) 2L else 1L
+m <- vapply(c(frame = "frame", matrix = "matrix", fit = "fit"), in_child, numeric(3))
+rownames(m) <- c("resident", "peak", "kept")
 
-work <- "1e6 rows, p = 5: peak memory above the model frame"
-at_most(paste0(work, c(" (resident)", " (R objects)")[kind]), "the model matrix, 40 MB",
-  above[kind, "fit"], 1, 2, show = units)
-note("the same, R objects by gc()", "", units(above[2L, "fit"]))
-note("for comparison: model.frame alone, above the data", "R", "", units(peaks[kind, "frame"]))
-note(work, "R: model.frame + model.matrix", units(above[kind, "fit"]),
-  units(above[kind, "matrix"]))
+matrices <- function(x) paste(number(x), "matrices")
+work <- "1e6 rows, p = 5: peak memory above "
+one <- "the model matrix, 40 MB"
+if (!is.na(m["resident", "fit"])) {
+  at_most(paste0(work, "the peak of model.frame (resident)"), one,
+    m["resident", "fit"] - m["resident", "frame"], 1, 2, show = matrices)
+}
+at_most(paste0(work, "the model frame (R objects)"), one, m["peak", "fit"] - m["kept", "frame"],
+  1, 2, show = matrices)
+note(paste0(work, "the model frame (R objects)"), "model.frame + model.matrix",
+  matrices(m["peak", "fit"] - m["kept", "frame"]),
+  matrices(m["peak", "matrix"] - m["kept", "frame"]))
+note("the same, resident, with garbage that R has not collected", "model.frame + model.matrix",
+  matrices(m["resident", "fit"] - m["kept", "frame"]),
+  matrices(m["resident", "matrix"] - m["kept", "frame"]))
 
 finish()

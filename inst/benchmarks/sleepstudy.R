@@ -1,5 +1,6 @@
 # How much faster than lmer() is a small mixed model, from the formula to the fit?
-source(file.path(dirname(sub("^--file=", "", grep("^--file=", commandArgs(), TRUE))), "common.R"))
+script <- sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE))
+source(file.path(dirname(script), "common.R"))
 
 library(meanfield)
 
@@ -12,7 +13,7 @@ if (has("lme4")) {
   ), rounds = 15L, times = 10L)
   faster(work, "lme4::lmer", time["ours"], time["lmer"], 5)
 } else {
-  not_installed(work, "lme4::lmer", 5)
+  not_installed(work, "lme4::lmer", "at least 5x")
 }
 
 finish()

@@ -91,7 +91,7 @@ static double log_prior(const struct precision_prior *pr, double tau)
 static double log_marginal(const struct lmm *m, const double *tau, struct gibbs_work *w)
 {
     int dim = (int) arrow_dim(&m->shape), ng = m->shape.n_global;
-    double *mean = w->mean, *rhs = w->dev, quad = tau[0] * m->yy;
+    double *mean = w->z, *rhs = w->dev, quad = tau[0] * m->yy;
     struct core_info info;
     lmm_precision(m, tau, &w->P);
     if (arrow_factor(&m->shape, &w->P, &w->F, &info) != CORE_OK) return NAN;
@@ -119,7 +119,7 @@ static void check_exact(const struct lmm *m, const struct chain *c)
             double tau[2] = {exp(e), exp(u)}, lp = log_marginal(m, tau, &w);
             if (sum == 0) lp0 = lp + 300; /* keeps exp() in range */
             double p = exp(lp - lp0);
-            const double value[4] = {w.mean[0], w.mean[1], e, u};
+            const double value[4] = {w.z[0], w.z[1], e, u};
             sum += p;
             for (int j = 0; j < c->cols; j++) first[j] += p * value[j];
             for (int k = 0; k < m->n_prec; k++) bounded[k] += p * squash(tau[k]);

@@ -121,3 +121,47 @@ test_that("linear regression samples its closed form", {
   rss <- sum(residuals(ls)^2)
   expect_lt(abs(s$mean[3] - 38 / rss) / s$mcse_mean[3], tol_mcse)
 })
+
+test_that("a half-t prior of many degrees of freedom mixes", {
+  d <- small_data()
+  f <- fit_vb(y ~ x + (1 | g), d, prior = priors(tau_u = half_t_prior(1e4, 2)))
+  set.seed(2)
+  g <- fit_gibbs(f, chains = 4, iter = 2500)
+  s <- summary(g)
+  expect_lt(max(s$rhat), 1.02)
+  # the limit is a half-normal prior on sigma_u
+  tau <- f$posterior$tau
+  ref <- exact_quadrature(cbind(1, d$x), indicator(d$g), d$y,
+    prior = list(mean = c(mean(d$y), 0), cov = diag(1e4, 2), e = list(df = 3, scale = 2.5 * sd(d$y)),
+      u = list(df = 1e4, scale = 2)),
+    centre = tau$mean_log, spread = 1.3 * sqrt(diag(tau$cov_log_lrvb)), half_width = 8, step = .5)
+  row <- s$variable == "log_tau_u[g]"
+  # the coefficients' priors differ a little: wide ones in both
+  expect_lt(abs(s$mean[row] - ref$log_tau_u[1]), 4 * s$mcse_mean[row] + .02)
+})
+
+test_that("chains that disagree are announced", {
+  f <- fit_vb(log_radon ~ floor + (1 | county), radon)
+  set.seed(1)
+  g <- fit_gibbs(f, chains = 2, iter = 500, warmup = 100)
+  g$draws[, 1, "tau_u[county]"] <- 5 * g$draws[, 1, "tau_u[county]"]
+  expect_warning(meanfield:::check_mixing(g), class = "meanfield_warning_convergence")
+  expect_silent(meanfield:::check_mixing(fit_gibbs(f, chains = 2, iter = 500, warmup = 100)))
+})
+
+test_that("the normals of the sampler are normal, tails included", {
+  set.seed(8)
+  n <- 2e6
+  z <- meanfield:::call_test_normals(n)
+  se <- sqrt(c(1, 2, 15, 96) / n) # of the first four moments
+  expect_lt(max(abs(c(mean(z), mean(z^2) - 1, mean(z^3), mean(z^4) - 3)) / se), tol_mcse)
+  cuts <- c(-Inf, -4.5, -4, -3.442619855899, -3, -2, -1, -.5, -.1, 0, .1, .5, 1, 2, 3,
+    3.442619855899, 4, 4.5, Inf)
+  p <- diff(pnorm(cuts))
+  chi <- sum((table(cut(z, cuts)) - n * p)^2 / (n * p))
+  expect_gt(pchisq(chi, length(p) - 1, lower.tail = FALSE), 1e-3)
+  fine <- table(cut(pnorm(z), seq(0, 1, length.out = 501)))
+  expect_gt(pchisq(sum((fine - n / 500)^2) / (n / 500), 499, lower.tail = FALSE), 1e-3)
+  expect_gt(suppressWarnings(ks.test(z[1:2e5], "pnorm")$p.value), 1e-3)
+  expect_lt(abs(cor(z[-1], z[-n])) * sqrt(n), tol_mcse)
+})

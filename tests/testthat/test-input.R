@@ -145,3 +145,80 @@ test_that("an interrupt comes back as an interrupt and the generator stays valid
     env = paste0("R_LIBS=", paste(.libPaths(), collapse = ":")))
   expect_equal(utils::tail(out, 1), "interrupted TRUE TRUE")
 })
+
+test_that("arguments that match nothing are refused, not swallowed", {
+  fit <- fit_vb(y ~ x + (1 | g), d)
+  expect_refused(predict(fit, re_formula = NA), "control", "...")
+  expect_refused(predict(fit, d, allow.new.levels = TRUE), "control", "...")
+  expect_refused(summary(fit, prob = .9), "control", "...")
+  expect_refused(confint(fit, prob = .9), "control", "...")
+  expect_refused(fitted(fit, re.form = NA), "control", "...")
+  expect_refused(AIC(fit), "engine")
+  expect_refused(fit_vb(), "formula")
+})
+
+test_that("groups whose labels would coincide stay apart", {
+  e <- d
+  e$num <- c(.1 + .2, .3, 5)[rep(1:3, 20)]
+  f <- fit_vb(y ~ x + (1 | num), e)
+  expect_equal(unname(predict(f, e[1:6, ])), unname(fitted(f)[1:6]))
+  expect_equal(ngrps(f)[["num"]], 3)
+  e$time <- as.POSIXct("2020-01-01", tz = "UTC") + .25 * rep(1:3, 20)
+  f <- fit_vb(y ~ x + (1 | time), e)
+  expect_false(anyDuplicated(rownames(ranef(f)$time)) > 0)
+  expect_equal(unname(predict(f, e[1:6, ])), unname(fitted(f)[1:6]))
+  e$a <- c("x:y", "x")[rep(1:2, 30)]
+  e$b <- c("z", "y:z")[rep(1:2, 30)]
+  e$y2 <- e$y + 5 * (e$a == "x")
+  f <- fit_vb(y2 ~ 1 + (1 | a:b), e)
+  expect_gt(diff(fitted(f)[1:2]), 3)
+  e$wide <- c(-2147483647L, 2147483647L, 0L)[rep(1:3, 20)]
+  expect_equal(unname(sort(ranef(fit_vb(y ~ (1 | wide), e))[[1]][[1]])),
+    unname(sort(ranef(fit_vb(y ~ (1 | factor(wide)), e))[[1]][[1]])))
+  e$na <- addNA(factor(replace(as.character(e$g), 1:5, NA)))
+  expect_true("<NA>" %in% rownames(ranef(fit_vb(y ~ (1 | na), e))$na))
+})
+
+test_that("new data must carry every variable, of the right kind", {
+  f <- fit_vb(y ~ x + (1 | g), d)
+  x <- rnorm(3) # must not stand in for the column
+  expect_refused(predict(f, data.frame(g = d$g[1:3])), "newdata")
+  expect_refused(predict(f, transform(d, x = as.character(x))), "newdata")
+  d$o <- d$w * 10
+  f <- fit_vb(y ~ x + (1 | g), d, offset = o)
+  expect_equal(unname(predict(f, d[1:4, ])), unname(predict(f)[1:4]))
+  z <- fit_vb(y ~ x + (1 | g), d, weights = as.numeric(g != "1"))
+  p <- predict(z, interval = "prediction")
+  expect_equal(is.na(p[, "lwr"]), d$g == "1", ignore_attr = TRUE)
+  expect_true(all(is.finite(as.matrix(simulate(z, 2))[d$g != "1", ])))
+  expect_refused(predict(z, d, weights = 0), "weights", "weights")
+})
+
+test_that("names of a prior covariance are heeded", {
+  C <- diag(c(1, 100))
+  dimnames(C) <- rep(list(c("x", "(Intercept)")), 2)
+  a <- fit_vb(y ~ x, d, prior = priors(normal_prior(0, cov = C)))
+  b <- fit_vb(y ~ x, d, prior = priors(normal_prior(0, c(10, 1))))
+  expect_equal(fixef(a), fixef(b), tolerance = 1e-10)
+  dimnames(C) <- rep(list(c("x", "z")), 2)
+  expect_refused(fit_vb(y ~ x, d, prior = priors(normal_prior(0, cov = C))), "prior", "cov")
+  expect_refused(fit_vb(y ~ x, d, prior = priors(normal_prior(c(x = 1, x = 2)))), "prior")
+})
+
+test_that("exact fits, flat optima and disagreeing chains are announced", {
+  e <- d
+  e$z <- 1 + 2 * e$x
+  expect_warning(fit_vb(z ~ x, e), class = "meanfield_warning_exact_fit")
+  e <- data.frame(x = c(1, 2, 4), y = c(1, 3, 2))
+  f <- suppressWarnings(fit_vb(y ~ x, e, prior = priors(flat_prior(), gamma_prior(1e-8, 1e-8))))
+  expect_true(all(is.finite(summary(f)$sd)))
+})
+
+test_that("a tight prior far from the data's start does not end in a local optimum", {
+  set.seed(11)
+  e <- data.frame(x = rnorm(60), g = factor(rep(letters[1:6], 10)))
+  e$y <- 1 + 2 * e$x + rnorm(6)[e$g] + rnorm(60)
+  f <- fit_vb(y ~ x + (1 | g), e, prior = priors(tau_u = half_t_prior(3, 1e-8)))
+  expect_lt(summary(f)$mean[summary(f)$variable == "sigma_u[g]"], 1e-5)
+  expect_equal(unname(fixef(f)), unname(fixef(fit_vb(y ~ x, e))), tolerance = 1e-4)
+})

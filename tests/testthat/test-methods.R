@@ -266,3 +266,59 @@ test_that("plots draw", {
   grDevices::dev.off()
   expect_gt(file.size(file), 1000)
 })
+
+test_that("a fit made inside a function can be updated outside", {
+  make <- function() {
+    local <- small_data()
+    form <- y ~ x + (1 | g)
+    fit_vb(form, data = local)
+  }
+  f <- make()
+  expect_named(fixef(update(f, . ~ . + w)), c("(Intercept)", "x", "w"))
+  expect_equal(nobs(update(f, data = small_data(50))), 50)
+})
+
+test_that("augment and simulate pad what na.exclude left out", {
+  d <- small_data()
+  d$x[5] <- NA
+  f <- fit_vb(y ~ x + (1 | g), d, na.action = na.exclude)
+  expect_equal(nrow(augment(f, data = d)), 60)
+  expect_true(is.na(augment(f, data = d)$.fitted[5]))
+  set.seed(1)
+  expect_equal(nrow(simulate(f)), 60)
+  o <- fit_vb(y ~ x + (1 | g), d)
+  expect_true(is.na(augment(o, data = d)$.fitted[5]))
+})
+
+test_that("simulate(seed = ) leaves the generator where it was", {
+  set.seed(1)
+  before <- .Random.seed
+  a <- simulate(vb, seed = 3)
+  expect_identical(.Random.seed, before)
+  expect_identical(a, simulate(vb, seed = 3))
+  expect_false(is.null(attr(a, "seed")))
+})
+
+test_that("models without coefficients have all their methods", {
+  d <- small_data()
+  f <- fit_vb(y ~ 0 + (1 | g), d)
+  set.seed(1)
+  g <- fit_gibbs(f, chains = 2, iter = 300, warmup = 100)
+  for (x in list(f, g)) {
+    expect_length(fitted(x), 60)
+    expect_equal(dim(vcov(x)), c(0, 0))
+    expect_equal(nrow(augment(x)), 60)
+    expect_equal(nrow(ranef(x)$g), 7)
+  }
+  expect_s3_class(sd_ratio_report(f, g), "sd_ratio_report")
+  expect_error(hypothesis(f, "x > 0"), class = "meanfield_error_hypothesis")
+})
+
+test_that("hypotheses reach awkward names and run nothing but arithmetic", {
+  d <- small_data()
+  d$`my x` <- d$x
+  f <- fit_vb(y ~ `my x`, d)
+  expect_equal(hypothesis(f, "`my x` > 0")$estimate, unname(fixef(f)[2]))
+  expect_error(hypothesis(f, "system('true') > 0"), class = "meanfield_error_hypothesis")
+  expect_error(hypothesis(f, "0 > 0"), class = "meanfield_error_hypothesis")
+})
