@@ -44,12 +44,13 @@ check_status <- function(status, model) {
   switch(kind,
     interrupted = mf_interrupt(),
     not_pd_leaf = mf_abort(
-      "not_pd", "the precision of group '", model$group$levels[status[3L] + 1L],
+      "not_pd", "the precision of group '", model$factors[[1L]]$levels[status[3L] + 1L],
       "' lost positive definiteness ", where,
       ": rescale the data or use less extreme priors"
     ),
     not_pd_global = mf_abort(
-      "not_pd", "coefficient '", model$x_names[status[3L] + 1L],
+      "not_pd", "coefficient '",
+      c(beta_names(model), u_names(model))[status[3L] + 1L],
       "' is not determined to working precision ", where,
       ": it is aliased with others under a very wide prior, or the groups explain the ",
       "response (almost) perfectly; use a tighter `prior`, or drop columns",

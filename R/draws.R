@@ -13,7 +13,7 @@
 #'   (and, for a `gibbs_fit`, when they were stored).
 #' @param ... Not used.
 #' @return A draws object with variables `beta[...]`, `tau_e`, `log_tau_e`, `sigma_e`,
-#'   `tau_u[...]`, `log_tau_u[...]`, `sigma_u[...]`, `log_sigma_u[...]`, `u[...]`.
+#'   and those of the group terms as in [summary()], and `u[...]`.
 #' @examples
 #' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
 #' set.seed(1)
@@ -25,12 +25,13 @@
 as_draws.vb_fit <- function(x, ndraws = 4000, u = "auto", ...) {
   no_dots(...)
   model <- x$model
-  keep_u <- settle_u(u, as.double(ndraws) * length(model$group$levels), TRUE)
+  effects <- u_names(model)
+  keep_u <- settle_u(u, as.double(ndraws) * length(effects), TRUE)
   d <- joint_draws(x, ndraws, keep_u)
   out <- cbind(structure(d$beta, dimnames = list(NULL, beta_names(model))),
-    precision_draws(d$tau, precision_names(model)))
-  if (keep_u && !is.null(model$group)) {
-    out <- cbind(out, structure(d$u, dimnames = list(NULL, u_names(model))))
+    precision_draws(d$tau, model))
+  if (keep_u && length(effects)) {
+    out <- cbind(out, structure(d$u, dimnames = list(NULL, effects)))
   }
   posterior::as_draws_matrix(out)
 }
@@ -40,7 +41,7 @@ as_draws.vb_fit <- function(x, ndraws = 4000, u = "auto", ...) {
 as_draws.gibbs_fit <- function(x, u = "auto", ...) {
   no_dots(...)
   keep_u <- settle_u(u, length(x$u_draws), !is.null(x$u_draws))
-  if (keep_u && is.null(x$u_draws) && !is.null(x$model$group)) {
+  if (keep_u && is.null(x$u_draws) && length(x$model$factors)) {
     mf_abort("engine", "the draws of the random effects were not stored: ",
       "refit with save_u = TRUE", arg = "u")
   }
@@ -54,30 +55,50 @@ settle_u <- function(u, size, available) {
 
 # The stored array with the derived variables of each precision beside it.
 gibbs_array <- function(fit, u = FALSE) {
-  names <- precision_names(fit$model)
   d <- dim(fit$draws)
-  p <- d[3L] - length(names)
-  tau <- flat_draws(fit$draws)[, names, drop = FALSE]
-  derived <- precision_draws(tau, names)
+  p <- length(fit$model$x_names)
+  derived <- precision_draws(flat_draws(fit$draws)[, p + seq_len(d[3L] - p), drop = FALSE],
+    fit$model)
   main <- dimnames(fit$draws)[[3L]][seq_len(p)]
   all <- c(main, colnames(derived), if (u) dimnames(fit$u_draws)[[3L]])
   array(c(fit$draws[, , seq_len(p)], derived, if (u) fit$u_draws),
     c(d[1:2], length(all)), list(iteration = NULL, chain = NULL, variable = all))
 }
 
-# tau, log tau, sigma (and log sigma for group terms), in the order of summary().
-precision_draws <- function(tau, names) {
-  blocks <- lapply(seq_along(names), function(k) {
-    t <- tau[, k]
+# Draws of the statistics (tau, vech Lambda) to every row of summary(), in its order.
+precision_draws <- function(stats, model) {
+  index <- stat_index(model)
+  blocks <- lapply(seq_along(index), function(k) {
+    if (k > 1L && model$groups[[k - 1L]]$vector) {
+      return(vector_draws(stats[, index[[k]], drop = FALSE], model$groups[[k - 1L]]))
+    }
+    t <- stats[, index[[k]]]
+    name <- precision_names(model)[k]
     out <- cbind(t, log(t), 1 / sqrt(t), -log(t) / 2)
-    colnames(out) <- c(names[k], paste0("log_", names[k]), sub("^tau", "sigma", names[k]),
-      sub("^tau", "log_sigma", names[k]))
+    colnames(out) <- c(name, paste0("log_", name), sub("^tau", "sigma", name),
+      sub("^tau", "log_sigma", name))
     if (k == 1L) out[, 1:3, drop = FALSE] else out
   })
   do.call(cbind, blocks)
 }
 
-# list(beta (draws x p), u (draws x G) or NULL, tau (draws x K)).
+vector_draws <- function(t, term) {
+  eta <- if (ncol(t) == 3L) log_sd_atanh_2(t) else t(apply(t, 1L, log_sd_atanh))
+  r <- length(term$coef)
+  names <- vector_names(term)
+  out <- cbind(t, exp(eta[, seq_len(r)]), eta[, seq_len(r)], tanh(eta[, -seq_len(r)]))
+  colnames(out) <- c(names$lambda, names$sigma, sub("^sigma", "log_sigma", names$sigma), names$rho)
+  out
+}
+
+# log_sd_atanh() written out for 2 x 2 matrices, a row per draw of (L_11, L_21, L_22).
+log_sd_atanh_2 <- function(t) {
+  det <- t[, 1L] * t[, 3L] - t[, 2L]^2
+  cbind((log(t[, 3L]) - log(det)) / 2, (log(t[, 1L]) - log(det)) / 2,
+    atanh(-t[, 2L] / sqrt(t[, 1L] * t[, 3L])))
+}
+
+# list(beta (draws x p), u (draws x effects) or NULL, tau (draws x statistics)).
 joint_draws <- function(fit, ndraws, u) UseMethod("joint_draws")
 
 #' @export
@@ -96,36 +117,38 @@ joint_draws.gibbs_fit <- function(fit, ndraws, u) {
   list(
     beta = d[rows, seq_len(p), drop = FALSE],
     u = if (u) flat_draws(fit$u_draws)[rows, , drop = FALSE],
-    tau = d[rows, p + seq_along(fit$model$resolved$tau), drop = FALSE]
+    tau = d[rows, stat_names(fit$model), drop = FALSE]
   )
 }
 
-# theta | log tau ~ N(m + J L (S_ll)^-1 (log tau - E log tau), S + J R J'), with
-# L = Cov(tau, log tau), S_ll = Cov(log tau), R = Sigma - L S_ll^-1 L'.
+# theta | phi ~ N(m + J L (S_pp)^-1 (phi - E phi), S + J R J'), with phi the unconstrained
+# coordinates of the precisions, L = Cov(statistics, phi), S_pp = Cov(phi),
+# R = Sigma - L S_pp^-1 L'.
 #' @export
 joint_draws.vb_fit <- function(fit, ndraws, u) {
   ndraws <- check_count(ndraws %||% 4000, "ndraws", 1)
   post <- fit$posterior$tau
   core <- lmm_core(fit$model)
-  dim <- length(fit$vb$mean)
-  check_size(ndraws, if (u) dim else core$p)
-  k <- length(post$names)
-  log_tau <- matrix(stats::rnorm(ndraws * k), ndraws) %*% half(post$cov_log_lrvb)
-  slope <- post$cov_tau_log %*% solve(post$cov_log_lrvb)
-  rest <- half(post$cov_lrvb - slope %*% t(post$cov_tau_log))
-  response <- log_tau %*% t(slope) + matrix(stats::rnorm(ndraws * k), ndraws) %*% rest
   p <- core$p
+  check_size(ndraws, if (u) length(fit$vb$mean) else p)
+  n <- length(post$mean)
+  phi <- matrix(stats::rnorm(ndraws * n), ndraws) %*% half(post$phi$cov_lrvb)
+  slope <- post$phi$cross %*% solve(post$phi$cov_lrvb)
+  rest <- half(post$cov_lrvb - slope %*% t(post$phi$cross))
+  response <- phi %*% t(slope) + matrix(stats::rnorm(ndraws * n), ndraws) %*% rest
+  x <- seq_len(p)
   theta <- if (u) {
     call_theta_draws(core, post$mean, fit$vb$mean, ndraws) + fit$vb$J %*% t(response)
   } else {
-    x <- seq_len(p)
-    fit$vb$mean[x] + t(matrix(stats::rnorm(ndraws * p), ndraws) %*% half(fit$vb$S_global)) +
+    S <- fit$vb$S_global[x, x, drop = FALSE]
+    fit$vb$mean[x] + t(matrix(stats::rnorm(ndraws * p), ndraws) %*% half(S)) +
       fit$vb$J[x, , drop = FALSE] %*% t(response)
   }
   list(
-    beta = t(to_raw_draws(fit$model$coords, theta[seq_len(p), , drop = FALSE])),
-    u = if (u) t(theta[p + seq_len(core$n_leaf), , drop = FALSE]),
-    tau = exp(log_tau + rep(post$mean_log, each = ndraws))
+    beta = t(to_raw_draws(fit$model$coords, theta[x, , drop = FALSE])),
+    u = if (u) t(theta[setdiff(seq_len(nrow(theta)), x), , drop = FALSE]),
+    tau = structure(phi_to_stats(phi + rep(post$phi$mean, each = ndraws), post$index),
+      dimnames = list(NULL, names(post$mean)))
   )
 }
 

@@ -27,15 +27,67 @@ fixef.meanfield_fit <- function(object, ...) moments(object)$beta
 #' @export ranef
 #' @export
 ranef.meanfield_fit <- function(object, condVar = TRUE, ...) {
-  group <- object$model$group
-  if (is.null(group)) {
+  model <- object$model
+  if (!length(model$factors)) {
     mf_abort("groups", "the model has no group terms: ranef() has nothing to return",
       arg = "object")
   }
   m <- moments(object)
-  out <- data.frame(`(Intercept)` = m$u, row.names = group$levels, check.names = FALSE)
-  if (condVar) attr(out, "postVar") <- array(m$var_u, c(1L, 1L, length(m$u)))
-  structure(stats::setNames(list(out), group$name), class = c("ranef.meanfield", "list"))
+  table <- effect_table(model)
+  out <- lapply(seq_along(model$factors), function(f) {
+    x <- model$factors[[f]]
+    rows <- table$factor == f
+    r <- length(x$coef)
+    u <- as.data.frame(matrix(m$u[rows], ncol = r, byrow = TRUE,
+      dimnames = list(x$levels, x$coef)), check.names = FALSE)
+    if (condVar) attr(u, "postVar") <- level_covariances(object, f, m)
+    u
+  })
+  structure(stats::setNames(out, vapply(model$factors, `[[`, "", "name")),
+    class = c("ranef.meanfield", "list"))
+}
+
+# r x r x levels: posterior covariance of each level's effects.
+level_covariances <- function(fit, f, m) UseMethod("level_covariances")
+
+#' @export
+level_covariances.vb_fit <- function(fit, f, m) {
+  x <- fit$model$factors[[f]]
+  r <- length(x$coef)
+  rows <- which(effect_table(fit$model)$factor == f) + length(fit$model$x_names)
+  vb <- fit$vb
+  out <- if (f == 1L) {
+    array(vb$s_leaf, c(r, r, length(x$levels)))
+  } else {
+    level <- rep(seq_along(x$levels), each = r * r)
+    at <- rows[1L] - 1L + (level - 1L) * r
+    array(vb$S_global[cbind(at + seq_len(r), at + rep(seq_len(r), each = r))],
+      c(r, r, length(x$levels)))
+  }
+  J <- array(vb$J[rows, ], c(r, length(x$levels), ncol(vb$J)))
+  Sigma <- fit$posterior$tau$cov_lrvb
+  for (g in seq_along(x$levels)) {
+    Jg <- matrix(J[, g, ], r)
+    out[, , g] <- out[, , g] + Jg %*% Sigma %*% t(Jg)
+  }
+  out
+}
+
+#' @export
+level_covariances.gibbs_fit <- function(fit, f, m) {
+  x <- fit$model$factors[[f]]
+  r <- length(x$coef)
+  rows <- which(effect_table(fit$model)$factor == f)
+  out <- array(0, c(r, r, length(x$levels)))
+  for (g in seq_along(x$levels)) {
+    at <- rows[(g - 1L) * r + seq_len(r)]
+    out[, , g] <- if (r > 1L && !is.null(fit$u_draws)) {
+      stats::cov(flat_draws(fit$u_draws[, , at, drop = FALSE]))
+    } else {
+      diag(m$var_u[at], r)
+    }
+  }
+  out
 }
 
 #' @export
@@ -52,9 +104,12 @@ print.ranef.meanfield <- function(x, ...) {
 #' @export
 as.data.frame.ranef.meanfield <- function(x, ...) {
   do.call(rbind, lapply(names(x), function(g) {
-    v <- attr(x[[g]], "postVar")
-    data.frame(grpvar = g, term = "(Intercept)", grp = rownames(x[[g]]),
-      condval = x[[g]][[1L]], condsd = if (is.null(v)) NA_real_ else sqrt(v[1L, 1L, ]))
+    u <- x[[g]]
+    v <- attr(u, "postVar")
+    do.call(rbind, lapply(seq_along(u), function(k) {
+      data.frame(grpvar = g, term = names(u)[k], grp = rownames(u), condval = u[[k]],
+        condsd = if (is.null(v)) NA_real_ else sqrt(v[k, k, ]))
+    }))
   }))
 }
 
@@ -62,15 +117,19 @@ as.data.frame.ranef.meanfield <- function(x, ...) {
 #' @export
 coef.meanfield_fit <- function(object, ...) {
   m <- moments(object)
-  group <- object$model$group
-  if (is.null(group)) return(m$beta)
-  out <- as.data.frame(
-    matrix(m$beta, length(group$levels), length(m$beta), byrow = TRUE,
-      dimnames = list(group$levels, names(m$beta))),
-    check.names = FALSE
-  )
-  out[["(Intercept)"]] <- (if ("(Intercept)" %in% names(m$beta)) m$beta[["(Intercept)"]] else 0) + m$u
-  stats::setNames(list(out), group$name)
+  model <- object$model
+  if (!length(model$factors)) return(m$beta)
+  table <- effect_table(model)
+  out <- lapply(seq_along(model$factors), function(f) {
+    x <- model$factors[[f]]
+    u <- matrix(m$u[table$factor == f], ncol = length(x$coef), byrow = TRUE)
+    all <- union(names(m$beta), x$coef)
+    co <- matrix(0, length(x$levels), length(all), dimnames = list(x$levels, all))
+    co[, names(m$beta)] <- rep(m$beta, each = length(x$levels))
+    for (k in seq_along(x$coef)) co[, x$coef[k]] <- co[, x$coef[k]] + u[, k]
+    as.data.frame(co, check.names = FALSE)
+  })
+  stats::setNames(out, vapply(model$factors, `[[`, "", "name"))
 }
 
 #' Standard deviations of residuals and random effects
@@ -81,7 +140,7 @@ coef.meanfield_fit <- function(object, ...) {
 #' @param object,x A fit.
 #' @param sigma,... Not used.
 #' @return `sigma()`: one number. `VarCorr()`: a list of class `VarCorr.meanfield`,
-#'   per factor a covariance matrix with attributes `stddev`, `sd_stddev` and
+#'   per group term a covariance matrix with attributes `stddev`, `sd_stddev` and
 #'   `correlation`, and attributes `sc` and `sd_sc` for the residual; its
 #'   [as.data.frame()] has lme4's columns `grp`, `var1`, `var2`, `vcov`, `sdcor` and
 #'   `sd_sdcor`.
@@ -93,17 +152,23 @@ coef.meanfield_fit <- function(object, ...) {
 #' @export VarCorr
 #' @export
 VarCorr.meanfield_fit <- function(x, sigma = 1, ...) {
-  sd_table <- sigma_table(x)
-  out <- list()
-  if (!is.null(x$model$group)) {
-    s <- sd_table[paste0("sigma_u[", x$model$group$name, "]"), ]
-    out <- stats::setNames(list(structure(
-      matrix(s$mean^2, 1L, 1L, dimnames = list("(Intercept)", "(Intercept)")),
-      stddev = c("(Intercept)" = s$mean), sd_stddev = c("(Intercept)" = s$sd),
-      correlation = matrix(1, 1L, 1L, dimnames = list("(Intercept)", "(Intercept)"))
-    )), x$model$group$name)
-  }
-  structure(out, sc = sd_table["sigma_e", "mean"], sd_sc = sd_table["sigma_e", "sd"],
+  s <- as.data.frame(summary(x))
+  pick <- function(names, what) s[[what]][match(names, s$variable)]
+  out <- lapply(x$model$groups, function(t) {
+    names <- if (t$vector) vector_names(t) else list(sigma = sub("^tau", "sigma", t$name))
+    r <- length(t$coef)
+    sds <- pick(names$sigma, "mean")
+    R <- diag(r)
+    R[lower.tri(R)] <- pick(names$rho, "mean")
+    R <- R + t(R) - diag(r)
+    dn <- list(t$coef, t$coef)
+    structure(matrix(R * tcrossprod(sds), r, r, dimnames = dn),
+      stddev = stats::setNames(sds, t$coef),
+      sd_stddev = stats::setNames(pick(names$sigma, "sd"), t$coef),
+      correlation = matrix(R, r, r, dimnames = dn), sd_rho = pick(names$rho, "sd"))
+  })
+  names(out) <- make.unique(vapply(x$model$groups, `[[`, "", "group"))
+  structure(out, sc = pick("sigma_e", "mean"), sd_sc = pick("sigma_e", "sd"),
     class = "VarCorr.meanfield")
 }
 
@@ -117,9 +182,15 @@ sigma_table <- function(fit) {
 #' @export
 as.data.frame.VarCorr.meanfield <- function(x, ...) {
   rows <- lapply(names(x), function(g) {
-    data.frame(grp = g, var1 = rownames(x[[g]]), var2 = NA_character_,
-      vcov = diag(x[[g]]), sdcor = attr(x[[g]], "stddev"),
-      sd_sdcor = attr(x[[g]], "sd_stddev"))
+    v <- x[[g]]
+    R <- attr(v, "correlation")
+    pairs <- which(lower.tri(R), arr.ind = TRUE)
+    own <- data.frame(grp = g, var1 = rownames(v), var2 = NA_character_, vcov = diag(v),
+      sdcor = attr(v, "stddev"), sd_sdcor = attr(v, "sd_stddev"))
+    if (!nrow(pairs)) return(own)
+    rbind(own, data.frame(grp = g, var1 = rownames(v)[pairs[, 2L]],
+      var2 = rownames(v)[pairs[, 1L]], vcov = v[pairs], sdcor = R[pairs],
+      sd_sdcor = attr(v, "sd_rho")))
   })
   sc <- attr(x, "sc")
   out <- do.call(rbind, c(rows, list(data.frame(grp = "Residual", var1 = NA_character_,
@@ -131,9 +202,16 @@ as.data.frame.VarCorr.meanfield <- function(x, ...) {
 #' @export
 print.VarCorr.meanfield <- function(x, digits = 4, ...) {
   d <- as.data.frame(x)
-  out <- data.frame(Groups = d$grp, Name = ifelse(is.na(d$var1), "", d$var1),
-    Std.Dev. = format_numbers(d$sdcor, digits), `SD of it` = format_numbers(d$sd_sdcor, digits),
-    check.names = FALSE)
+  own <- d[is.na(d$var2), ]
+  corr <- vapply(seq_len(nrow(own)), function(i) {
+    rho <- d[!is.na(d$var2) & d$grp == own$grp[i] & d$var2 %in% own$var1[i], ]
+    paste(sprintf("%.2f (%.2f)", rho$sdcor, rho$sd_sdcor), collapse = " ")
+  }, "")
+  out <- data.frame(Groups = ifelse(duplicated(own$grp), "", own$grp),
+    Name = ifelse(is.na(own$var1), "", own$var1),
+    Std.Dev. = format_numbers(own$sdcor, digits), `SD of it` = format_numbers(own$sd_sdcor, digits),
+    Corr = corr, check.names = FALSE)
+  if (all(corr == "")) out$Corr <- NULL
   print(out, row.names = FALSE, ...)
   invisible(x)
 }

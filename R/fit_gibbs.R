@@ -24,8 +24,8 @@
 #' \describe{
 #'   \item{call, model}{as in [fit_vb()]}
 #'   \item{draws}{array iteration x chain x variable of `beta[...]`, `tau_e`,
-#'     `tau_u[...]`}
-#'   \item{u_draws}{array iteration x chain x group of `u[g:level]`, or `NULL`}
+#'     `tau_u[...]` and, for vector terms, the lower triangle of `Lambda_u[...]`}
+#'   \item{u_draws}{array iteration x chain x random effect, or `NULL`}
 #'   \item{u}{data frame of the means and SDs of the random effects}
 #'   \item{chains, iter, warmup, thin}{the settings}
 #'   \item{seconds}{elapsed time of the sampler}
@@ -135,9 +135,11 @@ new_gibbs_fit <- function(call, vb_fit, settings) {
 # once a few hundred draws are there.
 check_mixing <- function(fit) {
   if (fit$chains < 2L || length(fit$draws[, , 1L]) < 400L) return(invisible())
-  log_tau <- log(fit$draws[, , precision_names(fit$model), drop = FALSE])
-  rhat <- apply(log_tau, 3L, function(x) posterior::rhat(matrix(x, nrow(log_tau))))
-  bad <- precision_names(fit$model)[!is.na(rhat) & rhat > 1.05]
+  own <- grepl("^(log_tau|log_sigma)", dimnames(draws <- gibbs_array(fit))[[3L]])
+  rhat <- apply(draws[, , own, drop = FALSE], 3L, function(x) {
+    posterior::rhat(matrix(x, nrow(draws)))
+  })
+  bad <- names(rhat)[!is.na(rhat) & rhat > 1.05]
   if (length(bad)) {
     mf_warn("convergence", "the chains disagree about ", toString(bad), " (R-hat ",
       format(max(rhat[bad]), digits = 3), "): draw more sweeps (`iter`)", arg = "iter")
@@ -146,8 +148,9 @@ check_mixing <- function(fit) {
 
 settle_save_u <- function(s, core) {
   kept <- as.double(s$kept) * s$chains
-  main <- kept * (core$p + ncol(core$prior))
-  u <- kept * core$n_leaf
+  n_u <- length(core$h) - core$p
+  main <- kept * (core$p + sum(lengths(stat_positions(core))))
+  u <- kept * n_u
   save_u <- if (identical(s$save_u, "auto")) u <= 1e7 else s$save_u
   total <- main + if (save_u) u else 0
   if (total >= 2^31) {
@@ -158,15 +161,18 @@ settle_save_u <- function(s, core) {
   save_u
 }
 
-# The variational mean, the gradient h - G theta there and its residual sum of
-# squares; from T (m - mu) = tau_e (h - G m), so that nothing cancels.
+# The variational mean, the gradient h - G theta there and its residual sum of squares; from
+# T (m - mu) = tau_e (h - G m), so that nothing cancels.
 gibbs_centre <- function(core, vb) {
-  p <- core$p
-  x <- seq_len(p)
-  prior_grad <- c(
-    if (p) drop(core$Tb %*% (vb$mean[x] - core$mu)),
-    if (core$n_leaf) vb$t[2L] * vb$mean[p + seq_len(core$n_leaf)]
-  )
+  x <- seq_len(core$p)
+  prior_grad <- numeric(length(core$h))
+  if (core$p) prior_grad[x] <- core$Tb %*% (vb$mean[x] - core$mu)
+  at <- stat_positions(core)
+  for (k in seq_along(core$prec)[-1L]) {
+    rows <- effect_rows(core, core$prec[[k]])
+    u <- matrix(vb$mean[rows], core$prec[[k]]$r)
+    prior_grad[rows] <- unvech(vb$t[at[[k]]]) %*% u
+  }
   grad <- prior_grad / vb$t[1L]
   list(
     theta = vb$mean, grad = grad,
@@ -174,12 +180,32 @@ gibbs_centre <- function(core, vb) {
   )
 }
 
-# Over-dispersed: twice the linear-response SD of each log precision about its mean.
+# Positions in theta of a precision's effects, coefficients within levels.
+effect_rows <- function(core, pr) {
+  start <- if (pr$leaf) core$n_global + pr$first else pr$first
+  stride <- if (pr$leaf) core$r else pr$stride
+  rep(start + stride * (seq_len(pr$n_levels) - 1L), each = pr$r) + seq_len(pr$r)
+}
+
+# Over-dispersed: twice the linear-response SD of each unconstrained coordinate (log
+# precision, log-Cholesky) about its mean.
 gibbs_start <- function(vb_fit, core) {
   tau <- vb_fit$posterior$tau
-  sd_log <- sqrt(pmax(diag(tau$cov_log_lrvb), tau$var_log_mfvb))
-  t <- exp(tau$mean_log + pmin(2 * sd_log, 3) * stats::rnorm(length(sd_log)))
-  with_auxiliaries(core, t)
+  s <- sqrt(pmax(diag(tau$phi$cov_lrvb), diag(tau$phi$cov_mfvb)))
+  phi <- tau$phi$mean + pmin(2 * s, 3) * stats::rnorm(length(s))
+  with_auxiliaries(core, as.double(phi_to_stats(matrix(phi, 1L), tau$index)))
+}
+
+# Draws of phi (rows) to draws of the statistics.
+phi_to_stats <- function(phi, index) {
+  for (at in index) {
+    phi[, at] <- if (length(at) == 1L) {
+      exp(phi[, at])
+    } else {
+      t(apply(phi[, at, drop = FALSE], 1L, from_log_cholesky))
+    }
+  }
+  phi
 }
 
 run_chain <- function(core, start, centre, settings, progress, model) {
@@ -194,7 +220,7 @@ collect_chains <- function(chains, model, settings) {
   p <- length(model$x_names)
   x <- seq_len(p)
   n <- settings$kept
-  names <- c(beta_names(model), precision_names(model))
+  names <- c(beta_names(model), stat_names(model))
   draws <- array(NA_real_, c(n, settings$chains, length(names)),
     list(iteration = NULL, chain = NULL, variable = names))
   for (k in seq_along(chains)) {
@@ -207,29 +233,32 @@ collect_chains <- function(chains, model, settings) {
 }
 
 collect_u <- function(chains, model, settings) {
-  if (!settings$save_u || is.null(model$group)) return(NULL)
-  u <- array(NA_real_, c(settings$kept, settings$chains, length(model$group$levels)),
-    list(iteration = NULL, chain = NULL, variable = u_names(model)))
+  names <- effect_table(model)$name
+  if (!settings$save_u || !length(names)) return(NULL)
+  u <- array(NA_real_, c(settings$kept, settings$chains, length(names)),
+    list(iteration = NULL, chain = NULL, variable = names))
   for (k in seq_along(chains)) u[, k, ] <- chains[[k]]$u_draws
   u
 }
 
 # Means and SDs of the random effects over all chains from the running sums.
 pool_u <- function(chains, model, n) {
-  if (is.null(model$group)) return(NULL)
-  means <- vapply(chains, `[[`, numeric(length(model$group$levels)), "u_mean")
-  m2 <- vapply(chains, `[[`, numeric(length(model$group$levels)), "u_m2")
-  dim(means) <- dim(m2) <- c(length(model$group$levels), length(chains))
-  mean <- rowMeans(means)
-  ss <- rowSums(m2) + n * rowSums((means - mean)^2)
-  data.frame(level = model$group$levels, mean = mean,
-    sd = sqrt(ss / max(n * length(chains) - 1, 1)))
+  out <- effect_table(model)
+  if (!nrow(out)) return(NULL)
+  pick <- function(what) {
+    matrix(vapply(chains, `[[`, numeric(nrow(out)), what), nrow(out), length(chains))
+  }
+  means <- pick("u_mean")
+  out$mean <- rowMeans(means)
+  ss <- rowSums(pick("u_m2")) + n * rowSums((means - out$mean)^2)
+  out$sd <- sqrt(ss / max(n * length(chains) - 1, 1))
+  out
 }
 
 # A progress bar for interactive runs that will take longer than about 5 seconds.
 gibbs_progress <- function(settings, core) {
   sweeps <- as.double(settings$iter) * settings$chains
-  seconds <- sweeps * (1e-6 + 1.5e-7 * (core$n_leaf * (core$p + 1) + core$p^3 / 10))
+  seconds <- sweeps * (1e-6 + 1.5e-7 * length(core$cross) + 1e-10 * core$n_global^3)
   if (!interactive() || seconds < 5) {
     return(list(step = function(chain) NULL, close = function() NULL))
   }
@@ -246,8 +275,24 @@ beta_names <- function(model) {
   if (length(model$x_names)) paste0("beta[", model$x_names, "]") else character()
 }
 
-u_names <- function(model) {
-  if (is.null(model$group)) character() else {
-    paste0("u[", model$group$name, ":", model$group$levels, "]")
+# One row per random effect in the order of the core (the global factors, then the leaf,
+# coefficients within levels): factor (index), group, level, coef, name.
+effect_table <- function(model) {
+  order <- c(seq_along(model$factors)[-1L], if (length(model$factors)) 1L)
+  rows <- lapply(order, function(f) {
+    x <- model$factors[[f]]
+    r <- length(x$coef)
+    level <- rep(x$levels, each = r)
+    coef <- rep(x$coef, length(x$levels))
+    plain <- r == 1L && x$coef == "(Intercept)"
+    data.frame(factor = f, group = x$name, level = level, coef = coef,
+      name = paste0("u[", x$name, ":", level, if (!plain) paste0(",", coef), "]"))
+  })
+  if (!length(rows)) {
+    return(data.frame(factor = integer(), group = character(), level = character(),
+      coef = character(), name = character()))
   }
+  do.call(rbind, rows)
 }
+
+u_names <- function(model) effect_table(model)$name

@@ -1,15 +1,16 @@
 #' Fit by variational Bayes, corrected by linear response
 #'
-#' Fits a Gaussian linear or random-intercept model by mean-field variational
-#' Bayes with the factors q(beta, u) q(tau_e) q(tau_u), and corrects every
+#' Fits a Gaussian linear or mixed model by mean-field variational Bayes with the
+#' factors q(beta, u) q(tau_e) and one per group term, and corrects every
 #' covariance by linear response. The rows are read once; everything after that
 #' works on their sums of squares and products.
 #'
 #' @param object A model formula, or a fit of either engine (its model and prior
 #'   are used as they are).
-#' @param formula `y ~ x1 + x2` or `y ~ x1 + (1 | g)`, with the usual formula
-#'   grammar (factors, interactions, `poly()`, `ns()`, `offset()`, `.`). The group
-#'   may be a factor, character, integer or logical variable, or `g1:g2`.
+#' @param formula `y ~ x1 + x2`, `y ~ x + (1 + x | g)`, `y ~ x + (1 | g) + (1 | h)`: the
+#'   grammar of lme4 (slopes, `||`, nested `(1 | a/b)` and crossed factors, any number of
+#'   terms), with factors, interactions, `poly()`, `ns()`, `offset()`, `.`. A grouping
+#'   variable may be a factor, character, integer or logical variable, or `g1:g2`.
 #' @param data Data frame (or tibble); variables not in it are looked up in the
 #'   environment of the formula.
 #' @param family `gaussian()`.
@@ -29,10 +30,10 @@
 #' \describe{
 #'   \item{call}{the call}
 #'   \item{model}{design terms, Gram, prior, model frame; class `meanfield_model`}
-#'   \item{vb}{the optimum: `t` (means of tau_e, tau_u and the half-t auxiliaries),
-#'     `shape` (their gamma shapes), the mean and covariance of q(beta, u) in the
-#'     model's working coordinates, the linear-response matrices `V`, `C`, `Sigma`,
-#'     `K`, `elbo`, `lr_ok`}
+#'   \item{vb}{the optimum: `t` (means of tau_e, of the lower triangle of each group
+#'     precision, and of the half-t auxiliaries), `df` (Wishart degrees of freedom of each
+#'     precision), the mean and covariance of q(beta, u) in the model's working
+#'     coordinates, the linear-response matrices `V`, `C`, `Sigma`, `K`, `elbo`, `lr_ok`}
 #'   \item{posterior}{means and covariances of coefficients, random effects and
 #'     log precisions, mean-field and corrected}
 #'   \item{trace}{data frame, a row per sweep: log precisions, `elbo`, `change`
@@ -202,154 +203,293 @@ best_run <- function(core, control) {
   if (better) second else run
 }
 
-# Precisions at 1 / scale^2 or at their gamma prior's mean; NULL unless one of them is more
-# than a factor of 100 away from the start.
+# Precisions at 1 / scale^2 or at their prior's mean; NULL unless one of them is more than a
+# factor of 100 away from the start. Vector terms keep their start.
 prior_start <- function(core, start) {
-  pr <- core$prior
-  k <- seq_len(ncol(pr))
-  at <- ifelse(pr[3L, ] > 0, pr[4L, ], pr[1L, ] / pr[2L, ])
-  far <- abs(log(at / start[k])) > log(100)
+  at <- stat_positions(core)
+  scalar <- vapply(core$prec, function(p) p$r == 1L, NA)
+  prior <- vapply(core$prec[scalar], function(p) if (p$nu > 0) p$aux_rate else p$df0 / p$rate0[1L], 0)
+  k <- vapply(at[scalar], `[`, 0, 1L)
+  far <- abs(log(prior / start[k])) > log(100)
   if (!any(far)) return(NULL)
-  with_auxiliaries(core, ifelse(far, at, start[k]))
+  t <- start[seq_len(sum(lengths(at)))]
+  t[k[far]] <- prior[far]
+  with_auxiliaries(core, t)
 }
 
-with_auxiliaries <- function(core, tau) {
-  df <- core$prior[3L, ]
-  aux <- (df + 1) / 2 / (df * tau + core$prior[4L, ])
-  c(tau, aux[df > 0])
+# Positions of every precision's statistics in t.
+stat_positions <- function(core) {
+  size <- vapply(core$prec, function(p) p$r * (p$r + 1) / 2, 0)
+  last <- cumsum(size)
+  Map(seq.int, last - size + 1, last)
 }
 
-# Starting values: half of the least-squares residual variance to the rows, half to
-# the groups (on the scale of a row of mean weight); auxiliaries at their update.
+# t followed by the auxiliaries at their update.
+with_auxiliaries <- function(core, t) {
+  at <- stat_positions(core)
+  aux <- lapply(seq_along(core$prec), function(k) {
+    p <- core$prec[[k]]
+    if (!(p$nu > 0)) return(NULL)
+    diagonal <- t[at[[k]]][lower_pairs(p$r)$row == lower_pairs(p$r)$col]
+    (p$nu + p$r) / 2 / (p$nu * diagonal + p$aux_rate)
+  })
+  c(t, unlist(aux))
+}
+
+# Starting values: half of the least-squares residual variance to the rows, half to the group
+# terms (on the scale of a row of mean weight and a coefficient's own covariate).
 vb_start <- function(core) {
   p <- core$p
+  x <- seq_len(p)
   b <- if (p) ridge_solve(core) else numeric()
-  rss <- core$yy - sum(b * (2 * core$h[seq_len(p)] - drop(core$global %*% b)))
+  rss <- core$yy - sum(b * (2 * core$h[x] - drop(core$global[x, x] %*% b)))
   s2 <- max(rss, 1e-12 * core$yy) / max(core$n - p, 1)
   if (!(s2 > 0)) s2 <- 1
-  tau <- if (core$n_leaf) c(2, 2 * sum(core$leaf) / core$n) / s2 else 1 / s2
-  with_auxiliaries(core, tau)
+  terms <- length(core$prec) - 1L
+  t <- unlist(lapply(core$prec[-1L], function(pr) {
+    size <- term_mean_square(core, pr) # sum w z^2 / n of each coefficient
+    diag(2 * terms * size / s2, pr$r)[lower.tri(diag(pr$r), diag = TRUE)]
+  }))
+  with_auxiliaries(core, c(if (terms) 2 / s2 else 1 / s2, t))
 }
 
-# Least squares with just enough ridge to exist for any X.
+term_mean_square <- function(core, pr) {
+  a <- seq_len(pr$r)
+  if (pr$leaf) {
+    zz <- array(core$leaf, c(core$r, core$r, core$n_leaf))
+    at <- pr$first + a
+    total <- vapply(at, function(k) sum(zz[k, k, ]), 0)
+  } else {
+    d <- diag(core$global)
+    total <- vapply(a, function(k) {
+      sum(d[pr$first + k + pr$stride * (seq_len(pr$n_levels) - 1L)])
+    }, 0)
+  }
+  pmax(total / core$n, .Machine$double.xmin)
+}
+
+# Least squares of the fixed effects with just enough ridge to exist for any X.
 ridge_solve <- function(core) {
-  d <- diag(core$global)
+  x <- seq_len(core$p)
+  A <- core$global[x, x, drop = FALSE]
+  d <- diag(A)
   d[d == 0] <- 1
-  scaled <- core$global / sqrt(tcrossprod(d)) + diag(1e-8, core$p)
-  drop(chol2inv(chol(scaled)) %*% (core$h[seq_len(core$p)] / sqrt(d))) / sqrt(d)
+  scaled <- A / sqrt(tcrossprod(d)) + diag(1e-8, core$p)
+  drop(chol2inv(chol(scaled)) %*% (core$h[x] / sqrt(d))) / sqrt(d)
 }
 
+# A row per sweep: log precisions (of the diagonals of vector terms), ELBO, change, step.
 vb_trace <- function(vb, rows, model) {
   q <- length(vb$t)
   rows <- min(rows, ncol(vb$trace))
   x <- t(vb$trace[, seq_len(rows), drop = FALSE])
-  names <- precision_names(model)
-  aux <- names[vapply(model$resolved$tau, function(p) p$kind == "half_t", NA)]
-  colnames(x) <- c(paste0("log_", names), if (length(aux)) paste0("log_aux_", aux), "elbo",
-    "change", "step")
-  x <- as.data.frame(x)
-  x$step <- factor(x$step, 0:2, c("cavi", "newton", "rejected"))
-  x
+  names <- stat_names(model)
+  own <- unlist(lapply(stat_index(model), function(at) {
+    r <- (sqrt(8 * length(at) + 1) - 1) / 2
+    at[lower_pairs(r)$row == lower_pairs(r)$col]
+  }))
+  out <- as.data.frame(log(x[, own, drop = FALSE]))
+  names(out) <- paste0("log_", names[own])
+  out$elbo <- x[, q + 1L]
+  out$change <- x[, q + 2L]
+  out$step <- factor(x[, q + 3L], 0:2, c("cavi", "newton", "rejected"))
+  out
 }
 
 # ---- posterior moments ------------------------------------------------------------
 
 # Everything the methods report, in the user's coordinates:
 #   beta: mean, cov_mfvb, cov_lrvb
-#   u:    mean, var_mfvb, var_lrvb (per group)
-#   tau:  mean, rate, mean_log; var_mfvb, var_log_mfvb; cov_lrvb, cov_log_lrvb,
-#         cov_tau_log; failed: names of the components linear response failed for
-# and response, Sigma of the precisions in working coordinates for the rest.
+#   u:    mean, var_mfvb, var_lrvb of all random effects, in the order of the core (see
+#         effect_table())
+#   tau:  the precisions. names, index (positions of each one's statistics), df;
+#         mean, cov_mfvb, cov_lrvb of the statistics (tau, vech Lambda);
+#         phi: list(mean, cov_mfvb, cov_lrvb, cross, index), unconstrained coordinates: log tau
+#         of a scalar, log-Cholesky of a matrix; cross = Cov(statistics, phi);
+#         failed: precisions that linear response failed for.
 vb_posterior <- function(fit) {
   vb <- fit$vb
   model <- fit$model
-  names <- precision_names(model)
-  k <- seq_along(names)
   p <- length(model$x_names)
   x <- seq_len(p)
-  lr <- linear_response(vb, names)
+  n_stat <- ncol(vb$J)
+  s <- seq_len(n_stat)
+  names <- precision_names(model)
+  index <- stat_index(model)
+  lr <- linear_response(vb, names, index)
   if (length(lr$failed)) {
     mf_warn("lrvb", "linear response is unreliable for ", toString(lr$failed),
       " (the optimum is flat there, as at a variance near zero): mean-field SDs are ",
       "reported for it; use fit_gibbs() as the reference", arg = "formula")
   }
-  Sigma <- lr$Sigma[k, k, drop = FALSE]
-  groups <- p + seq_along(vb$s_leaf)
-  Jb <- vb$J[x, k, drop = FALSE]
-  Ju <- vb$J[groups, k, drop = FALSE]
-  rate <- vb$shape[k] / vb$t[k]
-  tri <- trigamma(vb$shape[k])
-  K <- lr$K[k, k, drop = FALSE]
-  nm <- list(names, names)
+  Sigma <- lr$Sigma[s, s, drop = FALSE]
+  effects <- p + seq_len(length(vb$mean) - p)
+  Jb <- vb$J[x, , drop = FALSE]
+  Ju <- vb$J[effects, , drop = FALSE]
+  S_bb <- vb$S_global[x, x, drop = FALSE]
+  var_u <- effect_variances(vb, p)
+  nm <- list(stat_names(model), stat_names(model))
   list(
     beta = list(
       mean = stats::setNames(to_raw(model$coords, vb$mean[x]), model$x_names),
-      cov_mfvb = label(to_raw_cov(model$coords, vb$S_global), model$x_names),
-      cov_lrvb = label(
-        to_raw_cov(model$coords, vb$S_global + Jb %*% Sigma %*% t(Jb)), model$x_names
-      )
+      cov_mfvb = label(to_raw_cov(model$coords, S_bb), model$x_names),
+      cov_lrvb = label(to_raw_cov(model$coords, S_bb + Jb %*% Sigma %*% t(Jb)), model$x_names)
     ),
-    u = list(
-      mean = vb$mean[groups], var_mfvb = vb$s_leaf,
-      var_lrvb = vb$s_leaf + rowSums((Ju %*% Sigma) * Ju)
-    ),
+    u = list(mean = vb$mean[effects], var_mfvb = var_u,
+      var_lrvb = var_u + rowSums((Ju %*% Sigma) * Ju)),
     tau = list(
-      names = names, mean = vb$t[k], shape = vb$shape[k], rate = rate,
-      mean_log = digamma(vb$shape[k]) - log(rate),
-      var_mfvb = vb$shape[k] / rate^2, var_log_mfvb = tri,
+      names = names, index = index, df = vb$df,
+      mean = stats::setNames(vb$t[s], nm[[1L]]),
+      cov_mfvb = structure(vb$V[s, s, drop = FALSE], dimnames = nm),
       cov_lrvb = structure(Sigma, dimnames = nm),
-      cov_log_lrvb = structure(diag(tri, length(k)) + K / tcrossprod(rate), dimnames = nm),
-      cov_tau_log = structure(
-        (diag(length(k)) + vb$shape[k] / rate^2 * K) / rep(rate, each = length(k)),
-        dimnames = nm
-      ),
-      failed = lr$failed
+      phi = unconstrained_moments(vb, lr, index), failed = lr$failed
     )
   )
 }
 
 label <- function(S, names) structure(S, dimnames = list(names, names))
 
-# SDs of the log precisions under linear response (of those that are on).
-log_sds <- function(vb, K, names, on = rep(TRUE, length(vb$t))) {
-  k <- which(on[seq_along(names)])
-  sqrt(pmax(trigamma(vb$shape[k]) + diag(K)[seq_along(k)] * (vb$t[k] / vb$shape[k])^2, 0))
+# Variances of the random effects: those of the global block, then the leaves'.
+effect_variances <- function(vb, p) {
+  global <- diag(vb$S_global)
+  c(if (length(global) > p) global[-seq_len(p)], leaf_diagonal(vb$s_leaf, vb))
+}
+
+leaf_diagonal <- function(leaf, vb) {
+  n <- length(vb$mean) - nrow(vb$S_global) # n_leaf * r
+  if (!n) return(numeric())
+  r <- length(leaf) / n
+  as.double(matrix(leaf, r * r)[seq(1, r * r, by = r + 1), ])
+}
+
+# Moments of phi under q and under linear response. For a scalar, log tau exactly: with
+# c = Cov_q(tau, log tau) = 1 / rate, Cov(log tau_i, log tau_j) = delta trigamma + c_i K_ij c_j.
+# For a matrix, log-Cholesky coordinates by the delta method at E[Lambda]: c = V D'.
+unconstrained_moments <- function(vb, lr, index) {
+  n <- ncol(vb$J)
+  s <- seq_len(n)
+  V <- vb$V[s, s, drop = FALSE]
+  K <- lr$K[s, s, drop = FALSE]
+  mean <- numeric(n)
+  C <- matrix(0, n, n) # Cov_q(statistics, phi)
+  Q <- matrix(0, n, n) # Cov_q(phi)
+  for (k in seq_along(index)) {
+    at <- index[[k]]
+    t <- vb$t[at]
+    if (length(at) == 1L) {
+      shape <- vb$df[k] / 2
+      mean[at] <- digamma(shape) - log(shape / t)
+      C[at, at] <- t / shape
+      Q[at, at] <- trigamma(shape)
+    } else {
+      mean[at] <- log_cholesky(t)
+      D <- numeric_jacobian(log_cholesky, t)
+      C[at, at] <- V[at, at] %*% t(D)
+      Q[at, at] <- D %*% V[at, at] %*% t(D)
+    }
+  }
+  list(mean = mean, cov_mfvb = Q, cov_lrvb = Q + t(C) %*% K %*% C, cross = C + V %*% K %*% C)
+}
+
+unvech <- function(t) {
+  r <- (sqrt(8 * length(t) + 1) - 1) / 2
+  X <- matrix(0, r, r)
+  X[lower.tri(X, diag = TRUE)] <- t
+  X + t(X) - diag(diag(X), r)
+}
+
+# vech of the Cholesky factor with logged diagonal; rows relative to it below.
+log_cholesky <- function(t) {
+  L <- t(chol(unvech(t)))
+  d <- diag(L)
+  L <- L / rep(d, each = nrow(L))
+  diag(L) <- log(d)
+  L[lower.tri(L, diag = TRUE)]
+}
+
+from_log_cholesky <- function(l) {
+  L <- matrix(0, (sqrt(8 * length(l) + 1) - 1) / 2, (sqrt(8 * length(l) + 1) - 1) / 2)
+  L[lower.tri(L, diag = TRUE)] <- l
+  d <- exp(diag(L))
+  diag(L) <- 1
+  X <- tcrossprod(L * rep(d, each = nrow(L)))
+  X[lower.tri(X, diag = TRUE)]
+}
+
+# Central differences, scaled to each argument: f is smooth and t is far from its boundary.
+numeric_jacobian <- function(f, t) {
+  scale <- sqrt(abs(diag(unvech(t)))) # units of Lambda_ab are those of sqrt(L_aa L_bb)
+  pairs <- lower_pairs(length(scale))
+  h <- 1e-5 * scale[pairs$row] * scale[pairs$col]
+  vapply(seq_along(t), function(j) {
+    e <- replace(numeric(length(t)), j, h[j])
+    (f(t + e) - f(t - e)) / (2 * h[j])
+  }, f(t))
+}
+
+# SDs of phi under linear response, largest per precision (of the statistics that are on).
+log_sds <- function(vb, lr, index) {
+  s <- sqrt(pmax(diag(unconstrained_moments(vb, lr, index)$cov_lrvb), 0))
+  vapply(index, function(at) max(s[at]) / if (length(at) > 1L) 0.5 else 1, 0)
 }
 
 # Beyond this SD of a log precision (a factor of 3,000 within two SDs) the response is that
 # of a flat optimum, and moments of the SD made from it explode.
 MAX_LOG_SD <- 4
 
-# Sigma and K of all globals. Where V^-1 - C is not positive definite, the component
-# that spoils it most is frozen at its mean-field variance, and so on until the rest
-# has a linear response.
-linear_response <- function(vb, names) {
-  if (vb$lr_ok == 1 && all(log_sds(vb, vb$K, names) < MAX_LOG_SD)) {
-    return(list(Sigma = vb$Sigma, K = vb$K, failed = character()))
-  }
+# Sigma and K of all globals. Where V^-1 - C is not positive definite, or its response
+# absurd, the precision that spoils it most is frozen at its mean-field variance (with its
+# auxiliaries), and so on until the rest has a linear response.
+linear_response <- function(vb, names, index) {
   q <- length(vb$t)
-  root <- sqrt(diag(vb$V))
-  on <- rep(TRUE, q)
-  failed <- character()
+  lr <- if (vb$lr_ok == 1) vb[c("Sigma", "K")]
+  on <- rep(TRUE, length(names))
+  owner <- owners(vb, index)
   repeat {
-    M <- diag(sum(on)) - vb$C[on, on] * tcrossprod(root[on])
-    if (!all(is.finite(M))) M <- diag(sum(on))
-    load <- eigen(M, symmetric = TRUE)$vectors[, sum(on)]^2
-    load[which(on) > length(names)] <- 0 # blame the precision, not its auxiliary
-    worst <- which(on)[which.max(load)]
-    failed <- c(failed, names[worst])
-    on[worst] <- FALSE
+    if (!is.null(lr)) {
+      bad <- which(on & log_sds(vb, lr, index) >= MAX_LOG_SD)
+      if (!length(bad)) break
+      on[bad] <- FALSE
+    } else {
+      on[worst_precision(vb, owner, on)] <- FALSE
+    }
     if (!any(on)) break
-    lr <- call_lr(vb$V[on, on, drop = FALSE], vb$C[on, on, drop = FALSE])
-    if (!is.null(lr) && all(log_sds(vb, lr$K, names, on) < MAX_LOG_SD)) break
-    lr <- NULL
-    if (!any(on[seq_along(names)])) break
+    lr <- partial_response(vb, on[owner])
   }
-  Sigma <- diag(diag(vb$V), q)
-  K <- matrix(0, q, q)
-  if (any(on) && !is.null(lr)) {
-    Sigma[on, on] <- lr$Sigma
-    K[on, on] <- lr$K
+  if (!any(on)) lr <- list(Sigma = vb$V, K = matrix(0, q, q))
+  c(lr, list(failed = names[!on]))
+}
+
+# Which precision each global (statistic or auxiliary) belongs to.
+owners <- function(vb, index) {
+  q <- length(vb$t)
+  out <- rep(seq_along(index), lengths(index))
+  n_stat <- length(out)
+  for (a in seq_len(q)[-seq_len(n_stat)]) { # N = -nu couples an auxiliary to its diagonal
+    out[a] <- out[which(vb$C[a, seq_len(n_stat)] != 0)[1L]]
   }
-  list(Sigma = Sigma, K = K, failed = failed)
+  out
+}
+
+worst_precision <- function(vb, owner, on) {
+  keep <- on[owner]
+  root <- sqrt(diag(vb$V))[keep]
+  M <- solve_safely(vb$V[keep, keep, drop = FALSE] / tcrossprod(root)) -
+    vb$C[keep, keep, drop = FALSE] * tcrossprod(root)
+  if (!all(is.finite(M))) return(which(on))
+  load <- eigen(M, symmetric = TRUE)$vectors[, sum(keep)]^2
+  which.max(vapply(seq_along(on), function(k) sum(load[owner[keep] == k]), 0))
+}
+
+solve_safely <- function(A) tryCatch(solve(A), error = function(e) A * NA)
+
+# Linear response with some globals frozen: they keep V and do not interact.
+partial_response <- function(vb, keep) {
+  lr <- call_lr(vb$V[keep, keep, drop = FALSE], vb$C[keep, keep, drop = FALSE])
+  if (is.null(lr)) return(NULL)
+  Sigma <- vb$V
+  K <- 0 * vb$V
+  Sigma[keep, keep] <- lr$Sigma
+  K[keep, keep] <- lr$K
+  list(Sigma = Sigma, K = K)
 }

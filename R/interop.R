@@ -61,9 +61,12 @@ get_predict.meanfield_fit <- function(model, newdata, ...) {
 find_formula.meanfield_fit <- function(x, verbose = TRUE, ...) {
   f <- x$model$formula
   out <- list(conditional = stats::formula(x$model$terms))
-  if (!is.null(x$model$group)) {
-    out$random <- stats::as.formula(paste("~ 1 |", x$model$group$name), environment(f))
-  }
+  random <- lapply(x$model$groups, function(t) {
+    lhs <- paste(sub("^\\(Intercept\\)$", "1", t$coef), collapse = " + ")
+    stats::as.formula(paste("~", lhs, "|", t$group), environment(f))
+  })
+  if (length(random) == 1L) out$random <- random[[1L]]
+  if (length(random) > 1L) out$random <- random
   structure(out, class = c("insight_formula", "list"))
 }
 

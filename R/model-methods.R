@@ -101,9 +101,8 @@ ngrps <- function(object, ...) UseMethod("ngrps")
 
 #' @export
 ngrps.meanfield_fit <- function(object, ...) {
-  group <- object$model$group
-  if (is.null(group)) return(stats::setNames(integer(), character()))
-  stats::setNames(length(group$levels), group$name)
+  stats::setNames(vapply(object$model$factors, function(f) length(f$levels), 0L),
+    vapply(object$model$factors, `[[`, "", "name"))
 }
 
 #' @export

@@ -7,25 +7,66 @@ build_model <- function(call, formula, data, family, prior, contrasts, keep_fram
   check_family(family)
   d <- build_design(call, formula, data, contrasts, env)
   gram <- gram_of_rows(list(
-    X = d$X, y = d$y, offset = d$offset, w = d$w,
-    codes = d$group$codes, levels = d$group$levels
+    X = d$X, y = d$y, offset = d$offset, w = d$w, factors = d$factors
   ))
   check_gram(gram, d)
   coords <- working_coordinates(gram, d$X)
-  group <- if (!is.null(d$group)) d$group[c("name", "expr", "levels")]
-  resolved <- resolve_priors(prior, gram_scales(gram), coords, gram$x_names, group)
-  check_identified(gram, coords, resolved, group)
+  check_size_of_global(gram)
+  factors <- lapply(d$factors, `[`, c("name", "expr", "levels", "coef", "terms"))
+  terms <- model_terms(factors)
+  resolved <- resolve_priors(prior, gram_scales(gram), coords, gram$x_names, terms)
+  check_identified(gram, coords, resolved, factors)
   structure(
     list(
       formula = d$formula, terms = d$terms, xlevels = d$xlevels, contrasts = d$contrasts,
       family = stats::gaussian(), frame = if (keep_frame) d$frame,
       na_action = attr(d$frame, "na.action"), x_names = gram$x_names,
       response = names(d$frame)[1L], n_rows = nrow(d$frame),
-      weighted = !is.null(d$w), group = group, gram = gram, coords = coords,
+      weighted = !is.null(d$w), factors = factors, groups = terms, gram = gram, coords = coords,
       prior = prior, resolved = resolved
     ),
     class = "meanfield_model"
   )
+}
+
+# The group terms in the order of their precisions: factor (index), factor name, cols (which
+# of the factor's coefficients), coef, name of the precision, keys under which priors may
+# name it (shorter first), vector (r > 1).
+model_terms <- function(factors) {
+  out <- list()
+  for (f in seq_along(factors)) {
+    x <- factors[[f]]
+    several <- length(x$terms) > 1L
+    for (t in x$terms) {
+      scalar <- length(t$coef) == 1L
+      own <- paste0(x$name, ":", t$coef[1L])
+      label <- if (several && scalar) own else x$name
+      out[[length(out) + 1L]] <- list(factor = f, group = x$name, cols = t$cols, coef = t$coef,
+        label = label, name = unique_name(paste0(if (scalar) "tau_u[" else "Lambda_u[", label),
+          out), keys = c(x$name, if (scalar) own), vector = !scalar)
+    }
+  }
+  out
+}
+
+# "tau_u[g" -> "tau_u[g]", or "tau_u[g#2]" when the formula repeats a term.
+unique_name <- function(stem, terms) {
+  taken <- vapply(terms, `[[`, "", "name")
+  name <- paste0(stem, "]")
+  k <- 1L
+  while (name %in% taken) name <- paste0(stem, "#", k <- k + 1L, "]")
+  name
+}
+
+check_size_of_global <- function(gram) {
+  n_global <- length(gram$x_names) +
+    sum(vapply(gram$factors[-1L], function(f) length(f$levels) * length(f$coef), 0))
+  if (n_global > 8000) {
+    mf_abort("size", "the fixed effects and the grouping factors other than '",
+      gram$factors[[1L]]$name, "' have ", format(n_global, big.mark = ","),
+      " coefficients, which need a dense matrix of that size; the limit is 8,000: ",
+      "drop or coarsen a factor, or fit a subset", arg = "formula")
+  }
 }
 
 check_family <- function(family) {
@@ -44,7 +85,8 @@ check_family <- function(family) {
 # Non-finite data show in the Gram: no extra pass over the rows is needed.
 check_gram <- function(gram, d) {
   p <- length(gram$x_names)
-  if (all(is.finite(gram$cross)) && all(is.finite(gram$zv))) return(invisible())
+  z_finite <- vapply(gram$factors, function(f) all(is.finite(f$zv)) && all(is.finite(f$zz)), NA)
+  if (all(is.finite(gram$cross)) && all(z_finite)) return(invisible())
   used <- if (is.null(d$w)) rep(TRUE, length(d$y)) else d$w > 0
   bad_x <- vapply(seq_len(p), function(j) any(!is.finite(d$X[used, j])), NA)
   if (any(!is.finite(d$y[used]))) {
@@ -55,6 +97,10 @@ check_gram <- function(gram, d) {
   if (any(bad_x)) {
     mf_abort("data", "the model matrix has missing or infinite values in ",
       toString(gram$x_names[bad_x]), arg = "data")
+  }
+  if (!all(z_finite) && all(is.finite(gram$cross))) {
+    mf_abort("data", "the covariates of the random effects have missing or infinite values",
+      arg = "data")
   }
   mf_abort("data", "sums of squares overflow: rescale the response or the predictors",
     arg = "data")
@@ -121,71 +167,207 @@ to_raw_draws <- function(coords, gamma) coords$shift + coords$M %*% gamma
 
 # ---- the list the C core reads ----------------------------------------------------
 
-# Arrow Gram C'WC, C'Wy and y'Wy in working coordinates plus the prior; see r_model().
+# Arrow Gram C'WC, C'Wy and y'Wy in working coordinates plus the prior; see r_model(). The
+# first factor is the leaf; beta and the other factors are the global block, in this order.
 lmm_core <- function(model) {
   g <- model$gram
-  p <- length(g$x_names)
-  G <- length(g$levels)
-  x <- seq_len(p)
   w <- working_gram(g, model$coords)
   b <- working_beta_prior(model$resolved$beta, model$coords)
+  leaf <- g$factors[1L][[1L]]
+  layout <- global_layout(g)
+  cross <- leaf_cross(g, w, layout)
   list(
-    n_global = p, n_leaf = G, r = g$r, p = p,
-    ptr = as.integer(seq.int(0, by = p, length.out = G + 1L)),
-    idx = rep.int(x - 1L, G),
-    global = w$XX, leaf = g$zz, cross = w$XZ, h = c(w$Xy, w$Zy), yy = w$yy,
-    n = g$n, sum_log_w = g$sum_log_w,
-    flat = b$flat, Tb = b$Tb, mu = b$mu, logdet_Tb = b$logdet,
-    prior = vapply(model$resolved$tau, core_precision_prior, numeric(4))
+    n_global = layout$size, n_leaf = length(leaf$levels), r = max(length(leaf$coef), 1L),
+    p = length(g$x_names), ptr = cross$ptr, idx = cross$idx, cross = cross$val,
+    global = global_block(g, w, layout), leaf = as.double(leaf$zz %||% numeric()),
+    h = c(w$Xy, unlist(w$Zy[-1L]), unlist(w$Zy[1L])), yy = w$yy, n = g$n,
+    sum_log_w = g$sum_log_w, flat = b$flat, Tb = b$Tb, mu = b$mu, logdet_Tb = b$logdet,
+    prec = core_precisions(model, layout)
   )
 }
 
+# Where each factor's coefficients start in the global block (0-based; NA for the leaf).
+global_layout <- function(g) {
+  p <- length(g$x_names)
+  size <- vapply(g$factors, function(f) length(f$levels) * length(f$coef), 0)
+  first <- p + cumsum(c(0, size[-1L]))[seq_along(size)]
+  list(size = as.integer(p + sum(size[-1L])), first = c(NA, first[seq_len(max(length(size) - 1L, 0L))]))
+}
+
+# Gram of X, of X with each factor's Z, and their products with y.
 working_gram <- function(g, coords) {
   p <- length(g$x_names)
   x <- seq_len(p)
-  XX <- g$cross[x, x, drop = FALSE]
-  Xy <- g$cross[x, p + 1L]
-  yy <- g$cross[p + 1L, p + 1L]
-  XZ <- g$zv[x, , drop = FALSE]
-  Zy <- g$zv[p + 1L, ]
   mean_x <- g$mean[x]
   mean_y <- g$mean[p + 1L]
   j <- coords$intercept
+  XX <- g$cross[x, x, drop = FALSE]
+  Xy <- g$cross[x, p + 1L]
+  yy <- g$cross[p + 1L, p + 1L]
+  XZ <- lapply(g$factors, function(f) f$zv[x, , drop = FALSE])
+  Zy <- lapply(g$factors, function(f) f$zv[p + 1L, ])
   if (j > 0L) { # the centred predictors are orthogonal to the constant
     XX[j, ] <- XX[, j] <- 0
     XX[j, j] <- g$sum_w
-    XZ[j, ] <- g$z1
-    return(list(XX = XX, Xy = Xy, yy = yy, XZ = as.double(XZ), Zy = Zy))
+    for (f in seq_along(XZ)) XZ[[f]][j, ] <- g$factors[[f]]$z1
+    return(list(XX = XX, Xy = Xy, yy = yy, XZ = XZ, Zy = Zy))
   }
   XX <- XX + g$sum_w * tcrossprod(mean_x)
-  XZ <- XZ + tcrossprod(mean_x, g$z1)
+  XZ <- Map(function(z, f) z + tcrossprod(mean_x, f$z1), XZ, g$factors)
   if (!coords$y_centred) {
     Xy <- Xy + g$sum_w * mean_x * mean_y
     yy <- yy + g$sum_w * mean_y^2
-    Zy <- Zy + g$z1 * mean_y
+    Zy <- Map(function(z, f) z + f$z1 * mean_y, Zy, g$factors)
   }
-  list(XX = XX, Xy = Xy, yy = yy, XZ = as.double(XZ), Zy = Zy)
+  list(XX = XX, Xy = Xy, yy = yy, XZ = XZ, Zy = Zy)
 }
 
-# c(shape, rate, df, 1 / scale^2) of src/lmm.h.
-core_precision_prior <- function(prior) {
-  switch(prior$kind,
-    gamma = c(prior$shape, prior$rate, 0, 0),
-    half_t = c(prior$df / 2, 0, prior$df, 1 / prior$scale^2)
+global_block <- function(g, w, layout) {
+  p <- length(g$x_names)
+  if (length(g$factors) < 2L) return(w$XX)
+  G <- matrix(0, layout$size, layout$size)
+  G[seq_len(p), seq_len(p)] <- w$XX
+  for (f in seq_along(g$factors)[-1L]) {
+    x <- g$factors[[f]]
+    r <- length(x$coef)
+    at <- layout$first[f]
+    cols <- at + seq_len(r * length(x$levels))
+    G[seq_len(p), cols] <- w$XZ[[f]]
+    G[cols, seq_len(p)] <- t(w$XZ[[f]])
+    level <- rep(seq_along(x$levels) - 1L, each = r * r)
+    G[cbind(at + level * r + rep(seq_len(r), r), at + level * r + rep(seq_len(r), each = r))] <- x$zz
+  }
+  for (pair in g$pairs) {
+    if (pair$a == 1L) next
+    e <- pair_entries(pair, g)
+    row <- layout$first[pair$a] + e$row
+    col <- layout$first[pair$b] + e$col
+    G[cbind(row, col)] <- pair$val
+    G[cbind(col, row)] <- pair$val
+  }
+  G
+}
+
+# Row (in factor a's coefficients) and column (in b's) of every number of a pair's blocks.
+pair_entries <- function(pair, g) {
+  ra <- length(g$factors[[pair$a]]$coef)
+  rb <- length(g$factors[[pair$b]]$coef)
+  i <- rep(seq_along(diff(pair$ptr)) - 1L, diff(pair$ptr))
+  n <- length(pair$idx)
+  list(
+    row = rep(i * ra, each = ra * rb) + rep(rep(seq_len(ra), rb), n),
+    col = rep(pair$idx * rb, each = ra * rb) + rep(rep(seq_len(rb), each = ra), n)
+  )
+}
+
+# The sparse cross block, leaf by leaf: all fixed effects, then the levels of the other
+# factors that the leaf meets. Piece i has k_i rows (global columns idx) and r columns.
+leaf_cross <- function(g, w, layout) {
+  p <- length(g$x_names)
+  if (!length(g$factors)) return(list(ptr = 0L, idx = integer(), val = numeric()))
+  leaf <- g$factors[[1L]]
+  G <- length(leaf$levels)
+  r <- length(leaf$coef)
+  pairs <- Filter(function(pair) pair$a == 1L, g$pairs)
+  if (!length(pairs)) {
+    return(list(ptr = as.integer(seq.int(0, by = p, length.out = G + 1L)),
+      idx = rep.int(seq_len(p) - 1L, G), val = as.double(w$XZ[[1L]])))
+  }
+  rb <- vapply(pairs, function(pair) length(g$factors[[pair$b]]$coef), 0L)
+  k <- p + Reduce(`+`, Map(function(pair, r_b) diff(pair$ptr) * r_b, pairs, rb))
+  ptr <- c(0, cumsum(k))
+  idx <- integer(ptr[G + 1L])
+  val <- numeric(ptr[G + 1L] * r)
+  put <- function(leaf0, row, b, value) val[r * ptr[leaf0 + 1L] + b * k[leaf0 + 1L] + row] <<- value
+  i <- rep(seq_len(G) - 1L, each = p)
+  idx[ptr[i + 1L] + rep(seq_len(p), G)] <- rep(seq_len(p) - 1L, G)
+  for (b in seq_len(r) - 1L) {
+    put(i, rep(seq_len(p), G), b, as.double(w$XZ[[1L]][, seq_len(G) * r - r + b + 1L]))
+  }
+  start <- rep(p, G) # rows of each piece filled so far
+  for (m in seq_along(pairs)) {
+    pair <- pairs[[m]]
+    n <- diff(pair$ptr)
+    leaf0 <- rep(seq_len(G) - 1L, n)
+    nth <- sequence(n) - 1L # which of the leaf's levels of b
+    block <- array(pair$val, c(r, rb[m], length(pair$idx)))
+    for (cb in seq_len(rb[m])) {
+      row <- start[leaf0 + 1L] + nth * rb[m] + cb
+      idx[ptr[leaf0 + 1L] + row] <- layout$first[pair$b] + pair$idx * rb[m] + cb - 1L
+      for (b in seq_len(r)) put(leaf0, row, b - 1L, block[b, cb, ])
+    }
+    start <- start + n * rb[m]
+  }
+  list(ptr = as.integer(ptr), idx = as.integer(idx), val = val)
+}
+
+# list(r, n_levels, leaf, first, df0, nu, rate0, aux_rate) per precision; see src/lmm.h.
+core_precisions <- function(model, layout) {
+  tau <- model$resolved$tau
+  out <- list(core_precision(tau[[1L]], 1L, 0L, FALSE, 0L))
+  for (i in seq_along(model$groups)) {
+    t <- model$groups[[i]]
+    leaf <- t$factor == 1L
+    # terms of one global factor are interleaved by level: only whole factors are contiguous
+    out[[i + 1L]] <- core_precision(tau[[i + 1L]], length(t$cols),
+      length(model$factors[[t$factor]]$levels), leaf,
+      if (leaf) t$cols[1L] - 1L else layout$first[t$factor] + t$cols[1L] - 1L,
+      length(model$factors[[t$factor]]$coef))
+  }
+  out
+}
+
+core_precision <- function(prior, r, n_levels, leaf, first, stride = r) {
+  prior_rate <- switch(prior$kind,
+    gamma = list(df0 = 2 * prior$shape, nu = 0, rate0 = matrix(2 * prior$rate)),
+    wishart = list(df0 = prior$df, nu = 0, rate0 = solve(prior$scale)),
+    half_t = list(df0 = prior$df + r - 1, nu = prior$df, rate0 = matrix(0, r, r))
+  )
+  c(
+    list(r = as.integer(r), n_levels = as.integer(n_levels), leaf = leaf,
+      first = as.integer(first), stride = as.integer(stride)),
+    prior_rate,
+    list(aux_rate = if (prior$kind == "half_t") 1 / prior$scale^2 else numeric())
   )
 }
 
 precision_names <- function(model) names(model$resolved$tau)
 
+# Names of the statistics of every precision, in the order of the core: tau_e, tau_u[..], and
+# the lower triangle of each Lambda_u[..], column by column.
+stat_names <- function(model) {
+  c("tau_e", unlist(lapply(model$groups, term_stat_names)))
+}
+
+term_stat_names <- function(t) {
+  if (!t$vector) return(t$name)
+  pairs <- lower_pairs(length(t$coef))
+  sub("]", paste0(":%s]"), t$name, fixed = TRUE) |>
+    sprintf(paste0(t$coef[pairs$col], ",", t$coef[pairs$row]))
+}
+
+lower_pairs <- function(r) {
+  list(row = unlist(lapply(seq_len(r), function(j) seq.int(j, r))),
+    col = rep(seq_len(r), rev(seq_len(r))))
+}
+
+# Positions of each precision's statistics: list of integer vectors.
+stat_index <- function(model) {
+  size <- c(1L, vapply(model$groups, function(t) length(t$coef) * (length(t$coef) + 1L) / 2L, 0))
+  last <- cumsum(size)
+  Map(function(from, to) seq.int(from, to), last - size + 1, last)
+}
+
 # ---- what the data can say --------------------------------------------------------
 
-check_identified <- function(gram, coords, resolved, group) {
+check_identified <- function(gram, coords, resolved, factors) {
   flat <- resolved$beta$kind == "flat"
-  p <- length(gram$x_names)
-  if (flat && p > 0L) check_full_rank(gram, coords)
-  if (is.null(group)) return(invisible())
-  G <- length(group$levels)
-  n <- gram$n
+  if (flat && length(gram$x_names)) check_full_rank(gram, coords)
+  for (f in factors) check_factor_identified(f, gram$n, flat)
+}
+
+check_factor_identified <- function(f, n, flat) {
+  G <- length(f$levels)
   if (G > 1L && G < n) return(invisible())
   what <- if (G == 1L) "has only one level" else "has one level per row"
   why <- if (G == 1L) {
@@ -194,11 +376,11 @@ check_identified <- function(gram, coords, resolved, group) {
     "group and residual variance are told apart by their priors alone"
   }
   if (flat) {
-    mf_abort("groups", "the grouping factor '", group$name, "' ", what,
+    mf_abort("groups", "the grouping factor '", f$name, "' ", what,
       ", and the coefficients have a flat prior: use a proper `prior` on beta, ",
       "or drop the term", arg = "formula")
   }
-  mf_warn("groups", "the grouping factor '", group$name, "' ", what, ": ", why,
+  mf_warn("groups", "the grouping factor '", f$name, "' ", what, ": ", why,
     arg = "formula")
 }
 

@@ -36,11 +36,11 @@ predict.meanfield_fit <- function(object, newdata = NULL, re.form = NULL,
   check_flag(se.fit, "se.fit")
   parts <- linear_parts(object, newdata, re.form, allow_new_levels, weights)
   m <- moments(object)
-  fit <- linear_mean(parts, m)
+  fit <- linear_mean(parts, m, object$model)
   if (interval == "none" && !se.fit) return(parts$restore(fit))
   v <- linear_variance(parts, m, object)
   # a row of weight zero has no response to predict
-  if (interval == "prediction") v <- v + m$inv_tau[["tau_e"]] / ifelse(parts$w > 0, parts$w, NA)
+  if (interval == "prediction") v <- v + m$sigma2_e / ifelse(parts$w > 0, parts$w, NA)
   se <- sqrt(v)
   out <- fit
   if (interval != "none") {
@@ -51,21 +51,22 @@ predict.meanfield_fit <- function(object, newdata = NULL, re.form = NULL,
 }
 
 # The pieces of the linear predictor:
-#   X, offset, w; code: group index, NA for a level the fit has not seen, or NULL when
-#   random effects are left out; new: labels of unseen levels; restore(): puts the
-#   rows that na.exclude removed back.
+#   X, offset, w; groups: per factor included list(factor (index), code (NA: unseen level),
+#   new (labels of unseen levels), Z (rows x r)); restore(): puts the rows that na.exclude
+#   removed back.
 linear_parts <- function(fit, newdata, re.form, allow_new_levels, weights = NULL) {
   model <- fit$model
-  use_group <- use_random_effects(model, re.form)
-  frame <- if (is.null(newdata)) model.frame(fit) else new_frame(model, newdata, use_group)
+  use <- used_factors(model, re.form)
+  frame <- if (is.null(newdata)) model.frame(fit) else new_frame(model, newdata, use)
   X <- stats::model.matrix(stats::delete.response(model$terms), frame,
     contrasts.arg = model$contrasts)
   w <- weights %||% if (is.null(newdata) && model$weighted) stats::model.weights(frame) else 1
   if (!is.null(weights)) check_new_weights(w, nrow(X))
-  group <- if (use_group) match_groups(model, frame, allow_new_levels || is.null(newdata))
   list(
     X = X, offset = linear_offset(fit, frame, newdata, nrow(X)),
-    w = rep_len(w, nrow(X)), code = group$code, new = group$new,
+    w = rep_len(w, nrow(X)),
+    groups = lapply(use, match_groups, model = model, frame = frame,
+      allow_new = allow_new_levels || is.null(newdata)),
     restore = function(v) {
       if (!is.null(newdata)) return(set_names(v, rownames(X)))
       stats::naresid(model$na_action, set_names(v, rownames(X)))
@@ -85,32 +86,33 @@ check_new_weights <- function(w, n) {
   }
 }
 
-use_random_effects <- function(model, re.form) {
-  if (is.null(model$group)) return(FALSE)
-  if (is.null(re.form)) return(TRUE)
-  if (length(re.form) == 1L && is.atomic(re.form) && is.na(re.form)) return(FALSE)
+# Indices of the factors that re.form includes.
+used_factors <- function(model, re.form) {
+  all <- seq_along(model$factors)
+  if (is.null(re.form)) return(all)
+  if (length(re.form) == 1L && is.atomic(re.form) && is.na(re.form)) return(integer())
+  names <- vapply(model$factors, `[[`, "", "name")
   if (inherits(re.form, "formula")) {
     rhs <- re.form[[length(re.form)]]
-    if (identical(rhs, 0)) return(FALSE)
-    bars <- reformulas::findbars(re.form)
-    if (length(bars) == 1L && identical(deparse1(bars[[1L]][[3L]]), model$group$name)) {
-      return(TRUE)
-    }
+    if (identical(rhs, 0)) return(integer())
+    wanted <- vapply(reformulas::findbars(re.form), function(b) deparse1(b[[3L]]), "")
+    if (length(wanted) && all(wanted %in% names)) return(all[names %in% wanted])
   }
-  mf_abort("control", "`re.form` must be NULL, NA, ~0 or ~(1 | ", model$group$name, ")",
+  mf_abort("control", "`re.form` must be NULL, NA, ~0",
+    if (length(names)) paste0(" or a formula with some of the factors ", toString(names)),
     arg = "re.form")
 }
 
 # The model frame of new data: predictors with the factor levels and the poly(), ns()
 # and scale() parameters of the fit, and the grouping variables.
-new_frame <- function(model, newdata, use_group) {
+new_frame <- function(model, newdata, use) {
   if (!is.data.frame(newdata)) {
     mf_abort("newdata", "`newdata` must be a data frame, not ", describe(newdata),
       arg = "newdata")
   }
   tt <- stats::delete.response(model$terms)
-  vars <- all.vars(tt)
-  if (use_group) vars <- c(vars, all.vars(model$group$expr))
+  grouping <- unique(unlist(lapply(model$factors[use], group_variables)))
+  vars <- c(all.vars(tt), grouping)
   check_variables(vars, newdata, environment(model$formula))
   frame <- tryCatch(
     {
@@ -124,10 +126,8 @@ new_frame <- function(model, newdata, use_group) {
     }
   )
   terms <- attr(frame, "terms")
-  if (use_group) {
-    for (v in all.vars(model$group$expr)) {
-      frame[[v]] <- eval(as.name(v), newdata, environment(model$formula))
-    }
+  for (v in setdiff(grouping, names(frame))) {
+    frame[[v]] <- eval(as.name(v), newdata, environment(model$formula))
   }
   attr(frame, "terms") <- terms
   frame
@@ -167,47 +167,153 @@ linear_offset <- function(fit, frame, newdata, n) {
   offset %||% rep(0, n)
 }
 
-match_groups <- function(model, frame, allow_new) {
-  expr <- model$group$expr
-  values <- group_values(expr, frame, environment(model$formula))
+# Variables of a factor's grouping expression and of its covariates.
+group_variables <- function(x) {
+  c(all.vars(x$expr), unlist(lapply(x$terms, function(t) if (!is.null(t$tt)) all.vars(t$tt))))
+}
+
+match_groups <- function(f, model, frame, allow_new) {
+  x <- model$factors[[f]]
+  values <- group_values(x$expr, frame, environment(model$formula))
   levels <- if (is.function(values$levels)) {
     values$levels(seq_len(values$n_levels))
   } else {
     values$levels
   }
-  code <- match(levels, model$group$levels)[values$codes]
+  code <- match(levels, x$levels)[values$codes]
   new <- ifelse(is.na(code), levels[values$codes], NA_character_)
   if (!allow_new && anyNA(code)) {
     unseen <- unique(new[is.na(code)])
-    mf_abort("newdata", "`newdata` has levels of '", model$group$name,
+    mf_abort("newdata", "`newdata` has levels of '", x$name,
       "' that the fit has not seen (", toString(utils::head(unseen, 5)),
       "): use allow_new_levels = TRUE, or re.form = NA", arg = "newdata")
   }
-  list(code = code, new = new)
+  list(factor = f, code = code, new = new, Z = factor_covariates(x, frame))
 }
 
-linear_mean <- function(parts, m) {
+# rows x r covariates of a factor, as the fit saw them.
+factor_covariates <- function(x, frame) {
+  columns <- lapply(x$terms, function(t) {
+    if (is.null(t$tt)) return(rep(1, nrow(frame)))
+    vars <- stats::model.frame(t$tt, frame, na.action = stats::na.pass, xlev = t$xlevels)
+    unname(stats::model.matrix(t$tt, vars, contrasts.arg = t$contrasts))
+  })
+  do.call(cbind, columns)
+}
+
+# Position of coefficient 1 of each row's level among all effects (effect_table()).
+effect_start <- function(model, group) {
+  size <- vapply(model$factors, function(x) length(x$levels) * length(x$coef), 0)
+  order <- c(seq_along(size)[-1L], 1L)
+  before <- cumsum(c(0, size[order]))[match(group$factor, order)]
+  before + (group$code - 1L) * length(model$factors[[group$factor]]$coef)
+}
+
+linear_mean <- function(parts, m, model) {
   eta <- drop(parts$X %*% m$beta) + parts$offset
-  if (is.null(parts$code)) return(eta)
-  u <- m$u[parts$code]
-  eta + ifelse(is.na(u), 0, u)
+  for (g in parts$groups) {
+    start <- effect_start(model, g)
+    for (k in seq_len(ncol(g$Z))) {
+      u <- m$u[start + k]
+      eta <- eta + ifelse(is.na(u), 0, g$Z[, k] * u)
+    }
+  }
+  eta
 }
 
-# Var(x'beta + u_g) = x'Vx + 2 x'Cov(beta, u_g) + Var(u_g); a new level adds
-# E[1 / tau_u] instead.
+# Variance of x'beta + sum z'u; a new level adds z' E[Lambda^-1] z instead of its own.
 linear_variance <- function(parts, m, fit) {
-  v <- rowSums((parts$X %*% m$cov_beta) * parts$X)
-  if (is.null(parts$code)) return(v)
-  if (is.null(m$cov_bu)) {
-    mf_abort("engine", "intervals with random effects need their draws: refit with ",
-      "save_u = TRUE, or use re.form = NA", arg = "re.form")
+  v <- known_variance(fit, parts, m)
+  for (g in parts$groups) {
+    unseen <- is.na(g$code)
+    if (!any(unseen)) next
+    for (t in which(vapply(fit$model$groups, `[[`, 0L, "factor") == g$factor)) {
+      Z <- g$Z[unseen, fit$model$groups[[t]]$cols, drop = FALSE]
+      v[unseen] <- v[unseen] + rowSums((Z %*% m$cov_u[[t]]) * Z)
+    }
   }
-  seen <- !is.na(parts$code)
-  code <- parts$code[seen]
-  v[seen] <- v[seen] + m$var_u[code] +
-    2 * rowSums(parts$X[seen, , drop = FALSE] * t(m$cov_bu[, code, drop = FALSE]))
-  v[!seen] <- v[!seen] + m$inv_tau[[2L]]
   pmax(v, 0)
+}
+
+known_variance <- function(fit, parts, m) UseMethod("known_variance")
+
+# c'Sc + (J'c)'Sigma(J'c) for c = (x, z): with c_l the leaf's part and c_g the rest,
+# c'Sc = c_l'D^-1 c_l + a'S_gg a,  a = c_g + Q'c_l. Rows go in blocks that bound the memory.
+#' @export
+known_variance.vb_fit <- function(fit, parts, m) {
+  n <- nrow(parts$X)
+  if (!length(parts$groups)) return(rowSums((parts$X %*% m$cov_beta) * parts$X))
+  core <- lmm_core(fit$model)
+  block <- max(1L, floor(4e6 / core$n_global))
+  out <- numeric(n)
+  for (from in seq(1L, n, by = block)) {
+    rows <- seq.int(from, min(n, from + block - 1L))
+    out[rows] <- block_variance(fit, core, parts, rows)
+  }
+  out
+}
+
+block_variance <- function(fit, core, parts, rows) {
+  vb <- fit$vb
+  p <- core$p
+  a <- matrix(0, length(rows), core$n_global)
+  a[, seq_len(p)] <- parts$X[rows, , drop = FALSE] %*% fit$model$coords$M
+  cJ <- a[, seq_len(p), drop = FALSE] %*% vb$J[seq_len(p), , drop = FALSE]
+  own <- numeric(length(rows))
+  for (g in parts$groups) {
+    seen <- which(!is.na(g$code[rows]))
+    if (!length(seen)) next
+    start <- effect_start(fit$model, g)[rows[seen]]
+    Z <- g$Z[rows[seen], , drop = FALSE]
+    for (k in seq_len(ncol(Z))) {
+      at <- p + start + k
+      cJ[seen, ] <- cJ[seen, ] + Z[, k] * vb$J[at, , drop = FALSE]
+      if (g$factor != 1L) a[cbind(seen, at)] <- a[cbind(seen, at)] + Z[, k]
+    }
+    if (g$factor == 1L) {
+      leaf <- g$code[rows[seen]]
+      D <- array(vb$d_inv, c(core$r, core$r, core$n_leaf))
+      for (i in seq_along(seen)) {
+        l <- leaf[i]
+        z <- Z[i, ]
+        k <- core$ptr[l + 1L] - core$ptr[l]
+        cols <- core$idx[core$ptr[l] + seq_len(k)] + 1L
+        q <- matrix(vb$q[core$r * core$ptr[l] + seq_len(k * core$r)], k)
+        a[seen[i], cols] <- a[seen[i], cols] + q %*% z
+        own[seen[i]] <- drop(z %*% D[, , l] %*% z)
+      }
+    }
+  }
+  own + rowSums((a %*% vb$S_global) * a) + rowSums((cJ %*% fit$posterior$tau$cov_lrvb) * cJ)
+}
+
+#' @export
+known_variance.gibbs_fit <- function(fit, parts, m) {
+  if (!length(parts$groups)) return(rowSums((parts$X %*% m$cov_beta) * parts$X))
+  d <- joint_draws(fit, NULL, u = TRUE)
+  n <- nrow(parts$X)
+  block <- max(1L, floor(1e7 / nrow(d$beta)))
+  out <- numeric(n)
+  for (from in seq(1L, n, by = block)) {
+    rows <- seq.int(from, min(n, from + block - 1L))
+    eta <- known_draws(fit$model, parts, rows, d)
+    out[rows] <- colMeans(eta^2) - colMeans(eta)^2
+  }
+  out * nrow(d$beta) / (nrow(d$beta) - 1)
+}
+
+# draws x rows of x'beta + sum z'u over the levels that the fit has seen.
+known_draws <- function(model, parts, rows, d) {
+  eta <- d$beta %*% t(parts$X[rows, , drop = FALSE])
+  for (g in parts$groups) {
+    seen <- which(!is.na(g$code[rows]))
+    start <- effect_start(model, g)[rows[seen]]
+    for (k in seq_len(ncol(g$Z))) {
+      eta[, seen] <- eta[, seen] + d$u[, start + k, drop = FALSE] *
+        rep(g$Z[rows[seen], k], each = nrow(eta))
+    }
+  }
+  eta
 }
 
 #' Fitted values and residuals
@@ -236,32 +342,43 @@ residuals.meanfield_fit <- function(object, type = c("response", "pearson"), ...
   type <- check_choice(type, c("response", "pearson"), "type")
   frame <- model.frame(object)
   parts <- linear_parts(object, NULL, NULL, TRUE)
-  res <- frame_response(frame) - linear_mean(parts, moments(object))
+  res <- frame_response(frame) - linear_mean(parts, moments(object), object$model)
   if (type == "pearson") res <- res * sqrt(parts$w)
   parts$restore(res)
 }
 
 # ---- draws of the linear predictor --------------------------------------------------
 
-# ndraws x rows matrix of x'beta + u_g; an unseen level gets one effect per draw from
-# the group distribution.
+# ndraws x rows matrix of x'beta + sum z'u; an unseen level gets one set of effects per draw
+# from the group distribution.
 linpred_draws <- function(fit, newdata, draws, re.form, allow_new_levels) {
   parts <- linear_parts(fit, newdata, re.form, allow_new_levels)
-  d <- joint_draws(fit, draws, u = !is.null(parts$code))
+  d <- joint_draws(fit, draws, u = length(parts$groups) > 0L)
   check_size(nrow(d$beta), nrow(parts$X))
-  eta <- d$beta %*% t(parts$X)
+  eta <- known_draws(fit$model, parts, seq_len(nrow(parts$X)), d)
   eta <- eta + rep(parts$offset, each = nrow(eta))
-  if (!is.null(parts$code)) {
-    seen <- !is.na(parts$code)
-    eta[, seen] <- eta[, seen] + d$u[, parts$code[seen], drop = FALSE]
-    sd_u <- 1 / sqrt(d$tau[, 2L])
-    for (level in unique(parts$new[!seen])) {
-      at <- which(!seen & parts$new %in% level)
-      eta[, at] <- eta[, at] + sd_u * stats::rnorm(nrow(eta))
+  for (g in parts$groups) {
+    for (level in unique(g$new[is.na(g$code)])) {
+      at <- which(is.na(g$code) & g$new %in% level)
+      eta[, at] <- eta[, at] + new_effects(fit$model, g$factor, d$tau) %*% t(g$Z[at, , drop = FALSE])
     }
   }
   colnames(eta) <- rownames(parts$X)
   list(eta = eta, sigma = 1 / sqrt(d$tau[, 1L]), w = parts$w)
+}
+
+# draws x r effects of a level of factor f that the fit has not seen.
+new_effects <- function(model, f, tau) {
+  u <- matrix(0, nrow(tau), length(model$factors[[f]]$coef))
+  for (t in Filter(function(t) t$factor == f, model$groups)) {
+    L <- tau[, term_stat_names(t), drop = FALSE]
+    r <- length(t$coef)
+    z <- matrix(stats::rnorm(nrow(tau) * r), nrow(tau))
+    u[, t$cols] <- if (r == 1L) z / sqrt(L[, 1L]) else {
+      t(vapply(seq_len(nrow(tau)), function(i) backsolve(chol(unvech(L[i, ])), z[i, ]), z[1L, ]))
+    }
+  }
+  u
 }
 
 check_size <- function(ndraws, n) {

@@ -10,7 +10,7 @@ print.vb_fit <- function(x, digits = 3, ...) {
     sep = ""
   )
   s <- summary(x)
-  keep <- !grepl("^log_", s$variable) & !is.na(s$sd)
+  keep <- !grepl("^log_|^Lambda_", s$variable) & !is.na(s$sd)
   out <- data.frame(
     variable = s$variable, mean = format_numbers(s$mean, digits),
     sd = format_numbers(s$sd, digits), q2.5 = format_numbers(s$q2.5, digits),
@@ -31,8 +31,9 @@ widening <- function(sd, sd_mfvb) {
 
 print_widening <- function(s) {
   cat("\n`widened`: SD after linear response against the mean-field SD.\n")
-  precise <- s[grepl("^log_tau", s$variable), ]
-  cat("Log precisions: ", paste0(sub("^log_", "", precise$variable), " ",
+  precise <- s[grepl("^log_(tau|sigma)", s$variable) &
+    !(grepl("^log_sigma", s$variable) & sub("sigma", "tau", s$variable) %in% s$variable), ]
+  cat("On the log scale: ", paste0(sub("^log_", "", precise$variable), " ",
     widening(precise$sd, precise$sd_mfvb), collapse = ", "), ".\n", sep = "")
   failed <- s$variable[s$source == "mfvb"]
   if (length(failed)) {
@@ -44,7 +45,7 @@ print_widening <- function(s) {
 print_weak <- function(fit) {
   t <- as.data.frame(sd_ratio_report(fit))
   weak <- t$variable[t$verdict %in% c("few groups", "few rows", "weak")]
-  weak <- weak[!grepl("^log_|^tau_u", weak)]
+  weak <- weak[!grepl("^log_|^tau_u|^Lambda_u", weak)]
   if (length(weak)) {
     cat("Still too narrow, see sd_ratio_report(): ", toString(utils::head(weak, 6)),
       if (length(weak) > 6) ", ...", ".\n", sep = "")
@@ -60,7 +61,7 @@ print.gibbs_fit <- function(x, digits = 3, ...) {
     dim(x$draws)[1L] * x$chains, " draws kept, ", format(round(x$seconds, 2)), " s\n\n",
     sep = "")
   s <- summary(x)
-  keep <- !grepl("^log_", s$variable) & !is.na(s$sd)
+  keep <- !grepl("^log_|^Lambda_", s$variable) & !is.na(s$sd)
   cols <- c("variable", "mean", "sd", "q2.5", "q97.5", "ess_bulk", "rhat")
   print(new_summary(as.data.frame(s)[keep, cols]), digits = digits)
   bad <- s$variable[!is.na(s$rhat) & s$rhat > 1.01]
@@ -77,8 +78,8 @@ print_model_lines <- function(x) {
   data <- x$call$data
   cat("Data:    ", if (is.name(data)) paste0(deparse1(data), ", "),
     format(m$gram$n, big.mark = ","), " rows",
-    if (!is.null(m$group)) {
-      paste0("; ", m$group$name, ": ", format(length(m$group$levels), big.mark = ","),
-        " group", if (length(m$group$levels) != 1L) "s")
-    }, "\n", sep = "")
+    vapply(m$factors, function(f) {
+      paste0("; ", f$name, ": ", format(length(f$levels), big.mark = ","), " group",
+        if (length(f$levels) != 1L) "s")
+    }, ""), "\n", sep = "")
 }

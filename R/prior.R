@@ -16,13 +16,15 @@ new_prior <- function(kind, ...) {
 #'   dimnames it is matched to the coefficients by name.
 #' @param shape,rate Shape and rate of a gamma prior on a *precision*.
 #' @param df,scale Degrees of freedom and scale of a half-t prior on a *standard
-#'   deviation*. `scale = NULL` is 2.5 standard deviations of the response.
+#'   deviation* (one scale, or one per coefficient of a vector term; `NULL` is 2.5
+#'   standard deviations of the response, over the covariate's for a slope), or of a
+#'   Wishart prior on a precision matrix (mean `df * scale`).
 #' @param beta Prior of the coefficients: `normal_prior()` or `flat_prior()`.
 #' @param tau_e Prior of the residual precision: `gamma_prior()`, or
 #'   `half_t_prior()` on the residual standard deviation.
 #' @param tau_u Prior of the group precisions: one prior for every group term, or
 #'   a named list whose names are grouping factors (`Subject`) or factor and
-#'   coefficient (`Subject:(Intercept)`). The longer name wins; an unknown name
+#'   coefficient (`Subject:(Intercept)`, for independent terms on one factor). The longer name wins; an unknown name
 #'   is an error; factors without a name keep the default.
 #'
 #' @details
@@ -35,11 +37,13 @@ new_prior <- function(kind, ...) {
 #' for the residual standard deviation, which is that of a row of weight one, is
 #' 2.5 s times the square root of the mean weight.
 #'
-#' The half-t prior is represented with one auxiliary variable (Huang and Wand,
-#' 2013): precision | c ~ Gamma(df/2, df c), c ~ Gamma(1/2, 1/scale^2).
+#' The half-t prior is represented with one auxiliary variable per coefficient (Huang and
+#' Wand, 2013): precision | c ~ Wishart(df + r - 1, (2 df diag(c))^-1),
+#' c_k ~ Gamma(1/2, 1/scale_k^2). Each SD is then half-t, and correlations are uniform
+#' for df = 2.
 #'
-#' @return `normal_prior()`, `flat_prior()`, `gamma_prior()` and `half_t_prior()`
-#'   return an object of class `meanfield_prior`; `priors()` and
+#' @return `normal_prior()`, `flat_prior()`, `gamma_prior()`, `half_t_prior()` and
+#'   `wishart_prior()` return an object of class `meanfield_prior`; `priors()` and
 #'   `default_priors()` one of class `meanfield_priors`, a list with elements
 #'   `beta`, `tau_e` and `tau_u` (`NULL` stands for the default).
 #' @section Errors: `meanfield_error_prior` for parameters that are not positive
@@ -57,6 +61,7 @@ new_prior <- function(kind, ...) {
 priors <- function(beta = NULL, tau_e = NULL, tau_u = NULL) {
   check_component(beta, "beta", c("normal", "flat"))
   check_component(tau_e, "tau_e", c("gamma", "half_t"))
+  group_kinds <- c("gamma", "half_t", "wishart")
   if (is.list(tau_u) && !inherits(tau_u, "meanfield_prior")) {
     keys <- names(tau_u)
     if (length(tau_u) && (is.null(keys) || any(keys == "") || anyDuplicated(keys))) {
@@ -65,9 +70,9 @@ priors <- function(beta = NULL, tau_e = NULL, tau_u = NULL) {
         arg = "tau_u"
       )
     }
-    for (k in keys) check_component(tau_u[[k]], paste0("tau_u$", k), c("gamma", "half_t"))
+    for (k in keys) check_component(tau_u[[k]], paste0("tau_u$", k), group_kinds)
   } else {
-    check_component(tau_u, "tau_u", c("gamma", "half_t"))
+    check_component(tau_u, "tau_u", group_kinds)
   }
   structure(list(beta = beta, tau_e = tau_e, tau_u = tau_u), class = "meanfield_priors")
 }
@@ -129,8 +134,23 @@ gamma_prior <- function(shape, rate) {
 #' @export
 half_t_prior <- function(df = 3, scale = NULL) {
   check_positive(df, "df", 1L)
-  if (!is.null(scale)) check_positive(scale, "scale", 1L)
+  if (!is.null(scale)) check_positive(scale, "scale")
   new_prior("half_t", df = as.double(df), scale = if (!is.null(scale)) as.double(scale))
+}
+
+#' @rdname priors
+#' @export
+wishart_prior <- function(df, scale) {
+  check_positive(df, "df", 1L)
+  scale <- as.matrix(scale)
+  ok <- is.numeric(scale) && nrow(scale) == ncol(scale) && all(is.finite(scale)) &&
+    isSymmetric(unname(scale), tol = 1e-8) &&
+    !inherits(try(chol(scale), silent = TRUE), "try-error")
+  if (!ok) {
+    mf_abort("prior", "`scale` must be a positive definite matrix (or one positive number)",
+      arg = "scale")
+  }
+  new_prior("wishart", df = as.double(df), scale = unname(scale))
 }
 
 check_positive <- function(x, arg, length = NULL) {
@@ -156,9 +176,11 @@ format.meanfield_prior <- function(x, digits = 3, ...) {
       sprintf("normal(mean %s; %d x %d covariance)", many(x$mean), nrow(x$cov), ncol(x$cov))
     },
     gamma = sprintf("gamma(shape %s, rate %s) on the precision", num(x$shape), num(x$rate)),
+    wishart = sprintf("Wishart(df %s, %d x %d scale) on the precision matrix", num(x$df),
+      nrow(x$scale), ncol(x$scale)),
     half_t = sprintf(
-      "half-t(df %s, scale %s) on the SD", num(x$df),
-      if (is.null(x$scale)) "2.5 sd(y)" else num(x$scale)
+      "half-t(df %s, scale %s) on the SD%s", num(x$df),
+      if (is.null(x$scale)) "2.5 sd(y)" else many(x$scale), if (length(x$scale) > 1L) "s" else ""
     )
   )
 }
@@ -187,50 +209,76 @@ print.meanfield_priors <- function(x, ...) {
 # ---- resolution ---------------------------------------------------------------
 
 # The priors of a model with every default made a number.
-# spec: meanfield_priors; scales: gram_scales(); coords: working coordinates.
-# Value: list(beta = list(kind, mean, sd | cov, centred), tau = named list of
-# gamma or half_t priors, tau_e first).
-resolve_priors <- function(spec, scales, coords, x_names, group) {
+# spec: meanfield_priors; scales: gram_scales(); coords: working coordinates; terms:
+# model_terms().
+# Value: list(beta = list(kind, mean, sd | cov, centred), tau = list of gamma, half_t or
+# wishart priors, tau_e first, named by precision).
+resolve_priors <- function(spec, scales, coords, x_names, terms) {
   if (!inherits(spec, "meanfield_priors")) {
     mf_abort("prior", "`prior` must be made by priors() or default_priors(), not ",
       describe(spec),
       arg = "prior"
     )
   }
-  tau <- list(tau_e = resolve_precision(spec$tau_e, scales, scales$row_scale, "tau_e"))
-  if (length(group)) {
-    name <- paste0("tau_u[", group$name, "]")
-    tau[[name]] <- resolve_precision(pick_group_prior(spec$tau_u, group), scales, 1, name)
-  } else if (is.list(spec$tau_u) && !inherits(spec$tau_u, "meanfield_prior") &&
-    length(spec$tau_u)) {
-    mf_abort("prior", "`tau_u` names '", names(spec$tau_u)[1L],
-      "', but the model has no group terms",
-      arg = "tau_u"
-    )
+  check_prior_names(spec$tau_u, terms)
+  tau <- list(tau_e = resolve_precision(spec$tau_e, 2.5 * scales$sd_y * scales$row_scale,
+    "tau_e", scales, "(Intercept)"))
+  for (t in terms) {
+    scale <- 2.5 * scales$sd_y / scales$sd_z[[t$factor]][t$cols]
+    tau[[t$name]] <- resolve_precision(pick_group_prior(spec$tau_u, t), scale, t$name, scales,
+      t$coef)
   }
   list(beta = resolve_beta(spec$beta, scales, coords, x_names), tau = tau)
 }
 
-pick_group_prior <- function(tau_u, group) {
-  if (is.null(tau_u) || inherits(tau_u, "meanfield_prior")) return(tau_u)
-  known <- c(group$name, paste0(group$name, ":(Intercept)"))
+check_prior_names <- function(tau_u, terms) {
+  if (is.null(tau_u) || inherits(tau_u, "meanfield_prior")) return(invisible())
+  known <- unique(unlist(lapply(terms, `[[`, "keys")))
   unknown <- setdiff(names(tau_u), known)
   if (length(unknown)) {
-    mf_abort("prior", "`tau_u` names '", unknown[1L], "', which is no group term: use ",
-      paste0("'", known, "'", collapse = " or "),
+    mf_abort("prior", "`tau_u` names '", unknown[1L], "', which is no group term",
+      if (length(known)) paste0(": use ", paste0("'", known, "'", collapse = " or ")) else
+        ": the model has none",
       arg = "tau_u"
     )
   }
-  tau_u[[known[2L]]] %||% tau_u[[known[1L]]]
+}
+
+# The longer name wins.
+pick_group_prior <- function(tau_u, term) {
+  if (is.null(tau_u) || inherits(tau_u, "meanfield_prior")) return(tau_u)
+  for (key in rev(term$keys)) if (!is.null(tau_u[[key]])) return(tau_u[[key]])
+  NULL
 }
 
 `%||%` <- function(a, b) if (is.null(a)) b else a
 
-resolve_precision <- function(prior, scales, row_scale, arg) {
+# scale: default scales of the SDs, one per coefficient of the term.
+resolve_precision <- function(prior, scale, arg, scales, coef) {
   prior <- prior %||% half_t_prior()
-  if (prior$kind == "half_t" && is.null(prior$scale)) {
-    need_spread(scales, arg)
-    prior$scale <- 2.5 * scales$sd_y * row_scale
+  r <- length(scale)
+  if (prior$kind == "half_t") {
+    if (is.null(prior$scale)) {
+      need_spread(scales, arg)
+      prior$scale <- scale
+    }
+    if (!length(prior$scale) %in% c(1L, r)) {
+      mf_abort("prior", "the half-t prior of ", arg, " has ", length(prior$scale),
+        " scales for the ", r, " coefficients ", toString(coef), arg = "scale")
+    }
+    prior$scale <- rep_len(prior$scale, r)
+  }
+  if (prior$kind == "gamma" && r > 1L) {
+    mf_abort("prior", "the gamma prior of ", arg, " is for one coefficient, not ", r, " (",
+      toString(coef), "): use wishart_prior() or half_t_prior(), or || for independent terms",
+      arg = "tau_u")
+  }
+  if (prior$kind == "wishart") {
+    if (length(prior$scale) == 1L) prior$scale <- diag(drop(prior$scale), r)
+    if (nrow(prior$scale) != r || prior$df <= r - 1) {
+      mf_abort("prior", "the Wishart prior of ", arg, " needs a ", r, " x ", r,
+        " scale and df above ", r - 1, " (coefficients ", toString(coef), ")", arg = "tau_u")
+    }
   }
   prior
 }

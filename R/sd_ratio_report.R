@@ -205,31 +205,88 @@ report_verdicts <- function(t, fit, predicted) {
 #               skewed then, and linear response only a lower bound.
 shortfall <- function(t, fit) {
   tau <- fit$posterior$tau
-  v <- pmin(diag(tau$cov_log_lrvb), 4)
+  v <- pmin(log_variances(tau), 4)
   out <- rep("", nrow(t))
   beta <- t$type == "beta"
   if (any(beta)) {
-    s <- if (length(v) > 1L) pmin(pmax(between_share(fit), 0), 1) else rep(0, sum(beta))
-    rows <- (1 - s) * expm1(v[1L])
-    groups <- if (length(v) > 1L) s * expm1(v[2L]) else 0 * s
+    s <- between_shares(fit) # coefficients x terms
+    rows <- (1 - pmin(rowSums(s), 1)) * expm1(v[1L])
+    groups <- drop(s %*% expm1(v[-1L]))
     short <- 1 / sqrt(1 + rows + groups) < 0.95
     out[beta][short] <- ifelse(groups > rows, "few groups", "few rows")[short]
   }
-  if (length(v) > 1L) {
-    G_eff <- sum((1 - tau$mean[2L] * fit$posterior$u$var_mfvb)^2)
-    if (G_eff < 5) out[grepl("_u[", t$variable, fixed = TRUE)] <- "weak"
+  for (k in seq_along(fit$model$groups)) {
+    term <- fit$model$groups[[k]]
+    if (any(effective_levels(fit, k) < 5)) {
+      own <- if (term$vector) unlist(vector_names(term)) else term$name
+      out[t$variable %in% c(own, paste0("log_", own), sub("^tau", "sigma", own),
+        sub("^(tau|sigma)", "log_sigma", own))] <- "weak"
+    }
   }
   out
 }
 
-# Share of each coefficient's posterior variance that vanishes when the groups' effects
-# are known exactly, i.e. that comes through u: 1 - (tau_e X'WX + T)^-1 / S.
-between_share <- function(fit) {
-  core <- lmm_core(fit$model)
-  if (!core$p) return(numeric())
-  known <- solve_spd(fit$vb$t[1L] * core$global + core$Tb)
-  M <- fit$model$coords$M
-  1 - diag(M %*% known %*% t(M)) / diag(M %*% fit$vb$S_global %*% t(M))
+# Largest variance of a log precision of each precision.
+log_variances <- function(tau) {
+  s <- diag(tau$phi$cov_lrvb)
+  vapply(tau$index, function(at) max(s[at]) * if (length(at) > 1L) 4 else 1, 0)
+}
+
+# Effective number of levels for each coefficient of a term: sum_g (1 - S_gg / prior)^2.
+effective_levels <- function(fit, k) {
+  term <- fit$model$groups[[k]]
+  prior <- diag(solve(unvech(fit$posterior$tau$mean[fit$posterior$tau$index[[k + 1L]]])))
+  at <- effect_table(fit$model)$factor == term$factor
+  S <- matrix(fit$posterior$u$var_mfvb[at], length(fit$model$factors[[term$factor]]$coef))
+  rowSums((1 - pmin(S[term$cols, , drop = FALSE] / prior, 1))^2)
+}
+
+# Share of each coefficient's posterior variance that vanishes when a factor's effects are
+# known exactly: from dropping the factor's columns of the global precision. A matrix,
+# coefficients x terms; the share of a factor with several terms is split evenly.
+between_shares <- function(fit) {
+  model <- fit$model
+  p <- length(model$x_names)
+  out <- matrix(0, p, length(model$groups))
+  if (!p || !ncol(out)) return(out)
+  M <- model$coords$M
+  total <- diag(M %*% fit$vb$S_global[seq_len(p), seq_len(p), drop = FALSE] %*% t(M))
+  core <- lmm_core(model)
+  x <- seq_len(p)
+  owner <- vapply(model$groups, `[[`, 0L, "factor")
+  for (f in unique(owner)) {
+    known <- if (f == 1L) {
+      # leaves known: what is left is the global block without its Schur complement
+      solve_spd(global_precision(core, fit))[x, x, drop = FALSE]
+    } else {
+      P <- solve_spd(fit$vb$S_global)
+      gone <- effect_columns(model, f)
+      solve_spd(P[-gone, -gone, drop = FALSE])[x, x, drop = FALSE]
+    }
+    share <- pmin(pmax(1 - diag(M %*% known %*% t(M)) / total, 0), 1)
+    out[, owner == f] <- share / sum(owner == f)
+  }
+  out
+}
+
+global_precision <- function(core, fit) {
+  P <- fit$vb$t[1L] * core$global
+  x <- seq_len(core$p)
+  P[x, x] <- P[x, x] + core$Tb
+  at <- stat_positions(core)
+  for (k in seq_along(core$prec)[-1L]) {
+    pr <- core$prec[[k]]
+    if (pr$leaf) next
+    rows <- matrix(effect_rows(core, pr), pr$r)
+    L <- unvech(fit$vb$t[at[[k]]])
+    for (g in seq_len(ncol(rows))) P[rows[, g], rows[, g]] <- P[rows[, g], rows[, g]] + L
+  }
+  P
+}
+
+# Columns of the global block that belong to factor f (not the leaf).
+effect_columns <- function(model, f) {
+  length(model$x_names) + which(effect_table(model)$factor == f)
 }
 
 solve_spd <- function(A) {

@@ -13,8 +13,9 @@
 #'   mean-field variational Bayes. For a `gibbs_fit`: `variable`, `mean`, `sd`,
 #'   the quantiles, `mcse_mean`, `mcse_sd`, `ess_bulk`, `ess_tail`, `rhat`.
 #'
-#'   Rows: `beta[...]`, `tau_e`, `log_tau_e`, `sigma_e`, and for the group term
-#'   `tau_u`, `log_tau_u`, `sigma_u`, `log_sigma_u`. Intervals of precisions and
+#'   Rows: `beta[...]`, `tau_e`, `log_tau_e`, `sigma_e`, and for each group term
+#'   `tau_u`, `log_tau_u`, `sigma_u`, `log_sigma_u` (one coefficient) or `Lambda_u`,
+#'   `sigma_u`, `log_sigma_u`, `rho_u` (several). Intervals of precisions and
 #'   standard deviations are made on the log scale. Under a half-t prior the
 #'   posterior mean of a group precision does not exist: its mean and SD are `NA`,
 #'   the quantiles stay.
@@ -31,9 +32,8 @@ summary.vb_fit <- function(object, pars = NULL, level = 0.95, ...) {
   spread <- ifelse(rows$source == "lrvb", rows$s_lrvb, rows$s_mfvb)
   lower <- rows$loc - z * spread
   upper <- rows$loc + z * spread
-  up <- rows$link == "exp"
-  lower[up] <- exp(lower[up])
-  upper[up] <- exp(upper[up])
+  lower <- inverse_link(lower, rows$link)
+  upper <- inverse_link(upper, rows$link)
   corrected <- rows$source == "lrvb"
   out <- data.frame(
     variable = rows$variable,
@@ -44,6 +44,12 @@ summary.vb_fit <- function(object, pars = NULL, level = 0.95, ...) {
   )
   names(out)[7:8] <- quantile_names(level)
   new_summary(out)
+}
+
+inverse_link <- function(x, link) {
+  x[link == "exp"] <- exp(x[link == "exp"])
+  x[link == "tanh"] <- tanh(x[link == "tanh"])
+  x
 }
 
 check_pars <- function(pars) {
@@ -85,10 +91,12 @@ format_numbers <- function(v, digits = 3) {
 # s_lrvb; link "exp" for precisions and SDs) and the moments on the natural scale.
 # type: beta, tau_e, tau_u, derived, u.
 vb_rows <- function(fit, u = FALSE) {
-  post <- fit$posterior
+  model <- fit$model
   rows <- c(
-    list(beta_rows(fit)),
-    lapply(seq_along(post$tau$names), function(k) precision_rows(fit, k)),
+    list(beta_rows(fit)), list(scalar_rows(fit, 1L)),
+    lapply(seq_along(model$groups), function(k) {
+      if (model$groups[[k]]$vector) vector_rows(fit, k + 1L) else scalar_rows(fit, k + 1L)
+    }),
     if (u) list(u_rows(fit))
   )
   do.call(rbind, rows)
@@ -119,21 +127,23 @@ u_rows <- function(fit) {
   identity_rows(u_names(fit$model), "u", u$mean, sqrt(u$var_mfvb), sqrt(u$var_lrvb), "lrvb")
 }
 
-# tau, log tau, sigma (and log sigma for a group term) of precision k.
-precision_rows <- function(fit, k) {
+# tau, log tau, sigma (and log sigma for a group term) of scalar precision k.
+scalar_rows <- function(fit, k) {
   tau <- fit$posterior$tau
+  at <- tau$index[[k]]
   name <- tau$names[k]
-  source <- if (name %in% tau$failed) "mfvb" else "lrvb"
-  s <- sqrt(c(tau$var_log_mfvb[k], tau$cov_log_lrvb[k, k]))
-  l <- tau$mean_log[k]
+  source <- precision_source(tau, k)
+  s <- sqrt(c(tau$phi$cov_mfvb[at, at], tau$phi$cov_lrvb[at, at]))
+  l <- tau$phi$mean[at]
   type <- if (k == 1L) "tau_e" else "tau_u"
   exists <- precision_moment_exists(fit$model, k)
   sig <- lapply(s, function(v) lognormal(-l / 2, v / 2))
-  tau_sd <- sqrt(c(tau$var_mfvb[k], tau$cov_lrvb[k, k]))
+  tau_sd <- sqrt(c(tau$cov_mfvb[at, at], tau$cov_lrvb[at, at]))
   na <- if (exists) 1 else NA_real_
+  mean <- na * unname(tau$mean[at])
   out <- rbind(
-    row_block(name, type, l, s[1L], s[2L], "exp", na * tau$mean[k], na * tau_sd[1L],
-      na * tau$mean[k], na * tau_sd[2L], source),
+    row_block(name, type, l, s[1L], s[2L], "exp", mean, na * tau_sd[1L], mean, na * tau_sd[2L],
+      source),
     identity_rows(paste0("log_", name), if (exists) "derived" else type, l, s[1L], s[2L],
       source),
     row_block(sub("^tau", "sigma", name), "derived", -l / 2, s[1L] / 2, s[2L] / 2, "exp",
@@ -145,6 +155,65 @@ precision_rows <- function(fit, k) {
     s[2L] / 2, source))
 }
 
+precision_source <- function(tau, k) if (tau$names[k] %in% tau$failed) "mfvb" else "lrvb"
+
+# Lambda (lower triangle), sigma, log sigma and rho of vector precision k. SDs and
+# correlations are functions of E[Lambda], their spread by the delta method on log sigma and
+# atanh rho.
+vector_rows <- function(fit, k) {
+  tau <- fit$posterior$tau
+  at <- tau$index[[k]]
+  source <- precision_source(tau, k)
+  exists <- precision_moment_exists(fit$model, k)
+  na <- if (exists) 1 else NA_real_
+  t <- unname(tau$mean[at])
+  spread <- lapply(list(tau$cov_mfvb, tau$cov_lrvb), function(V) V[at, at])
+  names <- vector_names(fit$model$groups[[k - 1L]])
+  r <- length(names$sigma)
+  s <- lapply(spread, function(V) unname(sqrt(diag(V))))
+  lambda <- row_block(names$lambda, if (exists) "tau_u" else "derived", t, s[[1L]], s[[2L]],
+    "identity", na * t, na * s[[1L]], na * t, na * s[[2L]], source)
+  eta <- log_sd_atanh(t)
+  D <- numeric_jacobian(log_sd_atanh, t)
+  e <- lapply(spread, function(V) sqrt(diag(D %*% V %*% t(D))))
+  i <- seq_len(r)
+  sig <- lapply(e, function(v) lognormal(eta[i], v[i]))
+  rbind(
+    lambda,
+    row_block(names$sigma, "derived", eta[i], e[[1L]][i], e[[2L]][i], "exp", sig[[1L]]$mean,
+      sig[[1L]]$sd, sig[[2L]]$mean, sig[[2L]]$sd, source),
+    identity_rows(sub("^sigma", "log_sigma", names$sigma), if (exists) "derived" else "tau_u",
+      eta[i], e[[1L]][i], e[[2L]][i], source),
+    rho_rows(names$rho, eta[-i], e[[1L]][-i], e[[2L]][-i], source)
+  )
+}
+
+# rho = tanh(eta): first-order mean and SD, quantiles through tanh.
+rho_rows <- function(names, eta, s_mfvb, s_lrvb, source) {
+  if (!length(eta)) return(NULL)
+  slope <- 1 - tanh(eta)^2
+  row_block(names, "derived", eta, s_mfvb, s_lrvb, "tanh", tanh(eta), slope * s_mfvb, tanh(eta),
+    slope * s_lrvb, source)
+}
+
+# vech Lambda -> (log SDs, atanh correlations of the lower triangle).
+log_sd_atanh <- function(t) {
+  Sigma <- solve(unvech(t))
+  s <- sqrt(diag(Sigma))
+  R <- Sigma / tcrossprod(s)
+  c(log(s), atanh(R[lower.tri(R)]))
+}
+
+# Names of the rows of a vector term: Lambda_u[g:a,b], sigma_u[g:a], rho_u[g:a,b].
+vector_names <- function(term) {
+  pairs <- which(lower.tri(diag(length(term$coef))), arr.ind = TRUE)
+  stem <- function(what) sub("^Lambda", what, sub("]$", "", term$name))
+  list(
+    lambda = term_stat_names(term), sigma = paste0(stem("sigma"), ":", term$coef, "]"),
+    rho = paste0(stem("rho"), ":", term$coef[pairs[, 2L]], ",", term$coef[pairs[, 1L]], "]")
+  )
+}
+
 lognormal <- function(loc, s) {
   mean <- exp(loc + s^2 / 2)
   list(mean = mean, sd = mean * sqrt(expm1(s^2)))
@@ -154,8 +223,9 @@ lognormal <- function(loc, s) {
 # density of a large group precision falls like tau^(-3/2) only; the residual
 # precision is safe as long as the rows outnumber the coefficients.
 precision_moment_exists <- function(model, k) {
-  if (model$resolved$tau[[k]]$kind == "gamma") return(TRUE)
-  k == 1L && model$gram$n > length(model$x_names) + length(model$group$levels)
+  if (model$resolved$tau[[k]]$kind != "half_t") return(TRUE)
+  effects <- sum(vapply(model$factors, function(f) length(f$levels) * length(f$coef), 0))
+  k == 1L && model$gram$n > length(model$x_names) + effects
 }
 
 #' @rdname summary.vb_fit
@@ -191,16 +261,16 @@ draws_summary <- function(draws, probs) {
 drop_missing_moments <- function(out, model) {
   for (k in seq_along(model$resolved$tau)) {
     if (precision_moment_exists(model, k)) next
-    row <- match(precision_names(model)[k], out$variable)
+    row <- match(stat_names(model)[stat_index(model)[[k]]], out$variable)
     out[row, c("mean", "sd", "mcse_mean", "mcse_sd")] <- NA_real_
   }
   out
 }
 
 u_draws_summary <- function(fit, probs) {
-  if (is.null(fit$model$group)) return(NULL)
+  if (is.null(fit$u)) return(NULL)
   if (!is.null(fit$u_draws)) return(draws_summary(fit$u_draws, probs))
-  data.frame(variable = u_names(fit$model), mean = fit$u$mean, sd = fit$u$sd,
+  data.frame(variable = fit$u$name, mean = fit$u$mean, sd = fit$u$sd,
     lower = NA_real_, upper = NA_real_, mcse_mean = NA_real_, mcse_sd = NA_real_,
     ess_bulk = NA_real_, ess_tail = NA_real_, rhat = NA_real_)
 }

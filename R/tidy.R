@@ -31,27 +31,35 @@ tidy.meanfield_fit <- function(x, effects = c("fixed", "ran_pars"), conf.int = F
   }
   s <- as.data.frame(summary(x, pars = if ("ran_vals" %in% effects) "u", level = conf.level))
   q <- quantile_names(conf.level)
-  group <- x$model$group$name
-  pick <- function(rows, effect, grp, term) {
-    if (!any(rows)) return(NULL)
+  pick <- function(variables, effect, grp, term) {
+    rows <- match(variables, s$variable)
+    if (!length(rows)) return(NULL)
     out <- data.frame(effect = effect, group = grp, term = term, estimate = s$mean[rows],
       std.error = s$sd[rows])
     if (conf.int) out[c("conf.low", "conf.high")] <- s[rows, q]
     out
   }
-  is_sigma <- grepl("^sigma_", s$variable)
+  u <- effect_table(x$model)
   out <- rbind(
     if ("fixed" %in% effects) {
-      pick(s$variable %in% beta_names(x$model), "fixed", NA_character_, x$model$x_names)
+      pick(beta_names(x$model), "fixed", NA_character_, x$model$x_names)
     },
     if ("ran_pars" %in% effects) {
-      pick(is_sigma, "ran_pars",
-        ifelse(s$variable[is_sigma] == "sigma_e", "Residual", group),
-        ifelse(s$variable[is_sigma] == "sigma_e", "sd__Observation", "sd__(Intercept)"))
+      rbind(
+        do.call(rbind, lapply(x$model$groups, function(t) {
+          n <- if (t$vector) vector_names(t) else list(sigma = sub("^tau", "sigma", t$name))
+          pairs <- which(lower.tri(diag(length(t$coef))), arr.ind = TRUE)
+          rbind(pick(n$sigma, "ran_pars", t$group, paste0("sd__", t$coef)),
+            pick(n$rho, "ran_pars", t$group,
+              sprintf("cor__%s.%s", t$coef[pairs[, 2L]], t$coef[pairs[, 1L]])))
+        })),
+        pick("sigma_e", "ran_pars", "Residual", "sd__Observation")
+      )
     },
-    if ("ran_vals" %in% effects && !is.null(group)) {
-      pick(s$variable %in% u_names(x$model), "ran_vals", group, x$model$group$levels)
-    }
+    if ("ran_vals" %in% effects && nrow(u)) {
+      cbind(pick(u$name, "ran_vals", u$group, u$coef), level = u$level)
+    }[, c("effect", "group", "term", "estimate", "std.error",
+      if (conf.int) c("conf.low", "conf.high"))]
   )
   as_tibble_if_possible(out)
 }
@@ -82,7 +90,7 @@ glance.meanfield_fit <- function(x, ...) {
 #' @export augment
 #' @export
 augment.meanfield_fit <- function(x, data = NULL, newdata = NULL, ...) {
-  has_u <- is.null(x$model$group) || inherits(x, "vb_fit") || !is.null(x$u_draws)
+  has_u <- !length(x$model$factors) || inherits(x, "vb_fit") || !is.null(x$u_draws)
   p <- predict(x, newdata, se.fit = has_u, allow_new_levels = TRUE)
   fitted <- if (has_u) p$fit else p
   out <- newdata %||% augmented_data(x, data, fitted)

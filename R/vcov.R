@@ -5,8 +5,8 @@
 #' @param object A `vb_fit` or `gibbs_fit`.
 #' @param type `"lrvb"` (default, the best source of this version) or `"mfvb"`.
 #' @param pars `"beta"`: the coefficients, named as in the model matrix. `"all"`:
-#'   coefficients, random effects, precisions, log precisions and standard
-#'   deviations, named as in [summary()]; a dense matrix, refused above 10,000 rows.
+#'   coefficients, random effects, precisions, and of scalar terms log precisions and
+#'   standard deviations, named as in [summary()]; a dense matrix, refused above 10,000 rows.
 #' @param full Not used (for packages that pass it).
 #' @param ... Not used.
 #' @return A symmetric matrix. Rows of standard deviations follow from those of the
@@ -36,43 +36,61 @@ vcov.gibbs_fit <- function(object, pars = c("beta", "all"), ...) {
   stats::cov(flat_draws(gibbs_array(object, u = !is.null(object$u_draws))))
 }
 
-# Dense covariance of (beta, u, tau, log tau, sigma).
+# Dense covariance of (beta, u, statistics, log tau, sigma); the last two of scalar terms.
 vb_full_cov <- function(fit, lr) {
   vb <- fit$vb
   tau <- fit$posterior$tau
-  p <- length(fit$model$x_names)
-  G <- length(vb$s_leaf)
-  if (p + G > 10000L) {
-    mf_abort("size", "the full covariance would have ", p + G, " rows, more than 10,000: ",
+  n <- length(vb$mean)
+  if (n > 10000L) {
+    mf_abort("size", "the full covariance would have ", n, " rows, more than 10,000: ",
       "use `pars = \"beta\"` or as_draws()", arg = "pars")
   }
-  Q <- matrix(vb$q, p, G)
-  SQ <- vb$S_global %*% Q
-  theta <- rbind(cbind(vb$S_global, SQ), cbind(t(SQ), crossprod(Q, SQ) + diag(vb$d_inv, G)))
-  k <- length(tau$names)
-  zero <- matrix(0, p + G, 2L * k)
-  tt <- if (lr) tau$cov_lrvb else diag(tau$var_mfvb, k)
-  tl <- if (lr) tau$cov_tau_log else diag(1 / tau$rate, k)
-  ll <- if (lr) tau$cov_log_lrvb else diag(tau$var_log_mfvb, k)
+  scalar <- unlist(tau$index[lengths(tau$index) == 1L])
+  theta <- dense_covariance(fit)
+  stats <- if (lr) tau$cov_lrvb else tau$cov_mfvb
+  phi <- if (lr) tau$phi$cov_lrvb else tau$phi$cov_mfvb
+  cross <- if (lr) tau$phi$cross else diag(diag(tau$cov_mfvb) / tau$mean, length(tau$mean))
+  with_tau <- matrix(0, n, length(tau$mean) + length(scalar))
   if (lr) {
-    theta <- theta + vb$J %*% tt %*% t(vb$J)
-    zero <- cbind(vb$J %*% tt, vb$J %*% tl)
+    theta <- theta + vb$J %*% stats %*% t(vb$J)
+    with_tau <- cbind(vb$J %*% stats, vb$J %*% cross[, scalar, drop = FALSE])
   }
-  M <- diag(1, p + G)
+  p <- length(fit$model$x_names)
+  M <- diag(1, n)
   M[seq_len(p), seq_len(p)] <- fit$model$coords$M
+  cs <- cross[, scalar, drop = FALSE]
   S <- rbind(
-    cbind(M %*% theta %*% t(M), M %*% zero),
-    cbind(t(M %*% zero), rbind(cbind(tt, tl), cbind(t(tl), ll)))
+    cbind(M %*% theta %*% t(M), M %*% with_tau),
+    cbind(t(M %*% with_tau), rbind(cbind(stats, cs), cbind(t(cs), phi[scalar, scalar, drop = FALSE])))
   )
-  add_sigma_rows(S, fit, p + G + k + seq_len(k))
+  add_sigma_rows(S, fit, n + length(tau$mean) + seq_along(scalar), scalar)
+}
+
+# S of q(theta) in the order (beta, effects): S_ll = blockdiag(D^-1) + Q S_gg Q'.
+dense_covariance <- function(fit) {
+  vb <- fit$vb
+  core <- lmm_core(fit$model)
+  r <- core$r
+  leaves <- core$n_leaf * r
+  Q <- matrix(0, core$n_global, leaves) # Q' of src/arrow.h
+  D <- matrix(0, leaves, leaves)
+  for (g in seq_len(core$n_leaf)) {
+    k <- core$idx[seq.int(core$ptr[g] + 1L, length.out = core$ptr[g + 1L] - core$ptr[g])] + 1L
+    at <- (g - 1L) * r + seq_len(r)
+    Q[k, at] <- vb$q[r * core$ptr[g] + seq_len(r * length(k))]
+    D[at, at] <- vb$d_inv[(g - 1L) * r * r + seq_len(r * r)]
+  }
+  SQ <- vb$S_global %*% Q
+  rbind(cbind(vb$S_global, SQ), cbind(t(SQ), crossprod(Q, SQ) + D))
 }
 
 # sigma = exp(-log tau / 2): d sigma / d log tau = -sigma / 2 at the mean of log tau.
-add_sigma_rows <- function(S, fit, log_rows) {
+add_sigma_rows <- function(S, fit, log_rows, scalar) {
   tau <- fit$posterior$tau
   D <- rbind(diag(nrow(S)), 0 * S[log_rows, , drop = FALSE])
-  D[cbind(nrow(S) + seq_along(log_rows), log_rows)] <- -exp(-tau$mean_log / 2) / 2
-  names <- c(beta_names(fit$model), u_names(fit$model), tau$names, paste0("log_", tau$names),
-    sub("^tau", "sigma", tau$names))
+  D[cbind(nrow(S) + seq_along(log_rows), log_rows)] <- -exp(-tau$phi$mean[scalar] / 2) / 2
+  own <- names(tau$mean)[scalar]
+  names <- c(beta_names(fit$model), u_names(fit$model), names(tau$mean), paste0("log_", own),
+    sub("^tau", "sigma", own))
   label(D %*% S %*% t(D), names)
 }

@@ -30,7 +30,7 @@ double lmm_aux_rate(const struct lmm *m, int k, int i, double x)
 size_t lmm_coef(const struct lmm *m, int k, int g)
 {
     const struct precision *pr = &m->prec[k];
-    if (!pr->leaf) return (size_t) pr->first + (size_t) g * (size_t) pr->r;
+    if (!pr->leaf) return (size_t) pr->first + (size_t) g * (size_t) pr->stride;
     return (size_t) m->shape.n_global + (size_t) g * (size_t) m->shape.r + (size_t) pr->first;
 }
 

@@ -24,6 +24,7 @@ struct precision {
     int n_levels;           /* levels of its factor (0 for tau_e)                    */
     bool leaf;              /* coefficients in the leaf blocks, else in the global   */
     int first;              /* first row inside a leaf block, or first global column */
+    int stride;             /* global: columns from one level to the next            */
     int at;                 /* position of vech(Lambda) in t                         */
     int aux;                /* position of its r auxiliaries in t, or -1             */
     double df0;             /* prior df; nu + r - 1 under half-t                     */

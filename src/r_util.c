@@ -54,11 +54,12 @@ static struct arrow_shape r_shape(SEXP core)
     return s;
 }
 
-/* One element of core$prec: list(r, n_levels, leaf, first, df0, nu, rate0, aux_rate). */
+/* One element of core$prec, see core_precision() in R. */
 static struct precision r_precision(SEXP x)
 {
     struct precision pr = {.r = r_int(x, "r"), .n_levels = r_int(x, "n_levels"),
                            .leaf = Rf_asLogical(r_elt(x, "leaf")), .first = r_int(x, "first"),
+                           .stride = r_int(x, "stride"),
                            .aux = -1, .df0 = r_num(x, "df0"), .nu = r_num(x, "nu")};
     if (pr.r < 1 || pr.r > EXPFAM_MAX_R)
         Rf_error("internal error: a precision matrix of size %d", pr.r);
