@@ -427,10 +427,18 @@ numeric_jacobian <- function(f, t) {
   }, f(t))
 }
 
-# SDs of phi under linear response, largest per precision (of the statistics that are on).
+# SD of the log precision of each precision, the largest of a matrix's.
 log_sds <- function(vb, lr, index) {
-  s <- sqrt(pmax(diag(unconstrained_moments(vb, lr, index)$cov_lrvb), 0))
-  vapply(index, function(at) max(s[at]) / if (length(at) > 1L) 0.5 else 1, 0)
+  own_log_sds(unconstrained_moments(vb, lr, index)$cov_lrvb, index)
+}
+
+# The diagonal log-Cholesky coordinates are half a log precision.
+own_log_sds <- function(cov_phi, index) {
+  s <- sqrt(pmax(diag(cov_phi), 0))
+  vapply(index, function(at) {
+    pairs <- lower_pairs((sqrt(8 * length(at) + 1) - 1) / 2)
+    max(s[at][pairs$row == pairs$col]) * if (length(at) > 1L) 2 else 1
+  }, 0)
 }
 
 # Beyond this SD of a log precision (a factor of 3,000 within two SDs) the response is that

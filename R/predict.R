@@ -66,7 +66,7 @@ linear_parts <- function(fit, newdata, re.form, allow_new_levels, weights = NULL
     X = X, offset = linear_offset(fit, frame, newdata, nrow(X)),
     w = rep_len(w, nrow(X)),
     groups = lapply(use, match_groups, model = model, frame = frame,
-      allow_new = allow_new_levels || is.null(newdata)),
+      allow_new = allow_new_levels || is.null(newdata), is_new = !is.null(newdata)),
     restore = function(v) {
       if (!is.null(newdata)) return(set_names(v, rownames(X)))
       stats::naresid(model$na_action, set_names(v, rownames(X)))
@@ -172,7 +172,7 @@ group_variables <- function(x) {
   c(all.vars(x$expr), unlist(lapply(x$terms, function(t) if (!is.null(t$tt)) all.vars(t$tt))))
 }
 
-match_groups <- function(f, model, frame, allow_new) {
+match_groups <- function(f, model, frame, allow_new, is_new) {
   x <- model$factors[[f]]
   values <- group_values(x$expr, frame, environment(model$formula))
   levels <- if (is.function(values$levels)) {
@@ -188,14 +188,19 @@ match_groups <- function(f, model, frame, allow_new) {
       "' that the fit has not seen (", toString(utils::head(unseen, 5)),
       "): use allow_new_levels = TRUE, or re.form = NA", arg = "newdata")
   }
-  list(factor = f, code = code, new = new, Z = factor_covariates(x, frame))
+  list(factor = f, code = code, new = new, Z = factor_covariates(x, frame, is_new))
 }
 
-# rows x r covariates of a factor, as the fit saw them.
-factor_covariates <- function(x, frame) {
+# rows x r covariates of a factor, as the fit saw them. The fit's own frame holds the terms
+# already evaluated; new data hold the variables.
+factor_covariates <- function(x, frame, is_new) {
   columns <- lapply(x$terms, function(t) {
     if (is.null(t$tt)) return(rep(1, nrow(frame)))
-    vars <- stats::model.frame(t$tt, frame, na.action = stats::na.pass, xlev = t$xlevels)
+    vars <- if (is_new) {
+      stats::model.frame(t$tt, frame, na.action = stats::na.pass, xlev = t$xlevels)
+    } else {
+      drop_predictor_levels(frame, t$tt)
+    }
     unname(stats::model.matrix(t$tt, vars, contrasts.arg = t$contrasts))
   })
   do.call(cbind, columns)
@@ -244,7 +249,7 @@ known_variance.vb_fit <- function(fit, parts, m) {
   n <- nrow(parts$X)
   if (!length(parts$groups)) return(rowSums((parts$X %*% m$cov_beta) * parts$X))
   core <- lmm_core(fit$model)
-  block <- max(1L, floor(4e6 / core$n_global))
+  block <- max(1L, floor(4e6 / max(core$n_global, 1L)))
   out <- numeric(n)
   for (from in seq(1L, n, by = block)) {
     rows <- seq.int(from, min(n, from + block - 1L))

@@ -205,7 +205,7 @@ report_verdicts <- function(t, fit, predicted) {
 #               skewed then, and linear response only a lower bound.
 shortfall <- function(t, fit) {
   tau <- fit$posterior$tau
-  v <- pmin(log_variances(tau), 4)
+  v <- pmin(own_log_sds(tau$phi$cov_lrvb, tau$index)^2, 4)
   out <- rep("", nrow(t))
   beta <- t$type == "beta"
   if (any(beta)) {
@@ -224,12 +224,6 @@ shortfall <- function(t, fit) {
     }
   }
   out
-}
-
-# Largest variance of a log precision of each precision.
-log_variances <- function(tau) {
-  s <- diag(tau$phi$cov_lrvb)
-  vapply(tau$index, function(at) max(s[at]) * if (length(at) > 1L) 4 else 1, 0)
 }
 
 # Effective number of levels for each coefficient of a term: sum_g (1 - S_gg / prior)^2.

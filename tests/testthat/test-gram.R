@@ -1,8 +1,10 @@
 # The Gram: sums against base R, chunks add up, invariances.
 
 raw_gram <- function(X, y, g = NULL, w = NULL, offset = NULL) {
-  meanfield:::gram_of_rows(list(X = X, y = y, w = w, offset = offset,
-    codes = if (!is.null(g)) as.integer(g), levels = levels(g)))
+  factors <- if (!is.null(g)) {
+    list(list(name = "g", codes = as.integer(g), levels = levels(g), coef = "(Intercept)"))
+  }
+  meanfield:::gram_of_rows(list(X = X, y = y, w = w, offset = offset, factors = factors))
 }
 
 test_that("the Gram equals naive weighted sums", {
@@ -23,8 +25,8 @@ test_that("the Gram equals naive weighted sums", {
     expect_equal(gr$n, sum(w > 0))
     expect_equal(gr$sum_log_w, sum(log(w[w > 0])), tolerance = tol_merge)
     Z <- outer(g, levels(g), "==") * 1
-    expect_equal(gr$z1, unname(colSums(w * Z)), tolerance = tol_merge)
-    expect_equal(gr$zv, unname(crossprod(Vc, w * Z)), tolerance = tol_merge)
+    expect_equal(gr$factors[[1]]$z1, unname(colSums(w * Z)), tolerance = tol_merge)
+    expect_equal(gr$factors[[1]]$zv, unname(crossprod(Vc, w * Z)), tolerance = tol_merge)
   }
 })
 
@@ -55,11 +57,72 @@ test_that("Grams of row chunks add up", {
     raw_gram(X[i, ], y[i], gi, w[i])
   })
   sum <- Reduce(`+`, parts)
-  o <- match(whole$levels, sum$levels)
+  o <- match(whole$factors[[1]]$levels, sum$factors[[1]]$levels)
   scale <- sqrt(tcrossprod(diag(whole$cross) + 1))
   expect_lte(max(abs(sum$cross - whole$cross) / scale), tol_merge)
   expect_equal(sum$mean, whole$mean, tolerance = tol_merge)
-  expect_equal(sum$z1[o], whole$z1, tolerance = tol_merge)
-  expect_lte(max(abs(sum$zv[, o] - whole$zv)) / max(abs(whole$zv)), tol_merge)
+  expect_equal(sum$factors[[1]]$z1[o], whole$factors[[1]]$z1, tolerance = tol_merge)
+  expect_lte(max(abs(sum$factors[[1]]$zv[, o] - whole$factors[[1]]$zv)) / max(abs(whole$factors[[1]]$zv)), tol_merge)
   expect_error(whole + 1, class = "meanfield_error_gram")
+})
+
+# Any Gram assembled to the arrow's dense equivalent, C = [X Z] with Z by factor.
+dense_of <- function(core) {
+  gl <- seq_len(core$n_global)
+  n <- core$n_global + core$n_leaf * core$r
+  A <- matrix(0, n, n)
+  A[gl, gl] <- core$global
+  for (g in seq_len(core$n_leaf)) {
+    at <- core$n_global + (g - 1) * core$r + seq_len(core$r)
+    A[at, at] <- core$leaf[(g - 1) * core$r^2 + seq_len(core$r^2)]
+    k <- core$ptr[g + 1] - core$ptr[g]
+    cols <- core$idx[core$ptr[g] + seq_len(k)] + 1
+    A[cols, at] <- core$cross[core$r * core$ptr[g] + seq_len(k * core$r)]
+    A[at, cols] <- t(A[cols, at])
+  }
+  A
+}
+
+test_that("slopes and several factors: the arrow equals the dense Gram, and chunks add up", {
+  set.seed(4)
+  n <- 400
+  d <- data.frame(x = rnorm(n, 5), s = rnorm(n), g = factor(sample(letters[1:9], n, TRUE)),
+    h = factor(sample(LETTERS[1:4], n, TRUE)), k = factor(sample(1:3, n, TRUE)), w = rexp(n))
+  d$y <- rnorm(n, 100)
+  d$w[d$g == "c" & d$h == "B"] <- 0 # a pair of levels that never meets
+  for (f in c(y ~ x + (1 + s | g) + (1 | h) + (0 + s | k), y ~ x + (s || h) + (1 | g),
+    y ~ 0 + x + (1 | h) + (1 | k), y ~ x + (1 | h / k) + (k | g))) {
+    fit <- fit_vb(f, d, weights = w)
+    m <- fit$model
+    core <- meanfield:::lmm_core(m)
+    X <- model.matrix(fit)
+    if ("(Intercept)" %in% colnames(X)) X[, "x"] <- X[, "x"] - sum(d$w * d$x) / sum(d$w)
+    parts <- meanfield:::linear_parts(fit, NULL, NULL, TRUE)
+    Z <- lapply(parts$groups, function(g) {
+      G <- length(m$factors[[g$factor]]$levels)
+      r <- ncol(g$Z)
+      out <- matrix(0, n, G * r)
+      code <- ifelse(is.na(g$code), 1, g$code)
+      for (j in seq_len(r)) out[cbind(seq_len(n), (code - 1) * r + j)] <- g$Z[, j]
+      out
+    })
+    C <- cbind(X, do.call(cbind, Z[-1]), Z[[1]])
+    expect_equal(dense_of(core), unname(crossprod(C, d$w * C)), tolerance = tol_merge)
+    y <- d$y - if ("(Intercept)" %in% colnames(X)) sum(d$w * d$y) / sum(d$w) else 0
+    expect_equal(core$h, unname(drop(crossprod(C, d$w * y))), tolerance = 1e-9)
+  }
+  f <- y ~ x + (1 + s | g) + (1 | h)
+  part <- function(rows) suppressWarnings(fit_vb(f, d[rows, ], weights = w)$model$gram)
+  whole <- fit_vb(f, d, weights = w)
+  sum <- part(1:150) + part(151:400)
+  align <- function(gram) { # levels in sorted order
+    model <- whole$model
+    model$gram <- gram
+    A <- dense_of(meanfield:::lmm_core(model))
+    o <- order(gram$factors[[2]]$levels) + 2
+    l <- order(gram$factors[[1]]$levels)
+    p <- c(1:2, o, 2 + length(o) + rep((l - 1) * 2, each = 2) + 1:2)
+    A[p, p]
+  }
+  expect_equal(align(sum), align(whole$model$gram), tolerance = tol_merge)
 })

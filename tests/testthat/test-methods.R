@@ -64,7 +64,7 @@ test_that("predict: levels, intervals, random effects", {
     expect_equal(unname(p$fit[1:2]), unname(fitted(f)[c(2, 1)]))
     # a new county carries the full variance of the group distribution
     m <- meanfield:::moments(f)
-    expect_equal(unname(p$se.fit[3]^2), vcov(f)[1, 1] + m$inv_tau[[2]], tolerance = 1e-10)
+    expect_equal(unname(p$se.fit[3]^2), vcov(f)[1, 1] + m$cov_u[[1]][1, 1], tolerance = 1e-10)
     ci <- predict(f, new[1:2, ], interval = "confidence")
     pi <- predict(f, new[1:2, ], interval = "prediction")
     expect_equal(colnames(ci), c("fit", "lwr", "upr"))

@@ -15,12 +15,17 @@ test_that("one fit of each kind survives gctorture", {
     centre <- meanfield:::gibbs_centre(core, fit$vb)
     settings <- list(iter = 5L, warmup = 2L, thin = 1L, save_u = TRUE, interweave = TRUE)
     X <- model.matrix(fit)
-    g <- as.integer(d$g)
+    z <- rbind(1, d$x)
+    rows <- list(X = X, y = d$y, offset = NULL, w = d$w, factors = list(
+      list(code = as.integer(d$g), z = z, r = 2L, n_levels = 3L),
+      list(code = rep(1:2, 6), z = NULL, r = 1L, n_levels = 2L)
+    ))
     tau <- fit$posterior$tau$mean
     run <- function() {
       set.seed(1)
       list(
-        meanfield:::call_gram(X, d$y, NULL, d$w, g, 3L),
+        meanfield:::call_gram(rows),
+        meanfield:::call_gram_pair(rows, 1L, 2L),
         meanfield:::call_group_codes(c(3L, 1L, 3L), NULL, 3L),
         meanfield:::call_fit_vb(core, start, control),
         meanfield:::call_fit_gibbs(core, start, centre, settings, function(done) list(done)),

@@ -132,7 +132,7 @@ theta_means <- function(fit) {
 }
 
 # Means and both covariance matrices equal the twin's, in units of standard deviations.
-expect_same_fit <- function(fit, ref, tol = 1e-6) {
+expect_same_fit <- function(fit, ref, tol = tol_twin) {
   cov <- dense_lrvb(ref)
   sd <- sqrt(diag(cov$mfvb))
   means <- theta_means(fit)
@@ -280,6 +280,29 @@ test_that("Wishart(2a, 1 / (2b)) of one coefficient is gamma(a, b)", {
   b <- fit(wishart_prior(1.4, matrix(1 / .4)))
   expect_equal(vcov(b, pars = "all"), vcov(a, pars = "all"), tolerance = 1e-10)
   expect_equal(fixef(b), fixef(a), tolerance = 1e-10)
+})
+
+# In other units of x nothing but units changes, nor does the verdict on linear response.
+test_that("the unit of a slope's covariate does not matter", {
+  fit <- function(unit) {
+    fit_vb(y ~ x + (1 + x | g), transform(d, x = x * unit), weights = w, integrate = "no",
+      prior = priors(beta = normal_prior(0, c(10, 10 / unit)), tau_e = gamma_prior(.5, .3),
+        tau_u = half_t_prior(3, scale = c(1.5, .7 / unit))))
+  }
+  one <- fit(1)
+  V <- vcov(one, pars = "all")
+  # every variable of the contract goes with unit^k, by how often it names x
+  known <- grep("^(beta|u|tau|Lambda)", rownames(V), value = TRUE)
+  n_x <- lengths(regmatches(known, gregexpr("\\bx\\b", known)))
+  power <- ifelse(grepl("^Lambda", known), n_x, -n_x)
+  unit_sd <- sqrt(diag(V)[known])
+  for (unit in c(.01, 10, 100)) {
+    expect_silent(other <- fit(unit))
+    factor <- unit^power
+    expect_entries(vcov(other, pars = "all")[known, known], V[known, known] * tcrossprod(factor),
+      tcrossprod(unit_sd * factor), tol_twin, paste("unit", unit))
+    expect_equal(other$vb$elbo, one$vb$elbo, tolerance = 1e-9)
+  }
 })
 
 # ---- real data --------------------------------------------------------------------------
