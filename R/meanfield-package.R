@@ -12,8 +12,11 @@
 #' @section Variables:
 #' Quantities are named as in the literature: `beta[x]` for coefficients,
 #' `tau_e` and `tau_u[g]` for the precisions of residuals and of the random
-#' effects of factor `g`, `u[g:level]` for the effects; `log_tau_e`,
-#' `log_tau_u[g]`, `sigma_e`, `sigma_u[g]` and `log_sigma_u[g]` are derived.
+#' effects of factor `g` (`tau_u[g:x]` when several independent terms share the factor),
+#' `Lambda_u[g:a,b]` for the elements of the precision matrix of a term with several
+#' coefficients, `u[g:level]` or `u[g:level,coefficient]` for the effects; `log_tau_e`,
+#' `log_tau_u[g]`, `sigma_e`, `sigma_u[g]`, `sigma_u[g:a]`, `rho_u[g:a,b]` and their logs
+#' are derived.
 #'
 #' @references
 #' Giordano, R., Broderick, T. and Jordan, M. (2015). Linear response methods
