@@ -36,6 +36,7 @@ int main(void)
 {
     run("la", test_la);
     run("arrow", test_arrow);
+    run("expfam", test_expfam);
     run("lr", test_lr);
     run("gram", test_gram);
     run("vb", test_vb);

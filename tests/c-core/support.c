@@ -11,7 +11,7 @@ struct cell {
 };
 static struct cell *cells;
 
-static void *pool(size_t bytes)
+void *pool(size_t bytes)
 {
     struct cell *c = malloc(sizeof *c);
     if (!c || !(c->memory = malloc(bytes ? bytes : 1))) abort();
@@ -119,73 +119,166 @@ double *dense_of(const struct arrow_shape *s, const struct arrow *P)
 
 int stop_at(void *ctx, int done) { return done == *(const int *) ctx; }
 
-/* Arrow Gram, h and y'y of the data by plain loops; n_leaf = 0 for a regression. */
-static void set_gram(struct sim *d, int p, int n_leaf)
+/* G = C'C in arrow form, h and y'y by plain loops; a leaf lists the global columns it meets. */
+static void set_gram(struct sim *d, int ng, int n_leaf, int r)
 {
     struct arrow_shape *s = &d->m.shape;
-    int *ptr = ints((size_t) n_leaf + 1), *idx = ints((size_t) n_leaf * (size_t) p);
-    for (int l = 0; l < n_leaf; l++) {
-        ptr[l + 1] = ptr[l] + p;
-        for (int j = 0; j < p; j++) idx[ptr[l] + j] = j;
-    }
-    *s = (struct arrow_shape){p, n_leaf, 1, ptr, idx, true};
-    struct arrow G = {zeros(arrow_global_size(s)), zeros(arrow_leaf_size(s)),
-                      zeros(arrow_cross_size(s))};
-    double *h = zeros(arrow_dim(s));
+    int *ptr = ints((size_t) n_leaf + 1), *idx = ints((size_t) (n_leaf * ng)), used = 0;
+    int dim = ng + n_leaf * r;
+    double *D = zeros((size_t) (dim * dim)), *h = zeros((size_t) dim);
     for (int i = 0; i < d->n; i++) {
-        double y = d->y[i];
-        d->m.yy += y * y;
-        if (n_leaf) G.leaf[d->group[i]] += 1;
-        if (n_leaf) h[p + d->group[i]] += y;
-        for (int a = 0; a < p; a++) {
-            double x = AT(d->X, i, a, d->n);
-            h[a] += x * y;
-            if (n_leaf) G.cross[d->group[i] * p + a] += x;
-            for (int b = 0; b < p; b++) AT(G.global, a, b, p) += x * AT(d->X, i, b, d->n);
+        d->m.yy += d->y[i] * d->y[i];
+        for (int a = 0; a < dim; a++) {
+            h[a] += AT(d->C, i, a, d->n) * d->y[i];
+            for (int b = 0; b < dim; b++)
+                AT(D, a, b, dim) += AT(d->C, i, a, d->n) * AT(d->C, i, b, d->n);
         }
     }
+    for (int l = 0; l < n_leaf; l++) {
+        for (int a = 0; a < ng; a++)
+            if (AT(D, a, ng + l * r, dim) != 0) idx[used++] = a;
+        ptr[l + 1] = used;
+    }
+    *s = (struct arrow_shape){ng, n_leaf, r, ptr, idx, used == n_leaf * ng};
+    struct arrow G = {nans(arrow_global_size(s)), nans(arrow_leaf_size(s)),
+                      nans(arrow_cross_size(s))};
+    for (int j = 0; j < ng; j++)
+        for (int i = j; i < ng; i++) AT(G.global, i, j, ng) = AT(D, i, j, dim);
+    for (int l = 0; l < n_leaf; l++)
+        for (int c = 0; c < r; c++) {
+            int at = ng + l * r, k = ptr[l + 1] - ptr[l];
+            for (int e = c; e < r; e++)
+                G.leaf[(l * r + c) * r + e] = AT(D, at + e, at + c, dim);
+            for (int a = 0; a < k; a++)
+                G.cross[ptr[l] * r + c * k + a] = AT(D, idx[ptr[l] + a], at + c, dim);
+        }
     d->m.G = G;
     d->m.h = h;
-    d->m.p = p;
     d->m.n = d->n;
-    d->m.n_prec = n_leaf ? 2 : 1;
 }
 
-static struct sim simulate(int rows, int n_leaf, double noise)
+/* Two fixed effects; a global factor with `stride` and a leaf factor with r coefficients per
+ * level, the first of them an intercept. Every coefficient of a level has SD 1. */
+static struct sim simulate(int n, int n_wide, int stride, int n_leaf, int r, double noise)
 {
-    struct sim d = {.n = rows};
-    size_t n = (size_t) d.n;
-    d.X = normals(2 * n);
-    d.y = normals(n);
-    d.group = ints(n);
-    double *u = normals(n_leaf ? (size_t) n_leaf : 1);
-    for (int i = 0; i < d.n; i++) {
-        d.X[i] = 1;
-        d.group[i] = n_leaf ? (7 * i + i / 11) % n_leaf : 0; /* unbalanced */
-        d.y[i] = 0.5 + 0.8 * d.X[i + d.n] + noise * d.y[i] + (n_leaf ? u[d.group[i]] : 0);
+    struct sim d = {.n = n};
+    int ng = 2 + n_wide * stride, dim = ng + n_leaf * r;
+    double *u = normals((size_t) dim), *x = normals((size_t) n);
+    d.C = zeros((size_t) (n * dim));
+    d.y = normals((size_t) n);
+    u[0] = 0.5;
+    u[1] = 0.8;
+    for (int i = 0; i < n; i++) {
+        AT(d.C, i, 0, n) = 1;
+        AT(d.C, i, 1, n) = x[i];
+        for (int b = 0; n_wide && b < stride; b++)
+            AT(d.C, i, 2 + i * i % n_wide * stride + b, n) = b ? norm_rand() : 1;
+        for (int b = 0; n_leaf && b < r; b++) /* unbalanced */
+            AT(d.C, i, ng + (7 * i + i / 11) % n_leaf * r + b, n) = b ? norm_rand() : 1;
+        d.y[i] *= noise;
+        for (int j = 0; j < dim; j++) d.y[i] += AT(d.C, i, j, n) * u[j];
     }
-    set_gram(&d, 2, n_leaf);
+    set_gram(&d, ng, n_leaf, r);
+    d.m.p = 2;
     return d;
+}
+
+static void normal_beta(struct lmm *m)
+{
+    static const double Tb[4] = {0.3, 0.1, 0.1, 0.5}, mu[2] = {1, -1};
+    m->Tb = copy(4, Tb);
+    m->mu = copy(2, mu);
+    m->logdet_Tb = log(0.3 * 0.5 - 0.1 * 0.1);
+}
+
+static struct precision wishart(int r, double df, const double *rate)
+{
+    return (struct precision){.r = r, .df0 = df, .rate0 = copy((size_t) (r * r), rate)};
+}
+
+static struct precision half_t(int r, double nu, const double *aux_rate)
+{
+    return (struct precision){.r = r, .df0 = nu + r - 1, .nu = nu,
+                              .rate0 = zeros((size_t) (r * r)),
+                              .aux_rate = copy((size_t) r, aux_rate)};
+}
+
+/* pr becomes the next precision of m; the auxiliaries are numbered anew. */
+static void add(struct lmm *m, struct precision pr, bool leaf, int levels, int first, int stride)
+{
+    pr.leaf = leaf;
+    pr.n_levels = levels;
+    pr.first = first;
+    pr.stride = stride;
+    pr.at = m->n_stat;
+    m->prec[m->n_prec++] = pr;
+    m->n_par = m->n_stat += vech_size(pr.r);
+    for (int k = 0; k < m->n_prec; k++) {
+        m->prec[k].aux = m->prec[k].nu > 0 ? m->n_par : -1;
+        if (m->prec[k].nu > 0) m->n_par += m->prec[k].r;
+    }
 }
 
 struct sim sim_regression(void)
 {
-    struct sim d = simulate(120, 0, 0.7);
+    struct sim d = simulate(120, 0, 0, 0, 1, 0.7);
     d.m.flat = true;
     d.m.Tb = zeros(4);
     d.m.mu = zeros(2);
-    d.m.prior[0] = (struct precision_prior){.shape = 2, .rate = 1};
+    add(&d.m, wishart(1, 4, (double[]){2}), false, 0, 0, 0); /* Gamma(2, 1) */
     return d;
 }
 
 struct sim sim_intercept(int n, int n_leaf, double noise)
 {
-    static const double Tb[4] = {0.3, 0.1, 0.1, 0.5}, mu[2] = {1, -1};
-    struct sim d = simulate(n, n_leaf, noise);
-    d.m.Tb = copy(4, Tb);
-    d.m.mu = copy(2, mu);
-    d.m.logdet_Tb = log(0.3 * 0.5 - 0.1 * 0.1);
-    d.m.prior[0] = (struct precision_prior){.shape = 2, .df = 4, .aux_rate = 0.5};
-    d.m.prior[1] = (struct precision_prior){.shape = 1.5, .df = 3, .aux_rate = 0.25};
+    struct sim d = simulate(n, 0, 0, n_leaf, 1, noise);
+    normal_beta(&d.m);
+    add(&d.m, half_t(1, 4, (double[]){0.5}), false, 0, 0, 0);
+    add(&d.m, half_t(1, 3, (double[]){0.25}), true, n_leaf, 0, 0);
     return d;
+}
+
+struct sim sim_general(bool rich)
+{
+    static const double R[4] = {2, 0.5, 0.5, 1.5}, A[2] = {0.5, 1.5}, one[1] = {1};
+    struct sim d = rich ? simulate(90, 4, 3, 9, 3, 0.7) : simulate(60, 5, 1, 12, 2, 0.7);
+    normal_beta(&d.m);
+    add(&d.m, wishart(1, 3, one), false, 0, 0, 0);
+    if (rich) {
+        add(&d.m, half_t(2, 2, A), true, 9, 0, 0);
+        add(&d.m, wishart(2, 5, R), false, 4, 2, 3);
+        add(&d.m, wishart(1, 5, one), true, 9, 2, 0);
+        add(&d.m, half_t(1, 2, A), false, 4, 4, 3);
+    } else {
+        add(&d.m, wishart(2, 5, R), true, 12, 0, 0);
+        add(&d.m, half_t(1, 2, A), false, 5, 2, 1);
+    }
+    return d;
+}
+
+struct lmm no_data(const struct lmm *m)
+{
+    struct lmm out = *m;
+    out.G = (struct arrow){zeros(arrow_global_size(&m->shape)),
+                           zeros(arrow_leaf_size(&m->shape)),
+                           zeros(arrow_cross_size(&m->shape))};
+    out.h = zeros(arrow_dim(&m->shape));
+    out.yy = out.n = 0;
+    return out;
+}
+
+bool on_diagonal(const struct lmm *m, int i)
+{
+    for (int k = 0; k < m->n_prec; k++)
+        for (int b = 0; b < m->prec[k].r; b++)
+            if (i == m->prec[k].at + vech_at(m->prec[k].r, b, b)) return true;
+    return i >= m->n_stat;
+}
+
+double *start_of(const struct lmm *m, double diagonal, double aux)
+{
+    double *t = zeros((size_t) m->n_par);
+    for (int i = 0; i < m->n_par; i++)
+        if (on_diagonal(m, i)) t[i] = i < m->n_stat ? diagonal : aux;
+    return t;
 }

@@ -15,6 +15,7 @@ double *zeros(size_t n);
 double *normals(size_t n);
 double *copy(size_t n, const double *x);
 int *ints(size_t n);
+void *pool(size_t bytes);
 struct arena arena_of(size_t bytes);
 void release_all(void);
 
@@ -28,16 +29,27 @@ double *dense_of(const struct arrow_shape *s, const struct arrow *P);
 /* poll hook; ctx is an int: the sweep to stop at. */
 int stop_at(void *ctx, int done);
 
-/* A small data set with its model. X is n x p, group 0-based. */
+/* A small data set with its model. C is the dense n x dim design, columns as in theta. */
 struct sim {
     int n;
-    double *X, *y;
-    int *group;
+    double *C, *y;
     struct lmm m;
 };
 /* Flat beta, gamma prior on tau_e. */
 struct sim sim_regression(void);
 /* Normal prior on beta, half-t on both SDs; the group effects have SD 1. */
 struct sim sim_intercept(int n, int n_leaf, double noise);
+/* Normal prior on beta, gamma on tau_e, a leaf and a global factor.
+ *   rich = false: leaf r = 2 Wishart; global intercept, half-t
+ *   rich = true:  leaf r = 2 half-t and r = 1 gamma in one block; global likewise r = 2
+ *                 Wishart and r = 1 half-t, interleaved level by level */
+struct sim sim_general(bool rich);
+/* m without its data: the posterior is the prior. */
+struct lmm no_data(const struct lmm *m);
+
+/* Globals to start from: diagonals and auxiliaries as given, off-diagonals zero. */
+double *start_of(const struct lmm *m, double diagonal, double aux);
+/* Is statistic i on the diagonal of its precision (or an auxiliary)? */
+bool on_diagonal(const struct lmm *m, int i);
 
 #endif

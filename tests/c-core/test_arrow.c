@@ -54,6 +54,17 @@ static void check_vectors(const struct arrow_shape *s, const struct arrow *P,
     size_t n = (size_t) dim;
     double *x = normals(n), *sol = copy(n, x), *y = nans(n), *B = zeros(n * n);
     arrow_solve(s, F, sol);
+    double *half = copy(n, x); /* the two halves of a solve */
+    arrow_forwardsolve(s, F, half);
+    for (int i = 0; i < dim; i++) y[i] = half[i];
+    arrow_backsolve(s, F, half);
+    for (int i = 0; i < dim; i++) CHECK_NEAR(half[i], sol[i], 1e-13);
+    double norm = 0, quad = 0; /* |F^-1 x|^2 = x' P^-1 x */
+    for (int i = 0; i < dim; i++) {
+        norm += y[i] * y[i];
+        quad += x[i] * sol[i];
+    }
+    CHECK_NEAR(norm, quad, 1e-12);
     arrow_mul(s, P, x, y);
     for (int j = 0; j < dim; j++) { /* B = F^-T, column by column */
         AT(B, j, j, dim) = 1;
@@ -71,6 +82,21 @@ static void check_vectors(const struct arrow_shape *s, const struct arrow *P,
         CHECK_NEAR(y[i], dx, 1e-12);
         CHECK_NEAR(sol[i], sx, 1e-12);
     }
+}
+
+static void check_outer_rows(const struct arrow_shape *s, const double *q, int a, int b)
+{
+    int ng = s->n_global;
+    double *out = normals(arrow_global_size(s)), *sum = copy(arrow_global_size(s), out);
+    arrow_outer_rows(s, q, a, b, out);
+    for (int l = 0; l < s->n_leaf; l++) {
+        int k = s->ptr[l + 1] - s->ptr[l];
+        for (int j = 0; j < k; j++)
+            for (int i = 0; i < k; i++)
+                AT(sum, s->idx[s->ptr[l] + i], s->idx[s->ptr[l] + j], ng) +=
+                    q[s->ptr[l] * s->r + a * k + i] * q[s->ptr[l] * s->r + b * k + j];
+    }
+    for (int i = 0; i < ng * ng; i++) CHECK_NEAR(out[i], sum[i], 1e-13);
 }
 
 /* S: dense inverse; Q_i' = -P_gi D_i^-1 and S_gl = S_gg Q' tie q to it. */
@@ -109,6 +135,8 @@ static void check_inverse(const struct arrow_shape *s, const struct arrow *P,
     arrow_outer(s, q, 0.7, out);
     for (int j = 0; j < ng; j++)
         for (int i = j; i < ng; i++) CHECK_NEAR(AT(out, i, j, ng), AT(sum, i, j, ng), 1e-13);
+    for (int e = 0; e < r; e++)
+        for (int c = 0; c < r; c++) check_outer_rows(s, q, e, c);
 }
 
 /* One entry of P spoilt: the status and the block must name it. */

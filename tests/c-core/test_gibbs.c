@@ -18,8 +18,8 @@ struct chain {
 static struct chain run(const struct lmm *m, struct gibbs_control ctl, const double *start,
                         const struct core_hooks *h)
 {
-    size_t q = (size_t) lmm_n_par(m), dim = arrow_dim(&m->shape);
-    size_t kept = (size_t) gibbs_kept(&ctl), nu = dim - (size_t) m->shape.n_global;
+    size_t q = (size_t) m->n_par, dim = arrow_dim(&m->shape);
+    size_t kept = (size_t) gibbs_kept(&ctl), nu = dim - (size_t) m->p;
     double *theta = nans(dim), *grad = nans(dim), rss = m->yy;
     for (size_t i = 0; i < dim; i++) theta[i] = 0.1 * (double) (i % 5) - 0.2;
     arrow_mul(&m->shape, &m->G, theta, grad);
@@ -33,7 +33,7 @@ static struct chain run(const struct lmm *m, struct gibbs_control ctl, const dou
     struct arena a = arena_of(count.used);
     struct gibbs_work w = gibbs_work_carve(m, &a);
     CHECK(a.used == count.used);
-    struct chain out = {.info = {0, -1}, .kept = (int) kept, .cols = m->p + m->n_prec};
+    struct chain out = {.info = {0, -1}, .kept = (int) kept, .cols = m->p + m->n_stat};
     out.s = (struct gibbs_state){.t = copy(q, start), .theta = nans(dim),
                                  .draws = nans(kept * (size_t) out.cols),
                                  .u_draws = nu ? nans(kept * nu) : NULL,
@@ -63,11 +63,11 @@ static double identity(double x) { return x; }
 static double square(double x) { return x * x; }
 static double squash(double tau) { return 1 / (1 + tau); }
 
-/* Mean over column j of the draws: of beta, or of log tau. */
+/* Mean over column j of the draws: of beta or an off-diagonal, or of log tau. */
 static double mean_of(const struct lmm *m, const struct chain *c, int j, double *se2)
 {
     const double *x = c->s.draws + j * c->kept;
-    return mean_and_se2(c->kept, x, j < m->p ? identity : log, se2);
+    return mean_and_se2(c->kept, x, j < m->p || !on_diagonal(m, j - m->p) ? identity : log, se2);
 }
 
 static void check_agree(const struct lmm *m, const struct chain *a, const struct chain *b)
@@ -80,11 +80,11 @@ static void check_agree(const struct lmm *m, const struct chain *a, const struct
 }
 
 /* Log marginal prior density of log tau: with its auxiliary integrated out, a half-t has
- * density tau^(df/2 - 1) (df tau + 1/scale^2)^(-(df + 1)/2) up to a constant. */
-static double log_prior(const struct precision_prior *pr, double tau)
+ * density tau^(nu/2 - 1) (nu tau + 1/scale^2)^(-(nu + 1)/2) up to a constant. */
+static double log_prior(const struct precision *pr, double tau)
 {
-    double tail = pr->df > 0 ? (pr->df + 1) / 2 * log(pr->df * tau + pr->aux_rate) : 0;
-    return pr->shape * log(tau) - pr->rate * tau - tail;
+    double tail = pr->nu > 0 ? (pr->nu + 1) / 2 * log(pr->nu * tau + pr->aux_rate[0]) : 0;
+    return pr->df0 / 2 * log(tau) - pr->rate0[0] / 2 * tau - tail;
 }
 
 /* log p(tau, y) at one point up to a constant, theta integrated out; mean <- E theta. */
@@ -100,8 +100,8 @@ static double log_marginal(const struct lmm *m, const double *tau, struct gibbs_
     arrow_solve(&m->shape, &w->F, mean);
     for (int i = 0; i < dim; i++) quad -= rhs[i] * mean[i];
     double lp = 0.5 * (m->n * log(tau[0]) - arrow_logdet(&m->shape, &w->F) - quad);
-    if (m->n_prec > 1) lp += 0.5 * (dim - ng) * log(tau[1]) + log_prior(&m->prior[1], tau[1]);
-    return lp + log_prior(&m->prior[0], tau[0]);
+    if (m->n_prec > 1) lp += 0.5 * (dim - ng) * log(tau[1]) + log_prior(&m->prec[1], tau[1]);
+    return lp + log_prior(&m->prec[0], tau[0]);
 }
 
 /* The exact posterior means by the trapezoidal rule over (log tau_e, log tau_u). Besides
@@ -135,33 +135,70 @@ static void check_exact(const struct lmm *m, const struct chain *c)
 }
 
 /* Two starts, with and without the scale move: one posterior, and the exact one. */
-static void check_chains(const struct lmm *m)
+static void check_chains(const struct lmm *m, int n)
 {
-    static const double low[] = {1e-2, 1e-2, 1, 1}, high[] = {1e3, 1e3, 1, 1};
-    struct gibbs_control ctl = {40200, 200, 1, true}, plain = {80200, 200, 2, false};
+    const double *low = start_of(m, 1e-2, 1), *high = start_of(m, 1e3, 1);
+    struct gibbs_control ctl = {n + 200, 200, 1, true}, plain = {2 * n + 200, 200, 2, false};
     struct chain a = run(m, ctl, low, NULL), b = run(m, ctl, high, NULL);
     struct chain c = run(m, plain, high, NULL);
     check_agree(m, &a, &b);
     check_agree(m, &b, &c);
-    check_exact(m, &a);
-    check_exact(m, &b);
-    check_exact(m, &c);
-    CHECK(c.info.iter == 80200 && c.kept == 40000);
-    int nu = (int) arrow_dim(&m->shape) - m->shape.n_global;
+    if (m->n_stat <= 2) {
+        check_exact(m, &a);
+        check_exact(m, &b);
+        check_exact(m, &c);
+    }
+    CHECK(c.info.iter == 2 * n + 200 && c.kept == n);
+    int nu = (int) arrow_dim(&m->shape) - m->p;
     for (int i = 0; i < nu; i++) { /* the running moments are those of the draws */
         double se2, mean = mean_and_se2(c.kept, c.s.u_draws + i * c.kept, identity, &se2);
         double sq = mean_and_se2(c.kept, c.s.u_draws + i * c.kept, square, &se2);
         CHECK_NEAR(c.s.u_mean[i], mean, 1e-12);
         CHECK_NEAR(c.s.u_m2[i] / c.kept, sq - mean * mean, 1e-12);
-        CHECK(c.s.u_draws[i * c.kept + c.kept - 1] == c.s.theta[m->shape.n_global + i]);
+        CHECK(c.s.u_draws[i * c.kept + c.kept - 1] == c.s.theta[m->p + i]);
     }
-    for (int k = 0; k < m->n_prec; k++)
+    for (int k = 0; k < m->n_stat; k++)
         CHECK(c.s.draws[(m->p + k + 1) * c.kept - 1] == c.s.t[k]);
+}
+
+/* Without data the draws are the prior: E Lambda = df R^-1, and half-t SDs with nu = 2, whose
+ * median is A sqrt(2/3). */
+static void check_prior(const struct lmm *m, bool interweave)
+{
+    struct gibbs_control ctl = {12200, 200, 1, interweave};
+    struct chain c = run(m, ctl, start_of(m, 1, 1), NULL);
+    CHECK(c.status == CORE_OK);
+    for (int k = 0; k < m->n_prec; k++) {
+        const struct precision *pr = &m->prec[k];
+        int r = pr->r;
+        double *x = c.s.draws + (m->p + pr->at) * c.kept, se2, inv[9], *below = nans(12000);
+        if (pr->aux < 0) {
+            naive_inverse(r, pr->rate0, inv);
+            for (int b = 0; b < r; b++)
+                for (int a = b; a < r; a++) {
+                    double mean = mean_and_se2(c.kept, x + vech_at(r, a, b) * c.kept, identity,
+                                               &se2);
+                    CHECK(fabs(mean - pr->df0 * AT(inv, a, b, r)) < 5 * sqrt(se2));
+                }
+            continue;
+        }
+        for (int a = 0; a < r; a++) {
+            for (int i = 0; i < c.kept; i++) {
+                double L[9], v[6];
+                for (int s = 0; s < vech_size(r); s++) v[s] = x[s * c.kept + i];
+                vech_unpack(r, v, L);
+                naive_inverse(r, L, inv);
+                below[i] = AT(inv, a, a, r) * pr->aux_rate[a] < 2.0 / 3;
+            }
+            double err = mean_and_se2(c.kept, below, identity, &se2) - 0.5;
+            CHECK(fabs(err) < 5 * sqrt(se2) && se2 < 1e-3);
+        }
+    }
 }
 
 static void check_stops(const struct lmm *m)
 {
-    static const double start[] = {1, 1, 1, 1};
+    const double *start = start_of(m, 1, 1);
     struct gibbs_control ctl = {20, 0, 1, true};
     for (int at = 0; at < 20; at += 7) {
         struct core_hooks h = {stop_at, &at};
@@ -175,7 +212,7 @@ static void check_stops(const struct lmm *m)
     bad.h = h;
     CHECK(run(&bad, ctl, start, NULL).status == CORE_NONFINITE);
     bad = *m;
-    bad.G.global = copy(4, m->G.global);
+    bad.G.global = copy(arrow_global_size(&m->shape), m->G.global);
     bad.G.global[0] = -1e6;
     struct chain c = run(&bad, ctl, start, NULL);
     CHECK(c.status == CORE_NOT_PD_GLOBAL && c.info.block == 0 && c.info.iter == 0);
@@ -204,10 +241,17 @@ void test_gibbs(void)
 {
     /* four rows per group and much noise: the scale of u, and so the scale move, is loose */
     struct sim reg = sim_regression(), ri = sim_intercept(60, 15, 1.5);
-    check_chains(&ri.m);
-    check_chains(&reg.m);
+    check_chains(&ri.m, 40000);
+    check_chains(&reg.m, 40000);
     check_stops(&reg.m);
     check_stops(&ri.m);
+    for (int rich = 0; rich < 2; rich++) {
+        struct lmm m = sim_general(rich).m, prior = no_data(&m);
+        check_chains(&m, 6000); /* fewer: valgrind is slow */
+        check_stops(&m);
+        check_prior(&prior, true);
+        check_prior(&prior, false);
+    }
     check_slice(0.8);
     check_slice(3);
     check_slice(20);
