@@ -275,15 +275,27 @@ build_factor <- function(bars, name, frame, w, contrasts, env) {
   terms <- lapply(bars, build_term, frame = frame, contrasts = contrasts, env = env)
   r <- vapply(terms, function(t) length(t$coef), 0L)
   last <- cumsum(r)
-  for (k in seq_along(terms)) terms[[k]]$cols <- seq.int(last[k] - r[k] + 1L, last[k])
+  coef <- numbered(unlist(lapply(terms, `[[`, "coef")))
+  for (k in seq_along(terms)) {
+    terms[[k]]$cols <- seq.int(last[k] - r[k] + 1L, last[k])
+    terms[[k]]$coef <- coef[terms[[k]]$cols]
+  }
   z <- lapply(terms, `[[`, "z")
   plain <- length(terms) == 1L && is.null(z[[1L]])
   list(
     name = name, expr = expr, codes = used$codes, levels = used$levels,
-    coef = unlist(lapply(terms, `[[`, "coef")), z = if (!plain) factor_z(z, nrow(frame)),
+    coef = coef, z = if (!plain) factor_z(z, nrow(frame)),
     terms = lapply(terms, function(t) t[c("coef", "cols", "tt", "xlevels", "contrasts")])
   )
 }
+
+# A coefficient that a factor has twice is "x" and "x#2"; plain_coef() takes that back.
+numbered <- function(coef) {
+  nth <- stats::ave(seq_along(coef), coef, FUN = seq_along)
+  ifelse(nth > 1L, paste0(coef, "#", nth), coef)
+}
+
+plain_coef <- function(coef) sub("#[0-9]+$", "", coef)
 
 # One term: its coefficients and covariates; z is NULL for a plain intercept.
 build_term <- function(bar, frame, contrasts, env) {

@@ -123,10 +123,11 @@ coef.meanfield_fit <- function(object, ...) {
   out <- lapply(seq_along(model$factors), function(f) {
     x <- model$factors[[f]]
     u <- matrix(m$u[table$factor == f], ncol = length(x$coef), byrow = TRUE)
-    all <- union(names(m$beta), x$coef)
+    plain <- plain_coef(x$coef)
+    all <- union(names(m$beta), plain)
     co <- matrix(0, length(x$levels), length(all), dimnames = list(x$levels, all))
     co[, names(m$beta)] <- rep(m$beta, each = length(x$levels))
-    for (k in seq_along(x$coef)) co[, x$coef[k]] <- co[, x$coef[k]] + u[, k]
+    for (k in seq_along(plain)) co[, plain[k]] <- co[, plain[k]] + u[, k]
     as.data.frame(co, check.names = FALSE)
   })
   stats::setNames(out, vapply(model$factors, `[[`, "", "name"))

@@ -129,5 +129,5 @@ factor_scale <- function(f, sum_w, bessel) {
   variance <- (zz / sum_w - mean^2) * bessel
   variance[variance <= 1e-12 * mean^2] <- 0
   s <- column_scale(variance, mean)
-  ifelse(f$coef == "(Intercept)", 1, ifelse(s$sd == 0, s$size, s$sd))
+  ifelse(plain_coef(f$coef) == "(Intercept)", 1, ifelse(s$sd == 0, s$size, s$sd))
 }

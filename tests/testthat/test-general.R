@@ -214,7 +214,10 @@ test_that("extremes end with an answer and a warning, or an error", {
   e$all <- factor(seq_len(n))
   ok(quiet(fit_vb(y ~ x + (1 | all) + (1 | g), e)))
   ok(quiet(fit_vb(y ~ x + x2 + (1 | g), e))) # rank deficient
-  ok(quiet(fit_vb(y ~ x + (1 | g) + (1 + x | g), e))) # the same coefficient twice
+  twice <- quiet(fit_vb(y ~ x + (1 | g) + (1 + x | g), e)) # the same coefficient twice
+  ok(twice)
+  expect_false(anyDuplicated(summary(twice, pars = "u")$variable) > 0)
+  expect_equal(unname(rowSums(coef(twice)$g[d$g, ] * cbind(1, d$x))), unname(fitted(twice)))
   skip_if_not_installed("lme4")
   ok(quiet(fit_vb(Yield ~ 1 + (1 | Batch), lme4::Dyestuff2)))
   big <- data.frame(a = factor(rep(1:9000, 2)), b = factor(sample(rep(1:9000, 2))), y = rnorm(18000))
