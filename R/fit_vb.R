@@ -15,7 +15,9 @@
 #'   environment of the formula.
 #' @param family `gaussian()`.
 #' @param prior Prior, see [priors()].
-#' @param blocks `"joint"`: q(beta, u) is one block.
+#' @param blocks `"joint"`: q(beta, u) is one block. `"separate"`: q(beta) prod q(u_g), a
+#'   block for the coefficients and one for each level of each factor; mean-field SDs of
+#'   coefficients are then much too small, and linear response mends them too.
 #' @param integrate Integration over the variance parameters: `"auto"` and `"no"`
 #'   are the same in this version, `"yes"` is an error.
 #' @param weights Precision weights as in [stats::lm()]: row i has residual
@@ -32,8 +34,9 @@
 #'   \item{model}{design terms, Gram, prior, model frame; class `meanfield_model`}
 #'   \item{vb}{the optimum: `t` (means of tau_e, of the lower triangle of each group
 #'     precision, and of the half-t auxiliaries), `df` (Wishart degrees of freedom of each
-#'     precision), the mean and covariance of q(beta, u) in the model's working
-#'     coordinates, the linear-response matrices `V`, `C`, `Sigma`, `K`, `elbo`, `lr_ok`}
+#'     precision), the mean of q(beta, u) in the model's working coordinates, its covariance
+#'     given the precisions (`S_global`, `d_inv`, `q`, `s_leaf`) and q's own (`Sq_global`,
+#'     `sq_leaf`; they differ for separate blocks), the linear-response matrices `V`, `C`, `Sigma`, `K`, `elbo`, `lr_ok`}
 #'   \item{posterior}{means and covariances of coefficients, random effects and
 #'     log precisions, mean-field and corrected}
 #'   \item{trace}{data frame, a row per sweep: log precisions, `elbo`, `change`
@@ -77,22 +80,26 @@ fit_vb.formula <- function(formula, data = NULL, family = gaussian(),
                            weights, subset, na.action, offset, contrasts = NULL,
                            model = TRUE, control = vb_control(), ...) {
   no_dots(...)
-  check_vb_options(blocks, integrate)
+  blocks <- check_vb_options(blocks, integrate)
   control <- check_vb_control(control)
   call <- match.call()
   call[[1L]] <- quote(fit_vb)
   call$formula <- formula # a name would be lost outside this frame
   m <- build_model(call, formula, data, family, prior, contrasts,
     check_flag(model, "model"), parent.frame())
+  m$blocks <- blocks
   new_vb_fit(call, m, control)
 }
 
 #' @rdname fit_vb
 #' @export
-fit_vb.meanfield_fit <- function(object, control = vb_control(), ...) {
+fit_vb.meanfield_fit <- function(object, blocks = c("joint", "separate"),
+                                 control = vb_control(), ...) {
   no_dots(...)
   call <- refit_call(object, "fit_vb", match.call())
-  new_vb_fit(call, object$model, check_vb_control(control))
+  model <- object$model
+  model$blocks <- check_choice(blocks, c("joint", "separate"), "blocks")
+  new_vb_fit(call, model, check_vb_control(control))
 }
 
 #' @export
@@ -130,14 +137,11 @@ no_dots <- function(...) {
 }
 
 check_vb_options <- function(blocks, integrate) {
-  if (check_choice(blocks, c("joint", "separate"), "blocks") == "separate") {
-    mf_abort("control", "`blocks = \"separate\"` is not available in this version: ",
-      "use \"joint\"", arg = "blocks")
-  }
   if (check_choice(integrate, c("auto", "no", "yes"), "integrate") == "yes") {
     mf_abort("control", "`integrate = \"yes\"` is not available in this version: ",
       "use \"no\", and fit_gibbs() as the reference", arg = "integrate")
   }
+  check_choice(blocks, c("joint", "separate"), "blocks")
 }
 
 # The call of a fit with its engine changed and the arguments of `call` laid over
@@ -326,16 +330,17 @@ vb_posterior <- function(fit) {
   effects <- p + seq_len(length(vb$mean) - p)
   Jb <- vb$J[x, , drop = FALSE]
   Ju <- vb$J[effects, , drop = FALSE]
-  S_bb <- vb$S_global[x, x, drop = FALSE]
-  var_u <- effect_variances(vb, p)
+  S_bb <- vb$S_global[x, x, drop = FALSE] # response at fixed precisions; with joint blocks, q's own
+  var_u <- effect_variances(vb$S_global, vb$s_leaf, vb, p)
   nm <- list(stat_names(model), stat_names(model))
   list(
     beta = list(
       mean = stats::setNames(to_raw(model$coords, vb$mean[x]), model$x_names),
-      cov_mfvb = label(to_raw_cov(model$coords, S_bb), model$x_names),
+      cov_mfvb = label(to_raw_cov(model$coords, vb$Sq_global[x, x, drop = FALSE]), model$x_names),
       cov_lrvb = label(to_raw_cov(model$coords, S_bb + Jb %*% Sigma %*% t(Jb)), model$x_names)
     ),
-    u = list(mean = vb$mean[effects], var_mfvb = var_u,
+    u = list(mean = vb$mean[effects],
+      var_mfvb = effect_variances(vb$Sq_global, vb$sq_leaf, vb, p),
       var_lrvb = var_u + rowSums((Ju %*% Sigma) * Ju)),
     tau = list(
       names = names, index = index, df = vb$df,
@@ -350,9 +355,9 @@ vb_posterior <- function(fit) {
 label <- function(S, names) structure(S, dimnames = list(names, names))
 
 # Variances of the random effects: those of the global block, then the leaves'.
-effect_variances <- function(vb, p) {
-  global <- diag(vb$S_global)
-  c(if (length(global) > p) global[-seq_len(p)], leaf_diagonal(vb$s_leaf, vb))
+effect_variances <- function(S_global, s_leaf, vb, p) {
+  global <- diag(S_global)
+  c(if (length(global) > p) global[-seq_len(p)], leaf_diagonal(s_leaf, vb))
 }
 
 leaf_diagonal <- function(leaf, vb) {

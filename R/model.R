@@ -182,7 +182,7 @@ lmm_core <- function(model) {
     global = global_block(g, w, layout), leaf = as.double(leaf$zz %||% numeric()),
     h = c(w$Xy, unlist(w$Zy[-1L]), unlist(w$Zy[1L])), yy = w$yy, n = g$n,
     sum_log_w = g$sum_log_w, flat = b$flat, Tb = b$Tb, mu = b$mu, logdet_Tb = b$logdet,
-    prec = core_precisions(model, layout)
+    separate = identical(model$blocks, "separate"), prec = core_precisions(model, layout)
   )
 }
 
@@ -301,7 +301,7 @@ leaf_cross <- function(g, w, layout) {
   list(ptr = as.integer(ptr), idx = as.integer(idx), val = val)
 }
 
-# list(r, n_levels, leaf, first, df0, nu, rate0, aux_rate) per precision; see src/lmm.h.
+# list(r, n_levels, leaf, first, stride, block, df0, nu, rate0, aux_rate) per precision; see src/lmm.h.
 core_precisions <- function(model, layout) {
   tau <- model$resolved$tau
   out <- list(core_precision(tau[[1L]], 1L, 0L, FALSE, 0L))
@@ -312,12 +312,12 @@ core_precisions <- function(model, layout) {
     out[[i + 1L]] <- core_precision(tau[[i + 1L]], length(t$cols),
       length(model$factors[[t$factor]]$levels), leaf,
       if (leaf) t$cols[1L] - 1L else layout$first[t$factor] + t$cols[1L] - 1L,
-      length(model$factors[[t$factor]]$coef))
+      length(model$factors[[t$factor]]$coef), if (leaf) 0L else layout$first[t$factor])
   }
   out
 }
 
-core_precision <- function(prior, r, n_levels, leaf, first, stride = r) {
+core_precision <- function(prior, r, n_levels, leaf, first, stride = r, block = 0L) {
   prior_rate <- switch(prior$kind,
     gamma = list(df0 = 2 * prior$shape, nu = 0, rate0 = matrix(2 * prior$rate)),
     wishart = list(df0 = prior$df, nu = 0, rate0 = solve(prior$scale)),
@@ -325,7 +325,7 @@ core_precision <- function(prior, r, n_levels, leaf, first, stride = r) {
   )
   c(
     list(r = as.integer(r), n_levels = as.integer(n_levels), leaf = leaf,
-      first = as.integer(first), stride = as.integer(stride)),
+      first = as.integer(first), stride = as.integer(stride), block = as.integer(block)),
     prior_rate,
     list(aux_rate = if (prior$kind == "half_t") 1 / prior$scale^2 else numeric())
   )

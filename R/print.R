@@ -2,7 +2,8 @@
 
 #' @export
 print.vb_fit <- function(x, digits = 3, ...) {
-  cat("Variational Bayes (joint blocks), corrected by linear response\n")
+  cat("Variational Bayes (", x$model$blocks %||% "joint", " blocks), corrected by linear response\n",
+    sep = "")
   print_model_lines(x)
   cat(
     if (x$converged) "Converged in " else "NOT converged after ", x$sweeps, " sweeps",

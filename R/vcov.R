@@ -46,7 +46,7 @@ vb_full_cov <- function(fit, lr) {
       "use `pars = \"beta\"` or as_draws()", arg = "pars")
   }
   scalar <- unlist(tau$index[lengths(tau$index) == 1L])
-  theta <- dense_covariance(fit)
+  theta <- if (lr) dense_covariance(fit) else dense_mfvb(fit)
   stats <- if (lr) tau$cov_lrvb else tau$cov_mfvb
   phi <- if (lr) tau$phi$cov_lrvb else tau$phi$cov_mfvb
   cross <- if (lr) tau$phi$cross else diag(diag(tau$cov_mfvb) / tau$mean, length(tau$mean))
@@ -82,6 +82,20 @@ dense_covariance <- function(fit) {
   }
   SQ <- vb$S_global %*% Q
   rbind(cbind(vb$S_global, SQ), cbind(t(SQ), crossprod(Q, SQ) + D))
+}
+
+# q's own covariance of theta: S with joint blocks, block diagonal with separate ones.
+dense_mfvb <- function(fit) {
+  if (!identical(fit$model$blocks, "separate")) return(dense_covariance(fit))
+  core <- lmm_core(fit$model)
+  out <- matrix(0, length(fit$vb$mean), length(fit$vb$mean))
+  gl <- seq_len(core$n_global)
+  out[gl, gl] <- fit$vb$Sq_global
+  for (g in seq_len(core$n_leaf)) {
+    at <- core$n_global + (g - 1L) * core$r + seq_len(core$r)
+    out[at, at] <- fit$vb$sq_leaf[(g - 1L) * core$r^2 + seq_len(core$r^2)]
+  }
+  out
 }
 
 # sigma = exp(-log tau / 2): d sigma / d log tau = -sigma / 2 at the mean of log tau.

@@ -25,6 +25,7 @@ struct precision {
     bool leaf;              /* coefficients in the leaf blocks, else in the global   */
     int first;              /* first row inside a leaf block, or first global column */
     int stride;             /* global: columns from one level to the next            */
+    int block;              /* global: first column of its factor                    */
     int at;                 /* position of vech(Lambda) in t                         */
     int aux;                /* position of its r auxiliaries in t, or -1             */
     double df0;             /* prior df; nu + r - 1 under half-t                     */
@@ -45,6 +46,7 @@ struct lmm {
     const double *Tb;     /* p x p prior precision, full                            */
     const double *mu;     /* p prior means                                          */
     double logdet_Tb;     /* 0 when flat                                            */
+    bool separate;        /* q(beta) prod_g q(u_g) instead of q(beta, u)             */
     int n_prec;           /* 1 + number of group terms                              */
     int n_stat;           /* sum of vech sizes: statistics of the precisions        */
     int n_par;            /* n_stat + auxiliaries                                   */

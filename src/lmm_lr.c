@@ -14,6 +14,10 @@
  *     global-global: the sum as it stands
  *     B_j(ab) = tr(E_ab S T_b S),   tau_e G S = I - T S for everything with s_e.
  *
+ * With separate blocks q's covariance is block diagonal: H_jk is the sum over levels of
+ * S_{ga,gd} S_{gb,gc} for two terms of one factor and zero otherwise, B is zero, and everything
+ * else stays as it is; J is made with the joint S, the response of the means.
+ *
  * Cost: r^2 products of n_global^3, r^4 n_global^2, and O(groups). */
 #include <math.h>
 #include <string.h>
@@ -106,10 +110,31 @@ static double global_global(const struct lmm *m, const struct vb_state *s, int j
     return sum;
 }
 
+/* Separate blocks: sum_g S_{ga,gd} S_{gb,gc} over the levels of a factor. */
+static double block_trace(const struct lmm *m, const struct vb_state *s, int j, int a, int b,
+                          int k, int c, int d)
+{
+    const struct precision *pj = &m->prec[j], *pk = &m->prec[k];
+    if (pj->leaf != pk->leaf || (!pj->leaf && pj->block != pk->block)) return 0;
+    int ld = pj->leaf ? m->shape.r : m->shape.n_global;
+    double sum = 0;
+    for (int g = 0; g < pj->n_levels; g++) {
+        size_t block = pj->leaf ? (size_t) g * (size_t) ld * (size_t) ld
+                                : ((size_t) pj->block + (size_t) g * (size_t) pj->stride) *
+                                      ((size_t) ld + 1);
+        const double *S = (pj->leaf ? s->sq_leaf : s->Sq_global) + block;
+        int oj = pj->leaf ? pj->first : pj->first - pj->block;
+        int ok = pk->leaf ? pk->first : pk->first - pk->block;
+        sum += AT(S, oj + a, ok + d, ld) * AT(S, oj + b, ok + c, ld);
+    }
+    return sum;
+}
+
 static double pair_trace(const struct lmm *m, const struct vb_state *s, const struct vb_work *w,
                          int j, int a, int b, int k, int c, int d)
 {
     const struct precision *pj = &m->prec[j], *pk = &m->prec[k];
+    if (m->separate) return block_trace(m, s, j, a, b, k, c, d);
     if (pj->leaf && pk->leaf)
         return leaf_leaf(m, s, w, pj->first + a, pj->first + b, pk->first + c, pk->first + d);
     if (pj->leaf) return leaf_global(m, s, w, pj->first + a, pj->first + b, k, c, d);
@@ -143,7 +168,7 @@ static double prior_products(const struct lmm *m, const struct vb_state *s, stru
         for (int i = 0; i < p; i++) {
             double sum = 0;
             if (!m->flat)
-                for (int l = 0; l < p; l++) sum += AT(m->Tb, i, l, p) * AT(s->S_global, l, j, ng);
+                for (int l = 0; l < p; l++) sum += AT(m->Tb, i, l, p) * AT(s->Sq_global, l, j, ng);
             AT(w->T, i, j, p) = sum;
         }
     for (int j = 0; j < p; j++) {
@@ -160,7 +185,7 @@ static double prior_pair_trace(const struct lmm *m, const struct vb_state *s,
     int p = m->p, ng = m->shape.n_global;
     const struct precision *pr = &m->prec[j];
     double sum = 0;
-    if (m->flat) return 0;
+    if (m->flat || m->separate) return 0;
     if (pr->leaf) { /* sum_il T_b[i, l] (S M_ab S)_{l, i} */
         for (int i = 0; i < p; i++)
             for (int l = 0; l < p; l++)
@@ -215,7 +240,7 @@ static double residual_traces(const struct lmm *m, const struct vb_state *s, str
 static void trace_part(const struct lmm *m, struct vb_state *s, struct vb_work *w)
 {
     int n = vb_n_pairs(m), q = s->lr.q;
-    leaf_products(m, s, w);
+    if (!m->separate) leaf_products(m, s, w);
     all_pair_traces(m, s, w);
     AT(s->lr.C, 0, 0, q) = 0.5 * residual_traces(m, s, w);
     for (int j = 1, x = 0; j < m->n_prec; j++)

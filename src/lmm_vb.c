@@ -1,9 +1,13 @@
-/* lmm_vb.c: coordinate ascent and Newton steps for the Gaussian model, joint blocks.
+/* lmm_vb.c: coordinate ascent and Newton steps for the Gaussian model.
  *
  *   q(theta)    = N(m, S),  S^-1 = E[tau_e] G + T,  S^-1 m = E[tau_e] h + T mu
  *   q(tau_e)    = Wishart_1(df_e + n,  R_e + E||W^1/2 (y - C theta)||^2)    (a gamma)
  *   q(Lambda_j) = Wishart(df_j + G_j,  R_j + sum_g (m_g m_g' + S_gg))
  *   half-t:       R = 2 nu diag(E c),  q(c_k) = Gamma((nu + r)/2, nu E[Lambda_kk] + 1/A_k^2)
+ *
+ * Separate blocks, q(beta) prod_g q(u_g): at given t the means solve the same joint system (that
+ * is where sweeping over the blocks would end), and each block's covariance is the inverse of its
+ * own diagonal block of S^-1. S itself stays the linear response of theta at fixed t.
  *
  * A sweep sets q(theta) at the current t = E[globals], then moves t. A precision's factor is
  * carried as its mean: its df never changes, so t is all there is. The ELBO at
@@ -56,9 +60,9 @@ void vb_block_sum(const struct lmm *m, const struct vb_state *s, int k, double *
     for (int g = 0; g < pr->n_levels; g++) {
         int ld = pr->leaf ? R : ng;
         const double *at = pr->leaf
-                               ? s->s_leaf + (size_t) g * (size_t) R * (size_t) R +
+                               ? s->sq_leaf + (size_t) g * (size_t) R * (size_t) R +
                                      (size_t) pr->first * (size_t) (R + 1)
-                               : s->S_global + lmm_coef(m, k, g) * ((size_t) ng + 1);
+                               : s->Sq_global + lmm_coef(m, k, g) * ((size_t) ng + 1);
         for (int b = 0; b < r; b++)
             for (int a = b; a < r; a++) U[vech_at(r, a, b)] += AT(at, a, b, ld);
     }
@@ -91,7 +95,7 @@ static double vech_trace(int r, const double *a, const double *b)
 static double expected_rss(const struct lmm *m, const struct vb_state *s,
                            const struct vb_work *w)
 {
-    double rss = m->yy, tau_e = s->t[0], tr_ts = prior_trace(m, s->S_global);
+    double rss = m->yy, tau_e = s->t[0], tr_ts = prior_trace(m, s->Sq_global);
     size_t dim = arrow_dim(&m->shape);
     for (size_t i = 0; i < dim; i++) rss -= s->m[i] * (m->h[i] + w->prior_grad[i] / tau_e);
     for (int k = 1; k < m->n_prec; k++)
@@ -100,8 +104,52 @@ static double expected_rss(const struct lmm *m, const struct vb_state *s,
     return (rss < 0 ? 0 : rss) + ((double) dim - tr_ts) / tau_e;
 }
 
+/* Invert the diagonal block of P at column `at`, size n, into the same place of out; returns
+ * its log-determinant, NaN when it is not positive definite. */
+static double invert_block(const struct lmm *m, const double *P, int at, int n, double *work,
+                           double *out)
+{
+    int ng = m->shape.n_global;
+    for (int j = 0; j < n; j++)
+        for (int i = j; i < n; i++) AT(work, i, j, n) = AT(P, at + i, at + j, ng);
+    if (la_chol(n, work)) return NAN;
+    double logdet = la_logdet(n, work);
+    la_inverse(n, work, work);
+    for (int j = 0; j < n; j++)
+        for (int i = 0; i < n; i++) AT(out, at + i, at + j, ng) = AT(work, i, j, n);
+    return logdet;
+}
+
+/* Separate blocks: Sq_global and sq_leaf from the diagonal blocks of P. Returns the sum of the
+ * log-determinants of the blocks of P. */
+static double separate_covariance(const struct lmm *m, struct vb_state *s, struct vb_work *w)
+{
+    size_t R = (size_t) m->shape.r;
+    memset(s->Sq_global, 0, sizeof(double) * arrow_global_size(&m->shape));
+    double logdet = m->p ? invert_block(m, w->P.global, 0, m->p, w->M, s->Sq_global) : 0;
+    for (int k = 1, last = -1; k < m->n_prec; k++) {
+        const struct precision *pr = &m->prec[k];
+        if (pr->leaf || pr->block == last) continue; /* a factor's terms share its blocks */
+        last = pr->block;
+        for (int g = 0; g < pr->n_levels; g++)
+            logdet += invert_block(m, w->P.global, pr->block + g * pr->stride, pr->stride, w->M,
+                                   s->Sq_global);
+    }
+    memcpy(s->sq_leaf, s->d_inv, sizeof(double) * arrow_leaf_size(&m->shape));
+    for (int g = 0; g < m->shape.n_leaf; g++)
+        logdet += la_logdet(m->shape.r, w->F.leaf + (size_t) g * R * R);
+    return logdet;
+}
+
+static double joint_covariance(const struct lmm *m, struct vb_state *s, struct vb_work *w)
+{
+    memcpy(s->Sq_global, s->S_global, sizeof(double) * arrow_global_size(&m->shape));
+    memcpy(s->sq_leaf, s->s_leaf, sizeof(double) * arrow_leaf_size(&m->shape));
+    return arrow_logdet(&m->shape, &w->F);
+}
+
 /* q(theta) at the current precisions, and the quadratic forms it implies.
- * Out: m, S_global, d_inv, q, s_leaf, ss; w->prior_grad, w->us, w->F, log|P|. */
+ * Out: m, S and q's own covariance, ss; w->prior_grad, w->us, w->F, log-determinant. */
 enum core_status vb_update_theta(const struct lmm *m, struct vb_state *s, struct vb_work *w,
                                  struct core_info *info)
 {
@@ -111,7 +159,7 @@ enum core_status vb_update_theta(const struct lmm *m, struct vb_state *s, struct
     lmm_rhs(m, s->t[0], s->m);
     arrow_solve(&m->shape, &w->F, s->m);
     arrow_inverse(&m->shape, &w->F, s->S_global, s->d_inv, s->q, s->s_leaf, w->scratch);
-    w->log_det_P = arrow_logdet(&m->shape, &w->F);
+    w->log_det_P = m->separate ? separate_covariance(m, s, w) : joint_covariance(m, s, w);
     lmm_prior_gradient(m, s->t, s->m, w->prior_grad);
     for (int k = 1; k < m->n_prec; k++) {
         double U[RR], v[RV];
@@ -213,7 +261,7 @@ double vb_elbo(const struct lmm *m, const struct vb_state *s, const struct vb_wo
     double elbo = 0.5 * (m->n * (mean_logdet(m, s, 0) - LOG_2PI) + m->sum_log_w -
                          s->t[0] * s->ss[0]);                       /* E log p(y | .) */
     if (!m->flat) {                                                 /* E log p(beta)  */
-        double quad = prior_trace(m, s->S_global);
+        double quad = prior_trace(m, s->Sq_global);
         for (int i = 0; i < m->p; i++) quad += w->prior_grad[i] * (s->m[i] - m->mu[i]);
         elbo += 0.5 * (m->logdet_Tb - m->p * LOG_2PI - quad);
     }

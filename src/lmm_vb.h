@@ -1,7 +1,8 @@
-/* lmm_vb.h: mean-field variational Bayes for the Gaussian model with joint blocks
+/* lmm_vb.h: mean-field variational Bayes for the Gaussian model
  *
  *     q(theta) q(tau_e) prod_j q(Lambda_j) prod q(c),     q(theta) = N(m, S) in arrow form,
  *
+ * or with separate blocks, q(theta) = q(beta) prod_g q(u_g) [Giordano et al. 2015, section 3.2],
  * with Newton steps on the log(-Cholesky) scale from the linear-response matrix. */
 #ifndef MEANFIELD_LMM_VB_H
 #define MEANFIELD_LMM_VB_H
@@ -24,6 +25,8 @@ struct vb_state {
     double *m;         /* E theta (dim)                                               */
     double *S_global;  /* n_global^2, full                                            */
     double *d_inv, *q, *s_leaf; /* the rest of S, see arrow.h                         */
+    double *Sq_global; /* q's own covariance: S_global, or its blocks' inverses        */
+    double *sq_leaf;   /* s_leaf, or d_inv                                            */
     double *J;         /* dim x s: response of m to the mean of each statistic's factor */
     double *ss;        /* expected quadratic forms, vech like the statistics (s)      */
     double *trace;     /* max_iter rows of q + 3: t, ELBO, change, step kind          */
@@ -43,7 +46,7 @@ struct vb_work {
     double *H;                     /* traces of pairs of statistics, vb_n_pairs()^2   */
     double *us;                    /* covariance part of the quadratic forms (s)      */
     double *target, *cavi, *step, *resid; /* q each                                   */
-    double log_det_P;
+    double log_det_P;              /* of q's own precision                            */
 };
 
 struct vb_work vb_work_carve(const struct lmm *m, struct arena *a);
@@ -64,7 +67,7 @@ void vb_coupling(const struct lmm *m, struct vb_state *s, struct vb_work *w);
 
 int vb_n_pairs(const struct lmm *m); /* ordered pairs of coefficients, over all terms */
 
-/* sum over levels g of the r x r blocks S_gg of precision k -> U (vech). */
+/* sum over levels g of the r x r blocks of q's covariance, precision k -> U (vech). */
 void vb_block_sum(const struct lmm *m, const struct vb_state *s, int k, double *U);
 
 #endif

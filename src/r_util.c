@@ -59,7 +59,7 @@ static struct precision r_precision(SEXP x)
 {
     struct precision pr = {.r = r_int(x, "r"), .n_levels = r_int(x, "n_levels"),
                            .leaf = Rf_asLogical(r_elt(x, "leaf")), .first = r_int(x, "first"),
-                           .stride = r_int(x, "stride"),
+                           .stride = r_int(x, "stride"), .block = r_int(x, "block"),
                            .aux = -1, .df0 = r_num(x, "df0"), .nu = r_num(x, "nu")};
     if (pr.r < 1 || pr.r > EXPFAM_MAX_R)
         Rf_error("internal error: a precision matrix of size %d", pr.r);
@@ -101,6 +101,7 @@ struct lmm r_model(SEXP core)
     m.n = r_num(core, "n");
     m.sum_log_w = r_num(core, "sum_log_w");
     m.flat = Rf_asLogical(r_elt(core, "flat"));
+    m.separate = Rf_asLogical(r_elt(core, "separate"));
     m.Tb = r_dbl(core, "Tb", pp);
     m.mu = r_dbl(core, "mu", m.p);
     m.logdet_Tb = r_num(core, "logdet_Tb");

@@ -3,7 +3,7 @@
 #include "r_util.h"
 #include "lmm_vb.h"
 
-enum { T, DF, MEAN, S_GLOBAL, D_INV, Q, S_LEAF, J, SS, TRACE, ELBO, LR_OK, V, C, SIGMA, K,
+enum { T, DF, MEAN, S_GLOBAL, D_INV, Q, S_LEAF, SQ_GLOBAL, SQ_LEAF, J, SS, TRACE, ELBO, LR_OK, V, C, SIGMA, K,
        N_FIELDS };
 
 static SEXP vb_result(const struct lmm *m, int max_iter)
@@ -18,6 +18,8 @@ static SEXP vb_result(const struct lmm *m, int max_iter)
         [D_INV] = {"d_inv", arrow_leaf_size(s), R_VECTOR},
         [Q] = {"q", arrow_cross_size(s), R_VECTOR},
         [S_LEAF] = {"s_leaf", arrow_leaf_size(s), R_VECTOR},
+        [SQ_GLOBAL] = {"Sq_global", ng, ng},
+        [SQ_LEAF] = {"sq_leaf", arrow_leaf_size(s), R_VECTOR},
         [J] = {"J", dim, (size_t) m->n_stat},
         [SS] = {"ss", (size_t) m->n_stat, R_VECTOR},
         [TRACE] = {"trace", q + 3, (size_t) max_iter},
@@ -34,7 +36,8 @@ static struct vb_state vb_view(SEXP out, const double *start, int q)
 {
     struct vb_state s = {.t = r_out(out, T), .df = r_out(out, DF), .m = r_out(out, MEAN),
                          .S_global = r_out(out, S_GLOBAL), .d_inv = r_out(out, D_INV),
-                         .q = r_out(out, Q), .s_leaf = r_out(out, S_LEAF), .J = r_out(out, J),
+                         .q = r_out(out, Q), .s_leaf = r_out(out, S_LEAF),
+                         .Sq_global = r_out(out, SQ_GLOBAL), .sq_leaf = r_out(out, SQ_LEAF), .J = r_out(out, J),
                          .ss = r_out(out, SS), .trace = r_out(out, TRACE)};
     s.lr = (struct lr){q, r_out(out, V), r_out(out, C), r_out(out, SIGMA), r_out(out, K), NULL};
     memcpy(s.t, start, sizeof(double) * (size_t) q);
