@@ -1,0 +1,238 @@
+#' Sensitivity to the prior, without refitting
+#'
+#' Derivatives of posterior means with respect to every hyperparameter of the prior, from the
+#' linear-response matrix of the fit: a small change of a hyperparameter is a tilt of the
+#' posterior, and linear response is the answer of the means to a tilt.
+#'
+#' @param fit A `vb_fit`.
+#' @param scaled Divide each row by the posterior SD and multiply each column by the size of
+#'   the hyperparameter: the shift in posterior SDs per relative change?
+#' @return A numeric matrix, rows the coefficients `beta[...]`, the precisions `tau_e`,
+#'   `tau_u[...]`, `Lambda_u[...]` and the logs of the scalar ones; columns the
+#'   hyperparameters, such as `beta[x].mean`, `beta[x].sd`, `tau_e.shape`, `tau_e.rate`,
+#'   `tau_u[g].df`, `tau_u[g].scale`. The prior of the coefficients given by a covariance matrix
+#'   has only its means; a flat prior has none. A default prior is taken at its resolved
+#'   values, in the coordinates it is stated in (intercept at the mean predictors).
+#' @references Giordano, R., Broderick, T. and Jordan, M. (2018). Covariances, robustness, and
+#'   variational Bayes. *Journal of Machine Learning Research* 19(51).
+#' @section Errors: `meanfield_error_engine` when `fit` is no `vb_fit` or its linear response
+#'   failed.
+#' @examples
+#' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
+#' round(vb_sensitivity(fit, scaled = TRUE), 3)
+#' @export
+vb_sensitivity <- function(fit, scaled = FALSE) {
+  if (!inherits(fit, "vb_fit") || length(fit$posterior$tau$failed)) {
+    mf_abort("engine", "`fit` must be a vb_fit whose linear response exists", arg = "fit")
+  }
+  check_flag(scaled, "scaled")
+  ctx <- sensitivity_context(fit)
+  columns <- c(beta_sensitivity(ctx), precision_sensitivity(ctx))
+  out <- vapply(columns, `[[`, numeric(length(ctx$rows)), "d")
+  out <- matrix(out, length(ctx$rows), length(columns), dimnames = list(ctx$rows, names(columns)))
+  if (!scaled) return(out)
+  size <- abs(vapply(columns, `[[`, 0, "size"))
+  out / ctx$sd * rep(size, each = nrow(out))
+}
+
+# What every column needs. Tilts are kept in working coordinates.
+sensitivity_context <- function(fit) {
+  post <- fit$posterior
+  scalar <- unlist(post$tau$index[lengths(post$tau$index) == 1L])
+  s <- seq_along(post$tau$mean)
+  list(
+    fit = fit, core = lmm_core(fit$model), Sigma = fit$vb$Sigma, K = fit$vb$K, V = fit$vb$V,
+    stats = s, scalar = scalar,
+    rows = c(beta_names(fit$model), names(post$tau$mean), paste0("log_", names(post$tau$mean)[scalar])),
+    sd = sqrt(c(diag(post$beta$cov_lrvb), diag(post$tau$cov_lrvb), diag(post$tau$phi$cov_lrvb)[scalar]))
+  )
+}
+
+# Response of (beta, statistics, logs) when the globals move by dt and, on top, beta (working
+# coordinates) by d_gamma and the logs by d_log directly.
+respond <- function(ctx, dt, d_gamma = 0, d_log = 0) {
+  x <- seq_len(ctx$core$p)
+  dt <- dt[ctx$stats]
+  gamma <- d_gamma + drop(ctx$fit$vb$J[x, , drop = FALSE] %*% dt)
+  c(drop(ctx$fit$model$coords$M %*% gamma), dt, dt[ctx$scalar] / ctx$fit$vb$t[ctx$scalar] + d_log)
+}
+
+# Tilt eta of the linear statistics (all globals) and lambda of log|Lambda_k| and log c.
+# c_k = Cov_q(t, log|Lambda_k|) = 2 E[Lambda] / df, and E c / shape for an auxiliary.
+tilt_globals <- function(ctx, eta, log_det = numeric(), log_aux = numeric()) {
+  vb <- ctx$fit$vb
+  C <- log_covariances(ctx)
+  push <- drop(C$matrix %*% c(log_det, log_aux))
+  dt <- drop(ctx$Sigma %*% eta) + push + drop(ctx$V %*% ctx$K %*% push)
+  # a tilt of log tau changes its shape: E log tau moves by trigamma, not by dt / t alone
+  shape <- vb$df[lengths(ctx$fit$posterior$tau$index) == 1L] / 2
+  own <- log_det[lengths(ctx$fit$posterior$tau$index) == 1L]
+  list(dt = dt, d_log = own * (trigamma(shape) - 1 / shape))
+}
+
+log_covariances <- function(ctx) {
+  vb <- ctx$fit$vb
+  index <- ctx$fit$posterior$tau$index
+  q <- length(vb$t)
+  n_aux <- q - length(ctx$stats)
+  out <- matrix(0, q, length(index) + n_aux)
+  for (k in seq_along(index)) out[index[[k]], k] <- 2 * vb$t[index[[k]]] / vb$df[k]
+  for (a in seq_len(n_aux)) {
+    at <- length(ctx$stats) + a
+    out[at, length(index) + a] <- vb$V[at, at] / vb$t[at]
+  }
+  list(matrix = out)
+}
+
+# ---- coefficients -------------------------------------------------------------------
+
+beta_sensitivity <- function(ctx) {
+  model <- ctx$fit$model
+  prior <- model$resolved$beta
+  p <- ctx$core$p
+  if (prior$kind == "flat" || !p) return(list())
+  names <- beta_names(model)
+  M <- if (prior$centred) diag(p) else model$coords$M # beta as the prior states it = const + M gamma
+  precision <- if (is.null(prior$cov)) diag(1 / prior$sd^2, p) else solve(prior$cov)
+  out <- list()
+  for (j in seq_len(p)) {
+    g <- drop(crossprod(M, precision[, j]))
+    out[[paste0(names[j], ".mean")]] <- list(d = tilt_theta(ctx, g), size = 1 / sqrt(precision[j, j]))
+  }
+  if (!is.null(prior$cov)) return(out)
+  centre <- if (prior$centred) ctx$fit$vb$mean[seq_len(p)] else ctx$fit$posterior$beta$mean
+  for (j in seq_len(p)) {
+    d <- tilt_square(ctx, M[j, ], centre[j] - prior$mean[j]) / prior$sd[j]^3
+    out[[paste0(names[j], ".sd")]] <- list(d = d, size = prior$sd[j])
+  }
+  out
+}
+
+# Tilt g'gamma.
+tilt_theta <- function(ctx, g) {
+  x <- seq_len(ctx$core$p)
+  vb <- ctx$fit$vb
+  eta <- numeric(length(vb$t))
+  eta[ctx$stats] <- crossprod(vb$J[x, , drop = FALSE], g)
+  respond(ctx, drop(ctx$Sigma %*% eta), drop(vb$S_global[x, x, drop = FALSE] %*% g))
+}
+
+# Tilt (a'gamma + const)^2 with mean e of a'gamma + const: Cov_q(s_k, .) = -v'K_k v + 2 e J_k'a,
+# v = S a with q's own covariance.
+tilt_square <- function(ctx, a, e) {
+  vb <- ctx$fit$vb
+  core <- ctx$core
+  x <- seq_len(core$p)
+  v <- drop(vb$Sq_global[, x, drop = FALSE] %*% a)
+  leaf <- if (core$separate) numeric(core$n_leaf * core$r) else leaf_part(core, vb$q, v)
+  v <- c(v, leaf)
+  quad <- quadratic_statistics(ctx, v, sum(a * v[x]))
+  eta <- numeric(length(vb$t))
+  eta[ctx$stats] <- -quad + 2 * e * drop(crossprod(vb$J[x, , drop = FALSE], a))
+  respond(ctx, drop(ctx$Sigma %*% eta), 2 * e * drop(vb$S_global[x, x, drop = FALSE] %*% a))
+}
+
+# S_lg v = Q v_g for every leaf, from the sparse pieces Q_i' (k_i x r).
+leaf_part <- function(core, q, v) {
+  if (!core$n_leaf) return(numeric())
+  k <- diff(core$ptr)
+  leaf <- rep(seq_len(core$n_leaf), k * core$r)
+  column <- unlist(lapply(k, function(n) rep(seq_len(core$r), each = n)))
+  idx <- unlist(lapply(seq_len(core$n_leaf), function(i) {
+    rep(core$idx[core$ptr[i] + seq_len(k[i])] + 1L, core$r)
+  }))
+  drop(rowsum(q * v[idx], (leaf - 1L) * core$r + column, reorder = TRUE))
+}
+
+# v'K_k v for every statistic; for s_e, v'G v = (v'a - v'T v) / tau_e because P v = a.
+quadratic_statistics <- function(ctx, v, va) {
+  core <- ctx$core
+  t <- ctx$fit$vb$t
+  index <- ctx$fit$posterior$tau$index
+  x <- seq_len(core$p)
+  out <- numeric(length(ctx$stats))
+  tt <- sum(v[x] * drop(core$Tb %*% v[x]))
+  for (k in seq_along(index)[-1L]) {
+    u <- matrix(v[effect_rows(core, core$prec[[k]])], core$prec[[k]]$r)
+    U <- tcrossprod(u)
+    pairs <- lower_pairs(nrow(U))
+    out[index[[k]]] <- U[cbind(pairs$row, pairs$col)] * ifelse(pairs$row == pairs$col, 1, 2)
+    tt <- tt + sum(U * unvech(t[index[[k]]]))
+  }
+  out[1L] <- (va - tt) / t[1L]
+  out
+}
+
+# ---- precisions ----------------------------------------------------------------------
+
+precision_sensitivity <- function(ctx) {
+  priors <- ctx$fit$model$resolved$tau
+  out <- list()
+  for (k in seq_along(priors)) {
+    columns <- switch(priors[[k]]$kind, gamma = gamma_columns(ctx, k, priors[[k]]),
+      half_t = half_t_columns(ctx, k, priors[[k]]), wishart = wishart_columns(ctx, k, priors[[k]]))
+    names(columns) <- paste0(names(priors)[k], ".", names(columns))
+    out <- c(out, columns)
+  }
+  out
+}
+
+no_tilt <- function(ctx) numeric(length(ctx$fit$vb$t))
+
+unit <- function(n, k) replace(numeric(n), k, 1)
+
+globals_column <- function(ctx, eta, log_det = numeric(length(ctx$fit$vb$df)),
+                           log_aux = numeric(length(ctx$fit$vb$t) - length(ctx$stats)), size) {
+  r <- tilt_globals(ctx, eta, log_det, log_aux)
+  list(d = respond(ctx, r$dt, 0, r$d_log), size = size)
+}
+
+# log p = shape log rate - lgamma(shape) + (shape - 1) log tau - rate tau
+gamma_columns <- function(ctx, k, prior) {
+  at <- ctx$fit$posterior$tau$index[[k]]
+  list(
+    shape = globals_column(ctx, no_tilt(ctx), unit(length(ctx$fit$vb$df), k), size = prior$shape),
+    rate = globals_column(ctx, -unit(length(ctx$fit$vb$t), at), size = prior$rate)
+  )
+}
+
+# log p = (df - r - 1)/2 log|L| - tr(S^-1 L)/2 + const(df, S)
+wishart_columns <- function(ctx, k, prior) {
+  at <- ctx$fit$posterior$tau$index[[k]]
+  r <- nrow(prior$scale)
+  inv <- solve(prior$scale)
+  pairs <- lower_pairs(r)
+  out <- list(df = globals_column(ctx, no_tilt(ctx), unit(length(ctx$fit$vb$df), k) / 2,
+    size = prior$df))
+  for (i in seq_along(pairs$row)) {
+    E <- matrix(0, r, r)
+    E[pairs$row[i], pairs$col[i]] <- E[pairs$col[i], pairs$row[i]] <- 1
+    W <- inv %*% E %*% inv / 2
+    eta <- no_tilt(ctx)
+    eta[at] <- W[cbind(pairs$row, pairs$col)] * ifelse(pairs$row == pairs$col, 1, 2)
+    out[[sprintf("scale[%d,%d]", pairs$row[i], pairs$col[i])]] <- globals_column(ctx, eta,
+      size = sqrt(prior$scale[pairs$row[i], pairs$row[i]] * prior$scale[pairs$col[i], pairs$col[i]]))
+  }
+  out
+}
+
+# c_i ~ Gamma(1/2, 1/A_i^2); log p(L | c) = df sum log(c_i) / 2 + df/2 log|L| - df sum c_i L_ii + ...
+half_t_columns <- function(ctx, k, prior) {
+  t <- ctx$fit$vb$t
+  at <- ctx$fit$posterior$tau$index[[k]]
+  r <- length(prior$scale)
+  own <- at[lower_pairs(r)$row == lower_pairs(r)$col]
+  aux <- which(owners(ctx$fit$vb, ctx$fit$posterior$tau$index) == k)
+  aux <- aux[aux > length(ctx$stats)]
+  eta <- no_tilt(ctx)
+  eta[own] <- -t[aux]
+  eta[aux] <- -t[own]
+  out <- list(df = globals_column(ctx, eta, unit(length(ctx$fit$vb$df), k) / 2,
+    unit(length(t) - length(ctx$stats), aux - length(ctx$stats)) / 2, size = prior$df))
+  for (i in seq_len(r)) {
+    name <- if (r == 1L) "scale" else sprintf("scale[%d]", i)
+    out[[name]] <- globals_column(ctx, 2 / prior$scale[i]^3 * unit(length(t), aux[i]),
+      size = prior$scale[i])
+  }
+  out
+}
