@@ -14,6 +14,9 @@
 #' @param se.fit Return the standard deviations too?
 #' @param weights Positive precision weights of the new responses.
 #' @param type Not used: the link is the identity.
+#' @param budget Return where the variance of a new response comes from instead: a data frame with
+#'   `fit`, the variances `fixed` (coefficients), `group` (random effects and their covariance with
+#'   the coefficients, so it may be negative) and `residual`, and the total `sd`.
 #' @param ... Not used.
 #' @return A numeric vector; with `interval`, a matrix with columns `fit`, `lwr`,
 #'   `upr`; with `se.fit = TRUE`, a list with `fit` (either of these) and `se.fit`.
@@ -29,14 +32,17 @@
 predict.meanfield_fit <- function(object, newdata = NULL, re.form = NULL,
                                   interval = c("none", "confidence", "prediction"),
                                   level = 0.95, allow_new_levels = FALSE, se.fit = FALSE,
-                                  weights = NULL, type = c("response", "link"), ...) {
+                                  weights = NULL, type = c("response", "link"),
+                                  budget = FALSE, ...) {
   no_dots(...)
+  check_flag(budget, "budget")
   check_choice(type, c("response", "link"), "type")
   interval <- check_choice(interval, c("none", "confidence", "prediction"), "interval")
   check_flag(se.fit, "se.fit")
   parts <- linear_parts(object, newdata, re.form, allow_new_levels, weights)
   m <- moments(object)
   fit <- linear_mean(parts, m, object$model)
+  if (budget) return(variance_budget(object, parts, m, fit))
   if (interval == "none" && !se.fit) return(parts$restore(fit))
   v <- linear_variance(parts, m, object)
   # a row of weight zero has no response to predict
@@ -48,6 +54,19 @@ predict.meanfield_fit <- function(object, newdata = NULL, re.form = NULL,
     out <- cbind(fit = fit, lwr = fit - z * se, upr = fit + z * se)
   }
   if (se.fit) list(fit = parts$restore(out), se.fit = parts$restore(se)) else parts$restore(out)
+}
+
+# Where the variance of a new response comes from: the coefficients, the groups' effects given
+# them (with their covariance; all of it for a level not seen), the residual.
+variance_budget <- function(object, parts, m, fit) {
+  fixed <- rowSums((parts$X %*% m$cov_beta) * parts$X)
+  out <- data.frame(
+    fit = fit, fixed = fixed, group = linear_variance(parts, m, object) - fixed,
+    residual = m$sigma2_e / ifelse(parts$w > 0, parts$w, NA)
+  )
+  out$sd <- sqrt(out$fixed + out$group + out$residual)
+  rownames(out) <- make.unique(rownames(parts$X))
+  out
 }
 
 # The pieces of the linear predictor:

@@ -1,0 +1,50 @@
+# Shares of variance, singular fits, the budget of a prediction.
+
+test_that("icc and r2 against their definitions", {
+  vb <- fit_vb(log_radon ~ floor + (1 | county), radon)
+  set.seed(1)
+  gibbs <- fit_gibbs(vb, chains = 2, iter = 3000)
+  d <- as_draws_matrix(gibbs, u = FALSE)
+  u <- as.numeric(d[, "sigma_u[county]"])^2
+  e <- as.numeric(d[, "sigma_e"])^2
+  f <- as.numeric(d[, "beta[floor]"])^2 * mean((radon$floor - mean(radon$floor))^2)
+  expect_equal(icc(gibbs)$mean, mean(u / (u + e)), tolerance = 1e-10)
+  expect_equal(r2(gibbs)$mean, c(mean(f / (f + u + e)), mean((f + u) / (f + u + e))), tolerance = 1e-10)
+  expect_equal(icc(vb)$mean, icc(gibbs)$mean, tolerance = .05)
+  expect_equal(r2(vb)$sd, r2(gibbs)$sd, tolerance = .15)
+  expect_error(icc(fit_vb(log_radon ~ floor, radon)), class = "meanfield_error_groups")
+  lin <- r2(fit_vb(log_radon ~ floor, radon))
+  expect_equal(lin$mean[1], summary(lm(log_radon ~ floor, radon))$r.squared, tolerance = .05)
+  set.seed(2)
+  x <- rep(c(-1, 0, 2), 40)
+  g <- gl(12, 10)
+  y <- rnorm(12)[g] + rnorm(12)[g] * x + rnorm(120)
+  s <- fit_vb(y ~ x + (x | g))
+  V <- meanfield:::moments(s)$cov_u[[1]]
+  z <- cbind(1, x)
+  mean_var <- mean(rowSums((z %*% V) * z))
+  expect_equal(icc(s)$mean, mean_var / (mean_var + sigma(s)^2), tolerance = .05)
+  expect_equal(icc(fit_vb(y ~ x + (x | g) + (1 | factor(x))))$variable, c("icc", "icc[g]", "icc[factor(x)]"))
+})
+
+test_that("singular fits are told", {
+  expect_false(isSingular(fit_vb(log_radon ~ floor + (1 | county), radon)))
+  skip_if_not_installed("lme4")
+  f <- fit_vb(Yield ~ 1 + (1 | Batch), lme4::Dyestuff2)
+  expect_true(isSingular(f))
+  expect_equal(attr(isSingular(f), "terms"), "tau_u[Batch]")
+  m <- suppressMessages(lme4::lmer(Yield ~ 1 + (1 | Batch), lme4::Dyestuff2))
+  expect_true(isSingular(m))
+})
+
+test_that("the variance budget of a prediction adds up", {
+  fit <- fit_vb(log_radon ~ floor + (1 | county), radon)
+  new <- data.frame(floor = c(0, 1), county = c("Aitkin", "nowhere"))
+  b <- predict(fit, new, allow_new_levels = TRUE, budget = TRUE)
+  p <- predict(fit, new, allow_new_levels = TRUE, interval = "prediction")
+  expect_equal(b$fit, unname(p[, "fit"]))
+  expect_equal(unname(p[, "upr"] - p[, "fit"]), qnorm(.975) * b$sd)
+  m <- meanfield:::moments(fit)
+  expect_equal(b$group[2], m$cov_u[[1]][1, 1])
+  expect_equal(b$residual, rep(m$sigma2_e, 2))
+})
