@@ -210,6 +210,7 @@ static void add(struct lmm *m, struct precision pr, bool leaf, int levels, int f
     pr.n_levels = levels;
     pr.first = first;
     pr.stride = stride;
+    pr.block = leaf ? 0 : 2; /* the one global factor follows two fixed effects */
     pr.at = m->n_stat;
     m->prec[m->n_prec++] = pr;
     m->n_par = m->n_stat += vech_size(pr.r);

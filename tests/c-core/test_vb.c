@@ -28,6 +28,8 @@ static struct fit run(const struct lmm *m, double start, struct vb_control ctl,
                             .S_global = nans(ng * ng), .d_inv = nans(arrow_leaf_size(sh)),
                             .q = nans(arrow_cross_size(sh)),
                             .s_leaf = nans(arrow_leaf_size(sh)),
+                            .Sq_global = nans(ng * ng),
+                            .sq_leaf = nans(arrow_leaf_size(sh)),
                             .J = nans(dim * (size_t) m->n_stat), .ss = nans((size_t) m->n_stat),
                             .trace = nans((q + 3) * (size_t) ctl.max_iter)};
     f.s.lr = lr_carve((int) q, &a);
@@ -293,6 +295,35 @@ static void check_small_parts(void)
     CHECK(R[0] == 5 && R[1] == 1.5 && R[2] == 1.5 && R[3] == 3.5);
 }
 
+/* Separate blocks: q's covariance is block diagonal with the inverses of the diagonal blocks of
+ * the joint precision, the bound is lower than that of joint blocks, both algorithms agree. */
+static void check_separate(const struct sim *d)
+{
+    struct lmm m = d->m;
+    struct fit joint = run(&m, 1, NEWTON, NULL);
+    m.separate = true;
+    struct fit f = run(&m, 1, NEWTON, NULL), cavi = run(&m, 1, CAVI, NULL);
+    int dim = (int) arrow_dim(&m.shape), ng = m.shape.n_global, R = m.shape.r;
+    double *P = dense_precision(&m, f.s.t);
+    CHECK(f.status == CORE_OK && cavi.status == CORE_OK && f.s.lr_ok);
+    check_trace(&f);
+    check_trace(&cavi);
+    for (int k = 0; k < m.n_par; k++) CHECK_NEAR(f.s.t[k] / cavi.s.t[k], 1, 1e-8);
+    CHECK(f.s.elbo < joint.s.elbo);
+    for (int i = 0; i < m.p; i++) /* P_bb S_bb = I */
+        for (int j = 0; j < m.p; j++) {
+            double sum = 0;
+            for (int k = 0; k < m.p; k++) sum += AT(P, i, k, dim) * AT(f.s.Sq_global, k, j, ng);
+            CHECK_NEAR(sum, i == j, 1e-10);
+        }
+    for (int j = m.p; j < ng; j++) CHECK(AT(f.s.Sq_global, 0, j, ng) == 0);
+    for (int i = 0; i < R; i++) { /* the first leaf */
+        double sum = 0;
+        for (int k = 0; k < R; k++) sum += AT(P, ng, ng + k, dim) * f.s.sq_leaf[k + i * R];
+        CHECK_NEAR(sum, i == 0, 1e-10);
+    }
+}
+
 void test_vb(void)
 {
     struct sim reg = sim_regression(), ri = sim_intercept(120, 12, 0.7);
@@ -303,4 +334,7 @@ void test_vb(void)
     check_evidence(&reg);
     check_model(&general);
     check_model(&rich);
+    check_separate(&ri);
+    check_separate(&general);
+    check_separate(&rich);
 }
