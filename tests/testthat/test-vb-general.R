@@ -349,3 +349,22 @@ test_that("Pastes, nested factors, equals the dense twin", {
     list("cask:batch" = half_t_prior(3, 5), batch = gamma_prior(1, 1)), d_half_t(3, 5),
     half_t_prior(3, 5))
 })
+
+test_that("Oats, nested with a factor and a slope covariate, equals the dense twin", {
+  oats <- as.data.frame(nlme::Oats)
+  oats$Block <- factor(oats$Block, ordered = FALSE)
+  check_real(yield ~ nitro * Variety + (1 | Block / Variety), yield ~ nitro * Variety, oats, 100,
+    list(on(Variety:Block, ~1, data = oats), on(Block, ~1, data = oats)),
+    list(d_half_t(3, 50), d_gamma(1, 100)),
+    list("Variety:Block" = half_t_prior(3, 50), Block = gamma_prior(1, 100)), d_half_t(3, 50),
+    half_t_prior(3, 50))
+})
+
+test_that("Machines, three correlated coefficients of a factor, equals the dense twin", {
+  m <- as.data.frame(nlme::Machines)
+  m$Worker <- factor(m$Worker, ordered = FALSE)
+  W <- diag(3) / 50
+  check_real(score ~ Machine + (Machine | Worker), score ~ Machine, m, 100,
+    list(on(Worker, ~Machine, data = m)), list(d_wishart(5, W)), wishart_prior(5, W),
+    d_half_t(3, 20), half_t_prior(3, 20))
+})
