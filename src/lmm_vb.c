@@ -18,6 +18,7 @@
 #include <string.h>
 #include "la.h"
 #include "lmm_vb.h"
+#include "logchol.h"
 
 static const double LOG_2PI = 1.837877066409345483560659472811;
 
@@ -275,74 +276,8 @@ double vb_elbo(const struct lmm *m, const struct vb_state *s, const struct vb_wo
     return elbo;
 }
 
-/* ---- moves on the log-Cholesky scale ---------------------------------------------------
- * Lambda = L L' with L_ii = exp(l_ii): coordinates l keep E[Lambda] positive definite, and
- * are log t / 2 for a scalar. Lengths are doubled so that they are changes of log precisions. */
-
-/* l <- coordinates of vech t; false when it is not positive definite. */
-static bool to_log_chol(int r, const double *t, double *l)
-{
-    double L[RR];
-    vech_unpack(r, t, L);
-    if (la_chol(r, L)) return false;
-    for (int b = 0; b < r; b++)
-        for (int a = b; a < r; a++)
-            l[vech_at(r, a, b)] = a == b ? log(AT(L, a, a, r)) : AT(L, a, b, r) / AT(L, b, b, r);
-    return true;
-}
-
-static void from_log_chol(int r, const double *l, double *L)
-{
-    memset(L, 0, sizeof(double) * (size_t) (r * r));
-    for (int b = 0; b < r; b++)
-        for (int a = b; a < r; a++) {
-            double d = exp(l[vech_at(r, b, b)]);
-            AT(L, a, b, r) = a == b ? d : l[vech_at(r, a, b)] * d;
-        }
-}
-
-/* dt (vech) <- derivative of L L' along dl, with column b of L = exp(l_bb) (1, l_ab...):
- * dL_ab = L_ab dl_bb + [a > b] exp(l_bb) dl_ab. */
-static void push_log_chol(int r, const double *l, const double *dl, double *dt)
-{
-    double L[RR], dL[RR] = {0};
-    from_log_chol(r, l, L);
-    for (int b = 0; b < r; b++)
-        for (int a = b; a < r; a++)
-            AT(dL, a, b, r) = AT(L, a, b, r) * dl[vech_at(r, b, b)] +
-                              (a > b ? AT(L, b, b, r) * dl[vech_at(r, a, b)] : 0);
-    for (int b = 0; b < r; b++)
-        for (int a = b; a < r; a++) {
-            double s = 0;
-            for (int c = 0; c <= b; c++)
-                s += AT(dL, a, c, r) * AT(L, b, c, r) + AT(L, a, c, r) * AT(dL, b, c, r);
-            dt[vech_at(r, a, b)] = s;
-        }
-}
-
-/* dl <- the direction whose push_log_chol() is dt: with X = L^-1 dt L^-T, Phi(X) its lower
- * triangle with halved diagonal, dL = L Phi(X). */
-static void pull_log_chol(int r, const double *l, const double *dt, double *dl)
-{
-    double L[RR], X[RR], D[RR];
-    from_log_chol(r, l, L);
-    vech_unpack(r, dt, X);
-    for (int j = 0; j < r; j++) la_solve_l(r, L, X + (size_t) j * (size_t) r);
-    for (int i = 0; i < r; i++) /* X <- X', then solve again: L^-1 dt L^-T, symmetric */
-        for (int j = 0; j < r; j++) AT(D, j, i, r) = AT(X, i, j, r);
-    for (int j = 0; j < r; j++) la_solve_l(r, L, D + (size_t) j * (size_t) r);
-    for (int b = 0; b < r; b++)
-        for (int a = b; a < r; a++) {
-            double s = 0; /* (L Phi)_ab */
-            for (int c = b; c <= a; c++)
-                s += AT(L, a, c, r) * AT(D, c, b, r) * (c == b ? 0.5 : 1);
-            if (a == b)
-                dl[vech_at(r, a, a)] = s / AT(L, a, a, r);
-            else
-                dl[vech_at(r, a, b)] =
-                    (s - AT(L, a, b, r) * dl[vech_at(r, b, b)]) / AT(L, b, b, r);
-        }
-}
+/* ---- moves on the log-Cholesky scale (logchol.h): lengths are doubled, so that they are changes
+ * of log precisions. */
 
 /* Walk over the pieces of t: precision matrices, then single auxiliaries. */
 static int n_pieces(const struct lmm *m) { return m->n_prec + m->n_par - m->n_stat; }
@@ -360,12 +295,12 @@ static bool log_residual(const struct lmm *m, const double *t, const double *tar
     for (int i = 0; i < n_pieces(m); i++) {
         int r = piece_r(m, i), at = piece_at(m, i);
         double l[RV], dl[RV];
-        if (!to_log_chol(r, t + at, l) || !to_log_chol(r, target + at, dl)) return false;
+        if (!logchol_from_vech(r, t + at, l) || !logchol_from_vech(r, target + at, dl)) return false;
         for (int j = 0; j < vech_size(r); j++) {
             dl[j] -= l[j];
             plain[at + j] = 2 * dl[j];
         }
-        push_log_chol(r, l, dl, resid + at);
+        logchol_push(r, l, dl, resid + at);
     }
     return true;
 }
@@ -377,8 +312,8 @@ static void log_step(const struct lmm *m, const double *t, const double *dt, dou
     for (int i = 0; i < n_pieces(m); i++) {
         int r = piece_r(m, i), at = piece_at(m, i);
         double l[RV];
-        to_log_chol(r, t + at, l);
-        pull_log_chol(r, l, dt + at, step + at);
+        logchol_from_vech(r, t + at, l);
+        logchol_pull(r, l, dt + at, step + at);
         for (int j = 0; j < vech_size(r); j++) step[at + j] *= 2;
     }
 }
@@ -388,9 +323,9 @@ static void move(const struct lmm *m, const double *step, double *t)
     for (int i = 0; i < n_pieces(m); i++) {
         int r = piece_r(m, i), at = piece_at(m, i);
         double l[RV], L[RR];
-        to_log_chol(r, t + at, l);
+        logchol_from_vech(r, t + at, l);
         for (int j = 0; j < vech_size(r); j++) l[j] += 0.5 * step[at + j];
-        from_log_chol(r, l, L);
+        logchol_factor(r, l, L);
         for (int b = 0; b < r; b++)
             for (int a = b; a < r; a++) {
                 double s = 0;

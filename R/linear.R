@@ -1,0 +1,272 @@
+# The linear predictor of old and new rows: its pieces, mean, variance and draws.
+
+# The pieces of the linear predictor:
+#   X, offset, w; groups: per factor included list(factor (index), code (NA: unseen level),
+#   new (labels of unseen levels), Z (rows x r)); restore(): puts the rows that na.exclude
+#   removed back.
+linear_parts <- function(fit, newdata, re.form, allow_new_levels, weights = NULL) {
+  model <- fit$model
+  use <- used_factors(model, re.form)
+  frame <- if (is.null(newdata)) model.frame(fit) else new_frame(model, newdata, use)
+  X <- stats::model.matrix(stats::delete.response(model$terms), frame,
+    contrasts.arg = model$contrasts)
+  w <- weights %||% if (is.null(newdata) && model$weighted) stats::model.weights(frame) else 1
+  if (!is.null(weights)) check_new_weights(w, nrow(X))
+  list(
+    X = X, offset = linear_offset(fit, frame, newdata, nrow(X)),
+    w = rep_len(w, nrow(X)),
+    groups = lapply(use, match_groups, model = model, frame = frame,
+      allow_new = allow_new_levels || is.null(newdata), is_new = !is.null(newdata)),
+    restore = function(v) {
+      if (!is.null(newdata)) return(set_names(v, rownames(X)))
+      stats::naresid(model$na_action, set_names(v, rownames(X)))
+    }
+  )
+}
+
+set_names <- function(v, names) {
+  if (is.matrix(v)) rownames(v) <- names else names(v) <- names
+  v
+}
+
+check_new_weights <- function(w, n) {
+  if (!is.numeric(w) || any(!is.finite(w)) || any(w <= 0) || !length(w) %in% c(1L, n)) {
+    mf_abort("weights", "`weights` must be one positive number or one per row",
+      arg = "weights")
+  }
+}
+
+# Indices of the factors that re.form includes.
+used_factors <- function(model, re.form) {
+  all <- seq_along(model$factors)
+  if (is.null(re.form)) return(all)
+  if (length(re.form) == 1L && is.atomic(re.form) && is.na(re.form)) return(integer())
+  names <- vapply(model$factors, `[[`, "", "name")
+  if (inherits(re.form, "formula")) {
+    rhs <- re.form[[length(re.form)]]
+    if (identical(rhs, 0)) return(integer())
+    wanted <- vapply(reformulas::findbars(re.form), function(b) deparse1(b[[3L]]), "")
+    if (length(wanted) && all(wanted %in% names)) return(all[names %in% wanted])
+  }
+  mf_abort("control", "`re.form` must be NULL, NA, ~0",
+    if (length(names)) paste0(" or a formula with some of the factors ", toString(names)),
+    arg = "re.form")
+}
+
+# The model frame of new data: predictors with the factor levels and the poly(), ns()
+# and scale() parameters of the fit, and the grouping variables.
+new_frame <- function(model, newdata, use) {
+  if (!is.data.frame(newdata)) {
+    mf_abort("newdata", "`newdata` must be a data frame, not ", describe(newdata),
+      arg = "newdata")
+  }
+  tt <- stats::delete.response(model$terms)
+  grouping <- unique(unlist(lapply(model$factors[use], group_variables)))
+  vars <- c(all.vars(tt), grouping)
+  check_variables(vars, newdata, environment(model$formula))
+  frame <- tryCatch(
+    {
+      frame <- stats::model.frame(tt, newdata, na.action = stats::na.pass, xlev = model$xlevels)
+      stats::.checkMFClasses(attr(tt, "dataClasses"), frame)
+      frame
+    },
+    error = function(e) {
+      mf_abort("newdata", "`newdata` does not fit the model: ", conditionMessage(e),
+        arg = "newdata")
+    }
+  )
+  terms <- attr(frame, "terms")
+  for (v in setdiff(grouping, names(frame))) {
+    frame[[v]] <- eval(as.name(v), newdata, environment(model$formula))
+  }
+  attr(frame, "terms") <- terms
+  frame
+}
+
+# Every variable comes from newdata; only constants may come from where the formula was
+# written, never a vector that happens to have the same name.
+check_variables <- function(vars, newdata, env) {
+  constant <- function(v) {
+    x <- get0(v, env, mode = "numeric")
+    !is.null(x) && length(x) == 1L
+  }
+  missing <- setdiff(vars, names(newdata))
+  missing <- missing[!vapply(missing, constant, NA)]
+  if (length(missing)) {
+    mf_abort("newdata", "`newdata` lacks the variables ", toString(missing), arg = "newdata")
+  }
+}
+
+# offset() terms of the formula and the offset argument of the call, as lm() adds them.
+linear_offset <- function(fit, frame, newdata, n) {
+  offset <- stats::model.offset(frame)
+  if (!is.null(newdata) && !is.null(fit$call$offset)) {
+    extra <- tryCatch(
+      eval(fit$call$offset, newdata, environment(fit$model$formula)),
+      error = function(e) {
+        mf_abort("newdata", "the `offset` of the fit cannot be evaluated in `newdata`: ",
+          conditionMessage(e), arg = "newdata")
+      }
+    )
+    if (!is.numeric(extra) || length(extra) != n) {
+      mf_abort("newdata", "the `offset` of the fit does not have one value per row of ",
+        "`newdata`: use an offset() term in the formula", arg = "newdata")
+    }
+    offset <- (offset %||% 0) + extra
+  }
+  offset %||% rep(0, n)
+}
+
+# Variables of a factor's grouping expression and of its covariates.
+group_variables <- function(x) {
+  c(all.vars(x$expr), unlist(lapply(x$terms, function(t) if (!is.null(t$tt)) all.vars(t$tt))))
+}
+
+match_groups <- function(f, model, frame, allow_new, is_new) {
+  x <- model$factors[[f]]
+  values <- group_values(x$expr, frame, environment(model$formula))
+  levels <- if (is.function(values$levels)) {
+    values$levels(seq_len(values$n_levels))
+  } else {
+    values$levels
+  }
+  code <- match(levels, x$levels)[values$codes]
+  new <- ifelse(is.na(code), levels[values$codes], NA_character_)
+  if (!allow_new && anyNA(code)) {
+    unseen <- unique(new[is.na(code)])
+    mf_abort("newdata", "`newdata` has levels of '", x$name,
+      "' that the fit has not seen (", toString(utils::head(unseen, 5)),
+      "): use allow_new_levels = TRUE, or re.form = NA", arg = "newdata")
+  }
+  list(factor = f, code = code, new = new, Z = factor_covariates(x, frame, is_new))
+}
+
+# rows x r covariates of a factor, as the fit saw them. The fit's own frame holds the terms
+# already evaluated; new data hold the variables.
+factor_covariates <- function(x, frame, is_new) {
+  columns <- lapply(x$terms, function(t) {
+    if (is.null(t$tt)) return(rep(1, nrow(frame)))
+    vars <- if (is_new) {
+      stats::model.frame(t$tt, frame, na.action = stats::na.pass, xlev = t$xlevels)
+    } else {
+      drop_predictor_levels(frame, t$tt)
+    }
+    unname(stats::model.matrix(t$tt, vars, contrasts.arg = t$contrasts))
+  })
+  do.call(cbind, columns)
+}
+
+# Position of coefficient 1 of each row's level among all effects (effect_table()).
+effect_start <- function(model, group) {
+  size <- vapply(model$factors, function(x) length(x$levels) * length(x$coef), 0)
+  order <- c(seq_along(size)[-1L], 1L)
+  before <- cumsum(c(0, size[order]))[match(group$factor, order)]
+  before + (group$code - 1L) * length(model$factors[[group$factor]]$coef)
+}
+
+linear_mean <- function(parts, m, model) {
+  eta <- drop(parts$X %*% m$beta) + parts$offset
+  for (g in parts$groups) {
+    start <- effect_start(model, g)
+    for (k in seq_len(ncol(g$Z))) {
+      u <- m$u[start + k]
+      eta <- eta + ifelse(is.na(u), 0, g$Z[, k] * u)
+    }
+  }
+  eta
+}
+
+# Variance of x'beta + sum z'u; a new level adds z' E[Lambda^-1] z instead of its own.
+linear_variance <- function(parts, m, fit) {
+  v <- known_variance(fit, parts, m)
+  for (g in parts$groups) {
+    unseen <- is.na(g$code)
+    if (!any(unseen)) next
+    for (t in which(vapply(fit$model$groups, `[[`, 0L, "factor") == g$factor)) {
+      Z <- g$Z[unseen, fit$model$groups[[t]]$cols, drop = FALSE]
+      v[unseen] <- v[unseen] + rowSums((Z %*% m$cov_u[[t]]) * Z)
+    }
+  }
+  pmax(v, 0)
+}
+
+known_variance <- function(fit, parts, m) UseMethod("known_variance")
+
+# c'Sc + (J'c)'Sigma(J'c) for c = (x, z): with c_l the leaf's part and c_g the rest,
+# c'Sc = c_l'D^-1 c_l + a'S_gg a,  a = c_g + Q'c_l. Rows go in blocks that bound the memory.
+#' @export
+known_variance.vb_fit <- function(fit, parts, m) {
+  n <- nrow(parts$X)
+  if (!length(parts$groups)) return(rowSums((parts$X %*% m$cov_beta) * parts$X))
+  core <- lmm_core(fit$model)
+  block <- max(1L, floor(4e6 / max(core$n_global, 1L)))
+  out <- numeric(n)
+  for (from in seq(1L, n, by = block)) {
+    rows <- seq.int(from, min(n, from + block - 1L))
+    out[rows] <- block_variance(fit, core, parts, rows)
+  }
+  out
+}
+
+block_variance <- function(fit, core, parts, rows) {
+  vb <- fit$vb
+  p <- core$p
+  a <- matrix(0, length(rows), core$n_global)
+  a[, seq_len(p)] <- parts$X[rows, , drop = FALSE] %*% fit$model$coords$M
+  cJ <- a[, seq_len(p), drop = FALSE] %*% vb$J[seq_len(p), , drop = FALSE]
+  own <- numeric(length(rows))
+  for (g in parts$groups) {
+    seen <- which(!is.na(g$code[rows]))
+    if (!length(seen)) next
+    start <- effect_start(fit$model, g)[rows[seen]]
+    Z <- g$Z[rows[seen], , drop = FALSE]
+    for (k in seq_len(ncol(Z))) {
+      at <- p + start + k
+      cJ[seen, ] <- cJ[seen, ] + Z[, k] * vb$J[at, , drop = FALSE]
+      if (g$factor != 1L) a[cbind(seen, at)] <- a[cbind(seen, at)] + Z[, k]
+    }
+    if (g$factor == 1L) {
+      leaf <- g$code[rows[seen]]
+      D <- array(vb$d_inv, c(core$r, core$r, core$n_leaf))
+      for (i in seq_along(seen)) {
+        l <- leaf[i]
+        z <- Z[i, ]
+        k <- core$ptr[l + 1L] - core$ptr[l]
+        cols <- core$idx[core$ptr[l] + seq_len(k)] + 1L
+        q <- matrix(vb$q[core$r * core$ptr[l] + seq_len(k * core$r)], k)
+        a[seen[i], cols] <- a[seen[i], cols] + q %*% z
+        own[seen[i]] <- drop(z %*% D[, , l] %*% z)
+      }
+    }
+  }
+  own + rowSums((a %*% vb$S_global) * a) + rowSums((cJ %*% fit$posterior$tau$cov_lrvb) * cJ)
+}
+
+#' @export
+known_variance.gibbs_fit <- function(fit, parts, m) {
+  if (!length(parts$groups)) return(rowSums((parts$X %*% m$cov_beta) * parts$X))
+  d <- joint_draws(fit, NULL, u = TRUE)
+  n <- nrow(parts$X)
+  block <- max(1L, floor(1e7 / nrow(d$beta)))
+  out <- numeric(n)
+  for (from in seq(1L, n, by = block)) {
+    rows <- seq.int(from, min(n, from + block - 1L))
+    eta <- known_draws(fit$model, parts, rows, d)
+    out[rows] <- colMeans(eta^2) - colMeans(eta)^2
+  }
+  out * nrow(d$beta) / (nrow(d$beta) - 1)
+}
+
+# draws x rows of x'beta + sum z'u over the levels that the fit has seen.
+known_draws <- function(model, parts, rows, d) {
+  eta <- d$beta %*% t(parts$X[rows, , drop = FALSE])
+  for (g in parts$groups) {
+    seen <- which(!is.na(g$code[rows]))
+    start <- effect_start(model, g)[rows[seen]]
+    for (k in seq_len(ncol(g$Z))) {
+      eta[, seen] <- eta[, seen] + d$u[, start + k, drop = FALSE] *
+        rep(g$Z[rows[seen], k], each = nrow(eta))
+    }
+  }
+  eta
+}

@@ -1,0 +1,143 @@
+# Draws of the linear predictor and of responses.
+
+# ndraws x rows matrix of x'beta + sum z'u; an unseen level gets one set of effects per draw
+# from the group distribution.
+linpred_draws <- function(fit, newdata, draws, re.form, allow_new_levels) {
+  parts <- linear_parts(fit, newdata, re.form, allow_new_levels)
+  d <- joint_draws(fit, draws, u = length(parts$groups) > 0L)
+  check_size(nrow(d$beta), nrow(parts$X))
+  eta <- known_draws(fit$model, parts, seq_len(nrow(parts$X)), d)
+  eta <- eta + rep(parts$offset, each = nrow(eta))
+  for (g in parts$groups) {
+    for (level in unique(g$new[is.na(g$code)])) {
+      at <- which(is.na(g$code) & g$new %in% level)
+      eta[, at] <- eta[, at] + new_effects(fit$model, g$factor, d$tau) %*% t(g$Z[at, , drop = FALSE])
+    }
+  }
+  colnames(eta) <- rownames(parts$X)
+  list(eta = eta, sigma = 1 / sqrt(d$tau[, 1L]), w = parts$w)
+}
+
+# draws x r effects of a level of factor f that the fit has not seen.
+new_effects <- function(model, f, tau) {
+  u <- matrix(0, nrow(tau), length(model$factors[[f]]$coef))
+  for (t in Filter(function(t) t$factor == f, model$groups)) {
+    L <- tau[, term_stat_names(t), drop = FALSE]
+    r <- length(t$coef)
+    z <- matrix(stats::rnorm(nrow(tau) * r), nrow(tau))
+    u[, t$cols] <- if (r == 1L) z / sqrt(L[, 1L]) else {
+      t(vapply(seq_len(nrow(tau)), function(i) backsolve(chol(unvech(L[i, ])), z[i, ]), z[1L, ]))
+    }
+  }
+  u
+}
+
+check_size <- function(ndraws, n) {
+  if (as.double(ndraws) * n >= 2^31) {
+    mf_abort("size", format(ndraws * as.double(n), big.mark = ","),
+      " numbers are more than 2^31 - 1: use fewer `draws` or rows", arg = "draws")
+  }
+}
+
+#' Posterior predictions, simulation and pointwise log likelihood
+#'
+#' Methods for the generics of rstantools (attach it, or call them with
+#' `rstantools::`), so that bayesplot's `pp_check()` and `loo::loo()` work on both
+#' kinds of fit. Draws of a `vb_fit` are from the corrected joint normal on (beta, u,
+#' log tau), see [as_draws.vb_fit()].
+#'
+#' @param object A fit.
+#' @param newdata,re.form,allow_new_levels As in [predict.meanfield_fit()].
+#' @param transform Not used: the link is the identity.
+#' @param draws Number of draws; default 4,000 for a `vb_fit` and all for a
+#'   `gibbs_fit`.
+#' @param nsim,seed Number of simulated responses, and a seed to set first.
+#' @param ... Not used.
+#' @return `posterior_linpred()`, `posterior_epred()`, `posterior_predict()` and
+#'   `log_lik()`: matrix, draws x rows. `simulate()`: data frame, rows x `nsim`.
+#' @examples
+#' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
+#' set.seed(1)
+#' head(simulate(fit, 2))
+#' if (requireNamespace("rstantools", quietly = TRUE)) {
+#'   dim(rstantools::posterior_predict(fit, newdata = radon[1:3, ], draws = 100))
+#' }
+#' @name posterior-draws
+NULL
+
+#' @rdname posterior-draws
+#' @exportS3Method rstantools::posterior_linpred
+posterior_linpred.meanfield_fit <- function(object, transform = FALSE, newdata = NULL,
+                                            draws = NULL, re.form = NULL,
+                                            allow_new_levels = FALSE, ...) {
+  no_dots(...)
+  linpred_draws(object, newdata, draws, re.form, allow_new_levels)$eta
+}
+
+#' @rdname posterior-draws
+#' @exportS3Method rstantools::posterior_epred
+posterior_epred.meanfield_fit <- function(object, newdata = NULL, draws = NULL, re.form = NULL,
+                                          allow_new_levels = FALSE, ...) {
+  no_dots(...)
+  linpred_draws(object, newdata, draws, re.form, allow_new_levels)$eta
+}
+
+#' @rdname posterior-draws
+#' @exportS3Method rstantools::posterior_predict
+posterior_predict.meanfield_fit <- function(object, newdata = NULL, draws = NULL,
+                                            re.form = NULL, allow_new_levels = FALSE, ...) {
+  no_dots(...)
+  d <- linpred_draws(object, newdata, draws, re.form, allow_new_levels)
+  w <- ifelse(d$w > 0, d$w, NA)
+  noise <- stats::rnorm(length(d$eta)) * rep(1 / sqrt(w), each = nrow(d$eta))
+  d$eta + d$sigma * noise
+}
+
+#' @rdname posterior-draws
+#' @exportS3Method rstantools::log_lik
+log_lik.meanfield_fit <- function(object, newdata = NULL, draws = NULL, re.form = NULL,
+                                  allow_new_levels = FALSE, ...) {
+  no_dots(...)
+  d <- linpred_draws(object, newdata, draws, re.form, allow_new_levels)
+  frame <- if (is.null(newdata)) model.frame(object) else newdata
+  y <- if (is.null(newdata)) frame_response(frame) else new_response(object$model, newdata)
+  scale <- d$sigma %o% (1 / sqrt(d$w))
+  out <- stats::dnorm(rep(y, each = nrow(d$eta)), d$eta, scale, log = TRUE)
+  used <- d$w > 0
+  matrix(out, nrow(d$eta), dimnames = list(NULL, colnames(d$eta)))[, used, drop = FALSE]
+}
+
+new_response <- function(model, newdata) {
+  lhs <- model$formula[[2L]]
+  check_variables(all.vars(lhs), newdata, environment(model$formula))
+  as.double(eval(lhs, newdata, environment(model$formula)))
+}
+
+#' @rdname posterior-draws
+#' @export
+simulate.meanfield_fit <- function(object, nsim = 1, seed = NULL, newdata = NULL,
+                                   re.form = NULL, allow_new_levels = FALSE, ...) {
+  nsim <- check_count(nsim, "nsim", 1)
+  no_dots(...)
+  state <- seeded_state(seed)
+  if (!is.null(seed)) {
+    on.exit(assign(".Random.seed", state$before, envir = globalenv()))
+  }
+  y <- t(posterior_predict.meanfield_fit(object, newdata, nsim, re.form, allow_new_levels))
+  out <- as.data.frame(y)
+  if (is.null(newdata)) {
+    out <- as.data.frame(lapply(out, function(v) stats::naresid(object$model$na_action, v)))
+  }
+  names(out) <- paste0("sim_", seq_len(ncol(y)))
+  structure(out, seed = state$used)
+}
+
+# As in stats::simulate(): a seed is set for the simulation only, and the state it started
+# from is kept.
+seeded_state <- function(seed) {
+  if (!exists(".Random.seed", envir = globalenv(), inherits = FALSE)) stats::runif(1)
+  before <- get(".Random.seed", envir = globalenv())
+  if (is.null(seed)) return(list(before = before, used = before))
+  set.seed(check_count(seed, "seed", -.Machine$integer.max))
+  list(before = before, used = structure(seed, kind = as.list(RNGkind())))
+}

@@ -1,0 +1,206 @@
+# From the optimum to posterior moments: linear response, unconstrained coordinates.
+
+# Everything the methods report, in the user's coordinates:
+#   beta: mean, cov_mfvb, cov_lrvb
+#   u:    mean, var_mfvb, var_lrvb of all random effects, in the order of the core (see
+#         effect_table())
+#   tau:  the precisions. names, index (positions of each one's statistics), df;
+#         mean, cov_mfvb, cov_lrvb of the statistics (tau, vech Lambda);
+#         phi: list(mean, cov_mfvb, cov_lrvb, cross, index), unconstrained coordinates: log tau
+#         of a scalar, log-Cholesky of a matrix; cross = Cov(statistics, phi);
+#         failed: precisions that linear response failed for.
+vb_posterior <- function(fit) {
+  vb <- fit$vb
+  model <- fit$model
+  p <- length(model$x_names)
+  x <- seq_len(p)
+  n_stat <- ncol(vb$J)
+  s <- seq_len(n_stat)
+  names <- precision_names(model)
+  index <- stat_index(model)
+  lr <- linear_response(vb, names, index)
+  if (length(lr$failed)) {
+    mf_warn("lrvb", "linear response is unreliable for ", toString(lr$failed),
+      " (the optimum is flat there, as at a variance near zero): mean-field SDs are ",
+      "reported for it; use fit_gibbs() as the reference", arg = "formula")
+  }
+  Sigma <- lr$Sigma[s, s, drop = FALSE]
+  effects <- p + seq_len(length(vb$mean) - p)
+  Jb <- vb$J[x, , drop = FALSE]
+  Ju <- vb$J[effects, , drop = FALSE]
+  S_bb <- vb$S_global[x, x, drop = FALSE] # response at fixed precisions; with joint blocks, q's own
+  var_u <- effect_variances(vb$S_global, vb$s_leaf, vb, p)
+  nm <- list(stat_names(model), stat_names(model))
+  list(
+    beta = list(
+      mean = stats::setNames(to_raw(model$coords, vb$mean[x]), model$x_names),
+      cov_mfvb = label(to_raw_cov(model$coords, vb$Sq_global[x, x, drop = FALSE]), model$x_names),
+      cov_lrvb = label(to_raw_cov(model$coords, S_bb + Jb %*% Sigma %*% t(Jb)), model$x_names)
+    ),
+    u = list(mean = vb$mean[effects],
+      var_mfvb = effect_variances(vb$Sq_global, vb$sq_leaf, vb, p),
+      var_lrvb = var_u + rowSums((Ju %*% Sigma) * Ju)),
+    tau = list(
+      names = names, index = index, df = vb$df,
+      mean = stats::setNames(vb$t[s], nm[[1L]]),
+      cov_mfvb = structure(vb$V[s, s, drop = FALSE], dimnames = nm),
+      cov_lrvb = structure(Sigma, dimnames = nm),
+      phi = unconstrained_moments(vb, lr, index), failed = lr$failed
+    )
+  )
+}
+
+label <- function(S, names) structure(S, dimnames = list(names, names))
+
+# Variances of the random effects: those of the global block, then the leaves'.
+effect_variances <- function(S_global, s_leaf, vb, p) {
+  global <- diag(S_global)
+  c(if (length(global) > p) global[-seq_len(p)], leaf_diagonal(s_leaf, vb))
+}
+
+leaf_diagonal <- function(leaf, vb) {
+  n <- length(vb$mean) - nrow(vb$S_global) # n_leaf * r
+  if (!n) return(numeric())
+  r <- length(leaf) / n
+  as.double(matrix(leaf, r * r)[seq(1, r * r, by = r + 1), ])
+}
+
+# Moments of phi under q and under linear response. For a scalar, log tau exactly: with
+# c = Cov_q(tau, log tau) = 1 / rate, Cov(log tau_i, log tau_j) = delta trigamma + c_i K_ij c_j.
+# For a matrix, log-Cholesky coordinates by the delta method at E[Lambda]: c = V D'.
+unconstrained_moments <- function(vb, lr, index) {
+  n <- ncol(vb$J)
+  s <- seq_len(n)
+  V <- vb$V[s, s, drop = FALSE]
+  K <- lr$K[s, s, drop = FALSE]
+  mean <- numeric(n)
+  C <- matrix(0, n, n) # Cov_q(statistics, phi)
+  Q <- matrix(0, n, n) # Cov_q(phi)
+  for (k in seq_along(index)) {
+    at <- index[[k]]
+    t <- vb$t[at]
+    if (length(at) == 1L) {
+      shape <- vb$df[k] / 2
+      mean[at] <- digamma(shape) - log(shape / t)
+      C[at, at] <- t / shape
+      Q[at, at] <- trigamma(shape)
+    } else {
+      mean[at] <- log_cholesky(t)
+      D <- numeric_jacobian(log_cholesky, t)
+      C[at, at] <- V[at, at] %*% t(D)
+      Q[at, at] <- D %*% V[at, at] %*% t(D)
+    }
+  }
+  list(mean = mean, cov_mfvb = Q, cov_lrvb = Q + t(C) %*% K %*% C, cross = C + V %*% K %*% C)
+}
+
+unvech <- function(t) {
+  r <- (sqrt(8 * length(t) + 1) - 1) / 2
+  X <- matrix(0, r, r)
+  X[lower.tri(X, diag = TRUE)] <- t
+  X + t(X) - diag(diag(X), r)
+}
+
+# vech of the Cholesky factor with logged diagonal; rows relative to it below.
+log_cholesky <- function(t) {
+  L <- t(chol(unvech(t)))
+  d <- diag(L)
+  L <- L / rep(d, each = nrow(L))
+  diag(L) <- log(d)
+  L[lower.tri(L, diag = TRUE)]
+}
+
+from_log_cholesky <- function(l) {
+  L <- matrix(0, (sqrt(8 * length(l) + 1) - 1) / 2, (sqrt(8 * length(l) + 1) - 1) / 2)
+  L[lower.tri(L, diag = TRUE)] <- l
+  d <- exp(diag(L))
+  diag(L) <- 1
+  X <- tcrossprod(L * rep(d, each = nrow(L)))
+  X[lower.tri(X, diag = TRUE)]
+}
+
+# Central differences, scaled to each argument: f is smooth and t is far from its boundary.
+numeric_jacobian <- function(f, t) {
+  scale <- sqrt(abs(diag(unvech(t)))) # units of Lambda_ab are those of sqrt(L_aa L_bb)
+  pairs <- lower_pairs(length(scale))
+  h <- 1e-5 * scale[pairs$row] * scale[pairs$col]
+  vapply(seq_along(t), function(j) {
+    e <- replace(numeric(length(t)), j, h[j])
+    (f(t + e) - f(t - e)) / (2 * h[j])
+  }, f(t))
+}
+
+# SD of the log precision of each precision, the largest of a matrix's.
+log_sds <- function(vb, lr, index) {
+  own_log_sds(unconstrained_moments(vb, lr, index)$cov_lrvb, index)
+}
+
+# The diagonal log-Cholesky coordinates are half a log precision.
+own_log_sds <- function(cov_phi, index) {
+  s <- sqrt(pmax(diag(cov_phi), 0))
+  vapply(index, function(at) {
+    pairs <- lower_pairs((sqrt(8 * length(at) + 1) - 1) / 2)
+    max(s[at][pairs$row == pairs$col]) * if (length(at) > 1L) 2 else 1
+  }, 0)
+}
+
+# Beyond this SD of a log precision (a factor of 3,000 within two SDs) the response is that
+# of a flat optimum, and moments of the SD made from it explode.
+MAX_LOG_SD <- 4
+
+# Sigma and K of all globals. Where V^-1 - C is not positive definite, or its response
+# absurd, the precision that spoils it most is frozen at its mean-field variance (with its
+# auxiliaries), and so on until the rest has a linear response.
+linear_response <- function(vb, names, index) {
+  q <- length(vb$t)
+  lr <- if (vb$lr_ok == 1) vb[c("Sigma", "K")]
+  on <- rep(TRUE, length(names))
+  owner <- owners(vb, index)
+  repeat {
+    if (!is.null(lr)) {
+      bad <- which(on & log_sds(vb, lr, index) >= MAX_LOG_SD)
+      if (!length(bad)) break
+      on[bad] <- FALSE
+    } else {
+      on[worst_precision(vb, owner, on)] <- FALSE
+    }
+    if (!any(on)) break
+    lr <- partial_response(vb, on[owner])
+  }
+  if (!any(on)) lr <- list(Sigma = vb$V, K = matrix(0, q, q))
+  c(lr, list(failed = names[!on]))
+}
+
+# Which precision each global (statistic or auxiliary) belongs to.
+owners <- function(vb, index) {
+  q <- length(vb$t)
+  out <- rep(seq_along(index), lengths(index))
+  n_stat <- length(out)
+  for (a in seq_len(q)[-seq_len(n_stat)]) { # N = -nu couples an auxiliary to its diagonal
+    out[a] <- out[which(vb$C[a, seq_len(n_stat)] != 0)[1L]]
+  }
+  out
+}
+
+worst_precision <- function(vb, owner, on) {
+  keep <- on[owner]
+  root <- sqrt(diag(vb$V))[keep]
+  M <- solve_safely(vb$V[keep, keep, drop = FALSE] / tcrossprod(root)) -
+    vb$C[keep, keep, drop = FALSE] * tcrossprod(root)
+  if (!all(is.finite(M))) return(which(on))
+  load <- eigen(M, symmetric = TRUE)$vectors[, sum(keep)]^2
+  which.max(vapply(seq_along(on), function(k) sum(load[owner[keep] == k]), 0))
+}
+
+solve_safely <- function(A) tryCatch(solve(A), error = function(e) A * NA)
+
+# Linear response with some globals frozen: they keep V and do not interact.
+partial_response <- function(vb, keep) {
+  lr <- call_lr(vb$V[keep, keep, drop = FALSE], vb$C[keep, keep, drop = FALSE])
+  if (is.null(lr)) return(NULL)
+  Sigma <- vb$V
+  K <- 0 * vb$V
+  Sigma[keep, keep] <- lr$Sigma
+  K[keep, keep] <- lr$K
+  list(Sigma = Sigma, K = K)
+}
