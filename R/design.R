@@ -291,6 +291,7 @@ build_factor <- function(bars, name, frame, w, contrasts, env) {
 
 # A coefficient that a factor has twice is "x" and "x#2"; plain_coef() takes that back.
 numbered <- function(coef) {
+  if (!anyDuplicated(coef)) return(coef)
   nth <- stats::ave(seq_along(coef), coef, FUN = seq_along)
   ifelse(nth > 1L, paste0(coef, "#", nth), coef)
 }

@@ -292,10 +292,11 @@ vb_trace <- function(vb, rows, model) {
     r <- (sqrt(8 * length(at) + 1) - 1) / 2
     at[lower_pairs(r)$row == lower_pairs(r)$col]
   }))
-  out <- as.data.frame(log(x[, own, drop = FALSE]))
+  out <- lapply(own, function(k) log(x[, k]))
   names(out) <- paste0("log_", names[own])
   out$elbo <- x[, q + 1L]
   out$change <- x[, q + 2L]
-  out$step <- factor(x[, q + 3L], 0:2, c("cavi", "newton", "rejected"))
-  out
+  out$step <- structure(as.integer(x[, q + 3L]) + 1L, levels = c("cavi", "newton", "rejected"),
+    class = "factor")
+  structure(out, class = "data.frame", row.names = seq_len(rows)) # data.frame() is slow
 }

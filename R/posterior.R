@@ -45,7 +45,7 @@ vb_posterior <- function(fit) {
       mean = stats::setNames(vb$t[s], nm[[1L]]),
       cov_mfvb = structure(vb$V[s, s, drop = FALSE], dimnames = nm),
       cov_lrvb = structure(Sigma, dimnames = nm),
-      phi = unconstrained_moments(vb, lr, index), failed = lr$failed
+      phi = lr$phi, failed = lr$failed
     )
   )
 }
@@ -130,17 +130,14 @@ numeric_jacobian <- function(f, t) {
   }, f(t))
 }
 
-# SD of the log precision of each precision, the largest of a matrix's.
-log_sds <- function(vb, lr, index) {
-  own_log_sds(unconstrained_moments(vb, lr, index)$cov_lrvb, index)
-}
-
-# The diagonal log-Cholesky coordinates are half a log precision.
+# SD of the log precision of each precision, the largest of a matrix's. The diagonal
+# log-Cholesky coordinates are half a log precision.
 own_log_sds <- function(cov_phi, index) {
   s <- sqrt(pmax(diag(cov_phi), 0))
   vapply(index, function(at) {
+    if (length(at) == 1L) return(s[at])
     pairs <- lower_pairs((sqrt(8 * length(at) + 1) - 1) / 2)
-    max(s[at][pairs$row == pairs$col]) * if (length(at) > 1L) 2 else 1
+    2 * max(s[at][pairs$row == pairs$col])
   }, 0)
 }
 
@@ -155,20 +152,23 @@ linear_response <- function(vb, names, index) {
   q <- length(vb$t)
   lr <- if (vb$lr_ok == 1) vb[c("Sigma", "K")]
   on <- rep(TRUE, length(names))
-  owner <- owners(vb, index)
   repeat {
     if (!is.null(lr)) {
-      bad <- which(on & log_sds(vb, lr, index) >= MAX_LOG_SD)
+      phi <- unconstrained_moments(vb, lr, index)
+      bad <- which(on & own_log_sds(phi$cov_lrvb, index) >= MAX_LOG_SD)
       if (!length(bad)) break
       on[bad] <- FALSE
     } else {
-      on[worst_precision(vb, owner, on)] <- FALSE
+      on[worst_precision(vb, owners(vb, index), on)] <- FALSE
     }
     if (!any(on)) break
-    lr <- partial_response(vb, on[owner])
+    lr <- partial_response(vb, on[owners(vb, index)])
   }
-  if (!any(on)) lr <- list(Sigma = vb$V, K = matrix(0, q, q))
-  c(lr, list(failed = names[!on]))
+  if (!any(on)) {
+    lr <- list(Sigma = vb$V, K = matrix(0, q, q))
+    phi <- unconstrained_moments(vb, lr, index)
+  }
+  c(lr, list(phi = phi, failed = names[!on]))
 }
 
 # Which precision each global (statistic or auxiliary) belongs to.

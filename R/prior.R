@@ -4,6 +4,9 @@ new_prior <- function(kind, ...) {
   structure(list(kind = kind, ...), class = "meanfield_prior")
 }
 
+# half_t_prior() without its checks: made three times in every fit
+default_sd_prior <- new_prior("half_t", df = 3, scale = NULL)
+
 #' Prior distributions
 #'
 #' One prior object serves every engine: `priors()` collects the priors of the
@@ -255,7 +258,7 @@ pick_group_prior <- function(tau_u, term) {
 
 # scale: default scales of the SDs, one per coefficient of the term.
 resolve_precision <- function(prior, scale, arg, scales, coef) {
-  prior <- prior %||% half_t_prior()
+  prior <- prior %||% default_sd_prior
   r <- length(scale)
   if (prior$kind == "half_t") {
     if (is.null(prior$scale)) {

@@ -196,11 +196,11 @@ report_verdicts <- function(t, fit, predicted) {
 }
 
 # Where linear response is known to fall short, seen without a reference.
-#   few rows, few groups: a coefficient's SD hangs on variances that are themselves uncertain. With s
-#               the share of its variance that comes through the groups' effects and v the
+#   few rows,   a coefficient's SD hangs on variances that are themselves uncertain. With s
+#   few groups  the share of its variance that comes through the groups' effects and v the
 #               variances of the log precisions, the exact variance is about
 #               (1 - s) exp(v_e) + s exp(v_u) times ours.
-#   weak:       the groups carry little information about their variance: fewer than five
+#   weak        the groups carry little information about their variance: fewer than five
 #               effective groups, sum_g (1 - tau_u S_gg)^2. The posterior of its log is
 #               skewed then, and linear response only a lower bound.
 shortfall <- function(t, fit) {
