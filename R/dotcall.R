@@ -29,6 +29,8 @@ call_group_codes <- function(codes, w, n_levels) {
 
 # core: lmm_core(); start: means of the globals.
 call_fit_vb <- function(core, start, control) {
+  # Newton needs a dozen sweeps: a record of max_iter rows would cost more than the fit
+  control$trace_rows <- if (control$newton) min(control$max_iter, 100L) else control$max_iter
   out <- .Call(C_fit_vb, core, as.double(start), control)
   list(result = out[[1L]], status = out[[2L]])
 }

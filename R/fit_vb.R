@@ -39,7 +39,7 @@
 #'     `sq_leaf`; they differ for separate blocks), the linear-response matrices `V`, `C`, `Sigma`, `K`, `elbo`, `lr_ok`}
 #'   \item{posterior}{means and covariances of coefficients, random effects and
 #'     log precisions, mean-field and corrected}
-#'   \item{trace}{data frame, a row per sweep: log precisions, `elbo`, `change`
+#'   \item{trace}{data frame, a row per sweep (the first 100 with Newton steps): log precisions, `elbo`, `change`
 #'     (largest move on the log scale), `step`}
 #'   \item{converged, sweeps}{did it converge, and in how many sweeps}
 #'   \item{control}{the control settings}
@@ -169,7 +169,7 @@ new_vb_fit <- function(call, model, control) {
   fit <- structure(
     list(
       call = call, model = model, vb = vb, posterior = NULL, trace = trace,
-      converged = kind == "ok", sweeps = nrow(trace), control = control
+      converged = kind == "ok", sweeps = min(run$status[2L], control$max_iter), control = control
     ),
     class = c("vb_fit", "meanfield_fit")
   )

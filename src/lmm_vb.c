@@ -366,10 +366,11 @@ static double max_abs(int n, const double *x)
     return m;
 }
 
-static void record(const struct lmm *m, struct vb_state *s, int iter, double change,
-                   enum vb_step kind)
+static void record(const struct lmm *m, const struct vb_control *ctl, struct vb_state *s,
+                   int iter, double change, enum vb_step kind)
 {
     size_t q = (size_t) m->n_par;
+    if (iter >= ctl->trace_rows) return;
     double *row = s->trace + (size_t) iter * (q + 3);
     memcpy(row, s->t, sizeof(double) * q);
     row[q] = s->elbo;
@@ -398,7 +399,7 @@ enum core_status vb_run(const struct lmm *m, const struct vb_control *ctl, struc
         s->elbo = vb_elbo(m, s, w);
         if (!isfinite(s->elbo)) return CORE_NONFINITE;
         if (kind == VB_STEP_NEWTON && s->elbo < best - ELBO_SLACK * (1 + fabs(best))) {
-            record(m, s, info->iter, change, VB_STEP_REJECTED);
+            record(m, ctl, s, info->iter, change, VB_STEP_REJECTED);
             memcpy(s->t, w->cavi, bytes); /* of the last good point */
             kind = VB_STEP_CAVI;
             continue;
@@ -408,7 +409,7 @@ enum core_status vb_run(const struct lmm *m, const struct vb_control *ctl, struc
         kind = choose_step(m, ctl, s, w);
         change = max_abs(m->n_par, w->step);
         if (!isfinite(change)) return CORE_NONFINITE;
-        record(m, s, info->iter, change, kind);
+        record(m, ctl, s, info->iter, change, kind);
         /* below 1e-7 a Newton step that no longer shrinks is rounding noise */
         bool floor = kind == VB_STEP_NEWTON && change < 1e-7 && change >= 0.5 * last_change;
         if (change <= ctl->tol || floor) {

@@ -13,6 +13,7 @@
 struct vb_control {
     double tol;   /* on the largest change of a log precision                         */
     int max_iter;
+    int trace_rows; /* sweeps on record; later ones are not                           */
     bool newton;  /* false: plain coordinate ascent                                   */
 };
 
@@ -29,7 +30,7 @@ struct vb_state {
     double *sq_leaf;   /* s_leaf, or d_inv                                            */
     double *J;         /* dim x s: response of m to the mean of each statistic's factor */
     double *ss;        /* expected quadratic forms, vech like the statistics (s)      */
-    double *trace;     /* max_iter rows of q + 3: t, ELBO, change, step kind          */
+    double *trace;     /* trace_rows rows of q + 3: t, ELBO, change, step kind        */
     double elbo;
     bool lr_ok;        /* false: V^-1 - C is not positive definite                    */
     struct lr lr;      /* V, C, Sigma, K at the optimum                               */

@@ -6,7 +6,7 @@
 enum { T, DF, MEAN, S_GLOBAL, D_INV, Q, S_LEAF, SQ_GLOBAL, SQ_LEAF, J, SS, TRACE, ELBO, LR_OK, V, C, SIGMA, K,
        N_FIELDS };
 
-static SEXP vb_result(const struct lmm *m, int max_iter)
+static SEXP vb_result(const struct lmm *m, int trace_rows)
 {
     const struct arrow_shape *s = &m->shape;
     size_t q = (size_t) m->n_par, dim = arrow_dim(s), ng = (size_t) s->n_global;
@@ -22,7 +22,7 @@ static SEXP vb_result(const struct lmm *m, int max_iter)
         [SQ_LEAF] = {"sq_leaf", arrow_leaf_size(s), R_VECTOR},
         [J] = {"J", dim, (size_t) m->n_stat},
         [SS] = {"ss", (size_t) m->n_stat, R_VECTOR},
-        [TRACE] = {"trace", q + 3, (size_t) max_iter},
+        [TRACE] = {"trace", q + 3, (size_t) trace_rows},
         [ELBO] = {"elbo", 1, R_VECTOR},
         [LR_OK] = {"lr_ok", 1, R_VECTOR},
         [V] = {"V", q, q},
@@ -44,18 +44,19 @@ static struct vb_state vb_view(SEXP out, const double *start, int q)
     return s;
 }
 
-/* core: see r_model(); start: E of the globals; control: list(tol, max_iter, newton).
+/* core: see r_model(); start: E of the globals; control: list(tol, max_iter, trace_rows, newton).
  * Returns list(result, c(status, iter, block)). */
 SEXP C_fit_vb(SEXP core, SEXP start, SEXP control)
 {
     const struct lmm m = r_model(core);
     const struct vb_control ctl = {r_num(control, "tol"), r_int(control, "max_iter"),
+                                   r_int(control, "trace_rows"),
                                    Rf_asLogical(r_elt(control, "newton"))};
     int q = m.n_par;
     if (Rf_length(start) != q) Rf_error("internal error: %d starting values needed", q);
 
     SEXP out = PROTECT(Rf_allocVector(VECSXP, 2));
-    SET_VECTOR_ELT(out, 0, vb_result(&m, ctl.max_iter));
+    SET_VECTOR_ELT(out, 0, vb_result(&m, ctl.trace_rows));
     SET_VECTOR_ELT(out, 1, Rf_allocVector(INTSXP, 3));
     SEXP res = VECTOR_ELT(out, 0);
     struct vb_state s = vb_view(res, REAL(start), q);

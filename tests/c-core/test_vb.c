@@ -38,7 +38,7 @@ static struct fit run(const struct lmm *m, double start, struct vb_control ctl,
     return f;
 }
 
-static const struct vb_control NEWTON = {1e-11, 100, true}, CAVI = {1e-13, 5000, false};
+static const struct vb_control NEWTON = {1e-11, 100, 100, true}, CAVI = {1e-13, 5000, 5000, false};
 
 /* A rejected Newton step is on record with its lower ELBO; everything else must rise. */
 static void check_trace(const struct fit *f)
@@ -241,7 +241,7 @@ static void check_model(const struct sim *d)
         struct fit stopped = run(m, 1, CAVI, &h);
         CHECK(stopped.status == CORE_INTERRUPTED && stopped.info.iter == at);
     }
-    struct fit brief = run(m, 1, (struct vb_control){1e-11, 2, true}, NULL);
+    struct fit brief = run(m, 1, (struct vb_control){1e-11, 2, 2, true}, NULL);
     CHECK(brief.status == CORE_MAXIT && brief.info.iter == 2 && isfinite(brief.s.elbo));
 
     struct lmm bad = *m; /* a NaN must not come out as a fit */
