@@ -60,12 +60,3 @@ describe <- function(x) {
   if (is.atomic(x) && length(x) == 1L) return(format(x))
   sprintf("%s of length %d", class(x)[1L], length(x))
 }
-
-need_package <- function(package, what) {
-  if (!requireNamespace(package, quietly = TRUE)) {
-    mf_abort("package", what, " needs the package '", package,
-      "': install.packages(\"", package, "\")",
-      arg = package
-    )
-  }
-}

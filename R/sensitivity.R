@@ -61,8 +61,7 @@ respond <- function(ctx, dt, d_gamma = 0, d_log = 0) {
 # c_k = Cov_q(t, log|Lambda_k|) = 2 E[Lambda] / df, and E c / shape for an auxiliary.
 tilt_globals <- function(ctx, eta, log_det = numeric(), log_aux = numeric()) {
   vb <- ctx$fit$vb
-  C <- log_covariances(ctx)
-  push <- drop(C$matrix %*% c(log_det, log_aux))
+  push <- drop(log_covariances(ctx) %*% c(log_det, log_aux))
   dt <- drop(ctx$Sigma %*% eta) + push + drop(ctx$V %*% ctx$K %*% push)
   # a tilt of log tau changes its shape: E log tau moves by trigamma, not by dt / t alone
   shape <- vb$df[lengths(ctx$fit$posterior$tau$index) == 1L] / 2
@@ -81,7 +80,7 @@ log_covariances <- function(ctx) {
     at <- length(ctx$stats) + a
     out[at, length(index) + a] <- vb$V[at, at] / vb$t[at]
   }
-  list(matrix = out)
+  out
 }
 
 # ---- coefficients -------------------------------------------------------------------

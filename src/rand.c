@@ -6,10 +6,6 @@
 #include "la.h"
 #include "rand.h"
 
-double rand_unif(void) { return unif_rand(); }
-
-double rand_exp(void) { return exp_rand(); }
-
 double rand_gamma(double shape, double rate) { return rgamma(shape, 1 / rate); }
 
 /* Where the tail starts, and the area of each layer, for 128 layers. */

@@ -5,8 +5,6 @@
 
 #include <stddef.h>
 
-double rand_unif(void);                          /* (0, 1)                      */
-double rand_exp(void);                           /* rate 1                      */
 double rand_gamma(double shape, double rate);    /* NaN on a bad parameter      */
 
 /* Standard normals by the ziggurat method with 128 layers [Marsaglia & Tsang 2000; Doornik
