@@ -3,12 +3,16 @@
 #' Posterior draws
 #'
 #' `as_draws(fit)` and its relatives give the draws of a fit in the formats of the
-#' posterior package. A `gibbs_fit` has its own; a `vb_fit` draws from the corrected
-#' joint normal distribution of (beta, u, log tau), which keeps the covariances that
-#' linear response found.
+#' posterior package. A `gibbs_fit` has its own. An `exact_fit`, and a `vb_fit` that was integrated,
+#' draws the precisions independently from their exact posterior density (rejection sampling over
+#' the lattice; resampling of the points after importance sampling), then (beta, u) from its
+#' conditional normal: no burn-in, no autocorrelation. Any other `vb_fit` draws from the corrected
+#' joint normal distribution of (beta, u, log tau), which keeps the covariances that linear response
+#' found. Draws come from R's generator.
 #'
 #' @param x A fit.
-#' @param ndraws Number of draws of a `vb_fit`, default 4,000.
+#' @param ndraws Number of draws of a `vb_fit`, default 4,000, and of an `exact_fit`, default its
+#'   `draws`.
 #' @param u Include the random effects? `"auto"`: when that is at most 1e7 numbers
 #'   (and, for a `gibbs_fit`, when they were stored).
 #' @param ... Not used.
@@ -34,6 +38,12 @@ as_draws.vb_fit <- function(x, ndraws = 4000, u = "auto", ...) {
     out <- cbind(out, structure(d$u, dimnames = list(NULL, effects)))
   }
   posterior::as_draws_matrix(out)
+}
+
+#' @rdname as_draws.vb_fit
+#' @export
+as_draws.exact_fit <- function(x, ndraws = NULL, u = "auto", ...) {
+  as_draws.vb_fit(x, ndraws %||% x$draws, u, ...)
 }
 
 #' @rdname as_draws.vb_fit
@@ -127,6 +137,7 @@ joint_draws.gibbs_fit <- function(fit, ndraws, u) {
 #' @export
 joint_draws.vb_fit <- function(fit, ndraws, u) {
   ndraws <- check_count(ndraws %||% 4000, "ndraws", 1)
+  if (best_source(fit) == "integrated") return(integrated_draws(fit, ndraws, u))
   post <- fit$posterior$tau
   core <- lmm_core(fit$model)
   p <- core$p
@@ -150,6 +161,11 @@ joint_draws.vb_fit <- function(fit, ndraws, u) {
     tau = structure(phi_to_stats(phi + rep(post$phi$mean, each = ndraws), post$index),
       dimnames = list(NULL, names(post$mean)))
   )
+}
+
+#' @export
+joint_draws.exact_fit <- function(fit, ndraws, u) {
+  integrated_draws(fit, check_count(ndraws %||% fit$draws, "ndraws", 1), u)
 }
 
 # H with H'H = S for a covariance matrix that rounding may have left indefinite.
