@@ -15,9 +15,10 @@
 #' The parameters of integration are the logarithms of scalar precisions and, for a term with
 #' several coefficients, log scales and atanh correlations. With up to six of them the density is
 #' summed over a lattice turned to the axes of its Hessian at the mode and grown from there until the
-#' log density has dropped by 11 to 35 (the more parameters, the less; deeper when the error asks for
-#' it). The reported error is the larger of two: what the moments change from every second point of
-#' the lattice to all of it, and what the series of the last layers promises beyond. With more
+#' log density has dropped by 11 to 35 (the more parameters, the less), finer and deeper until the
+#' error is below `tol`. The reported error is twice the sum of the squared change of the moments from
+#' every second point on an axis to all of them (the rule converges exponentially), and of what the
+#' outermost points add. With more
 #' parameters quasi-random points, four for each of `draws`, of split t distributions along the axes
 #' of the Hessian or of the coordinates are weighted by importance, the weights smoothed by [loo::psis()]; the error is half the difference of two halves, and k-hat says
 #' whether to believe it. Neither uses the random number generator: the same data give the same
@@ -44,7 +45,8 @@
 #' All methods of the other fits work: [summary()] (columns `variable`, `mean`, `sd`, `q2.5`,
 #' `q97.5`), [vcov()], [predict()], [as_draws()], [sd_ratio_report()] as a reference.
 #' @section Errors and warnings: as in [fit_vb()], and `meanfield_error_integral` when the density
-#'   cannot be integrated, `meanfield_warning_accuracy` when `tol` was not reached,
+#'   cannot be integrated, `meanfield_warning_accuracy` when `tol` (importance sampling: .05)
+#'   was not reached,
 #'   `meanfield_warning_khat` when k-hat is above .7.
 #' @references Ewing, D. (2026). Understanding variational approximations. Vehtari, A., Simpson, D.,
 #'   Gelman, A., Yao, Y. and Gabry, J. (2024). Pareto smoothed importance sampling. *JMLR* 25, 1-58.
@@ -126,10 +128,11 @@ warn_integral <- function(nodes, tol) {
     mf_warn("khat", "Pareto k-hat of the importance weights is ", format(nodes$khat, digits = 2),
       ", above .7: means and SDs are unreliable; raise `draws`, or check them with fit_gibbs()",
       arg = "draws")
-  } else if (nodes$method == "lattice" && nodes$error > tol) {
+  } else if (nodes$error > if (nodes$method == "lattice") tol else max(tol, 0.05)) {
     mf_warn("accuracy", "the estimated error of the integral, ", format(nodes$error, digits = 2),
-      " posterior SDs, is above `tol` (", format(tol), "): the posterior of a precision has a very ",
-      "long tail; use a tighter `prior` on the SDs if that matters", arg = "tol")
+      " posterior SDs, is above ", if (nodes$method == "lattice") paste0("`tol` (", format(tol), ")") else ".05",
+      ": some precision is hardly determined; use a tighter `prior` on its SD, or check with ",
+      "fit_gibbs()", arg = "tol")
   }
 }
 

@@ -58,7 +58,7 @@ beta_rows_of <- function(model, core) {
 # Rows of summary(): variable, mean, sd, lower, upper.
 integrated_rows <- function(fit, level, u = FALSE) {
   nodes <- fit$integrated
-  values <- precision_draws(nodes$stats, fit$model)
+  values <- precision_draws(nodes$stats, fit$model, t(nodes$phi))
   m <- weighted_moments(t(values), nodes$weights)
   parts <- mixture_components(fit, u)
   q <- mixture_quantiles(parts, nodes$weights, c((1 - level) / 2, (1 + level) / 2))
@@ -115,7 +115,7 @@ mixture_quantiles <- function(parts, weights, probs) {
 
 # Precisions and what follows from them, at every node.
 precision_components <- function(model, nodes) {
-  values <- precision_draws(nodes$stats, model)
+  values <- precision_draws(nodes$stats, model, t(nodes$phi))
   names <- colnames(values)
   link <- variable_link(names, model)
   open <- open_values(values, link)
@@ -147,7 +147,9 @@ open_values <- function(values, link) {
 largest_slope <- function(model, nodes, link) {
   index <- stat_index(model)
   e <- 1e-4
-  at <- function(phi) open_values(precision_draws(phi_statistics(phi, index), model), link)
+  at <- function(phi) {
+    open_values(precision_draws(phi_statistics(phi, index), model, t(phi)), link)
+  }
   slopes <- lapply(seq_len(ncol(nodes$L)), function(j) {
     move <- e * nodes$L[, j]
     abs(at(nodes$phi + move) - at(nodes$phi - move)) / (2 * e)
