@@ -6,8 +6,9 @@
 #'
 #' @inheritParams fit_vb
 #' @param control [vb_control()] of the variational fit that the integration starts from.
-#' @param tol Largest error of a posterior mean or SD, relative to the SD; the lattice is refined
-#'   until its estimate is below.
+#' @param tol Largest error of a posterior mean or SD, relative to the SD, with one or two precision
+#'   parameters; ten times that with three or four, fifty times with five or six. The lattice is
+#'   refined until its estimate is below.
 #' @param draws Number of draws that [as_draws()] gives by default, and a quarter of the points of the
 #'   importance sample that serves seven and more precision parameters.
 #'
@@ -16,7 +17,7 @@
 #' several coefficients, log scales and atanh correlations. With up to six of them the density is
 #' summed over a lattice turned to the axes of its Hessian at the mode and grown from there until the
 #' log density has dropped by 11 to 35 (the more parameters, the less), finer and deeper until the
-#' error is below `tol`. The reported error is twice the sum of the squared change of the moments from
+#' error is below. The reported error is twice the sum of the squared change of the moments from
 #' every second point on an axis to all of them (the rule converges exponentially), and of what the
 #' outermost points add. With more
 #' parameters quasi-random points, four for each of `draws`, of split t distributions along the axes
@@ -45,8 +46,8 @@
 #' All methods of the other fits work: [summary()] (columns `variable`, `mean`, `sd`, `q2.5`,
 #' `q97.5`), [vcov()], [predict()], [as_draws()], [sd_ratio_report()] as a reference.
 #' @section Errors and warnings: as in [fit_vb()], and `meanfield_error_integral` when the density
-#'   cannot be integrated, `meanfield_warning_accuracy` when `tol` (importance sampling: .05)
-#'   was not reached,
+#'   cannot be integrated, `meanfield_warning_accuracy` when the tolerance (of
+#'   importance sampling 500 `tol`) was not reached,
 #'   `meanfield_warning_khat` when k-hat is above .7.
 #' @references Ewing, D. (2026). Understanding variational approximations. Vehtari, A., Simpson, D.,
 #'   Gelman, A., Yao, Y. and Gabry, J. (2024). Pareto smoothed importance sampling. *JMLR* 25, 1-58.
@@ -114,7 +115,7 @@ new_exact_fit <- function(call, vb_fit, settings) {
     mf_abort("integral", "the posterior could not be integrated: ", attr(nodes, "why"),
       "; use proper, less extreme `prior`s", arg = "prior")
   }
-  warn_integral(nodes, settings$tol)
+  warn_integral(nodes, settings$tol * c(1, 1, 10, 10, 50, 50, 500)[min(nrow(nodes$phi), 7L)])
   structure(
     c(list(call = call, model = model, log_evidence = nodes$log_evidence, elbo = vb_fit$vb$elbo),
       nodes[c("method", "error", "khat")],
@@ -128,10 +129,9 @@ warn_integral <- function(nodes, tol) {
     mf_warn("khat", "Pareto k-hat of the importance weights is ", format(nodes$khat, digits = 2),
       ", above .7: means and SDs are unreliable; raise `draws`, or check them with fit_gibbs()",
       arg = "draws")
-  } else if (nodes$error > if (nodes$method == "lattice") tol else max(tol, 0.05)) {
+  } else if (nodes$error > tol) {
     mf_warn("accuracy", "the estimated error of the integral, ", format(nodes$error, digits = 2),
-      " posterior SDs, is above ", if (nodes$method == "lattice") paste0("`tol` (", format(tol), ")") else ".05",
-      ": some precision is hardly determined; use a tighter `prior` on its SD, or check with ",
+      " posterior SDs, is above ", format(tol), ": some precision is hardly determined; use a tighter `prior` on its SD, or check with ",
       "fit_gibbs()", arg = "tol")
   }
 }

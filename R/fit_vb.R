@@ -21,8 +21,8 @@
 #' @param integrate Integrate q(beta, u | precisions) over the exact posterior of the precisions?
 #'   Linear response cannot widen what is uncertain only because a precision is (the intercept with
 #'   few groups), nor follow a skewed log precision. `"auto"` integrates when some log precision has
-#'   a variance above .01 (below it no SD changes by more than 1%) and the work is below 1e9
-#'   operations, about a quarter of a second; the fit says what it did. `"yes"` integrates whatever
+#'   a variance above .01 (below it no SD changes by more than 1%) and the work is below 2e9
+#'   operations, about half a second; the fit says what it did. `"yes"` integrates whatever
 #'   it costs, `"no"` never does.
 #' @param weights Precision weights as in [stats::lm()]: row i has residual
 #'   variance 1 / (w_i tau_e). A weight of zero leaves the row out.
@@ -215,8 +215,8 @@ warn_vb <- function(fit) {
 # Integration matters when a log precision is uncertain: with v the largest variance of one, the
 # exact SDs differ from the linear-response ones by about v / 2, so below this by less than 1%.
 INTEGRATE_ABOVE <- 0.01
-# Floating-point operations that "auto" may spend, about a quarter of a second.
-INTEGRATE_FLOPS <- 1e9
+# Floating-point operations that "auto" may spend, about half a second.
+INTEGRATE_FLOPS <- 2e9
 
 # fit$integrated, or the reason in fit$not_integrated: "not needed", "too dear", "failed".
 integrate_vb <- function(fit, integrate) {
@@ -245,7 +245,7 @@ why_not_integrate <- function(fit) {
   uncertain <- max(own_log_sds(tau$phi$cov_lrvb, tau$index)^2)
   if (!length(tau$failed) && uncertain < INTEGRATE_ABOVE) return("not needed")
   nodes <- c(40, 200, 700, 2000, 8000, 15000)[length(tau$mean)]
-  if (is.na(nodes)) nodes <- 16000 # importance sampling
+  if (is.na(nodes)) nodes <- 8000 # importance sampling
   if (nodes * node_flops(lmm_core(fit$model)) > INTEGRATE_FLOPS) return("too dear")
   NULL
 }

@@ -4,17 +4,17 @@
 # phi, the coordinates of integration, are log precisions of scalar terms and scale-free coordinates
 # of matrices (see scale_free()), laid out like the statistics (see stat_index()).
 
-# What the integrator is asked for. step (in posterior SDs) and drop (of the log density) of the
-# lattice by the number of precision parameters; points of the importance sample beyond six.
-#   tol       refine until the reported error is below it
-#   capacity  of lattice points
+# What the integrator is asked for, by the number d of precision parameters: step (in posterior SDs)
+# and drop (of the log density) of the first lattice, tol that it is refined to, capacity in points;
+# points of the importance sample that serves beyond six. Each parameter more makes a lattice about
+# ten times as large, so with more of them `exact` settles for less.
 nest_settings <- function(kind, tol = 1e-4, draws = 10000) {
   switch(kind,
-    exact = list(step = c(.5, .5, .75, .9, 1.2, 1.4), drop = c(35, 35, 18, 14, 12, 11),
-      tol = tol, capacity = 4e5,
-      refine = 10L, points = 4 * max(draws, 1000)),
+    exact = list(step = c(.5, .5, .75, .9, 1.1, 1.3), drop = c(35, 35, 16, 13, 11, 10),
+      tol = tol * c(1, 1, 10, 10, 50, 50), capacity = 4e5, refine = 10L,
+      points = 4 * max(draws, 1000)),
     quick = list(step = c(.75, .75, 1, 1.1, 1.3, 1.5), drop = c(12, 12, 10, 10, 9, 9),
-      tol = 2e-2, capacity = 2e4, refine = 3L, points = 8000)
+      tol = rep(2e-2, 6L), capacity = 2e4, refine = 3L, points = 8000)
   )
 }
 
@@ -80,16 +80,17 @@ lattice_nodes <- function(target, top, settings) {
   d <- length(top$phi)
   step <- settings$step[d]
   drop <- settings$drop[d]
+  tol <- settings$tol[d]
   best <- NULL
   for (attempt in seq_len(settings$refine)) {
     run <- target$lattice(top$phi, top$L,
       list(step = step, drop = drop, capacity = as.integer(settings$capacity)))
     stop_if_interrupted(run$status)
     if (run$status[1L] != core_status[["ok"]]) break
-    best <- weigh_lattice(run$result, top, step, drop)
-    if (best$error <= settings$tol) break
-    if (best$truncation > settings$tol / 4) drop <- min(drop + 3, 40)
-    coarse <- best$axis_errors > settings$tol / 4
+    best <- weigh_lattice(run$result, top, step, drop, 1e-3 * tol)
+    if (best$error <= tol) break
+    if (best$truncation > tol / 4) drop <- min(drop + 3, 40)
+    coarse <- best$axis_errors > tol / 4
     top$L[, coarse] <- 0.8 * top$L[, coarse]
   }
   best
@@ -98,8 +99,8 @@ lattice_nodes <- function(target, top, settings) {
 # Weights, evidence and error of a lattice. A lattice of twice the step on one axis makes the error
 # e = exp(-c / h), so this one makes e^2 there, or less: of a normal density e^4. What lies beyond the
 # lattice is like what its frontier, the points evaluated below `drop`, adds. Doubled, for both are
-# estimates.
-weigh_lattice <- function(lattice, top, step, drop) {
+# estimates. Points that carry a share of less than `negligible` between them are left out.
+weigh_lattice <- function(lattice, top, step, drop, negligible) {
   f <- lattice$log_density
   peak <- max(f)
   d <- length(top$phi)
@@ -109,10 +110,11 @@ weigh_lattice <- function(lattice, top, step, drop) {
     rule_change(lattice$phi, mass, mass * (lattice$index[j, ] %% 2 == 0), 2)
   }, 0)^2
   truncation <- rule_change(lattice$phi, mass, mass * (f > peak - drop), 1)
-  keep <- mass > 1e-14
+  least <- sort(mass)
+  keep <- mass >= least[findInterval(negligible * sum(mass), cumsum(least)) + 1L]
   list(
     method = "lattice", phi = lattice$phi[, keep, drop = FALSE],
-    weights = mass[keep] / sum(mass), gradient = lattice$gradient[, keep, drop = FALSE],
+    weights = mass[keep] / sum(mass[keep]), gradient = lattice$gradient[, keep, drop = FALSE],
     log_density = f[keep], log_evidence = peak + log(sum(mass)) + log_cell,
     error = max(2 * (max(axis_errors) + truncation), 1e-8), axis_errors = axis_errors,
     truncation = truncation, khat = NA_real_, points = length(f), step = step, L = top$L,
