@@ -110,11 +110,8 @@ new_exact_fit <- function(call, vb_fit, settings) {
   progress <- lattice_progress(model)
   on.exit(progress$close())
   nodes <- integrate_model(model, vb_fit$vb, vb_fit$posterior$tau,
-    nest_settings("exact", settings$tol, settings$draws), progress$step)
-  if (!is_integral(nodes)) {
-    mf_abort("integral", "the posterior could not be integrated: ", attr(nodes, "why"),
-      "; use proper, less extreme `prior`s", arg = "prior")
-  }
+    nest_settings("exact", settings$tol, settings$draws), progress = progress$step)
+  if (!is_integral(nodes)) abort_integral(nodes)
   warn_integral(nodes, settings$tol * c(1, 1, 10, 10, 50, 50, 500)[min(nrow(nodes$phi), 7L)])
   structure(
     c(list(call = call, model = model, log_evidence = nodes$log_evidence, elbo = vb_fit$vb$elbo),
@@ -122,6 +119,11 @@ new_exact_fit <- function(call, vb_fit, settings) {
       list(integrated = nodes, vb = vb_fit$vb[c("t", "mean", "elbo")]), settings),
     class = c("exact_fit", "meanfield_fit")
   )
+}
+
+abort_integral <- function(nodes) {
+  mf_abort("integral", "the posterior could not be integrated: ", attr(nodes, "why"),
+    "; use proper, less extreme `prior`s", arg = "prior")
 }
 
 warn_integral <- function(nodes, tol) {

@@ -163,15 +163,15 @@ refit_call <- function(object, verb, call) {
 # ---- run -------------------------------------------------------------------------
 
 new_vb_fit <- function(call, model, control, integrate) {
-  fit <- vb_optimum(call, model, control)
-  if (integrate != "no") fit <- integrate_vb(fit, integrate)
+  core <- lmm_core(model)
+  fit <- vb_optimum(call, model, control, core)
+  if (integrate != "no") fit <- integrate_vb(fit, integrate, core)
   warn_vb(fit)
   fit
 }
 
 # The optimum and its linear response, without a word about either.
-vb_optimum <- function(call, model, control) {
-  core <- lmm_core(model)
+vb_optimum <- function(call, model, control, core = lmm_core(model)) {
   run <- best_run(core, control)
   kind <- check_status(run$status, model)
   vb <- run$result
@@ -219,41 +219,44 @@ INTEGRATE_ABOVE <- 0.01
 INTEGRATE_FLOPS <- 2e9
 
 # fit$integrated, or the reason in fit$not_integrated: "not needed", "too dear", "failed".
-integrate_vb <- function(fit, integrate) {
+integrate_vb <- function(fit, integrate, core) {
   if (integrate == "auto") {
-    fit$not_integrated <- why_not_integrate(fit)
+    fit$not_integrated <- why_not_integrate(fit, core)
     if (!is.null(fit$not_integrated)) return(fit)
   }
-  nodes <- integrate_model(fit$model, fit$vb, fit$posterior$tau, nest_settings("quick"))
-  usable <- is_integral(nodes) && !(nodes$method == "importance" && nodes$khat > 0.7)
-  if (usable) {
-    fit$integrated <- nodes
-    return(fit)
+  settings <- nest_settings("quick")
+  if (integrate == "auto") {
+    affordable <- 4 * INTEGRATE_FLOPS / node_flops(core)
+    settings$capacity <- min(settings$capacity, max(affordable, 500))
   }
-  if (integrate == "yes") {
-    mf_abort("integral", "the posterior could not be integrated: ",
-      if (is_integral(nodes)) "the importance weights are unreliable (k-hat above .7)" else
-        attr(nodes, "why"), "; use integrate = \"no\" and fit_gibbs()", arg = "integrate")
-  }
-  fit$not_integrated <- "failed"
+  nodes <- integrate_model(fit$model, fit$vb, fit$posterior$tau, settings, core)
+  trusted <- is_integral(nodes) && nodes$error < UNTRUSTED_ERROR &&
+    !(nodes$method == "importance" && nodes$khat > 0.7)
+  if (integrate == "yes" && !is_integral(nodes)) abort_integral(nodes)
+  if (integrate == "yes" && !trusted) warn_integral(nodes, UNTRUSTED_ERROR)
+  if (trusted || integrate == "yes") fit$integrated <- nodes else fit$not_integrated <- "failed"
   fit
 }
 
-why_not_integrate <- function(fit) {
+# Estimated error, in posterior SDs, above which "auto" shows linear response instead.
+UNTRUSTED_ERROR <- 0.25
+
+why_not_integrate <- function(fit, core) {
   tau <- fit$posterior$tau
   if (fit$rounding) return("failed")
   uncertain <- max(own_log_sds(tau$phi$cov_lrvb, tau$index)^2)
   if (!length(tau$failed) && uncertain < INTEGRATE_ABOVE) return("not needed")
   nodes <- c(40, 200, 700, 2000, 8000, 15000)[length(tau$mean)]
   if (is.na(nodes)) nodes <- 8000 # importance sampling
-  if (nodes * node_flops(lmm_core(fit$model)) > INTEGRATE_FLOPS) return("too dear")
+  if (nodes * node_flops(core) > INTEGRATE_FLOPS) return("too dear")
   NULL
 }
 
-# Floating-point operations of a node: factor, selected inverse and moments of the arrow.
+# Work of a node: factor, selected inverse and moments of the arrow. A leaf costs its memory traffic
+# (counted as twenty operations a number) beside its arithmetic.
 node_flops <- function(core) {
-  k <- diff(core$ptr)
-  4 * sum(core$r * (k + core$r)^2) + 2 * core$n_global^3
+  size <- diff(core$ptr) + core$r
+  sum(core$r * size * (20 + 4 * size)) + 2 * core$n_global^3
 }
 
 # The optimum from the data's start, or from the priors' when those say something far

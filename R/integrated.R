@@ -7,8 +7,7 @@
 #   u      mean, var (in the order of effect_table())
 #   cov_global, cov_leaf  covariance of the core's global block and of each leaf's effects
 #   centre list(theta, grad, rss): what conditional fits are taken around
-integrate_model <- function(model, vb, tau, settings, progress = NULL) {
-  core <- lmm_core(model)
+integrate_model <- function(model, vb, tau, settings, core = lmm_core(model), progress = NULL) {
   centre <- vb_centre(core, vb)
   nodes <- integrate_precisions(gaussian_target(core, centre, progress), nest_start(tau), settings)
   if (!is_integral(nodes)) return(nodes)

@@ -14,7 +14,7 @@ nest_settings <- function(kind, tol = 1e-4, draws = 10000) {
       tol = tol * c(1, 1, 10, 10, 50, 50), capacity = 4e5, refine = 10L,
       points = 4 * max(draws, 1000)),
     quick = list(step = c(.75, .75, 1, 1.1, 1.3, 1.5), drop = c(12, 12, 10, 10, 9, 9),
-      tol = rep(2e-2, 6L), capacity = 2e4, refine = 3L, points = 8000)
+      tol = rep(2e-2, 6L), capacity = 2e4, refine = 8L, points = 8000)
   )
 }
 
