@@ -104,6 +104,7 @@ exact_settings <- function(tol, draws) {
 
 new_exact_fit <- function(call, vb_fit, settings) {
   model <- vb_fit$model
+  if (vb_fit$rounding) no_residuals("formula")
   progress <- lattice_progress(model)
   on.exit(progress$close())
   nodes <- integrate_model(model, vb_fit$vb, vb_fit$posterior$tau,
@@ -119,6 +120,13 @@ new_exact_fit <- function(call, vb_fit, settings) {
       list(integrated = nodes, vb = vb_fit$vb[c("t", "mean", "elbo")]), settings),
     class = c("exact_fit", "meanfield_fit")
   )
+}
+
+# A residual variance of rounding noise has no posterior to integrate.
+no_residuals <- function(arg) {
+  mf_abort("integral", "the model explains the response (almost) exactly: the posterior of the ",
+    "residual variance cannot be integrated; check the response, or use fit_vb() with ",
+    "integrate = \"no\"", arg = arg)
 }
 
 warn_integral <- function(nodes, tol) {

@@ -224,6 +224,7 @@ integrate_vb <- function(fit, integrate) {
     fit$not_integrated <- why_not_integrate(fit)
     if (!is.null(fit$not_integrated)) return(fit)
   }
+  if (fit$rounding) no_residuals("integrate")
   nodes <- integrate_model(fit$model, fit$vb, fit$posterior$tau, nest_settings("quick"))
   usable <- is_integral(nodes) && !(nodes$method == "importance" && nodes$khat > 0.7)
   if (usable) {
