@@ -16,8 +16,9 @@
 #' several coefficients, log scales and atanh correlations. With up to six of them the density is
 #' summed over a lattice turned to the axes of its Hessian at the mode and grown from there until the
 #' log density has dropped by 11 to 35 (the more parameters, the less; deeper when the error asks for
-#' it). The reported error is the larger of two: what the moments change from every second point of
-#' the lattice to all of it, and what the series of the last layers promises beyond. With more
+#' it). The reported error is that of the means and SDs of the log precisions and of the SDs they
+#' stand for, the sum of two: the square of what every second point along an axis of the lattice
+#' changes, and what the series of the last layers promises beyond. With more
 #' parameters quasi-random points, four for each of `draws`, of split t distributions along the axes
 #' of the Hessian or of the coordinates are weighted by importance, the weights smoothed by [loo::psis()]; the error is half the difference of two halves, and k-hat says
 #' whether to believe it. Neither uses the random number generator: the same data give the same

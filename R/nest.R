@@ -45,8 +45,25 @@ gaussian_target <- function(core, centre, progress = NULL) {
     mode = function(phi, L) call_nest_mode(core, centre, phi, L),
     lattice = function(mode, L, control) {
       call_nest_lattice(core, centre, mode, L, control, progress)
-    }
+    },
+    tails = long_tails(core)
   )
+}
+
+# phi -> the SDs that its log precisions and log scales stand for (conditional ones of a matrix), and
+# their precisions where those have moments: tails longer than those of phi, on which the moments of
+# theta hang.
+long_tails <- function(core) {
+  own <- function(p, at) at[lower_pairs(p$r)$row == lower_pairs(p$r)$col]
+  row <- Map(own, core$prec, stat_positions(core))
+  power <- lapply(core$prec, function(p) rep(if (p$r == 1L) 0.5 else 1, p$r))
+  finite <- rep(vapply(core$prec, function(p) !(p$nu > 0), NA), lengths(row))
+  row <- unlist(row)
+  power <- unlist(power)
+  function(phi) {
+    log_sd <- -power * phi[row, , drop = FALSE]
+    rbind(exp(log_sd), exp(-2 * log_sd[finite, , drop = FALSE]))
+  }
 }
 
 # Where to start, from linear response: the coordinates at the mean precisions and their scales.
@@ -85,40 +102,50 @@ lattice_nodes <- function(target, top, settings) {
       list(step = step, drop = drop, capacity = as.integer(settings$capacity)))
     stop_if_interrupted(run$status)
     if (run$status[1L] != core_status[["ok"]]) break
-    best <- weigh_lattice(run$result, top, step, drop)
+    best <- weigh_lattice(run$result, target, top, step, drop)
     if (best$error <= settings$tol) break
     if (best$truncation > best$discretisation) drop <- min(drop + 5, 40) else step <- 0.75 * step
   }
   best
 }
 
-# Weights, evidence and error of a lattice. Its even points are a lattice of their own: what the
-# moments of phi change from them to all is the error of the coarser one. What lies below `drop`
-# follows, as a geometric series, from what the last two steps of 3 in depth changed.
-weigh_lattice <- function(lattice, top, step, drop) {
+# Weights, evidence and error of a lattice.
+weigh_lattice <- function(lattice, target, top, step, drop) {
   f <- lattice$log_density
   peak <- max(f)
   d <- length(top$phi)
   mass <- exp(f - peak)
-  even <- colSums(lattice$index) %% 2 == 0
   log_cell <- d * log(step) + determinant(top$L)$modulus[1L]
-  discretisation <- rule_change(lattice$phi, mass, mass * even, 2)
-  truncation <- if (drop < 30) beyond_drop(lattice$phi, f - peak, drop) else 0
+  x <- rbind(lattice$phi, target$tails(lattice$phi))
+  discretisation <- between_points(x, mass, lattice$index)
+  truncation <- beyond_drop(x, f - peak, drop)
   keep <- mass > 1e-14
   list(
     method = "lattice", phi = lattice$phi[, keep, drop = FALSE],
     weights = mass[keep] / sum(mass), gradient = lattice$gradient[, keep, drop = FALSE],
     log_density = f[keep], log_evidence = peak + log(sum(mass)) + log_cell,
-    error = max(discretisation, truncation, 1e-8), discretisation = discretisation,
+    error = max(discretisation + truncation, 1e-8), discretisation = discretisation,
     truncation = truncation, khat = NA_real_, points = length(f), step = step, L = top$L,
-    mode = top$phi, even = even[keep]
+    mode = top$phi
   )
 }
 
-beyond_drop <- function(phi, f, drop) {
+# The trapezoid rule errs by the density's Fourier transform at the multiples of 2 pi / h on each
+# axis. Every second point along one axis has the transform at half that frequency for its error;
+# where it decays exponentially, the whole lattice errs by the square of it.
+between_points <- function(x, mass, index) {
+  half <- vapply(seq_len(nrow(index)), function(axis) {
+    rule_change(x, mass, mass * (index[axis, ] %% 2 == 0), 2)
+  }, 0)
+  max(half)^2
+}
+
+# What lies below `drop` follows, as a geometric series, from what the last two steps of 3 in depth
+# changed.
+beyond_drop <- function(x, f, drop) {
   mass <- exp(f)
   change <- vapply(c(3, 0), function(less) {
-    rule_change(phi, mass * (f > less - drop), mass * (f > less + 3 - drop), 1)
+    rule_change(x, mass * (f > less - drop), mass * (f > less + 3 - drop), 1)
   }, 0)
   ratio <- min(change[2L] / max(change[1L], 1e-300), 0.9)
   change[2L] * ratio / (1 - ratio)
@@ -126,9 +153,9 @@ beyond_drop <- function(phi, f, drop) {
 
 # Largest change of a mean or SD, in SDs, or of the log evidence, between two sets of weights;
 # `factor`: cell size of the second over the first.
-rule_change <- function(phi, a, b, factor) {
-  ma <- weighted_moments(phi, a / sum(a))
-  mb <- weighted_moments(phi, b / sum(b))
+rule_change <- function(x, a, b, factor) {
+  ma <- weighted_moments(x, a / sum(a))
+  mb <- weighted_moments(x, b / sum(b))
   max(abs(ma$mean - mb$mean) / ma$sd, abs(ma$sd - mb$sd) / ma$sd,
     abs(log(sum(b) * factor / sum(a))))
 }
@@ -169,7 +196,7 @@ importance_sample <- function(target, top, u) {
   phi <- top$phi + top$L %*% sample$z
   f <- target$log_density(phi)
   ratio <- f - sample$log_density
-  if (any(is.finite(ratio))) weigh_importance(phi, ratio, top, f)
+  if (any(is.finite(ratio))) weigh_importance(phi, ratio, target, top, f)
 }
 
 # Kronecker sequence of the generalised golden ratio: n points of the d-dimensional unit cube.
@@ -211,7 +238,7 @@ split_t_points <- function(u, scales, df = 5) {
     log_density = colSums(stats::dt(x, df, log = TRUE)) + sum(log(2 / rowSums(scales))))
 }
 
-weigh_importance <- function(phi, ratio, top, f) {
+weigh_importance <- function(phi, ratio, target, top, f) {
   ratio[!is.finite(ratio)] <- -Inf
   keep <- ratio > max(ratio) - 60
   smooth <- withCallingHandlers(
@@ -220,21 +247,22 @@ weigh_importance <- function(phi, ratio, top, f) {
   )
   w <- exp(stats::weights(smooth, normalize = TRUE, log = TRUE)[, 1L])
   khat <- smooth$diagnostics$pareto_k
+  phi <- phi[, keep, drop = FALSE]
   list(
-    method = "importance", phi = phi[, keep, drop = FALSE], weights = w, log_density = f[keep],
+    method = "importance", phi = phi, weights = w, log_density = f[keep],
     log_evidence = max(ratio) + log(sum(exp(ratio - max(ratio))) / length(ratio)) +
       determinant(top$L)$modulus[1L],
-    error = importance_error(phi[, keep, drop = FALSE], w), khat = if (is.finite(khat)) khat else Inf,
+    error = importance_error(rbind(phi, target$tails(phi)), w), khat = if (is.finite(khat)) khat else Inf,
     points = length(ratio), ess = 1 / sum(w^2)
   )
 }
 
 # Half of what the moments differ between every second point and the others: each half is a sample
 # of its own, and their mean errs by half their difference.
-importance_error <- function(phi, w) {
+importance_error <- function(x, w) {
   odd <- seq_along(w) %% 2
-  a <- weighted_moments(phi, w * odd / sum(w * odd))
-  b <- weighted_moments(phi, w * (1 - odd) / sum(w * (1 - odd)))
+  a <- weighted_moments(x, w * odd / sum(w * odd))
+  b <- weighted_moments(x, w * (1 - odd) / sum(w * (1 - odd)))
   max(abs(a$mean - b$mean) / a$sd, abs(log(b$sd / a$sd))) / 2
 }
 

@@ -214,3 +214,84 @@ test_that("log densities of vector, nested and crossed terms equal the dense for
     expect_lt(max(abs(got - expected)), 1e-7, label = deparse(case[[1]]))
   }
 })
+
+# int |c|^... of the density of a precision matrix over its scale-free coordinates is one, and each
+# SD is half-t: seen through a model whose data are taken away.
+test_that("half-t and Wishart priors of matrices are normalised, each SD is half-t", {
+  d <- exact_data(30)
+  no_data <- function(prior) {
+    fit <- fit_vb(y ~ x + (x | g), d, integrate = "no",
+      prior = priors(normal_prior(0, 2), gamma_prior(2, 1), prior))
+    core <- meanfield:::lmm_core(fit$model)
+    centre <- meanfield:::vb_centre(core, fit$vb)
+    for (part in c("global", "leaf", "cross", "h", "yy", "n", "sum_log_w")) core[[part]] <- 0 * core[[part]]
+    centre$grad <- 0 * centre$grad
+    centre$rss <- 0
+    function(phi) { # tau_e at one, its own density divided out
+      meanfield:::call_nest_log_density(core, centre, rbind(0, t(phi))) - dgamma(1, 2, 1, log = TRUE)
+    }
+  }
+  h <- 0.4
+  for (case in list(list(p = half_t_prior(3, c(1, 4)), df = 3), list(p = half_t_prior(2, c(1, 4)), df = 2))) {
+    f <- no_data(case$p)
+    # x_11 = log Lambda_11 / 2 and x_22 = -log SD of the second; long tails as exp(-df |x|)
+    top <- 26 / case$df
+    a <- seq(-top, 14, h)
+    grid <- as.matrix(expand.grid(a, seq(-12, 12, h), seq(-top, 14, h)))
+    p <- exp(f(grid))
+    expect_lt(abs(sum(p) * h^3 - 1), 1e-4)
+    # given x_22, the density of the second SD: half-t(df, 4), on the log scale
+    g <- as.matrix(expand.grid(seq(-26, 26, h), seq(-16, 16, h)))
+    for (x22 in c(-1, 0.5)) {
+      s <- exp(-x22)
+      expect_close(sum(exp(f(cbind(g, x22)))) * h^2, 2 * dt(s / 4, case$df) / 4 * s, 1e-6)
+    }
+  }
+  W <- matrix(c(1, 0.4, 0.4, 0.6), 2)
+  f <- no_data(wishart_prior(5, W))
+  grid <- as.matrix(expand.grid(seq(-10, 4, h), seq(-8, 8, h), seq(-10, 4, h)))
+  expect_lt(abs(sum(exp(f(grid))) * h^3 - 1), 1e-6)
+})
+
+test_that("scale-free coordinates: inverse, meaning and Jacobian", {
+  set.seed(2)
+  for (r in 1:3) {
+    x <- rnorm(r * (r + 1) / 2)
+    L <- brute_scale_free(x)
+    t <- L[lower.tri(L, diag = TRUE)]
+    expect_close(meanfield:::from_scale_free(matrix(x, 1)), t, 1e-12)
+    expect_lt(max(abs(meanfield:::scale_free(t) - x)), 1e-12)
+    # x_rr is minus the log SD of the last coefficient
+    if (r > 1) expect_lt(abs(x[length(x)] + log(solve(L)[r, r]) / 2), 1e-12)
+    if (r == 2) expect_lt(abs(-tanh(x[2]) - cov2cor(solve(L))[2, 1]), 1e-12)
+  }
+})
+
+# ---- honesty of the error ------------------------------------------------------------------
+
+# Largest error of a mean or SD of any row, in posterior SDs.
+worst_error <- function(s, ref) {
+  s <- by_name(s)
+  ref <- by_name(ref)
+  at <- is.finite(ref$sd)
+  max(abs(s$mean - ref$mean)[at] / ref$sd[at], abs(s$sd / ref$sd - 1)[at])
+}
+finest <- function(fit, tol = 1e-7) {
+  suppressWarnings(fit_exact(fit, tol = tol))
+}
+
+test_that("the reported error is above the true one", {
+  skip_below_level(2)
+  errors <- vapply(301:324, function(seed) {
+    m <- random_model(seed)
+    suppressWarnings({
+      fit <- fit_vb(m$formula, m$data, prior = m$prior, weights = w, integrate = "yes")
+      loose <- fit_exact(fit, tol = 0.3)
+      best <- if (m$vector || length(fit$model$groups) > 1) finest(fit, 1e-5) else finest(fit)
+    })
+    ref <- summary(best)
+    c(worst_error(summary(fit), ref) / fit$integrated$error,
+      worst_error(summary(loose), ref) / loose$error)
+  }, numeric(2))
+  expect_lt(max(errors), 1)
+})
