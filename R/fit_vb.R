@@ -224,6 +224,7 @@ integrate_vb <- function(fit, integrate, core) {
     fit$not_integrated <- why_not_integrate(fit, core)
     if (!is.null(fit$not_integrated)) return(fit)
   }
+  if (fit$rounding) no_residuals("integrate")
   settings <- nest_settings("quick")
   if (integrate == "auto") {
     affordable <- 4 * INTEGRATE_FLOPS / node_flops(core)

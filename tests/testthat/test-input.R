@@ -45,7 +45,6 @@ test_that("data and formulas", {
   expect_refused(fit_vb(y ~ x, d, wieghts = w), "control", "...")
   expect_refused(fit_vb(y ~ x, d, family = binomial()), "family", "family")
   expect_refused(fit_vb(y ~ x, d, blocks = "both"), "control", "blocks")
-  expect_refused(fit_vb(y ~ x, d, integrate = "yes"), "control", "integrate")
   expect_refused(fit_vb(y ~ x, d, integrate = "maybe"), "control", "integrate")
 })
 
