@@ -215,8 +215,8 @@ test_that("log densities of vector, nested and crossed terms equal the dense for
   }
 })
 
-# int |c|^... of the density of a precision matrix over its scale-free coordinates is one, and each
-# SD is half-t: seen through a model whose data are taken away.
+# The density of a precision matrix over its scale-free coordinates, seen through a model whose data
+# are taken away.
 test_that("half-t and Wishart priors of matrices are normalised, each SD is half-t", {
   d <- exact_data(30)
   no_data <- function(prior) {
@@ -249,7 +249,8 @@ test_that("half-t and Wishart priors of matrices are normalised, each SD is half
   }
   W <- matrix(c(1, 0.4, 0.4, 0.6), 2)
   f <- no_data(wishart_prior(5, W))
-  grid <- as.matrix(expand.grid(seq(-10, 4, h), seq(-8, 8, h), seq(-10, 4, h)))
+  h <- 0.25
+  grid <- as.matrix(expand.grid(seq(-7, 3, h), seq(-8, 8, h), seq(-8, 3, h)))
   expect_lt(abs(sum(exp(f(grid))) * h^3 - 1), 1e-6)
 })
 
@@ -294,4 +295,440 @@ test_that("the reported error is above the true one", {
       worst_error(summary(loose), ref) / loose$error)
   }, numeric(2))
   expect_lt(max(errors), 1)
+})
+
+# ---- against Gibbs and over real data ----------------------------------------------------------
+
+# Means and SDs in Monte Carlo standard errors.
+expect_gibbs <- function(s, gibbs, what, limit = tol_mcse) {
+  s <- by_name(s)
+  g <- by_name(summary(gibbs))
+  s <- s[rownames(g), ]
+  at <- is.finite(s$sd) & !grepl("^(Lambda|tau_u)", rownames(g))
+  z <- c((s$mean - g$mean)[at] / g$mcse_mean[at], (s$sd - g$sd)[at] / g$mcse_sd[at])
+  expect_lt(max(abs(z)), limit, label = what)
+}
+
+# The same posterior from importance points instead of a lattice.
+by_importance <- function(fit, points = 20000) {
+  model <- fit$model
+  core <- meanfield:::lmm_core(model)
+  centre <- meanfield:::vb_centre(core, fit$vb)
+  target <- meanfield:::gaussian_target(core, centre)
+  top <- meanfield:::find_mode(target, meanfield:::nest_start(fit$posterior$tau))
+  settings <- meanfield:::nest_settings("exact")
+  settings$points <- points
+  nodes <- meanfield:::importance_nodes(target, top, settings)
+  nodes <- c(nodes, list(centre = centre,
+    stats = meanfield:::phi_statistics(nodes$phi, meanfield:::stat_index(model))),
+    meanfield:::mixture_moments(model, core, centre, nodes))
+  structure(list(call = fit$call, model = model, log_evidence = nodes$log_evidence,
+    elbo = fit$vb$elbo, method = "importance", error = nodes$error, khat = nodes$khat,
+    integrated = nodes, vb = fit$vb, draws = 10000), class = c("exact_fit", "meanfield_fit"))
+}
+
+test_that("fit_exact equals Gibbs: slopes, crossed factors, radon", {
+  skip_below_level(2)
+  skip_if_not_installed("lme4")
+  cases <- list(
+    list(Reaction ~ Days + (Days | Subject), lme4::sleepstudy),
+    list(diameter ~ 1 + (1 | plate) + (1 | sample), lme4::Penicillin),
+    list(log_radon ~ floor + (1 | county), radon)
+  )
+  for (case in cases) {
+    vb <- fit_vb(case[[1]], case[[2]], integrate = "no")
+    exact <- fit_exact(vb, tol = 1e-3)
+    set.seed(1)
+    gibbs <- fit_gibbs(vb, chains = 4, iter = 6000, warmup = 500, save_u = FALSE)
+    expect_equal(exact$method, "lattice")
+    expect_gibbs(summary(exact), gibbs, deparse1(case[[1]]))
+    # importance points know the same integral
+    other <- by_importance(vb)
+    expect_lt(other$khat, 0.7)
+    expect_gibbs(summary(other), gibbs, paste("importance,", deparse1(case[[1]])))
+    expect_lt(abs(other$log_evidence - exact$log_evidence), 0.02)
+    expect_lt(worst_error(summary(other), summary(exact)), 0.05)
+  }
+})
+
+test_that("the default fit is the exact one on real data", {
+  skip_below_level(2)
+  for (package in c("lme4", "nlme", "MASS")) skip_if_not_installed(package)
+  frame <- function(name, package) as.data.frame(getExportedValue(package, name))
+  cases <- list(
+    sleepstudy = list(Reaction ~ Days + (Days | Subject), frame("sleepstudy", "lme4")),
+    Penicillin = list(diameter ~ 1 + (1 | plate) + (1 | sample), frame("Penicillin", "lme4")),
+    Pastes = list(strength ~ 1 + (1 | batch / cask), frame("Pastes", "lme4")),
+    Oats = list(yield ~ nitro * Variety + (1 | Block / Variety), frame("Oats", "nlme")),
+    Machines = list(score ~ Machine + (1 | Worker / Machine), frame("Machines", "nlme")),
+    Dyestuff = list(Yield ~ 1 + (1 | Batch), frame("Dyestuff", "lme4")),
+    Dyestuff2 = list(Yield ~ 1 + (1 | Batch), frame("Dyestuff2", "lme4")),
+    Orthodont = list(distance ~ age * Sex + (age | Subject), frame("Orthodont", "nlme")),
+    Oxboys = list(height ~ age + (age | Subject), frame("Oxboys", "nlme")),
+    ChickWeight = list(weight ~ Time * Diet + (Time | Chick), as.data.frame(datasets::ChickWeight)),
+    cake = list(angle ~ temperature * recipe + (1 | replicate), frame("cake", "lme4")),
+    Rail = list(travel ~ 1 + (1 | Rail), frame("Rail", "nlme")),
+    petrol = list(Y ~ SG + EP + (1 | No), frame("petrol", "MASS")),
+    cars = list(dist ~ speed, datasets::cars)
+  )
+  gam <- priors(flat_prior(), gamma_prior(0.01, 0.01), gamma_prior(0.01, 0.01))
+  check <- function(case, name, ...) suppressWarnings({
+    fit <- fit_vb(case[[1]], case[[2]], ...)
+    exact <- fit_exact(fit, tol = 1e-3)
+    s <- by_name(summary(fit))
+    r <- by_name(summary(exact))
+    at <- grepl("^(beta|log_tau|log_sigma)", r$variable) & is.finite(r$sd)
+    far <- fit$integrated$method %||% "lattice" == "importance"
+    expect_lt(max(abs(s$mean - r$mean)[at] / r$sd[at]), if (far) 0.05 else 0.03, label = name)
+    expect_lt(max(abs(s$sd / r$sd - 1)[at]), if (far) 0.04 else 0.02, label = name)
+  })
+  for (name in names(cases)) check(cases[[name]], name)
+  for (name in c("Penicillin", "Pastes", "Oats", "Machines", "Dyestuff", "cake", "Rail", "petrol", "cars")) {
+    check(cases[[name]], paste(name, "gamma"), prior = gam)
+  }
+})
+
+# ---- draws, covariances, predictions --------------------------------------------------------------
+
+test_that("draws have the summary's moments and quantiles", {
+  d <- exact_data(40, 8)
+  d$z <- d$w - 1
+  fits <- list(
+    scalar = fit_exact(y ~ x + (1 | g), d),
+    vector = fit_exact(y ~ x + (x | g), d, tol = 1e-3),
+    importance = by_importance(fit_vb(y ~ x + (x | g), d, integrate = "no"))
+  )
+  set.seed(7)
+  for (name in names(fits)) {
+    fit <- fits[[name]]
+    n <- 20000
+    x <- as.matrix(as_draws_matrix(fit, ndraws = n))
+    s <- by_name(summary(fit, pars = "u"))
+    expect_setequal(colnames(x), rownames(s))
+    x <- x[, rownames(s)]
+    ok <- is.finite(s$sd) & !grepl("^(Lambda|tau_u)", rownames(s))
+    # resampled importance points are the sample's, not the posterior's: their own error on top
+    slack <- if (name == "importance") fit$error * sqrt(n) else 0
+    z <- abs(colMeans(x) - s$mean)[ok] / (s$sd[ok] / sqrt(n))
+    expect_lt(max(z), tol_mcse + slack, label = paste(name, "means"))
+    kurt <- apply(x[, ok], 2, function(v) mean((v - mean(v))^4) / var(v)^2)
+    z <- abs(apply(x[, ok], 2, var) / s$sd[ok]^2 - 1) / sqrt(pmax(kurt - 1, 0.1) / n)
+    light <- kurt < 15
+    expect_gt(sum(light), 10)
+    expect_lt(max(z[light]), tol_mcse + 2 * slack, label = paste(name, "variances"))
+    below <- colMeans(x < rep(s$q2.5, each = n))
+    above <- colMeans(x > rep(s$q97.5, each = n))
+    z <- (c(below, above) - 0.025) / sqrt(0.025 * 0.975 / n)
+    expect_lt(max(abs(z)), tol_mcse + slack, label = paste(name, "quantiles"))
+  }
+  # Kolmogorov and Smirnov, against 199 quantiles
+  probs <- seq_len(199) / 200
+  for (name in c("scalar", "vector")) {
+    fit <- fits[[name]]
+    parts <- meanfield:::mixture_components(fit, FALSE)
+    q <- meanfield:::mixture_quantiles(parts, fit$integrated$weights, probs)
+    x <- as.matrix(as_draws_matrix(fit, ndraws = 10000, u = FALSE))
+    for (j in seq_along(parts)) {
+      D <- max(abs(ecdf(x[, names(parts)[j]])(q[, j]) - probs))
+      expect_lt(D * 100, 1.95, label = paste(name, names(parts)[j])) # one in 1,000
+    }
+  }
+})
+
+test_that("vcov(pars = \"all\") of an exact fit is the brute force's", {
+  d <- exact_data()
+  fit <- fit_exact(y ~ x + (1 | g), d, prior = priors(normal_prior(0, 3), gamma_prior(2, 1),
+    gamma_prior(1.5, 0.7)))
+  b <- brute_posterior(brute_model(cbind(1, d$x), d$y, mean = c(0, 0), cov = diag(9, 2), e = c(2, 1),
+    u = list(list(g = d$g, prior = c(1.5, 0.7)))), 0.4)
+  V <- vcov(fit, pars = "all")
+  theta <- brute_theta(b)
+  other <- cbind(exp(b$l), b$l, exp(-b$l / 2))
+  centred <- other - rep(drop(b$w %*% other), each = nrow(other))
+  cross <- (b$theta_mean - theta$mean) %*% (centred * b$w)
+  ref <- rbind(cbind(theta$cov, cross), cbind(t(cross), t(centred) %*% (centred * b$w)))
+  expect_equal(dim(V), dim(ref))
+  expect_lt(max(abs(V - ref) / sqrt(tcrossprod(diag(ref)))), 1e-6)
+  s <- by_name(summary(fit, pars = "u"))
+  expect_close(sqrt(diag(V)), s[rownames(V), "sd"], 1e-10)
+  expect_equal(vcov(fit), V[1:2, 1:2], ignore_attr = TRUE, tolerance = 1e-12)
+  # predictions: rows of two groups and an unseen one
+  new <- data.frame(x = c(-1, 3, 0.5), g = c("1", "4", "new"))
+  p <- predict(fit, new, allow_new_levels = TRUE, se.fit = TRUE)
+  A <- cbind(1, new$x, outer(new$g, levels(d$g), "=="))
+  group <- sum(b$w * exp(-b$l[, 2]))
+  expect_lt(max(abs(p$fit - A %*% theta$mean)), 1e-6)
+  expect_lt(max(abs(p$se.fit^2 / (diag(A %*% theta$cov %*% t(A)) + c(0, 0, group)) - 1)), 1e-6)
+  p <- predict(fit, new[1:2, ], interval = "prediction", se.fit = TRUE)
+  v <- diag(A %*% theta$cov %*% t(A))[1:2] + sum(b$w * exp(-b$l[, 1]))
+  expect_lt(max(abs(p$se.fit^2 / v - 1)), 1e-6)
+  expect_close(p$fit[, "upr"] - p$fit[, "lwr"], 2 * qnorm(0.975) * sqrt(v), 1e-6)
+  budget <- predict(fit, new[1:2, ], budget = TRUE)
+  fixed <- diag(A[1:2, 1:2] %*% theta$cov[1:2, 1:2] %*% t(A[1:2, 1:2]))
+  expect_lt(max(abs(budget$fixed / fixed - 1)), 1e-6)
+  expect_lt(max(abs(budget$group - (diag(A %*% theta$cov %*% t(A))[1:2] - fixed)) / fixed), 1e-6)
+  # and of hypotheses: a mixture of normals
+  h <- hypothesis(fit, "(Intercept) + 2 * x > 1.5")
+  one <- c(1, 2)
+  at <- drop(one %*% b$theta_mean[1:2, ]) - 1.5
+  sd <- sqrt(vapply(b$theta_cov, function(S) drop(one %*% S[1:2, 1:2] %*% one), 0))
+  expect_lt(abs(h$prob - sum(b$w * pnorm(at / sd))), 1e-6)
+  expect_lt(abs(sum(b$w * pnorm(h[["q2.5"]], at, sd)) - 0.025), 1e-6)
+})
+
+test_that("effects of a second, crossed factor and of slopes: moments from the nodes are the draws'", {
+  set.seed(12)
+  d <- data.frame(x = rnorm(60), g = gl(6, 10), h = factor(rep(1:5, 12)))
+  d$y <- rnorm(6)[d$g] * d$x + rnorm(5)[d$h] + rnorm(60)
+  fit <- fit_exact(y ~ x + (0 + x | g) + (1 | h), d, tol = 1e-3)
+  V <- vcov(fit, pars = "all")
+  new <- d[c(1, 17, 44), ]
+  A <- matrix(0, 3, 2 + 6 + 5, dimnames = list(NULL, rownames(V)[1:13]))
+  A[, "beta[(Intercept)]"] <- 1
+  A[, "beta[x]"] <- new$x
+  for (i in 1:3) {
+    A[i, paste0("u[g:", new$g[i], ",x]")] <- new$x[i]
+    A[i, paste0("u[h:", new$h[i], "]")] <- 1
+  }
+  theta <- by_name(summary(fit, pars = "u"))[colnames(A), "mean"]
+  p <- predict(fit, new, se.fit = TRUE)
+  expect_close(p$fit, drop(A %*% theta), 1e-10)
+  expect_close(p$se.fit^2, diag(A %*% V[1:13, 1:13] %*% t(A)), 1e-8)
+  re <- ranef(fit)
+  expect_equal(attr(re$h, "postVar")[1, 1, ], unname(diag(V)[paste0("u[h:", 1:5, "]")]))
+  set.seed(3)
+  x <- as.matrix(as_draws_matrix(fit, ndraws = 20000))[, rownames(V)[1:13]]
+  S <- cov(x)
+  se <- sqrt((tcrossprod(diag(S)) + S^2) / 20000)
+  expect_lt(max(abs(S - V[1:13, 1:13]) / se), 4.5)
+})
+
+# ---- same data, same answer ---------------------------------------------------------------------
+
+test_that("fits leave the generator alone, repeat themselves and survive saveRDS", {
+  d <- exact_data(30, 6)
+  set.seed(99)
+  before <- .Random.seed
+  one <- fit_exact(y ~ x + (x | g), d, tol = 0.01)
+  vb <- fit_vb(y ~ x + (x | g), d)
+  imp <- by_importance(fit_vb(vb, integrate = "no"))
+  many <- suppressWarnings(fit_exact(y ~ x + (x | g) + (x | I(as.integer(g) %% 3)), d, draws = 1000))
+  expect_equal(many$method, "importance")
+  summary(one)
+  vcov(one, pars = "all")
+  predict(one, interval = "prediction")
+  expect_output({
+    print(one)
+    print(vb)
+    print(imp)
+  }, "k-hat")
+  expect_identical(.Random.seed, before)
+  rm(".Random.seed", envir = globalenv()) # no state: none is made
+  expect_identical(summary(fit_exact(y ~ x + (x | g), d, tol = 0.01)), summary(one))
+  expect_identical(summary(fit_vb(y ~ x + (x | g), d), pars = "u"), summary(vb, pars = "u"))
+  expect_identical(summary(by_importance(fit_vb(vb, integrate = "no"))), summary(imp))
+  expect_false(exists(".Random.seed", envir = globalenv()))
+  set.seed(99)
+  file <- withr::local_tempfile(fileext = ".rds")
+  saveRDS(list(one, vb), file)
+  code <- sprintf(paste0("library(meanfield); f <- readRDS('%s'); set.seed(1); ",
+    "r <- lapply(f, function(x) list(summary(x, pars = 'u'), vcov(x, pars = 'all'), ",
+    "predict(x, interval = 'confidence'), as_draws(x, ndraws = 20), hypothesis(x, 'x > 0'))); ",
+    "saveRDS(r, '%s')"), file, file)
+  script <- withr::local_tempfile(fileext = ".R")
+  writeLines(code, script)
+  system2(file.path(R.home("bin"), "Rscript"), shQuote(script), stdout = FALSE, stderr = FALSE,
+    env = paste0("R_LIBS=", paste(.libPaths(), collapse = ":")))
+  there <- readRDS(file)
+  set.seed(1)
+  here <- lapply(list(one, vb), function(x) {
+    list(summary(x, pars = "u"), vcov(x, pars = "all"), predict(x, interval = "confidence"),
+      as_draws(x, ndraws = 20), hypothesis(x, "x > 0"))
+  })
+  expect_identical(there, here)
+})
+
+# ---- report -----------------------------------------------------------------------------------------
+
+test_that("the report repeats the published ratios to their digits", {
+  table <- list( # Q, tau_u, then MFVB / LRVB for tau_e, tau_u, log tau_u, intercept
+    c(5, 1, .987, 1.000, .806, .935, .847, .959, .720, .720),
+    c(10, 4, .978, 1.000, .353, .502, .667, .925, .919, .919),
+    c(20, 1, .961, 1.000, .900, .978, .921, .996, .949, .949),
+    c(50, 4, .905, .999, .539, .820, .633, .958, .990, .990),
+    c(100, 1, .811, 1.000, .790, .971, .810, .993, .992, .992),
+    c(100, 4, .810, .997, .483, .823, .558, .947, .997, .997)
+  )
+  vague <- gamma_prior(0.01, 0.01)
+  for (row in table) {
+    d <- paper_data(row[1], row[2])
+    fit <- fit_vb(y ~ x1 + x2 + x3 + (1 | g), d, prior = priors(normal_prior(0, 10), vague, vague))
+    t <- as.data.frame(sd_ratio_report(fit, fit_exact(fit)))
+    expect_true(all(t$reference == "exact"))
+    at <- match(c("tau_e", "tau_u[g]", "log_tau_u[g]", "beta[(Intercept)]"), t$variable)
+    ours <- c(rbind(t$ratio_mfvb[at], t$ratio_lrvb[at]))
+    expect_lte(max(abs(ours - row[-(1:2)])), 0.00051, label = paste("Q =", row[1]))
+    # the default fit is its own exact reference
+    own <- as.data.frame(sd_ratio_report(fit))
+    expect_equal(own$ratio_lrvb[at], t$ratio_lrvb[at], tolerance = 0.01)
+    if (row[1] == 5) {
+      expect_equal(own$verdict[at[4]], "integrated")
+      expect_equal(own$sd[at[4]] / t$sd_ref[at[4]], 1, tolerance = 0.01)
+      lr <- as.data.frame(sd_ratio_report(fit_vb(fit, integrate = "no"), fit_exact(fit)))
+      expect_equal(lr$verdict[at[4]], "few groups")
+      expect_output(print(sd_ratio_report(fit_vb(fit, integrate = "no"))), "fit_exact")
+    }
+  }
+})
+
+test_that("the report refuses an exact fit of other data or another prior", {
+  d <- exact_data()
+  fit <- fit_vb(y ~ x + (1 | g), d)
+  expect_error(sd_ratio_report(fit, fit_exact(y ~ x + (1 | g), d[-1, ])), "different data",
+    class = "meanfield_error_report")
+  expect_error(sd_ratio_report(fit, fit_exact(y ~ x + (1 | g), d, prior = priors(flat_prior()))),
+    "different priors", class = "meanfield_error_report")
+})
+
+# ---- compare() --------------------------------------------------------------------------------------
+
+test_that("compare: evidences, sources, loo, and what cannot be compared", {
+  d <- exact_data(30, 6)
+  with <- fit_exact(y ~ x + (1 | g), d)
+  without <- fit_exact(y ~ x, d)
+  t <- compare(with, without, loo = FALSE)
+  expect_setequal(t$model, c("with", "without"))
+  best <- c(with = with$log_evidence, without = without$log_evidence)
+  expect_equal(t$log_evidence, unname(sort(best, decreasing = TRUE)))
+  expect_equal(t$evidence_diff[2], min(best) - max(best))
+  expect_true(all(t$source == "exact"))
+  vb <- fit_vb(with, integrate = "no")
+  set.seed(1)
+  gibbs <- fit_gibbs(with, chains = 1, iter = 300, warmup = 100)
+  t <- compare(a = vb, b = fit_vb(with), c = gibbs, loo = FALSE)
+  expect_equal(t$source[match(c("a", "b", "c"), t$model)], c("elbo", "exact", "none"))
+  expect_equal(t$log_evidence[t$model == "a"], vb$vb$elbo)
+  expect_true(is.na(t$log_evidence[t$model == "c"]))
+  expect_output(print(t), "lower bound")
+  set.seed(1)
+  l <- suppressWarnings(compare(with, without, ndraws = 500))
+  expect_true(all(c("elpd_loo", "se_elpd", "elpd_diff", "se_diff", "khat") %in% names(l)))
+  expect_equal(max(l$elpd_diff), 0)
+  flat <- fit_exact(y ~ x, d, prior = priors(flat_prior()))
+  t <- compare(with, flat, loo = FALSE)
+  expect_equal(attr(t, "flat"), "flat")
+  expect_output(print(t), "Lebesgue")
+  expect_output(print(flat), "Lebesgue")
+  other <- fit_exact(log(y + 50) ~ x, d)
+  for (bad in list(
+    quote(compare(with, other)), quote(compare(with)), quote(compare(with, 3)),
+    quote(compare(with, fit_exact(y ~ x, d[-1, ]))), quote(compare(with, fit_exact(y ~ x, d, weights = w)))
+  )) expect_error(eval(bad), class = "meanfield_error_compare")
+})
+
+# ---- input --------------------------------------------------------------------------------------------
+
+test_that("bad input is refused by name", {
+  d <- exact_data()
+  refuse <- function(expr, kind, arg) {
+    e <- tryCatch(expr, error = identity)
+    expect_s3_class(e, paste0("meanfield_error_", kind))
+    expect_identical(e$arg, arg)
+  }
+  for (tol in list(0, -1, NA, "a", c(.1, .2), Inf, NULL)) refuse(fit_exact(y ~ x, d, tol = tol), "control", "tol")
+  for (n in list(0, -5, 2.5, NA, "a", 1:2)) refuse(fit_exact(y ~ x, d, draws = n), "control", "draws")
+  refuse(fit_exact(y ~ x, d, drawz = 10), "control", "...")
+  refuse(fit_exact(y ~ x, d, control = 3), "control", "control")
+  refuse(fit_exact(), "formula", "object")
+  refuse(fit_exact("y ~ x", d), "formula", "object")
+  refuse(fit_vb(y ~ x, d, integrate = "maybe"), "control", "integrate")
+  refuse(fit_vb(y ~ x, d, integrate = TRUE), "control", "integrate")
+  refuse(fit_vb(fit_vb(y ~ x, d), integrate = "never"), "control", "integrate")
+  refuse(vcov(fit_vb(y ~ x, d, integrate = "no"), type = "integrated"), "control", "type")
+  fit <- fit_exact(y ~ x, d)
+  refuse(as_draws(fit, ndraws = 0), "control", "ndraws")
+  expect_error(summary(fit, level = 2), class = "meanfield_error")
+  expect_warning(fit_exact(y ~ x + (1 | g), d, tol = 1e-12), class = "meanfield_warning_accuracy")
+  # an exact line has no residual variance to integrate
+  line <- transform(d, y = 2 * x + 1)
+  refuse(fit_exact(y ~ x, line), "integral", "formula")
+  refuse(fit_vb(y ~ x, line, integrate = "yes"), "integral", "integrate")
+  fit <- suppressWarnings(fit_vb(y ~ x, line))
+  expect_identical(fit$not_integrated, "failed")
+})
+
+test_that("one row per group: nothing is lost where the residuals may be zero", {
+  d <- exact_data(9, 3)
+  d$id <- factor(1:9)
+  fit <- suppressWarnings(fit_exact(y ~ x + (1 | id), d, prior = priors(normal_prior(0, 3),
+    gamma_prior(2, 1), half_t_prior(3, 1))))
+  expect_brute(fit, brute_posterior(brute_model(cbind(1, d$x), d$y, mean = c(0, 0), cov = diag(9, 2),
+    e = c(2, 1), u = list(list(g = d$id, prior = list(df = 3, scale = 1)))), 0.45, 55),
+    log_tau_quantiles = FALSE)
+  # both variances may be zero here, and the posterior is the same in either
+  both <- suppressWarnings(fit_exact(y ~ x + (1 | id), d, prior = priors(normal_prior(0, 3),
+    half_t_prior(3, 1), half_t_prior(3, 1))))
+  s <- by_name(summary(both))
+  expect_equal(unlist(s["sigma_e", -1]), unlist(s["sigma_u[id]", -1]), tolerance = 1e-4)
+})
+
+test_that("integrate says what it did", {
+  set.seed(1)
+  big <- data.frame(x = rnorm(3000))
+  big$y <- big$x + rnorm(3000)
+  fit <- fit_vb(y ~ x, big)
+  expect_null(fit$integrated)
+  expect_identical(fit$not_integrated, "not needed")
+  expect_equal(unique(summary(fit)$source), "lrvb")
+  yes <- fit_vb(fit, integrate = "yes")
+  expect_equal(unique(summary(yes)$source), "integrated")
+  # the rule's promise: less than 1% of any SD
+  expect_lt(max(abs(summary(fit)$sd / summary(yes)$sd - 1)), 0.01)
+  d <- exact_data()
+  expect_null(fit_vb(y ~ x + (1 | g), d, integrate = "no")$integrated)
+  expect_equal(unique(summary(fit_vb(y ~ x + (1 | g), d))$source), "integrated")
+})
+
+# ---- units --------------------------------------------------------------------------------------------
+
+test_that("units of response and predictor change units, and the evidence by its Jacobian", {
+  d <- exact_data(40, 6)
+  n <- nrow(d)
+  run <- function(d) fit_exact(y ~ x + (x | g), d, tol = 1e-3)
+  base <- run(d)
+  b <- by_name(summary(base))
+  std <- function(s) c((s["beta[x]", "q97.5"] - s["beta[x]", "mean"]) / s["beta[x]", "sd"],
+    s["log_tau_e", "sd"], s["log_sigma_u[g:(Intercept)]", "sd"], s["log_sigma_u[g:x]", "sd"])
+  # y shifted: default priors follow the mean
+  f <- run(transform(d, y = y + 1e6))
+  s <- by_name(summary(f))
+  expect_lt(abs(f$log_evidence - base$log_evidence), 1e-5)
+  expect_lt(abs(s["beta[(Intercept)]", "mean"] - 1e6 - b["beta[(Intercept)]", "mean"]) / b[1, "sd"], 1e-4)
+  expect_close(std(s), std(b), 1e-4)
+  # y scaled by c: density of c y is c^-n times that of y
+  f <- run(transform(d, y = 1e-3 * y))
+  s <- by_name(summary(f))
+  expect_lt(abs(f$log_evidence - base$log_evidence - n * log(1e3)), 1e-5)
+  expect_close(s[c("beta[(Intercept)]", "beta[x]"), "sd"] * 1e3, b[c("beta[(Intercept)]", "beta[x]"), "sd"], 1e-4)
+  expect_close(std(s), std(b), 1e-4)
+  # x scaled: nothing but its units
+  f <- run(transform(d, x = 100 * x))
+  s <- by_name(summary(f))
+  expect_lt(abs(f$log_evidence - base$log_evidence), 1e-5)
+  expect_close(s["beta[x]", "sd"] * 100, b["beta[x]", "sd"], 1e-4)
+  expect_close(s["rho_u[g:(Intercept),x]", c("mean", "sd")], b["rho_u[g:(Intercept),x]", c("mean", "sd")], 1e-3)
+  expect_close(std(s), std(b), 1e-4)
+  # flat coefficients: Lebesgue measure of beta has units
+  flat <- priors(flat_prior(), gamma_prior(2, 1), gamma_prior(1, 1))
+  a <- fit_exact(y ~ x + (1 | g), d, prior = flat)
+  f <- fit_exact(y ~ x + (1 | g), transform(d, x = 100 * x + 7), prior = flat)
+  expect_lt(abs(f$log_evidence - (a$log_evidence - log(100))), 1e-7)
+  f <- fit_exact(y ~ x + (1 | g), transform(d, y = y + 1e5 + 3 * x), prior = flat)
+  expect_lt(abs(f$log_evidence - a$log_evidence), 1e-5)
+  # an offset is a shift of the rows; weights of two a halved precision
+  f <- fit_exact(y ~ x + offset(o) + (1 | g), transform(d, y = y + o), prior = flat)
+  expect_lt(abs(f$log_evidence - a$log_evidence), 1e-8)
+  two <- priors(flat_prior(), gamma_prior(2, 2), gamma_prior(1, 1)) # of tau_e / 2, so the rate doubles
+  f <- fit_exact(y ~ x + (1 | g), transform(d, w = 2), weights = w, prior = two)
+  expect_lt(abs(f$log_evidence - a$log_evidence), 1e-8)
 })
