@@ -1,10 +1,11 @@
-# Frequentist coverage of the intervals of four engines when the parameters come from the prior: then
-# a correct posterior covers with exactly its nominal probability, whatever the number of groups.
-# 300 rows in Q = 5, 10, 50 equal groups, 1,000 data sets each. About 10 minutes:
+# Frequentist coverage of the intervals of four engines when the parameters come from the prior:
+# then a correct posterior covers with exactly its nominal probability, whatever the number of
+# groups. 300 rows in Q = 5, 10, 50 equal groups, 1,000 data sets each. About 10 minutes:
 #   Rscript data-raw/coverage.R
 #
 # Priors: beta ~ N(0, 1) (intercept and three slopes), tau_e ~ Gamma(2, 2), sigma_u ~ half-t(3, 1).
-# The half-t puts a tenth of the data sets below sigma_u = .13, where a group variance is hard to know.
+# The half-t puts a tenth of the data sets below sigma_u = .14, where a group variance is hard to
+# know.
 library(meanfield)
 
 sets <- 1000
