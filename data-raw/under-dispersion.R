@@ -1,7 +1,7 @@
 # The long runs behind vignette("under-dispersion"), the design of Ewing (2026): 300 rows, an
 # intercept and three slopes, Q groups of equal size, tau_e = 1; priors beta ~ N(0, 100) (variance),
 # Gamma(.01, .01) on both precisions.
-#   Rscript data-raw/under-dispersion.R times    # Table 1; half a minute
+#   Rscript data-raw/under-dispersion.R times    # Table 1; a minute
 #   Rscript data-raw/under-dispersion.R ratios   # Table 2 and the table by Q; two minutes
 # Linear algebra on one thread: OPENBLAS_NUM_THREADS=1.
 library(meanfield)
@@ -31,7 +31,7 @@ simulate_rows <- function(seed, Q, tau_u, n = 300) {
 # a fit are fit_exact() and fit_gibbs(), 10,000 sweeps.
 engines <- function(formula, data) {
   vb <- fit_vb(formula, data, prior = prior)
-  clock <- function(run, times = 5) {
+  clock <- function(run, times = 20) {
     function() sum(system.time(for (i in seq_len(times)) run(), gcFirst = FALSE)[1:2]) / times
   }
   list(
