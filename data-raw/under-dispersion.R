@@ -143,7 +143,7 @@ if ("ratios" %in% part) {
   out$method[out$quantity == "var_u_exact"] <- "exact"
   out$quantity <- sub("_exact$", "", out$quantity)
   num <- c("value", "low", "median", "high")
-  out[num] <- lapply(out[num], round, 4)
+  out[num] <- lapply(out[num], round, 6)
   write.csv(out, "inst/extdata/under-dispersion-ratios.csv", row.names = FALSE)
   print(out[out$quantity %in% c("H", "W", "W_raw", "tau_u", "log_tau_u"), ], row.names = FALSE)
 }
