@@ -90,7 +90,8 @@ one_set <- function(seed, Q, tau_u, n) {
   W_raw <- colSums(w * by_type)
   out <- rbind(
     intercept = ratio["beta[(Intercept)]", ],
-    slopes = colMeans(ratio[paste0("beta[x", 1:3, "]"), ]), tau_e = ratio["tau_e", ], H = nrow(r) / colSums(1 / r), W = W_raw / sum(w), W_raw = W_raw
+    slopes = colMeans(ratio[paste0("beta[x", 1:3, "]"), ]), tau_e = ratio["tau_e", ],
+    H = nrow(r) / colSums(1 / r), W = W_raw / sum(w), W_raw = W_raw
   )
   check_aggregates(plain, exact, out)
   if (Q) out <- rbind(out, group_quantities(s, l, e, sds, ratio, tau_u))
