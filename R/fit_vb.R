@@ -231,16 +231,17 @@ integrate_vb <- function(fit, integrate, core) {
     settings$capacity <- min(settings$capacity, max(affordable, 500))
   }
   nodes <- integrate_model(fit$model, fit$vb, fit$posterior$tau, settings, core)
-  trusted <- is_integral(nodes) && nodes$error < UNTRUSTED_ERROR &&
+  trusted <- is_integral(nodes) && nodes$error < UNTRUSTED_ERROR[[nodes$method]] &&
     !(nodes$method == "importance" && nodes$khat > 0.7)
   if (integrate == "yes" && !is_integral(nodes)) abort_integral(nodes)
-  if (integrate == "yes" && !trusted) warn_integral(nodes, UNTRUSTED_ERROR)
+  if (integrate == "yes" && !trusted) warn_integral(nodes, UNTRUSTED_ERROR[[nodes$method]])
   if (trusted || integrate == "yes") fit$integrated <- nodes else fit$not_integrated <- "failed"
   fit
 }
 
-# Estimated error, in posterior SDs, above which "auto" shows linear response instead.
-UNTRUSTED_ERROR <- 0.25
+# Estimated error, in posterior SDs, above which "auto" shows linear response instead. That of a
+# lattice is conservative.
+UNTRUSTED_ERROR <- c(lattice = 0.5, importance = 0.25)
 
 why_not_integrate <- function(fit, core) {
   tau <- fit$posterior$tau

@@ -5,16 +5,19 @@
 # of matrices (see scale_free()), laid out like the statistics (see stat_index()).
 
 # What the integrator is asked for, by the number d of precision parameters: step (in posterior SDs)
-# and drop (of the log density) of the first lattice, tol that it is refined to, capacity in points;
+# and drop (of the log density) of the first lattice, tol that it is refined to, capacity in points,
+# share of the mass that may be left out with the least points;
 # points of the importance sample that serves beyond six. Each parameter more makes a lattice about
 # ten times as large, so with more of them `exact` settles for less.
 nest_settings <- function(kind, tol = 1e-4, draws = 10000) {
   switch(kind,
     exact = list(step = c(.5, .5, .75, .9, 1.1, 1.3), drop = c(35, 35, 16, 13, 11, 10),
       tol = tol * c(1, 1, 10, 10, 50, 50), capacity = 4e5, refine = 10L,
+      negligible = c(0, 0, 1e-9, 1e-8, 1e-7, 1e-7),
       points = 4 * max(draws, 1000)),
     quick = list(step = c(.75, .75, 1, 1.1, 1.3, 1.5), drop = c(12, 12, 10, 10, 9, 9),
-      tol = rep(2e-2, 6L), capacity = 2e4, refine = 8L, points = 8000)
+      tol = rep(2e-2, 6L), capacity = 5e4, refine = 8L,
+      negligible = c(0, 0, 1e-6, 1e-5, 1e-5, 1e-5), points = 8000)
   )
 }
 
@@ -98,7 +101,7 @@ lattice_nodes <- function(target, top, settings) {
       list(step = step, drop = drop, capacity = as.integer(settings$capacity)))
     stop_if_interrupted(run$status)
     if (run$status[1L] != core_status[["ok"]]) break
-    best <- weigh_lattice(run$result, target$tails, top, step, drop, 1e-3 * tol)
+    best <- weigh_lattice(run$result, target$tails, top, step, drop, settings$negligible[d])
     if (best$error <= tol) break
     if (best$truncation > tol / 4) drop <- min(drop + 3, 40)
     coarse <- best$axis_errors > tol / 4
@@ -108,9 +111,9 @@ lattice_nodes <- function(target, top, settings) {
 }
 
 # Weights, evidence and error of a lattice (of phi and of what has longer tails). A lattice of twice the step on one axis makes the error
-# e = exp(-c / h), so this one makes e^2 there, or less: of a normal density e^4. What lies beyond the
-# lattice is like what its frontier, the points evaluated below `drop`, adds. Doubled, for both are
-# estimates. Points that carry a share of less than `negligible` between them are left out.
+# e = exp(-c / h), so this one makes e^2 there, or less: of a normal density e^4. Doubled with what lies
+# beyond the lattice, for both are estimates. Points that carry a share of less than `negligible`
+# between them are left out.
 weigh_lattice <- function(lattice, tails, top, step, drop, negligible) {
   f <- lattice$log_density
   peak <- max(f)
@@ -121,9 +124,9 @@ weigh_lattice <- function(lattice, tails, top, step, drop, negligible) {
   axis_errors <- vapply(seq_len(d), function(j) {
     rule_change(x, mass, mass * (lattice$index[j, ] %% 2 == 0), 2)
   }, 0)^2
-  truncation <- rule_change(x, mass, mass * (f > peak - drop), 1)
   least <- sort(mass)
   keep <- mass >= least[findInterval(negligible * sum(mass), cumsum(least)) + 1L]
+  truncation <- beyond_lattice(x, f - peak, drop) + rule_change(x, mass, mass * keep, 1)
   list(
     method = "lattice", phi = lattice$phi[, keep, drop = FALSE],
     weights = mass[keep] / sum(mass[keep]), gradient = lattice$gradient[, keep, drop = FALSE],
@@ -132,6 +135,17 @@ weigh_lattice <- function(lattice, tails, top, step, drop, negligible) {
     truncation = truncation, khat = NA_real_, points = length(f), step = step, L = top$L,
     mode = top$phi
   )
+}
+
+# What lies beyond follows, as a geometric series, from what the last layers added: those from 6 to 3
+# above `drop`, and the rest with the frontier (the points evaluated below it).
+beyond_lattice <- function(x, f, drop) {
+  mass <- exp(f)
+  inner <- mass * (f > 6 - drop)
+  middle <- mass * (f > 3 - drop)
+  added <- c(rule_change(x, middle, inner, 1), rule_change(x, mass, middle, 1))
+  ratio <- min(added[2L] / max(added[1L], 1e-300), 0.9)
+  added[2L] * ratio / (1 - ratio)
 }
 
 # Largest change of a mean or SD, in SDs, or of the log evidence, between two sets of weights;

@@ -207,10 +207,19 @@ brute_scale_free <- function(x) {
   r <- (sqrt(8 * length(x) + 1) - 1) / 2
   X <- matrix(0, r, r)
   X[lower.tri(X, diag = TRUE)] <- x
-  L <- sinh(X)
-  diag(L) <- 1
-  L[upper.tri(L)] <- 0
-  tcrossprod(exp(diag(X)) * L)
+  s <- exp(-diag(X) / 2)
+  # correlations from partial ones by the textbook recursion, conditioning on one more at a time
+  R <- diag(r)
+  for (a in seq_len(r)) for (b in seq_len(a - 1)) {
+    rho <- tanh(X[a, b])
+    for (c in rev(seq_len(b - 1))) {
+      p <- tanh(X[a, c])
+      q <- tanh(X[b, c])
+      rho <- rho * sqrt((1 - p^2) * (1 - q^2)) + p * q
+    }
+    R[a, b] <- R[b, a] <- rho
+  }
+  solve(R * tcrossprod(s))
 }
 
 # log |d vech(Lambda) / d x|, numerically.
