@@ -188,7 +188,8 @@ report_words <- c(
     "the\n               residual variance uncertain: use\n               integrate = \"yes\" or fit_exact()"),
   weak = paste("the data hardly determine this variance (near zero, or too few groups): its",
     "log is\n               skewed, and linear response only a lower bound: use\n               integrate = \"yes\" or fit_exact()"),
-  integrated = "linear response does not reach it; the integrated SD that the fit reports is right",
+  integrated = paste("linear response does not reach it; the fit reports the integrated SD, which",
+    "does"),
   `too narrow` = "still too narrow after correction: use the reference",
   `too wide` = "too wide after correction: use the reference",
   `not corrected` = "linear response failed, the mean-field SD is shown: use\n               integrate = \"yes\" or fit_exact()",
@@ -416,7 +417,8 @@ knit_print.sd_ratio_report <- function(x, ...) {
   t <- x$table[!is.na(x$table$sd_ref), ]
   cols <- c("variable", "sd_mfvb", "sd_lrvb", "sd_ref", "ratio_mfvb", "mcse_mfvb",
     "ratio_lrvb", "mcse_lrvb", "verdict")
-  if (x$reference == "predicted") cols <- setdiff(cols, c("sd_ref", "ratio_lrvb", "mcse_mfvb", "mcse_lrvb"))
+  if (x$reference == "predicted") cols <- setdiff(cols, c("sd_ref", "ratio_lrvb"))
+  if (!x$reference %in% c("gibbs", "draws")) cols <- setdiff(cols, c("mcse_mfvb", "mcse_lrvb"))
   a <- x$aggregates
   caption <- sprintf("H = %.3f, W = %.3f (MFVB)", a$H[1L], a$W[1L])
   if (!is.na(a$H[2L])) caption <- sprintf("%s; H = %.3f, W = %.3f (LRVB)", caption, a$H[2L], a$W[2L])
