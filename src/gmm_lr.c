@@ -346,10 +346,19 @@ static void to_raw(const struct units *u, const double *Linv, const double *in, 
     out[p + u->q + 1] = in[p + u->q + GMM_LOG_PI];
 }
 
-/* Covariance of the factors themselves. */
-static void raw_mfvb(const struct gmm *g, const struct gmm_factors *f, const struct units *u,
-                     double *V)
+void gmm_direction_raw(const struct gmm *g, const struct gmm_factors *f, const struct gmm_lr *w,
+                       const double *U, const double *A, const double *x, double *out)
 {
+    const struct units u = {g->p, gmm_vech(g), U, A, w->sq};
+    size_t pp = (size_t) g->p * (size_t) g->p, BO = (size_t) (g->p + u.q + 2);
+    for (int k = 0; k < g->k; k++)
+        to_raw(&u, f->Linv + (size_t) k * pp, x + k * w->B, out + (size_t) k * BO);
+}
+
+void gmm_mfvb_raw(const struct gmm *g, const struct gmm_factors *f, const struct gmm_lr *w,
+                  const double *U, const double *A, double *V)
+{
+    const struct units units = {g->p, gmm_vech(g), U, A, w->sq}, *u = &units;
     int p = g->p, q = u->q, BO = p + q + 2, ld = BO * g->k;
     size_t pp = (size_t) p * (size_t) p;
     double *X = u->sq, *work = u->sq + 2 * pp, total = 0;
@@ -379,12 +388,11 @@ static void raw_mfvb(const struct gmm *g, const struct gmm_factors *f, const str
 }
 
 void gmm_lr_raw(const struct gmm *g, const struct gmm_factors *f, const struct gmm_lr *w,
-                const double *U, const double *A, double *mfvb, double *lrvb, double *work)
+                const double *U, const double *A, double *lrvb, double *work)
 {
     const struct units u = {g->p, gmm_vech(g), U, A, w->sq};
     int BO = g->p + u.q + 2, N = BO * g->k;
     size_t pp = (size_t) g->p * (size_t) g->p, B = (size_t) w->B;
-    raw_mfvb(g, f, &u, mfvb);
     for (int k = 0; k < g->k; k++) /* work (N x n) <- M Sigma */
         for (int j = 0; j < w->n; j++)
             to_raw(&u, f->Linv + (size_t) k * pp, &AT(w->P, k * w->B, j, w->n),

@@ -62,10 +62,19 @@ double gmm_free_variance(int p, double df);
 void gmm_size_slope(const struct gmm *g, const struct gmm_factors *f, int k, double *Q,
                     double *work);
 
-/* Covariances in raw units, BO = p + p(p+1)/2 + 2 per component: mu_k, vech Lambda_k,
- * log|Lambda_k|, log pi_k. U, A (p x p): x = centre + U' x_w, Lambda = A Lambda_w A'.
- * mfvb, lrvb: k BO x k BO. Needs gmm_lr_invert(); work: n x k BO. */
+/* Raw units, BO = p + p(p+1)/2 + 2 per component: mu_k, vech Lambda_k, log|Lambda_k|, log pi_k.
+ * U, A (p x p): x = centre + U' x_w, Lambda = A Lambda_w A'. */
+
+/* V (k BO x k BO) <- covariance of the factors themselves. */
+void gmm_mfvb_raw(const struct gmm *g, const struct gmm_factors *f, const struct gmm_lr *w,
+                  const double *U, const double *A, double *V);
+
+/* lrvb (k BO x k BO) <- linear-response covariance. Needs gmm_lr_invert(); work: k BO x n. */
 void gmm_lr_raw(const struct gmm *g, const struct gmm_factors *f, const struct gmm_lr *w,
-                const double *U, const double *A, double *mfvb, double *lrvb, double *work);
+                const double *U, const double *A, double *lrvb, double *work);
+
+/* out (k BO) <- the direction x (n) in raw units. */
+void gmm_direction_raw(const struct gmm *g, const struct gmm_factors *f, const struct gmm_lr *w,
+                       const double *U, const double *A, const double *x, double *out);
 
 #endif

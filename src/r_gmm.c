@@ -88,7 +88,7 @@ static SEXP fit_result(const struct gmm *g, int trace_rows, bool lr, bool keep_r
         [MFVB] = {"mfvb", N, N},
         [LRVB] = {"lrvb", N, N},
         [SLOPE] = {"slope", lr ? 2 : 0, R_VECTOR},
-        [DIRECTION] = {"direction", lr ? k * (size_t) gmm_lr_size(g) : 0, R_VECTOR}};
+        [DIRECTION] = {"direction", N, R_VECTOR}};
     return r_list(f, N_FIELDS);
 }
 
@@ -151,10 +151,12 @@ SEXP C_gmm_fit(SEXP core, SEXP start, SEXP units, SEXP control)
         copy_out(res, MEAN_LOG_PI, q.f.mean_log_pi);
         copy_out(res, OFFSET, q.f.offset);
         copy_out(res, RESP, q.r);
+        if (ctl.newton) gmm_mfvb_raw(&g, &q.f, &lr, U, A, r_out(res, MFVB));
         if (ctl.newton && !q.not_pd) {
             gmm_lr_invert(&lr);
-            gmm_lr_raw(&g, &q.f, &lr, U, A, r_out(res, MFVB), r_out(res, LRVB), work);
-            gmm_probe(&g, &q, &lr, &w, r_out(res, SLOPE), r_out(res, DIRECTION));
+            gmm_lr_raw(&g, &q.f, &lr, U, A, r_out(res, LRVB), work);
+            gmm_probe(&g, &q, &lr, &w, r_out(res, SLOPE), work);
+            gmm_direction_raw(&g, &q.f, &lr, U, A, work, r_out(res, DIRECTION));
         }
     }
     r_out(res, ELBO)[0] = q.elbo;
