@@ -44,8 +44,13 @@
 #' set.seed(1)
 #' sd_ratio_report(fit, fit_gibbs(fit, chains = 2, iter = 1000, warmup = 200))
 #' @export
-sd_ratio_report <- function(fit, reference = NULL, weights = c(beta = .4, tau_e = .3, tau_u = .3),
-                            variables = NULL, normalise = TRUE, ...) {
+sd_ratio_report <- function(fit, reference = NULL, ...) UseMethod("sd_ratio_report")
+
+#' @rdname sd_ratio_report
+#' @export
+sd_ratio_report.default <- function(fit, reference = NULL,
+                                    weights = c(beta = .4, tau_e = .3, tau_u = .3),
+                                    variables = NULL, normalise = TRUE, ...) {
   no_dots(...)
   if (!inherits(fit, "vb_fit")) {
     mf_abort("report", "`fit` must be a vb_fit, not ", describe(fit), arg = "fit")
@@ -169,6 +174,8 @@ report_words <- c(
     "the\n               residual variance uncertain: use fit_gibbs()"),
   weak = paste("the data hardly determine this variance (near zero, or too few groups): its",
     "log is\n               skewed, and linear response only a lower bound: use fit_gibbs()"),
+  overlap = paste("components overlap so much that the posterior is skewed: linear response is",
+    "only\n               a lower bound here: use fit_gibbs()"),
   `too narrow` = "still too narrow after correction: use the reference",
   `too wide` = "too wide after correction: use the reference",
   `not corrected` = "linear response failed, the mean-field SD is shown: use fit_gibbs()",
@@ -203,7 +210,10 @@ report_verdicts <- function(t, fit, predicted) {
 #   weak        the groups carry little information about their variance: fewer than five
 #               effective groups, sum_g (1 - tau_u S_gg)^2. The posterior of its log is
 #               skewed then, and linear response only a lower bound.
-shortfall <- function(t, fit) {
+shortfall <- function(t, fit) UseMethod("shortfall", fit)
+
+#' @export
+shortfall.default <- function(t, fit) {
   tau <- fit$posterior$tau
   v <- pmin(own_log_sds(tau$phi$cov_lrvb, tau$index)^2, 4)
   out <- rep("", nrow(t))
