@@ -32,10 +32,10 @@
 #'     covariance of the means), `df` and `L` (degrees of freedom and mean of the precision
 #'     matrices), `mean_log_det`, `alpha`, `mean_log_pi`, `elbo`}
 #'   \item{posterior}{`variables` (data frame), `mean`, `cov_mfvb`, `cov_lrvb` (`NULL` where linear
-#'     response failed), of `mu`, `Lambda`, `log_det` and `log_pi`}
-#'   \item{linearity}{`slope`: gradient of the bound one posterior SD to either side in the
-#'     direction that linear response widens most, divided by what a normal posterior would have
-#'     (1, 1); `share`: the share of each variable's variance in that direction}
+#'     response failed), of `mu`, `Lambda`, `log_det` and `log_pi`; `direction`: one posterior SD
+#'     along the direction that linear response widens most}
+#'   \item{linearity}{`slope`: gradient of the bound one posterior SD to either side along that
+#'     direction, divided by what a normal posterior would have (1, 1)}
 #'   \item{starts}{data frame: `start`, `elbo`, `passes`, `status`}
 #'   \item{trace}{data frame, a row per pass: `elbo`, `change` (largest of a responsibility),
 #'     `newton` (length of the step, in posterior SDs)}
@@ -217,7 +217,7 @@ gmm_result <- function(model, run, control) {
   trace$newton[trace$newton < 0] <- NA
   list(
     vb = vb, posterior = gmm_posterior(model, vb, res),
-    linearity = gmm_linearity(res, res$not_pd == 0), trace = trace,
+    linearity = if (res$not_pd == 0) list(slope = res$slope), trace = trace,
     converged = run$status == "ok", passes = run$passes,
     decrement = if (res$decrement >= 0) res$decrement else NA_real_, failed = res$not_pd,
     core = res[c("stats", "m", "L", "offset")]
@@ -232,21 +232,16 @@ gmm_posterior <- function(model, vb, res) {
   }))
   # the paper's order: all means, all precision matrices, ...
   o <- order(match(variables$type, c("mu", "Lambda", "log_det", "log_pi")))
-  pick <- function(V) {
-    V <- (V + t(V))[o, o] / 2
-    dimnames(V) <- list(variables$variable[o], variables$variable[o])
-    V
-  }
   variables <- variables[o, ]
   rownames(variables) <- NULL
+  pick <- function(V) {
+    V <- (V + t(V))[o, o] / 2
+    dimnames(V) <- list(variables$variable, variables$variable)
+    V
+  }
   list(variables = variables, mean = stats::setNames(mean[o], variables$variable),
     cov_mfvb = pick(res$mfvb), cov_lrvb = if (res$not_pd == 0) pick(res$lrvb),
-    direction = res$direction[o])
-}
-
-gmm_linearity <- function(res, ok) {
-  if (!ok) return(NULL)
-  list(slope = res$slope)
+    direction = if (res$not_pd == 0) res$direction[o])
 }
 
 # ---- what went wrong ---------------------------------------------------------------

@@ -157,3 +157,30 @@ twin_lrvb <- function(x, prior, q, sd, step = 2e-3) {
     (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h)
   }, numeric(length(sd)))
 }
+
+# bayesm's mixture sampler for a 2-component fit in two dimensions with the fit's own prior
+# (Sigma ~ IW(df, V), mu | Sigma ~ N(mean, Sigma / k0)), relabelled by the first mean.
+bayesm_draws <- function(data, fit, V, R) {
+  pr <- fit$model$prior
+  invisible(utils::capture.output(out <- bayesm::rnmixGibbs(
+    Data = list(y = as.matrix(data)),
+    Prior = list(Mubar = matrix(pr$mean, 1), A = matrix(pr$k0), nu = pr$df, V = V,
+      a = rep(pr$alpha, 2), ncomp = 2),
+    Mcmc = list(R = R, keep = 1, nprint = 0)
+  )))
+  keep <- seq.int(R %/% 10 + 1L, R)
+  first <- t(vapply(out$nmix$compdraw[keep], function(d) c(d[[1]]$mu[1], d[[2]]$mu[1]), numeric(2)))
+  x <- colnames(fit$model$x)
+  one <- function(k) {
+    t(vapply(seq_along(keep), function(i) {
+      own <- order(first[i, ])[k]
+      d <- out$nmix$compdraw[[keep[i]]][[own]]
+      L <- tcrossprod(d$rooti)
+      c(d$mu, L[1, 1], L[2, 1], L[2, 2], log(out$nmix$probdraw[keep[i], own]))
+    }, numeric(6)))
+  }
+  draws <- cbind(one(1), one(2))
+  colnames(draws) <- unlist(lapply(1:2, function(k) c(sprintf("mu[%d,%s]", k, x),
+    sprintf("Lambda[%d,%s,%s]", k, x[c(1, 1, 2)], x[c(1, 2, 2)]), sprintf("log_pi[%d]", k))))
+  as.list(as.data.frame(draws, check.names = FALSE))
+}
