@@ -284,10 +284,13 @@ gmm_skewed <- function(fit) {
   !is.null(slope) && (abs(diff(slope)) > SKEWED_DIFFERENCE || abs(mean(slope) - 1) > SKEWED_MEAN)
 }
 
-# Those with more than a tenth of their variance in that direction.
+# Those with more than a tenth of their variance in that direction, or that linear response widens
+# by more than a tenth.
 gmm_skewed_variables <- function(fit) {
-  share <- fit$posterior$direction^2 / diag(fit$posterior$cov_lrvb)
-  rows <- names(share)[share > 0.1]
+  total <- diag(fit$posterior$cov_lrvb)
+  weak <- fit$posterior$direction^2 > 0.1 * total |
+    diag(fit$posterior$cov_mfvb) < 0.81 * total
+  rows <- fit$posterior$variables$variable[weak]
   c(rows, sub("^log_pi", "pi", grep("^log_pi", rows, value = TRUE)),
     sub("^Lambda", "Sigma", grep("^Lambda", rows, value = TRUE)))
 }
