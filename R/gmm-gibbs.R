@@ -69,9 +69,12 @@ new_gmm_gibbs_fit <- function(call, vb, settings) {
     mf_abort("size", format(variables, big.mark = ","), " numbers would be stored, more than ",
       "2^31 - 1: use fewer `iter` or `chains`, or a larger `thin`", arg = "iter")
   }
+  bar <- gibbs_progress(settings, 1e-8 * length(model$x) * model$k * (2 + ncol(model$x) / 4))
+  on.exit(bar$close())
   began <- now()
   runs <- lapply(seq_len(settings$chains), function(chain) {
-    run <- call_gmm_gibbs(core, gmm_gibbs_start(vb), label, model$units, settings, NULL)
+    run <- call_gmm_gibbs(core, gmm_gibbs_start(vb), label, model$units, settings,
+      bar$step(chain))
     check_gmm_gibbs(run$status, model)
     run
   })

@@ -151,7 +151,7 @@ gmm_best_run <- function(model, core, tries, control) {
   }
   p <- ncol(model$x)
   mf_abort("start", "every start lost a component (it was left with too few rows for a ",
-    "covariance matrix", if (model$prior$flat_precision) paste0("; under a flat prior it needs ",
+    "covariance matrix, or with rows that are all alike", if (model$prior$flat_precision) paste0("; under a flat prior it needs ",
     "more than P + 1 = ", p + 1L), "): use fewer components `k`, or a proper mixture_prior()",
     arg = "k")
 }
@@ -261,8 +261,9 @@ gmm_warnings <- function(fit) {
   twins <- gmm_twins(fit)
   if (fit$failed > 0) {
     mf_warn("lrvb", "linear response failed at component ", gmm_failed_component(fit), ": ",
-      if (length(twins)) paste0(twins[1L], " coincide, so that rows can move between them freely") else
-        "the bound is flat there, or the fit sits on a saddle; use other `starts`",
+      if (length(twins)) {
+        paste0(twins[1L], " coincide, so that rows can move between them freely")
+      } else "the bound is flat there, or the fit sits on a saddle; use other `starts`",
       "; mean-field SDs are reported", arg = "k")
   } else if (length(twins)) {
     mf_warn("components", toString(twins), " coincide: use fewer components `k`", arg = "k")

@@ -25,7 +25,8 @@ lrvb_seconds <- function(fit) {
 one <- function(n, p, shift = 1, sample = TRUE) {
   model <- gaussian_mixture(simulate(n, p, shift), 2, flat_prior())
   vb <- seconds(fit <- suppressWarnings(fit_vb(model, starts = 1)))
-  out <- data.frame(n, p, shift, vb, lrvb = lrvb_seconds(fit), gibbs_1000 = NA, sweep = NA, ess = NA)
+  out <- data.frame(n, p, shift, vb, lrvb = lrvb_seconds(fit), gibbs_1000 = NA, sweep = NA,
+    ess = NA)
   if (sample) {
     iter <- if (n > 2e5) 500 else 2500
     sampler <- seconds(gibbs <- suppressWarnings(

@@ -14,6 +14,9 @@
 
 static const double LOG_2PI = 1.837877066409345483560659472811;
 
+/* A variance below this is rounding noise: the data have variance one, and errors of 1e-16. */
+static const double MIN_VARIANCE = 1e-24;
+
 /* Below this size a plain loop beats the call to BLAS. */
 enum { GRAM_BLAS_FROM = 48 };
 
@@ -76,8 +79,9 @@ static void gram_loop(int T, int rows, const double *restrict a, double *restric
         for (int j = 0; j < T; j++) {
             double *restrict col = G + (size_t) j * (size_t) T;
             for (int i = j; i < T; i++)
-                col[i] += ((a[j] * a[i] + a1[j] * a1[i]) + (a2[j] * a2[i] + a3[j] * a3[i])) +
-                          ((a4[j] * a4[i] + a5[j] * a5[i]) + (a6[j] * a6[i] + a7[j] * a7[i]));
+                col[i] +=
+                    ((a[j] * a[i] + a1[j] * a1[i]) + (a2[j] * a2[i] + a3[j] * a3[i])) +
+                    ((a4[j] * a4[i] + a5[j] * a5[i]) + (a6[j] * a6[i] + a7[j] * a7[i]));
         }
     }
 }
@@ -126,13 +130,14 @@ static void quadratic_forms(const struct gmm *g, int first, int rows, const doub
     }
 }
 
-void gmm_logits(const struct gmm *g, int first, int rows, const double *m, const double *R,
-                const double *offset, struct gmm_work *w)
+void gmm_logits(const struct gmm *g, int first, int rows, const double *m,
+                const double *R, const double *offset, struct gmm_work *w)
 {
     size_t p = (size_t) g->p;
     for (int k = 0; k < g->k; k++) {
         double *out = w->logit + (size_t) k * GMM_ROWS;
-        quadratic_forms(g, first, rows, m + (size_t) k * p, R + (size_t) k * p * p, w->cols, out);
+        quadratic_forms(g, first, rows, m + (size_t) k * p, R + (size_t) k * p * p,
+                        w->cols, out);
         for (int i = 0; i < GMM_ROWS; i++) out[i] = offset[k] - 0.5 * out[i];
     }
 }
@@ -180,8 +185,8 @@ static void weighted_gram(const struct gmm *g, int first, int rows, const double
     gmm_gram_add(T, padded, panel, gram);
 }
 
-void gmm_stats_from_gram(const struct gmm *g, int k, const double *about, const double *gram,
-                         struct gmm_stats *s)
+void gmm_stats_from_gram(const struct gmm *g, int k, const double *about,
+                         const double *gram, struct gmm_stats *s)
 {
     int p = g->p, T = p + 1;
     double N = gram[0], inv = N > 0 ? 1 / N : 0;
@@ -195,8 +200,9 @@ void gmm_stats_from_gram(const struct gmm *g, int k, const double *about, const 
     la_fill_upper(p, ss);
 }
 
-double gmm_pass(const struct gmm *g, const double *m, const double *R, const double *offset,
-                double *r, struct gmm_stats *s, struct gmm_work *w, double *change)
+double gmm_pass(const struct gmm *g, const double *m, const double *R,
+                const double *offset, double *r, struct gmm_stats *s, struct gmm_work *w,
+                double *change)
 {
     size_t p = (size_t) g->p, gram = (p + 1) * (p + 1);
     double total = 0, largest = 0;
@@ -289,9 +295,11 @@ static double update_precision(const struct gmm *g, const struct gmm_stats *s, i
 {
     size_t p = (size_t) g->p, pp = p * p;
     double *Linv = f->Linv + (size_t) k * pp, *d = A + pp, log_det = 0, change = 0;
-    for (size_t i = 0; i < p; i++) d[i] = s->mean[(size_t) k * p + i] - f->m[(size_t) k * p + i];
+    for (size_t i = 0; i < p; i++)
+        d[i] = s->mean[(size_t) k * p + i] - f->m[(size_t) k * p + i];
     for (size_t i = 0; i < pp; i++)
-        A[i] = g->rate0[i] + s->ss[(size_t) k * pp + i] + s->N[k] * f->S[(size_t) k * pp + i];
+        A[i] = g->rate0[i] + s->ss[(size_t) k * pp + i] +
+               s->N[k] * f->S[(size_t) k * pp + i];
     add_outer(g->p, s->N[k], d, A);
     for (size_t i = 0; i < pp; i++) A[i] /= f->df[k];
     for (size_t i = 0; i < p; i++)
@@ -310,7 +318,8 @@ static bool update_uncoupled(const struct gmm *g, const struct gmm_stats *s, int
     if (!(f->df[k] > g->p)) return false;
     memcpy(m, s->mean + (size_t) k * p, sizeof(double) * p);
     memset(S, 0, sizeof(double) * pp);
-    for (int it = 0; it < 200; it++) { /* the rate is about prior precision / posterior's */
+    for (int it = 0; it < 200;
+         it++) { /* the rate is about prior precision / posterior's */
         double change = update_precision(g, s, k, f, A);
         if (change < 0 || !update_mean(g, s, k, f, A)) return false;
         if (change < 1e-15) break;
@@ -329,6 +338,9 @@ static bool update_component(const struct gmm *g, const struct gmm_stats *s, int
     bool ok = g->coupled || g->flat_mean ? update_coupled(g, s, k, f, w->panel)
                                          : update_uncoupled(g, s, k, f, w->panel);
     if (!ok) return false;
+    for (size_t i = 0; i < (size_t) g->p; i++)
+        if (!(f->Linv[(size_t) k * pp + i * ((size_t) g->p + 1)] > MIN_VARIANCE))
+            return false;
     memcpy(R, L, sizeof(double) * pp);
     if (la_chol(g->p, R)) return false;
     f->mean_logdet[k] = wishart_mean_logdet(g->p, f->df[k], f->logdet_mean[k]);
@@ -375,8 +387,9 @@ static double elbo_mean(const struct gmm *g, const struct gmm_factors *f, int k)
         return entropy + 0.5 * (f->mean_logdet[k] + g->p * (log(g->k0) - LOG_2PI) -
                                 g->k0 * (distance_to_prior(g, m, L) + f->trace_LS[k]));
     if (g->flat_mean) return entropy;
-    return entropy + 0.5 * (g->logdet_P0 - g->p * LOG_2PI - distance_to_prior(g, m, g->P0) -
-                            la_trace_product(g->p, g->P0, f->S + (size_t) k * pp));
+    return entropy +
+           0.5 * (g->logdet_P0 - g->p * LOG_2PI - distance_to_prior(g, m, g->P0) -
+                  la_trace_product(g->p, g->P0, f->S + (size_t) k * pp));
 }
 
 /* E log p(Lambda_k) + entropy of q(Lambda_k). */

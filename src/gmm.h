@@ -22,11 +22,11 @@ enum { GMM_MAX_K = 64 }; /* components */
 
 struct gmm {
     int n, p, k;
-    const double *X;      /* n x p, whitened                                          */
-    bool coupled;         /* the prior of mu_k is scaled by Lambda_k                  */
-    double k0;            /* prior rows behind m0; 0 unless coupled                   */
-    const double *m0;     /* p                                                        */
-    const double *P0;     /* p x p prior precision of mu_k; 0 unless uncoupled        */
+    const double *X;  /* n x p, whitened                                          */
+    bool coupled;     /* the prior of mu_k is scaled by Lambda_k                  */
+    double k0;        /* prior rows behind m0; 0 unless coupled                   */
+    const double *m0; /* p                                                        */
+    const double *P0; /* p x p prior precision of mu_k; 0 unless uncoupled        */
     double df0;
     const double *rate0;  /* p x p                                                    */
     const double *alpha0; /* k                                                        */
@@ -45,20 +45,20 @@ struct gmm_stats {
 
 /* The factors other than q(z), and what E and M step need of them. */
 struct gmm_factors {
-    double *m;            /* p x k                                                    */
-    double *df;           /* k                                                        */
-    double *L;            /* p x p x k: E Lambda_k                                    */
-    double *Linv;         /* p x p x k                                                */
-    double *R;            /* p x p x k: L_k = R R', lower                             */
-    double *S;            /* p x p x k: covariance of q(mu_k)                         */
-    double *c;            /* k: k0 + N_k, so that S_k^-1 = c_k L_k + P0               */
-    double *mean_logdet;  /* k: E log |Lambda_k|                                      */
-    double *logdet_mean;  /* k: log |L_k|                                             */
-    double *logdet_S;     /* k                                                        */
-    double *trace_LS;     /* k: tr(L_k S_k)                                           */
-    double *alpha;        /* k                                                        */
-    double *mean_log_pi;  /* k                                                        */
-    double *offset;       /* k: E log pi_k + E log|Lambda_k| / 2 - tr(L_k S_k) / 2    */
+    double *m;           /* p x k                                                    */
+    double *df;          /* k                                                        */
+    double *L;           /* p x p x k: E Lambda_k                                    */
+    double *Linv;        /* p x p x k                                                */
+    double *R;           /* p x p x k: L_k = R R', lower                             */
+    double *S;           /* p x p x k: covariance of q(mu_k)                         */
+    double *c;           /* k: k0 + N_k, so that S_k^-1 = c_k L_k + P0               */
+    double *mean_logdet; /* k: E log |Lambda_k|                                      */
+    double *logdet_mean; /* k: log |L_k|                                             */
+    double *logdet_S;    /* k                                                        */
+    double *trace_LS;    /* k: tr(L_k S_k)                                           */
+    double *alpha;       /* k                                                        */
+    double *mean_log_pi; /* k                                                        */
+    double *offset;      /* k: E log pi_k + E log|Lambda_k| / 2 - tr(L_k S_k) / 2    */
 };
 
 struct gmm_work {
@@ -79,18 +79,19 @@ void gmm_gram_add(int T, int rows, const double *panel, double *G);
 
 /* logit (GMM_ROWS x k) of rows first, ..., first + rows - 1:
  *     offset_k - (x_n - m_k)' R R' (x_n - m_k) / 2. */
-void gmm_logits(const struct gmm *g, int first, int rows, const double *m, const double *R,
-                const double *offset, struct gmm_work *w);
+void gmm_logits(const struct gmm *g, int first, int rows, const double *m,
+                const double *R, const double *offset, struct gmm_work *w);
 
 /* One pass over the rows: r_nk proportional to exp(logit_nk), and its statistics.
  * In: m, R, offset. Out: r (n x k), s; *change: largest change of an r from what it was;
  * returns sum_n log sum_k exp(logit_nk). Cost n k p^2. */
-double gmm_pass(const struct gmm *g, const double *m, const double *R, const double *offset,
-                double *r, struct gmm_stats *s, struct gmm_work *w, double *change);
+double gmm_pass(const struct gmm *g, const double *m, const double *R,
+                const double *offset, double *r, struct gmm_stats *s, struct gmm_work *w,
+                double *change);
 
 /* (about, Gram of the rows (1, x - about)) -> statistics of component k. */
-void gmm_stats_from_gram(const struct gmm *g, int k, const double *about, const double *gram,
-                         struct gmm_stats *s);
+void gmm_stats_from_gram(const struct gmm *g, int k, const double *about,
+                         const double *gram, struct gmm_stats *s);
 
 /* The factors at their joint optimum given q(z). Uncoupled priors iterate q(mu), q(Lambda).
  * False with info->block = k when component k has no proper factor: its rows do not

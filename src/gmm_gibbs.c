@@ -14,7 +14,8 @@ struct gmm_gibbs_work gmm_gibbs_work_carve(const struct gmm *g, struct arena *a)
     size_t k = (size_t) g->k, p = (size_t) g->p, n = (size_t) g->n;
     w.w = gmm_work_carve(g, a);
     w.s = gmm_stats_carve(g, a);
-    w.z = (int *) arena_doubles(a, (n * sizeof(int) + sizeof(double) - 1) / sizeof(double));
+    w.z =
+        (int *) arena_doubles(a, (n * sizeof(int) + sizeof(double) - 1) / sizeof(double));
     w.count = arena_doubles(a, k * k);
     w.match = arena_doubles(a, 3 * (k + 1));
     w.sq = arena_doubles(a, 4 * p * p);
@@ -55,12 +56,14 @@ static void add_chunk(const struct gmm *g, int first, int rows, const int *z, in
         for (int j = 0; j < p; j++) t[j + 1] = AT(g->X, first + i, j, g->n) - mu[j];
     }
     int padded = (filled + 7) / 8 * 8;
-    memset(panel + T * (size_t) filled, 0, sizeof(double) * T * (size_t) (padded - filled));
+    memset(panel + T * (size_t) filled, 0,
+           sizeof(double) * T * (size_t) (padded - filled));
     gmm_gram_add(p + 1, padded, panel, gram);
 }
 
 /* z | theta and the statistics of each component. */
-static void draw_allocations(const struct gmm *g, struct gmm_gibbs *c, struct gmm_gibbs_work *w)
+static void draw_allocations(const struct gmm *g, struct gmm_gibbs *c,
+                             struct gmm_gibbs_work *w)
 {
     size_t p = (size_t) g->p, gram = (p + 1) * (p + 1);
     memset(w->w.gram, 0, sizeof(double) * gram * (size_t) g->k);
@@ -73,11 +76,13 @@ static void draw_allocations(const struct gmm *g, struct gmm_gibbs *c, struct gm
                       w->w.gram + (size_t) k * gram);
     }
     for (int k = 0; k < g->k; k++)
-        gmm_stats_from_gram(g, k, c->mu + (size_t) k * p, w->w.gram + (size_t) k * gram, &w->s);
+        gmm_stats_from_gram(g, k, c->mu + (size_t) k * p, w->w.gram + (size_t) k * gram,
+                            &w->s);
 }
 
 /* pi | z ~ Dirichlet(alpha0 + N), on the log scale. */
-static void draw_weights(const struct gmm *g, struct gmm_gibbs *c, const struct gmm_gibbs_work *w)
+static void draw_weights(const struct gmm *g, struct gmm_gibbs *c,
+                         const struct gmm_gibbs_work *w)
 {
     double sum = 0;
     for (int k = 0; k < g->k; k++) {
@@ -92,8 +97,8 @@ static void draw_weights(const struct gmm *g, struct gmm_gibbs *c, const struct 
 }
 
 /* mu <- L^-T (L^-1 b + z) ~ N(Q^-1 b, Q^-1) for Q = L L' (in place of Q); b is overwritten. */
-static bool draw_normal(int p, double *Q, const double *b, const struct ziggurat *zig, double *mu,
-                        double *z)
+static bool draw_normal(int p, double *Q, const double *b, const struct ziggurat *zig,
+                        double *mu, double *z)
 {
     if (la_chol(p, Q)) return false;
     memcpy(mu, b, sizeof(double) * (size_t) p);
@@ -105,8 +110,9 @@ static bool draw_normal(int p, double *Q, const double *b, const struct ziggurat
 }
 
 /* Lambda_k ~ Wishart(df, rate^-1); rate = rate0 + ss + a d d' is overwritten. */
-static bool draw_precision(const struct gmm *g, struct gmm_gibbs *c, struct gmm_gibbs_work *w,
-                           int k, double df, double a, const double *d)
+static bool draw_precision(const struct gmm *g, struct gmm_gibbs *c,
+                           struct gmm_gibbs_work *w, int k, double df, double a,
+                           const double *d)
 {
     int p = g->p;
     size_t pp = (size_t) p * (size_t) p;
@@ -122,7 +128,8 @@ static bool draw_precision(const struct gmm *g, struct gmm_gibbs *c, struct gmm_
 }
 
 /* Lambda_k | z with mu_k integrated out, then mu_k | Lambda_k, z; flat or coupled prior. */
-static bool draw_coupled(const struct gmm *g, struct gmm_gibbs *c, struct gmm_gibbs_work *w, int k)
+static bool draw_coupled(const struct gmm *g, struct gmm_gibbs *c,
+                         struct gmm_gibbs_work *w, int k)
 {
     int p = g->p;
     size_t pp = (size_t) p * (size_t) p;
@@ -145,8 +152,8 @@ static bool draw_coupled(const struct gmm *g, struct gmm_gibbs *c, struct gmm_gi
 }
 
 /* Lambda_k | mu_k, z, then mu_k | Lambda_k, z. */
-static bool draw_uncoupled(const struct gmm *g, struct gmm_gibbs *c, struct gmm_gibbs_work *w,
-                           int k)
+static bool draw_uncoupled(const struct gmm *g, struct gmm_gibbs *c,
+                           struct gmm_gibbs_work *w, int k)
 {
     int p = g->p;
     size_t pp = (size_t) p * (size_t) p;
@@ -245,8 +252,8 @@ static void count_agreement(const struct gmm *g, const struct gmm_gibbs *c,
 }
 
 /* out <- A X A' in vech coordinates; work: 2 p x p. */
-static void put_congruence(int p, const double *A, const double *X, double *out, size_t stride,
-                           double *work)
+static void put_congruence(int p, const double *A, const double *X, double *out,
+                           size_t stride, double *work)
 {
     double one = 1, zero = 0, *AX = work, *Y = work + (size_t) p * (size_t) p;
     la_matmul(p, A, X, AX);
@@ -257,7 +264,8 @@ static void put_congruence(int p, const double *A, const double *X, double *out,
 }
 
 static void keep_component(const struct gmm *g, const struct gmm_gibbs *c,
-                           const struct gmm_gibbs_work *w, int k, double *out, size_t stride)
+                           const struct gmm_gibbs_work *w, int k, double *out,
+                           size_t stride)
 {
     int p = g->p, q = gmm_vech(g);
     size_t pp = (size_t) p * (size_t) p;
@@ -278,8 +286,8 @@ static void keep_component(const struct gmm *g, const struct gmm_gibbs *c,
     out[stride] = c->log_pi[k];
 }
 
-static void keep(const struct gmm *g, const struct gmm_gibbs *c, const struct gmm_gibbs_work *w,
-                 size_t row, size_t kept)
+static void keep(const struct gmm *g, const struct gmm_gibbs *c,
+                 const struct gmm_gibbs_work *w, size_t row, size_t kept)
 {
     int perm[GMM_MAX_K];
     size_t size = (size_t) gmm_draw_size(g);

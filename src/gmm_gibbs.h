@@ -22,18 +22,18 @@ struct gmm_gibbs {
     const double *centre;    /* p: of the data                                         */
     const double *U, *A;     /* p x p: to raw units, see gmm_lr_raw()                  */
     double log_det_A;
-    double *draws;           /* kept x k (p + 2 p(p+1)/2 + 2): per component mu, vech
+    double *draws; /* kept x k (p + 2 p(p+1)/2 + 2): per component mu, vech
                                 Lambda, vech Sigma, log|Lambda|, log pi; raw units     */
-    int *perm;               /* kept x k: chain component stored as component j        */
+    int *perm;     /* kept x k: chain component stored as component j        */
 };
 
 struct gmm_gibbs_work {
     struct gmm_work w;
     struct gmm_stats s;
-    int *z;            /* n: 0-based allocations; lives in doubles                     */
-    double *count;     /* k x k: rows of chain component j and reference component l   */
-    double *match;     /* 3 (k + 1) scratch of the assignment                          */
-    double *sq;        /* 4 p x p                                                      */
+    int *z;        /* n: 0-based allocations; lives in doubles                     */
+    double *count; /* k x k: rows of chain component j and reference component l   */
+    double *match; /* 3 (k + 1) scratch of the assignment                          */
+    double *sq;    /* 4 p x p                                                      */
     struct ziggurat zig;
 };
 
@@ -42,7 +42,10 @@ static inline int gmm_kept(const struct gmm_gibbs_control *c)
     return (c->iter - c->warmup) / c->thin;
 }
 
-static inline int gmm_draw_size(const struct gmm *g) { return g->p + 2 * gmm_vech(g) + 2; }
+static inline int gmm_draw_size(const struct gmm *g)
+{
+    return g->p + 2 * gmm_vech(g) + 2;
+}
 
 struct gmm_gibbs_work gmm_gibbs_work_carve(const struct gmm *g, struct arena *a);
 

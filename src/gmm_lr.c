@@ -65,11 +65,13 @@ static void add_vech_form(int p, double a, const double *X, double *block, int B
                 for (int k = l; k < p; k++)
                     AT(block, at + vech_at(p, i, j), at + vech_at(p, k, l), B) +=
                         a * (i == j ? 1 : 2) * (k == l ? 1 : 2) / 2 *
-                        (AT(X, i, k, p) * AT(X, j, l, p) + AT(X, i, l, p) * AT(X, j, k, p));
+                        (AT(X, i, k, p) * AT(X, j, l, p) +
+                         AT(X, i, l, p) * AT(X, j, k, p));
 }
 
 /* tr(L S L S). */
-static double trace_lsls(const struct gmm *g, const struct gmm_factors *f, int k, double *work)
+static double trace_lsls(const struct gmm *g, const struct gmm_factors *f, int k,
+                         double *work)
 {
     size_t pp = (size_t) g->p * (size_t) g->p;
     double s = 0;
@@ -85,7 +87,8 @@ static void prior_block(const struct gmm *g, const struct gmm_stats *s,
 {
     int p = g->p, B = w->B, scalars = p + gmm_vech(g);
     size_t pp = (size_t) p * (size_t) p;
-    const double *m = f->m + (size_t) k * (size_t) p, *xbar = s->mean + (size_t) k * (size_t) p;
+    const double *m = f->m + (size_t) k * (size_t) p,
+                 *xbar = s->mean + (size_t) k * (size_t) p;
     const double *L = f->L + (size_t) k * pp;
     memset(w->block, 0, sizeof(double) * (size_t) B * (size_t) B);
     for (int j = 0; j < p; j++)
@@ -93,7 +96,8 @@ static void prior_block(const struct gmm *g, const struct gmm_stats *s,
             AT(w->block, i, j, B) = f->c[k] * AT(L, i, j, p) + AT(g->P0, i, j, p);
     add_vech_form(p, 0.5 * f->df[k], f->Linv + (size_t) k * pp, w->block, B, p);
     add_vech_form(p, -0.5 * f->c[k] * f->c[k], f->S + (size_t) k * pp, w->block, B, p);
-    for (int j = 0; j < p; j++) /* d^2 E / dm dL: the pull of the rows and of the prior on m_k */
+    for (int j = 0; j < p;
+         j++) /* d^2 E / dm dL: the pull of the rows and of the prior on m_k */
         for (int i = j; i < p; i++) {
             double gi = s->N[k] * (xbar[i] - m[i]) + g->k0 * (g->m0[i] - m[i]);
             double gj = s->N[k] * (xbar[j] - m[j]) + g->k0 * (g->m0[j] - m[j]);
@@ -103,8 +107,10 @@ static void prior_block(const struct gmm *g, const struct gmm_stats *s,
             AT(w->block, at, i, B) = AT(w->block, i, at, B);
             AT(w->block, at, j, B) = AT(w->block, j, at, B);
         }
-    AT(w->block, scalars + GMM_FREE, scalars + GMM_FREE, B) = 1 / gmm_free_variance(p, f->df[k]);
-    AT(w->block, scalars + GMM_SIZE, scalars + GMM_SIZE, B) = 0.5 / trace_lsls(g, f, k, w->sq);
+    AT(w->block, scalars + GMM_FREE, scalars + GMM_FREE, B) =
+        1 / gmm_free_variance(p, f->df[k]);
+    AT(w->block, scalars + GMM_SIZE, scalars + GMM_SIZE, B) =
+        0.5 / trace_lsls(g, f, k, w->sq);
 }
 
 /* The inverse covariance of log pi under the Dirichlet is diag(d) + ratio d d' with
@@ -120,14 +126,16 @@ static double weight_ratio(const struct gmm *g, const struct gmm_factors *f)
     return trigamma(total) / (1 - trigamma(total) * sum);
 }
 
-static void add_weights(const struct gmm *g, const struct gmm_factors *f, struct gmm_lr *w)
+static void add_weights(const struct gmm *g, const struct gmm_factors *f,
+                        struct gmm_lr *w)
 {
     int at = g->p + gmm_vech(g) + GMM_LOG_PI;
     double ratio = weight_ratio(g, f);
     for (int k = 0; k < g->k; k++)
         for (int l = 0; l < g->k; l++) {
             double dk = 1 / trigamma(f->alpha[k]), dl = 1 / trigamma(f->alpha[l]);
-            AT(w->P, k * w->B + at, l * w->B + at, w->n) += (k == l ? dk : 0) + dk * dl * ratio;
+            AT(w->P, k * w->B + at, l * w->B + at, w->n) +=
+                (k == l ? dk : 0) + dk * dl * ratio;
         }
 }
 
@@ -145,8 +153,8 @@ static void add_prior(const struct gmm *g, const struct gmm_stats *s,
 }
 
 void gmm_lr_prior_multiply(const struct gmm *g, const struct gmm_stats *s,
-                           const struct gmm_factors *f, const struct gmm_lr *w, const double *x,
-                           double *out)
+                           const struct gmm_factors *f, const struct gmm_lr *w,
+                           const double *x, double *out)
 {
     size_t B = (size_t) w->B;
     int at = g->p + gmm_vech(g) + GMM_LOG_PI;
@@ -163,7 +171,8 @@ void gmm_lr_prior_multiply(const struct gmm *g, const struct gmm_stats *s,
 /* ---- A --------------------------------------------------------------------------------- */
 
 /* sqrt(weight) t(x_n - centre). */
-static void put_row(const struct gmm *g, int n, double weight, const double *centre, double *t)
+static void put_row(const struct gmm *g, int n, double weight, const double *centre,
+                    double *t)
 {
     int p = g->p;
     double root = sqrt(weight), *y = t + 1, *yy = t + 1 + p;
@@ -177,8 +186,8 @@ static void put_row(const struct gmm *g, int n, double weight, const double *cen
 }
 
 /* w->G <- sum_n r_nk r_nl t_n t_n' over the rows that count. */
-static bool pair_gram(const struct gmm *g, const double *r, int k, int l, const double *centre,
-                      struct gmm_lr *w)
+static bool pair_gram(const struct gmm *g, const double *r, int k, int l,
+                      const double *centre, struct gmm_lr *w)
 {
     int filled = 0;
     bool any = false;
@@ -195,7 +204,8 @@ static bool pair_gram(const struct gmm *g, const double *r, int k, int l, const 
     }
     if (filled) {
         int padded = (filled + 7) / 8 * 8;
-        memset(w->panel + T * (size_t) filled, 0, sizeof(double) * T * (size_t) (padded - filled));
+        memset(w->panel + T * (size_t) filled, 0,
+               sizeof(double) * T * (size_t) (padded - filled));
         gmm_gram_add(w->T, padded, w->panel, w->G);
         any = true;
     }
@@ -208,12 +218,13 @@ static bool pair_gram(const struct gmm *g, const double *r, int k, int l, const 
 struct response {
     int p, scalars;
     const double *L, *Linv;
-    double *v;      /* p: m_k - centre                                                */
-    double *Q;      /* p x p: S - c S L S                                             */
+    double *v; /* p: m_k - centre                                                */
+    double *Q; /* p x p: S - c S L S                                             */
 };
 
 /* out (B) <- J_k' t for a vector t = (t_1, t_y, t_yy) with entries `stride` apart. */
-static void apply_response(const struct response *k, const double *t, size_t stride, double *out)
+static void apply_response(const struct response *k, const double *t, size_t stride,
+                           double *out)
 {
     int p = k->p;
     double one = t[0];
@@ -226,8 +237,10 @@ static void apply_response(const struct response *k, const double *t, size_t str
     double *o = out + p;
     for (int j = 0; j < p; j++)
         for (int i = j; i < p; i++, o++, yy += stride) {
-            double dev = *yy - k->v[i] * y[stride * (size_t) j] - k->v[j] * y[stride * (size_t) i] +
-                         (k->v[i] * k->v[j] + AT(k->Q, i, j, p) - AT(k->Linv, i, j, p)) * one;
+            double dev =
+                *yy - k->v[i] * y[stride * (size_t) j] -
+                k->v[j] * y[stride * (size_t) i] +
+                (k->v[i] * k->v[j] + AT(k->Q, i, j, p) - AT(k->Linv, i, j, p)) * one;
             *o = (i == j ? -0.5 : -1) * dev;
         }
     out[k->scalars + GMM_FREE] = 0.5 * one;
@@ -236,8 +249,8 @@ static void apply_response(const struct response *k, const double *t, size_t str
 }
 
 /* P at block (a, b) -= sign J_a' G J_b, from half = J_a' G (B x T). */
-static void subtract_block(const struct response *b, const struct gmm_lr *w, double sign, int row,
-                           int col)
+static void subtract_block(const struct response *b, const struct gmm_lr *w, double sign,
+                           int row, int col)
 {
     for (int i = 0; i < w->B; i++) {
         double *out = w->block + (size_t) i * (size_t) w->B;
@@ -247,8 +260,8 @@ static void subtract_block(const struct response *b, const struct gmm_lr *w, dou
     }
 }
 
-static void subtract_pair(const struct gmm *g, const struct gmm_factors *f, const double *r, int k,
-                          int l, struct gmm_lr *w)
+static void subtract_pair(const struct gmm *g, const struct gmm_factors *f,
+                          const double *r, int k, int l, struct gmm_lr *w)
 {
     size_t p = (size_t) g->p, pp = p * p;
     int kl[2] = {k, l};
@@ -259,9 +272,12 @@ static void subtract_pair(const struct gmm *g, const struct gmm_factors *f, cons
     if (!pair_gram(g, r, k, l, centre, w)) return;
     for (int a = 0; a < 2; a++) {
         size_t c = (size_t) kl[a];
-        J[a] = (struct response){.p = g->p, .scalars = g->p + gmm_vech(g), .L = f->L + c * pp,
+        J[a] = (struct response){.p = g->p,
+                                 .scalars = g->p + gmm_vech(g),
+                                 .L = f->L + c * pp,
                                  .Linv = f->Linv + c * pp,
-                                 .v = w->pair + (size_t) (1 + a) * p, .Q = w->sq + (size_t) a * pp};
+                                 .v = w->pair + (size_t) (1 + a) * p,
+                                 .Q = w->sq + (size_t) a * pp};
         for (size_t i = 0; i < p; i++) J[a].v[i] = f->m[c * p + i] - centre[i];
         gmm_size_slope(g, f, kl[a], J[a].Q, w->sq + 2 * pp);
     }
@@ -276,8 +292,9 @@ static void subtract_pair(const struct gmm *g, const struct gmm_factors *f, cons
 
 /* ---- solve ----------------------------------------------------------------------------- */
 
-int gmm_lr_factor(const struct gmm *g, const struct gmm_stats *s, const struct gmm_factors *f,
-                  const double *r, const double *delta, struct gmm_lr *w)
+int gmm_lr_factor(const struct gmm *g, const struct gmm_stats *s,
+                  const struct gmm_factors *f, const double *r, const double *delta,
+                  struct gmm_lr *w)
 {
     int n = w->n;
     add_prior(g, s, f, w);
@@ -329,7 +346,8 @@ struct units {
 
 /* Coordinates of a component (B of them) -> mu, vech Lambda, log|Lambda|, log pi in raw units:
  * linear. Both vectors have entries one after the other. */
-static void to_raw(const struct units *u, const double *Linv, const double *in, double *out)
+static void to_raw(const struct units *u, const double *Linv, const double *in,
+                   double *out)
 {
     int p = u->p;
     size_t pp = (size_t) p * (size_t) p;
@@ -346,8 +364,9 @@ static void to_raw(const struct units *u, const double *Linv, const double *in, 
     out[p + u->q + 1] = in[p + u->q + GMM_LOG_PI];
 }
 
-void gmm_direction_raw(const struct gmm *g, const struct gmm_factors *f, const struct gmm_lr *w,
-                       const double *U, const double *A, const double *x, double *out)
+void gmm_direction_raw(const struct gmm *g, const struct gmm_factors *f,
+                       const struct gmm_lr *w, const double *U, const double *A,
+                       const double *x, double *out)
 {
     const struct units u = {g->p, gmm_vech(g), U, A, w->sq};
     size_t pp = (size_t) g->p * (size_t) g->p, BO = (size_t) (g->p + u.q + 2);
@@ -355,8 +374,8 @@ void gmm_direction_raw(const struct gmm *g, const struct gmm_factors *f, const s
         to_raw(&u, f->Linv + (size_t) k * pp, x + k * w->B, out + (size_t) k * BO);
 }
 
-void gmm_mfvb_raw(const struct gmm *g, const struct gmm_factors *f, const struct gmm_lr *w,
-                  const double *U, const double *A, double *V)
+void gmm_mfvb_raw(const struct gmm *g, const struct gmm_factors *f,
+                  const struct gmm_lr *w, const double *U, const double *A, double *V)
 {
     const struct units units = {g->p, gmm_vech(g), U, A, w->sq}, *u = &units;
     int p = g->p, q = u->q, BO = p + q + 2, ld = BO * g->k;

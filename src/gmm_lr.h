@@ -16,20 +16,24 @@
 #include "gmm.h"
 
 struct gmm_lr {
-    int B, T, n;      /* per component; 1 + p + p(p+1)/2; k B                         */
-    double *P;        /* n x n: P, then its Cholesky factor, then Sigma               */
-    double *scale;    /* n: 1 / sqrt(diag P)                                          */
-    double *rhs;      /* n: P0 times the residual of a Newton step                    */
-    double *G;        /* T x T                                                        */
-    double *panel;    /* GMM_ROWS x T                                                 */
-    double *half;     /* B x T                                                        */
-    double *block;    /* B x B                                                        */
-    double *sq;       /* p x p x 3 scratch                                            */
-    double *pair;     /* 3 p: a pair's centre, both means from there                  */
+    int B, T, n;   /* per component; 1 + p + p(p+1)/2; k B                         */
+    double *P;     /* n x n: P, then its Cholesky factor, then Sigma               */
+    double *scale; /* n: 1 / sqrt(diag P)                                          */
+    double *rhs;   /* n: P0 times the residual of a Newton step                    */
+    double *G;     /* T x T                                                        */
+    double *panel; /* GMM_ROWS x T                                                 */
+    double *half;  /* B x T                                                        */
+    double *block; /* B x B                                                        */
+    double *sq;    /* p x p x 3 scratch                                            */
+    double *pair;  /* 3 p: a pair's centre, both means from there                  */
 };
 
 static inline int gmm_lr_size(const struct gmm *g) { return g->p + gmm_vech(g) + 3; }
-enum { GMM_FREE = 0, GMM_LOG_PI = 1, GMM_SIZE = 2 }; /* after p + vech: the three scalars */
+enum {
+    GMM_FREE = 0,
+    GMM_LOG_PI = 1,
+    GMM_SIZE = 2
+}; /* after p + vech: the three scalars */
 
 struct gmm_lr gmm_lr_carve(const struct gmm *g, struct arena *a);
 
@@ -39,8 +43,9 @@ static const double GMM_SKIP = 1e-15;
 
 /* w->P <- P, factored. delta (n, or NULL): residual of the fixed point; w->rhs <- P0 delta.
  * Returns 0, or the 1-based coordinate at which P is not positive definite. */
-int gmm_lr_factor(const struct gmm *g, const struct gmm_stats *s, const struct gmm_factors *f,
-                  const double *r, const double *delta, struct gmm_lr *w);
+int gmm_lr_factor(const struct gmm *g, const struct gmm_stats *s,
+                  const struct gmm_factors *f, const double *r, const double *delta,
+                  struct gmm_lr *w);
 
 /* delta <- P^-1 w->rhs: the Newton step; returns its squared length in posterior SDs. */
 double gmm_lr_newton(const struct gmm_lr *w, double *delta);
@@ -50,8 +55,8 @@ void gmm_lr_invert(struct gmm_lr *w);
 
 /* out <- P0 x. w->block is overwritten, w->P is not. */
 void gmm_lr_prior_multiply(const struct gmm *g, const struct gmm_stats *s,
-                           const struct gmm_factors *f, const struct gmm_lr *w, const double *x,
-                           double *out);
+                           const struct gmm_factors *f, const struct gmm_lr *w,
+                           const double *x, double *out);
 
 /* Share of the variance of E log|Lambda_k| that L_k does not determine:
  * sum_i trigamma((df + 1 - i) / 2) - 2 p / df, without cancellation. */
@@ -66,15 +71,16 @@ void gmm_size_slope(const struct gmm *g, const struct gmm_factors *f, int k, dou
  * U, A (p x p): x = centre + U' x_w, Lambda = A Lambda_w A'. */
 
 /* V (k BO x k BO) <- covariance of the factors themselves. */
-void gmm_mfvb_raw(const struct gmm *g, const struct gmm_factors *f, const struct gmm_lr *w,
-                  const double *U, const double *A, double *V);
+void gmm_mfvb_raw(const struct gmm *g, const struct gmm_factors *f,
+                  const struct gmm_lr *w, const double *U, const double *A, double *V);
 
 /* lrvb (k BO x k BO) <- linear-response covariance. Needs gmm_lr_invert(); work: k BO x n. */
 void gmm_lr_raw(const struct gmm *g, const struct gmm_factors *f, const struct gmm_lr *w,
                 const double *U, const double *A, double *lrvb, double *work);
 
 /* out (k BO) <- the direction x (n) in raw units. */
-void gmm_direction_raw(const struct gmm *g, const struct gmm_factors *f, const struct gmm_lr *w,
-                       const double *U, const double *A, const double *x, double *out);
+void gmm_direction_raw(const struct gmm *g, const struct gmm_factors *f,
+                       const struct gmm_lr *w, const double *U, const double *A,
+                       const double *x, double *out);
 
 #endif

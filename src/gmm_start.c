@@ -13,7 +13,8 @@ static double uniform(uint64_t *state)
 }
 
 /* dist <- squared distances of all rows from c. */
-static void distances(int n, int p, const double *X, const double *c, double *restrict dist)
+static void distances(int n, int p, const double *X, const double *c,
+                      double *restrict dist)
 {
     memset(dist, 0, sizeof(double) * (size_t) n);
     for (int j = 0; j < p; j++) {
@@ -55,8 +56,8 @@ static void assign(int n, int p, int k, const double *X, const double *centre, i
 
 /* centre <- means of the rows of each label; a centre without rows moves to the row that is
  * farthest from its own. */
-static void update_centres(int n, int p, int k, const double *X, const int *label, double *centre,
-                           double *best)
+static void update_centres(int n, int p, int k, const double *X, const int *label,
+                           double *centre, double *best)
 {
     for (int l = 0; l < k; l++) {
         double *c = centre + (size_t) l * (size_t) p, count = 0;
@@ -77,8 +78,8 @@ static void update_centres(int n, int p, int k, const double *X, const int *labe
     }
 }
 
-void gmm_start(int n, int p, int k, const double *X, uint64_t seed, int rounds, int *label,
-               double *centre, double *dist, double *best)
+void gmm_start(int n, int p, int k, const double *X, uint64_t seed, int rounds,
+               int *label, double *centre, double *dist, double *best)
 {
     uint64_t state = seed;
     copy_row(n, p, X, (int) (uniform(&state) * n), centre);

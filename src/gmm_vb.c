@@ -30,7 +30,8 @@ struct gmm_fit_work gmm_fit_work_carve(const struct gmm *g, struct arena *a)
     return w;
 }
 
-static void copy_stats(const struct gmm *g, const struct gmm_stats *from, struct gmm_stats *to)
+static void copy_stats(const struct gmm *g, const struct gmm_stats *from,
+                       struct gmm_stats *to)
 {
     memcpy(to->N, from->N, sizeof(double) * gmm_stats_size(g));
 }
@@ -67,7 +68,8 @@ static bool advance(struct run *z, const struct gmm_stats *s, struct gmm_stats *
     if (core_stop(z->h, q->passes)) z->stop = CORE_INTERRUPTED;
     if (q->passes >= z->ctl->max_iter) z->stop = CORE_MAXIT;
     if (z->stop || !gmm_update(z->g, s, &q->f, &z->w->w, z->info)) return false;
-    double log_sum = gmm_pass(z->g, q->f.m, q->f.R, q->f.offset, q->r, next, &z->w->w, &z->change);
+    double log_sum =
+        gmm_pass(z->g, q->f.m, q->f.R, q->f.offset, q->r, next, &z->w->w, &z->change);
     q->passes++;
     q->factored = false;
     q->elbo = gmm_elbo(z->g, &q->f, log_sum);
@@ -81,8 +83,9 @@ static bool advance(struct run *z, const struct gmm_stats *s, struct gmm_stats *
 
 /* s3 <- s0 - 2 a (s1 - s0) + a^2 (s2 - 2 s1 + s0), a = -|s1 - s0| / |s2 - 2 s1 + s0| <= -1.
  * Counts and sums of squares are compared per row. */
-static void extrapolate(const struct gmm *g, const struct gmm_stats *s0, const struct gmm_stats *s1,
-                        const struct gmm_stats *s2, struct gmm_stats *s3)
+static void extrapolate(const struct gmm *g, const struct gmm_stats *s0,
+                        const struct gmm_stats *s1, const struct gmm_stats *s2,
+                        struct gmm_stats *s3)
 {
     size_t size = gmm_stats_size(g), k = (size_t) g->k, means = k + (size_t) g->p * k;
     double rr = 0, vv = 0;
@@ -100,7 +103,10 @@ static void extrapolate(const struct gmm *g, const struct gmm_stats *s0, const s
     }
 }
 
-static bool falls(double from, double to) { return to < from - ELBO_SLACK * (1 + fabs(from)); }
+static bool falls(double from, double to)
+{
+    return to < from - ELBO_SLACK * (1 + fabs(from));
+}
 
 /* One cycle from s = q->s with s1 = F(s) known and f, r, elbo at s; keeps that so. */
 static bool squarem(struct run *z)
@@ -123,7 +129,8 @@ static bool squarem(struct run *z)
 
 /* Coordinates of `to` minus those of `from`, see gmm_lr.h. */
 static void difference(const struct gmm *g, const struct gmm_factors *from,
-                       const struct gmm_factors *to, const struct gmm_lr *lr, double *delta)
+                       const struct gmm_factors *to, const struct gmm_lr *lr,
+                       double *delta)
 {
     int p = g->p, q = gmm_vech(g);
     size_t pp = (size_t) p * (size_t) p;
@@ -144,8 +151,9 @@ static void difference(const struct gmm *g, const struct gmm_factors *from,
 }
 
 /* w->m, R, offset <- logits at f moved by a * delta. False when a precision is lost. */
-static bool move(const struct gmm *g, const struct gmm_factors *f, const struct gmm_lr *lr,
-                 double a, const double *delta, struct gmm_fit_work *w)
+static bool move(const struct gmm *g, const struct gmm_factors *f,
+                 const struct gmm_lr *lr, double a, const double *delta,
+                 struct gmm_fit_work *w)
 {
     int p = g->p, q = gmm_vech(g);
     size_t pp = (size_t) p * (size_t) p;
@@ -158,7 +166,8 @@ static bool move(const struct gmm *g, const struct gmm_factors *f, const struct 
         gmm_size_slope(g, f, k, Q, lr->sq + 2 * pp);
         double logdet = delta[p + q + GMM_FREE] + la_trace_product(p, f->Linv + at, D);
         double size = delta[p + q + GMM_SIZE] + la_trace_product(p, Q, D);
-        w->offset[k] = f->offset[k] + a * (delta[p + q + GMM_LOG_PI] + 0.5 * (logdet - size));
+        w->offset[k] =
+            f->offset[k] + a * (delta[p + q + GMM_LOG_PI] + 0.5 * (logdet - size));
         for (size_t i = 0; i < pp; i++) w->R[at + i] = f->L[at + i] + a * D[i];
         if (la_chol(p, w->R + at)) return false;
     }
@@ -204,9 +213,12 @@ static bool newton(struct run *z)
     double last = INFINITY, length = INFINITY;
     for (;;) {
         switch (newton_step(z, &length)) {
-        case NEWTON_DONE: return true;
-        case NEWTON_NO: return false;
-        case NEWTON_STEP: break;
+        case NEWTON_DONE:
+            return true;
+        case NEWTON_NO:
+            return false;
+        case NEWTON_STEP:
+            break;
         }
         /* as short as rounding lets it be */
         if (length < 1e-6 && length > 0.5 * last)
@@ -224,9 +236,9 @@ static enum core_status finish(struct run *z, enum core_status st)
     return st;
 }
 
-enum core_status gmm_vb_run(const struct gmm *g, const struct gmm_control *ctl, struct gmm_fit *q,
-                            struct gmm_fit_work *w, struct gmm_lr *lr, const struct core_hooks *h,
-                            struct core_info *info)
+enum core_status gmm_vb_run(const struct gmm *g, const struct gmm_control *ctl,
+                            struct gmm_fit *q, struct gmm_fit_work *w, struct gmm_lr *lr,
+                            const struct core_hooks *h, struct core_info *info)
 {
     struct run z = {g, ctl, q, w, lr, h, info, INFINITY, CORE_OK};
     double newton_from = NEWTON_FROM;
@@ -234,7 +246,8 @@ enum core_status gmm_vb_run(const struct gmm *g, const struct gmm_control *ctl, 
     q->decrement = q->step = -1;
     q->factored = false;
     info->block = -1;
-    if (!advance(&z, &q->s, &w->s1)) return finish(&z, z.stop ? z.stop : CORE_NOT_PD_LEAF);
+    if (!advance(&z, &q->s, &w->s1))
+        return finish(&z, z.stop ? z.stop : CORE_NOT_PD_LEAF);
     for (;;) {
         if (!squarem(&z)) break;
         if (!ctl->newton && z.change < ctl->change) return finish(&z, CORE_OK);
@@ -272,11 +285,12 @@ void gmm_label_stats(const struct gmm *g, const int *label, struct gmm_stats *s,
 /* direction <- the x that maximises x'P0 x / x'Sigma^-1 x, one posterior SD long: 200 power
  * iterations. */
 static void widest(const struct gmm *g, const struct gmm_fit *q, const struct gmm_lr *lr,
-                     double *x, double *work)
+                   double *x, double *work)
 {
     double ratio = 1;
     int n = lr->n;
-    for (int i = 0; i < n; i++) x[i] = sqrt(AT(lr->P, i, i, n)) * (i % 3 - 1 + 0.5 * (i % 2));
+    for (int i = 0; i < n; i++)
+        x[i] = sqrt(AT(lr->P, i, i, n)) * (i % 3 - 1 + 0.5 * (i % 2));
     for (int it = 0; it < 200; it++) {
         gmm_lr_prior_multiply(g, &q->s, &q->f, lr, x, work);
         double before = sqrt(la_dot(n, x, work));

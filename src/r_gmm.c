@@ -35,8 +35,8 @@ SEXP C_gmm_start(SEXP X, SEXP k, SEXP seed, SEXP rounds)
     double *centre = (double *) R_alloc((size_t) K * (size_t) p, sizeof(double));
     double *dist = (double *) R_alloc((size_t) n, sizeof(double));
     double *best = (double *) R_alloc((size_t) n, sizeof(double));
-    gmm_start(n, p, K, REAL(X), (uint64_t) Rf_asReal(seed), Rf_asInteger(rounds), INTEGER(out),
-              centre, dist, best);
+    gmm_start(n, p, K, REAL(X), (uint64_t) Rf_asReal(seed), Rf_asInteger(rounds),
+              INTEGER(out), centre, dist, best);
     UNPROTECT(1);
     return out;
 }
@@ -63,12 +63,33 @@ SEXP C_gmm_label_stats(SEXP core, SEXP label)
     return out;
 }
 
-enum { STATS, M, DF, L, S, MEAN_LOGDET, ALPHA, MEAN_LOG_PI, OFFSET, RESP, TRACE, ELBO, DECREMENT,
-       ROWS, NOT_PD, MFVB, LRVB, SLOPE, DIRECTION, N_FIELDS };
+enum {
+    STATS,
+    M,
+    DF,
+    L,
+    S,
+    MEAN_LOGDET,
+    ALPHA,
+    MEAN_LOG_PI,
+    OFFSET,
+    RESP,
+    TRACE,
+    ELBO,
+    DECREMENT,
+    ROWS,
+    NOT_PD,
+    MFVB,
+    LRVB,
+    SLOPE,
+    DIRECTION,
+    N_FIELDS
+};
 
 static SEXP fit_result(const struct gmm *g, int trace_rows, bool lr, bool keep_r)
 {
-    size_t k = (size_t) g->k, p = (size_t) g->p, N = lr ? k * (p + (size_t) gmm_vech(g) + 2) : 0;
+    size_t k = (size_t) g->k, p = (size_t) g->p,
+           N = lr ? k * (p + (size_t) gmm_vech(g) + 2) : 0;
     const struct r_field f[N_FIELDS] = {
         [STATS] = {"stats", gmm_stats_size(g), R_VECTOR},
         [M] = {"m", p, k},
@@ -94,7 +115,8 @@ static SEXP fit_result(const struct gmm *g, int trace_rows, bool lr, bool keep_r
 
 static void copy_out(SEXP res, int field, const double *x)
 {
-    memcpy(r_out(res, field), x, sizeof(double) * (size_t) Rf_xlength(VECTOR_ELT(res, field)));
+    memcpy(r_out(res, field), x,
+           sizeof(double) * (size_t) Rf_xlength(VECTOR_ELT(res, field)));
 }
 
 /* start: statistics; units: list(U, A); control: list(tol, change, max_iter, trace_rows, newton,
@@ -102,9 +124,9 @@ static void copy_out(SEXP res, int field, const double *x)
 SEXP C_gmm_fit(SEXP core, SEXP start, SEXP units, SEXP control)
 {
     const struct gmm g = r_mixture(core);
-    const struct gmm_control ctl = {r_num(control, "tol"), r_num(control, "change"),
-                                    r_int(control, "max_iter"), r_int(control, "trace_rows"),
-                                    Rf_asLogical(r_elt(control, "newton"))};
+    const struct gmm_control ctl = {
+        r_num(control, "tol"), r_num(control, "change"), r_int(control, "max_iter"),
+        r_int(control, "trace_rows"), Rf_asLogical(r_elt(control, "newton"))};
     bool keep_r = Rf_asLogical(r_elt(control, "keep_r"));
     R_xlen_t pp = (R_xlen_t) g.p * g.p;
     const double *U = r_dbl(units, "U", pp), *A = r_dbl(units, "A", pp);
@@ -192,12 +214,13 @@ SEXP C_gmm_classify(SEXP core, SEXP m, SEXP R, SEXP offset)
 /* start: list(mu, Lambda, log_pi); label: reference clustering, 0-based; units: list(U, A,
  * centre, log_det_A); control: list(iter, warmup, thin). One chain.
  * Returns list(draws (kept x variables), perm (kept x k), status). */
-SEXP C_gmm_gibbs(SEXP core, SEXP start, SEXP label, SEXP units, SEXP control, SEXP progress)
+SEXP C_gmm_gibbs(SEXP core, SEXP start, SEXP label, SEXP units, SEXP control,
+                 SEXP progress)
 {
     const struct gmm g = r_mixture(core);
     R_xlen_t pk = (R_xlen_t) g.p * g.k, pp = (R_xlen_t) g.p * g.p;
-    const struct gmm_gibbs_control ctl = {r_int(control, "iter"), r_int(control, "warmup"),
-                                          r_int(control, "thin")};
+    const struct gmm_gibbs_control ctl = {
+        r_int(control, "iter"), r_int(control, "warmup"), r_int(control, "thin")};
     size_t kept = (size_t) gmm_kept(&ctl), k = (size_t) g.k, p = (size_t) g.p;
     if (TYPEOF(label) != INTSXP || Rf_xlength(label) != g.n)
         Rf_error("internal error: a label per row needed");
@@ -207,10 +230,13 @@ SEXP C_gmm_gibbs(SEXP core, SEXP start, SEXP label, SEXP units, SEXP control, SE
     SET_VECTOR_ELT(out, 0, Rf_allocMatrix(REALSXP, (int) kept, gmm_draw_size(&g) * g.k));
     SET_VECTOR_ELT(out, 1, Rf_allocMatrix(INTSXP, (int) kept, g.k));
     SET_VECTOR_ELT(out, 2, Rf_allocVector(INTSXP, 3));
-    struct gmm_gibbs c = {.label = INTEGER(label), .centre = r_dbl(units, "centre", g.p),
-                          .U = r_dbl(units, "U", pp), .A = r_dbl(units, "A", pp),
+    struct gmm_gibbs c = {.label = INTEGER(label),
+                          .centre = r_dbl(units, "centre", g.p),
+                          .U = r_dbl(units, "U", pp),
+                          .A = r_dbl(units, "A", pp),
                           .log_det_A = r_num(units, "log_det_A"),
-                          .draws = REAL(VECTOR_ELT(out, 0)), .perm = INTEGER(VECTOR_ELT(out, 1))};
+                          .draws = REAL(VECTOR_ELT(out, 0)),
+                          .perm = INTEGER(VECTOR_ELT(out, 1))};
     struct gmm_gibbs_work w;
     struct arena a = {NULL, 0};
     for (int pass = 0; pass < 2; pass++) {

@@ -15,12 +15,23 @@ static struct gmm make(int n, int p, int k, enum prior prior, double apart)
 {
     size_t pp = (size_t) p * (size_t) p;
     double *X = normals((size_t) n * (size_t) p), *alpha = zeros((size_t) k);
-    double *P0 = zeros(pp), *rate0 = zeros(pp), *m0 = normals((size_t) p), *scratch = nans(pp);
+    double *P0 = zeros(pp), *rate0 = zeros(pp), *m0 = normals((size_t) p),
+           *scratch = nans(pp);
     for (int i = 0; i < n; i++) X[i] += apart * (i % k);
     for (int i = 0; i < k; i++) alpha[i] = prior == FLAT ? 1 : 2;
-    struct gmm g = {.n = n, .p = p, .k = k, .X = X, .coupled = prior == COUPLED, .k0 = 0, .m0 = m0,
-                    .P0 = P0, .df0 = p + 1, .rate0 = rate0, .alpha0 = alpha,
-                    .flat_mean = prior == FLAT, .flat_precision = prior == FLAT};
+    struct gmm g = {.n = n,
+                    .p = p,
+                    .k = k,
+                    .X = X,
+                    .coupled = prior == COUPLED,
+                    .k0 = 0,
+                    .m0 = m0,
+                    .P0 = P0,
+                    .df0 = p + 1,
+                    .rate0 = rate0,
+                    .alpha0 = alpha,
+                    .flat_mean = prior == FLAT,
+                    .flat_precision = prior == FLAT};
     if (prior == COUPLED) g.k0 = 0.7;
     if (prior == UNCOUPLED) memcpy(P0, random_spd(p), sizeof(double) * pp);
     if (prior == UNCOUPLED) g.logdet_P0 = naive_inverse(p, P0, scratch);
@@ -40,7 +51,8 @@ struct fitted {
     enum core_status status;
 };
 
-static struct fitted fit(const struct gmm *g, struct gmm_control ctl, const struct core_hooks *h)
+static struct fitted fit(const struct gmm *g, struct gmm_control ctl,
+                         const struct core_hooks *h)
 {
     struct fitted z;
     struct arena a = {NULL, 0};
@@ -66,7 +78,8 @@ static struct fitted fit(const struct gmm *g, struct gmm_control ctl, const stru
 
 static void check_gram(int T, int rows)
 {
-    double *panel = normals((size_t) T * (size_t) rows), *G = zeros((size_t) T * (size_t) T);
+    double *panel = normals((size_t) T * (size_t) rows),
+           *G = zeros((size_t) T * (size_t) T);
     gmm_gram_add(T, rows, panel, G);
     for (int j = 0; j < T; j++)
         for (int i = j; i < T; i++) {
@@ -82,7 +95,8 @@ static void check_pass(int n, int p, int k)
     struct gmm g = make(n, p, k, COUPLED, 3);
     struct fitted z = fit(&g, (struct gmm_control){0, 1e-8, 5, 10, false}, NULL);
     double *r = zeros((size_t) (n * k)), change, total = 0;
-    double sum = gmm_pass(&g, z.q.f.m, z.q.f.R, z.q.f.offset, r, &z.w.s1, &z.w.w, &change);
+    double sum =
+        gmm_pass(&g, z.q.f.m, z.q.f.R, z.q.f.offset, r, &z.w.s1, &z.w.w, &change);
     double *naive = nans((size_t) (n * k)), largest = 0;
     for (int i = 0; i < n; i++) {
         double all = 0;
@@ -134,16 +148,19 @@ static void check_update(int p, enum prior prior)
         for (int i = 0; i < p; i++) {
             double pull = 0;
             for (int j = 0; j < p; j++) {
-                CHECK_NEAR(AT(inv, i, j, p), f->c[k] * AT(L, i, j, p) + AT(g.P0, i, j, p), 1e-9);
-                pull += AT(L, i, j, p) * (N * (xbar[j] - m[j]) + g.k0 * (g.m0[j] - m[j])) +
-                        AT(g.P0, i, j, p) * (g.m0[j] - m[j]);
+                CHECK_NEAR(AT(inv, i, j, p), f->c[k] * AT(L, i, j, p) + AT(g.P0, i, j, p),
+                           1e-9);
+                pull +=
+                    AT(L, i, j, p) * (N * (xbar[j] - m[j]) + g.k0 * (g.m0[j] - m[j])) +
+                    AT(g.P0, i, j, p) * (g.m0[j] - m[j]);
             }
             CHECK_NEAR(pull / N, 0, 1e-11);
         }
         naive_inverse(p, L, inv);
         for (int j = 0; j < p; j++)
             for (int i = 0; i < p; i++) {
-                double rate = AT(g.rate0, i, j, p) + AT(z.q.s.ss + (size_t) k * pp, i, j, p) +
+                double rate = AT(g.rate0, i, j, p) +
+                              AT(z.q.s.ss + (size_t) k * pp, i, j, p) +
                               N * (xbar[i] - m[i]) * (xbar[j] - m[j]) +
                               g.k0 * (m[i] - g.m0[i]) * (m[j] - g.m0[j]) +
                               (N + g.k0) * AT(S, i, j, p);
@@ -222,7 +239,8 @@ static double best_permutation(int k, const double *score, int row, unsigned use
 
 static void check_match(int k)
 {
-    double *score = normals((size_t) (k * k)), *work = nans(3 * (size_t) (k + 1)), total = 0;
+    double *score = normals((size_t) (k * k)), *work = nans(3 * (size_t) (k + 1)),
+           total = 0;
     int *row = ints((size_t) k);
     unsigned seen = 0;
     gmm_match(k, score, row, work);
@@ -239,7 +257,8 @@ static void check_start(int n, int p, int k, double spread)
     double *X = normals((size_t) (n * p));
     for (int i = 0; i < n * p; i++) X[i] *= spread;
     int *a = ints((size_t) n), *b = ints((size_t) n);
-    double *centre = nans((size_t) (p * k)), *dist = nans((size_t) n), *best = nans((size_t) n);
+    double *centre = nans((size_t) (p * k)), *dist = nans((size_t) n),
+           *best = nans((size_t) n);
     gmm_start(n, p, k, X, 5, 4, a, centre, dist, best);
     gmm_start(n, p, k, X, 5, 4, b, centre, dist, best);
     CHECK(memcmp(a, b, sizeof(int) * (size_t) n) == 0);
@@ -261,9 +280,15 @@ static enum core_status sample(const struct gmm *g, int iter, const struct core_
     for (size_t i = 0; i < p; i++) one[i * (p + 1)] = 1;
     int *label = ints((size_t) g->n);
     for (int i = 0; i < g->n; i++) label[i] = i % g->k;
-    *c = (struct gmm_gibbs){.mu = zeros(p * k), .Lambda = nans(p * p * k), .R = nans(p * p * k),
-                            .log_pi = zeros(k), .offset = nans(k), .label = label,
-                            .centre = zeros(p), .U = one, .A = one,
+    *c = (struct gmm_gibbs){.mu = zeros(p * k),
+                            .Lambda = nans(p * p * k),
+                            .R = nans(p * p * k),
+                            .log_pi = zeros(k),
+                            .offset = nans(k),
+                            .label = label,
+                            .centre = zeros(p),
+                            .U = one,
+                            .A = one,
                             .draws = nans(kept * k * (size_t) gmm_draw_size(g)),
                             .perm = ints(kept * k)};
     for (size_t i = 0; i < k; i++) {
@@ -283,10 +308,13 @@ static void check_gibbs(enum prior prior)
     CHECK(sample(&g, ITER, NULL, &info, &c) == CORE_OK);
     double mean = 0, trace = 0;
     for (int i = 20; i < ITER; i++) {
-        CHECK(c.perm[i] == 1 && c.perm[i + ITER] == 0); /* stored under the reference's labels */
+        CHECK(c.perm[i] == 1 &&
+              c.perm[i + ITER] == 0); /* stored under the reference's labels */
         mean += c.draws[i] / (ITER - 20);
-        const double *L = c.draws + 2 * ITER, *S = c.draws + 5 * ITER; /* Lambda Sigma = 1 */
-        trace = L[i] * S[i] + 2 * L[i + ITER] * S[i + ITER] + L[i + 2 * ITER] * S[i + 2 * ITER];
+        const double *L = c.draws + 2 * ITER,
+                     *S = c.draws + 5 * ITER; /* Lambda Sigma = 1 */
+        trace = L[i] * S[i] + 2 * L[i + ITER] * S[i + ITER] +
+                L[i + 2 * ITER] * S[i + 2 * ITER];
         CHECK_NEAR(trace, 2, 1e-9);
     }
     CHECK(fabs(mean) < 0.4);

@@ -92,6 +92,19 @@ test_that("VB means and SDs agree with Gibbs on faithful", {
   expect_lt(mean(abs(predict(fit) - predict(gibbs))), .005)
 })
 
+test_that("geyser, where linear response falls short: the report says so", {
+  skip_below_level(2)
+  fit <- fit_vb(gaussian_mixture(MASS::geyser, 2))
+  set.seed(1)
+  gibbs <- fit_gibbs(fit, chains = 2, iter = 5500, warmup = 500)
+  t <- as.data.frame(sd_ratio_report(fit, gibbs))
+  expect_true("overlap" %in% t$verdict)
+  short <- abs(t$ratio_lrvb - 1) > .05 + 2 * t$mcse_lrvb
+  expect_true(all(t$verdict[short] %in% c("overlap", "too narrow", "too wide")))
+  s <- summary(gibbs)
+  expect_lt(max(abs(summary(fit)$mean - s$mean) / s$sd), .5)
+})
+
 test_that("the paper's design: linear response right, mean-field as short as published", {
   skip_below_level(2)
   set.seed(11)

@@ -86,7 +86,8 @@ test_that("shift, scale and rotation change nothing but units", {
     expect_close(b$vb$mean, t(t(a$vb$mean) %*% B) + 1e4, 1e-8)
     mu <- gmm_variables(a$model)
     units <- unlist(lapply(seq_len(nrow(mu)), function(i) {
-      switch(mu$type[i], mu = diag(B)[mu$a[i]], Lambda = 1 / (diag(B)[mu$a[i]] * diag(B)[mu$b[i]]), 1)
+      b <- diag(B)
+      switch(mu$type[i], mu = b[mu$a[i]], Lambda = 1 / (b[mu$a[i]] * b[mu$b[i]]), 1)
     }))[order(match(mu$type, c("mu", "Lambda", "log_det", "log_pi")))]
     D <- sqrt(diag(a$posterior$cov_lrvb)) * units
     expect_lt(max(abs(b$posterior$cov_lrvb - a$posterior$cov_lrvb * tcrossprod(units)) /
@@ -162,7 +163,8 @@ test_that("derived variables: moments of the inverse Wishart and of the Dirichle
     tolerance = 1e-10)
   a <- fit$vb$alpha
   expect_equal(own("pi[1]")$mean, a[1] / sum(a))
-  expect_equal(own("pi[1]")$sd_mfvb, sqrt(a[1] * a[2] / (sum(a)^2 * (sum(a) + 1))), tolerance = 1e-10)
+  expect_equal(own("pi[1]")$sd_mfvb, sqrt(a[1] * a[2] / (sum(a)^2 * (sum(a) + 1))),
+    tolerance = 1e-10)
   expect_equal(own("pi[1]")$q2.5, qbeta(.025, a[1], a[2]), tolerance = 1e-8)
 })
 
@@ -238,6 +240,8 @@ test_that("under a flat prior a component needs rows", {
   expect_error(fit_vb(gaussian_mixture(x, 3, flat_prior())), "P \\+ 1 = 3",
     class = "meanfield_error_start")
   expect_s3_class(suppressWarnings(fit_vb(gaussian_mixture(x, 3))), "gmm_vb_fit")
+  tied <- gaussian_mixture(c(rnorm(100), rep(9, 30)), 2, flat_prior()) # no variance: no maximum
+  expect_error(fit_vb(tied, start = rep(1:2, c(100, 30))), "alike", class = "meanfield_error_start")
 })
 
 test_that("bad input gets a classed error that names the argument", {
