@@ -4,12 +4,12 @@
 #' mean-field variational Bayes and of its linear-response correction with those of
 #' a reference, with the Monte Carlo error of each ratio, and sums them up.
 #'
-#' @param fit A `vb_fit`.
+#' @param fit A `vb_fit`, or a `gmm_vb_fit` of a [gaussian_mixture()].
 #' @param reference A `gibbs_fit` of the same model, data and prior; any posterior
 #'   draws (a `draws` object or whatever [posterior::as_draws()] accepts) with
 #'   matching variable names; or `NULL`: the ratio that linear response predicts.
 #' @param weights Weights of the types in W, named `beta`, `tau_e`, `tau_u`. They are
-#'   renormalised over the types that are present.
+#'   renormalised over the types that are present. For a mixture: `mu`, `Lambda`, `log_pi`.
 #' @param variables Named character vector, `c(mine = "theirs")`, that maps names of
 #'   this package to those of the reference draws.
 #' @param normalise `FALSE` leaves the weights of W as they are, as the paper does for
@@ -33,7 +33,7 @@
 #'   `mcse_mfvb`, `ratio_lrvb`, `mcse_lrvb`, `verdict`. Without a reference, `sd_ref`
 #'   is the corrected SD and `ratio_lrvb` is `NA`. Verdicts are single words (`ok`,
 #'   `repaired`, `close`, `widened`, `few groups`, `few rows`,
-#'   `weak`, `too narrow`, `too wide`,
+#'   `weak`, `overlap`, `too narrow`, `too wide`,
 #'   `not corrected`, `no moments`, `no reference`); printing explains those in use.
 #' @section Errors: `meanfield_error_report` when the reference was fitted to other
 #'   data or with another prior, or has none of the variables.
