@@ -2,7 +2,7 @@
 
 #' Methods for mixture fits
 #'
-#' @param object,x A fit of a [gaussian_mixture()].
+#' @param object A fit of a [gaussian_mixture()].
 #' @param type For [vcov()], `"lrvb"` or `"mfvb"`.
 #' @param pars `"all"`: every variable of [summary()]; `"mu"`: the means.
 #' @param ... Not used.
