@@ -318,6 +318,7 @@ static bool update_uncoupled(const struct gmm *g, const struct gmm_stats *s, int
     if (!(f->df[k] > g->p)) return false;
     memcpy(m, s->mean + (size_t) k * p, sizeof(double) * p);
     memset(S, 0, sizeof(double) * pp);
+    memset(f->Linv + (size_t) k * pp, 0, sizeof(double) * pp); /* no earlier iterate */
     for (int it = 0; it < 200;
          it++) { /* the rate is about prior precision / posterior's */
         double change = update_precision(g, s, k, f, A);
