@@ -319,8 +319,8 @@ static bool update_uncoupled(const struct gmm *g, const struct gmm_stats *s, int
     memcpy(m, s->mean + (size_t) k * p, sizeof(double) * p);
     memset(S, 0, sizeof(double) * pp);
     memset(f->Linv + (size_t) k * pp, 0, sizeof(double) * pp); /* no earlier iterate */
-    for (int it = 0; it < 200;
-         it++) { /* the rate is about prior precision / posterior's */
+    /* the rate of convergence is about prior precision / posterior's */
+    for (int it = 0; it < 200; it++) {
         double change = update_precision(g, s, k, f, A);
         if (change < 0 || !update_mean(g, s, k, f, A)) return false;
         if (change < 1e-15) break;
