@@ -19,5 +19,6 @@ void test_gram(void);
 void test_vb(void);
 void test_gibbs(void);
 void test_nest(void);
+void test_gmm(void);
 
 #endif

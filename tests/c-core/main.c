@@ -42,6 +42,7 @@ int main(void)
     run("vb", test_vb);
     run("gibbs", test_gibbs);
     run("nest", test_nest);
+    run("gmm", test_gmm);
     printf("%ld passed, %ld failed\n", passed, failed);
     return failed > 0;
 }
