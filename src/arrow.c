@@ -212,3 +212,137 @@ void arrow_inverse(const struct arrow_shape *s, const struct arrow *F, double *S
         add_leaf_spread(s, i, S_global, qi, si, scratch);
     }
 }
+
+/* cross_i <- S[list, list] q_i, added to what is there when `add`. */
+static void spread_cross(const struct arrow_shape *s, const double *S, const double *q, bool add,
+                         double *cross)
+{
+    int ng = s->n_global, cols = s->n_leaf * s->r;
+    if (s->n_leaf == 0 || ng == 0) return;
+    if (s->full) {
+        double one = 1, beta = add;
+        F77_CALL(dgemm)
+        ("N", "N", &ng, &cols, &ng, &one, S, &ng, q, &ng, &beta, cross, &ng FCONE FCONE);
+        return;
+    }
+    for (int i = 0; i < s->n_leaf; i++) {
+        int k = s->ptr[i + 1] - s->ptr[i];
+        const int *col = s->idx + s->ptr[i];
+        for (int c = 0; c < s->r; c++) {
+            const double *qi = q + cross_at(s, i) + (size_t) c * (size_t) k;
+            double *out = cross + cross_at(s, i) + (size_t) c * (size_t) k;
+            for (int a = 0; a < k; a++) {
+                const double *Sa = S + (size_t) col[a] * (size_t) ng;
+                double t = 0;
+                for (int b = 0; b < k; b++) t += Sa[col[b]] * qi[b];
+                out[a] = add ? out[a] + t : t;
+            }
+        }
+    }
+}
+
+void arrow_inverse_cross(const struct arrow_shape *s, const double *S_global, const double *q,
+                         double *cross)
+{
+    spread_cross(s, S_global, q, false, cross);
+}
+
+struct arrow_push_work arrow_push_carve(const struct arrow_shape *s, struct arena *a)
+{
+    struct arrow_push_work w;
+    w.M = arena_doubles(a, arrow_global_size(s));
+    w.T = arena_doubles(a, arrow_global_size(s));
+    w.Y = arena_doubles(a, arrow_cross_size(s));
+    w.dq = arena_doubles(a, arrow_cross_size(s));
+    return w;
+}
+
+/* M += sum_i (Y_i q_i' + q_i Y_i'), lower triangle. */
+static void outer_sum(const struct arrow_shape *s, const double *Y, const double *q, double *M)
+{
+    int ng = s->n_global, cols = s->n_leaf * s->r;
+    double one = 1;
+    if (s->n_leaf == 0 || ng == 0) return;
+    if (s->full) {
+        F77_CALL(dsyr2k)
+        ("L", "N", &ng, &cols, &one, Y, &ng, q, &ng, &one, M, &ng FCONE FCONE);
+        return;
+    }
+    for (int i = 0; i < s->n_leaf; i++) {
+        int k = s->ptr[i + 1] - s->ptr[i];
+        const int *col = s->idx + s->ptr[i];
+        for (int c = 0; c < s->r; c++) {
+            size_t at = cross_at(s, i) + (size_t) c * (size_t) k;
+            const double *y = Y + at, *v = q + at;
+            for (int b = 0; b < k; b++)
+                for (int a = b; a < k; a++)
+                    AT(M, col[a], col[b], ng) += y[a] * v[b] + v[a] * y[b];
+        }
+    }
+}
+
+/* Out = a B for a k x r piece and a symmetric r x r matrix B given by its lower triangle. */
+static void times_sym(int k, int r, const double *a, const double *B, double scale, double *out)
+{
+    for (int c = 0; c < r; c++)
+        for (int x = 0; x < k; x++) {
+            double t = 0;
+            for (int e = 0; e < r; e++) t += AT(a, x, e, k) * (e < c ? AT(B, c, e, r) : AT(B, e, c, r));
+            AT(out, x, c, k) = scale * t;
+        }
+}
+
+/* dS_ll of leaf i from its dS_gl (`cross`). */
+static void push_leaf(const struct arrow_shape *s, int i, const struct arrow *S, const double *q,
+                      const double *d_inv, const struct arrow *dP, const double *dq,
+                      struct arrow *dS)
+{
+    int k = s->ptr[i + 1] - s->ptr[i], r = s->r;
+    const double *W = d_inv + leaf_at(s, i), *dD = dP->leaf + leaf_at(s, i);
+    const double *qi = q + cross_at(s, i), *dqi = dq + cross_at(s, i);
+    const double *Sc = S->cross + cross_at(s, i), *dSc = dS->cross + cross_at(s, i);
+    double *out = dS->leaf + leaf_at(s, i);
+    for (int c = 0; c < r; c++)
+        for (int e = c; e < r; e++) {
+            double t = 0;
+            for (int x = 0; x < r; x++) /* -(W dD W)_ec */
+                for (int y = 0; y < r; y++)
+                    t -= AT(W, e, x, r) * (x < y ? AT(dD, y, x, r) : AT(dD, x, y, r)) * AT(W, y, c, r);
+            for (int a = 0; a < k; a++)
+                t += AT(qi, a, e, k) * AT(dSc, a, c, k) + AT(dqi, a, e, k) * AT(Sc, a, c, k);
+            AT(out, e, c, r) = AT(out, c, e, r) = t;
+        }
+}
+
+void arrow_inverse_push(const struct arrow_shape *s, const struct arrow *S, const double *q,
+                        const double *d_inv, const struct arrow *dP, struct arrow *dS,
+                        struct arrow_push_work *w)
+{
+    int ng = s->n_global;
+    double one = 1, zero = 0, minus = -1;
+    memcpy(w->M, dP->global, sizeof(double) * arrow_global_size(s));
+    for (int i = 0; i < s->n_leaf; i++) {
+        int k = s->ptr[i + 1] - s->ptr[i], r = s->r;
+        size_t at = cross_at(s, i);
+        times_sym(k, r, q + at, dP->leaf + leaf_at(s, i), 1, w->Y + at);
+        double *tmp = w->Y + at;
+        for (int a = 0; a < k * r; a++) { /* Y = dB + q dD / 2; dB + q dD waits in dS */
+            double qd = tmp[a], dB = dP->cross[at + (size_t) a];
+            dS->cross[at + (size_t) a] = dB + qd;
+            tmp[a] = dB + 0.5 * qd;
+        }
+        times_sym(k, r, dS->cross + at, d_inv + leaf_at(s, i), -1, w->dq + at);
+    }
+    outer_sum(s, w->Y, q, w->M);
+    if (ng) {
+        la_fill_upper(ng, w->M);
+        F77_CALL(dgemm)
+        ("N", "N", &ng, &ng, &ng, &one, S->global, &ng, w->M, &ng, &zero, w->T, &ng FCONE FCONE);
+        F77_CALL(dgemm)
+        ("N", "N", &ng, &ng, &ng, &minus, w->T, &ng, S->global, &ng, &zero, dS->global,
+         &ng FCONE FCONE);
+    }
+    spread_cross(s, dS->global, q, false, dS->cross);
+    spread_cross(s, S->global, w->dq, true, dS->cross);
+    for (int i = 0; i < s->n_leaf; i++) push_leaf(s, i, S, q, d_inv, dP, w->dq, dS);
+}
