@@ -40,6 +40,12 @@ call_fit_gibbs <- function(core, start, centre, control, progress) {
   list(result = out[[1L]], status = out[[2L]])
 }
 
+# core: gibbs_glmm_core(); start: phi, precisions, auxiliaries.
+call_fit_glmm_gibbs <- function(core, start, control, progress) {
+  out <- .Call(C_fit_glmm_gibbs, core, as.double(start), control, progress)
+  list(result = out[[1L]], status = out[[2L]])
+}
+
 call_theta_draws <- function(core, tau, mean, ndraws) {
   .Call(C_theta_draws, core, as.double(tau), as.double(mean), as.integer(ndraws))
 }
@@ -47,5 +53,10 @@ call_theta_draws <- function(core, tau, mean, ndraws) {
 call_lr <- function(V, C) .Call(C_lr, V, C)
 
 call_test_normals <- function(n) .Call(C_test_normals, as.integer(n))
+
+call_test_pg <- function(b, c) {
+  n <- max(length(b), length(c))
+  .Call(C_test_pg, rep_len(as.double(b), n), rep_len(as.double(c), n))
+}
 
 call_test_arrow <- function(P, x) .Call(C_test_arrow, P, as.double(x))

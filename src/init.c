@@ -5,6 +5,7 @@
 #include <R_ext/Visibility.h>
 
 SEXP C_fit_gibbs(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_fit_glmm_gibbs(SEXP, SEXP, SEXP, SEXP);
 SEXP C_fit_vb(SEXP, SEXP, SEXP);
 SEXP C_gram(SEXP);
 SEXP C_gram_pair(SEXP, SEXP, SEXP);
@@ -13,10 +14,12 @@ SEXP C_group_codes(SEXP, SEXP, SEXP);
 SEXP C_lr(SEXP, SEXP);
 SEXP C_test_arrow(SEXP, SEXP);
 SEXP C_test_normals(SEXP);
+SEXP C_test_pg(SEXP, SEXP);
 SEXP C_theta_draws(SEXP, SEXP, SEXP, SEXP);
 
 static const R_CallMethodDef call_entries[] = {
     {"C_fit_gibbs", (DL_FUNC) &C_fit_gibbs, 5},
+    {"C_fit_glmm_gibbs", (DL_FUNC) &C_fit_glmm_gibbs, 4},
     {"C_fit_vb", (DL_FUNC) &C_fit_vb, 3},
     {"C_gram", (DL_FUNC) &C_gram, 1},
     {"C_gram_pair", (DL_FUNC) &C_gram_pair, 3},
@@ -25,6 +28,7 @@ static const R_CallMethodDef call_entries[] = {
     {"C_lr", (DL_FUNC) &C_lr, 2},
     {"C_test_arrow", (DL_FUNC) &C_test_arrow, 2},
     {"C_test_normals", (DL_FUNC) &C_test_normals, 1},
+    {"C_test_pg", (DL_FUNC) &C_test_pg, 2},
     {"C_theta_draws", (DL_FUNC) &C_theta_draws, 4},
     {NULL, NULL, 0}};
 

@@ -92,6 +92,7 @@ struct lmm r_model(SEXP core)
     struct lmm m = {.shape = r_shape(core)};
     R_xlen_t dim = (R_xlen_t) arrow_dim(&m.shape);
     m.p = r_int(core, "p");
+    m.first_term = 1;
     R_xlen_t pp = (R_xlen_t) m.p * m.p;
     m.G.global = (double *) r_dbl(core, "global", (R_xlen_t) arrow_global_size(&m.shape));
     m.G.leaf = (double *) r_dbl(core, "leaf", (R_xlen_t) arrow_leaf_size(&m.shape));

@@ -1,0 +1,447 @@
+/* glmm_gibbs.c: the moves of the sampler, one function each (see glmm_gibbs.h). */
+#include <math.h>
+#include <string.h>
+#include "la.h"
+#include "glmm_gibbs.h"
+#include "likelihood.h"
+#include "rand_pg.h"
+
+enum { RR = EXPFAM_MAX_R * EXPFAM_MAX_R, MAX_LEAPFROG = 64, MAX_NEWTON = 50 };
+static const double QUARTER_TURN = 1.5707963267948966; /* a Gaussian forgets its position */
+static const double TARGET_ACCEPT = 0.9;
+
+struct glmm_gibbs_work glmm_gibbs_work_carve(const struct glmm *m, struct arena *a)
+{
+    struct glmm_gibbs_work w = {.g = gibbs_work_carve(&m->lmm, a)};
+    size_t dim = arrow_dim(&m->lmm.shape), n = m->n;
+    struct glmm_reference *ref = &w.ref;
+    ref->lmm = m->lmm;
+    ref->lmm.G = arrow_carve(&m->lmm.shape, a);
+    ref->lmm.h = ref->h = arena_doubles(a, dim);
+    double **per_row[] = {&ref->eta, &ref->score, &ref->weight, &ref->sum_eta, &ref->sum_score,
+                          &ref->sum_weight, &w.eta, &w.eta_new, &w.row};
+    for (size_t i = 0; i < sizeof per_row / sizeof *per_row; i++) *per_row[i] = arena_doubles(a, n);
+    w.centre = arena_doubles(a, dim);
+    w.v = arena_doubles(a, dim);
+    w.theta = arena_doubles(a, dim);
+    return w;
+}
+
+static void linear_predictor(const struct glmm *m, const double *theta, double *eta)
+{
+    glmm_mul(m, theta, eta);
+    for (size_t i = 0; i < m->n; i++) eta[i] += m->offset[i];
+}
+
+/* ---- the reference quadratic ---------------------------------------------------------- */
+
+/* G and h from weights and C'-side b_i = g_0 + w_0 (eta_0 - offset), which is in `row`. */
+static void set_gaussian(const struct glmm *m, struct glmm_reference *ref, const double *weight,
+                         const double *row)
+{
+    glmm_gram(m, weight, &ref->lmm.G);
+    glmm_adjoint(m, row, ref->h);
+}
+
+/* From eta, score and weight of the reference. */
+static void set_reference(const struct glmm *m, struct glmm_gibbs_work *w)
+{
+    struct glmm_reference *ref = &w->ref;
+    for (size_t i = 0; i < m->n; i++)
+        w->row[i] = ref->score[i] + ref->weight[i] * (ref->eta[i] - m->offset[i]);
+    set_gaussian(m, ref, ref->weight, w->row);
+}
+
+/* Factor P(t) and leave the mode of the quadratic in `centre`. */
+static enum core_status reference_mode(const struct glmm *m, const double *t,
+                                       struct glmm_gibbs_work *w, struct core_info *info)
+{
+    lmm_precision(&w->ref.lmm, t, &w->g.P);
+    enum core_status st = arrow_factor(&m->lmm.shape, &w->g.P, &w->g.F, info);
+    if (st) return st;
+    lmm_rhs(&w->ref.lmm, 1, w->centre);
+    arrow_solve(&m->lmm.shape, &w->g.F, w->centre);
+    return CORE_OK;
+}
+
+/* log p(y | eta) - (theta - mu)'T(theta - mu) / 2, eta = C theta into eta. */
+static double penalised(const struct glmm *m, const struct glmm_gibbs_state *s,
+                        struct glmm_gibbs_work *w, const double *theta, double *eta)
+{
+    double quad = 0, *x = w->g.dev;
+    linear_predictor(m, theta, eta);
+    lmm_prior_gradient(&m->lmm, s->g.t, theta, x);
+    for (size_t i = 0; i < arrow_dim(&m->lmm.shape); i++)
+        quad += x[i] * (theta[i] - (!m->lmm.flat && i < (size_t) m->lmm.p ? m->lmm.mu[i] : 0));
+    return likelihood_value(m, s->phi, eta) - 0.5 * quad;
+}
+
+/* Halve the step from theta to centre until the penalised likelihood rises; false when it
+ * does not. */
+static bool newton_step(const struct glmm *m, struct glmm_gibbs_state *s,
+                        struct glmm_gibbs_work *w, double *value)
+{
+    size_t dim = arrow_dim(&m->lmm.shape);
+    for (double step = 1; step > 1e-6; step /= 2) {
+        for (size_t i = 0; i < dim; i++)
+            w->theta[i] = s->g.theta[i] + step * (w->centre[i] - s->g.theta[i]);
+        double next = penalised(m, s, w, w->theta, w->eta_new);
+        if (!(next > *value)) continue;
+        bool more = next - *value > 1e-3; /* a reference need not be exact */
+        *value = next;
+        memcpy(s->g.theta, w->theta, sizeof(double) * dim);
+        return more;
+    }
+    return false;
+}
+
+/* The first reference: second-order expansion at the mode of theta given t and phi. */
+static enum core_status laplace_reference(const struct glmm *m, struct glmm_gibbs_state *s,
+                                          struct glmm_gibbs_work *w, struct core_info *info)
+{
+    struct glmm_reference *ref = &w->ref;
+    size_t dim = arrow_dim(&m->lmm.shape);
+    for (size_t i = 0; i < m->n; i++) ref->eta[i] = likelihood_start_eta(m, i);
+    double value = -INFINITY;
+    for (int it = 0; it < MAX_NEWTON; it++) {
+        likelihood_score(m, s->phi, ref->eta, ref->score, ref->weight);
+        set_reference(m, w);
+        enum core_status st = reference_mode(m, s->g.t, w, info);
+        if (st) return st;
+        if (it == 0) memcpy(s->g.theta, w->centre, sizeof(double) * dim);
+        if (it == 0) value = penalised(m, s, w, s->g.theta, ref->eta);
+        else if (!newton_step(m, s, w, &value)) break;
+        linear_predictor(m, s->g.theta, ref->eta);
+    }
+    return isfinite(value) ? CORE_OK : CORE_NONFINITE;
+}
+
+static void start_window(const struct glmm *m, struct glmm_reference *ref)
+{
+    size_t bytes = sizeof(double) * m->n;
+    memset(ref->sum_eta, 0, bytes);
+    memset(ref->sum_score, 0, bytes);
+    memset(ref->sum_weight, 0, bytes);
+    ref->count = 0;
+}
+
+/* Add the state to the window's sums. Overwrites `row` and `eta_new`. */
+static void record_window(const struct glmm *m, const struct glmm_gibbs_state *s,
+                          struct glmm_gibbs_work *w)
+{
+    struct glmm_reference *ref = &w->ref;
+    likelihood_score(m, s->phi, w->eta, w->row, w->eta_new);
+    for (size_t i = 0; i < m->n; i++) {
+        ref->sum_eta[i] += w->eta[i];
+        ref->sum_score[i] += w->row[i];
+        ref->sum_weight[i] += w->eta_new[i];
+    }
+    ref->count++;
+}
+
+/* The new reference: posterior means of eta, score and weight, as a Gaussian variational
+ * approximation would have them. */
+static void end_window(const struct glmm *m, struct glmm_gibbs_work *w)
+{
+    struct glmm_reference *ref = &w->ref;
+    for (size_t i = 0; i < m->n; i++) {
+        ref->eta[i] = ref->sum_eta[i] / ref->count;
+        ref->score[i] = ref->sum_score[i] / ref->count;
+        ref->weight[i] = ref->sum_weight[i] / ref->count;
+    }
+    set_reference(m, w);
+    start_window(m, ref);
+}
+
+/* ---- theta ------------------------------------------------------------------------------ */
+
+/* theta | omega, t with omega | theta. */
+static enum core_status move_polya_gamma(const struct glmm *m, struct glmm_gibbs_state *s,
+                                         struct glmm_gibbs_work *w, struct core_info *info)
+{
+    double *omega = w->ref.weight;
+    for (size_t i = 0; i < m->n; i++) {
+        omega[i] = rand_pg(m->size[i], w->eta[i]);
+        w->row[i] = m->y[i] - 0.5 * m->size[i] - omega[i] * m->offset[i];
+    }
+    set_gaussian(m, &w->ref, omega, w->row);
+    enum core_status st = gibbs_draw_theta(&w->ref.lmm, &s->g, &w->g, info);
+    if (st == CORE_OK) linear_predictor(m, s->g.theta, w->eta);
+    return st;
+}
+
+/* log likelihood less the reference quadratic. */
+static double remainder_value(const struct glmm *m, double phi, const struct glmm_reference *ref,
+                              const double *eta)
+{
+    double quad = 0;
+    for (size_t i = 0; i < m->n; i++) {
+        double d = eta[i] - ref->eta[i];
+        quad += d * (ref->score[i] - 0.5 * ref->weight[i] * d);
+    }
+    return likelihood_value(m, phi, eta) - quad;
+}
+
+/* x <- F^-1 C'(gradient of the remainder), the force in whitened coordinates. */
+static void remainder_force(const struct glmm *m, double phi, struct glmm_gibbs_work *w,
+                            const double *eta, double *x)
+{
+    const struct glmm_reference *ref = &w->ref;
+    likelihood_score(m, phi, eta, w->row, NULL);
+    for (size_t i = 0; i < m->n; i++)
+        w->row[i] -= ref->score[i] - ref->weight[i] * (eta[i] - ref->eta[i]);
+    glmm_adjoint(m, w->row, x);
+    arrow_forwardsolve(&m->lmm.shape, &w->g.F, x);
+}
+
+static double half_norm(size_t n, const double *x)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += x[i] * x[i];
+    return 0.5 * sum;
+}
+
+static void kick(size_t n, double step, const double *force, double *z)
+{
+    for (size_t i = 0; i < n; i++) z[i] += step * force[i];
+}
+
+/* The exact flow of (|v|^2 + |z|^2) / 2. */
+static void rotate(size_t n, double angle, double *v, double *z)
+{
+    double c = cos(angle), s = sin(angle);
+    for (size_t i = 0; i < n; i++) {
+        double vi = v[i];
+        v[i] = c * vi + s * z[i];
+        z[i] = c * z[i] - s * vi;
+    }
+}
+
+/* theta <- centre + F^-T v, eta <- C theta. */
+static void to_theta(const struct glmm *m, struct glmm_gibbs_work *w)
+{
+    size_t dim = arrow_dim(&m->lmm.shape);
+    memcpy(w->theta, w->v, sizeof(double) * dim);
+    arrow_backsolve(&m->lmm.shape, &w->g.F, w->theta);
+    for (size_t i = 0; i < dim; i++) w->theta[i] += w->centre[i];
+    linear_predictor(m, w->theta, w->eta_new);
+}
+
+/* One trajectory of about a quarter turn from (v, z) with energy
+ *     H = |v|^2 / 2 + |z|^2 / 2 - remainder(theta(v)),   v = F'(theta - centre):
+ * kicks by the remainder's force between rotations. Returns min(1, e^(H - H')), 0 where the
+ * trajectory overflows, and leaves the new state when it is accepted. */
+static enum core_status move_hamiltonian(const struct glmm *m, struct glmm_gibbs_state *s,
+                                         struct glmm_gibbs_work *w, double step, double *accept,
+                                         struct core_info *info)
+{
+    const struct arrow_shape *shape = &m->lmm.shape;
+    size_t dim = arrow_dim(shape);
+    double *z = w->g.z, *force = w->g.dev, *v = w->v;
+    enum core_status st = reference_mode(m, s->g.t, w, info);
+    if (st) return st;
+    for (size_t i = 0; i < dim; i++) w->theta[i] = s->g.theta[i] - w->centre[i];
+    arrow_mul(shape, &w->g.P, w->theta, v);
+    arrow_forwardsolve(shape, &w->g.F, v); /* F^-1 P d = F'd */
+    rand_normals(&w->g.zig, dim, z);
+    int steps = (int) (QUARTER_TURN / step + 0.5);
+    steps = steps < 1 ? 1 : steps > MAX_LEAPFROG ? MAX_LEAPFROG : steps;
+    step *= 0.8 + 0.4 * rand_uniform(); /* no trajectory can resonate */
+    double start = half_norm(dim, v) + half_norm(dim, z) -
+                   remainder_value(m, s->phi, &w->ref, w->eta);
+    remainder_force(m, s->phi, w, w->eta, force);
+    kick(dim, step / 2, force, z);
+    for (int k = 1; k <= steps; k++) {
+        rotate(dim, step, v, z);
+        to_theta(m, w);
+        remainder_force(m, s->phi, w, w->eta_new, force);
+        kick(dim, k < steps ? step : step / 2, force, z);
+    }
+    double end = half_norm(dim, v) + half_norm(dim, z) -
+                 remainder_value(m, s->phi, &w->ref, w->eta_new);
+    double gain = start - end;
+    *accept = isfinite(gain) ? (gain > 0 ? 1 : exp(gain)) : 0;
+    if (rand_uniform() < *accept) {
+        memcpy(s->g.theta, w->theta, sizeof(double) * dim);
+        memcpy(w->eta, w->eta_new, sizeof(double) * m->n);
+    }
+    return CORE_OK;
+}
+
+/* ---- step size: dual averaging [Hoffman & Gelman 2014, section 3.2] ---------------------- */
+
+struct averaging {
+    double anchor, error, log_step, log_mean, count;
+};
+
+static struct averaging averaging_start(double step)
+{
+    return (struct averaging){.anchor = log(10 * step), .log_step = log(step)};
+}
+
+static double averaging_update(struct averaging *a, double accept)
+{
+    double n = ++a->count, eta = pow(n, -0.75);
+    a->error += (TARGET_ACCEPT - accept - a->error) / (n + 10);
+    a->log_step = a->anchor - sqrt(n) / 0.05 * a->error;
+    if (a->log_step > log(QUARTER_TURN)) a->log_step = log(QUARTER_TURN);
+    a->log_mean = eta * a->log_step + (1 - eta) * a->log_mean;
+    return exp(a->log_step);
+}
+
+/* ---- scale moves and phi ------------------------------------------------------------------ */
+
+struct glmm_scale {
+    struct scale_prior prior;
+    const struct glmm *m;
+    double phi;
+    const double *eta, *part;
+    double *moved;
+};
+
+static double glmm_scale_log_density(double x, const void *ctx)
+{
+    const struct glmm_scale *v = ctx;
+    double gain = exp(x) - 1;
+    for (size_t i = 0; i < v->m->n; i++) v->moved[i] = v->eta[i] + gain * v->part[i];
+    return likelihood_value(v->m, v->phi, v->moved) + gibbs_scale_log_prior(&v->prior, x);
+}
+
+static double covariate(const double *z, int r, size_t i, int a)
+{
+    return z ? z[i * (size_t) r + (size_t) a] : 1.0;
+}
+
+/* part <- what coefficient i of precision k adds to every eta. */
+static void coefficient_part(const struct glmm *m, const double *theta, int k, int i, double *part)
+{
+    const struct precision *pr = &m->lmm.prec[k];
+    const struct arrow_shape *shape = &m->lmm.shape;
+    if (pr->leaf) {
+        for (int l = 0; l < shape->n_leaf; l++) {
+            double u = theta[lmm_coef(&m->lmm, k, l) + (size_t) i];
+            for (size_t j = m->start[l]; j < m->start[l + 1]; j++)
+                part[j] = u * covariate(m->z, shape->r, j, pr->first + i);
+        }
+        return;
+    }
+    int f = 0, from = pr->first - pr->block + i; /* column of the coefficient in its factor */
+    while (!(m->other[f].col[0] >= pr->block &&
+             m->other[f].col[0] < pr->block + pr->n_levels * m->other[f].r))
+        f++;
+    const struct glmm_factor *x = &m->other[f];
+    for (size_t j = 0; j < m->n; j++)
+        part[j] = theta[x->col[j] + from] * covariate(x->z, x->r, j, from);
+}
+
+/* Interweaving under the likelihood itself: u -> a u and its precision, for coefficient i of
+ * precision k. After Polya-Gamma omega is integrated out here, and drawn anew before it is used. */
+static void move_scale(const struct glmm *m, struct glmm_gibbs_state *s, struct glmm_gibbs_work *w,
+                       int k, int i)
+{
+    struct glmm_scale v = {.prior = gibbs_scale_prior(&m->lmm, s->g.t, k, i), .m = m,
+                           .phi = s->phi, .eta = w->eta, .part = w->row, .moved = w->eta_new};
+    coefficient_part(m, s->g.theta, k, i, w->row);
+    double x = rand_slice(0, gibbs_scale_width(&m->lmm.prec[k]), glmm_scale_log_density, &v);
+    gibbs_apply_scale(&m->lmm, s->g.t, s->g.theta, k, i, exp(x));
+    for (size_t j = 0; j < m->n; j++) w->eta[j] += (exp(x) - 1) * w->row[j];
+}
+
+struct phi_move {
+    const struct glmm *m;
+    const double *eta;
+};
+
+/* Density of log phi: gamma prior, Jacobian, likelihood. */
+static double phi_log_density(double x, const void *ctx)
+{
+    const struct phi_move *v = ctx;
+    double phi = exp(x);
+    return v->m->lmm.prec[0].df0 / 2 * x - v->m->lmm.prec[0].rate0[0] / 2 * phi + likelihood_value(v->m, phi, v->eta);
+}
+
+/* ---- the chain ------------------------------------------------------------------------------ */
+
+static enum core_status draw_rest(const struct glmm *m, const struct glmm_gibbs_control *ctl,
+                                  struct glmm_gibbs_state *s, struct glmm_gibbs_work *w)
+{
+    double ss[RR];
+    for (int k = 1; k < m->lmm.n_prec; k++) {
+        lmm_outer_u(&m->lmm, k, s->g.theta, ss);
+        if (!gibbs_draw_precision(&m->lmm, s->g.t, &w->g.zig, k, ss)) return CORE_NONFINITE;
+        for (int i = 0; ctl->run.interweave && i < m->lmm.prec[k].r; i++) move_scale(m, s, w, k, i);
+    }
+    if (m->family == GLMM_NEGBIN) {
+        struct phi_move v = {m, w->eta};
+        s->phi = exp(rand_slice(log(s->phi), 1, phi_log_density, &v));
+    }
+    return gibbs_valid_precisions(&m->lmm, s->g.t) && isfinite(s->phi) ? CORE_OK : CORE_NONFINITE;
+}
+
+/* The reference is refreshed after these shares of the warm-up; the last stretch only tunes
+ * the step size for the final one. */
+static bool window_ends(const struct glmm_gibbs_control *ctl, int done)
+{
+    int w = ctl->run.warmup;
+    return done > 0 && (done == w / 8 || done == w / 4 || done == w / 2);
+}
+
+/* A start: a draw from the Gaussian approximation at the starting precisions, pulled back to
+ * its mode when the likelihood there is not finite. */
+static enum core_status draw_start(const struct glmm *m, struct glmm_gibbs_state *s,
+                                   struct glmm_gibbs_work *w, struct core_info *info)
+{
+    size_t dim = arrow_dim(&m->lmm.shape);
+    enum core_status st = laplace_reference(m, s, w, info);
+    if (st) return st;
+    memcpy(w->theta, s->g.theta, sizeof(double) * dim); /* the mode */
+    set_reference(m, w);
+    st = gibbs_draw_theta(&w->ref.lmm, &s->g, &w->g, info);
+    linear_predictor(m, s->g.theta, w->eta);
+    if (!isfinite(likelihood_value(m, s->phi, w->eta)))
+        memcpy(s->g.theta, w->theta, sizeof(double) * dim);
+    start_window(m, &w->ref);
+    return st;
+}
+
+enum core_status glmm_gibbs_run(const struct glmm *m, const struct glmm_gibbs_control *ctl,
+                                struct glmm_gibbs_state *s, struct glmm_gibbs_work *w,
+                                const struct core_hooks *h, struct core_info *info)
+{
+    const struct gibbs_control *run = &ctl->run;
+    int kept = 0;
+    struct averaging adapt = averaging_start(s->step);
+    double accepted = 0;
+    info->iter = 0;
+    enum core_status st = draw_start(m, s, w, info);
+    if (st) return st;
+    for (; info->iter < run->iter; info->iter++) {
+        if (core_stop(h, info->iter)) return CORE_INTERRUPTED;
+        bool warm = info->iter < run->warmup;
+        linear_predictor(m, s->g.theta, w->eta); /* no rounding error piles up */
+        if (ctl->mover == GLMM_PG) {
+            st = move_polya_gamma(m, s, w, info);
+        } else {
+            double accept = 0;
+            if (warm && window_ends(ctl, info->iter) && w->ref.count > 0) {
+                end_window(m, w);
+                adapt = averaging_start(s->step);
+            }
+            st = move_hamiltonian(m, s, w, s->step, &accept, info);
+            if (warm) s->step = averaging_update(&adapt, accept);
+            if (warm && info->iter + 1 == run->warmup) s->step = exp(adapt.log_mean);
+            if (!warm) accepted += accept;
+        }
+        if (st == CORE_OK) st = draw_rest(m, ctl, s, w);
+        if (st) return st;
+        if (warm && ctl->mover == GLMM_HMC) record_window(m, s, w);
+        int past = info->iter + 1 - run->warmup;
+        if (past > 0 && past % run->thin == 0) {
+            gibbs_keep(&m->lmm, run, &s->g, kept);
+            AT(s->g.draws, kept, m->lmm.p, gibbs_kept(run)) = s->phi;
+            kept++;
+        }
+    }
+    s->accept = accepted / (run->iter - run->warmup);
+    return CORE_OK;
+}
