@@ -24,6 +24,7 @@ struct glmm_gibbs_work glmm_gibbs_work_carve(const struct glmm *m, struct arena 
     w.centre = arena_doubles(a, dim);
     w.v = arena_doubles(a, dim);
     w.theta = arena_doubles(a, dim);
+    w.t = arena_doubles(a, (size_t) m->lmm.n_par);
     return w;
 }
 
@@ -217,6 +218,14 @@ static void rotate(size_t n, double angle, double *v, double *z)
     }
 }
 
+/* v <- F'(theta - centre), as F^-1 P (theta - centre). */
+static void whiten(const struct glmm *m, const double *theta, struct glmm_gibbs_work *w)
+{
+    for (size_t i = 0; i < arrow_dim(&m->lmm.shape); i++) w->theta[i] = theta[i] - w->centre[i];
+    arrow_mul(&m->lmm.shape, &w->g.P, w->theta, w->v);
+    arrow_forwardsolve(&m->lmm.shape, &w->g.F, w->v);
+}
+
 /* theta <- centre + F^-T v, eta <- C theta. */
 static void to_theta(const struct glmm *m, struct glmm_gibbs_work *w)
 {
@@ -235,14 +244,11 @@ static enum core_status move_hamiltonian(const struct glmm *m, struct glmm_gibbs
                                          struct glmm_gibbs_work *w, double step, double *accept,
                                          struct core_info *info)
 {
-    const struct arrow_shape *shape = &m->lmm.shape;
-    size_t dim = arrow_dim(shape);
+    size_t dim = arrow_dim(&m->lmm.shape);
     double *z = w->g.z, *force = w->g.dev, *v = w->v;
     enum core_status st = reference_mode(m, s->g.t, w, info);
     if (st) return st;
-    for (size_t i = 0; i < dim; i++) w->theta[i] = s->g.theta[i] - w->centre[i];
-    arrow_mul(shape, &w->g.P, w->theta, v);
-    arrow_forwardsolve(shape, &w->g.F, v); /* F^-1 P d = F'd */
+    whiten(m, s->g.theta, w);
     rand_normals(&w->g.zig, dim, z);
     int steps = (int) (QUARTER_TURN / step + 0.5);
     steps = steps < 1 ? 1 : steps > MAX_LEAPFROG ? MAX_LEAPFROG : steps;
@@ -347,6 +353,67 @@ static void move_scale(const struct glmm *m, struct glmm_gibbs_state *s, struct 
     for (size_t j = 0; j < m->n; j++) w->eta[j] += (exp(x) - 1) * w->row[j];
 }
 
+struct whitened_move {
+    const struct glmm *m;
+    struct glmm_gibbs_work *w;
+    struct scale_prior prior;
+    const double *t;
+    double phi;
+    int k, i;
+};
+
+/* Log density of (v, t moved) up to a constant, and theta, eta of it in w. With the quadratic
+ * written about its mode c(t): value there + log |T| / 2 - log |P| / 2, and the remainder. */
+static double whitened_log_density(double x, const void *ctx)
+{
+    const struct whitened_move *u = ctx;
+    const struct lmm *lmm = &u->m->lmm;
+    struct glmm_gibbs_work *w = u->w;
+    struct core_info ignored;
+    memcpy(w->t, u->t, sizeof(double) * (size_t) lmm->n_par);
+    gibbs_scale_precision(lmm, w->t, u->k, u->i, exp(x));
+    if (reference_mode(u->m, w->t, w, &ignored)) return -INFINITY;
+    to_theta(u->m, w);
+    lmm_rhs(&w->ref.lmm, 1, w->g.dev);
+    return gibbs_scale_log_prior(&u->prior, x) - lmm->prec[u->k].n_levels * x +
+           0.5 * la_dot((int) arrow_dim(&lmm->shape), w->centre, w->g.dev) -
+           0.5 * arrow_logdet(&lmm->shape, &w->g.F) +
+           remainder_value(u->m, u->phi, &w->ref, w->eta_new);
+}
+
+/* Coefficient i of precision k moves with the whitened v held still, not u: v is nearly
+ * independent of the precisions, so that this draws from nearly p(t | y), theta integrated out.
+ * It is what mixes variances that trade with each other. */
+static enum core_status move_whitened(const struct glmm *m, struct glmm_gibbs_state *s,
+                                      struct glmm_gibbs_work *w, int k, int i,
+                                      struct core_info *info)
+{
+    enum core_status st = reference_mode(m, s->g.t, w, info);
+    if (st) return st;
+    whiten(m, s->g.theta, w);
+    const struct whitened_move u = {.m = m, .w = w, .prior = gibbs_scale_prior(&m->lmm, s->g.t, k, i),
+                                    .t = s->g.t, .phi = s->phi, .k = k, .i = i};
+    double x = rand_slice(0, gibbs_scale_width(&m->lmm.prec[k]), whitened_log_density, &u);
+    if (!isfinite(whitened_log_density(x, &u))) return CORE_NONFINITE;
+    gibbs_scale_precision(&m->lmm, s->g.t, k, i, exp(x));
+    gibbs_draw_auxiliary(&m->lmm, s->g.t, k, i);
+    memcpy(s->g.theta, w->theta, sizeof(double) * arrow_dim(&m->lmm.shape));
+    memcpy(w->eta, w->eta_new, sizeof(double) * m->n);
+    return CORE_OK;
+}
+
+/* One coefficient of all, at random: a factorisation per evaluation makes the move dear. */
+static enum core_status move_any_whitened(const struct glmm *m, struct glmm_gibbs_state *s,
+                                          struct glmm_gibbs_work *w, struct core_info *info)
+{
+    int total = 0, k = 1;
+    for (int j = 1; j < m->lmm.n_prec; j++) total += m->lmm.prec[j].r;
+    if (total == 0) return CORE_OK;
+    int i = (int) (rand_uniform() * total);
+    while (i >= m->lmm.prec[k].r) i -= m->lmm.prec[k++].r;
+    return move_whitened(m, s, w, k, i, info);
+}
+
 struct phi_move {
     const struct glmm *m;
     const double *eta;
@@ -363,13 +430,18 @@ static double phi_log_density(double x, const void *ctx)
 /* ---- the chain ------------------------------------------------------------------------------ */
 
 static enum core_status draw_rest(const struct glmm *m, const struct glmm_gibbs_control *ctl,
-                                  struct glmm_gibbs_state *s, struct glmm_gibbs_work *w)
+                                  struct glmm_gibbs_state *s, struct glmm_gibbs_work *w,
+                                  struct core_info *info)
 {
     double ss[RR];
     for (int k = 1; k < m->lmm.n_prec; k++) {
         lmm_outer_u(&m->lmm, k, s->g.theta, ss);
         if (!gibbs_draw_precision(&m->lmm, s->g.t, &w->g.zig, k, ss)) return CORE_NONFINITE;
         for (int i = 0; ctl->run.interweave && i < m->lmm.prec[k].r; i++) move_scale(m, s, w, k, i);
+    }
+    if (ctl->run.interweave && ctl->mover == GLMM_HMC) {
+        enum core_status st = move_any_whitened(m, s, w, info);
+        if (st) return st;
     }
     if (m->family == GLMM_NEGBIN) {
         struct phi_move v = {m, w->eta};
@@ -432,7 +504,7 @@ enum core_status glmm_gibbs_run(const struct glmm *m, const struct glmm_gibbs_co
             if (warm && info->iter + 1 == run->warmup) s->step = exp(adapt.log_mean);
             if (!warm) accepted += accept;
         }
-        if (st == CORE_OK) st = draw_rest(m, ctl, s, w);
+        if (st == CORE_OK) st = draw_rest(m, ctl, s, w, info);
         if (st) return st;
         if (warm && ctl->mover == GLMM_HMC) record_window(m, s, w);
         int past = info->iter + 1 - run->warmup;

@@ -47,6 +47,7 @@ struct glmm_gibbs_work {
     struct gibbs_work g;
     struct glmm_reference ref;
     double *centre, *v, *theta; /* dim each: mode of the quadratic, position, proposal  */
+    double *t;                  /* n_par: precisions at a proposal                    */
     double *eta;                /* n: at the current theta                            */
     double *eta_new, *row;      /* n each: at a proposal; anything per row             */
 };

@@ -96,16 +96,27 @@ double gibbs_scale_width(const struct precision *pr)
     return 4 / sqrt(1 + (double) pr->n_levels);
 }
 
-void gibbs_apply_scale(const struct lmm *m, double *t, double *theta, int k, int i, double a)
+void gibbs_scale_precision(const struct lmm *m, double *t, int k, int i, double a)
+{
+    int r = m->prec[k].r;
+    double *L = t + m->prec[k].at;
+    for (int j = 0; j < r; j++)
+        L[vech_at(r, j > i ? j : i, j > i ? i : j)] /= j == i ? a * a : a;
+}
+
+void gibbs_draw_auxiliary(const struct lmm *m, double *t, int k, int i)
 {
     const struct precision *pr = &m->prec[k];
-    double *L = t + pr->at;
-    for (int g = 0; g < pr->n_levels; g++) theta[lmm_coef(m, k, g) + (size_t) i] *= a;
-    for (int j = 0; j < pr->r; j++)
-        L[vech_at(pr->r, j > i ? j : i, j > i ? i : j)] /= j == i ? a * a : a;
-    if (pr->aux >= 0)
-        t[pr->aux + i] =
-            rand_gamma(lmm_aux_shape(m, k), lmm_aux_rate(m, k, i, L[vech_at(pr->r, i, i)]));
+    if (pr->aux < 0) return;
+    double x = t[pr->at + vech_at(pr->r, i, i)];
+    t[pr->aux + i] = rand_gamma(lmm_aux_shape(m, k), lmm_aux_rate(m, k, i, x));
+}
+
+void gibbs_apply_scale(const struct lmm *m, double *t, double *theta, int k, int i, double a)
+{
+    for (int g = 0; g < m->prec[k].n_levels; g++) theta[lmm_coef(m, k, g) + (size_t) i] *= a;
+    gibbs_scale_precision(m, t, k, i, a);
+    gibbs_draw_auxiliary(m, t, k, i);
 }
 
 /* The likelihood's part of the scale move,

@@ -57,7 +57,13 @@ double gibbs_scale_log_prior(const struct scale_prior *v, double x);
 /* First bracket of the slice sampler of log a. */
 double gibbs_scale_width(const struct precision *pr);
 
-/* u -> a u, Lambda -> D^-1 Lambda D^-1 for coefficient i of precision k; a new auxiliary. */
+/* Lambda -> D^-1 Lambda D^-1 for coefficient i of precision k, D_ii = a. */
+void gibbs_scale_precision(const struct lmm *m, double *t, int k, int i, double a);
+
+/* Its auxiliary given the precision; nothing without one. */
+void gibbs_draw_auxiliary(const struct lmm *m, double *t, int k, int i);
+
+/* The scale move: u -> a u, the precision likewise; a new auxiliary. */
 void gibbs_apply_scale(const struct lmm *m, double *t, double *theta, int k, int i, double a);
 
 /* Every precision finite, every variance positive? */
