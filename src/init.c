@@ -4,6 +4,8 @@
 #include <R_ext/Rdynload.h>
 #include <R_ext/Visibility.h>
 
+SEXP C_arrow_draws(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_fit_glmm_vb(SEXP, SEXP, SEXP);
 SEXP C_fit_gibbs(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_fit_vb(SEXP, SEXP, SEXP);
 SEXP C_gram(SEXP);
@@ -16,6 +18,8 @@ SEXP C_test_normals(SEXP);
 SEXP C_theta_draws(SEXP, SEXP, SEXP, SEXP);
 
 static const R_CallMethodDef call_entries[] = {
+    {"C_arrow_draws", (DL_FUNC) &C_arrow_draws, 5},
+    {"C_fit_glmm_vb", (DL_FUNC) &C_fit_glmm_vb, 3},
     {"C_fit_gibbs", (DL_FUNC) &C_fit_gibbs, 5},
     {"C_fit_vb", (DL_FUNC) &C_fit_vb, 3},
     {"C_gram", (DL_FUNC) &C_gram, 1},

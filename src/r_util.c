@@ -43,7 +43,7 @@ const int *r_ints(SEXP list, const char *name, R_xlen_t length)
     return INTEGER(e);
 }
 
-static struct arrow_shape r_shape(SEXP core)
+struct arrow_shape r_shape(SEXP core)
 {
     struct arrow_shape s = {.n_global = r_int(core, "n_global"), .n_leaf = r_int(core, "n_leaf"),
                             .r = r_int(core, "r")};

@@ -20,6 +20,7 @@ bool r_is_null(SEXP list, const char *name);
  * r_prior(): the shape and the priors only. */
 struct lmm r_model(SEXP core);
 struct lmm r_prior(SEXP core, int first_term);
+struct arrow_shape r_shape(SEXP core);
 
 /* One R_alloc for a whole call: bytes as counted by the carve functions on an empty arena. */
 struct arena r_arena(const struct arena *counted);
