@@ -160,9 +160,10 @@ refit_call <- function(object, verb, call) {
 # ---- run -------------------------------------------------------------------------
 
 new_vb_fit <- function(call, model, control) {
-  core <- lmm_core(model)
+  core <- engine_core(model)
   run <- best_run(core, control)
   kind <- check_status(run$status, model)
+  model$rows <- NULL # the frame has them
   vb <- run$result
   trace <- vb_trace(vb, run$status[2L], model)
   vb$trace <- NULL
@@ -187,7 +188,7 @@ new_vb_fit <- function(call, model, control) {
 
 # A response that the model explains to rounding: its residual variance is noise.
 check_exact_fit <- function(fit, core) {
-  if (core$yy > 0 && fit$vb$ss[1L] < 1e-12 * core$yy) {
+  if (is_gaussian(fit) && core$yy > 0 && fit$vb$ss[1L] < 1e-12 * core$yy) {
     mf_warn("exact_fit", "the model explains the response (almost) exactly: the residual ",
       "variance is rounding noise, and no SD means much", arg = "formula")
   }
@@ -196,7 +197,7 @@ check_exact_fit <- function(fit, core) {
 # The optimum from the data's start, or from the priors' when those say something far
 # apart: then the ELBO may have two maxima, and the higher one is wanted.
 best_run <- function(core, control) {
-  start <- vb_start(core)
+  start <- if (is.null(core$rows)) vb_start(core) else glmm_vb_start(core)
   run <- call_fit_vb(core, start, control)
   other <- prior_start(core, start)
   if (is.null(other)) return(run)

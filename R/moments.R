@@ -13,8 +13,10 @@ moments.vb_fit <- function(fit, type = "lrvb", ...) {
   list(
     beta = post$beta$mean, cov_beta = if (lr) post$beta$cov_lrvb else post$beta$cov_mfvb,
     u = post$u$mean, var_u = if (lr) post$u$var_lrvb else post$u$var_mfvb,
-    sigma2_e = exp(-post$tau$phi$mean[1L] + cov_phi[1L, 1L] / 2),
-    cov_u = lapply(seq_along(fit$model$groups), function(k) expected_cov(fit, k + 1L, lr))
+    sigma2_e = if (is_gaussian(fit)) exp(-post$tau$phi$mean[1L] + cov_phi[1L, 1L] / 2),
+    cov_u = lapply(seq_along(fit$model$groups), function(k) {
+      expected_cov(fit, k + n_lead(fit$model), lr)
+    })
   )
 }
 
@@ -28,7 +30,7 @@ expected_cov <- function(fit, k, lr) {
   }
   t <- tau$mean[at]
   V <- if (lr) tau$cov_lrvb[at, at] else tau$cov_mfvb[at, at]
-  r <- length(fit$model$groups[[k - 1L]]$coef)
+  r <- length(fit$model$groups[[k - n_lead(fit$model)]]$coef)
   eta <- log_sd_atanh(t)
   D <- numeric_jacobian(log_sd_atanh, t)[seq_len(r), , drop = FALSE]
   rms <- exp(eta[seq_len(r)] + diag(D %*% V %*% t(D)))
@@ -46,7 +48,7 @@ moments.gibbs_fit <- function(fit, ...) {
   colnames(b) <- fit$model$x_names
   list(
     beta = colMeans(b), cov_beta = if (p) stats::cov(b) else matrix(0, 0, 0),
-    u = fit$u$mean, var_u = fit$u$sd^2, sigma2_e = mean(1 / draws[, "tau_e"]),
+    u = fit$u$mean, var_u = fit$u$sd^2, sigma2_e = if (is_gaussian(fit)) mean(1 / draws[, "tau_e"]),
     cov_u = lapply(fit$model$groups, mean_cov, draws = draws)
   )
 }
