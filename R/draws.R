@@ -3,12 +3,16 @@
 #' Posterior draws
 #'
 #' `as_draws(fit)` and its relatives give the draws of a fit in the formats of the
-#' posterior package. A `gibbs_fit` has its own; a `vb_fit` draws from the corrected
-#' joint normal distribution of (beta, u, log tau), which keeps the covariances that
-#' linear response found.
+#' posterior package. A `gibbs_fit` has its own. An `exact_fit`, and a `vb_fit` that was integrated,
+#' draws the precisions independently from their exact posterior density (rejection sampling over
+#' the lattice; resampling of the points after importance sampling), then (beta, u) from its
+#' conditional normal: no burn-in, no autocorrelation. Any other `vb_fit` draws from the corrected
+#' joint normal distribution of (beta, u, log tau), which keeps the covariances that linear response
+#' found. Draws come from R's generator.
 #'
 #' @param x A fit.
-#' @param ndraws Number of draws of a `vb_fit`, default 4,000.
+#' @param ndraws Number of draws of a `vb_fit`, default 4,000, and of an `exact_fit`, default its
+#'   `draws`.
 #' @param u Include the random effects? `"auto"`: when that is at most 1e7 numbers
 #'   (and, for a `gibbs_fit`, when they were stored).
 #' @param ... Not used.
@@ -34,6 +38,12 @@ as_draws.vb_fit <- function(x, ndraws = 4000, u = "auto", ...) {
     out <- cbind(out, structure(d$u, dimnames = list(NULL, effects)))
   }
   posterior::as_draws_matrix(out)
+}
+
+#' @rdname as_draws.vb_fit
+#' @export
+as_draws.exact_fit <- function(x, ndraws = NULL, u = "auto", ...) {
+  as_draws.vb_fit(x, ndraws %||% x$draws, u, ...)
 }
 
 #' @rdname as_draws.vb_fit
@@ -128,6 +138,7 @@ joint_draws.gibbs_fit <- function(fit, ndraws, u) {
 #' @export
 joint_draws.vb_fit <- function(fit, ndraws, u) {
   ndraws <- check_count(ndraws %||% 4000, "ndraws", 1)
+  if (best_source(fit) == "integrated") return(integrated_draws(fit, ndraws, u))
   post <- fit$posterior$tau
   core <- lmm_core(fit$model)
   p <- core$p
@@ -159,6 +170,11 @@ theta_draws <- function(fit, core, ndraws) {
     return(call_theta_draws(core, fit$posterior$tau$mean, fit$vb$mean, ndraws))
   }
   fit$vb$mean + call_arrow_draws(core, fit$vb, ndraws)
+}
+
+#' @export
+joint_draws.exact_fit <- function(fit, ndraws, u) {
+  integrated_draws(fit, check_count(ndraws %||% fit$draws, "ndraws", 1), u)
 }
 
 # H with H'H = S for a covariance matrix that rounding may have left indefinite.

@@ -62,7 +62,7 @@ fit_gibbs.formula <- function(formula, data = NULL, family = gaussian(),
   call$formula <- formula # a name would be lost outside this frame
   m <- build_model(call, formula, data, family, prior, contrasts,
     check_flag(model, "model"), parent.frame())
-  new_gibbs_fit(call, new_vb_fit(call, m, check_vb_control(control)), settings)
+  new_gibbs_fit(call, vb_optimum(call, m, check_vb_control(control)), settings)
 }
 
 #' @rdname fit_gibbs
@@ -75,7 +75,7 @@ fit_gibbs.meanfield_fit <- function(object, chains = 4, iter = 2000, warmup = 50
   centre <- if (inherits(object, "vb_fit") && object$converged) {
     object
   } else {
-    new_vb_fit(call, object$model, check_vb_control(control))
+    vb_optimum(call, object$model, check_vb_control(control))
   }
   new_gibbs_fit(call, centre, settings)
 }
@@ -112,7 +112,7 @@ new_gibbs_fit <- function(call, vb_fit, settings) {
   model <- vb_fit$model
   core <- lmm_core(model)
   settings$save_u <- settle_save_u(settings, core)
-  centre <- gibbs_centre(core, vb_fit$vb)
+  centre <- vb_centre(core, vb_fit$vb)
   bar <- gibbs_progress(settings, core)
   on.exit(bar$close())
   started <- proc.time()[["elapsed"]]
@@ -159,32 +159,6 @@ settle_save_u <- function(s, core) {
       arg = "iter")
   }
   save_u
-}
-
-# The variational mean, the gradient h - G theta there and its residual sum of squares; from
-# T (m - mu) = tau_e (h - G m), so that nothing cancels.
-gibbs_centre <- function(core, vb) {
-  x <- seq_len(core$p)
-  prior_grad <- numeric(length(core$h))
-  if (core$p) prior_grad[x] <- core$Tb %*% (vb$mean[x] - core$mu)
-  at <- stat_positions(core)
-  for (k in seq_along(core$prec)[-1L]) {
-    rows <- effect_rows(core, core$prec[[k]])
-    u <- matrix(vb$mean[rows], core$prec[[k]]$r)
-    prior_grad[rows] <- unvech(vb$t[at[[k]]]) %*% u
-  }
-  grad <- prior_grad / vb$t[1L]
-  list(
-    theta = vb$mean, grad = grad,
-    rss = max(core$yy - sum(vb$mean * (core$h + grad)), 0)
-  )
-}
-
-# Positions in theta of a precision's effects, coefficients within levels.
-effect_rows <- function(core, pr) {
-  start <- if (pr$leaf) core$n_global + pr$first else pr$first
-  stride <- if (pr$leaf) core$r else pr$stride
-  rep(start + stride * (seq_len(pr$n_levels) - 1L), each = pr$r) + seq_len(pr$r)
 }
 
 # Over-dispersed: twice the linear-response SD of each unconstrained coordinate (log

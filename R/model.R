@@ -321,6 +321,32 @@ core_precision <- function(prior, r, n_levels, leaf, first, stride = r, block = 
   )
 }
 
+# The variational mean, the gradient h - G theta there and its residual sum of squares; from
+# T (m - mu) = tau_e (h - G m), so that nothing cancels.
+vb_centre <- function(core, vb) {
+  x <- seq_len(core$p)
+  prior_grad <- numeric(length(core$h))
+  if (core$p) prior_grad[x] <- core$Tb %*% (vb$mean[x] - core$mu)
+  at <- stat_positions(core)
+  for (k in seq_along(core$prec)[-1L]) {
+    rows <- effect_rows(core, core$prec[[k]])
+    u <- matrix(vb$mean[rows], core$prec[[k]]$r)
+    prior_grad[rows] <- unvech(vb$t[at[[k]]]) %*% u
+  }
+  grad <- prior_grad / vb$t[1L]
+  list(
+    theta = vb$mean, grad = grad,
+    rss = max(core$yy - sum(vb$mean * (core$h + grad)), 0)
+  )
+}
+
+# Positions in theta of a precision's effects, coefficients within levels.
+effect_rows <- function(core, pr) {
+  start <- if (pr$leaf) core$n_global + pr$first else pr$first
+  stride <- if (pr$leaf) core$r else pr$stride
+  rep(start + stride * (seq_len(pr$n_levels) - 1L), each = pr$r) + seq_len(pr$r)
+}
+
 precision_names <- function(model) names(model$resolved$tau)
 
 # Precisions that belong to no group term and come first: tau_e of the Gaussian family, the

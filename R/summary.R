@@ -2,16 +2,18 @@
 
 #' Summaries of a fit
 #'
-#' @param object A `vb_fit` or `gibbs_fit`.
+#' @param object A fit.
 #' @param pars `"u"` adds the random effects to the rows.
 #' @param level Mass of the central interval; the columns are named after its
 #'   quantiles, `q2.5` and `q97.5` by default.
 #' @param ... Not used.
 #' @return A data frame of class `meanfield_summary`. For a `vb_fit`: `variable`;
-#'   `mean`, `sd` and the quantiles, all from `source` (`"lrvb"`, or `"mfvb"` for a
+#'   `mean`, `sd` and the quantiles, all from `source` (`"integrated"` where the fit was integrated
+#'   over its precisions, else `"lrvb"`, or `"mfvb"` for a
 #'   component whose linear response failed); `mean_mfvb`, `sd_mfvb` of plain
 #'   mean-field variational Bayes. For a `gibbs_fit`: `variable`, `mean`, `sd`,
-#'   the quantiles, `mcse_mean`, `mcse_sd`, `ess_bulk`, `ess_tail`, `rhat`.
+#'   the quantiles, `mcse_mean`, `mcse_sd`, `ess_bulk`, `ess_tail`, `rhat`. For an `exact_fit`:
+#'   `variable`, `mean`, `sd`, the quantiles.
 #'
 #'   Rows: `beta[...]`, `tau_e`, `log_tau_e`, `sigma_e`, and for each group term
 #'   `tau_u`, `log_tau_u`, `sigma_u`, `log_sigma_u` (one coefficient) or `Lambda_u`,
@@ -42,6 +44,12 @@ summary.vb_fit <- function(object, pars = NULL, level = 0.95, ...) {
     mean_mfvb = rows$mean_mfvb, sd_mfvb = rows$sd_mfvb, source = rows$source,
     lower = lower, upper = upper
   )
+  if (best_source(object) == "integrated") {
+    exact <- integrated_rows(object, level, "u" %in% pars)
+    exact <- exact[match(out$variable, exact$variable), ]
+    out[c("mean", "sd", "lower", "upper")] <- exact[c("mean", "sd", "lower", "upper")]
+    out$source <- "integrated"
+  }
   names(out)[7:8] <- quantile_names(level)
   new_summary(out)
 }
@@ -264,7 +272,7 @@ drop_missing_moments <- function(out, model) {
   for (k in seq_along(model$resolved$tau)) {
     if (precision_moment_exists(model, k)) next
     row <- match(stat_names(model)[stat_index(model)[[k]]], out$variable)
-    out[row, c("mean", "sd", "mcse_mean", "mcse_sd")] <- NA_real_
+    out[row, intersect(names(out), c("mean", "sd", "mcse_mean", "mcse_sd"))] <- NA_real_
   }
   out
 }
