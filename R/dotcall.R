@@ -31,24 +31,71 @@ call_group_codes <- function(codes, w, n_levels) {
 call_fit_vb <- function(core, start, control) {
   # Newton needs a dozen sweeps: a record of max_iter rows would cost more than the fit
   control$trace_rows <- if (control$newton) min(control$max_iter, 100L) else control$max_iter
-  out <- .Call(C_fit_vb, core, as.double(start), control)
-  list(result = out[[1L]], status = out[[2L]])
+  out <- if (is.null(core$rows)) {
+    .Call(C_fit_vb, core, as.double(start), control)
+  } else {
+    .Call(C_fit_glmm_vb, core, as.double(start), control)
+  }
+  named_status(out)
 }
 
 call_fit_gibbs <- function(core, start, centre, control, progress) {
   out <- .Call(C_fit_gibbs, core, as.double(start), centre, control, progress)
-  list(result = out[[1L]], status = out[[2L]])
+  named_status(out)
 }
 
-# core: gibbs_glmm_core(); start: phi, precisions, auxiliaries.
+# core: engine_core(); start: phi or 1, precisions, auxiliaries.
 call_fit_glmm_gibbs <- function(core, start, control, progress) {
-  out <- .Call(C_fit_glmm_gibbs, core, as.double(start), control, progress)
-  list(result = out[[1L]], status = out[[2L]])
+  named_status(.Call(C_fit_glmm_gibbs, core, as.double(start), control, progress))
 }
 
 call_theta_draws <- function(core, tau, mean, ndraws) {
   .Call(C_theta_draws, core, as.double(tau), as.double(mean), as.integer(ndraws))
 }
+
+# Draws with mean zero of a covariance in arrow form (S_global, d_inv, q of a fit).
+call_arrow_draws <- function(core, vb, ndraws) {
+  .Call(C_arrow_draws, core, vb$S_global, vb$d_inv, vb$q, as.integer(ndraws))
+}
+
+# phi: start; L: scale, phi = mode + L z.
+call_nest_mode <- function(core, centre, phi, L) {
+  named_status(.Call(C_nest_mode, core, centre, as.double(phi), L))
+}
+
+# phi: a column per point.
+call_nest_log_density <- function(core, centre, phi) {
+  .Call(C_nest_log_density, core, centre, as_double_matrix(phi))
+}
+
+call_nest_lattice <- function(core, centre, mode, L, control, progress = NULL) {
+  named_status(.Call(C_nest_lattice, core, centre, as.double(mode), L, control, progress))
+}
+
+# phi: a column per node; rows: linear combinations of theta, see src/lmm_exact.h.
+call_nest_mixture <- function(core, centre, phi, weights, blocks = FALSE, each = FALSE,
+                              dense = FALSE, rows = NULL, progress = NULL) {
+  want <- list(blocks = blocks, each = each, dense = dense)
+  named_status(.Call(C_nest_mixture, core, centre, as_double_matrix(phi), as.double(weights), want,
+    rows, progress))
+}
+
+call_nest_draws <- function(core, centre, phi) {
+  .Call(C_nest_draws, core, centre, as_double_matrix(phi))
+}
+
+# centre, spread: nodes x mixtures. A matrix, probs x mixtures.
+call_nest_quantiles <- function(sinc, weights, centre, spread, probs) {
+  .Call(C_nest_quantiles, as.integer(sinc), as.double(weights), as_double_matrix(centre),
+    as_double_matrix(spread), as.double(probs))
+}
+
+as_double_matrix <- function(x) {
+  storage.mode(x) <- "double"
+  x
+}
+
+named_status <- function(out) list(result = out[[1L]], status = out[[2L]])
 
 call_lr <- function(V, C) .Call(C_lr, V, C)
 

@@ -3,12 +3,16 @@
 #' Posterior draws
 #'
 #' `as_draws(fit)` and its relatives give the draws of a fit in the formats of the
-#' posterior package. A `gibbs_fit` has its own; a `vb_fit` draws from the corrected
-#' joint normal distribution of (beta, u, log tau), which keeps the covariances that
-#' linear response found.
+#' posterior package. A `gibbs_fit` has its own. An `exact_fit`, and a `vb_fit` that was integrated,
+#' draws the precisions independently from their exact posterior density (rejection sampling over
+#' the lattice; resampling of the points after importance sampling), then (beta, u) from its
+#' conditional normal: no burn-in, no autocorrelation. Any other `vb_fit` draws from the corrected
+#' joint normal distribution of (beta, u, log tau), which keeps the covariances that linear response
+#' found. Draws come from R's generator.
 #'
 #' @param x A fit.
-#' @param ndraws Number of draws of a `vb_fit`, default 4,000.
+#' @param ndraws Number of draws of a `vb_fit`, default 4,000, and of an `exact_fit`, default its
+#'   `draws`.
 #' @param u Include the random effects? `"auto"`: when that is at most 1e7 numbers
 #'   (and, for a `gibbs_fit`, when they were stored).
 #' @param ... Not used.
@@ -34,6 +38,12 @@ as_draws.vb_fit <- function(x, ndraws = 4000, u = "auto", ...) {
     out <- cbind(out, structure(d$u, dimnames = list(NULL, effects)))
   }
   posterior::as_draws_matrix(out)
+}
+
+#' @rdname as_draws.vb_fit
+#' @export
+as_draws.exact_fit <- function(x, ndraws = NULL, u = "auto", ...) {
+  as_draws.vb_fit(x, ndraws %||% x$draws, u, ...)
 }
 
 #' @rdname as_draws.vb_fit
@@ -69,15 +79,16 @@ gibbs_array <- function(fit, u = FALSE) {
 precision_draws <- function(stats, model) {
   index <- stat_index(model)
   blocks <- lapply(seq_along(index), function(k) {
-    if (k > 1L && model$groups[[k - 1L]]$vector) {
-      return(vector_draws(stats[, index[[k]], drop = FALSE], model$groups[[k - 1L]]))
+    lead <- n_lead(model)
+    if (k > lead && model$groups[[k - lead]]$vector) {
+      return(vector_draws(stats[, index[[k]], drop = FALSE], model$groups[[k - lead]]))
     }
     t <- stats[, index[[k]]]
     name <- precision_names(model)[k]
     out <- cbind(t, log(t), 1 / sqrt(t), -log(t) / 2)
     colnames(out) <- c(name, paste0("log_", name), sub("^tau", "sigma", name),
       sub("^tau", "log_sigma", name))
-    if (k == 1L) out[, 1:3, drop = FALSE] else out
+    if (name == "phi") out[, 1:2, drop = FALSE] else if (k <= lead) out[, 1:3, drop = FALSE] else out
   })
   do.call(cbind, blocks)
 }
@@ -127,6 +138,7 @@ joint_draws.gibbs_fit <- function(fit, ndraws, u) {
 #' @export
 joint_draws.vb_fit <- function(fit, ndraws, u) {
   ndraws <- check_count(ndraws %||% 4000, "ndraws", 1)
+  if (best_source(fit) == "integrated") return(integrated_draws(fit, ndraws, u))
   post <- fit$posterior$tau
   core <- lmm_core(fit$model)
   p <- core$p
@@ -138,7 +150,7 @@ joint_draws.vb_fit <- function(fit, ndraws, u) {
   response <- phi %*% t(slope) + matrix(stats::rnorm(ndraws * n), ndraws) %*% rest
   x <- seq_len(p)
   theta <- if (u) {
-    call_theta_draws(core, post$mean, fit$vb$mean, ndraws) + fit$vb$J %*% t(response)
+    theta_draws(fit, core, ndraws) + fit$vb$J %*% t(response)
   } else {
     S <- fit$vb$S_global[x, x, drop = FALSE]
     fit$vb$mean[x] + t(matrix(stats::rnorm(ndraws * p), ndraws) %*% half(S)) +
@@ -150,6 +162,19 @@ joint_draws.vb_fit <- function(fit, ndraws, u) {
     tau = structure(phi_to_stats(phi + rep(post$phi$mean, each = ndraws), post$index),
       dimnames = list(NULL, names(post$mean)))
   )
+}
+
+# Draws of theta at fixed precisions, around its mean: dim x draws.
+theta_draws <- function(fit, core, ndraws) {
+  if (is_gaussian(fit)) {
+    return(call_theta_draws(core, fit$posterior$tau$mean, fit$vb$mean, ndraws))
+  }
+  fit$vb$mean + call_arrow_draws(core, fit$vb, ndraws)
+}
+
+#' @export
+joint_draws.exact_fit <- function(fit, ndraws, u) {
+  integrated_draws(fit, check_count(ndraws %||% fit$draws, "ndraws", 1), u)
 }
 
 # H with H'H = S for a covariance matrix that rounding may have left indefinite.

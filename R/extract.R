@@ -52,6 +52,7 @@ level_covariances <- function(fit, f, m) UseMethod("level_covariances")
 
 #' @export
 level_covariances.vb_fit <- function(fit, f, m) {
+  if (best_source(fit) == "integrated") return(integrated_level_covariances(fit, f))
   x <- fit$model$factors[[f]]
   r <- length(x$coef)
   rows <- which(effect_table(fit$model)$factor == f) + length(fit$model$x_names)
@@ -59,10 +60,7 @@ level_covariances.vb_fit <- function(fit, f, m) {
   out <- if (f == 1L) {
     array(vb$s_leaf, c(r, r, length(x$levels)))
   } else {
-    level <- rep(seq_along(x$levels), each = r * r)
-    at <- rows[1L] - 1L + (level - 1L) * r
-    array(vb$S_global[cbind(at + seq_len(r), at + rep(seq_len(r), each = r))],
-      c(r, r, length(x$levels)))
+    diagonal_blocks(vb$S_global, rows[1L], r, length(x$levels))
   }
   J <- array(vb$J[rows, ], c(r, length(x$levels), ncol(vb$J)))
   Sigma <- fit$posterior$tau$cov_lrvb
@@ -72,6 +70,15 @@ level_covariances.vb_fit <- function(fit, f, m) {
   }
   out
 }
+
+# The n blocks of size r on the diagonal of S, from row `first` on.
+diagonal_blocks <- function(S, first, r, n) {
+  at <- first - 1L + (rep(seq_len(n), each = r * r) - 1L) * r
+  array(S[cbind(at + seq_len(r), at + rep(seq_len(r), each = r))], c(r, r, n))
+}
+
+#' @export
+level_covariances.exact_fit <- function(fit, f, m) integrated_level_covariances(fit, f)
 
 #' @export
 level_covariances.gibbs_fit <- function(fit, f, m) {

@@ -18,8 +18,12 @@
 #' @param blocks `"joint"`: q(beta, u) is one block. `"separate"`: q(beta) prod q(u_g), a
 #'   block for the coefficients and one for each level of each factor; mean-field SDs of
 #'   coefficients are then much too small, and linear response mends them too.
-#' @param integrate Integration over the variance parameters: `"auto"` and `"no"`
-#'   are the same in this version, `"yes"` is an error.
+#' @param integrate Integrate q(beta, u | precisions) over the exact posterior of the precisions?
+#'   Linear response cannot widen what is uncertain only because a precision is (the intercept with
+#'   few groups), nor follow a skewed log precision. `"auto"` integrates when some log precision has
+#'   a variance above .01 (below it no SD changes by more than 1%) and the work is below 1e9
+#'   operations, about a quarter of a second; the fit says what it did. `"yes"` integrates whatever
+#'   it costs, `"no"` never does.
 #' @param weights Precision weights as in [stats::lm()]: row i has residual
 #'   variance 1 / (w_i tau_e). A weight of zero leaves the row out.
 #' @param subset,na.action,offset,contrasts As in [stats::lm()].
@@ -41,6 +45,10 @@
 #'     log precisions, mean-field and corrected}
 #'   \item{trace}{data frame, a row per sweep (the first 100 with Newton steps): log precisions, `elbo`, `change`
 #'     (largest move on the log scale), `step`}
+#'   \item{integrated}{nodes, weights and moments of the posterior integrated over the precisions, as
+#'     in [fit_exact()], or `NULL`; then `not_integrated` says why: `"not needed"`, `"too dear"`,
+#'     `"failed"`}
+#'   \item{rounding}{does the model explain the response to rounding?}
 #'   \item{converged, sweeps}{did it converge, and in how many sweeps}
 #'   \item{control}{the control settings}
 #' }
@@ -54,7 +62,8 @@
 #' infinite, constant under a default prior), `_weights`, `_groups`, `_prior`,
 #' `_rank` (rank-deficient predictors under a flat prior), `_control`, `_family`,
 #' `_not_pd`. Warnings: `meanfield_warning_convergence`, `meanfield_warning_lrvb`
-#' (linear response failed for the named component, mean-field SDs are reported),
+#' (linear response failed for the named component and the fit was not integrated: mean-field SDs are
+#' reported), `meanfield_warning_exact_fit`,
 #' `meanfield_warning_groups`. Ctrl-C returns at once with an interrupt.
 #'
 #' @references Giordano, R., Broderick, T. and Jordan, M. (2015). Linear response
@@ -80,7 +89,8 @@ fit_vb.formula <- function(formula, data = NULL, family = gaussian(),
                            weights, subset, na.action, offset, contrasts = NULL,
                            model = TRUE, control = vb_control(), ...) {
   no_dots(...)
-  blocks <- check_vb_options(blocks, integrate)
+  blocks <- check_choice(blocks, c("joint", "separate"), "blocks")
+  integrate <- check_choice(integrate, c("auto", "no", "yes"), "integrate")
   control <- check_vb_control(control)
   call <- match.call()
   call[[1L]] <- quote(fit_vb)
@@ -88,18 +98,19 @@ fit_vb.formula <- function(formula, data = NULL, family = gaussian(),
   m <- build_model(call, formula, data, family, prior, contrasts,
     check_flag(model, "model"), parent.frame())
   m$blocks <- blocks
-  new_vb_fit(call, m, control)
+  new_vb_fit(call, m, control, integrate)
 }
 
 #' @rdname fit_vb
 #' @export
 fit_vb.meanfield_fit <- function(object, blocks = c("joint", "separate"),
-                                 control = vb_control(), ...) {
+                                 integrate = c("auto", "no", "yes"), control = vb_control(), ...) {
   no_dots(...)
   call <- refit_call(object, "fit_vb", match.call())
   model <- object$model
   model$blocks <- check_choice(blocks, c("joint", "separate"), "blocks")
-  new_vb_fit(call, model, check_vb_control(control))
+  new_vb_fit(call, model, check_vb_control(control),
+    check_choice(integrate, c("auto", "no", "yes"), "integrate"))
 }
 
 #' @export
@@ -136,14 +147,6 @@ no_dots <- function(...) {
   }
 }
 
-check_vb_options <- function(blocks, integrate) {
-  if (check_choice(integrate, c("auto", "no", "yes"), "integrate") == "yes") {
-    mf_abort("control", "`integrate = \"yes\"` is not available in this version: ",
-      "use \"no\", and fit_gibbs() as the reference", arg = "integrate")
-  }
-  check_choice(blocks, c("joint", "separate"), "blocks")
-}
-
 # The call of a fit with its engine changed and the arguments of `call` laid over
 # it, so that update() works on fits made from fits.
 refit_call <- function(object, verb, call) {
@@ -159,10 +162,19 @@ refit_call <- function(object, verb, call) {
 
 # ---- run -------------------------------------------------------------------------
 
-new_vb_fit <- function(call, model, control) {
-  core <- lmm_core(model)
+new_vb_fit <- function(call, model, control, integrate) {
+  fit <- vb_optimum(call, model, control)
+  if (integrate != "no") fit <- integrate_vb(fit, integrate)
+  warn_vb(fit)
+  fit
+}
+
+# The optimum and its linear response, without a word about either.
+vb_optimum <- function(call, model, control) {
+  core <- engine_core(model)
   run <- best_run(core, control)
   kind <- check_status(run$status, model)
+  model$rows <- NULL # the frame has them
   vb <- run$result
   trace <- vb_trace(vb, run$status[2L], model)
   vb$trace <- NULL
@@ -174,29 +186,83 @@ new_vb_fit <- function(call, model, control) {
     class = c("vb_fit", "meanfield_fit")
   )
   fit$posterior <- vb_posterior(fit)
-  check_exact_fit(fit, core)
+  # a response that the model explains to rounding: its residual variance is noise
+  fit$rounding <- is_gaussian(model) && core$yy > 0 && vb$ss[1L] < 1e-12 * core$yy
   if (control$trace) print(trace)
-  if (kind == "maxit") {
-    mf_warn("convergence", "not converged after ", control$max_iter,
-      " sweeps (last change of a log precision: ",
-      format(signif(trace$change[nrow(trace)], 2)),
-      "): raise `max_iter` in vb_control()", arg = "control")
-  }
   fit
 }
 
-# A response that the model explains to rounding: its residual variance is noise.
-check_exact_fit <- function(fit, core) {
-  if (core$yy > 0 && fit$vb$ss[1L] < 1e-12 * core$yy) {
+warn_vb <- function(fit) {
+  if (fit$rounding) {
     mf_warn("exact_fit", "the model explains the response (almost) exactly: the residual ",
       "variance is rounding noise, and no SD means much", arg = "formula")
   }
+  failed <- fit$posterior$tau$failed
+  if (length(failed) && is.null(fit$integrated)) {
+    mf_warn("lrvb", "linear response is unreliable for ", toString(failed),
+      " (the optimum is flat there, as at a variance near zero): mean-field SDs are ",
+      "reported for it; use integrate = \"yes\", fit_exact() or fit_gibbs()", arg = "formula")
+  }
+  if (!fit$converged) {
+    change <- fit$trace$change
+    mf_warn("convergence", "not converged after ", fit$control$max_iter,
+      " sweeps (last change of a log precision: ", format(signif(change[length(change)], 2)),
+      "): raise `max_iter` in vb_control()", arg = "control")
+  }
+}
+
+# ---- integration over the precisions --------------------------------------------------
+
+# Integration matters when a log precision is uncertain: with v the largest variance of one, the
+# exact SDs differ from the linear-response ones by about v / 2, so below this by less than 1%.
+INTEGRATE_ABOVE <- 0.01
+# Floating-point operations that "auto" may spend, about a quarter of a second.
+INTEGRATE_FLOPS <- 1e9
+
+# fit$integrated, or the reason in fit$not_integrated: "not needed", "too dear", "failed".
+integrate_vb <- function(fit, integrate) {
+  if (integrate == "auto") {
+    fit$not_integrated <- why_not_integrate(fit)
+    if (!is.null(fit$not_integrated)) return(fit)
+  }
+  nodes <- integrate_model(fit$model, fit$vb, fit$posterior$tau, nest_settings("quick"))
+  usable <- is_integral(nodes) && !(nodes$method == "importance" && nodes$khat > 0.7)
+  if (usable) {
+    fit$integrated <- nodes
+    return(fit)
+  }
+  if (integrate == "yes") {
+    mf_abort("integral", "the posterior could not be integrated: ",
+      if (is_integral(nodes)) "the importance weights are unreliable (k-hat above .7)" else
+        attr(nodes, "why"), "; use integrate = \"no\" and fit_gibbs()", arg = "integrate")
+  }
+  fit$not_integrated <- "failed"
+  fit
+}
+
+why_not_integrate <- function(fit) {
+  tau <- fit$posterior$tau
+  if (fit$rounding) return("failed")
+  if (!is_gaussian(fit)) return("family")
+  if (!length(tau$mean)) return("not needed")
+  uncertain <- max(own_log_sds(tau$phi$cov_lrvb, tau$index)^2)
+  if (!length(tau$failed) && uncertain < INTEGRATE_ABOVE) return("not needed")
+  nodes <- c(40, 200, 700, 2000, 8000, 15000)[length(tau$mean)]
+  if (is.na(nodes)) nodes <- 4000 # importance sampling
+  if (nodes * node_flops(lmm_core(fit$model)) > INTEGRATE_FLOPS) return("too dear")
+  NULL
+}
+
+# Floating-point operations of a node: factor, selected inverse and moments of the arrow.
+node_flops <- function(core) {
+  k <- diff(core$ptr)
+  4 * sum(core$r * (k + core$r)^2) + 2 * core$n_global^3
 }
 
 # The optimum from the data's start, or from the priors' when those say something far
 # apart: then the ELBO may have two maxima, and the higher one is wanted.
 best_run <- function(core, control) {
-  start <- vb_start(core)
+  start <- if (is.null(core$rows)) vb_start(core) else glmm_vb_start(core)
   run <- call_fit_vb(core, start, control)
   other <- prior_start(core, start)
   if (is.null(other)) return(run)

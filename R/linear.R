@@ -184,7 +184,7 @@ linear_variance <- function(parts, m, fit) {
     if (!any(unseen)) next
     for (t in which(vapply(fit$model$groups, `[[`, 0L, "factor") == g$factor)) {
       Z <- g$Z[unseen, fit$model$groups[[t]]$cols, drop = FALSE]
-      v[unseen] <- v[unseen] + rowSums((Z %*% m$cov_u[[t]]) * Z)
+      v[unseen] <- v[unseen] + rowSums((Z %*% group_covariance(fit, t)) * Z)
     }
   }
   pmax(v, 0)
@@ -196,6 +196,7 @@ known_variance <- function(fit, parts, m) UseMethod("known_variance")
 # c'Sc = c_l'D^-1 c_l + a'S_gg a,  a = c_g + Q'c_l. Rows go in blocks that bound the memory.
 #' @export
 known_variance.vb_fit <- function(fit, parts, m) {
+  if (best_source(fit) == "integrated") return(integrated_variance(fit, parts))
   n <- nrow(parts$X)
   if (!length(parts$groups)) return(rowSums((parts$X %*% m$cov_beta) * parts$X))
   core <- lmm_core(fit$model)
@@ -241,6 +242,9 @@ block_variance <- function(fit, core, parts, rows) {
   }
   own + rowSums((a %*% vb$S_global) * a) + rowSums((cJ %*% fit$posterior$tau$cov_lrvb) * cJ)
 }
+
+#' @export
+known_variance.exact_fit <- function(fit, parts, m) integrated_variance(fit, parts)
 
 #' @export
 known_variance.gibbs_fit <- function(fit, parts, m) {

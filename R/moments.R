@@ -2,33 +2,43 @@
 
 # First and second posterior moments in the user's coordinates:
 #   beta, cov_beta; u, var_u (all effects, in the order of effect_table());
-#   sigma2_e: E[1 / tau_e]; cov_u: list of E[Lambda^-1], one per group term.
+#   sigma2_e: E[1 / tau_e].
 moments <- function(fit, ...) UseMethod("moments")
 
 #' @export
-moments.vb_fit <- function(fit, type = "lrvb", ...) {
+moments.vb_fit <- function(fit, type = best_source(fit), ...) {
+  if (type == "integrated") return(integrated_moments(fit))
   post <- fit$posterior
   lr <- type == "lrvb"
   cov_phi <- if (lr) post$tau$phi$cov_lrvb else post$tau$phi$cov_mfvb
   list(
     beta = post$beta$mean, cov_beta = if (lr) post$beta$cov_lrvb else post$beta$cov_mfvb,
     u = post$u$mean, var_u = if (lr) post$u$var_lrvb else post$u$var_mfvb,
-    sigma2_e = exp(-post$tau$phi$mean[1L] + cov_phi[1L, 1L] / 2),
-    cov_u = lapply(seq_along(fit$model$groups), function(k) expected_cov(fit, k + 1L, lr))
+    sigma2_e = if (is_gaussian(fit)) exp(-post$tau$phi$mean[1L] + cov_phi[1L, 1L] / 2)
   )
 }
 
-# E[Lambda^-1] of precision k: log-normal SDs, correlations at E[Lambda].
-expected_cov <- function(fit, k, lr) {
+# "integrated" or "lrvb": where what a fit reports comes from.
+best_source <- function(fit) if (is.null(fit$integrated)) "lrvb" else "integrated"
+
+#' @export
+moments.exact_fit <- function(fit, ...) integrated_moments(fit)
+
+# E[Lambda^-1] of group term k: the covariance of the effects of a level not seen.
+group_covariance <- function(fit, k) UseMethod("group_covariance")
+
+# Log-normal SDs, correlations at E[Lambda].
+#' @export
+group_covariance.vb_fit <- function(fit, k) {
+  if (best_source(fit) == "integrated") return(group_covariance.exact_fit(fit, k))
   tau <- fit$posterior$tau
-  at <- tau$index[[k]]
+  at <- tau$index[[k + n_lead(fit$model)]]
   if (length(at) == 1L) {
-    v <- if (lr) tau$phi$cov_lrvb[at, at] else tau$phi$cov_mfvb[at, at]
-    return(matrix(exp(-tau$phi$mean[at] + v / 2)))
+    return(matrix(exp(-tau$phi$mean[at] + tau$phi$cov_lrvb[at, at] / 2)))
   }
   t <- tau$mean[at]
-  V <- if (lr) tau$cov_lrvb[at, at] else tau$cov_mfvb[at, at]
-  r <- length(fit$model$groups[[k - 1L]]$coef)
+  V <- tau$cov_lrvb[at, at]
+  r <- length(fit$model$groups[[k]]$coef)
   eta <- log_sd_atanh(t)
   D <- numeric_jacobian(log_sd_atanh, t)[seq_len(r), , drop = FALSE]
   rms <- exp(eta[seq_len(r)] + diag(D %*% V %*% t(D)))
@@ -46,16 +56,27 @@ moments.gibbs_fit <- function(fit, ...) {
   colnames(b) <- fit$model$x_names
   list(
     beta = colMeans(b), cov_beta = if (p) stats::cov(b) else matrix(0, 0, 0),
-    u = fit$u$mean, var_u = fit$u$sd^2, sigma2_e = mean(1 / draws[, "tau_e"]),
-    cov_u = lapply(fit$model$groups, mean_cov, draws = draws)
+    u = fit$u$mean, var_u = fit$u$sd^2, sigma2_e = if (is_gaussian(fit)) mean(1 / draws[, "tau_e"])
   )
 }
 
-mean_cov <- function(term, draws) {
-  t <- draws[, term_stat_names(term), drop = FALSE]
-  if (!term$vector) return(matrix(mean(1 / t)))
-  r <- length(term$coef)
-  matrix(rowMeans(apply(t, 1L, function(v) solve(unvech(v)))), r, r)
+#' @export
+group_covariance.gibbs_fit <- function(fit, k) {
+  t <- flat_draws(fit$draws)[, term_stat_names(fit$model$groups[[k]]), drop = FALSE]
+  mean_inverse(t, rep(1 / nrow(t), nrow(t)))
+}
+
+#' @export
+group_covariance.exact_fit <- function(fit, k) {
+  nodes <- fit$integrated
+  mean_inverse(nodes$stats[, stat_index(fit$model)[[k + n_lead(fit$model)]], drop = FALSE], nodes$weights)
+}
+
+# Weighted mean of the inverses of precision matrices, a row of vech each.
+mean_inverse <- function(t, w) {
+  if (ncol(t) == 1L) return(matrix(sum(w / t[, 1L])))
+  r <- (sqrt(8 * ncol(t) + 1) - 1) / 2
+  matrix(apply(t, 1L, function(v) solve(unvech(v))) %*% w, r, r)
 }
 
 # iteration x chain x variable -> draw x variable

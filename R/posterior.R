@@ -19,17 +19,13 @@ vb_posterior <- function(fit) {
   names <- precision_names(model)
   index <- stat_index(model)
   lr <- linear_response(vb, names, index)
-  if (length(lr$failed)) {
-    mf_warn("lrvb", "linear response is unreliable for ", toString(lr$failed),
-      " (the optimum is flat there, as at a variance near zero): mean-field SDs are ",
-      "reported for it; use fit_gibbs() as the reference", arg = "formula")
-  }
   Sigma <- lr$Sigma[s, s, drop = FALSE]
   effects <- p + seq_len(length(vb$mean) - p)
   Jb <- vb$J[x, , drop = FALSE]
   Ju <- vb$J[effects, , drop = FALSE]
   S_bb <- vb$S_global[x, x, drop = FALSE] # response at fixed precisions; with joint blocks, q's own
-  var_u <- effect_variances(vb$S_global, vb$s_leaf, vb, p)
+  r <- leaf_size(model)
+  var_u <- effect_variances(vb$S_global, vb$s_leaf, r, p)
   nm <- list(stat_names(model), stat_names(model))
   list(
     beta = list(
@@ -38,7 +34,7 @@ vb_posterior <- function(fit) {
       cov_lrvb = label(to_raw_cov(model$coords, S_bb + Jb %*% Sigma %*% t(Jb)), model$x_names)
     ),
     u = list(mean = vb$mean[effects],
-      var_mfvb = effect_variances(vb$Sq_global, vb$sq_leaf, vb, p),
+      var_mfvb = effect_variances(vb$Sq_global, vb$sq_leaf, r, p),
       var_lrvb = var_u + rowSums((Ju %*% Sigma) * Ju)),
     tau = list(
       names = names, index = index, df = vb$df,
@@ -53,22 +49,21 @@ vb_posterior <- function(fit) {
 label <- function(S, names) structure(S, dimnames = list(names, names))
 
 # Variances of the random effects: those of the global block, then the leaves'.
-effect_variances <- function(S_global, s_leaf, vb, p) {
+effect_variances <- function(S_global, leaf, r, p) {
   global <- diag(S_global)
-  c(if (length(global) > p) global[-seq_len(p)], leaf_diagonal(s_leaf, vb))
+  each <- matrix(leaf, r * r) # a leaf per column
+  c(if (length(global) > p) global[-seq_len(p)], each[seq.int(1L, r * r, by = r + 1L), ])
 }
 
-leaf_diagonal <- function(leaf, vb) {
-  n <- length(vb$mean) - nrow(vb$S_global) # n_leaf * r
-  if (!n) return(numeric())
-  r <- length(leaf) / n
-  as.double(matrix(leaf, r * r)[seq(1, r * r, by = r + 1), ])
+# Coefficients of the leaf factor (one in a model without groups, as in the core).
+leaf_size <- function(model) {
+  if (length(model$factors)) length(model$factors[[1L]]$coef) else 1L
 }
 
 # Moments of phi under q and under linear response. For a scalar, log tau exactly: with
 # c = Cov_q(tau, log tau) = 1 / rate, Cov(log tau_i, log tau_j) = delta trigamma + c_i K_ij c_j.
 # For a matrix, log-Cholesky coordinates by the delta method at E[Lambda]: c = V D'.
-unconstrained_moments <- function(vb, lr, index) {
+unconstrained_moments <- function(vb, lr, index, names) {
   n <- ncol(vb$J)
   s <- seq_len(n)
   V <- vb$V[s, s, drop = FALSE]
@@ -79,7 +74,11 @@ unconstrained_moments <- function(vb, lr, index) {
   for (k in seq_along(index)) {
     at <- index[[k]]
     t <- vb$t[at]
-    if (length(at) == 1L) {
+    if (names[k] == "phi") { # a point: its variance is that of log phi itself
+      mean[at] <- log(t)
+      C[at, at] <- V[at, at] / t
+      Q[at, at] <- V[at, at] / t^2
+    } else if (length(at) == 1L) {
       shape <- vb$df[k] / 2
       mean[at] <- digamma(shape) - log(shape / t)
       C[at, at] <- t / shape
@@ -119,6 +118,29 @@ from_log_cholesky <- function(l) {
   X[lower.tri(X, diag = TRUE)]
 }
 
+# Scale-free coordinates (src/logchol.h), in which the integrator works: diagonal log L_aa, below it
+# asinh(L_ab / L_aa); log t of a scalar.
+scale_free <- function(t) {
+  if (length(t) == 1L) return(log(t))
+  L <- t(chol(unvech(t)))
+  d <- diag(L)
+  X <- asinh(L / d)
+  diag(X) <- log(d)
+  X[lower.tri(X, diag = TRUE)]
+}
+
+# Back, a row per point: columns of x to columns of vech L L'.
+from_scale_free <- function(x) {
+  r <- (sqrt(8 * ncol(x) + 1) - 1) / 2
+  if (r == 1) return(exp(x))
+  at <- function(a, b) (b - 1) * r - b * (b - 1) / 2 + a
+  L <- function(a, b) exp(x[, at(a, a)]) * if (a == b) 1 else sinh(x[, at(a, b)])
+  pairs <- lower_pairs(r)
+  out <- Map(function(a, b) Reduce(`+`, lapply(seq_len(b), function(c) L(a, c) * L(b, c))),
+    pairs$row, pairs$col)
+  matrix(unlist(out), nrow(x))
+}
+
 # Central differences, scaled to each argument: f is smooth and t is far from its boundary.
 numeric_jacobian <- function(f, t) {
   scale <- sqrt(abs(diag(unvech(t)))) # units of Lambda_ab are those of sqrt(L_aa L_bb)
@@ -154,7 +176,7 @@ linear_response <- function(vb, names, index) {
   on <- rep(TRUE, length(names))
   repeat {
     if (!is.null(lr)) {
-      phi <- unconstrained_moments(vb, lr, index)
+      phi <- unconstrained_moments(vb, lr, index, names)
       bad <- which(on & own_log_sds(phi$cov_lrvb, index) >= MAX_LOG_SD)
       if (!length(bad)) break
       on[bad] <- FALSE
@@ -166,7 +188,7 @@ linear_response <- function(vb, names, index) {
   }
   if (!any(on)) {
     lr <- list(Sigma = vb$V, K = matrix(0, q, q))
-    phi <- unconstrained_moments(vb, lr, index)
+    phi <- unconstrained_moments(vb, lr, index, names)
   }
   c(lr, list(phi = phi, failed = names[!on]))
 }

@@ -229,7 +229,7 @@ shortfall <- function(t, fit) {
 # Effective number of levels for each coefficient of a term: sum_g (1 - S_gg / prior)^2.
 effective_levels <- function(fit, k) {
   term <- fit$model$groups[[k]]
-  prior <- diag(solve(unvech(fit$posterior$tau$mean[fit$posterior$tau$index[[k + 1L]]])))
+  prior <- diag(solve(unvech(fit$posterior$tau$mean[fit$posterior$tau$index[[k + n_lead(fit$model)]]])))
   at <- effect_table(fit$model)$factor == term$factor
   S <- matrix(fit$posterior$u$var_mfvb[at], length(fit$model$factors[[term$factor]]$coef))
   rowSums((1 - pmin(S[term$cols, , drop = FALSE] / prior, 1))^2)

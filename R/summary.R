@@ -2,16 +2,18 @@
 
 #' Summaries of a fit
 #'
-#' @param object A `vb_fit` or `gibbs_fit`.
+#' @param object A fit.
 #' @param pars `"u"` adds the random effects to the rows.
 #' @param level Mass of the central interval; the columns are named after its
 #'   quantiles, `q2.5` and `q97.5` by default.
 #' @param ... Not used.
 #' @return A data frame of class `meanfield_summary`. For a `vb_fit`: `variable`;
-#'   `mean`, `sd` and the quantiles, all from `source` (`"lrvb"`, or `"mfvb"` for a
+#'   `mean`, `sd` and the quantiles, all from `source` (`"integrated"` where the fit was integrated
+#'   over its precisions, else `"lrvb"`, or `"mfvb"` for a
 #'   component whose linear response failed); `mean_mfvb`, `sd_mfvb` of plain
 #'   mean-field variational Bayes. For a `gibbs_fit`: `variable`, `mean`, `sd`,
-#'   the quantiles, `mcse_mean`, `mcse_sd`, `ess_bulk`, `ess_tail`, `rhat`.
+#'   the quantiles, `mcse_mean`, `mcse_sd`, `ess_bulk`, `ess_tail`, `rhat`. For an `exact_fit`:
+#'   `variable`, `mean`, `sd`, the quantiles.
 #'
 #'   Rows: `beta[...]`, `tau_e`, `log_tau_e`, `sigma_e`, and for each group term
 #'   `tau_u`, `log_tau_u`, `sigma_u`, `log_sigma_u` (one coefficient) or `Lambda_u`,
@@ -42,6 +44,12 @@ summary.vb_fit <- function(object, pars = NULL, level = 0.95, ...) {
     mean_mfvb = rows$mean_mfvb, sd_mfvb = rows$sd_mfvb, source = rows$source,
     lower = lower, upper = upper
   )
+  if (best_source(object) == "integrated") {
+    exact <- integrated_rows(object, level, "u" %in% pars)
+    exact <- exact[match(out$variable, exact$variable), ]
+    out[c("mean", "sd", "lower", "upper")] <- exact[c("mean", "sd", "lower", "upper")]
+    out$source <- "integrated"
+  }
   names(out)[7:8] <- quantile_names(level)
   new_summary(out)
 }
@@ -93,9 +101,10 @@ format_numbers <- function(v, digits = 3) {
 vb_rows <- function(fit, u = FALSE) {
   model <- fit$model
   rows <- c(
-    list(beta_rows(fit)), list(scalar_rows(fit, 1L)),
+    list(beta_rows(fit)), lapply(seq_len(n_lead(model)), scalar_rows, fit = fit),
     lapply(seq_along(model$groups), function(k) {
-      if (model$groups[[k]]$vector) vector_rows(fit, k + 1L) else scalar_rows(fit, k + 1L)
+      at <- k + n_lead(model)
+      if (model$groups[[k]]$vector) vector_rows(fit, at) else scalar_rows(fit, at)
     }),
     if (u) list(u_rows(fit))
   )
@@ -135,7 +144,8 @@ scalar_rows <- function(fit, k) {
   source <- precision_source(tau, k)
   s <- sqrt(c(tau$phi$cov_mfvb[at, at], tau$phi$cov_lrvb[at, at]))
   l <- tau$phi$mean[at]
-  type <- if (k == 1L) "tau_e" else "tau_u"
+  lead <- k <= n_lead(fit$model)
+  type <- if (!lead) "tau_u" else "tau_e"
   exists <- precision_moment_exists(fit$model, k)
   sig <- lapply(s, function(v) lognormal(-l / 2, v / 2))
   tau_sd <- sqrt(c(tau$cov_mfvb[at, at], tau$cov_lrvb[at, at]))
@@ -146,11 +156,11 @@ scalar_rows <- function(fit, k) {
       source),
     identity_rows(paste0("log_", name), if (exists) "derived" else type, l, s[1L], s[2L],
       source),
-    row_block(sub("^tau", "sigma", name), "derived", -l / 2, s[1L] / 2, s[2L] / 2, "exp",
+    if (name != "phi") row_block(sub("^tau", "sigma", name), "derived", -l / 2, s[1L] / 2, s[2L] / 2, "exp",
       sig[[1L]]$mean, sig[[1L]]$sd, sig[[2L]]$mean, sig[[2L]]$sd, source)
   )
   if (!exists) out$type[1L] <- "derived" # H and W use the log precision instead
-  if (k == 1L) return(out)
+  if (lead) return(out)
   rbind(out, identity_rows(sub("^tau", "log_sigma", name), "derived", -l / 2, s[1L] / 2,
     s[2L] / 2, source))
 }
@@ -168,7 +178,7 @@ vector_rows <- function(fit, k) {
   na <- if (exists) 1 else NA_real_
   t <- unname(tau$mean[at])
   spread <- lapply(list(tau$cov_mfvb, tau$cov_lrvb), function(V) V[at, at])
-  names <- vector_names(fit$model$groups[[k - 1L]])
+  names <- vector_names(fit$model$groups[[k - n_lead(fit$model)]])
   r <- length(names$sigma)
   s <- lapply(spread, function(V) unname(sqrt(diag(V))))
   lambda <- row_block(names$lambda, if (exists) "tau_u" else "derived", t, s[[1L]], s[[2L]],
@@ -225,7 +235,7 @@ lognormal <- function(loc, s) {
 precision_moment_exists <- function(model, k) {
   if (model$resolved$tau[[k]]$kind != "half_t") return(TRUE)
   effects <- sum(vapply(model$factors, function(f) length(f$levels) * length(f$coef), 0))
-  k == 1L && model$gram$n > length(model$x_names) + effects
+  is_gaussian(model) && k == 1L && model$gram$n > length(model$x_names) + effects
 }
 
 #' @rdname summary.vb_fit
@@ -262,7 +272,7 @@ drop_missing_moments <- function(out, model) {
   for (k in seq_along(model$resolved$tau)) {
     if (precision_moment_exists(model, k)) next
     row <- match(stat_names(model)[stat_index(model)[[k]]], out$variable)
-    out[row, c("mean", "sd", "mcse_mean", "mcse_sd")] <- NA_real_
+    out[row, intersect(names(out), c("mean", "sd", "mcse_mean", "mcse_sd"))] <- NA_real_
   }
   out
 }

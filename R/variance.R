@@ -111,7 +111,7 @@ isSingular.default <- function(x, tol = 1e-4, ...) {
 isSingular.vb_fit <- function(x, tol = 2, ...) {
   tol <- check_number(tol, "tol", 0, strict = TRUE)
   low <- vapply(seq_along(x$model$groups), function(k) any(effective_levels(x, k) < tol), NA)
-  structure(any(low), terms = precision_names(x$model)[-1L][low])
+  structure(any(low), terms = utils::tail(precision_names(x$model), length(x$model$groups))[low])
 }
 
 #' @export

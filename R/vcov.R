@@ -2,8 +2,9 @@
 
 #' Posterior covariance
 #'
-#' @param object A `vb_fit` or `gibbs_fit`.
-#' @param type `"lrvb"` (default, the best source of this version) or `"mfvb"`.
+#' @param object A fit.
+#' @param type `"best"` (default): `"integrated"` where the fit was integrated over its precisions,
+#'   else `"lrvb"`; or one of these two, or `"mfvb"`.
 #' @param pars `"beta"`: the coefficients, named as in the model matrix. `"all"`:
 #'   coefficients, random effects, precisions, and of scalar terms log precisions and
 #'   standard deviations, named as in [summary()]; a dense matrix, refused above 10,000 rows.
@@ -16,17 +17,36 @@
 #' vcov(fit)
 #' sqrt(diag(vcov(fit, type = "mfvb")))
 #' @export
-vcov.vb_fit <- function(object, type = c("lrvb", "mfvb", "integrated"), pars = c("beta", "all"),
-                        full = FALSE, ...) {
-  type <- check_choice(type, c("lrvb", "mfvb", "integrated"), "type")
-  if (type == "integrated") {
-    mf_abort("control", "`type = \"integrated\"` is not available in this version: ",
-      "use \"lrvb\"", arg = "type")
+vcov.vb_fit <- function(object, type = c("best", "integrated", "lrvb", "mfvb"),
+                        pars = c("beta", "all"), full = FALSE, ...) {
+  type <- check_choice(type, c("best", "integrated", "lrvb", "mfvb"), "type")
+  if (type == "best") type <- best_source(object)
+  if (type == "integrated" && best_source(object) != "integrated") {
+    mf_abort("control", "the fit was not integrated over its precisions: refit with ",
+      "integrate = \"yes\", or use type = \"lrvb\"", arg = "type")
   }
   if (check_choice(pars, c("beta", "all"), "pars") == "beta") {
     return(moments(object, type)$cov_beta)
   }
+  check_full_cov(object)
+  if (type == "integrated") return(integrated_full_cov(object))
   vb_full_cov(object, type == "lrvb")
+}
+
+check_full_cov <- function(fit) {
+  n <- length(fit$model$x_names) + length(u_names(fit$model))
+  if (n > 10000L) {
+    mf_abort("size", "the full covariance would have ", n, " rows, more than 10,000: ",
+      "use `pars = \"beta\"` or as_draws()", arg = "pars")
+  }
+}
+
+#' @rdname vcov.vb_fit
+#' @export
+vcov.exact_fit <- function(object, pars = c("beta", "all"), ...) {
+  if (check_choice(pars, c("beta", "all"), "pars") == "beta") return(moments(object)$cov_beta)
+  check_full_cov(object)
+  integrated_full_cov(object)
 }
 
 #' @rdname vcov.vb_fit
@@ -41,10 +61,6 @@ vb_full_cov <- function(fit, lr) {
   vb <- fit$vb
   tau <- fit$posterior$tau
   n <- length(vb$mean)
-  if (n > 10000L) {
-    mf_abort("size", "the full covariance would have ", n, " rows, more than 10,000: ",
-      "use `pars = \"beta\"` or as_draws()", arg = "pars")
-  }
   scalar <- unlist(tau$index[lengths(tau$index) == 1L])
   theta <- if (lr) dense_covariance(fit) else dense_mfvb(fit)
   stats <- if (lr) tau$cov_lrvb else tau$cov_mfvb
@@ -103,8 +119,12 @@ add_sigma_rows <- function(S, fit, log_rows, scalar) {
   tau <- fit$posterior$tau
   D <- rbind(diag(nrow(S)), 0 * S[log_rows, , drop = FALSE])
   D[cbind(nrow(S) + seq_along(log_rows), log_rows)] <- -exp(-tau$phi$mean[scalar] / 2) / 2
-  own <- names(tau$mean)[scalar]
-  names <- c(beta_names(fit$model), u_names(fit$model), names(tau$mean), paste0("log_", own),
+  label(D %*% S %*% t(D), full_cov_names(fit$model, scalar))
+}
+
+# scalar: positions of the statistics that are precisions of one coefficient.
+full_cov_names <- function(model, scalar) {
+  own <- stat_names(model)[scalar]
+  c(beta_names(model), u_names(model), stat_names(model), paste0("log_", own),
     sub("^tau", "sigma", own))
-  label(D %*% S %*% t(D), names)
 }

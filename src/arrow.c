@@ -203,14 +203,20 @@ void arrow_inverse(const struct arrow_shape *s, const struct arrow *F, double *S
     for (int i = 0; i < s->n_leaf; i++) {
         int k = s->ptr[i + 1] - s->ptr[i];
         const double *L = F->leaf + leaf_at(s, i);
-        double *qi = q + cross_at(s, i), *di = d_inv + leaf_at(s, i);
-        double *si = s_leaf + leaf_at(s, i);
+        double *qi = q + cross_at(s, i);
         la_right_solve_l(k, s->r, L, qi); /* Q_i' = -W_i L_i^-1 */
         for (int a = 0; a < k * s->r; a++) qi[a] = -qi[a];
-        la_inverse(s->r, L, di);
-        memcpy(si, di, sizeof(double) * (size_t) s->r * (size_t) s->r);
-        add_leaf_spread(s, i, S_global, qi, si, scratch);
+        la_inverse(s->r, L, d_inv + leaf_at(s, i));
     }
+    arrow_spread_leaf(s, S_global, d_inv, q, s_leaf, scratch);
+}
+
+void arrow_spread_leaf(const struct arrow_shape *s, const double *S_global, const double *d_inv,
+                       const double *q, double *s_leaf, double *scratch)
+{
+    if (s->n_leaf) memcpy(s_leaf, d_inv, sizeof(double) * arrow_leaf_size(s));
+    for (int i = 0; i < s->n_leaf; i++)
+        add_leaf_spread(s, i, S_global, q + cross_at(s, i), s_leaf + leaf_at(s, i), scratch);
 }
 
 /* cross_i <- S[list, list] q_i, added to what is there when `add`. */

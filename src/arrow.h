@@ -82,6 +82,10 @@ void arrow_outer_rows(const struct arrow_shape *s, const double *cross, int a, i
 void arrow_inverse(const struct arrow_shape *s, const struct arrow *F, double *S_global,
                    double *d_inv, double *q, double *s_leaf, double *scratch);
 
+/* s_leaf <- blockdiag(D_i^-1) + Q S_gg Q', for an S_gg other than P's. */
+void arrow_spread_leaf(const struct arrow_shape *s, const double *S_global, const double *d_inv,
+                       const double *q, double *s_leaf, double *scratch);
+
 /* cross_i <- S_gl = S_gg Q_i' over leaf i's column list: the rest of the selected inverse. */
 void arrow_inverse_cross(const struct arrow_shape *s, const double *S_global, const double *q,
                          double *cross);

@@ -14,7 +14,8 @@ enum core_status {
     CORE_INTERRUPTED,    /* the poll hook asked to stop                               */
     CORE_NOT_PD_LEAF,    /* leaf block info->block is not positive definite           */
     CORE_NOT_PD_GLOBAL,  /* global block fails at column info->block (0-based)        */
-    CORE_NONFINITE       /* a sweep produced a NaN or an infinity                     */
+    CORE_NONFINITE,      /* a sweep produced a NaN or an infinity                     */
+    CORE_FULL            /* the memory handed over is too small for the answer        */
 };
 
 struct core_info {
@@ -48,6 +49,11 @@ static inline double *arena_doubles(struct arena *a, size_t n)
     double *p = a->base ? (double *) (a->base + a->used) : NULL;
     a->used += n * sizeof(double);
     return p;
+}
+
+static inline int *arena_ints(struct arena *a, size_t n)
+{
+    return (int *) arena_doubles(a, (n + 1) / 2); /* stays aligned for the next doubles */
 }
 
 #endif

@@ -4,6 +4,8 @@
 #include <R_ext/Rdynload.h>
 #include <R_ext/Visibility.h>
 
+SEXP C_arrow_draws(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_fit_glmm_vb(SEXP, SEXP, SEXP);
 SEXP C_fit_gibbs(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_fit_glmm_gibbs(SEXP, SEXP, SEXP, SEXP);
 SEXP C_fit_vb(SEXP, SEXP, SEXP);
@@ -12,12 +14,20 @@ SEXP C_gram_pair(SEXP, SEXP, SEXP);
 SEXP C_gram_merge(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_group_codes(SEXP, SEXP, SEXP);
 SEXP C_lr(SEXP, SEXP);
+SEXP C_nest_draws(SEXP, SEXP, SEXP);
+SEXP C_nest_lattice(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_nest_log_density(SEXP, SEXP, SEXP);
+SEXP C_nest_mixture(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_nest_mode(SEXP, SEXP, SEXP, SEXP);
+SEXP C_nest_quantiles(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_test_arrow(SEXP, SEXP);
 SEXP C_test_normals(SEXP);
 SEXP C_test_pg(SEXP, SEXP);
 SEXP C_theta_draws(SEXP, SEXP, SEXP, SEXP);
 
 static const R_CallMethodDef call_entries[] = {
+    {"C_arrow_draws", (DL_FUNC) &C_arrow_draws, 5},
+    {"C_fit_glmm_vb", (DL_FUNC) &C_fit_glmm_vb, 3},
     {"C_fit_gibbs", (DL_FUNC) &C_fit_gibbs, 5},
     {"C_fit_glmm_gibbs", (DL_FUNC) &C_fit_glmm_gibbs, 4},
     {"C_fit_vb", (DL_FUNC) &C_fit_vb, 3},
@@ -26,6 +36,12 @@ static const R_CallMethodDef call_entries[] = {
     {"C_gram_merge", (DL_FUNC) &C_gram_merge, 6},
     {"C_group_codes", (DL_FUNC) &C_group_codes, 3},
     {"C_lr", (DL_FUNC) &C_lr, 2},
+    {"C_nest_draws", (DL_FUNC) &C_nest_draws, 3},
+    {"C_nest_lattice", (DL_FUNC) &C_nest_lattice, 6},
+    {"C_nest_log_density", (DL_FUNC) &C_nest_log_density, 3},
+    {"C_nest_mixture", (DL_FUNC) &C_nest_mixture, 7},
+    {"C_nest_mode", (DL_FUNC) &C_nest_mode, 4},
+    {"C_nest_quantiles", (DL_FUNC) &C_nest_quantiles, 5},
     {"C_test_arrow", (DL_FUNC) &C_test_arrow, 2},
     {"C_test_normals", (DL_FUNC) &C_test_normals, 1},
     {"C_test_pg", (DL_FUNC) &C_test_pg, 2},

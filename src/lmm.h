@@ -54,6 +54,13 @@ struct lmm {
     struct precision prec[LMM_MAX_PREC];
 };
 
+/* The stored fit that residual sums of squares are taken around: nothing cancels. */
+struct lmm_centre {
+    const double *theta; /* dim                                                      */
+    const double *grad;  /* h - G theta, dim                                         */
+    double rss;          /* ||W^1/2 (y - C theta)||^2                                */
+};
+
 /* df of the full conditional (and of the variational factor) of precision k: df0 + n or
  * df0 + levels. */
 double lmm_df(const struct lmm *m, int k);

@@ -36,7 +36,7 @@ enum core_status gibbs_draw_theta(const struct lmm *m, struct gibbs_state *s,
 
 /* ||W^1/2 (y - C theta)||^2 = rss_0 - 2 d'(h - G theta_0) + d'G d,  d = theta - theta_0.
  * Leaves G d in w->Gdev for the scale move. */
-static double residual_ss(const struct lmm *m, const struct gibbs_centre *c,
+static double residual_ss(const struct lmm *m, const struct lmm_centre *c,
                           const struct gibbs_state *s, struct gibbs_work *w)
 {
     size_t dim = arrow_dim(&m->shape);
@@ -136,7 +136,7 @@ static double scale_log_density(double x, const void *ctx)
 }
 
 /* l and q of coefficient i of precision k, from w->Gdev and the diagonal of the Gram. */
-static void scale_likelihood(const struct lmm *m, const struct gibbs_centre *c,
+static void scale_likelihood(const struct lmm *m, const struct lmm_centre *c,
                              const struct gibbs_state *s, const struct gibbs_work *w, int k,
                              int i, struct scale_move *v)
 {
@@ -156,7 +156,7 @@ static void scale_likelihood(const struct lmm *m, const struct gibbs_centre *c,
 }
 
 /* Interweaving for coefficient i of precision k. Needs w->Gdev at the current theta. */
-static void gibbs_move_scale(const struct lmm *m, const struct gibbs_centre *c,
+static void gibbs_move_scale(const struct lmm *m, const struct lmm_centre *c,
                              struct gibbs_state *s, const struct gibbs_work *w, int k, int i)
 {
     struct scale_move v = {.prior = gibbs_scale_prior(m, s->t, k, i), .tau_e = s->t[0]};
@@ -192,7 +192,7 @@ bool gibbs_valid_precisions(const struct lmm *m, const double *t)
 }
 
 static enum core_status gibbs_sweep(const struct lmm *m, const struct gibbs_control *ctl,
-                                    const struct gibbs_centre *c, struct gibbs_state *s,
+                                    const struct lmm_centre *c, struct gibbs_state *s,
                                     struct gibbs_work *w, struct core_info *info)
 {
     enum core_status st = gibbs_draw_theta(m, s, w, info);
@@ -213,7 +213,7 @@ static enum core_status gibbs_sweep(const struct lmm *m, const struct gibbs_cont
 }
 
 enum core_status gibbs_run(const struct lmm *m, const struct gibbs_control *ctl,
-                           const struct gibbs_centre *c, struct gibbs_state *s,
+                           const struct lmm_centre *c, struct gibbs_state *s,
                            struct gibbs_work *w, const struct core_hooks *h,
                            struct core_info *info)
 {

@@ -16,13 +16,6 @@ struct gibbs_control {
     bool interweave;
 };
 
-/* The stored fit that residual sums of squares are taken around: nothing cancels. */
-struct gibbs_centre {
-    const double *theta; /* dim                                                      */
-    const double *grad;  /* h - G theta, dim                                         */
-    double rss;          /* ||W^1/2 (y - C theta)||^2                                */
-};
-
 struct gibbs_state {
     double *t;          /* globals; in: start, out: last draw                        */
     double *theta;      /* dim; out: last draw                                       */
@@ -86,7 +79,7 @@ static inline int gibbs_kept(const struct gibbs_control *c)
 
 /* One chain. Cost per sweep: one arrow factorisation, free of the number of rows. */
 enum core_status gibbs_run(const struct lmm *m, const struct gibbs_control *ctl,
-                           const struct gibbs_centre *c, struct gibbs_state *s,
+                           const struct lmm_centre *c, struct gibbs_state *s,
                            struct gibbs_work *w, const struct core_hooks *h,
                            struct core_info *info);
 

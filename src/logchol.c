@@ -6,6 +6,7 @@
 #include "la.h"
 #include "logchol.h"
 
+static const double LOG_2 = 0.693147180559945309417232121458;
 enum { RR = EXPFAM_MAX_R * EXPFAM_MAX_R };
 
 /* l <- coordinates of vech t; false when it is not positive definite. */
@@ -28,6 +29,34 @@ void logchol_factor(int r, const double *l, double *L)
             double d = exp(l[vech_at(r, b, b)]);
             AT(L, a, b, r) = a == b ? d : l[vech_at(r, a, b)] * d;
         }
+}
+
+/* dL_aa = L_aa dx_aa, dL_ab = L_aa cosh(x_ab) dx_ab + ...: triangular in rows; and
+ * |dt / dL| = 2^r prod_b L_bb^(r - b + 1). */
+double scale_free_to_vech(int r, const double *x, double *t, double *log_jacobian)
+{
+    if (r == 1) {
+        t[0] = exp(x[0]);
+        *log_jacobian = x[0];
+        return x[0];
+    }
+    double L[RR], trace = 0, spread = 0;
+    for (int b = 0; b < r; b++) {
+        trace += x[vech_at(r, b, b)];
+        for (int a = b; a < r; a++) {
+            double z = x[vech_at(r, a, b)], scale = exp(x[vech_at(r, a, a)]);
+            AT(L, a, b, r) = a == b ? scale : sinh(z) * scale;
+            if (a > b) spread += fabs(z) + log1p(exp(-2 * fabs(z))) - LOG_2;
+        }
+    }
+    for (int b = 0; b < r; b++)
+        for (int a = b; a < r; a++) {
+            double s = 0;
+            for (int c = 0; c <= b; c++) s += AT(L, a, c, r) * AT(L, b, c, r);
+            t[vech_at(r, a, b)] = s;
+        }
+    *log_jacobian = r * LOG_2 + (r + 1) * trace + spread;
+    return 2 * trace;
 }
 
 /* dt (vech) <- derivative of L L' along dl, with column b of L = exp(l_bb) (1, l_ab...):

@@ -16,6 +16,12 @@ void logchol_factor(int r, const double *l, double *L);
 /* dt (vech) <- derivative of L L' along dl. */
 void logchol_push(int r, const double *l, const double *dl, double *dt);
 
+/* Scale-free coordinates, in which posteriors of several SDs and correlations have no funnel:
+ * L_aa = exp(x_aa), L_ab = sinh(x_ab) exp(x_aa). For r = 2, x_22 = -log SD of the second coefficient
+ * and x_21 = -atanh of the correlation; for a scalar x = log t itself.
+ * t <- vech L L'; returns log |L L'|; *log_jacobian <- log |dt / dx|. */
+double scale_free_to_vech(int r, const double *x, double *t, double *log_jacobian);
+
 /* dl <- the direction whose push is dt. */
 void logchol_pull(int r, const double *l, const double *dt, double *dl);
 

@@ -17,7 +17,7 @@ SEXP C_fit_gibbs(SEXP core, SEXP start, SEXP centre, SEXP control, SEXP progress
     const struct gibbs_control ctl = {r_int(control, "iter"), r_int(control, "warmup"),
                                       r_int(control, "thin"),
                                       Rf_asLogical(r_elt(control, "interweave"))};
-    const struct gibbs_centre c = {r_dbl(centre, "theta", (R_xlen_t) dim),
+    const struct lmm_centre c = {r_dbl(centre, "theta", (R_xlen_t) dim),
                                    r_dbl(centre, "grad", (R_xlen_t) dim),
                                    r_num(centre, "rss")};
     bool save_u = Rf_asLogical(r_elt(control, "save_u"));

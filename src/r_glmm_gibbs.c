@@ -1,50 +1,37 @@
 /* r_glmm_gibbs.c: glue of the sampler of generalised models (one call is one chain), and of the
  * Polya-Gamma generator for its tests. */
 #include <string.h>
-#include "r_util.h"
+#include "r_glmm.h"
 #include "glmm_gibbs.h"
 #include "rand_pg.h"
 
-static const size_t *r_starts(SEXP core, int n)
+/* The sampler's layout has a first precision that stands still (glmm_gibbs.h); where the model
+ * has none (no phi), one is put before the terms. */
+static void put_still_precision(struct lmm *m)
 {
-    const int *from = r_ints(core, "start", n);
-    size_t *to = (size_t *) R_alloc((size_t) n, sizeof(size_t));
-    for (int i = 0; i < n; i++) to[i] = (size_t) from[i];
-    return to;
-}
-
-static struct glmm r_glmm_rows(SEXP core)
-{
-    struct glmm g = {.lmm = r_model(core), .family = (enum glmm_family) r_int(core, "family")};
-    g.n = (size_t) Rf_xlength(r_elt(core, "y"));
-    R_xlen_t n = (R_xlen_t) g.n;
-    g.X = r_dbl(core, "X", n * g.lmm.p);
-    g.y = r_dbl(core, "y", n);
-    g.size = r_dbl(core, "size", n);
-    g.offset = r_dbl(core, "offset", n);
-    g.start = r_starts(core, glmm_runs(&g) + 1);
-    g.z = r_is_null(core, "z") ? NULL : r_dbl(core, "z", n * g.lmm.shape.r);
-    SEXP other = r_elt(core, "other");
-    g.n_other = Rf_length(other);
-    if (g.n_other > GLMM_MAX_FACTORS) Rf_error("internal error: %d factors", g.n_other);
-    for (int f = 0; f < g.n_other; f++) {
-        SEXP x = VECTOR_ELT(other, f);
-        g.other[f] = (struct glmm_factor){.r = r_int(x, "r"), .col = r_ints(x, "col", n),
-                                          .pos = r_ints(x, "pos", n)};
-        g.other[f].z = r_is_null(x, "z") ? NULL : r_dbl(x, "z", n * g.other[f].r);
+    if (m->first_term == 1) return;
+    if (m->n_prec == LMM_MAX_PREC) Rf_error("internal error: %d precisions", m->n_prec);
+    memmove(m->prec + 1, m->prec, sizeof(struct precision) * (size_t) m->n_prec);
+    m->n_prec++;
+    m->n_stat++;
+    m->n_par++;
+    m->first_term = 1;
+    m->prec[0] = (struct precision){.r = 1, .aux = -1};
+    for (int k = 1; k < m->n_prec; k++) {
+        m->prec[k].at++;
+        if (m->prec[k].aux >= 0) m->prec[k].aux++;
     }
-    g.lmm.first_term = 1;
-    return g;
 }
 
 enum { DRAWS, U_DRAWS, U_MEAN, U_M2, LAST, THETA, MOVER, N_FIELDS };
 
-/* start: phi, then the precisions and auxiliaries; control: list(iter, warmup, thin, interweave,
+/* core: as in r_glmm(); start: phi (1 without), then the precisions and auxiliaries; control: list(iter, warmup, thin, interweave,
  * save_u, hamiltonian, step).
  * Returns list(result, c(status, iter, block)); result$mover is c(phi, acceptance, step). */
 SEXP C_fit_glmm_gibbs(SEXP core, SEXP start, SEXP control, SEXP progress)
 {
-    const struct glmm m = r_glmm_rows(core);
+    struct glmm m = r_glmm(core, NULL);
+    put_still_precision(&m.lmm);
     size_t dim = arrow_dim(&m.lmm.shape), n_u = dim - (size_t) m.lmm.p;
     size_t q = (size_t) m.lmm.n_par;
     const struct glmm_gibbs_control ctl = {

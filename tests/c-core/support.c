@@ -206,6 +206,7 @@ static struct precision half_t(int r, double nu, const double *aux_rate)
 /* pr becomes the next precision of m; the auxiliaries are numbered anew. */
 static void add(struct lmm *m, struct precision pr, bool leaf, int levels, int first, int stride)
 {
+    m->first_term = 1; /* precision 0 is tau_e */
     pr.leaf = leaf;
     pr.n_levels = levels;
     pr.first = first;

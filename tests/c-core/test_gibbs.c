@@ -27,7 +27,7 @@ static struct chain run(const struct lmm *m, struct gibbs_control ctl, const dou
         rss += theta[i] * (grad[i] - 2 * m->h[i]);
         grad[i] = m->h[i] - grad[i];
     }
-    struct gibbs_centre c = {theta, grad, rss};
+    struct lmm_centre c = {theta, grad, rss};
     struct arena count = {NULL, 0};
     gibbs_work_carve(m, &count);
     struct arena a = arena_of(count.used);

@@ -72,7 +72,7 @@ test_that("Gibbs with a half-t slope term and a crossed factor equals a plain R 
 test_that("the scale move leaves a Wishart slope model's posterior alone", {
   fit <- fit_vb(y ~ x + (x | g), d, prior = priors(tau_u = wishart_prior(4, diag(c(.5, 1)) / 4)))
   core <- meanfield:::lmm_core(fit$model)
-  centre <- meanfield:::gibbs_centre(core, fit$vb)
+  centre <- meanfield:::vb_centre(core, fit$vb)
   run <- function(interweave, seed) {
     set.seed(seed)
     meanfield:::call_fit_gibbs(core, fit$vb$t, centre, list(iter = 20000L, warmup = 500L, thin = 1L,

@@ -12,7 +12,7 @@ test_that("one fit of each kind survives gctorture", {
     core <- meanfield:::lmm_core(fit$model)
     start <- meanfield:::vb_start(core)
     control <- vb_control(max_iter = 50)
-    centre <- meanfield:::gibbs_centre(core, fit$vb)
+    centre <- meanfield:::vb_centre(core, fit$vb)
     settings <- list(iter = 5L, warmup = 2L, thin = 1L, save_u = TRUE, interweave = TRUE)
     X <- model.matrix(fit)
     z <- rbind(1, d$x)

@@ -1,0 +1,175 @@
+#' The exact posterior by numerical integration
+#'
+#' Integrates the coefficients and random effects out in closed form and the precisions
+#' numerically: the posterior of the same model and prior as [fit_vb()] and [fit_gibbs()], without
+#' Monte Carlo, with its error.
+#'
+#' @inheritParams fit_vb
+#' @param control [vb_control()] of the variational fit that the integration starts from.
+#' @param tol Largest error of a posterior mean or SD, relative to the SD; the lattice is refined
+#'   until its estimate is below.
+#' @param draws Points of the importance sample (used for seven and more precision parameters), and
+#'   number of draws that [as_draws()] gives by default.
+#'
+#' @details
+#' The parameters of integration are the logarithms of scalar precisions and, for a term with
+#' several coefficients, log scales and atanh correlations. With up to six of them the density is
+#' summed over a lattice turned to the axes of its Hessian at the mode and grown from there until the
+#' log density has dropped by 11 to 35 (the more parameters, the less; deeper when the error asks for
+#' it). The reported error is the larger of two: what the moments change from every second point of
+#' the lattice to all of it, and what the series of the last layers promises beyond. With more
+#' parameters 10,000 quasi-random points of a split multivariate t are weighted by importance, the
+#' weights smoothed by [loo::psis()]; the error is half the difference of two halves, and k-hat says
+#' whether to believe it. Neither uses the random number generator: the same data give the same
+#' answer.
+#'
+#' Given the precisions the coefficients are normal, so their posterior is a mixture of normals;
+#' means, SDs, quantiles and draws are those of the mixture.
+#'
+#' @return An object of class `exact_fit` (and `meanfield_fit`), a list with
+#' \describe{
+#'   \item{call, model}{as in [fit_vb()]}
+#'   \item{log_evidence}{log marginal likelihood; under a flat prior on the coefficients relative to
+#'     Lebesgue measure}
+#'   \item{elbo}{the evidence lower bound of the variational fit; the gap is its Kullback-Leibler
+#'     divergence from the posterior}
+#'   \item{method}{`"lattice"` or `"importance"`}
+#'   \item{error}{reported error of means and SDs, in posterior SDs}
+#'   \item{khat}{Pareto shape of the importance weights, `NA` on a lattice}
+#'   \item{integrated}{the nodes: `phi` (parameters x nodes), `weights`, `stats` (precisions at the
+#'     nodes), moments of `beta` and `u`}
+#'   \item{vb}{mean precisions and coefficients of the variational fit}
+#'   \item{tol, draws}{the settings}
+#' }
+#' All methods of the other fits work: [summary()] (columns `variable`, `mean`, `sd`, `q2.5`,
+#' `q97.5`), [vcov()], [predict()], [as_draws()], [sd_ratio_report()] as a reference.
+#' @section Errors and warnings: as in [fit_vb()], and `meanfield_error_integral` when the density
+#'   cannot be integrated, `meanfield_warning_accuracy` when `tol` was not reached,
+#'   `meanfield_warning_khat` when k-hat is above .7.
+#' @references Ewing, D. (2026). Understanding variational approximations. Vehtari, A., Simpson, D.,
+#'   Gelman, A., Yao, Y. and Gabry, J. (2024). Pareto smoothed importance sampling. *JMLR* 25, 1-58.
+#' @seealso [fit_vb()], whose default integrates in the same way with fewer nodes; [compare()].
+#' @examples
+#' exact <- fit_exact(log_radon ~ floor + (1 | county), data = radon)
+#' exact
+#' exact$log_evidence
+#' @export
+fit_exact <- function(object, ...) {
+  if (nargs() == 0L) unknown_model(NULL, "fit_exact")
+  UseMethod("fit_exact")
+}
+
+#' @rdname fit_exact
+#' @export
+fit_exact.formula <- function(formula, data = NULL, family = gaussian(),
+                              prior = default_priors(), weights, subset, na.action, offset,
+                              contrasts = NULL, model = TRUE, control = vb_control(),
+                              tol = 1e-4, draws = 10000, ...) {
+  no_dots(...)
+  settings <- exact_settings(tol, draws)
+  call <- match.call()
+  call[[1L]] <- quote(fit_exact)
+  call$formula <- formula # a name would be lost outside this frame
+  m <- build_model(call, formula, data, family, prior, contrasts,
+    check_flag(model, "model"), parent.frame())
+  new_exact_fit(call, vb_optimum(call, m, check_vb_control(control)), settings)
+}
+
+#' @rdname fit_exact
+#' @export
+fit_exact.meanfield_fit <- function(object, tol = 1e-4, draws = 10000, control = vb_control(),
+                                    ...) {
+  no_dots(...)
+  settings <- exact_settings(tol, draws)
+  call <- refit_call(object, "fit_exact", match.call())
+  start <- if (inherits(object, "vb_fit")) {
+    object
+  } else {
+    vb_optimum(call, object$model, check_vb_control(control))
+  }
+  new_exact_fit(call, start, settings)
+}
+
+#' @export
+fit_exact.data.frame <- function(object, formula, ...) {
+  eval(data_first_call(match.call(), quote(fit_exact)), parent.frame())
+}
+
+#' @export
+fit_exact.default <- function(object, ...) unknown_model(object, "fit_exact")
+
+exact_settings <- function(tol, draws) {
+  list(tol = check_number(tol, "tol", 0, strict = TRUE), draws = check_count(draws, "draws", 1))
+}
+
+new_exact_fit <- function(call, vb_fit, settings) {
+  model <- vb_fit$model
+  progress <- lattice_progress(model)
+  on.exit(progress$close())
+  nodes <- integrate_model(model, vb_fit$vb, vb_fit$posterior$tau,
+    nest_settings("exact", settings$tol, settings$draws), progress$step)
+  if (!is_integral(nodes)) {
+    mf_abort("integral", "the posterior could not be integrated: ", attr(nodes, "why"),
+      "; use proper, less extreme `prior`s", arg = "prior")
+  }
+  warn_integral(nodes, settings$tol)
+  structure(
+    c(list(call = call, model = model, log_evidence = nodes$log_evidence, elbo = vb_fit$vb$elbo),
+      nodes[c("method", "error", "khat")],
+      list(integrated = nodes, vb = vb_fit$vb[c("t", "mean", "elbo")]), settings),
+    class = c("exact_fit", "meanfield_fit")
+  )
+}
+
+warn_integral <- function(nodes, tol) {
+  if (nodes$method == "importance" && nodes$khat > 0.7) {
+    mf_warn("khat", "Pareto k-hat of the importance weights is ", format(nodes$khat, digits = 2),
+      ", above .7: means and SDs are unreliable; raise `draws`, or check them with fit_gibbs()",
+      arg = "draws")
+  } else if (nodes$method == "lattice" && nodes$error > tol) {
+    mf_warn("accuracy", "the estimated error of the integral, ", format(nodes$error, digits = 2),
+      " posterior SDs, is above `tol` (", format(tol), "): the posterior of a precision has a very ",
+      "long tail; use a tighter `prior` on the SDs if that matters", arg = "tol")
+  }
+}
+
+# A line of dots for interactive runs that will take longer than about 5 seconds.
+lattice_progress <- function(model) {
+  d <- length(stat_names(model))
+  seconds <- 1e4 * min(d, 4) * node_flops(lmm_core(model)) / 1e9
+  if (!interactive() || seconds < 5) return(list(step = NULL, close = function() NULL))
+  list(
+    step = function(done) if (done %% 1024 == 0) cat("."),
+    close = function() cat("\n")
+  )
+}
+
+#' @export
+print.exact_fit <- function(x, digits = 3, ...) {
+  n <- x$integrated
+  cat("Exact posterior by ", if (x$method == "lattice") "numerical integration" else
+    "importance sampling", "\n", sep = "")
+  print_model_lines(x)
+  cat(format(n$points, big.mark = ","), if (x$method == "lattice") " lattice points" else
+    " quasi-random points", "; estimated error of means and SDs: ", format(x$error, digits = 1),
+    " posterior SDs", if (!is.na(x$khat)) paste0("; Pareto k-hat ", format(x$khat, digits = 2)),
+    "\n", sep = "")
+  cat("Log evidence ", format(x$log_evidence, digits = 6, nsmall = 2),
+    if (x$model$resolved$beta$kind == "flat") " (flat prior: relative to Lebesgue measure)",
+    "; ELBO ", format(x$elbo, digits = 6, nsmall = 2), ": the mean-field fit is ",
+    format(x$log_evidence - x$elbo, digits = 3), " nats away (KL divergence)\n\n", sep = "")
+  s <- as.data.frame(summary(x))
+  keep <- !grepl("^log_|^Lambda_", s$variable) & !is.na(s$sd)
+  print(new_summary(s[keep, ]), digits = digits)
+  invisible(x)
+}
+
+#' @rdname summary.vb_fit
+#' @export
+summary.exact_fit <- function(object, pars = NULL, level = 0.95, ...) {
+  no_dots(...)
+  check_pars(pars)
+  out <- integrated_rows(object, check_level(level), "u" %in% pars)
+  names(out)[4:5] <- quantile_names(level)
+  new_summary(out)
+}

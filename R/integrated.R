@@ -1,0 +1,281 @@
+# The integrated posterior: theta | y as a mixture of the conditional normals over the nodes of the
+# precisions. One object for fit_exact() and for the default of fit_vb().
+
+# Value: the nodes (see integrate_precisions()) and
+#   stats  statistics (tau, vech Lambda) at the nodes (n x statistics)
+#   beta   mean, cov (of the mixture); node_mean, node_sd (n x p), in the user's coordinates
+#   u      mean, var (in the order of effect_table())
+#   cov_global, cov_leaf  covariance of the core's global block and of each leaf's effects
+#   centre list(theta, grad, rss): what conditional fits are taken around
+integrate_model <- function(model, vb, tau, settings, progress = NULL) {
+  core <- lmm_core(model)
+  centre <- vb_centre(core, vb)
+  nodes <- integrate_precisions(gaussian_target(core, centre, progress), nest_start(tau), settings)
+  if (!is_integral(nodes)) return(nodes)
+  c(nodes, list(centre = centre, stats = phi_statistics(nodes$phi, stat_index(model))),
+    mixture_moments(model, core, centre, nodes))
+}
+
+# Statistics at the columns of phi: a row per point.
+phi_statistics <- function(phi, index) {
+  x <- t(phi)
+  for (at in index) x[, at] <- from_scale_free(x[, at, drop = FALSE])
+  x
+}
+
+mixture_moments <- function(model, core, centre, nodes) {
+  p <- core$p
+  x <- seq_len(p)
+  rows <- beta_rows_of(model, core)
+  run <- call_nest_mixture(core, centre, nodes$phi, nodes$weights, blocks = TRUE, rows = rows)
+  check_status(run$status, model)
+  mix <- run$result
+  effects <- p + seq_len(length(mix$mean) - p)
+  node_mean <- matrix(t(mix$row_mean), length(nodes$weights)) +
+    rep(model$coords$shift, each = length(nodes$weights))
+  list(
+    beta = list(
+      mean = stats::setNames(to_raw(model$coords, mix$mean[x]), model$x_names),
+      cov = label(to_raw_cov(model$coords, mix$cov_global[x, x, drop = FALSE]), model$x_names),
+      node_mean = node_mean, node_sd = sqrt(matrix(t(mix$row_var), length(nodes$weights)))
+    ),
+    u = list(mean = mix$mean[effects], var = effect_variances(mix$cov_global, mix$cov_leaf, core$r, p)),
+    cov_global = mix$cov_global, cov_leaf = mix$cov_leaf
+  )
+}
+
+# The raw coefficients (without their shift) as linear combinations of the core's.
+beta_rows_of <- function(model, core) {
+  p <- core$p
+  if (!p) return(NULL)
+  global <- matrix(0, core$n_global, p)
+  global[seq_len(p), ] <- t(model$coords$M)
+  list(global = global, leaf = rep(-1L, p), z = matrix(0, core$r, p))
+}
+
+# ---- summary -------------------------------------------------------------------------
+
+# Rows of summary(): variable, mean, sd, lower, upper.
+integrated_rows <- function(fit, level, u = FALSE) {
+  nodes <- fit$integrated
+  probs <- c((1 - level) / 2, (1 + level) / 2)
+  out <- rbind(
+    mixture_rows(beta_names(fit$model), nodes$weights, unname(nodes$beta$mean),
+      sqrt(diag(nodes$beta$cov)), nodes$beta$node_mean, nodes$beta$node_sd, probs),
+    precision_rows(fit$model, nodes, probs),
+    if (u) effect_rows_table(fit, probs)
+  )
+  drop_missing_moments(out, fit$model)
+}
+
+mixture_rows <- function(names, weights, mean, sd, node_mean, node_sd, probs) {
+  if (!length(names)) return(NULL)
+  q <- call_nest_quantiles(FALSE, weights, node_mean, node_sd, probs)
+  data.frame(variable = names, mean = mean, sd = sd, lower = q[1L, ], upper = q[2L, ])
+}
+
+effect_rows_table <- function(fit, probs) {
+  names <- u_names(fit$model)
+  if (!length(names)) return(NULL)
+  nodes <- fit$integrated
+  core <- lmm_core(fit$model)
+  run <- call_nest_mixture(core, nodes$centre, nodes$phi, nodes$weights, each = TRUE)
+  check_status(run$status, fit$model)
+  at <- core$p + seq_along(names)
+  mixture_rows(names, nodes$weights, nodes$u$mean, sqrt(nodes$u$var),
+    t(run$result$node_mean[at, , drop = FALSE]), sqrt(t(run$result$node_var[at, , drop = FALSE])),
+    probs)
+}
+
+# Precisions and what follows from them, at every node. Quantiles are found where the variable is
+# unbounded (logarithms, atanh) and carried back.
+precision_rows <- function(model, nodes, probs) {
+  values <- precision_draws(nodes$stats, model)
+  names <- colnames(values)
+  m <- weighted_moments(t(values), nodes$weights)
+  link <- variable_link(names)
+  open <- open_values(values, link)
+  q <- if (nodes$method == "lattice") {
+    spread <- nodes$step * largest_slope(model, nodes, link)
+    call_nest_quantiles(TRUE, nodes$weights, open, spread, probs)
+  } else {
+    apply(open, 2L, weighted_quantile, w = nodes$weights, probs = probs)
+  }
+  for (j in seq_along(names)) q[, j] <- inverse_link(q[, j], rep(link[j], nrow(q)))
+  data.frame(variable = names, mean = m$mean, sd = m$sd, lower = q[1L, ], upper = q[2L, ])
+}
+
+# The scale on which a variable's distribution is made. Off-diagonal elements of a precision matrix
+# may have either sign.
+variable_link <- function(names) {
+  ifelse(grepl("^rho_", names), "tanh",
+    ifelse(grepl("^(tau|sigma)_", names), "exp", "identity"))
+}
+
+open_values <- function(values, link) {
+  values[, link == "exp"] <- log(values[, link == "exp"])
+  values[, link == "tanh"] <- atanh(values[, link == "tanh"])
+  values
+}
+
+# nodes x variables: the largest derivative of each variable along an axis of the lattice, the
+# bandwidth (over the step) of the kernel that its distribution is summed with.
+largest_slope <- function(model, nodes, link) {
+  index <- stat_index(model)
+  e <- 1e-4
+  at <- function(phi) open_values(precision_draws(phi_statistics(phi, index), model), link)
+  slopes <- lapply(seq_len(ncol(nodes$L)), function(j) {
+    move <- e * nodes$L[, j]
+    abs(at(nodes$phi + move) - at(nodes$phi - move)) / (2 * e)
+  })
+  do.call(pmax, slopes)
+}
+
+weighted_quantile <- function(x, w, probs) {
+  at <- order(x)
+  mid <- cumsum(w[at]) - w[at] / 2
+  stats::approx(mid, x[at], probs, rule = 2, ties = "ordered")$y
+}
+
+# ---- covariances -----------------------------------------------------------------------
+
+# moments() of an integrated fit.
+integrated_moments <- function(fit) {
+  nodes <- fit$integrated
+  list(beta = nodes$beta$mean, cov_beta = nodes$beta$cov, u = nodes$u$mean, var_u = nodes$u$var,
+    sigma2_e = if (is_gaussian(fit)) sum(nodes$weights / nodes$stats[, 1L]))
+}
+
+# r x r x levels: covariance of each level's effects of factor f.
+integrated_level_covariances <- function(fit, f) {
+  x <- fit$model$factors[[f]]
+  r <- length(x$coef)
+  levels <- length(x$levels)
+  if (f == 1L) return(array(fit$integrated$cov_leaf, c(r, r, levels)))
+  diagonal_blocks(fit$integrated$cov_global, effect_columns(fit$model, f)[1L], r, levels)
+}
+
+# Mean and variance of rows of the linear predictor (without offset) over the mixture.
+integrated_variance <- function(fit, parts) {
+  nodes <- fit$integrated
+  core <- lmm_core(fit$model)
+  n <- nrow(parts$X)
+  out <- numeric(n)
+  block <- max(1L, floor(4e6 / (core$n_global + 2 * length(nodes$weights))))
+  for (from in seq(1L, n, by = block)) {
+    rows <- seq.int(from, min(n, from + block - 1L))
+    run <- call_nest_mixture(core, nodes$centre, nodes$phi, nodes$weights,
+      rows = core_rows(fit$model, core, parts, rows))
+    check_status(run$status, fit$model)
+    mean <- drop(run$result$row_mean %*% nodes$weights)
+    out[rows] <- drop((run$result$row_var + (run$result$row_mean - mean)^2) %*% nodes$weights)
+  }
+  out
+}
+
+# Rows of x'beta + sum z'u as the core's linear combinations; unseen levels have no part.
+core_rows <- function(model, core, parts, rows) {
+  p <- core$p
+  global <- matrix(0, core$n_global, length(rows))
+  global[seq_len(p), ] <- t(parts$X[rows, , drop = FALSE] %*% model$coords$M)
+  leaf <- rep(-1L, length(rows))
+  z <- matrix(0, core$r, length(rows))
+  for (g in parts$groups) {
+    seen <- which(!is.na(g$code[rows]))
+    Z <- g$Z[rows[seen], , drop = FALSE]
+    if (g$factor == 1L) {
+      leaf[seen] <- as.integer(g$code[rows[seen]]) - 1L
+      z[, seen] <- t(Z)
+      next
+    }
+    start <- p + effect_start(model, g)[rows[seen]]
+    for (k in seq_len(ncol(Z))) global[cbind(start + k, seen)] <- Z[, k]
+  }
+  list(global = global, leaf = leaf, z = z)
+}
+
+# Covariance of (beta, u, statistics, log tau, sigma), as vb_full_cov().
+integrated_full_cov <- function(fit) {
+  nodes <- fit$integrated
+  model <- fit$model
+  core <- lmm_core(model)
+  run <- call_nest_mixture(core, nodes$centre, nodes$phi, nodes$weights, each = TRUE, dense = TRUE)
+  check_status(run$status, model)
+  n <- length(run$result$mean)
+  M <- diag(1, n)
+  M[seq_len(core$p), seq_len(core$p)] <- model$coords$M
+  scalar <- unlist(Filter(function(at) length(at) == 1L, stat_index(model)))
+  own <- nodes$stats[, scalar, drop = FALSE]
+  other <- cbind(nodes$stats, log(own), 1 / sqrt(own))
+  theta <- t(M %*% run$result$node_mean)
+  centred <- function(x) x - rep(drop(nodes$weights %*% x), each = nrow(x))
+  cross <- t(centred(theta)) %*% (centred(other) * nodes$weights)
+  S <- rbind(cbind(M %*% run$result$cov %*% t(M), cross),
+    cbind(t(cross), t(centred(other)) %*% (centred(other) * nodes$weights)))
+  label(S, full_cov_names(model, scalar))
+}
+
+# ---- draws -------------------------------------------------------------------------------
+
+# joint_draws() of an integrated fit: phi from the lattice's interpolated density (or among the
+# importance points), then (beta, u) from its conditional normal.
+integrated_draws <- function(fit, ndraws, u) {
+  nodes <- fit$integrated
+  core <- lmm_core(fit$model)
+  check_size(ndraws, length(core$h))
+  phi <- if (nodes$method == "lattice") {
+    lattice_draws(nodes, ndraws, function(phi) call_nest_log_density(core, nodes$centre, phi))
+  } else {
+    nodes$phi[, sample.int(length(nodes$weights), ndraws, TRUE, nodes$weights), drop = FALSE]
+  }
+  theta <- call_nest_draws(core, nodes$centre, phi)
+  x <- seq_len(core$p)
+  list(
+    beta = t(to_raw_draws(fit$model$coords, theta[x, , drop = FALSE])),
+    u = if (u) t(theta[setdiff(seq_len(nrow(theta)), x), , drop = FALSE]),
+    tau = structure(phi_statistics(phi, stat_index(fit$model)),
+      dimnames = list(NULL, stat_names(fit$model)))
+  )
+}
+
+# Rejection sampling: a node by its weight, a point of its cell by the exponential density with the
+# node's gradient, accepted against the exact density. The bound is the largest ratio among the
+# proposals, as in Caffo, Booth and Davis (2002).
+lattice_draws <- function(nodes, ndraws, log_density) {
+  d <- nrow(nodes$phi)
+  out <- matrix(0, d, 0L)
+  bound <- -Inf
+  while (ncol(out) < ndraws) {
+    n <- ceiling(1.3 * (ndraws - ncol(out))) + 50L
+    at <- sample.int(length(nodes$weights), n, TRUE, nodes$weights)
+    g <- nodes$gradient[, at, drop = FALSE]
+    cell <- tilted_uniform(g, nodes$step)
+    phi <- nodes$phi[, at, drop = FALSE] + nodes$L %*% cell$x
+    ratio <- log_density(phi) - nodes$log_density[at] - cell$log_density
+    high <- stats::quantile(ratio, 0.999, names = FALSE)
+    if (high > bound + 0.01) { # start again under the higher bound
+      out <- out[, log(stats::runif(ncol(out))) < bound - high, drop = FALSE]
+      bound <- high
+    }
+    keep <- log(stats::runif(n)) < ratio - bound
+    out <- cbind(out, phi[, keep, drop = FALSE])
+  }
+  out[, seq_len(ndraws), drop = FALSE]
+}
+
+# x in [-h/2, h/2] with density proportional to exp(g x); log_density: of f's first-order model at x
+# over the proposal's, so that their ratio is one where f is log-linear.
+tilted_uniform <- function(g, h) {
+  s <- g * h
+  u <- stats::runif(length(g))
+  flat <- abs(s) < 1e-6
+  safe <- ifelse(flat, 1, s)
+  # distribution function (exp(g x) - exp(-s/2)) / (exp(s/2) - exp(-s/2))
+  x <- ifelse(flat, h * (u - 0.5),
+    (abs(safe) / 2 + log(ifelse(safe > 0, u, 1 - u) +
+      ifelse(safe > 0, 1 - u, u) * exp(-abs(safe)))) / abs(safe) * sign(safe) * h)
+  x <- matrix(x, nrow(g))
+  # log of sinh(s/2) / (s/2): what the node's weight lacks of the integral over its cell
+  lift <- ifelse(flat, 0, abs(safe) / 2 + log1p(-exp(-abs(safe))) - log(abs(safe)))
+  list(x = x, log_density = colSums(matrix(g * x - lift, nrow(g))))
+}
