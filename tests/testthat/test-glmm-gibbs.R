@@ -8,11 +8,11 @@ brute_force <- function(y, x, g, size, prior, family, upper) {
   density <- function(y, size, eta) {
     if (family == "binomial") dbinom(y, size, plogis(eta), TRUE) else dpois(y, exp(eta), TRUE)
   }
-  b <- seq(-6, 6, length.out = 161)
-  l <- seq(-8, upper, by = .1)
+  b <- seq(-6, 6, length.out = 101)
+  l <- seq(-8, upper, by = .2)
   joint <- vapply(l, function(l) {
     s <- exp(-l / 2)
-    u <- seq(-9, 9, length.out = 301) * s
+    u <- seq(-8.5 * s, 8.5 * s, by = min(.1 * s, .1)) # sharp likelihoods too
     vapply(b, function(b) {
       groups <- vapply(unique(g), function(k) {
         rows <- Map(function(y, size, x) density(y, size, b * x + u), y[g == k], size[g == k], x[g == k])
@@ -38,12 +38,12 @@ test_that("the exact reference equals brute force on tiny models", {
   check <- function(family, prior_u, upper) {
     prior <- list(mean = 0.2, sd = .8, u = prior_u)
     a <- brute_force(y, x, g, rep(4, 4), prior, family, upper)
-    e <- glmm_exact(y, cbind(x), g, prior, family, rep(4, 4), nodes_beta = 21, drop = 35)
+    e <- glmm_exact(y, cbind(x), g, prior, family, rep(4, 4), nodes_beta = 21, drop = 40)
     expect_lt(max(abs(a - c(e$beta$mean, e$beta$sd, e$log_tau$mean, e$log_tau$sd, e$log_evidence))),
       1e-6)
   }
   check("binomial", c(2, 1.5), 6)
-  check("poisson", list(df = 4, scale = 1), 45)
+  check("poisson", list(df = 4, scale = 1), 60)
 })
 
 # ---- exact posteriors -------------------------------------------------------------------
@@ -173,53 +173,43 @@ test_that("Polya-Gamma and Hamiltonian moves agree: crossed factors, vector term
   expect_lt(max(a$rhat, b$rhat), 1.02)
   z <- (a$mean - b$mean) / sqrt(a$mcse_mean^2 + b$mcse_mean^2)
   z_sd <- (a$sd - b$sd) / sqrt(a$mcse_sd^2 + b$mcse_sd^2)
-  finite <- !grepl("^Lambda", a$variable) # heavy tails: their MCSE is none
+  finite <- !is.na(a$mean) # precisions under half-t have no moments
+  expect_equal(sum(finite), 2 + 5 + 3) # log SDs, SDs and a correlation of g; one term of h
   expect_lt(max(abs(z[finite])), tol_mcse)
   expect_lt(max(abs(z_sd[finite])), tol_mcse)
 })
 
 # ---- calibration ---------------------------------------------------------------------------
 
-# As test-sbc.R, for families that need a longer warm-up.
-glmm_sbc <- function(sets, seed, simulate, formula, family, prior, variables, sampler = "auto") {
+# As in test-sbc.R; a set's data hold column n when rows have several trials.
+glmm_sbc <- function(seed, simulate, formula, family, prior, sampler = "auto") {
   set.seed(seed)
-  t(vapply(seq_len(sets), function(i) {
+  sets <- if (test_level() >= 3) 2000 else 200
+  t(sapply(seq_len(sets), function(i) {
     s <- simulate()
-    f <- suppressWarnings(fit_gibbs(formula, s$data, family = family, prior = prior, chains = 1,
-      iter = 200 + 99 * 8, warmup = 200, thin = 8, save_u = TRUE, sampler = sampler))
+    f <- suppressWarnings(fit_gibbs(formula, s$data, family = family, prior = prior, weights = n,
+      chains = 1, iter = 200 + 99 * 8, warmup = 200, thin = 8, sampler = sampler))
     d <- as_draws_matrix(f)
-    vapply(variables, function(v) sum(d[, v] < s$truth[[v]]), 0)
-  }, numeric(length(variables))))
+    vapply(names(s$truth), function(v) sum(d[, v] < s$truth[[v]]), 0)
+  }))
 }
 
-sbc_frame <- function() data.frame(x = rep(c(-1, .2, 1), 8), g = gl(6, 4))
-sbc_sets <- function() if (test_level() >= 3) 2000 else 200
+sbc_frame <- function(n = 1) data.frame(x = rep(c(-1, .2, 1), 8), g = gl(6, 4), n = n)
 
 test_that("simulation-based calibration: binomial, both samplers", {
   skip_below_level(2)
-  d0 <- sbc_frame()
-  n <- rep(1:2, 12)
+  d0 <- sbc_frame(rep(1:2, 12))
   simulate <- function() {
     b <- rnorm(2)
     s <- abs(rt(1, 4))
     u <- rnorm(6, 0, s)
-    d0$y <- rbinom(24, n, plogis(b[1] + b[2] * d0$x + u[d0$g])) / n
-    d0$n <- n
+    d0$y <- rbinom(24, d0$n, plogis(b[1] + b[2] * d0$x + u[d0$g])) / d0$n
     list(data = d0, truth = list("beta[(Intercept)]" = b[1], "beta[x]" = b[2], "sigma_u[g]" = s,
       "u[g:3]" = u[3]))
   }
-  prior <- priors(normal_prior(0, 1), tau_u = half_t_prior(4, 1))
   for (sampler in c("polya-gamma", "hamiltonian")) {
-    run <- function(formula, data, ...) fit_gibbs(formula, data, weights = n, ...)
-    set.seed(11)
-    ranks <- t(vapply(seq_len(sbc_sets()), function(i) {
-      s <- simulate()
-      f <- suppressWarnings(fit_gibbs(y ~ x + (1 | g), s$data, family = binomial(), weights = n,
-        prior = prior, chains = 1, iter = 200 + 99 * 8, warmup = 200, thin = 8, sampler = sampler))
-      d <- as_draws_matrix(f)
-      vapply(names(s$truth), function(v) sum(d[, v] < s$truth[[v]]), 0)
-    }, numeric(4)))
-    expect_uniform(ranks)
+    expect_uniform(glmm_sbc(11, simulate, y ~ x + (1 | g), binomial(),
+      priors(normal_prior(0, 1), tau_u = half_t_prior(4, 1)), sampler))
   }
 })
 
@@ -236,9 +226,8 @@ test_that("simulation-based calibration: Poisson with correlated slopes, negativ
     list(data = d0, truth = list("beta[x]" = b[2], "sigma_u[g:(Intercept)]" = sqrt(V[1, 1]),
       "sigma_u[g:x]" = sqrt(V[2, 2]), "rho_u[g:(Intercept),x]" = V[1, 2] / sqrt(V[1, 1] * V[2, 2])))
   }
-  expect_uniform(glmm_sbc(sbc_sets(), 12, correlated, y ~ x + (x | g), poisson(),
-    priors(normal_prior(0, .7), tau_u = wishart_prior(6, W)),
-    c("beta[x]", "sigma_u[g:(Intercept)]", "sigma_u[g:x]", "rho_u[g:(Intercept),x]")))
+  expect_uniform(glmm_sbc(12, correlated, y ~ x + (x | g), poisson(),
+    priors(normal_prior(0, .7), tau_u = wishart_prior(6, W))))
   dispersed <- function() {
     b <- rnorm(2, 1, .7)
     tau <- rgamma(1, 2, 1)
@@ -246,9 +235,8 @@ test_that("simulation-based calibration: Poisson with correlated slopes, negativ
     d0$y <- rnbinom(24, phi, mu = exp(b[1] + b[2] * d0$x + (rnorm(6) / sqrt(tau))[d0$g]))
     list(data = d0, truth = list("beta[(Intercept)]" = b[1], "tau_u[g]" = tau, phi = phi))
   }
-  expect_uniform(glmm_sbc(sbc_sets(), 13, dispersed, y ~ x + (1 | g), neg_binomial(),
-    priors(normal_prior(1, .7), tau_u = gamma_prior(2, 1), phi = gamma_prior(2, 1)),
-    c("beta[(Intercept)]", "tau_u[g]", "phi")))
+  expect_uniform(glmm_sbc(13, dispersed, y ~ x + (1 | g), neg_binomial(),
+    priors(normal_prior(1, .7), tau_u = gamma_prior(2, 1), phi = gamma_prior(2, 1))))
 })
 
 # ---- the object, trouble ---------------------------------------------------------------------
