@@ -248,7 +248,7 @@ why_not_integrate <- function(fit) {
   uncertain <- max(own_log_sds(tau$phi$cov_lrvb, tau$index)^2)
   if (!length(tau$failed) && uncertain < INTEGRATE_ABOVE) return("not needed")
   nodes <- c(40, 200, 700, 2000, 8000, 15000)[length(tau$mean)]
-  if (is.na(nodes)) nodes <- 4000 # importance sampling
+  if (is.na(nodes)) nodes <- 16000 # importance sampling
   if (nodes * node_flops(lmm_core(fit$model)) > INTEGRATE_FLOPS) return("too dear")
   NULL
 }
