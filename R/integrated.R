@@ -8,7 +8,7 @@
 #   cov_global, cov_leaf  covariance of the core's global block and of each leaf's effects
 #   centre list(theta, grad, rss): what conditional fits are taken around
 integrate_model <- function(model, vb, tau, settings, progress = NULL) {
-  core <- lmm_core(model)
+  core <- engine_core(model)
   centre <- vb_centre(core, vb)
   nodes <- integrate_precisions(gaussian_target(core, centre, progress), nest_start(tau), settings)
   if (!is_integral(nodes)) return(nodes)
@@ -89,7 +89,7 @@ normal_components <- function(names, mean, sd) {
 
 effect_components <- function(fit) {
   nodes <- fit$integrated
-  core <- lmm_core(fit$model)
+  core <- engine_core(fit$model)
   run <- call_nest_mixture(core, nodes$centre, nodes$phi, nodes$weights, each = TRUE)
   check_status(run$status, fit$model)
   names <- u_names(fit$model)
@@ -182,7 +182,7 @@ integrated_level_covariances <- function(fit, f) {
 # Mean and variance of rows of the linear predictor (without offset) over the mixture.
 integrated_variance <- function(fit, parts) {
   nodes <- fit$integrated
-  core <- lmm_core(fit$model)
+  core <- engine_core(fit$model)
   n <- nrow(parts$X)
   out <- numeric(n)
   block <- max(1L, floor(4e6 / (core$n_global + 2 * length(nodes$weights))))
@@ -222,7 +222,7 @@ core_rows <- function(model, core, parts, rows) {
 integrated_full_cov <- function(fit) {
   nodes <- fit$integrated
   model <- fit$model
-  core <- lmm_core(model)
+  core <- engine_core(model)
   run <- call_nest_mixture(core, nodes$centre, nodes$phi, nodes$weights, each = TRUE, dense = TRUE)
   check_status(run$status, model)
   n <- length(run$result$mean)
@@ -245,7 +245,7 @@ integrated_full_cov <- function(fit) {
 # importance points), then (beta, u) from its conditional normal.
 integrated_draws <- function(fit, ndraws, u) {
   nodes <- fit$integrated
-  core <- lmm_core(fit$model)
+  core <- engine_core(fit$model)
   check_size(ndraws, length(core$h))
   phi <- if (nodes$method == "lattice") {
     lattice_draws(nodes, ndraws, function(phi) call_nest_log_density(core, nodes$centre, phi))
