@@ -8,8 +8,8 @@
 #' @param control [vb_control()] of the variational fit that the integration starts from.
 #' @param tol Largest error of a posterior mean or SD, relative to the SD; the lattice is refined
 #'   until its estimate is below.
-#' @param draws Points of the importance sample (used for seven and more precision parameters), and
-#'   number of draws that [as_draws()] gives by default.
+#' @param draws Number of draws that [as_draws()] gives by default, and a quarter of the points of the
+#'   importance sample that serves seven and more precision parameters.
 #'
 #' @details
 #' The parameters of integration are the logarithms of scalar precisions and, for a term with
@@ -18,8 +18,8 @@
 #' log density has dropped by 11 to 35 (the more parameters, the less; deeper when the error asks for
 #' it). The reported error is the larger of two: what the moments change from every second point of
 #' the lattice to all of it, and what the series of the last layers promises beyond. With more
-#' parameters 10,000 quasi-random points of a split multivariate t are weighted by importance, the
-#' weights smoothed by [loo::psis()]; the error is half the difference of two halves, and k-hat says
+#' parameters quasi-random points, four for each of `draws`, of split t distributions along the axes
+#' of the Hessian or of the coordinates are weighted by importance, the weights smoothed by [loo::psis()]; the error is half the difference of two halves, and k-hat says
 #' whether to believe it. Neither uses the random number generator: the same data give the same
 #' answer.
 #'

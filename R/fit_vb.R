@@ -166,6 +166,7 @@ new_vb_fit <- function(call, model, control, integrate) {
   fit <- vb_optimum(call, model, control)
   if (integrate != "no") fit <- integrate_vb(fit, integrate)
   warn_vb(fit)
+  fit$model$rows <- NULL # the frame has them
   fit
 }
 
@@ -174,7 +175,6 @@ vb_optimum <- function(call, model, control) {
   core <- engine_core(model)
   run <- best_run(core, control)
   kind <- check_status(run$status, model)
-  model$rows <- NULL # the frame has them
   vb <- run$result
   trace <- vb_trace(vb, run$status[2L], model)
   vb$trace <- NULL
@@ -225,7 +225,8 @@ integrate_vb <- function(fit, integrate) {
     fit$not_integrated <- why_not_integrate(fit)
     if (!is.null(fit$not_integrated)) return(fit)
   }
-  nodes <- integrate_model(fit$model, fit$vb, fit$posterior$tau, nest_settings("quick"))
+  kind <- if (is_gaussian(fit)) "quick" else "nested"
+  nodes <- integrate_model(fit$model, fit$vb, fit$posterior$tau, nest_settings(kind))
   usable <- is_integral(nodes) && !(nodes$method == "importance" && nodes$khat > 0.7)
   if (usable) {
     fit$integrated <- nodes
@@ -243,12 +244,11 @@ integrate_vb <- function(fit, integrate) {
 why_not_integrate <- function(fit) {
   tau <- fit$posterior$tau
   if (fit$rounding) return("failed")
-  if (!is_gaussian(fit)) return("family")
   if (!length(tau$mean)) return("not needed")
   uncertain <- max(own_log_sds(tau$phi$cov_lrvb, tau$index)^2)
   if (!length(tau$failed) && uncertain < INTEGRATE_ABOVE) return("not needed")
   nodes <- c(40, 200, 700, 2000, 8000, 15000)[length(tau$mean)]
-  if (is.na(nodes)) nodes <- 4000 # importance sampling
+  if (is.na(nodes)) nodes <- 16000 # importance sampling
   if (nodes * node_flops(lmm_core(fit$model)) > INTEGRATE_FLOPS) return("too dear")
   NULL
 }

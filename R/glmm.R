@@ -49,7 +49,8 @@ glmm_rows <- function(X, y, size, offset, factors, coords) {
   terms <- lapply(factors, function(f) {
     z <- if (all || is.null(f$z)) f$z else f$z[, used, drop = FALSE]
     if (!is.null(z)) storage.mode(z) <- "double"
-    list(code = as.integer(pick(f$codes)), z = z, r = length(f$coef))
+    list(code = as.integer(pick(f$codes)), z = z, r = length(f$coef),
+      n_levels = length(f$levels))
   })
   first <- ncol(X) + cumsum(c(0L, vapply(factors[-1L], function(f) {
     length(f$levels) * length(f$coef)

@@ -34,18 +34,37 @@ hypothesis.meanfield_fit <- function(x, hypothesis, level = 0.95, ...) {
       arg = "hypothesis")
   }
   m <- moments(x)
-  z <- qnorm((1 + check_level(level)) / 2)
+  check_level(level)
   one <- function(text) {
     h <- parse_hypothesis(text, names(m$beta))
     est <- sum(h$weights * m$beta) + h$constant
     s <- sqrt(drop(h$weights %*% m$cov_beta %*% h$weights))
-    data.frame(hypothesis = text, estimate = est, sd = s, lower = est - z * s,
-      upper = est + z * s, prob = switch(h$op, `>` = pnorm(est / s), `<` = pnorm(-est / s),
-        NA_real_))
+    d <- combination_distribution(x, h, est, s, c((1 - level) / 2, (1 + level) / 2))
+    data.frame(hypothesis = text, estimate = est, sd = s, lower = d$q[1L], upper = d$q[2L],
+      prob = switch(h$op, `>` = d$above, `<` = 1 - d$above, NA_real_))
   }
   out <- do.call(rbind, lapply(hypothesis, one))
   names(out)[4:5] <- quantile_names(level)
   new_summary(out)
+}
+
+# Quantiles of a linear combination of the coefficients and its probability of being positive:
+# normal, or the mixture over the nodes of an integrated fit.
+combination_distribution <- function(fit, h, estimate, sd, probs) {
+  nodes <- fit$integrated
+  if (is.null(nodes)) {
+    return(list(q = qnorm(probs, estimate, sd), above = pnorm(estimate / sd)))
+  }
+  core <- lmm_core(fit$model)
+  global <- matrix(0, core$n_global, 1L)
+  global[seq_len(core$p), 1L] <- h$weights %*% fit$model$coords$M
+  run <- call_nest_mixture(core, nodes$centre, nodes$phi, nodes$weights,
+    rows = list(global = global, leaf = -1L, z = matrix(0, core$r, 1L)))
+  check_status(run$status, fit$model)
+  mean <- drop(run$result$row_mean) + sum(h$weights * fit$model$coords$shift) + h$constant
+  s <- sqrt(drop(run$result$row_var))
+  list(q = drop(call_nest_quantiles(FALSE, nodes$weights, mean, s, probs)),
+    above = sum(nodes$weights * pnorm(mean / s)))
 }
 
 # "a + 2 * b > 1" -> weights of the coefficients, constant, operator.

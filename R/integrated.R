@@ -8,7 +8,7 @@
 #   cov_global, cov_leaf  covariance of the core's global block and of each leaf's effects
 #   centre list(theta, grad, rss): what conditional fits are taken around
 integrate_model <- function(model, vb, tau, settings, progress = NULL) {
-  core <- lmm_core(model)
+  core <- engine_core(model)
   centre <- vb_centre(core, vb)
   nodes <- integrate_precisions(gaussian_target(core, centre, progress), nest_start(tau), settings)
   if (!is_integral(nodes)) return(nodes)
@@ -58,58 +58,82 @@ beta_rows_of <- function(model, core) {
 # Rows of summary(): variable, mean, sd, lower, upper.
 integrated_rows <- function(fit, level, u = FALSE) {
   nodes <- fit$integrated
-  probs <- c((1 - level) / 2, (1 + level) / 2)
-  out <- rbind(
-    mixture_rows(beta_names(fit$model), nodes$weights, unname(nodes$beta$mean),
-      sqrt(diag(nodes$beta$cov)), nodes$beta$node_mean, nodes$beta$node_sd, probs),
-    precision_rows(fit$model, nodes, probs),
-    if (u) effect_rows_table(fit, probs)
-  )
+  values <- precision_draws(nodes$stats, fit$model)
+  m <- weighted_moments(t(values), nodes$weights)
+  parts <- mixture_components(fit, u)
+  q <- mixture_quantiles(parts, nodes$weights, c((1 - level) / 2, (1 + level) / 2))
+  out <- data.frame(variable = names(parts),
+    mean = unname(c(nodes$beta$mean, m$mean, if (u) nodes$u$mean)),
+    sd = unname(c(sqrt(diag(nodes$beta$cov)), m$sd, if (u) sqrt(nodes$u$var))),
+    lower = q[1L, ], upper = q[2L, ])
   drop_missing_moments(out, fit$model)
 }
 
-mixture_rows <- function(names, weights, mean, sd, node_mean, node_sd, probs) {
-  if (!length(names)) return(NULL)
-  q <- call_nest_quantiles(FALSE, weights, node_mean, node_sd, probs)
-  data.frame(variable = names, mean = mean, sd = sd, lower = q[1L, ], upper = q[2L, ])
+# For every variable of summary(): list(centre, spread (one number per node), sinc, link), the
+# mixture that its distribution is on the scale of the link; spread = NULL: weighted points.
+mixture_components <- function(fit, u) {
+  nodes <- fit$integrated
+  c(
+    normal_components(beta_names(fit$model), nodes$beta$node_mean, nodes$beta$node_sd),
+    precision_components(fit$model, nodes),
+    if (u) effect_components(fit)
+  )
 }
 
-effect_rows_table <- function(fit, probs) {
-  names <- u_names(fit$model)
-  if (!length(names)) return(NULL)
+normal_components <- function(names, mean, sd) {
+  out <- lapply(seq_along(names), function(j) {
+    list(centre = mean[, j], spread = sd[, j], sinc = FALSE, link = "identity")
+  })
+  stats::setNames(out, names)
+}
+
+effect_components <- function(fit) {
   nodes <- fit$integrated
-  core <- lmm_core(fit$model)
+  core <- engine_core(fit$model)
   run <- call_nest_mixture(core, nodes$centre, nodes$phi, nodes$weights, each = TRUE)
   check_status(run$status, fit$model)
+  names <- u_names(fit$model)
   at <- core$p + seq_along(names)
-  mixture_rows(names, nodes$weights, nodes$u$mean, sqrt(nodes$u$var),
-    t(run$result$node_mean[at, , drop = FALSE]), sqrt(t(run$result$node_var[at, , drop = FALSE])),
-    probs)
+  normal_components(names, t(run$result$node_mean[at, , drop = FALSE]),
+    sqrt(t(run$result$node_var[at, , drop = FALSE])))
 }
 
-# Precisions and what follows from them, at every node. Quantiles are found where the variable is
-# unbounded (logarithms, atanh) and carried back.
-precision_rows <- function(model, nodes, probs) {
+# Quantiles (probs x variables), found on the scale of the link and carried back; one call for all
+# mixtures of a kind.
+mixture_quantiles <- function(parts, weights, probs) {
+  q <- matrix(NA_real_, length(probs), length(parts))
+  kind <- vapply(parts, function(p) if (is.null(p$spread)) "points" else if (p$sinc) "sinc" else "normal", "")
+  for (k in setdiff(unique(kind), "points")) {
+    at <- which(kind == k)
+    field <- function(name) vapply(parts[at], `[[`, weights, name)
+    q[, at] <- call_nest_quantiles(k == "sinc", weights, field("centre"), field("spread"), probs)
+  }
+  for (j in which(kind == "points")) q[, j] <- weighted_quantile(parts[[j]]$centre, weights, probs)
+  for (j in seq_along(parts)) q[, j] <- inverse_link(q[, j], rep(parts[[j]]$link, length(probs)))
+  q
+}
+
+# Precisions and what follows from them, at every node.
+precision_components <- function(model, nodes) {
   values <- precision_draws(nodes$stats, model)
   names <- colnames(values)
-  m <- weighted_moments(t(values), nodes$weights)
-  link <- variable_link(names)
+  link <- variable_link(names, model)
   open <- open_values(values, link)
-  q <- if (nodes$method == "lattice") {
-    spread <- nodes$step * largest_slope(model, nodes, link)
-    call_nest_quantiles(TRUE, nodes$weights, open, spread, probs)
-  } else {
-    apply(open, 2L, weighted_quantile, w = nodes$weights, probs = probs)
-  }
-  for (j in seq_along(names)) q[, j] <- inverse_link(q[, j], rep(link[j], nrow(q)))
-  data.frame(variable = names, mean = m$mean, sd = m$sd, lower = q[1L, ], upper = q[2L, ])
+  spread <- if (nodes$method == "lattice") nodes$step * largest_slope(model, nodes, link)
+  out <- lapply(seq_along(names), function(j) {
+    list(centre = open[, j], spread = spread[, j], sinc = TRUE, link = link[j])
+  })
+  stats::setNames(out, names)
 }
 
-# The scale on which a variable's distribution is made. Off-diagonal elements of a precision matrix
-# may have either sign.
-variable_link <- function(names) {
+# The scale on which a variable's distribution is made: log of what is positive, atanh of rho.
+variable_link <- function(names, model) {
+  diagonal <- unlist(lapply(Filter(function(t) t$vector, model$groups), function(t) {
+    pairs <- lower_pairs(length(t$coef))
+    term_stat_names(t)[pairs$row == pairs$col]
+  }))
   ifelse(grepl("^rho_", names), "tanh",
-    ifelse(grepl("^(tau|sigma)_", names), "exp", "identity"))
+    ifelse(grepl("^(tau|sigma)_", names) | names %in% diagonal, "exp", "identity"))
 }
 
 open_values <- function(values, link) {
@@ -158,7 +182,7 @@ integrated_level_covariances <- function(fit, f) {
 # Mean and variance of rows of the linear predictor (without offset) over the mixture.
 integrated_variance <- function(fit, parts) {
   nodes <- fit$integrated
-  core <- lmm_core(fit$model)
+  core <- engine_core(fit$model)
   n <- nrow(parts$X)
   out <- numeric(n)
   block <- max(1L, floor(4e6 / (core$n_global + 2 * length(nodes$weights))))
@@ -198,7 +222,7 @@ core_rows <- function(model, core, parts, rows) {
 integrated_full_cov <- function(fit) {
   nodes <- fit$integrated
   model <- fit$model
-  core <- lmm_core(model)
+  core <- engine_core(model)
   run <- call_nest_mixture(core, nodes$centre, nodes$phi, nodes$weights, each = TRUE, dense = TRUE)
   check_status(run$status, model)
   n <- length(run$result$mean)
@@ -221,7 +245,7 @@ integrated_full_cov <- function(fit) {
 # importance points), then (beta, u) from its conditional normal.
 integrated_draws <- function(fit, ndraws, u) {
   nodes <- fit$integrated
-  core <- lmm_core(fit$model)
+  core <- engine_core(fit$model)
   check_size(ndraws, length(core$h))
   phi <- if (nodes$method == "lattice") {
     lattice_draws(nodes, ndraws, function(phi) call_nest_log_density(core, nodes$centre, phi))

@@ -3,8 +3,8 @@
 #' The model behind a fit
 #'
 #' Methods for the generics of stats. [logLik()] of a `vb_fit` is the evidence lower
-#' bound (ELBO), and says so when printed: it bounds the log marginal likelihood of
-#' model and prior from below (under a flat prior, relative to Lebesgue measure).
+#' bound (ELBO), that of an `exact_fit` the log evidence, and both say so when printed. The ELBO bounds the log evidence, the log marginal likelihood of
+#' model and prior, from below (under a flat prior, relative to Lebesgue measure).
 #'
 #' @param object,x,formula A fit.
 #' @param ... Passed on or not used.
@@ -78,8 +78,27 @@ AIC.vb_fit <- function(object, ..., k = 2) no_information_criterion()
 BIC.vb_fit <- function(object, ...) no_information_criterion()
 
 no_information_criterion <- function() {
-  mf_abort("engine", "the ELBO is no maximised likelihood: compare models of one prior by ",
-    "logLik() itself, or use loo::loo()", arg = "object")
+  mf_abort("engine", "neither the ELBO nor the log evidence is a maximised likelihood: use ",
+    "compare()", arg = "object")
+}
+
+#' @rdname model-methods
+#' @export
+logLik.exact_fit <- function(object, ...) {
+  structure(object$log_evidence, df = attr(logLik.vb_fit(object), "df"), nobs = nobs(object),
+    class = c("log_evidence", "logLik"))
+}
+
+#' @export
+AIC.exact_fit <- function(object, ..., k = 2) no_information_criterion()
+
+#' @export
+BIC.exact_fit <- function(object, ...) no_information_criterion()
+
+#' @export
+print.log_evidence <- function(x, digits = max(3L, getOption("digits") - 3L), ...) {
+  cat("Log evidence (log marginal likelihood): ", format(c(x), digits = digits), "\n", sep = "")
+  invisible(x)
 }
 
 #' @rdname model-methods

@@ -324,6 +324,7 @@ core_precision <- function(prior, r, n_levels, leaf, first, stride = r, block = 
 # The variational mean, the gradient h - G theta there and its residual sum of squares; from
 # T (m - mu) = tau_e (h - G m), so that nothing cancels.
 vb_centre <- function(core, vb) {
+  if (!is.null(core$rows)) return(list(theta = vb$mean, grad = 0 * vb$mean, rss = 0))
   x <- seq_len(core$p)
   prior_grad <- numeric(length(core$h))
   if (core$p) prior_grad[x] <- core$Tb %*% (vb$mean[x] - core$mu)

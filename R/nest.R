@@ -12,10 +12,12 @@ nest_settings <- function(kind, tol = 1e-4, draws = 10000) {
   switch(kind,
     exact = list(step = c(.5, .5, .75, .9, 1.2, 1.4), drop = c(35, 35, 18, 14, 12, 11),
       tol = tol, capacity = 4e5,
-      refine = 6L, points = max(draws, 1000)),
-    quick = list(step = c(.75, .75, 1, 1.25, 1.5, 1.5), drop = c(12, 12, 10, 9, 9, 8),
-      tol = 2e-2, capacity = 2e4,
-      refine = 3L, points = 2000)
+      refine = 6L, points = 4 * max(draws, 1000)),
+    quick = list(step = c(.75, .75, 1, 1.25, 1.5, 1.6), drop = c(12, 12, 10, 9, 10, 9),
+      tol = 2e-2, capacity = 2e4, refine = 3L, points = 8000),
+    # a conditional fit is an optimisation here: as few as will do
+    nested = list(step = c(.9, 1.5, 1.5, 1.5, 1.5, 1.5), drop = c(10, 9, 9, 9, 9, 8), tol = 1e-1,
+      capacity = 2e4, refine = 1L, points = 1000)
   )
 }
 
@@ -142,24 +144,35 @@ weighted_moments <- function(x, w) {
 
 # ---- importance sampling --------------------------------------------------------------
 
-# Quasi-random points of a multivariate t whose two halves of every axis have scales of their own,
-# moved to the weighted mean and covariance while that helps; Pareto-smoothed weights.
+# Quasi-random points with Pareto-smoothed weights. A variance that may be zero has a long tail on
+# its own side of its own axis; correlated coordinates want the axes of the Hessian. So both sets of
+# axes are tried, then those of the weighted sample, and the most effective sample is kept.
 importance_nodes <- function(target, top, settings) {
-  u <- quasi_random(settings$points, length(top$phi) + 1L)
+  u <- quasi_random(settings$points, length(top$phi))
   best <- NULL
-  for (attempt in 1:3) {
-    sample <- split_t_points(u, axis_scales(target, top))
-    phi <- top$phi + top$L %*% sample$z
-    f <- target$log_density(phi)
-    ratio <- f - sample$log_density
-    if (!any(is.finite(ratio))) break
-    now <- weigh_importance(phi, ratio, top, f)
-    if (is.null(best) || now$khat < best$khat) best <- now
-    if (best$khat < 0.5 || attempt == 3L) break
-    top <- recentred(now, top)
+  for (axes in c("hessian", "own", "sample")) {
+    now <- importance_sample(target, importance_axes(axes, top, best), u)
+    if (!is.null(now) && (is.null(best) || now$ess > best$ess)) best <- now
   }
   if (is.null(best)) return(no_integral("no importance point has any density"))
   best
+}
+
+importance_axes <- function(kind, top, best) {
+  if (kind == "hessian" || is.null(best)) return(top)
+  if (kind == "own") {
+    scale <- sqrt(rowSums(top$L^2))
+    return(list(phi = top$phi, L = diag(scale, length(scale)), peak = top$peak))
+  }
+  recentred(best, top)
+}
+
+importance_sample <- function(target, top, u) {
+  sample <- split_t_points(u, axis_scales(target, top))
+  phi <- top$phi + top$L %*% sample$z
+  f <- target$log_density(phi)
+  ratio <- f - sample$log_density
+  if (any(is.finite(ratio))) weigh_importance(phi, ratio, top, f)
 }
 
 # Kronecker sequence of the generalised golden ratio: n points of the d-dimensional unit cube.
@@ -188,20 +201,17 @@ axis_scales <- function(target, top) {
   matrix(pmax(sides, 0.2), d)
 }
 
-# z (d x n) and its log density. Each half axis has mass in proportion to its scale, so that the
-# density is continuous.
-split_t_points <- function(u, scales, df = 4) {
-  d <- nrow(scales)
+# z (d x n), independent t coordinates, and its log density. Each half axis has mass in proportion to
+# its scale, so that the density is continuous.
+split_t_points <- function(u, scales, df = 5) {
   share <- scales[, 1L] / rowSums(scales)
-  p <- t(u[, seq_len(d), drop = FALSE])
+  p <- t(u)
   left <- p < share
   half <- ifelse(left, p / share, (1 - p) / (1 - share)) / 2 # in (0, 1/2)
-  x <- -qnorm(half)
-  x <- x * rep(sqrt(df / qchisq(u[, d + 1L], df)), each = d)
+  x <- matrix(stats::qt(half, df), nrow(scales)) # negative
   scale <- ifelse(left, scales[, 1L], scales[, 2L])
-  log_t <- lgamma((df + d) / 2) - lgamma(df / 2) - d / 2 * log(df * pi) -
-    (df + d) / 2 * log1p(colSums(x^2) / df)
-  list(z = ifelse(left, -1, 1) * x * scale, log_density = log_t + sum(log(2 / rowSums(scales))))
+  list(z = ifelse(left, x, -x) * scale,
+    log_density = colSums(stats::dt(x, df, log = TRUE)) + sum(log(2 / rowSums(scales))))
 }
 
 weigh_importance <- function(phi, ratio, top, f) {
@@ -218,7 +228,7 @@ weigh_importance <- function(phi, ratio, top, f) {
     log_evidence = max(ratio) + log(sum(exp(ratio - max(ratio))) / length(ratio)) +
       determinant(top$L)$modulus[1L],
     error = importance_error(phi[, keep, drop = FALSE], w), khat = if (is.finite(khat)) khat else Inf,
-    points = length(ratio)
+    points = length(ratio), ess = 1 / sum(w^2)
   )
 }
 

@@ -1,21 +1,22 @@
 # Pictures. One colour per method everywhere (Okabe and Ito's palette, safe for
 # colour-blind readers).
-method_colours <- c(mfvb = "#E69F00", lrvb = "#0072B2", reference = "#000000", gibbs = "#000000",
-  prior = "#999999")
-method_lines <- c(mfvb = 3L, lrvb = 1L, reference = 1L, gibbs = 1L)
-method_labels <- c(mfvb = "MFVB", lrvb = "LRVB", reference = "reference", gibbs = "Gibbs")
+method_colours <- c(mfvb = "#E69F00", lrvb = "#0072B2", exact = "#009E73", reference = "#000000",
+  gibbs = "#000000", prior = "#999999")
+method_lines <- c(mfvb = 3L, lrvb = 1L, exact = 5L, reference = 1L, gibbs = 1L)
+method_labels <- c(mfvb = "MFVB", lrvb = "LRVB", exact = "exact", reference = "reference",
+  gibbs = "Gibbs")
 
 #' Plot the posterior of a fit
 #'
 #' One panel per parameter: the densities of mean-field variational Bayes, of its
-#' linear-response correction, and of a reference when there is one (the four-panel
-#' and eight-panel figures of the paper). Precisions and standard deviations are
-#' log-normal.
+#' linear-response correction, the exact one where the fit was integrated over its precisions, and
+#' of a reference when there is one (the four-panel and eight-panel figures of the paper). MFVB and
+#' LRVB precisions and standard deviations are log-normal.
 #'
 #' @param x A fit.
 #' @param variables Names of the variables to show (as in [summary()]); by default
 #'   the coefficients, `tau_e` and `sigma_e`, `log_tau_u` and `sigma_u`, at most 12.
-#' @param reference For a `vb_fit`: a `gibbs_fit` or posterior draws.
+#' @param reference For a `vb_fit`: an `exact_fit`, a `gibbs_fit` or posterior draws.
 #' @param ... Not used.
 #' @return `x`, invisibly.
 #' @examples
@@ -26,14 +27,18 @@ method_labels <- c(mfvb = "MFVB", lrvb = "LRVB", reference = "reference", gibbs 
 plot.vb_fit <- function(x, variables = NULL, reference = NULL, ...) {
   rows <- vb_rows(x, u = any(grepl("^u\\[", variables)))
   variables <- plot_variables(variables, rows$variable)
-  ref <- reference_draws(x, reference)
+  ref <- if (is.null(reference)) list(kind = "none") else reference_source(x, reference)
+  exact <- exact_curves(if (inherits(reference, "exact_fit")) reference else x, variables)
   if (ref$kind == "gibbs" && any(grepl("^u\\[", variables))) {
     ref$draws <- as_draws(reference, u = "auto")
   }
   panels <- lapply(variables, function(v) {
     row <- rows[match(v, rows$variable), ]
     list(
-      curves = list(mfvb = normal_curve(row, row$s_mfvb), lrvb = normal_curve(row, row$s_lrvb)),
+      curves = c(
+        list(mfvb = normal_curve(row, row$s_mfvb), lrvb = normal_curve(row, row$s_lrvb)),
+        if (!is.null(exact[[v]])) list(exact = exact[[v]])
+      ),
       draws = if (!is.null(ref$draws) && v %in% posterior::variables(ref$draws)) {
         as.vector(posterior::extract_variable_matrix(ref$draws, v))
       }
@@ -51,6 +56,46 @@ plot.gibbs_fit <- function(x, variables = NULL, ...) {
   panels <- lapply(variables, function(v) list(curves = list(), draws = as.vector(draws[, , v])))
   draw_panels(variables, panels, "gibbs")
   invisible(x)
+}
+
+#' @rdname plot.vb_fit
+#' @export
+plot.exact_fit <- function(x, variables = NULL, ...) {
+  known <- integrated_rows(x, 0.95, any(grepl("^u\\[", variables)))$variable
+  variables <- plot_variables(variables, known)
+  curves <- exact_curves(x, variables)
+  draw_panels(variables, lapply(variables, function(v) list(curves = list(exact = curves[[v]]))), "")
+  invisible(x)
+}
+
+# Density curves of an integrated fit, named by variable; NULL for any other fit.
+exact_curves <- function(fit, variables) {
+  if (is.null(fit$integrated)) return(NULL)
+  parts <- mixture_components(fit, u = any(grepl("^u\\[", variables)))
+  curves <- lapply(variables, function(v) {
+    mixture_curve(parts[[v]], fit$integrated$weights)
+  })
+  stats::setNames(curves, variables)
+}
+
+mixture_curve <- function(part, w) {
+  if (is.null(part$spread)) { # weighted points
+    d <- stats::density(part$centre, weights = w, adjust = 1.4, n = 512)
+    x <- d$x
+    y <- d$y
+  } else {
+    q <- call_nest_quantiles(part$sinc, w, part$centre, part$spread, c(0.0005, 0.9995))
+    x <- seq(q[1L], q[2L], length.out = 201)
+    y <- vapply(x, function(at) {
+      z <- (at - part$centre) / part$spread
+      kernel <- if (part$sinc) ifelse(abs(z) < 1e-8, 1, sin(pi * z) / (pi * z)) else stats::dnorm(z)
+      sum(w * kernel / part$spread)
+    }, 0)
+  }
+  y <- pmax(y, 0)
+  shown <- inverse_link(x, rep(part$link, length(x)))
+  slope <- switch(part$link, exp = shown, tanh = 1 - shown^2, 1)
+  list(x = shown, y = y / slope)
 }
 
 plot_variables <- function(variables, known) {

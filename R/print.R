@@ -2,14 +2,19 @@
 
 #' @export
 print.vb_fit <- function(x, digits = 3, ...) {
-  cat("Variational Bayes (", x$model$blocks %||% "joint", " blocks), corrected by linear response\n",
+  integrated <- best_source(x) == "integrated"
+  cat("Variational Bayes (", x$model$blocks %||% "joint", " blocks), ",
+    if (integrated) "integrated over the precisions" else "corrected by linear response", "\n",
     sep = "")
   print_model_lines(x)
   cat(
     if (x$converged) "Converged in " else "NOT converged after ", x$sweeps, " sweeps",
-    "; ELBO ", format(x$vb$elbo, digits = 6, nsmall = 1), "\n\n",
-    sep = ""
+    "; ELBO ", format(x$vb$elbo, digits = 6, nsmall = 1),
+    if (integrated) paste0("; log evidence ", format(x$integrated$log_evidence, digits = 6, nsmall = 1)),
+    "\n", sep = ""
   )
+  print_integration(x)
+  cat("\n")
   s <- summary(x)
   keep <- !grepl("^log_|^Lambda_", s$variable) & !is.na(s$sd)
   out <- data.frame(
@@ -23,7 +28,37 @@ print.vb_fit <- function(x, digits = 3, ...) {
   invisible(x)
 }
 
-# How much linear response added to the mean-field SD, as a percentage.
+# What integration did, or why it was left out.
+print_integration <- function(x) {
+  n <- x$integrated
+  if (!is.null(n)) {
+    change <- integration_change(x)
+    cat("Integrated over ", format(n$points, big.mark = ","),
+      if (n$method == "lattice") " lattice points" else " importance points",
+      " (error below ", format(n$error, digits = 1), " SD", if (!is.na(n$khat))
+        paste0(", k-hat ", format(n$khat, digits = 2)), "); against linear response the SD of ",
+      names(change), " changed by ", sprintf("%+.1f%%", 100 * change), "\n", sep = "")
+    return(invisible())
+  }
+  cat(switch(x$not_integrated %||% "",
+    `too dear` = "Not integrated over the precisions, which would take long: integrate = \"yes\" does\n",
+    failed = "Could not be integrated over the precisions: linear response is shown\n",
+    `not needed` = "Not integrated: the precisions are too well known for it to matter\n"
+  ))
+}
+
+# The largest relative change of an SD from linear response to integration, named; of precisions,
+# the SD of the logarithm (or of log sigma and rho of a vector term).
+integration_change <- function(x) {
+  rows <- vb_rows(x)
+  rows <- rows[!grepl("^(tau|sigma|Lambda)_", rows$variable) & !is.na(rows$sd_lrvb), ]
+  exact <- integrated_rows(x, 0.95)
+  change <- exact$sd[match(rows$variable, exact$variable)] / rows$sd_lrvb - 1
+  at <- which.max(abs(change))
+  stats::setNames(change[at], rows$variable[at])
+}
+
+# How much linear response or integration added to the mean-field SD, as a percentage.
 widening <- function(sd, sd_mfvb) {
   pct <- 100 * (sd / sd_mfvb - 1)
   text <- ifelse(abs(pct) < 10, sprintf("%+.1f%%", pct), sprintf("%+.0f%%", pct))
@@ -31,7 +66,8 @@ widening <- function(sd, sd_mfvb) {
 }
 
 print_widening <- function(s) {
-  cat("\n`widened`: SD after linear response against the mean-field SD.\n")
+  corrected <- if (any(s$source == "integrated")) "integration" else "linear response"
+  cat("\n`widened`: SD after ", corrected, " against the mean-field SD.\n", sep = "")
   precise <- s[grepl("^log_(tau|sigma)", s$variable) &
     !(grepl("^log_sigma", s$variable) & sub("sigma", "tau", s$variable) %in% s$variable), ]
   cat("On the log scale: ", paste0(sub("^log_", "", precise$variable), " ",
@@ -44,6 +80,7 @@ print_widening <- function(s) {
 
 # Said at once, not only in the report.
 print_weak <- function(fit) {
+  if (best_source(fit) == "integrated") return(invisible())
   t <- as.data.frame(sd_ratio_report(fit))
   weak <- t$variable[t$verdict %in% c("few groups", "few rows", "weak")]
   weak <- weak[!grepl("^log_|^tau_u|^Lambda_u", weak)]

@@ -5,9 +5,10 @@
 #' a reference, with the Monte Carlo error of each ratio, and sums them up.
 #'
 #' @param fit A `vb_fit`.
-#' @param reference A `gibbs_fit` of the same model, data and prior; any posterior
+#' @param reference An `exact_fit` or `gibbs_fit` of the same model, data and prior; any posterior
 #'   draws (a `draws` object or whatever [posterior::as_draws()] accepts) with
-#'   matching variable names; or `NULL`: the ratio that linear response predicts.
+#'   matching variable names; or `NULL`: the exact SDs where the fit was integrated over its
+#'   precisions, else the ratio that linear response predicts.
 #' @param weights Weights of the types in W, named `beta`, `tau_e`, `tau_u`. They are
 #'   renormalised over the types that are present.
 #' @param variables Named character vector, `c(mine = "theirs")`, that maps names of
@@ -27,13 +28,14 @@
 #'
 #' @return An object of class `sd_ratio_report`, a list with `table` (see
 #'   [as.data.frame()] below), `aggregates` (a data frame with `H` and `W` for
-#'   `mfvb` and `lrvb`), `reference` (`"gibbs"`, `"draws"` or `"predicted"`) and
+#'   `mfvb` and `lrvb`), `reference` (`"exact"`, `"gibbs"`, `"draws"` or `"predicted"`) and
 #'   `weights`. `as.data.frame()` has the columns `variable`, `type`, `sd_mfvb`,
 #'   `sd_lrvb`, `sd` and `source` (what the fit reports), `sd_ref`, `ratio_mfvb`,
-#'   `mcse_mfvb`, `ratio_lrvb`, `mcse_lrvb`, `verdict`. Without a reference, `sd_ref`
-#'   is the corrected SD and `ratio_lrvb` is `NA`. Verdicts are single words (`ok`,
+#'   `mcse_mfvb`, `ratio_lrvb`, `mcse_lrvb`, `verdict`, `reference` (where `sd_ref` comes from). When
+#'   it is `"predicted"`, `sd_ref` is the corrected SD and `ratio_lrvb` is `NA`. Against an exact
+#'   reference the `mcse` columns hold its estimated error. Verdicts are single words (`ok`,
 #'   `repaired`, `close`, `widened`, `few groups`, `few rows`,
-#'   `weak`, `too narrow`, `too wide`,
+#'   `weak`, `integrated`, `too narrow`, `too wide`,
 #'   `not corrected`, `no moments`, `no reference`); printing explains those in use.
 #' @section Errors: `meanfield_error_report` when the reference was fitted to other
 #'   data or with another prior, or has none of the variables.
@@ -43,6 +45,7 @@
 #' sd_ratio_report(fit)
 #' set.seed(1)
 #' sd_ratio_report(fit, fit_gibbs(fit, chains = 2, iter = 1000, warmup = 200))
+#' sd_ratio_report(fit_vb(fit, integrate = "no"))
 #' @export
 sd_ratio_report <- function(fit, reference = NULL, weights = c(beta = .4, tau_e = .3, tau_u = .3),
                             variables = NULL, normalise = TRUE, ...) {
@@ -53,8 +56,9 @@ sd_ratio_report <- function(fit, reference = NULL, weights = c(beta = .4, tau_e 
   weights <- check_report_weights(weights)
   check_flag(normalise, "normalise")
   rows <- vb_rows(fit)
-  source <- reference_draws(fit, reference)
-  table <- report_table(fit, rows, reference_sds(rows$variable, source$draws, variables))
+  source <- reference_source(fit, reference)
+  table <- report_table(fit, rows, source$kind,
+    source$sds %||% reference_sds(rows$variable, source$draws, variables))
   counts <- table$type != "derived" & !is.na(table$ratio_mfvb)
   structure(
     list(
@@ -78,18 +82,30 @@ check_report_weights <- function(weights) {
   weights
 }
 
-# list(kind, draws): a draws array or NULL.
-reference_draws <- function(fit, reference) {
-  if (is.null(reference)) return(list(kind = "predicted", draws = NULL))
+# list(kind, draws = a draws array or NULL, sds = see reference_sds() or NULL).
+reference_source <- function(fit, reference) {
+  if (is.null(reference)) {
+    if (is.null(fit$integrated)) return(list(kind = "predicted"))
+    return(list(kind = "exact", sds = exact_sds(fit)))
+  }
+  if (inherits(reference, "exact_fit")) {
+    check_same_model(fit$model, reference$model)
+    return(list(kind = "exact", sds = exact_sds(reference)))
+  }
   if (inherits(reference, "gibbs_fit")) {
     check_same_model(fit$model, reference$model)
     return(list(kind = "gibbs", draws = as_draws(reference, u = FALSE)))
   }
   draws <- tryCatch(posterior::as_draws_array(reference), error = function(e) {
-    mf_abort("report", "`reference` must be a gibbs_fit or posterior draws, not ",
+    mf_abort("report", "`reference` must be an exact_fit, a gibbs_fit or posterior draws, not ",
       describe(reference), arg = "reference")
   })
   list(kind = "draws", draws = draws)
+}
+
+exact_sds <- function(fit) {
+  exact <- integrated_rows(fit, 0.95)
+  data.frame(variable = exact$variable, sd = exact$sd, rel = fit$integrated$error)
 }
 
 check_same_model <- function(a, b) {
@@ -139,21 +155,24 @@ reference_sds <- function(names, draws, map) {
   data.frame(variable = names[found], sd = stats[1L, ], rel = stats[2L, ])
 }
 
-report_table <- function(fit, rows, ref) {
-  sd <- ifelse(rows$source == "lrvb", rows$sd_lrvb, rows$sd_mfvb)
-  predicted <- is.null(ref)
+report_table <- function(fit, rows, kind, ref) {
+  own <- as.data.frame(summary(fit))
+  own <- own[match(rows$variable, own$variable), ]
+  sd <- own$sd
+  predicted <- kind == "predicted"
   at <- match(rows$variable, ref$variable)
   sd_ref <- if (predicted) sd else ref$sd[at]
   sd_ref[is.na(sd)] <- NA
   rel <- if (predicted) NA_real_ else ref$rel[at]
   out <- data.frame(
     variable = rows$variable, type = rows$type, sd_mfvb = rows$sd_mfvb,
-    sd_lrvb = rows$sd_lrvb, sd = sd, source = rows$source, sd_ref = sd_ref,
+    sd_lrvb = rows$sd_lrvb, sd = sd, source = own$source, sd_ref = sd_ref,
     ratio_mfvb = rows$sd_mfvb / sd_ref, mcse_mfvb = rows$sd_mfvb / sd_ref * rel,
     ratio_lrvb = if (predicted) NA_real_ else rows$sd_lrvb / sd_ref,
     mcse_lrvb = rows$sd_lrvb / sd_ref * rel
   )
   out$verdict <- report_verdicts(out, fit, predicted)
+  out$reference <- kind
   out
 }
 
@@ -164,14 +183,15 @@ report_words <- c(
   close = "linear response finds little to correct",
   widened = "mean-field is too narrow; linear response has widened it",
   `few groups` = paste("too narrow in a way linear response cannot see, because few groups",
-    "leave\n               the group variance uncertain: use fit_gibbs()"),
+    "leave\n               the group variance uncertain: use\n               integrate = \"yes\" or fit_exact()"),
   `few rows` = paste("too narrow in a way linear response cannot see, because few rows leave",
-    "the\n               residual variance uncertain: use fit_gibbs()"),
+    "the\n               residual variance uncertain: use\n               integrate = \"yes\" or fit_exact()"),
   weak = paste("the data hardly determine this variance (near zero, or too few groups): its",
-    "log is\n               skewed, and linear response only a lower bound: use fit_gibbs()"),
+    "log is\n               skewed, and linear response only a lower bound: use\n               integrate = \"yes\" or fit_exact()"),
+  integrated = "linear response does not reach it; the integrated SD that the fit reports is right",
   `too narrow` = "still too narrow after correction: use the reference",
   `too wide` = "too wide after correction: use the reference",
-  `not corrected` = "linear response failed, the mean-field SD is shown: use fit_gibbs()",
+  `not corrected` = "linear response failed, the mean-field SD is shown: use\n               integrate = \"yes\" or fit_exact()",
   `no moments` = "mean and SD do not exist: see its logarithm",
   `no reference` = "not among the variables of the reference"
 )
@@ -190,6 +210,9 @@ report_verdicts <- function(t, fit, predicted) {
       ifelse(t$ratio_lrvb > 1, "too wide", ifelse(few, short, "too narrow")))
   }
   judged[t$source == "mfvb"] <- "not corrected"
+  off <- judged %in% c("few groups", "few rows", "weak", "too narrow", "too wide")
+  right <- t$source == "integrated" & off & close(t$sd / t$sd_ref, t$mcse_lrvb)
+  judged[right] <- "integrated"
   judged[is.na(t$sd_ref)] <- "no reference"
   judged[is.na(t$sd)] <- "no moments"
   judged
@@ -310,15 +333,17 @@ as.data.frame.sd_ratio_report <- function(x, row.names = NULL, optional = FALSE,
 #' @export
 print.sd_ratio_report <- function(x, digits = 3, ...) {
   what <- c(
-    gibbs = "blocked Gibbs sampling of the same model",
+    exact = "exact integration of the same model", gibbs = "blocked Gibbs sampling of the same model",
     draws = "the draws given", predicted = "none: the ratio linear response predicts"
   )[[x$reference]]
   cat("Posterior SDs against a reference\nModel:     ",
     paste(deparse(x$formula), collapse = " "), "\nReference: ", what,
-    if (x$reference != "predicted") "\nIn brackets: Monte Carlo error of the ratio", "\n\n", sep = "")
+    if (x$reference %in% c("gibbs", "draws")) "\nIn brackets: Monte Carlo error of the ratio",
+    "\n\n", sep = "")
   t <- x$table[!is.na(x$table$sd_ref), ]
   show_ratio <- function(r, e) {
-    ifelse(is.na(r), "", ifelse(is.na(e), sprintf("%.3f", r), sprintf("%.3f (%.3f)", r, e)))
+    bare <- is.na(e) | x$reference == "exact"
+    ifelse(is.na(r), "", ifelse(bare, sprintf("%.3f", r), sprintf("%.3f (%.3f)", r, e)))
   }
   out <- data.frame(
     variable = t$variable, sd = format_numbers(t$sd, digits),

@@ -11,7 +11,7 @@
 #' @param ... Not used.
 #' @return Data frames. `tidy()`: `effect`, `group`, `term`, `estimate`, `std.error`,
 #'   and `conf.low`, `conf.high`. `glance()`: one row with `nobs`, `sigma`, `elbo`,
-#'   `df.residual`, `converged` and `sweeps` (for a `gibbs_fit`: `rhat`, the largest,
+#'   `df.residual`, `converged` and `sweeps` (for an `exact_fit`: `log_evidence`, `elbo`, `error`; for a `gibbs_fit`: `rhat`, the largest,
 #'   and `ess_bulk`, the smallest). `augment()`: the data with `.fitted`, `.resid` and
 #'   `.se.fit` (where it can be had).
 #' @examples
@@ -74,7 +74,9 @@ as_tibble_if_possible <- function(x) {
 #' @export
 glance.meanfield_fit <- function(x, ...) {
   out <- data.frame(nobs = nobs(x), sigma = sigma(x), df.residual = df.residual(x))
-  if (inherits(x, "vb_fit")) {
+  if (inherits(x, "exact_fit")) {
+    out <- cbind(out, log_evidence = x$log_evidence, elbo = x$elbo, error = x$error)
+  } else if (inherits(x, "vb_fit")) {
     out <- cbind(out, elbo = x$vb$elbo, converged = x$converged, sweeps = x$sweeps)
   } else {
     s <- as.data.frame(summary(x))
@@ -90,7 +92,7 @@ glance.meanfield_fit <- function(x, ...) {
 #' @export augment
 #' @export
 augment.meanfield_fit <- function(x, data = NULL, newdata = NULL, ...) {
-  has_u <- !length(x$model$factors) || inherits(x, "vb_fit") || !is.null(x$u_draws)
+  has_u <- !length(x$model$factors) || !inherits(x, "gibbs_fit") || !is.null(x$u_draws)
   p <- predict(x, newdata, se.fit = has_u, allow_new_levels = TRUE)
   fitted <- if (has_u) p$fit else p
   out <- newdata %||% augmented_data(x, data, fitted)

@@ -10,7 +10,7 @@
 #'
 #' @param object A fit.
 #' @param level Mass of the central interval.
-#' @param ndraws Draws of a `vb_fit` (a `gibbs_fit` uses its own). They come from R's generator.
+#' @param ndraws Draws of a `vb_fit` or `exact_fit` (a `gibbs_fit` uses its own). They come from R's generator.
 #' @param ... Not used.
 #' @return Data frame with columns `variable`, `mean`, `sd` and the quantiles. `icc()` has the row
 #'   `icc` and, with several factors, `icc[factor]`; `r2()` has `r2_marginal` and
@@ -67,7 +67,7 @@ variance_draws <- function(fit, ndraws) {
   }
   model <- fit$model
   gram <- model$gram
-  d <- joint_draws(fit, if (inherits(fit, "vb_fit")) ndraws, u = FALSE)
+  d <- joint_draws(fit, if (!inherits(fit, "gibbs_fit")) ndraws, u = FALSE)
   x <- seq_along(model$x_names)
   cov_x <- gram$cross[x, x, drop = FALSE] / gram$sum_w
   groups <- matrix(0, nrow(d$tau), length(model$factors),
@@ -93,7 +93,7 @@ term_variance <- function(t, zz) {
 #' `tol` effective levels: sum over levels of (1 - posterior variance / prior variance)^2. Then
 #' the variance is hardly told from zero.
 #'
-#' @param x A `vb_fit`.
+#' @param x A fit.
 #' @param tol Effective levels below which a variance counts as at its boundary.
 #' @param ... Not used.
 #' @return `TRUE` or `FALSE`, with attribute `terms`, the precisions concerned.
@@ -115,4 +115,7 @@ isSingular.vb_fit <- function(x, tol = 2, ...) {
 }
 
 #' @export
-isSingular.gibbs_fit <- function(x, tol = 2, ...) isSingular(fit_vb(x), tol)
+isSingular.gibbs_fit <- function(x, tol = 2, ...) isSingular(fit_vb(x, integrate = "no"), tol)
+
+#' @export
+isSingular.exact_fit <- isSingular.gibbs_fit

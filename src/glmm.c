@@ -212,6 +212,7 @@ void glmm_quad(const struct glmm *g, const struct arrow *S, double *v)
 struct glmm_terms glmm_terms_carve(const struct glmm *g, struct arena *a)
 {
     struct glmm_terms e;
+    e.f = arena_doubles(a, g->n);
     e.m = arena_doubles(a, g->n);
     e.v = arena_doubles(a, g->n);
     e.mm = arena_doubles(a, g->n);
@@ -238,6 +239,7 @@ double glmm_expect(const struct glmm *g, double dispersion, const double *mu, co
         struct expected_loglik x =
             family_expect(g->family, g->y[i], g->size[i], dispersion, mu[i], v[i]);
         sum += x.f;
+        e->f[i] = x.f;
         e->m[i] = x.m;
         e->v[i] = x.v;
         e->mm[i] = x.mm;

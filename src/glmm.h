@@ -19,7 +19,7 @@ enum { GLMM_MAX_FACTORS = 16 };
 
 /* A grouping factor other than the leaf: its coefficients stand in the global block. */
 struct glmm_factor {
-    int r;
+    int r, first, n_levels; /* first: global column of level 0                          */
     const int *col;  /* n: global column of coefficient 0 of the row's level            */
     const int *pos;  /* n: its position in the column list of the row's leaf            */
     const double *z; /* r x n covariates, or NULL for an intercept                      */
@@ -60,7 +60,7 @@ void glmm_quad(const struct glmm *g, const struct arrow *S, double *v);
 
 /* Expected log likelihoods of all rows, one array of length n per derivative. */
 struct glmm_terms {
-    double *m, *v, *mm, *mv, *vv;
+    double *f, *m, *v, *mm, *mv, *vv; /* f without its constant                         */
 };
 struct glmm_terms glmm_terms_carve(const struct glmm *g, struct arena *a);
 

@@ -262,6 +262,12 @@ bool glmm_respond(const struct glmm *g, const struct glmm_state *s, struct glmm_
     return true;
 }
 
+void glmm_weight_response(const struct glmm *g, const struct glmm_state *s,
+                          const struct glmm_work *w, double *eps)
+{
+    curve(g, s, w->dmu, w->dv, eps);
+}
+
 /* ---- Newton's method ------------------------------------------------------------------------ */
 
 /* The Newton step in (m, S), or where the ELBO is not concave that in m alone. Returns the

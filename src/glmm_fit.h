@@ -81,6 +81,10 @@ struct glmm_tilt {
 bool glmm_respond(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
                   struct glmm_tilt tilt);
 
+/* eps <- 2 f_mv dmu + 2 f_vv dv: the response of -w to the last tilt (without its eps0). */
+void glmm_weight_response(const struct glmm *g, const struct glmm_state *s,
+                          const struct glmm_work *w, double *eps);
+
 /* F <- factor of the precision of m's linear response at fixed t, to the accuracy of each leaf
  * on its own: A, less the part that runs through each leaf's own covariance. */
 enum core_status glmm_response_factor(const struct glmm *g, const double *t,

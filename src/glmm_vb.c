@@ -236,7 +236,8 @@ static bool replace_beta_block(int p, int ng, const double *Sigma, double *S, do
 
 bool glmm_theta_response(const struct glmm *g, const double *t, const struct glmm_state *s,
                          struct glmm_work *w, double tol, double *S_global, double *d_inv,
-                         double *q, double *s_leaf, double *leaf_work)
+                         double *q, double *s_leaf, double *leaf_work, double *cols_m,
+                         double *cols_w)
 {
     const struct arrow_shape *sh = &g->lmm.shape;
     int p = g->lmm.p, ng = sh->n_global;
@@ -250,6 +251,9 @@ bool glmm_theta_response(const struct glmm *g, const double *t, const struct glm
         w->g[j] = 1;
         if (!glmm_respond(g, s, w, (struct glmm_tilt){.tol = tol})) return false;
         memcpy(Sigma + j * p, w->dm, sizeof(double) * (size_t) p);
+        if (!cols_m) continue;
+        memcpy(cols_m + (size_t) j * arrow_dim(sh), w->dm, sizeof(double) * arrow_dim(sh));
+        glmm_weight_response(g, s, w, cols_w + (size_t) j * g->n);
     }
     if (!replace_beta_block(p, ng, Sigma, S_global, leaf_work)) return false;
     arrow_spread_leaf(sh, S_global, d_inv, q, s_leaf, w->scratch);
@@ -264,7 +268,7 @@ enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl, st
     enum core_status st = vb_ascend(&b->g->lmm, &q, ctl, s, w, b->h, info);
     if (st && st != CORE_MAXIT) return st;
     if (!glmm_theta_response(b->g, s->t, b->theta, b->w, RESPONSE_TOL, s->S_global, s->d_inv, s->q,
-                             s->s_leaf, leaf_work))
+                             s->s_leaf, leaf_work, NULL, NULL))
         s->lr_ok = false;
     return st;
 }

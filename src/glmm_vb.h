@@ -31,11 +31,13 @@ struct glmm_vb glmm_vb_carve(const struct glmm *g, struct arena *a);
 enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl, struct vb_state *s,
                              struct vb_work *w, double *leaf_work, struct core_info *info);
 
-/* The response at fixed t into S_global, d_inv, q and s_leaf, and Sigma_bb (p x p, or NULL) with
- * the exact covariance of the coefficients. False: no response exists. Needs glmm_curvature(). */
+/* The response at fixed t into S_global, d_inv, q and s_leaf. cols_m (dim x p), cols_w (n x p), or
+ * NULL: the response of m and of -w to a unit tilt of each coefficient. False: no response
+ * exists. Needs glmm_curvature(). */
 bool glmm_theta_response(const struct glmm *g, const double *t, const struct glmm_state *s,
                          struct glmm_work *w, double tol, double *S_global, double *d_inv,
-                         double *q, double *s_leaf, double *leaf_work);
+                         double *q, double *s_leaf, double *leaf_work, double *cols_m,
+                         double *cols_w);
 size_t glmm_leaf_work(const struct glmm *g);
 
 /* Puts the direction of statistic (a, b) of precision k into w->dP and the gradient it has on m

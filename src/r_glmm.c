@@ -79,10 +79,11 @@ static int position(const struct arrow_shape *s, int leaf, int col)
 /* x: list(code, z, r, first). */
 static struct glmm_factor r_other(SEXP x, const struct glmm *g, const int *order)
 {
-    struct glmm_factor f = {.r = r_int(x, "r")};
+    struct glmm_factor f = {.r = r_int(x, "r"), .first = r_int(x, "first"),
+                            .n_levels = r_int(x, "n_levels")};
     const int *code = r_ints(x, "code", (R_xlen_t) g->n);
-    int first = r_int(x, "first"), *col = take(g->n, sizeof(int)), *pos = take(g->n, sizeof(int));
-    for (size_t i = 0; i < g->n; i++) col[i] = first + (code[order[i]] - 1) * f.r;
+    int *col = take(g->n, sizeof(int)), *pos = take(g->n, sizeof(int));
+    for (size_t i = 0; i < g->n; i++) col[i] = f.first + (code[order[i]] - 1) * f.r;
     for (int l = 0; l < g->lmm.shape.n_leaf; l++)
         for (size_t i = g->start[l]; i < g->start[l + 1]; i++)
             pos[i] = position(&g->lmm.shape, l, col[i]);
