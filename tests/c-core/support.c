@@ -284,3 +284,21 @@ double *start_of(const struct lmm *m, double diagonal, double aux)
         if (on_diagonal(m, i)) t[i] = i < m->n_stat ? diagonal : aux;
     return t;
 }
+
+double mean_and_se2(int n, const double *x, double (*f)(double), double *se2)
+{
+    enum { BATCHES = 40 };
+    double sum = 0, sq = 0;
+    int size = n / BATCHES;
+    for (int b = 0; b < BATCHES; b++) {
+        double s = 0;
+        for (int i = 0; i < size; i++) s += f(x[b * size + i]) / size;
+        sum += s;
+        sq += s * s;
+    }
+    double mean = sum / BATCHES;
+    *se2 = (sq / BATCHES - mean * mean) / (BATCHES - 1);
+    return mean;
+}
+
+double identity(double x) { return x; }
