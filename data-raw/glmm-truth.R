@@ -17,7 +17,7 @@ source("tests/testthat/helper-glmm-exact.R")
 prior_u <- list(gamma = c(1, 1), half_t = list(df = 3, scale = 2.5))
 # sweeps per chain (four of them) after 1,000 of warm-up
 sweeps <- c(contraception = 20000, epil = 50000, VerbAgg = 10000, grouseticks = 12000)
-nodes <- c(cbpp = 13, bacteria = 9)
+nodes <- c(cbpp = 13, bacteria = 7)
 with_jags <- c(cbpp = 1e5, bacteria = 4e4, epil = 4e4, P3 = 2e4)
 
 design <- function(case) {
@@ -41,13 +41,16 @@ rows <- function(name, prior, method, variable, mean, sd, mcse_mean = 0, mcse_sd
     mcse_mean = mcse_mean, mcse_sd = mcse_sd, method = method)
 }
 
+variables <- function(d) {
+  c(paste0("beta[", colnames(d$X), "]"), paste0("log_tau_u[", d$group, "]"))
+}
+
 by_quadrature <- function(name, prior) {
   case <- glmm_case(name)
   d <- design(case)
   e <- glmm_exact(d$y, d$X, d$g, list(mean = 0, sd = 10, u = prior_u[[prior]]), case$family$family,
-    d$size, nodes_u = 21, nodes_beta = if (name %in% names(nodes)) nodes[[name]] else 15)
-  rows(name, prior, "exact", c(paste0("beta[", colnames(d$X), "]"), paste0("log_tau_u[", d$group, "]")),
-    c(e$beta$mean, e$log_tau$mean), c(e$beta$sd, e$log_tau$sd))
+    d$size, drop = 22, nodes_u = 31, nodes_beta = if (name %in% names(nodes)) nodes[[name]] else 15)
+  rows(name, prior, "exact", variables(d), c(e$beta$mean, e$log_tau$mean), c(e$beta$sd, e$log_tau$sd))
 }
 
 by_gibbs <- function(name, prior) {
@@ -73,19 +76,19 @@ by_jags <- function(name, prior) {
   }
   hyper <- if (prior == "gamma") "tau ~ dgamma(1, 1)" else
     "s ~ dt(0, 1 / 6.25, 3) T(0, ); tau <- 1 / (s * s)"
-  model <- paste0("model { for (i in 1:n) { ", likelihood, " }\n for (k in 1:G) { u[k] ~ dnorm(0, tau) }\n",
-    "for (j in 1:p) { b[j] ~ dnorm(0, 0.01) }\n", hyper, "\n l <- log(tau) }")
+  model <- paste0("model { for (i in 1:n) { ", likelihood, " }\n",
+    "for (k in 1:G) { u[k] ~ dnorm(0, tau) }\n for (j in 1:p) { b[j] ~ dnorm(0, 0.01) }\n", hyper,
+    "\n l <- log(tau) }")
   data <- list(n = length(d$y), G = nlevels(d$g), p = ncol(d$X), X = unname(d$X), y = d$y,
     g = as.integer(d$g))
   if (case$family$family == "binomial") data$size <- d$size
   inits <- lapply(1:4, function(k) list(.RNG.name = "base::Mersenne-Twister", .RNG.seed = k))
-  m <- rjags::jags.model(textConnection(model), data, inits, n.chains = 4, n.adapt = 1000, quiet = TRUE)
+  m <- rjags::jags.model(textConnection(model), data, inits, n.chains = 4, quiet = TRUE)
   stats::update(m, 1000, progress.bar = "none")
   draws <- rjags::coda.samples(m, c("b", "l"), with_jags[[name]] / 4, progress.bar = "none")
   s <- posterior::summarise_draws(posterior::as_draws_array(draws), "mean", "sd",
     mcse_mean = posterior::mcse_mean, mcse_sd = posterior::mcse_sd)
-  rows(name, prior, "jags", c(paste0("beta[", colnames(d$X), "]"), paste0("log_tau_u[", d$group, "]")),
-    as.double(s$mean), as.double(s$sd), as.double(s$mcse_mean), as.double(s$mcse_sd))
+  rows(name, prior, "jags", variables(d), as.double(s$mean), as.double(s$sd), as.double(s$mcse_mean), as.double(s$mcse_sd))
 }
 
 wanted <- commandArgs(TRUE)

@@ -36,7 +36,7 @@ static void linear_predictor(const struct glmm *m, const double *theta, double *
 
 /* ---- the reference quadratic ---------------------------------------------------------- */
 
-/* G and h from weights and C'-side b_i = g_0 + w_0 (eta_0 - offset), which is in `row`. */
+/* G and h from the weights and g_0 + w_0 (eta_0 - offset), row by row. */
 static void set_gaussian(const struct glmm *m, struct glmm_reference *ref, const double *weight,
                          const double *row)
 {
@@ -238,8 +238,8 @@ static void to_theta(const struct glmm *m, struct glmm_gibbs_work *w)
 
 /* One trajectory of about a quarter turn from (v, z) with energy
  *     H = |v|^2 / 2 + |z|^2 / 2 - remainder(theta(v)),   v = F'(theta - centre):
- * kicks by the remainder's force between rotations. Returns min(1, e^(H - H')), 0 where the
- * trajectory overflows, and leaves the new state when it is accepted. */
+ * kicks by the remainder's force between rotations. accept <- min(1, e^(H - H')), 0 where the
+ * trajectory overflows; the state moves with that probability. */
 static enum core_status move_hamiltonian(const struct glmm *m, struct glmm_gibbs_state *s,
                                          struct glmm_gibbs_work *w, double step, double *accept,
                                          struct core_info *info)
@@ -391,7 +391,8 @@ static enum core_status move_whitened(const struct glmm *m, struct glmm_gibbs_st
     enum core_status st = reference_mode(m, s->g.t, w, info);
     if (st) return st;
     whiten(m, s->g.theta, w);
-    const struct whitened_move u = {.m = m, .w = w, .prior = gibbs_scale_prior(&m->lmm, s->g.t, k, i),
+    const struct whitened_move u = {.m = m, .w = w,
+                                    .prior = gibbs_scale_prior(&m->lmm, s->g.t, k, i),
                                     .t = s->g.t, .phi = s->phi, .k = k, .i = i};
     double x = rand_slice(0, gibbs_scale_width(&m->lmm.prec[k]), whitened_log_density, &u);
     if (!isfinite(whitened_log_density(x, &u))) return CORE_NONFINITE;
@@ -423,8 +424,9 @@ struct phi_move {
 static double phi_log_density(double x, const void *ctx)
 {
     const struct phi_move *v = ctx;
+    const struct precision *prior = &v->m->lmm.prec[0]; /* Gamma(df0 / 2, rate0 / 2) */
     double phi = exp(x);
-    return v->m->lmm.prec[0].df0 / 2 * x - v->m->lmm.prec[0].rate0[0] / 2 * phi + likelihood_value(v->m, phi, v->eta);
+    return 0.5 * (prior->df0 * x - prior->rate0[0] * phi) + likelihood_value(v->m, phi, v->eta);
 }
 
 /* ---- the chain ------------------------------------------------------------------------------ */
@@ -437,7 +439,8 @@ static enum core_status draw_rest(const struct glmm *m, const struct glmm_gibbs_
     for (int k = 1; k < m->lmm.n_prec; k++) {
         lmm_outer_u(&m->lmm, k, s->g.theta, ss);
         if (!gibbs_draw_precision(&m->lmm, s->g.t, &w->g.zig, k, ss)) return CORE_NONFINITE;
-        for (int i = 0; ctl->run.interweave && i < m->lmm.prec[k].r; i++) move_scale(m, s, w, k, i);
+        for (int i = 0; ctl->run.interweave && i < m->lmm.prec[k].r; i++)
+            move_scale(m, s, w, k, i);
     }
     if (ctl->run.interweave && ctl->mover == GLMM_HMC) {
         enum core_status st = move_any_whitened(m, s, w, info);
@@ -476,44 +479,52 @@ static enum core_status draw_start(const struct glmm *m, struct glmm_gibbs_state
     return st;
 }
 
+/* One Hamiltonian move, and in the warm-up the tuning: a new reference where a window ends, the
+ * step size always. */
+static enum core_status tuned_move(const struct glmm *m, const struct glmm_gibbs_control *ctl,
+                                   struct glmm_gibbs_state *s, struct glmm_gibbs_work *w,
+                                   struct averaging *adapt, struct core_info *info)
+{
+    int past = info->iter + 1 - ctl->run.warmup;
+    double accept = 0;
+    if (past <= 0 && window_ends(ctl, info->iter)) {
+        end_window(m, w);
+        *adapt = averaging_start(s->step);
+    }
+    enum core_status st = move_hamiltonian(m, s, w, s->step, &accept, info);
+    if (past > 0) s->accept += (accept - s->accept) / past;
+    if (past <= 0) s->step = averaging_update(adapt, accept);
+    if (past == 0) s->step = exp(adapt->log_mean);
+    return st;
+}
+
+static void keep(const struct glmm *m, const struct glmm_gibbs_control *ctl,
+                 struct glmm_gibbs_state *s, int row)
+{
+    gibbs_keep(&m->lmm, &ctl->run, &s->g, row);
+    AT(s->g.draws, row, m->lmm.p, gibbs_kept(&ctl->run)) = s->phi;
+}
+
 enum core_status glmm_gibbs_run(const struct glmm *m, const struct glmm_gibbs_control *ctl,
                                 struct glmm_gibbs_state *s, struct glmm_gibbs_work *w,
                                 const struct core_hooks *h, struct core_info *info)
 {
-    const struct gibbs_control *run = &ctl->run;
+    bool hamiltonian = ctl->mover == GLMM_HMC;
     int kept = 0;
     struct averaging adapt = averaging_start(s->step);
-    double accepted = 0;
     info->iter = 0;
     enum core_status st = draw_start(m, s, w, info);
     if (st) return st;
-    for (; info->iter < run->iter; info->iter++) {
+    for (; info->iter < ctl->run.iter; info->iter++) {
         if (core_stop(h, info->iter)) return CORE_INTERRUPTED;
-        bool warm = info->iter < run->warmup;
-        linear_predictor(m, s->g.theta, w->eta); /* no rounding error piles up */
-        if (ctl->mover == GLMM_PG) {
-            st = move_polya_gamma(m, s, w, info);
-        } else {
-            double accept = 0;
-            if (warm && window_ends(ctl, info->iter) && w->ref.count > 0) {
-                end_window(m, w);
-                adapt = averaging_start(s->step);
-            }
-            st = move_hamiltonian(m, s, w, s->step, &accept, info);
-            if (warm) s->step = averaging_update(&adapt, accept);
-            if (warm && info->iter + 1 == run->warmup) s->step = exp(adapt.log_mean);
-            if (!warm) accepted += accept;
-        }
+        linear_predictor(m, s->g.theta, w->eta); /* the moves of a sweep only add to it */
+        st = hamiltonian ? tuned_move(m, ctl, s, w, &adapt, info)
+                         : move_polya_gamma(m, s, w, info);
         if (st == CORE_OK) st = draw_rest(m, ctl, s, w, info);
         if (st) return st;
-        if (warm && ctl->mover == GLMM_HMC) record_window(m, s, w);
-        int past = info->iter + 1 - run->warmup;
-        if (past > 0 && past % run->thin == 0) {
-            gibbs_keep(&m->lmm, run, &s->g, kept);
-            AT(s->g.draws, kept, m->lmm.p, gibbs_kept(run)) = s->phi;
-            kept++;
-        }
+        int past = info->iter + 1 - ctl->run.warmup;
+        if (hamiltonian && past < 0) record_window(m, s, w);
+        if (past > 0 && past % ctl->run.thin == 0) keep(m, ctl, s, kept++);
     }
-    s->accept = accepted / (run->iter - run->warmup);
     return CORE_OK;
 }

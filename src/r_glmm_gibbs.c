@@ -25,8 +25,8 @@ static void put_still_precision(struct lmm *m)
 
 enum { DRAWS, U_DRAWS, U_MEAN, U_M2, LAST, THETA, MOVER, N_FIELDS };
 
-/* core: as in r_glmm(); start: phi (1 without), then the precisions and auxiliaries; control: list(iter, warmup, thin, interweave,
- * save_u, hamiltonian, step).
+/* core: as in r_glmm(); start: phi (1 without), then the precisions and auxiliaries;
+ * control: list(iter, warmup, thin, interweave, save_u, hamiltonian, step).
  * Returns list(result, c(status, iter, block)); result$mover is c(phi, acceptance, step). */
 SEXP C_fit_glmm_gibbs(SEXP core, SEXP start, SEXP control, SEXP progress)
 {

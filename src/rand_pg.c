@@ -14,7 +14,8 @@ static const double PG_SPLIT = 0.64; /* where the two series for the density swa
 static const double PG_PI = 3.141592653589793;
 
 /* log of the mass of the left piece over the right one; rate: pi^2 / 8 + z^2 / 2.
- *     left  = 2 e^-z P(IG(1/z, 1) < s) = 2 e^-z Phi((s z - 1) / sqrt s) + 2 e^z Phi(-(s z + 1) / sqrt s)
+ *     left  = 2 e^-z P(IG(1/z, 1) < s)
+ *           = 2 e^-z Phi((s z - 1) / sqrt s) + 2 e^z Phi(-(s z + 1) / sqrt s)
  *     right = pi / (2 rate) e^(-rate s) */
 static double log_odds_left(double z, double rate)
 {

@@ -100,7 +100,7 @@ static struct glmm glmm_of(const struct sim *d, enum glmm_family family, double 
     return g;
 }
 
-/* ---- likelihoods ------------------------------------------------------------------------------ */
+/* ---- likelihoods --------------------------------------------------------------------- */
 
 /* Score and weight against central differences of the value, a row at a time. */
 static void check_likelihood(enum glmm_family family, double y, double size, double phi)
@@ -145,7 +145,7 @@ static void check_dispersion(double y)
     CHECK_NEAR(likelihood_value(&g, 1e14, &eta), poisson, 1e-8);
 }
 
-/* ---- the sampler -------------------------------------------------------------------------------- */
+/* ---- the sampler --------------------------------------------------------------------- */
 
 struct chain {
     struct glmm_gibbs_state s;
@@ -211,7 +211,8 @@ static void check_prior(const struct glmm *g, enum glmm_mover mover)
             naive_inverse(r, pr->rate0, inv);
             for (int b = 0; b < r; b++)
                 for (int a = b; a < r; a++) {
-                    double mean = mean_and_se2(c.kept, x + vech_at(r, a, b) * c.kept, identity, &se2);
+                    const double *y = x + vech_at(r, a, b) * c.kept;
+                    double mean = mean_and_se2(c.kept, y, identity, &se2);
                     CHECK(fabs(mean - pr->df0 * AT(inv, a, b, r)) < 5 * sqrt(se2));
                 }
             continue;

@@ -14,7 +14,9 @@ gauss_hermite <- function(n) { # weight exp(-x^2), Golub & Welsch (1969)
 exact_family <- function(family, y, size) {
   switch(family,
     binomial = list(
-      log_lik = function(eta) lchoose(size, y) + y * eta - size * (pmax(eta, 0) + log1p(exp(-abs(eta)))),
+      log_lik = function(eta) {
+        lchoose(size, y) + y * eta - size * (pmax(eta, 0) + log1p(exp(-abs(eta))))
+      },
       score = function(eta) y - size * plogis(eta),
       weight = function(eta) size * plogis(eta) * plogis(-eta)
     ),
@@ -74,8 +76,12 @@ glmm_exact <- function(y, X, g, prior, family = "binomial", size = rep(1, length
     out
   }
   # mode and root of the inverse Hessian of beta | tau, by Newton's method on central differences;
-  # both only say where the rule is put
-  centre <- function(tau, b, h) {
+  # both only say where the rule is put. Where the Hessian is lost (a variance so large that the
+  # rule over u sees steps), the neighbour's serves.
+  centre <- function(tau, start) {
+    b <- start$b
+    h <- start$h
+    root <- start$root
     for (it in 1:30) {
       pairs <- which(upper.tri(diag(p)), arr.ind = TRUE)
       E <- cbind(0, diag(h, p), -diag(h, p))
@@ -92,19 +98,22 @@ glmm_exact <- function(y, X, g, prior, family = "binomial", size = rep(1, length
         j <- pairs[k, 2]
         H[i, j] <- H[j, i] <- (f[1 + 2 * p + k] - up[i] - up[j] + f[1]) / (h[i] * h[j])
       }
-      move <- drop(solve(-H, grad))
-      size <- sqrt(max(sum(move * grad), 0))
+      R <- tryCatch(chol(-H), error = function(e) NULL)
+      if (is.null(R)) break
+      root <- backsolve(R, diag(p))
+      move <- drop(root %*% crossprod(root, grad))
+      size <- sqrt(sum(move * grad))
       b <- b + move / max(1, size / 3)
       h <- 1e-3 / sqrt(diag(-H))
       if (size < 1e-3) break
     }
-    list(b = b, root = t(chol(solve(-H))), h = h)
+    list(b = b, root = root, h = h)
   }
   at <- function(l, start) {
-    c0 <- centre(exp(l), start$b, start$h)
+    c0 <- centre(exp(l), start)
     B <- c0$b + c0$root %*% t(node)
     x <- target(B, exp(l), moments = TRUE)
-    lw <- x$log_p + log_w + sum(log(diag(c0$root)))
+    lw <- x$log_p + log_w + as.double(determinant(c0$root)$modulus)
     w <- exp(lw - max(lw))
     total <- sum(w)
     list(centre = c0, log_p = max(lw) + log(total) + log_prior_l(prior$u, l), l = l,
@@ -113,7 +122,7 @@ glmm_exact <- function(y, X, g, prior, family = "binomial", size = rep(1, length
   }
   # l = peak + sinh(s): a wide step in the tails, which are long under a half-t prior
   l0 <- 0
-  best <- at(l0, list(b = rep(0, p), h = rep(1e-2, p)))
+  best <- at(l0, list(b = rep(0, p), h = rep(1e-2, p), root = diag(p)))
   for (by in c(1, .3)) for (sign in c(-1, 1)) repeat {
     trial <- at(best$l + sign * by, best$centre)
     if (trial$log_p <= best$log_p) break

@@ -57,7 +57,8 @@ test_that("the shifted gamma is within .008 / b of the distribution function", {
   gap <- vapply(c(0, 2, 6, 8, 15, 60), function(c) {
     k <- pg_cumulants(b, c)
     sd <- sqrt(k[2])
-    phi <- exp(b * (log_cosh(c / 2) - log_cosh(sqrt(c^2 / 4 - 1i * s / sd / 2))) - 1i * s / sd * k[1])
+    phi <- exp(b * (log_cosh(c / 2) - log_cosh(sqrt(c^2 / 4 - 1i * s / sd / 2))) -
+      1i * s / sd * k[1])
     F <- vapply(x, function(x) .5 - sum(Im(exp(-1i * s * x) * phi) / s) * .005 / pi, 0)
     scale <- k[3] / (2 * k[2])
     shape <- k[2] / scale^2
