@@ -3,7 +3,8 @@
 #' Draws from the exact posterior: all coefficients and random effects in one
 #' block given the precisions, then each precision given the rest. For grouped
 #' models an extra scale move on (u, tau_u) cures slow mixing. The cost of a sweep
-#' does not depend on the number of rows.
+#' does not depend on the number of rows in a Gaussian model; binomial, Poisson and negative
+#' binomial models are sampled exactly too, at a cost that does (see Details).
 #'
 #' @inheritParams fit_vb
 #' @param chains Number of chains, started from over-dispersed precisions.
@@ -15,8 +16,8 @@
 #' @param sampler How the coefficients and random effects of a family other than the Gaussian
 #'   move: `"polya-gamma"` (binomial only) draws them from a normal distribution given
 #'   Polya-Gamma variables, `"hamiltonian"` along trajectories of Hamiltonian dynamics, tuned
-#'   during the warm-up (at least 100 sweeps). Both are exact. `"auto"`: Polya-Gamma for binomial rows of two trials
-#'   or fewer on average, else Hamiltonian (see Details). Not used by the Gaussian family.
+#'   during the warm-up (at least 100 sweeps). Both are exact. `"auto"`: Polya-Gamma for binomial
+#'   rows of two trials or fewer on average, else Hamiltonian (see Details). Not used by the Gaussian family.
 #' @param control [vb_control()] of the variational fit that the sampler is centred
 #'   on.
 #'
@@ -63,6 +64,8 @@
 #' vb <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
 #' gibbs <- fit_gibbs(vb, chains = 2, iter = 600, warmup = 100)
 #' gibbs
+#' fit_gibbs(I(log_radon > log(4)) ~ floor + (1 | county), radon, family = binomial(),
+#'           chains = 1, iter = 600, warmup = 200)
 #' @export
 fit_gibbs <- function(object, ...) {
   if (nargs() == 0L) unknown_model(NULL, "fit_gibbs")
@@ -75,7 +78,8 @@ fit_gibbs.formula <- function(formula, data = NULL, family = gaussian(),
                               prior = default_priors(), weights, subset, na.action, offset,
                               contrasts = NULL, model = TRUE, control = vb_control(),
                               chains = 4, iter = 2000, warmup = 500, thin = 1,
-                              save_u = "auto", sampler = SAMPLERS, ...) {
+                              save_u = "auto",
+                              sampler = c("auto", "polya-gamma", "hamiltonian"), ...) {
   no_dots(...)
   settings <- gibbs_settings(chains, iter, warmup, thin, save_u, sampler)
   call <- match.call()
@@ -91,7 +95,8 @@ fit_gibbs.formula <- function(formula, data = NULL, family = gaussian(),
 #' @rdname fit_gibbs
 #' @export
 fit_gibbs.meanfield_fit <- function(object, chains = 4, iter = 2000, warmup = 500, thin = 1,
-                                    save_u = "auto", sampler = SAMPLERS,
+                                    save_u = "auto",
+                                    sampler = c("auto", "polya-gamma", "hamiltonian"),
                                     control = vb_control(), ...) {
   no_dots(...)
   settings <- gibbs_settings(chains, iter, warmup, thin, save_u, sampler)
@@ -113,11 +118,9 @@ fit_gibbs.data.frame <- function(object, formula, ...) {
 #' @export
 fit_gibbs.default <- function(object, ...) unknown_model(object, "fit_gibbs")
 
-SAMPLERS <- c("auto", "polya-gamma", "hamiltonian")
-
 gibbs_settings <- function(chains, iter, warmup, thin, save_u, sampler) {
   s <- list(
-    sampler = check_choice(sampler, SAMPLERS, "sampler"),
+    sampler = check_choice(sampler, c("auto", "polya-gamma", "hamiltonian"), "sampler"),
     chains = check_count(chains, "chains", 1),
     iter = check_count(iter, "iter", 1),
     warmup = check_count(warmup, "warmup", 0),
