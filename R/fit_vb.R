@@ -86,7 +86,7 @@ fit_vb.formula <- function(formula, data = NULL, family = gaussian(),
                            prior = default_priors(),
                            blocks = c("joint", "separate"),
                            integrate = c("auto", "no", "yes"),
-                           weights, subset, na.action, offset, contrasts = NULL,
+                           approximation = c("gva", "pg"), weights, subset, na.action, offset, contrasts = NULL,
                            model = TRUE, control = vb_control(), ...) {
   no_dots(...)
   blocks <- check_choice(blocks, c("joint", "separate"), "blocks")
@@ -98,6 +98,7 @@ fit_vb.formula <- function(formula, data = NULL, family = gaussian(),
   m <- build_model(call, formula, data, family, prior, contrasts,
     check_flag(model, "model"), parent.frame())
   m$blocks <- blocks
+  m <- set_approximation(m, approximation)
   new_vb_fit(call, m, control, integrate)
 }
 
@@ -158,6 +159,20 @@ refit_call <- function(object, verb, call) {
   out <- out[keep]
   for (arg in setdiff(names(call)[-1L], c("object", ""))) out[[arg]] <- call[[arg]]
   out
+}
+
+# How expected log likelihoods are made; only the binomial family has a choice.
+set_approximation <- function(model, approximation) {
+  approximation <- check_choice(approximation, c("gva", "pg"), "approximation")
+  if (is_gaussian(model)) return(model)
+  if (identical(model$blocks, "separate")) {
+    mf_abort("control", "`blocks = \"separate\"` is for the Gaussian family", arg = "blocks")
+  }
+  if (approximation == "pg" && model$family$family != "binomial") {
+    mf_abort("control", "`approximation = \"pg\"` is for the binomial family", arg = "approximation")
+  }
+  model$approximation <- approximation
+  model
 }
 
 # ---- run -------------------------------------------------------------------------

@@ -22,7 +22,7 @@ build_model <- function(call, formula, data, family, prior, contrasts, keep_fram
       family = family, frame = if (keep_frame) d$frame,
       na_action = attr(d$frame, "na.action"), x_names = gram$x_names,
       response = names(d$frame)[1L], n_rows = nrow(d$frame),
-      weighted = !is.null(d$w), factors = factors, groups = terms, gram = gram, coords = coords,
+      weighted = !is.null(stats::model.weights(d$frame)), factors = factors, groups = terms, gram = gram, coords = coords,
       prior = prior, resolved = resolved
     ),
     class = "meanfield_model"
