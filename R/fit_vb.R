@@ -374,7 +374,7 @@ vb_trace <- function(vb, rows, model) {
     at[lower_pairs(r)$row == lower_pairs(r)$col]
   }))
   out <- lapply(own, function(k) log(x[, k]))
-  names(out) <- paste0("log_", names[own])
+  if (length(own)) names(out) <- paste0("log_", names[own])
   out$elbo <- x[, q + 1L]
   out$change <- x[, q + 2L]
   out$step <- structure(as.integer(x[, q + 3L]) + 1L, levels = c("cavi", "newton", "rejected"),

@@ -58,7 +58,7 @@ print_integration <- function(x) {
 # the SD of the logarithm (or of log sigma and rho of a vector term).
 integration_change <- function(x) {
   rows <- vb_rows(x)
-  rows <- rows[!grepl("^(tau|sigma|Lambda)_", rows$variable) & !is.na(rows$sd_lrvb), ]
+  rows <- rows[!grepl("^(tau_|sigma_|Lambda_|phi)", rows$variable) & !is.na(rows$sd_lrvb), ]
   exact <- integrated_rows(x, 0.95)
   change <- exact$sd[match(rows$variable, exact$variable)] / rows$sd_lrvb - 1
   at <- which.max(abs(change))
