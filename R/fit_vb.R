@@ -262,10 +262,28 @@ why_not_integrate <- function(fit) {
   if (!length(tau$mean)) return("not needed")
   uncertain <- max(own_log_sds(tau$phi$cov_lrvb, tau$index)^2)
   if (!length(tau$failed) && uncertain < INTEGRATE_ABOVE) return("not needed")
+  if (!is_gaussian(fit)) return(why_not_nest(fit, length(tau$mean)))
   nodes <- c(40, 200, 700, 2000, 8000, 15000)[length(tau$mean)]
   if (is.na(nodes)) nodes <- 16000 # importance sampling
   if (nodes * node_flops(lmm_core(fit$model)) > INTEGRATE_FLOPS) return("too dear")
   NULL
+}
+
+# The same for a conditional fit that is an optimisation; d parameters take about this many.
+NEST_FLOPS <- 4e10
+why_not_nest <- function(fit, d) {
+  fits <- c(50, 110, 270, 700, 2000, 5000)[d]
+  if (is.na(fits)) fits <- 5000
+  if (fits * conditional_fit_flops(fit$model) > NEST_FLOPS) "too dear"
+}
+
+# Three Newton steps with their responses: expectations of the rows, quadrature, arrow algebra.
+conditional_fit_flops <- function(model) {
+  core <- lmm_core(model)
+  log_link <- model$family$family == "poisson"
+  width <- core$p + core$r + sum(vapply(model$factors[-1L], function(f) length(f$coef), 0L))
+  per_row <- 3 * (if (log_link) 300 else 3000) + 15 * 40 * length(model$factors) + 40 * width^2
+  per_row * core$n + 3 * node_flops(core)
 }
 
 # Floating-point operations of a node: factor, selected inverse and moments of the arrow.

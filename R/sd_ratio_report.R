@@ -233,8 +233,8 @@ shortfall <- function(t, fit) {
   beta <- t$type == "beta"
   if (any(beta)) {
     s <- between_shares(fit) # coefficients x terms
-    rows <- (1 - pmin(rowSums(s), 1)) * expm1(v[1L])
-    groups <- drop(s %*% expm1(v[-1L]))
+    rows <- if (is_gaussian(fit)) (1 - pmin(rowSums(s), 1)) * expm1(v[1L]) else 0 * rowSums(s)
+    groups <- drop(s %*% expm1(utils::tail(v, ncol(s))))
     short <- 1 / sqrt(1 + rows + groups) < 0.95
     out[beta][short] <- ifelse(groups > rows, "few groups", "few rows")[short]
   }

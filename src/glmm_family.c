@@ -39,11 +39,16 @@ void logistic_moments(double mu, double v, double *B)
 /* log(1 + e^x) without overflow. */
 static double softplus(double x) { return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)); }
 
-/* B0 alone. */
+/* B0 alone; for a small v by its expansion, sigma'(mu) v / 2 + sigma'''(mu) v^2 / 8, whose next term
+ * is below v^3 / 190. */
 static double mean_softplus(double mu, double v)
 {
     double a = fabs(mu), b0 = 0;
     if (v == 0) return softplus(mu);
+    if (v < 0.03) {
+        double e = exp(-a), s1 = e / ((1 + e) * (1 + e)), s3 = s1 * (1 - 6 * s1);
+        return (mu > 0 ? mu : 0) + log1p(e) + v * (0.5 * s1 + 0.125 * v * s3);
+    }
     for (int k = 0; k < MIX; k++) {
         double r = MIX_S[k] / sqrt(1 + MIX_S[k] * MIX_S[k] * v), t = a * r;
         b0 += MIX_P[k] * (INV_SQRT_2PI * exp(-0.5 * t * t) / r - a * 0.5 * erfc(t * SQRT_HALF));

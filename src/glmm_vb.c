@@ -5,13 +5,14 @@
 #include "la.h"
 #include "glmm_vb.h"
 
-/* q(theta) is fitted to this many posterior SDs at every t. */
-static const double FIT_TOL = 1e-7;
+/* q(theta) is fitted to this many posterior SDs at every t, and at the end. */
+static const double FIT_TOL = 1e-5, FINAL_FIT_TOL = 1e-8;
 enum { FIT_MAX = 60 };
 
 /* Accuracy of a linear response, relative, in the norm of the bound's curvature: what is
- * reported from it is a quadratic form, so its error is the square. */
-static const double RESPONSE_TOL = 1e-5;
+ * reported from it is a quadratic form, so its error is the square. On the way a Newton step in t
+ * needs less. */
+static const double RESPONSE_TOL = 1e-5, NEWTON_RESPONSE_TOL = 1e-3;
 
 struct glmm_vb glmm_vb_carve(const struct glmm *g, struct arena *a)
 {
@@ -162,7 +163,7 @@ static bool dispersion_column(struct glmm_vb *b, struct vb_state *s)
     glmm_adjoint(g, b->lm, b->w->g);
     for (size_t i = 0; i < arrow_dim(&g->lmm.shape); i++) b->w->g[i] /= phi;
     for (size_t i = 0; i < g->n; i++) b->w->rho[i] = 2 * b->lv[i] / phi;
-    struct glmm_tilt tilt = {.eps0 = b->w->rho, .full = true, .tol = RESPONSE_TOL};
+    struct glmm_tilt tilt = {.eps0 = b->w->rho, .full = true, .tol = b->response_tol};
     if (!glmm_respond(g, b->theta, b->w, tilt)) return false;
     response_column(b, s, 0);
     AT(s->lr.V, 0, 0, s->lr.q) = dispersion_variance(b) * phi * phi;
@@ -185,7 +186,7 @@ static bool coupling(void *ctx, struct vb_state *s)
         for (int y = 0; y < m->prec[k].r; y++)
             for (int x = y; x < m->prec[k].r; x++) {
                 glmm_direction(g, b->theta, b->w, k, x, y, b->unit);
-                struct glmm_tilt tilt = {.direction = true, .full = true, .tol = RESPONSE_TOL};
+                struct glmm_tilt tilt = {.direction = true, .full = true, .tol = b->response_tol};
                 if (!glmm_respond(g, b->theta, b->w, tilt)) return false;
                 response_column(b, s, m->prec[k].at + vech_at(m->prec[k].r, x, y));
             }
@@ -265,8 +266,15 @@ enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl, st
 {
     const struct vb_theta q = {b, update, elbo, targets, coupling};
     memset(b->unit, 0, sizeof(double) * (size_t) b->g->lmm.n_stat);
-    enum core_status st = vb_ascend(&b->g->lmm, &q, ctl, s, w, b->h, info);
+    b->response_tol = NEWTON_RESPONSE_TOL;
+    enum core_status st = vb_ascend(&b->g->lmm, &q, ctl, s, w, b->h, info), fit;
     if (st && st != CORE_MAXIT) return st;
+    b->response_tol = RESPONSE_TOL;
+    int iter = info->iter;
+    fit = glmm_fit(b->g, s->t, FINAL_FIT_TOL, FIT_MAX, b->theta, b->w, b->h, info);
+    info->iter = iter;
+    if (fit && fit != CORE_MAXIT) return fit;
+    s->lr_ok = coupling(b, s) && lr_respond(&s->lr);
     if (!glmm_theta_response(b->g, s->t, b->theta, b->w, RESPONSE_TOL, s->S_global, s->d_inv, s->q,
                              s->s_leaf, leaf_work, NULL, NULL))
         s->lr_ok = false;

@@ -19,6 +19,7 @@ struct glmm_vb {
     double *unit;              /* n_stat: a direction in t                            */
     double *lm, *lv;           /* n each: dispersion only                             */
     double grad_l, curve_l;    /* of the bound in log phi, prior included             */
+    double response_tol;       /* of glmm_respond()                                   */
     bool started;
 };
 
