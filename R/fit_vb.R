@@ -179,7 +179,11 @@ set_approximation <- function(model, approximation) {
 
 new_vb_fit <- function(call, model, control, integrate) {
   fit <- vb_optimum(call, model, control)
-  if (integrate != "no") fit <- integrate_vb(fit, integrate)
+  if (length(model$unidentified)) {
+    fit$not_integrated <- "unidentified"
+  } else if (integrate != "no") {
+    fit <- integrate_vb(fit, integrate)
+  }
   warn_vb(fit)
   fit$model$rows <- NULL # the frame has them
   fit
@@ -208,6 +212,7 @@ vb_optimum <- function(call, model, control) {
 }
 
 warn_vb <- function(fit) {
+  warn_separation(fit)
   if (fit$rounding) {
     mf_warn("exact_fit", "the model explains the response (almost) exactly: the residual ",
       "variance is rounding noise, and no SD means much", arg = "formula")
@@ -223,6 +228,19 @@ warn_vb <- function(fit) {
     mf_warn("convergence", "not converged after ", fit$control$max_iter,
       " sweeps (last change of a log precision: ", format(signif(change[length(change)], 2)),
       "): raise `max_iter` in vb_control()", arg = "control")
+  }
+}
+
+# A flat prior and a likelihood that rises for ever: what stopped the ascent is rounding.
+warn_separation <- function(fit) {
+  model <- fit$model
+  if (is_gaussian(model) || model$resolved$beta$kind != "flat") return(invisible())
+  wild <- abs(fit$vb$mean[seq_along(model$x_names)]) * c(sqrt(diag(model$gram$cross) / model$gram$sum_w)[
+    seq_along(model$x_names)] + (seq_along(model$x_names) == model$coords$intercept)) > 25
+  if (any(wild)) {
+    mf_warn("separation", "the responses do not bound ", toString(model$x_names[wild]),
+      " (complete separation, or all responses at their limit) and its prior is flat: ",
+      "use a proper `prior` on beta", arg = "prior")
   }
 }
 

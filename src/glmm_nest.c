@@ -365,7 +365,8 @@ double glmm_correction(struct glmm_nest *x)
     for (int f = -1; f < g->n_other; f++) sum += factor_gaps(x, f, several, &x->c3_local);
     if (several || bound || g->lmm.shape.r > MAX_GAP_R) return sum;
     x->c3 = third_order(x);
-    return sum + x->c3 - x->c3_local;
+    double rest = x->c3 - x->c3_local; /* meaningless once it is large: the series diverges there */
+    return sum + rest / (1 + 4 * rest * rest);
 }
 
 /* ---- the conditional fit ---------------------------------------------------------------------------- */

@@ -6,7 +6,7 @@
 #include "glmm_vb.h"
 
 /* q(theta) is fitted to this many posterior SDs at every t, and at the end. */
-static const double FIT_TOL = 1e-5, FINAL_FIT_TOL = 1e-8;
+static const double FIT_TOL = 1e-7, FINAL_FIT_TOL = 1e-8;
 enum { FIT_MAX = 60 };
 
 /* Accuracy of a linear response, relative, in the norm of the bound's curvature: what is
@@ -19,6 +19,7 @@ struct glmm_vb glmm_vb_carve(const struct glmm *g, struct arena *a)
     struct glmm_vb b = {.g = g};
     size_t n = g->family == GLMM_NEGBIN ? g->n : 0;
     b.unit = arena_doubles(a, (size_t) g->lmm.n_stat);
+    b.last_t = arena_doubles(a, (size_t) g->lmm.n_stat);
     b.lm = arena_doubles(a, n);
     b.lv = arena_doubles(a, n);
     return b;
@@ -42,12 +43,30 @@ static void dispersion_terms(struct glmm_vb *b, double phi)
     b->curve_l = ll - rate * phi;
 }
 
+/* m follows t to first order in log t, from where the last response was taken. */
+static void predict_mean(struct glmm_vb *b, const struct vb_state *s)
+{
+    const struct lmm *m = &b->g->lmm;
+    size_t dim = arrow_dim(&m->shape);
+    if (!b->has_response) return;
+    for (int k = 0; k < m->n_prec; k++)
+        for (int i = 0; i < vech_size(m->prec[k].r); i++) {
+            int at = m->prec[k].at + i;
+            const double *J = s->J + (size_t) at * dim;
+            double dt = m->prec[k].r == 1 ? b->last_t[at] * log(s->t[at] / b->last_t[at])
+                                          : s->t[at] - b->last_t[at];
+            for (size_t j = 0; j < dim; j++) s->m[j] += dt * J[j];
+        }
+    b->has_response = false;
+}
+
 static enum core_status update(void *ctx, struct vb_state *s, struct core_info *info)
 {
     struct glmm_vb *b = ctx;
     const struct lmm *m = &b->g->lmm;
     enum core_status st = CORE_NONFINITE;
     int iter = info->iter;
+    if (b->started) predict_mean(b, s);
     if (b->started) st = glmm_fit(b->g, s->t, FIT_TOL, FIT_MAX, b->theta, b->w, b->h, info);
     if (st != CORE_OK && st != CORE_MAXIT && st != CORE_INTERRUPTED) {
         st = glmm_start(b->g, s->t, b->theta, b->w, info);
@@ -190,6 +209,8 @@ static bool coupling(void *ctx, struct vb_state *s)
                 if (!glmm_respond(g, b->theta, b->w, tilt)) return false;
                 response_column(b, s, m->prec[k].at + vech_at(m->prec[k].r, x, y));
             }
+    memcpy(b->last_t, s->t, sizeof(double) * (size_t) m->n_stat);
+    b->has_response = true;
     for (int j = 0; j < m->n_stat; j++)
         for (int i = 0; i < j; i++)
             AT(s->lr.C, i, j, q) = AT(s->lr.C, j, i, q) =
