@@ -48,6 +48,12 @@ family_of <- function(x) {
   (if (inherits(x, "meanfield_fit")) x$model else x)$family
 }
 
+# For what is only there for the Gaussian family.
+need_gaussian <- function(fit, what, instead) {
+  if (is_gaussian(fit)) return(invisible())
+  mf_abort("family", what, " is for the Gaussian family; ", instead, arg = "object")
+}
+
 # ---- response -------------------------------------------------------------------------
 
 # list(y, size): successes and trials, or counts and row weights. Weights multiply the log

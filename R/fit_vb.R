@@ -86,7 +86,7 @@ fit_vb.formula <- function(formula, data = NULL, family = gaussian(),
                            prior = default_priors(),
                            blocks = c("joint", "separate"),
                            integrate = c("auto", "no", "yes"),
-                           weights, subset, na.action, offset, contrasts = NULL,
+                           approximation = c("gva", "pg"), weights, subset, na.action, offset, contrasts = NULL,
                            model = TRUE, control = vb_control(), ...) {
   no_dots(...)
   blocks <- check_choice(blocks, c("joint", "separate"), "blocks")
@@ -98,6 +98,7 @@ fit_vb.formula <- function(formula, data = NULL, family = gaussian(),
   m <- build_model(call, formula, data, family, prior, contrasts,
     check_flag(model, "model"), parent.frame())
   m$blocks <- blocks
+  m <- set_approximation(m, approximation)
   new_vb_fit(call, m, control, integrate)
 }
 
@@ -160,11 +161,29 @@ refit_call <- function(object, verb, call) {
   out
 }
 
+# How expected log likelihoods are made; only the binomial family has a choice.
+set_approximation <- function(model, approximation) {
+  approximation <- check_choice(approximation, c("gva", "pg"), "approximation")
+  if (is_gaussian(model)) return(model)
+  if (identical(model$blocks, "separate")) {
+    mf_abort("control", "`blocks = \"separate\"` is for the Gaussian family", arg = "blocks")
+  }
+  if (approximation == "pg" && model$family$family != "binomial") {
+    mf_abort("control", "`approximation = \"pg\"` is for the binomial family", arg = "approximation")
+  }
+  model$approximation <- approximation
+  model
+}
+
 # ---- run -------------------------------------------------------------------------
 
 new_vb_fit <- function(call, model, control, integrate) {
   fit <- vb_optimum(call, model, control)
-  if (integrate != "no") fit <- integrate_vb(fit, integrate)
+  if (length(model$unidentified)) {
+    fit$not_integrated <- "unidentified"
+  } else if (integrate != "no") {
+    fit <- integrate_vb(fit, integrate)
+  }
   warn_vb(fit)
   fit$model$rows <- NULL # the frame has them
   fit
@@ -193,6 +212,7 @@ vb_optimum <- function(call, model, control) {
 }
 
 warn_vb <- function(fit) {
+  warn_separation(fit)
   if (fit$rounding) {
     mf_warn("exact_fit", "the model explains the response (almost) exactly: the residual ",
       "variance is rounding noise, and no SD means much", arg = "formula")
@@ -208,6 +228,19 @@ warn_vb <- function(fit) {
     mf_warn("convergence", "not converged after ", fit$control$max_iter,
       " sweeps (last change of a log precision: ", format(signif(change[length(change)], 2)),
       "): raise `max_iter` in vb_control()", arg = "control")
+  }
+}
+
+# A flat prior and a likelihood that rises for ever: what stopped the ascent is rounding.
+warn_separation <- function(fit) {
+  model <- fit$model
+  if (is_gaussian(model) || model$resolved$beta$kind != "flat") return(invisible())
+  wild <- abs(fit$vb$mean[seq_along(model$x_names)]) * c(sqrt(diag(model$gram$cross) / model$gram$sum_w)[
+    seq_along(model$x_names)] + (seq_along(model$x_names) == model$coords$intercept)) > 25
+  if (any(wild)) {
+    mf_warn("separation", "the responses do not bound ", toString(model$x_names[wild]),
+      " (complete separation, or all responses at their limit) and its prior is flat: ",
+      "use a proper `prior` on beta", arg = "prior")
   }
 }
 
@@ -247,10 +280,28 @@ why_not_integrate <- function(fit) {
   if (!length(tau$mean)) return("not needed")
   uncertain <- max(own_log_sds(tau$phi$cov_lrvb, tau$index)^2)
   if (!length(tau$failed) && uncertain < INTEGRATE_ABOVE) return("not needed")
+  if (!is_gaussian(fit)) return(why_not_nest(fit, length(tau$mean)))
   nodes <- c(40, 200, 700, 2000, 8000, 15000)[length(tau$mean)]
   if (is.na(nodes)) nodes <- 16000 # importance sampling
   if (nodes * node_flops(lmm_core(fit$model)) > INTEGRATE_FLOPS) return("too dear")
   NULL
+}
+
+# The same for a conditional fit that is an optimisation; d parameters take about this many.
+NEST_FLOPS <- 4e10
+why_not_nest <- function(fit, d) {
+  fits <- c(50, 110, 270, 700, 2000, 5000)[d]
+  if (is.na(fits)) fits <- 5000
+  if (fits * conditional_fit_flops(fit$model) > NEST_FLOPS) "too dear"
+}
+
+# Three Newton steps with their responses: expectations of the rows, quadrature, arrow algebra.
+conditional_fit_flops <- function(model) {
+  core <- lmm_core(model)
+  log_link <- model$family$family == "poisson"
+  width <- core$p + core$r + sum(vapply(model$factors[-1L], function(f) length(f$coef), 0L))
+  per_row <- 3 * (if (log_link) 300 else 3000) + 15 * 40 * length(model$factors) + 40 * width^2
+  per_row * core$n + 3 * node_flops(core)
 }
 
 # Floating-point operations of a node: factor, selected inverse and moments of the arrow.
@@ -359,7 +410,7 @@ vb_trace <- function(vb, rows, model) {
     at[lower_pairs(r)$row == lower_pairs(r)$col]
   }))
   out <- lapply(own, function(k) log(x[, k]))
-  names(out) <- paste0("log_", names[own])
+  if (length(own)) names(out) <- paste0("log_", names[own])
   out$elbo <- x[, q + 1L]
   out$change <- x[, q + 2L]
   out$step <- structure(as.integer(x[, q + 3L]) + 1L, levels = c("cavi", "newton", "rejected"),

@@ -247,12 +247,27 @@ integrated_draws <- function(fit, ndraws, u) {
   nodes <- fit$integrated
   core <- engine_core(fit$model)
   check_size(ndraws, length(core$h))
-  phi <- if (nodes$method == "lattice") {
-    lattice_draws(nodes, ndraws, function(phi) call_nest_log_density(core, nodes$centre, phi))
-  } else {
-    nodes$phi[, sample.int(length(nodes$weights), ndraws, TRUE, nodes$weights), drop = FALSE]
+  if (nodes$method == "importance") {
+    at <- sample.int(length(nodes$weights), ndraws, TRUE, nodes$weights)
+    phi <- nodes$phi[, at, drop = FALSE]
+  } else if (is_gaussian(fit)) {
+    phi <- lattice_draws(nodes, ndraws, function(phi, ...) {
+      call_nest_log_density(core, nodes$centre, phi)
+    })$phi
+  } else { # f about the node to second order: the lattice is in units of the Hessian's axes
+    drawn <- lattice_draws(nodes, ndraws, function(phi, at, x) {
+      nodes$log_density[at] + colSums(nodes$gradient[, at, drop = FALSE] * x - x^2 / 2)
+    })
+    phi <- drawn$phi
+    at <- drawn$at
   }
-  theta <- call_nest_draws(core, nodes$centre, phi)
+  theta <- if (is_gaussian(fit)) {
+    call_nest_draws(core, nodes$centre, phi)
+  } else { # a conditional fit per node that was drawn, not per draw
+    order <- order(at)
+    call_nest_draws(core, nodes$centre, nodes$phi[, at[order], drop = FALSE])[, order(order),
+      drop = FALSE]
+  }
   x <- seq_len(core$p)
   list(
     beta = t(to_raw_draws(fit$model$coords, theta[x, , drop = FALSE])),
@@ -267,7 +282,7 @@ integrated_draws <- function(fit, ndraws, u) {
 # proposals, as in Caffo, Booth and Davis (2002).
 lattice_draws <- function(nodes, ndraws, log_density) {
   d <- nrow(nodes$phi)
-  out <- matrix(0, d, 0L)
+  out <- matrix(0, d + 1L, 0L) # phi, and the node it came from
   bound <- -Inf
   while (ncol(out) < ndraws) {
     n <- ceiling(1.3 * (ndraws - ncol(out))) + 50L
@@ -275,16 +290,17 @@ lattice_draws <- function(nodes, ndraws, log_density) {
     g <- nodes$gradient[, at, drop = FALSE]
     cell <- tilted_uniform(g, nodes$step)
     phi <- nodes$phi[, at, drop = FALSE] + nodes$L %*% cell$x
-    ratio <- log_density(phi) - nodes$log_density[at] - cell$log_density
+    ratio <- log_density(phi, at, cell$x) - nodes$log_density[at] - cell$log_density
     high <- stats::quantile(ratio, 0.999, names = FALSE)
     if (high > bound + 0.01) { # start again under the higher bound
       out <- out[, log(stats::runif(ncol(out))) < bound - high, drop = FALSE]
       bound <- high
     }
     keep <- log(stats::runif(n)) < ratio - bound
-    out <- cbind(out, phi[, keep, drop = FALSE])
+    out <- cbind(out, rbind(phi, at)[, keep, drop = FALSE])
   }
-  out[, seq_len(ndraws), drop = FALSE]
+  out <- out[, seq_len(ndraws), drop = FALSE]
+  list(phi = out[seq_len(d), , drop = FALSE], at = as.integer(out[d + 1L, ]))
 }
 
 # x in [-h/2, h/2] with density proportional to exp(g x); log_density: of f's first-order model at x

@@ -15,19 +15,22 @@ build_model <- function(call, formula, data, family, prior, contrasts, keep_fram
   scales <- gram_scales(gram)
   if (!is_gaussian(family)) scales$sd_y <- 1 # default scales are those of the link
   resolved <- resolve_priors(prior, scales, coords, gram$x_names, terms, family)
-  check_identified(gram, coords, resolved, factors, d$size)
+  check_identified(gram, coords, resolved, factors, d$size, family)
   model <- structure(
     list(
       formula = d$formula, terms = d$terms, xlevels = d$xlevels, contrasts = d$contrasts,
       family = family, frame = if (keep_frame) d$frame,
       na_action = attr(d$frame, "na.action"), x_names = gram$x_names,
       response = names(d$frame)[1L], n_rows = nrow(d$frame),
-      weighted = !is.null(d$w), factors = factors, groups = terms, gram = gram, coords = coords,
+      weighted = !is.null(stats::model.weights(d$frame)), factors = factors, groups = terms, gram = gram, coords = coords,
       prior = prior, resolved = resolved
     ),
     class = "meanfield_model"
   )
-  if (!is_gaussian(family)) model$rows <- glmm_rows_of_design(d, coords)
+  if (!is_gaussian(family)) {
+    model$rows <- glmm_rows_of_design(d, coords)
+    model$unidentified <- unidentified_terms(terms, factors, gram$n, d$size, family)
+  }
   model
 }
 
@@ -381,22 +384,32 @@ stat_index <- function(model) {
 
 # ---- what the data can say --------------------------------------------------------
 
-check_identified <- function(gram, coords, resolved, factors, size = NULL) {
+check_identified <- function(gram, coords, resolved, factors, size, family) {
   flat <- resolved$beta$kind == "flat"
   if (flat && length(gram$x_names)) check_full_rank(gram, coords)
-  for (f in factors) check_factor_identified(f, gram$n, flat, size)
+  for (f in factors) check_factor_identified(f, gram$n, flat, size, family)
+}
+
+# Group terms whose variance a binomial likelihood says nothing about: a level per row of one
+# trial. (For counts, and for several trials, that is overdispersion.)
+unidentified_terms <- function(terms, factors, n, size, family) {
+  if (family$family != "binomial" || any(size > 1)) return(character())
+  alone <- vapply(factors, function(f) length(f$levels) >= n, NA)
+  vapply(terms[alone[vapply(terms, `[[`, 0L, "factor")]], `[[`, "", "name")
 }
 
 # size: trials or row weights of the other families. A level per row is fine for counts, and for
 # proportions of several trials.
-check_factor_identified <- function(f, n, flat, size) {
+check_factor_identified <- function(f, n, flat, size, family) {
   G <- length(f$levels)
-  if (G > 1L && (G < n || (!is.null(size) && any(size > 1)))) return(invisible())
+  if (G > 1L && (G < n || family$family %in% c("poisson", "neg_binomial") || any(size > 1))) {
+    return(invisible())
+  }
   what <- if (G == 1L) "has only one level" else "has one level per row"
   why <- if (G == 1L) {
     "its variance is known from the prior alone"
   } else if (!is.null(size)) {
-    "with one trial in each the data say nothing about its variance"
+    "with one trial in each the data say nothing about its variance, which is not reported"
   } else {
     "group and residual variance are told apart by their priors alone"
   }
@@ -405,8 +418,8 @@ check_factor_identified <- function(f, n, flat, size) {
       ", and the coefficients have a flat prior: use a proper `prior` on beta, ",
       "or drop the term", arg = "formula")
   }
-  mf_warn("groups", "the grouping factor '", f$name, "' ", what, ": ", why,
-    arg = "formula")
+  mf_warn(if (is.null(size) || G == 1L) "groups" else "unidentified", "the grouping factor '", f$name,
+    "' ", what, ": ", why, arg = "formula")
 }
 
 check_full_rank <- function(gram, coords) {

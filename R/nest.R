@@ -16,7 +16,7 @@ nest_settings <- function(kind, tol = 1e-4, draws = 10000) {
     quick = list(step = c(.75, .75, 1, 1.25, 1.5, 1.6), drop = c(12, 12, 10, 9, 10, 9),
       tol = 2e-2, capacity = 2e4, refine = 3L, points = 8000),
     # a conditional fit is an optimisation here: as few as will do
-    nested = list(step = c(.9, 1.5, 1.5, 1.5, 1.5, 1.5), drop = c(10, 9, 9, 9, 9, 8), tol = 1e-1,
+    nested = list(step = c(.9, 1.5, 1.5, 1.5, 1.5, 1.5), drop = c(14, 9, 9, 9, 9, 8), tol = 1e-1,
       capacity = 2e4, refine = 1L, points = 1000)
   )
 }

@@ -233,8 +233,8 @@ shortfall <- function(t, fit) {
   beta <- t$type == "beta"
   if (any(beta)) {
     s <- between_shares(fit) # coefficients x terms
-    rows <- (1 - pmin(rowSums(s), 1)) * expm1(v[1L])
-    groups <- drop(s %*% expm1(v[-1L]))
+    rows <- if (is_gaussian(fit)) (1 - pmin(rowSums(s), 1)) * expm1(v[1L]) else 0 * rowSums(s)
+    groups <- drop(s %*% expm1(utils::tail(v, ncol(s))))
     short <- 1 / sqrt(1 + rows + groups) < 0.95
     out[beta][short] <- ifelse(groups > rows, "few groups", "few rows")[short]
   }
@@ -274,7 +274,8 @@ between_shares <- function(fit) {
   for (f in unique(owner)) {
     known <- if (f == 1L) {
       # leaves known: what is left is the global block without its Schur complement
-      solve_spd(global_precision(core, fit))[x, x, drop = FALSE]
+      solve_spd(if (is_gaussian(fit)) global_precision(core, fit) else response_precision(core, fit))[x, x,
+        drop = FALSE]
     } else {
       P <- solve_spd(fit$vb$S_global)
       gone <- effect_columns(model, f)
@@ -297,6 +298,21 @@ global_precision <- function(core, fit) {
     rows <- matrix(effect_rows(core, pr), pr$r)
     L <- unvech(fit$vb$t[at[[k]]])
     for (g in seq_len(ncol(rows))) P[rows[, g], rows[, g]] <- P[rows[, g], rows[, g]] + L
+  }
+  P
+}
+
+# The global block of the precision whose inverse is the response in arrow form:
+# S_gg^-1 + sum over leaves of q D q'.
+response_precision <- function(core, fit) {
+  P <- solve_spd(fit$vb$S_global)
+  r <- core$r
+  for (l in seq_len(core$n_leaf)) {
+    k <- core$ptr[l + 1L] - core$ptr[l]
+    at <- core$idx[core$ptr[l] + seq_len(k)] + 1L
+    q <- matrix(fit$vb$q[core$ptr[l] * r + seq_len(k * r)], k)
+    D <- solve(matrix(fit$vb$d_inv[(l - 1L) * r^2 + seq_len(r^2)], r))
+    P[at, at] <- P[at, at] + q %*% D %*% t(q)
   }
   P
 }

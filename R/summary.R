@@ -50,8 +50,17 @@ summary.vb_fit <- function(object, pars = NULL, level = 0.95, ...) {
     out[c("mean", "sd", "lower", "upper")] <- exact[c("mean", "sd", "lower", "upper")]
     out$source <- "integrated"
   }
+  out <- drop_unidentified(out, object$model)
   names(out)[7:8] <- quantile_names(level)
   new_summary(out)
+}
+
+# No number for a variance that the data say nothing about.
+drop_unidentified <- function(out, model) {
+  own <- sub("^(tau|Lambda)_u", "", model$unidentified %||% character())
+  gone <- sub("^(log_)?(tau|Lambda|sigma)_u", "", out$variable) %in% own
+  out[gone, vapply(out, is.numeric, NA)] <- NA_real_
+  out
 }
 
 inverse_link <- function(x, link) {

@@ -78,7 +78,15 @@ variance_draws <- function(fit, ndraws) {
     groups[, t$factor] <- groups[, t$factor] +
       term_variance(d$tau[, term_stat_names(t), drop = FALSE], zz[t$cols, t$cols, drop = FALSE])
   }
-  list(fixed = rowSums((d$beta %*% cov_x) * d$beta), groups = groups, residual = 1 / d$tau[, 1L])
+  list(fixed = rowSums((d$beta %*% cov_x) * d$beta), groups = groups,
+    residual = residual_variance(fit, d$tau))
+}
+
+# Of a row of weight one; of the binomial family that of the logistic distribution.
+residual_variance <- function(fit, tau) {
+  switch(fit$model$family$family, gaussian = 1 / tau[, 1L], binomial = rep(pi^2 / 3, nrow(tau)),
+    mf_abort("family", "shares of variance are for the gaussian and binomial families",
+      arg = "object"))
 }
 
 # tr(Lambda^-1 zz) for every draw of vech Lambda.

@@ -320,6 +320,28 @@ static void push_leaf(const struct arrow_shape *s, int i, const struct arrow *S,
         }
 }
 
+/* dS <- -S M S at the listed pairs only; M's lower triangle is zero elsewhere. */
+static void push_global_pairs(const struct arrow_shape *s, const double *S, const double *M,
+                              double *y, double *dS)
+{
+    int ng = s->n_global;
+    for (int b = 0; b < ng; b++) {
+        const double *Sb = S + (size_t) b * (size_t) ng;
+        for (int i = 0; i < ng; i++) { /* y = M S_b */
+            double t = 0;
+            for (int k = s->gptr[i]; k < s->gptr[i + 1]; k++) {
+                int j = s->gidx[k];
+                t += (j < i ? AT(M, i, j, ng) : AT(M, j, i, ng)) * Sb[j];
+            }
+            y[i] = t;
+        }
+        for (int k = s->gptr[b]; k < s->gptr[b + 1] && s->gidx[k] <= b; k++) {
+            int a = s->gidx[k];
+            AT(dS, a, b, ng) = AT(dS, b, a, ng) = -la_dot(ng, S + (size_t) a * (size_t) ng, y);
+        }
+    }
+}
+
 void arrow_inverse_push(const struct arrow_shape *s, const struct arrow *S, const double *q,
                         const double *d_inv, const struct arrow *dP, struct arrow *dS,
                         struct arrow_push_work *w)
@@ -340,7 +362,9 @@ void arrow_inverse_push(const struct arrow_shape *s, const struct arrow *S, cons
         times_sym(k, r, dS->cross + at, d_inv + leaf_at(s, i), -1, w->dq + at);
     }
     outer_sum(s, w->Y, q, w->M);
-    if (ng) {
+    if (ng && s->gptr) {
+        push_global_pairs(s, S->global, w->M, w->T, dS->global);
+    } else if (ng) {
         la_fill_upper(ng, w->M);
         F77_CALL(dgemm)
         ("N", "N", &ng, &ng, &ng, &one, S->global, &ng, w->M, &ng, &zero, w->T, &ng FCONE FCONE);

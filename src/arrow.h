@@ -22,6 +22,8 @@ struct arrow_shape {
     const int *ptr; /* start of each leaf's column list (size n_leaf + 1)     */
     const int *idx; /* 0-based global columns, increasing within a leaf       */
     bool full;      /* every leaf lists all global columns: BLAS-3 applies    */
+    const int *gptr, *gidx; /* global columns that some leaf lists together, by column (as ptr
+                             * and idx); NULL: not known, or nearly all         */
 };
 
 struct arrow {
@@ -102,7 +104,8 @@ struct arrow_push_work arrow_push_carve(const struct arrow_shape *s, struct aren
  *     dS_gg = -S_gg M S_gg,  M = sum over leaves of [I; Q]' dP [I; Q]
  *     dQ'   = -(dB + Q' dD) D^-1
  *     dS_gl = dS_gg Q' + S_gg dQ',   dS_ll = -D^-1 dD D^-1 + Q dS_gl + dQ S_gl.
- * Cost: two products of n_global^3 and O(sum k_i^2 r). */
+ * Cost: two products of n_global^3 and O(sum k_i^2 r). With gptr only the pairs that some leaf
+ * lists are filled in the global block, for n_global times their number. */
 void arrow_inverse_push(const struct arrow_shape *s, const struct arrow *S, const double *q,
                         const double *d_inv, const struct arrow *dP, struct arrow *dS,
                         struct arrow_push_work *w);

@@ -39,11 +39,16 @@ void logistic_moments(double mu, double v, double *B)
 /* log(1 + e^x) without overflow. */
 static double softplus(double x) { return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)); }
 
-/* B0 alone. */
+/* B0 alone; for a small v by its expansion, sigma'(mu) v / 2 + sigma'''(mu) v^2 / 8, whose next term
+ * is below v^3 / 190. */
 static double mean_softplus(double mu, double v)
 {
     double a = fabs(mu), b0 = 0;
     if (v == 0) return softplus(mu);
+    if (v < 0.03) {
+        double e = exp(-a), s1 = e / ((1 + e) * (1 + e)), s3 = s1 * (1 - 6 * s1);
+        return (mu > 0 ? mu : 0) + log1p(e) + v * (0.5 * s1 + 0.125 * v * s3);
+    }
     for (int k = 0; k < MIX; k++) {
         double r = MIX_S[k] / sqrt(1 + MIX_S[k] * MIX_S[k] * v), t = a * r;
         b0 += MIX_P[k] * (INV_SQRT_2PI * exp(-0.5 * t * t) / r - a * 0.5 * erfc(t * SQRT_HALF));
@@ -64,10 +69,14 @@ static struct expected_loglik logistic(double y, double n, double x, double v)
                                     .vv = -0.25 * n * B[4]};
 }
 
+/* f less its largest value y log y - y at v = 0, which family_constant() adds back: with counts of
+ * 1e8 the two would cancel seven digits. */
 static struct expected_loglik poisson(double y, double w, double mu, double v)
 {
-    double E = w * exp(mu + 0.5 * v);
-    return (struct expected_loglik){.f = w * y * mu - E, .m = w * y - E, .v = -0.5 * E,
+    double d = y > 0 ? mu - log(y) : mu;
+    double excess = y > 0 ? y * expm1(d + 0.5 * v) : exp(mu + 0.5 * v); /* E - y */
+    double E = w * (excess + y);
+    return (struct expected_loglik){.f = w * (y * d - excess), .m = -w * excess, .v = -0.5 * E,
                                     .mm = -E, .mv = -0.5 * E, .vv = -0.25 * E};
 }
 
@@ -124,7 +133,7 @@ double family_value(enum glmm_family family, double y, double size, double dispe
 {
     switch (family) {
     case GLMM_BINOMIAL: return y * mu - size * mean_softplus(mu, v);
-    case GLMM_POISSON: return size * (y * mu - exp(mu + 0.5 * v));
+    case GLMM_POISSON: return poisson(y, size, mu, v).f;
     case GLMM_NEGBIN: {
         double x = mu - log(dispersion);
         return size * (y * x - (y + dispersion) * mean_softplus(x, v));
@@ -135,13 +144,21 @@ double family_value(enum glmm_family family, double y, double size, double dispe
     return NAN;
 }
 
+/* y log y - y - log y!, by Stirling's series where the difference would cancel. */
+static double log_poisson_peak(double y)
+{
+    if (y < 32) return y * log(y) - y - lgammafn(y + 1);
+    double s = 1 / (y * y);
+    return -0.5 * log(2 * M_PI * y) - (1 / 12. - s * (1 / 360. - s * (1 / 1260. - s / 1680.))) / y;
+}
+
 double family_constant(enum glmm_family family, double y, double size, double dispersion)
 {
     switch (family) {
     case GLMM_BINOMIAL:
     case GLMM_BINOMIAL_PG:
         return lgammafn(size + 1) - lgammafn(y + 1) - lgammafn(size - y + 1);
-    case GLMM_POISSON: return -size * lgammafn(y + 1);
+    case GLMM_POISSON: return size * (y > 0 ? log_poisson_peak(y) : 0);
     case GLMM_NEGBIN:
         return size * (lgammafn(y + dispersion) - lgammafn(dispersion) - lgammafn(y + 1));
     }

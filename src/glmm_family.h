@@ -5,7 +5,7 @@
  *
  *     binomial, logit   y of `size` trials     f = y mu - size B0
  *     the same, bounded by Polya-Gamma variables (= Jaakkola & Jordan): a lower bound of f
- *     Poisson, log      size = row weight      f = size (y mu - E),   E = exp(mu + v / 2)
+ *     Poisson, log      size = row weight      f = size (y mu - E) + const,  E = exp(mu + v / 2)
  *     negative binomial, log, dispersion phi   f = size (y x - (y + phi) B0(x, v) + c),
  *                                              x = mu - log phi
  *
@@ -34,7 +34,7 @@ struct expected_loglik family_expect(enum glmm_family family, double y, double s
 double family_value(enum glmm_family family, double y, double size, double dispersion, double mu,
                     double v);
 
-/* What f leaves out: log C(size, y), -size log y!, and of the negative binomial
+/* What f leaves out: log C(size, y), the Poisson density's peak, and of the negative binomial
  * size (lgamma(y + phi) - lgamma(phi) - log y!). */
 double family_constant(enum glmm_family family, double y, double size, double dispersion);
 

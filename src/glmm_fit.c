@@ -14,8 +14,8 @@ static const double ELBO_SLACK = 1e-11;
  * far from the optimum, and the line search has the last word. */
 enum { CG_MAX = 60, HALVINGS = 14 };
 
-/* A Newton system needs this accuracy only: each step then gains three digits at least. */
-static const double NEWTON_TOL = 1e-3;
+/* A Newton system needs this accuracy only: each step then gains two digits at least. */
+static const double NEWTON_TOL = 3e-3;
 
 struct glmm_state glmm_state_carve(const struct glmm *g, struct arena *a)
 {

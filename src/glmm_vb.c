@@ -5,19 +5,21 @@
 #include "la.h"
 #include "glmm_vb.h"
 
-/* q(theta) is fitted to this many posterior SDs at every t. */
-static const double FIT_TOL = 1e-7;
+/* q(theta) is fitted to this many posterior SDs at every t, and at the end. */
+static const double FIT_TOL = 1e-7, FINAL_FIT_TOL = 1e-8;
 enum { FIT_MAX = 60 };
 
 /* Accuracy of a linear response, relative, in the norm of the bound's curvature: what is
- * reported from it is a quadratic form, so its error is the square. */
-static const double RESPONSE_TOL = 1e-5;
+ * reported from it is a quadratic form, so its error is the square. On the way a Newton step in t
+ * needs less. */
+static const double RESPONSE_TOL = 1e-5, NEWTON_RESPONSE_TOL = 1e-3;
 
 struct glmm_vb glmm_vb_carve(const struct glmm *g, struct arena *a)
 {
     struct glmm_vb b = {.g = g};
     size_t n = g->family == GLMM_NEGBIN ? g->n : 0;
     b.unit = arena_doubles(a, (size_t) g->lmm.n_stat);
+    b.last_t = arena_doubles(a, (size_t) g->lmm.n_stat);
     b.lm = arena_doubles(a, n);
     b.lv = arena_doubles(a, n);
     return b;
@@ -41,12 +43,30 @@ static void dispersion_terms(struct glmm_vb *b, double phi)
     b->curve_l = ll - rate * phi;
 }
 
+/* m follows t to first order in log t, from where the last response was taken. */
+static void predict_mean(struct glmm_vb *b, const struct vb_state *s)
+{
+    const struct lmm *m = &b->g->lmm;
+    size_t dim = arrow_dim(&m->shape);
+    if (!b->has_response) return;
+    for (int k = 0; k < m->n_prec; k++)
+        for (int i = 0; i < vech_size(m->prec[k].r); i++) {
+            int at = m->prec[k].at + i;
+            const double *J = s->J + (size_t) at * dim;
+            double dt = m->prec[k].r == 1 ? b->last_t[at] * log(s->t[at] / b->last_t[at])
+                                          : s->t[at] - b->last_t[at];
+            for (size_t j = 0; j < dim; j++) s->m[j] += dt * J[j];
+        }
+    b->has_response = false;
+}
+
 static enum core_status update(void *ctx, struct vb_state *s, struct core_info *info)
 {
     struct glmm_vb *b = ctx;
     const struct lmm *m = &b->g->lmm;
     enum core_status st = CORE_NONFINITE;
     int iter = info->iter;
+    if (b->started) predict_mean(b, s);
     if (b->started) st = glmm_fit(b->g, s->t, FIT_TOL, FIT_MAX, b->theta, b->w, b->h, info);
     if (st != CORE_OK && st != CORE_MAXIT && st != CORE_INTERRUPTED) {
         st = glmm_start(b->g, s->t, b->theta, b->w, info);
@@ -162,7 +182,7 @@ static bool dispersion_column(struct glmm_vb *b, struct vb_state *s)
     glmm_adjoint(g, b->lm, b->w->g);
     for (size_t i = 0; i < arrow_dim(&g->lmm.shape); i++) b->w->g[i] /= phi;
     for (size_t i = 0; i < g->n; i++) b->w->rho[i] = 2 * b->lv[i] / phi;
-    struct glmm_tilt tilt = {.eps0 = b->w->rho, .full = true, .tol = RESPONSE_TOL};
+    struct glmm_tilt tilt = {.eps0 = b->w->rho, .full = true, .tol = b->response_tol};
     if (!glmm_respond(g, b->theta, b->w, tilt)) return false;
     response_column(b, s, 0);
     AT(s->lr.V, 0, 0, s->lr.q) = dispersion_variance(b) * phi * phi;
@@ -185,10 +205,12 @@ static bool coupling(void *ctx, struct vb_state *s)
         for (int y = 0; y < m->prec[k].r; y++)
             for (int x = y; x < m->prec[k].r; x++) {
                 glmm_direction(g, b->theta, b->w, k, x, y, b->unit);
-                struct glmm_tilt tilt = {.direction = true, .full = true, .tol = RESPONSE_TOL};
+                struct glmm_tilt tilt = {.direction = true, .full = true, .tol = b->response_tol};
                 if (!glmm_respond(g, b->theta, b->w, tilt)) return false;
                 response_column(b, s, m->prec[k].at + vech_at(m->prec[k].r, x, y));
             }
+    memcpy(b->last_t, s->t, sizeof(double) * (size_t) m->n_stat);
+    b->has_response = true;
     for (int j = 0; j < m->n_stat; j++)
         for (int i = 0; i < j; i++)
             AT(s->lr.C, i, j, q) = AT(s->lr.C, j, i, q) =
@@ -265,8 +287,15 @@ enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl, st
 {
     const struct vb_theta q = {b, update, elbo, targets, coupling};
     memset(b->unit, 0, sizeof(double) * (size_t) b->g->lmm.n_stat);
-    enum core_status st = vb_ascend(&b->g->lmm, &q, ctl, s, w, b->h, info);
+    b->response_tol = NEWTON_RESPONSE_TOL;
+    enum core_status st = vb_ascend(&b->g->lmm, &q, ctl, s, w, b->h, info), fit;
     if (st && st != CORE_MAXIT) return st;
+    b->response_tol = RESPONSE_TOL;
+    int iter = info->iter;
+    fit = glmm_fit(b->g, s->t, FINAL_FIT_TOL, FIT_MAX, b->theta, b->w, b->h, info);
+    info->iter = iter;
+    if (fit && fit != CORE_MAXIT) return fit;
+    s->lr_ok = coupling(b, s) && lr_respond(&s->lr);
     if (!glmm_theta_response(b->g, s->t, b->theta, b->w, RESPONSE_TOL, s->S_global, s->d_inv, s->q,
                              s->s_leaf, leaf_work, NULL, NULL))
         s->lr_ok = false;

@@ -19,7 +19,9 @@ struct glmm_vb {
     double *unit;              /* n_stat: a direction in t                            */
     double *lm, *lv;           /* n each: dispersion only                             */
     double grad_l, curve_l;    /* of the bound in log phi, prior included             */
-    bool started;
+    double response_tol;       /* of glmm_respond()                                   */
+    double *last_t;            /* n_stat: where J was taken                           */
+    bool started, has_response;
 };
 
 struct glmm_vb glmm_vb_carve(const struct glmm *g, struct arena *a);

@@ -76,7 +76,31 @@ static int position(const struct arrow_shape *s, int leaf, int col)
     return lo - s->ptr[leaf];
 }
 
-/* x: list(code, z, r, first). */
+/* The pairs of global columns that some leaf lists, when they are few (nested factors). */
+static void list_global_pairs(struct arrow_shape *s)
+{
+    size_t ng = (size_t) s->n_global, pairs = 0;
+    if (s->full || ng < 32 || ng > 4000) return;
+    char *met = take(ng * ng, 1);
+    memset(met, 0, ng * ng);
+    for (int l = 0; l < s->n_leaf; l++)
+        for (int a = s->ptr[l]; a < s->ptr[l + 1]; a++)
+            for (int b = s->ptr[l]; b < s->ptr[l + 1]; b++)
+                met[(size_t) s->idx[a] + (size_t) s->idx[b] * ng] = 1;
+    for (size_t i = 0; i < ng * ng; i++) pairs += (size_t) met[i];
+    if (pairs > ng * ng / 4) return;
+    int *ptr = take(ng + 1, sizeof(int)), *idx = take(pairs, sizeof(int)), at = 0;
+    for (size_t b = 0; b < ng; b++) {
+        ptr[b] = at;
+        for (size_t a = 0; a < ng; a++)
+            if (met[a + b * ng]) idx[at++] = (int) a;
+    }
+    ptr[ng] = at;
+    s->gptr = ptr;
+    s->gidx = idx;
+}
+
+/* x: list(code, z, r, first, n_levels). */
 static struct glmm_factor r_other(SEXP x, const struct glmm *g, const int *order)
 {
     struct glmm_factor f = {.r = r_int(x, "r"), .first = r_int(x, "first"),
@@ -98,6 +122,7 @@ struct glmm r_glmm(SEXP core, const int **order_out)
 {
     struct glmm g = {.family = (enum glmm_family) r_int(core, "family")};
     g.lmm = r_prior(core, g.family == GLMM_NEGBIN);
+    list_global_pairs(&g.lmm.shape);
     SEXP rows = r_elt(core, "rows"), others = r_elt(rows, "others");
     SEXP leaf = r_elt(rows, "leaf");
     bool grouped = !Rf_isNull(leaf);
