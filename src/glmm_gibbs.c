@@ -156,21 +156,6 @@ static void end_window(const struct glmm *m, struct glmm_gibbs_work *w)
 
 /* ---- theta ------------------------------------------------------------------------------ */
 
-/* theta | omega, t with omega | theta. */
-static enum core_status move_polya_gamma(const struct glmm *m, struct glmm_gibbs_state *s,
-                                         struct glmm_gibbs_work *w, struct core_info *info)
-{
-    double *omega = w->ref.weight;
-    for (size_t i = 0; i < m->n; i++) {
-        omega[i] = rand_pg(m->size[i], w->eta[i]);
-        w->row[i] = m->y[i] - 0.5 * m->size[i] - omega[i] * m->offset[i];
-    }
-    set_gaussian(m, &w->ref, omega, w->row);
-    enum core_status st = gibbs_draw_theta(&w->ref.lmm, &s->g, &w->g, info);
-    if (st == CORE_OK) linear_predictor(m, s->g.theta, w->eta);
-    return st;
-}
-
 /* log likelihood less the reference quadratic. */
 static double remainder_value(const struct glmm *m, double phi, const struct glmm_reference *ref,
                               const double *eta)
@@ -360,6 +345,7 @@ struct whitened_move {
     const double *t;
     double phi;
     int k, i;
+    bool gaussian; /* the quadratic is the likelihood (given omega): no remainder, no theta */
 };
 
 /* Log density of (v, t moved) up to a constant, and theta, eta of it in w. With the quadratic
@@ -373,46 +359,68 @@ static double whitened_log_density(double x, const void *ctx)
     memcpy(w->t, u->t, sizeof(double) * (size_t) lmm->n_par);
     gibbs_scale_precision(lmm, w->t, u->k, u->i, exp(x));
     if (reference_mode(u->m, w->t, w, &ignored)) return -INFINITY;
-    to_theta(u->m, w);
     lmm_rhs(&w->ref.lmm, 1, w->g.dev);
-    return gibbs_scale_log_prior(&u->prior, x) - lmm->prec[u->k].n_levels * x +
-           0.5 * la_dot((int) arrow_dim(&lmm->shape), w->centre, w->g.dev) -
-           0.5 * arrow_logdet(&lmm->shape, &w->g.F) +
-           remainder_value(u->m, u->phi, &w->ref, w->eta_new);
+    double value = gibbs_scale_log_prior(&u->prior, x) - lmm->prec[u->k].n_levels * x +
+                   0.5 * la_dot((int) arrow_dim(&lmm->shape), w->centre, w->g.dev) -
+                   0.5 * arrow_logdet(&lmm->shape, &w->g.F);
+    if (u->gaussian) return value;
+    to_theta(u->m, w);
+    return value + remainder_value(u->m, u->phi, &w->ref, w->eta_new);
 }
 
-/* Coefficient i of precision k moves with the whitened v held still, not u: v is nearly
- * independent of the precisions, so that this draws from nearly p(t | y), theta integrated out.
- * It is what mixes variances that trade with each other. */
+/* A random coefficient i of the group terms' precisions k; false when there is none. */
+static bool any_coefficient(const struct lmm *m, int *k, int *i)
+{
+    int total = 0;
+    for (int j = 1; j < m->n_prec; j++) total += m->prec[j].r;
+    if (total == 0) return false;
+    *i = (int) (rand_uniform() * total);
+    for (*k = 1; *i >= m->prec[*k].r; (*k)++) *i -= m->prec[*k].r;
+    return true;
+}
+
+/* One coefficient of all, at random (a factorisation per evaluation makes the move dear): its
+ * precision moves with the whitened v held still, not u. v is nearly independent of the precisions
+ * (given omega, exactly), so that theta is as good as integrated out. It is what mixes variances
+ * that trade with each other. */
 static enum core_status move_whitened(const struct glmm *m, struct glmm_gibbs_state *s,
-                                      struct glmm_gibbs_work *w, int k, int i,
+                                      struct glmm_gibbs_work *w, bool gaussian,
                                       struct core_info *info)
 {
+    int k, i;
+    if (!any_coefficient(&m->lmm, &k, &i)) return CORE_OK;
     enum core_status st = reference_mode(m, s->g.t, w, info);
     if (st) return st;
-    whiten(m, s->g.theta, w);
+    if (!gaussian) whiten(m, s->g.theta, w);
     const struct whitened_move u = {.m = m, .w = w,
                                     .prior = gibbs_scale_prior(&m->lmm, s->g.t, k, i),
-                                    .t = s->g.t, .phi = s->phi, .k = k, .i = i};
+                                    .t = s->g.t, .phi = s->phi, .k = k, .i = i,
+                                    .gaussian = gaussian};
     double x = rand_slice(0, gibbs_scale_width(&m->lmm.prec[k]), whitened_log_density, &u);
     if (!isfinite(whitened_log_density(x, &u))) return CORE_NONFINITE;
     gibbs_scale_precision(&m->lmm, s->g.t, k, i, exp(x));
     gibbs_draw_auxiliary(&m->lmm, s->g.t, k, i);
+    if (gaussian) return CORE_OK; /* theta is drawn next */
     memcpy(s->g.theta, w->theta, sizeof(double) * arrow_dim(&m->lmm.shape));
     memcpy(w->eta, w->eta_new, sizeof(double) * m->n);
     return CORE_OK;
 }
 
-/* One coefficient of all, at random: a factorisation per evaluation makes the move dear. */
-static enum core_status move_any_whitened(const struct glmm *m, struct glmm_gibbs_state *s,
-                                          struct glmm_gibbs_work *w, struct core_info *info)
+/* omega | theta; one precision | omega, theta integrated out; theta | omega, t. */
+static enum core_status move_polya_gamma(const struct glmm *m, struct glmm_gibbs_state *s,
+                                         struct glmm_gibbs_work *w, bool interweave,
+                                         struct core_info *info)
 {
-    int total = 0, k = 1;
-    for (int j = 1; j < m->lmm.n_prec; j++) total += m->lmm.prec[j].r;
-    if (total == 0) return CORE_OK;
-    int i = (int) (rand_uniform() * total);
-    while (i >= m->lmm.prec[k].r) i -= m->lmm.prec[k++].r;
-    return move_whitened(m, s, w, k, i, info);
+    double *omega = w->ref.weight;
+    for (size_t i = 0; i < m->n; i++) {
+        omega[i] = rand_pg(m->size[i], w->eta[i]);
+        w->row[i] = m->y[i] - 0.5 * m->size[i] - omega[i] * m->offset[i];
+    }
+    set_gaussian(m, &w->ref, omega, w->row);
+    enum core_status st = interweave ? move_whitened(m, s, w, true, info) : CORE_OK;
+    if (st == CORE_OK) st = gibbs_draw_theta(&w->ref.lmm, &s->g, &w->g, info);
+    if (st == CORE_OK) linear_predictor(m, s->g.theta, w->eta);
+    return st;
 }
 
 struct phi_move {
@@ -443,7 +451,7 @@ static enum core_status draw_rest(const struct glmm *m, const struct glmm_gibbs_
             move_scale(m, s, w, k, i);
     }
     if (ctl->run.interweave && ctl->mover == GLMM_HMC) {
-        enum core_status st = move_any_whitened(m, s, w, info);
+        enum core_status st = move_whitened(m, s, w, false, info);
         if (st) return st;
     }
     if (m->family == GLMM_NEGBIN) {
@@ -519,7 +527,7 @@ enum core_status glmm_gibbs_run(const struct glmm *m, const struct glmm_gibbs_co
         if (core_stop(h, info->iter)) return CORE_INTERRUPTED;
         linear_predictor(m, s->g.theta, w->eta); /* the moves of a sweep only add to it */
         st = hamiltonian ? tuned_move(m, ctl, s, w, &adapt, info)
-                         : move_polya_gamma(m, s, w, info);
+                         : move_polya_gamma(m, s, w, ctl->run.interweave, info);
         if (st == CORE_OK) st = draw_rest(m, ctl, s, w, info);
         if (st) return st;
         int past = info->iter + 1 - ctl->run.warmup;
