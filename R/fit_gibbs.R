@@ -31,11 +31,11 @@
 #'   Hamiltonian move works in coordinates whitened by a Gaussian approximation (first the
 #'   second-order expansion at the mode, then posterior means seen during the warm-up), whose own flow
 #'   it follows exactly; only the remainder needs a step size. Every group SD also moves with its
-#'   effects rescaled under the likelihood, and (Hamiltonian) with the whitened coordinates held
-#'   still, which mixes variances that trade with each other. log phi is slice-sampled.
-#'   A Polya-Gamma sweep draws one variable per trial, and its draws are more
-#'   correlated when there are many trials or successes are rare. `fit$tuning` has the
-#'   acceptance rate and step size of each chain.
+#'   effects rescaled under the likelihood, and one of them per sweep with the whitened coordinates
+#'   held still (Polya-Gamma: with all coefficients integrated out), which mixes variances that
+#'   trade with each other. log phi is slice-sampled. A Polya-Gamma sweep draws one variable per
+#'   trial, and its draws are more correlated when there are many trials or successes are rare.
+#'   `fit$tuning` has the acceptance rate and step size of each chain.
 #'
 #' @return An object of class `gibbs_fit` (and `meanfield_fit`), a list with
 #' \describe{

@@ -16,9 +16,9 @@ source("tests/testthat/helper-glmm-exact.R")
 
 prior_u <- list(gamma = c(1, 1), half_t = list(df = 3, scale = 2.5))
 # sweeps per chain (four of them) after 1,000 of warm-up
-sweeps <- c(contraception = 20000, epil = 20000, VerbAgg = 10000, grouseticks = 9000)
+sweeps <- c(contraception = 20000, epil = 50000, VerbAgg = 10000, grouseticks = 9000)
 nodes <- c(cbpp = 13, bacteria = 7)
-with_jags <- c(cbpp = 1e5, bacteria = 2e4, epil = 2e4, P3 = 2e4)
+with_jags <- c(cbpp = 1e5, bacteria = 2e4, epil = 4e4, P3 = 2e4)
 
 design <- function(case) {
   fixed <- reformulas::nobars(case$formula)

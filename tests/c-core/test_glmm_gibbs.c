@@ -154,8 +154,9 @@ struct chain {
     int kept, cols;
 };
 
-static struct chain run(const struct glmm *g, struct glmm_gibbs_control ctl,
-                        const struct core_hooks *h)
+/* step: the first step size, and without a warm-up the only one. */
+static struct chain run_step(const struct glmm *g, struct glmm_gibbs_control ctl, double step,
+                             const struct core_hooks *h)
 {
     const struct lmm *m = &g->lmm;
     size_t dim = arrow_dim(&m->shape), nu = dim - (size_t) m->p;
@@ -170,9 +171,15 @@ static struct chain run(const struct glmm *g, struct glmm_gibbs_control ctl,
         .g = {.t = start_of(m, 1, 1), .theta = nans(dim),
               .draws = nans(kept * (size_t) out.cols), .u_draws = nans(kept * nu),
               .u_mean = zeros(nu), .u_m2 = zeros(nu)},
-        .phi = 1, .step = 0.3};
+        .phi = 1, .step = step};
     out.status = glmm_gibbs_run(g, &ctl, &out.s, &w, h, &out.info);
     return out;
+}
+
+static struct chain run(const struct glmm *g, struct glmm_gibbs_control ctl,
+                        const struct core_hooks *h)
+{
+    return run_step(g, ctl, 0.3, h);
 }
 
 static double squash(double x) { return 1 / (1 + exp(-x)); }
@@ -270,6 +277,11 @@ void test_glmm_gibbs(void)
         struct chain c = run(&counts, hmc, NULL), e = run(&counts, plain, NULL);
         check_agree(&counts, &c, &e);
         CHECK(c.s.accept > 0.7 && c.s.accept <= 1 && c.s.step > 0);
+        /* untuned, so coarse that only the acceptance ratio keeps the posterior */
+        struct glmm_gibbs_control untuned = {{30000, 0, 2, true}, GLMM_HMC};
+        e = run_step(&counts, untuned, 1.5, NULL);
+        check_agree(&counts, &c, &e);
+        CHECK(e.s.accept > 0.05 && e.s.accept < 0.8);
         struct glmm dispersed = glmm_of(&d, GLMM_NEGBIN, 1);
         c = run(&dispersed, hmc, NULL);
         e = run(&dispersed, plain, NULL);
