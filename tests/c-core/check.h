@@ -18,5 +18,6 @@ void test_lr(void);
 void test_gram(void);
 void test_vb(void);
 void test_gibbs(void);
+void test_glmm(void);
 
 #endif
