@@ -1,9 +1,9 @@
 #' Fit by variational Bayes, corrected by linear response
 #'
-#' Fits a Gaussian linear or mixed model by mean-field variational Bayes with the
+#' Fits a linear or generalised linear (mixed) model by mean-field variational Bayes with the
 #' factors q(beta, u) q(tau_e) and one per group term, and corrects every
-#' covariance by linear response. The rows are read once; everything after that
-#' works on their sums of squares and products.
+#' covariance by linear response. For the Gaussian family the rows are read once; everything after
+#' that works on their sums of squares and products.
 #'
 #' @param object A model formula, or a fit of either engine (its model and prior
 #'   are used as they are).
@@ -13,7 +13,9 @@
 #'   variable may be a factor, character, integer or logical variable, or `g1:g2`.
 #' @param data Data frame (or tibble); variables not in it are looked up in the
 #'   environment of the formula.
-#' @param family `gaussian()`.
+#' @param family `gaussian()`, `binomial()` (logit; 0/1, logical or factor responses,
+#'   `cbind(success, failure)`, or proportions with the trials as `weights`), `poisson()` or
+#'   [neg_binomial()] (log link). See the section on families.
 #' @param prior Prior, see [priors()].
 #' @param blocks `"joint"`: q(beta, u) is one block. `"separate"`: q(beta) prod q(u_g), a
 #'   block for the coefficients and one for each level of each factor; mean-field SDs of
@@ -24,6 +26,11 @@
 #'   a variance above .01 (below it no SD changes by more than 1%) and the work is below 2e9
 #'   operations, about half a second; the fit says what it did. `"yes"` integrates whatever
 #'   it costs, `"no"` never does.
+#' @param approximation How the expected log likelihood of a binomial response is made: `"gva"`, the
+#'   Gaussian variational approximation itself; `"pg"`, its lower bound by Polya-Gamma variables
+#'   (the same as Jaakkola and Jordan's), faster per row. The bound shrinks effects towards zero
+#'   when groups have few trials: a simulation with rare events has its intercept at -2.29 where
+#'   MCMC has -2.47.
 #' @param weights Precision weights as in [stats::lm()]: row i has residual
 #'   variance 1 / (w_i tau_e). A weight of zero leaves the row out.
 #' @param subset,na.action,offset,contrasts As in [stats::lm()].
@@ -47,13 +54,33 @@
 #'     (largest move on the log scale), `step`}
 #'   \item{integrated}{nodes, weights and moments of the posterior integrated over the precisions, as
 #'     in [fit_exact()], or `NULL`; then `not_integrated` says why: `"not needed"`, `"too dear"`,
-#'     `"failed"`}
+#'     `"failed"`, `"unidentified"`}
 #'   \item{rounding}{does the model explain the response to rounding?}
 #'   \item{converged, sweeps}{did it converge, and in how many sweeps}
 #'   \item{control}{the control settings}
 #' }
 #' It is plain R data: a fit saved by [saveRDS()] gives identical results when read
 #' in a new process. `fit_vb()` never touches the random number generator.
+#'
+#' @section Families other than the Gaussian:
+#' q(beta, u) is a normal distribution whose precision has the model's sparsity, fitted by Newton's
+#' method; expectations of logistic terms use the mixture of eight probits of Monahan and
+#' Stefanski (1992), so nothing is simulated. Linear response keeps every coupling. Weights
+#' multiply the log likelihood, as in [stats::glm()].
+#'
+#' By default the fit is *nested*: the approximation is made at fixed variance parameters only, its
+#' bound is corrected by quadrature for each group and (with one grouping factor) by the next
+#' order of the expansion, and the result is integrated over the variance parameters on a
+#' lattice. Means of coefficients follow the correction. Against exact integrals of models with
+#' one scalar effect per group all means of coefficients and log precisions are within .003
+#' posterior SDs and all SDs within .2 percent (eight simulations and one real data set, two
+#' priors). `integrated$correction` holds the correction of the log density at each node: where it
+#' varies by more than about one, look at [fit_gibbs()].
+#'
+#' The variance of a grouping factor with one level per row is reported for counts (the
+#' normal-Poisson model) and for several trials, but a single trial per level says nothing about
+#' it: `meanfield_warning_unidentified`, and `NA` in the summary. Complete separation under a flat
+#' prior: `meanfield_warning_separation`.
 #'
 #' @section Errors and warnings:
 #' All errors have class `meanfield_error` and a class for their kind:
@@ -66,7 +93,12 @@
 #' reported), `meanfield_warning_exact_fit`,
 #' `meanfield_warning_groups`. Ctrl-C returns at once with an interrupt.
 #'
-#' @references Giordano, R., Broderick, T. and Jordan, M. (2015). Linear response
+#' @references Monahan, J. F. and Stefanski, L. A. (1992). Normal scale mixture approximations to
+#'   F*(z) and computation of the logistic-normal integral. In *Handbook of the Logistic
+#'   Distribution*, 529-540 (the logistic mixture). Jaakkola, T. S. and Jordan, M. I. (2000).
+#'   *Statistics and Computing* 10, 25-37 (the bound of `"pg"`).
+#'
+#'   Giordano, R., Broderick, T. and Jordan, M. (2015). Linear response
 #'   methods for accurate covariance estimates from mean field variational Bayes.
 #'   *NeurIPS 28*, eq. (6)-(7).
 #' @seealso [fit_gibbs()], [sd_ratio_report()], [summary.vb_fit()]

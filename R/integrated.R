@@ -6,6 +6,7 @@
 #   beta   mean, cov (of the mixture); node_mean, node_sd (n x p), in the user's coordinates
 #   u      mean, var (in the order of effect_table())
 #   cov_global, cov_leaf  covariance of the core's global block and of each leaf's effects
+#   correction  of the log density at the nodes (families other than the Gaussian)
 #   centre list(theta, grad, rss): what conditional fits are taken around
 integrate_model <- function(model, vb, tau, settings, core = engine_core(model), progress = NULL) {
   centre <- vb_centre(core, vb)
@@ -39,7 +40,8 @@ mixture_moments <- function(model, core, centre, nodes) {
       node_mean = node_mean, node_sd = sqrt(matrix(t(mix$row_var), length(nodes$weights)))
     ),
     u = list(mean = mix$mean[effects], var = effect_variances(mix$cov_global, mix$cov_leaf, core$r, p)),
-    cov_global = mix$cov_global, cov_leaf = mix$cov_leaf
+    cov_global = mix$cov_global, cov_leaf = mix$cov_leaf,
+    correction = if (length(mix$correction)) mix$correction
   )
 }
 
