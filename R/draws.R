@@ -76,12 +76,16 @@ gibbs_array <- function(fit, u = FALSE) {
 }
 
 # Draws of the statistics (tau, vech Lambda) to every row of summary(), in its order.
-precision_draws <- function(stats, model) {
+# phi: the same draws in scale-free coordinates, where they are at hand: SDs and correlations then need
+# no inverse.
+precision_draws <- function(stats, model, phi = NULL) {
   index <- stat_index(model)
   blocks <- lapply(seq_along(index), function(k) {
     lead <- n_lead(model)
     if (k > lead && model$groups[[k - lead]]$vector) {
-      return(vector_draws(stats[, index[[k]], drop = FALSE], model$groups[[k - lead]]))
+      at <- index[[k]]
+      return(vector_draws(stats[, at, drop = FALSE], model$groups[[k - lead]],
+        if (!is.null(phi)) scale_free_log_sd_atanh(phi[, at, drop = FALSE])))
     }
     t <- stats[, index[[k]]]
     name <- precision_names(model)[k]
@@ -93,8 +97,8 @@ precision_draws <- function(stats, model) {
   do.call(cbind, blocks)
 }
 
-vector_draws <- function(t, term) {
-  eta <- if (ncol(t) == 3L) log_sd_atanh_2(t) else t(apply(t, 1L, log_sd_atanh))
+vector_draws <- function(t, term, eta = NULL) {
+  if (is.null(eta)) eta <- if (ncol(t) == 3L) log_sd_atanh_2(t) else t(apply(t, 1L, log_sd_atanh))
   r <- length(term$coef)
   names <- vector_names(term)
   out <- cbind(t, exp(eta[, seq_len(r)]), eta[, seq_len(r)], tanh(eta[, -seq_len(r)]))

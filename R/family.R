@@ -79,7 +79,7 @@ binomial_response <- function(y, w, name) {
   } else if (is.logical(y)) {
     y <- as.double(y)
   }
-  ok <- is.numeric(y) && !is.object(y) && is.null(dim(y)) && all(is.finite(y))
+  ok <- is_plain_numeric(y) && all(is.finite(y))
   if (!ok || any(y < 0 | y > 1)) {
     mf_abort("response", "the response `", name, "` of a binomial family must be 0/1, logical, a ",
       "factor, a proportion (with the trials as `weights`) or cbind(success, failure)",
@@ -93,6 +93,10 @@ binomial_response <- function(y, w, name) {
   list(y = as_plain_double(y * size), size = size)
 }
 
+is_plain_numeric <- function(y) {
+  is.numeric(y) && is.null(dim(y)) && !inherits(y, c("factor", "Date", "POSIXt", "difftime"))
+}
+
 success_failure <- function(y, w, name) {
   if (!is.numeric(y) || any(!is.finite(y)) || any(y < 0)) {
     mf_abort("response", "cbind(success, failure) `", name, "` must hold finite numbers, none ",
@@ -104,7 +108,7 @@ success_failure <- function(y, w, name) {
 
 count_response <- function(y, w, name) {
   if (is.matrix(y) && ncol(y) == 1L) y <- y[, 1L]
-  ok <- is.numeric(y) && !is.object(y) && is.null(dim(y)) && all(is.finite(y))
+  ok <- is_plain_numeric(y) && all(is.finite(y))
   if (!ok || any(y < 0)) {
     mf_abort("response", "the response `", name, "` must be counts: finite numbers, none negative",
       arg = "formula")

@@ -6,8 +6,9 @@
 #'
 #' @inheritParams fit_vb
 #' @param control [vb_control()] of the variational fit that the integration starts from.
-#' @param tol Largest error of a posterior mean or SD, relative to the SD; the lattice is refined
-#'   until its estimate is below.
+#' @param tol Largest error of a posterior mean or SD, relative to the SD, with one or two precision
+#'   parameters; ten times that with three or four, fifty times with five or six. The lattice is
+#'   refined until its estimate is below.
 #' @param draws Number of draws that [as_draws()] gives by default, and a quarter of the points of the
 #'   importance sample that serves seven and more precision parameters.
 #'
@@ -15,9 +16,10 @@
 #' The parameters of integration are the logarithms of scalar precisions and, for a term with
 #' several coefficients, log scales and atanh correlations. With up to six of them the density is
 #' summed over a lattice turned to the axes of its Hessian at the mode and grown from there until the
-#' log density has dropped by 11 to 35 (the more parameters, the less; deeper when the error asks for
-#' it). The reported error is the larger of two: what the moments change from every second point of
-#' the lattice to all of it, and what the series of the last layers promises beyond. With more
+#' log density has dropped by 11 to 35 (the more parameters, the less), finer and deeper until the
+#' error is below. The reported error is twice the sum of the squared change of the moments from
+#' every second point on an axis to all of them (the rule converges exponentially), and of what the
+#' outermost points add. With more
 #' parameters quasi-random points, four for each of `draws`, of split t distributions along the axes
 #' of the Hessian or of the coordinates are weighted by importance, the weights smoothed by [loo::psis()]; the error is half the difference of two halves, and k-hat says
 #' whether to believe it. Neither uses the random number generator: the same data give the same
@@ -44,7 +46,8 @@
 #' All methods of the other fits work: [summary()] (columns `variable`, `mean`, `sd`, `q2.5`,
 #' `q97.5`), [vcov()], [predict()], [as_draws()], [sd_ratio_report()] as a reference.
 #' @section Errors and warnings: as in [fit_vb()], and `meanfield_error_integral` when the density
-#'   cannot be integrated, `meanfield_warning_accuracy` when `tol` was not reached,
+#'   cannot be integrated, `meanfield_warning_accuracy` when the tolerance (of
+#'   importance sampling 500 `tol`) was not reached,
 #'   `meanfield_warning_khat` when k-hat is above .7.
 #' @references Ewing, D. (2026). Understanding variational approximations. Vehtari, A., Simpson, D.,
 #'   Gelman, A., Yao, Y. and Gabry, J. (2024). Pareto smoothed importance sampling. *JMLR* 25, 1-58.
@@ -108,12 +111,9 @@ new_exact_fit <- function(call, vb_fit, settings) {
   progress <- lattice_progress(model)
   on.exit(progress$close())
   nodes <- integrate_model(model, vb_fit$vb, vb_fit$posterior$tau,
-    nest_settings("exact", settings$tol, settings$draws), progress$step)
-  if (!is_integral(nodes)) {
-    mf_abort("integral", "the posterior could not be integrated: ", attr(nodes, "why"),
-      "; use proper, less extreme `prior`s", arg = "prior")
-  }
-  warn_integral(nodes, settings$tol)
+    nest_settings("exact", settings$tol, settings$draws), progress = progress$step)
+  if (!is_integral(nodes)) abort_integral(nodes)
+  warn_integral(nodes, settings$tol * c(1, 1, 10, 10, 50, 50, 500)[min(nrow(nodes$phi), 7L)])
   structure(
     c(list(call = call, model = model, log_evidence = nodes$log_evidence, elbo = vb_fit$vb$elbo),
       nodes[c("method", "error", "khat")],
@@ -122,15 +122,20 @@ new_exact_fit <- function(call, vb_fit, settings) {
   )
 }
 
+abort_integral <- function(nodes) {
+  mf_abort("integral", "the posterior could not be integrated: ", attr(nodes, "why"),
+    "; use proper, less extreme `prior`s", arg = "prior")
+}
+
 warn_integral <- function(nodes, tol) {
   if (nodes$method == "importance" && nodes$khat > 0.7) {
     mf_warn("khat", "Pareto k-hat of the importance weights is ", format(nodes$khat, digits = 2),
       ", above .7: means and SDs are unreliable; raise `draws`, or check them with fit_gibbs()",
       arg = "draws")
-  } else if (nodes$method == "lattice" && nodes$error > tol) {
+  } else if (nodes$error > tol) {
     mf_warn("accuracy", "the estimated error of the integral, ", format(nodes$error, digits = 2),
-      " posterior SDs, is above `tol` (", format(tol), "): the posterior of a precision has a very ",
-      "long tail; use a tighter `prior` on the SDs if that matters", arg = "tol")
+      " posterior SDs, is above ", format(tol), ": some precision is hardly determined; use a tighter `prior` on its SD, or check with ",
+      "fit_gibbs()", arg = "tol")
   }
 }
 

@@ -1,9 +1,9 @@
 #' Fit by variational Bayes, corrected by linear response
 #'
-#' Fits a Gaussian linear or mixed model by mean-field variational Bayes with the
+#' Fits a linear or generalised linear (mixed) model by mean-field variational Bayes with the
 #' factors q(beta, u) q(tau_e) and one per group term, and corrects every
-#' covariance by linear response. The rows are read once; everything after that
-#' works on their sums of squares and products.
+#' covariance by linear response. For the Gaussian family the rows are read once; everything after
+#' that works on their sums of squares and products.
 #'
 #' @param object A model formula, or a fit of either engine (its model and prior
 #'   are used as they are).
@@ -13,7 +13,9 @@
 #'   variable may be a factor, character, integer or logical variable, or `g1:g2`.
 #' @param data Data frame (or tibble); variables not in it are looked up in the
 #'   environment of the formula.
-#' @param family `gaussian()`.
+#' @param family `gaussian()`, `binomial()` (logit; 0/1, logical or factor responses,
+#'   `cbind(success, failure)`, or proportions with the trials as `weights`), `poisson()` or
+#'   [neg_binomial()] (log link). See the section on families.
 #' @param prior Prior, see [priors()].
 #' @param blocks `"joint"`: q(beta, u) is one block. `"separate"`: q(beta) prod q(u_g), a
 #'   block for the coefficients and one for each level of each factor; mean-field SDs of
@@ -21,9 +23,14 @@
 #' @param integrate Integrate q(beta, u | precisions) over the exact posterior of the precisions?
 #'   Linear response cannot widen what is uncertain only because a precision is (the intercept with
 #'   few groups), nor follow a skewed log precision. `"auto"` integrates when some log precision has
-#'   a variance above .01 (below it no SD changes by more than 1%) and the work is below 1e9
-#'   operations, about a quarter of a second; the fit says what it did. `"yes"` integrates whatever
+#'   a variance above .01 (below it no SD changes by more than 1%) and the work is below 2e9
+#'   operations, about half a second; the fit says what it did. `"yes"` integrates whatever
 #'   it costs, `"no"` never does.
+#' @param approximation How the expected log likelihood of a binomial response is made: `"gva"`, the
+#'   Gaussian variational approximation itself; `"pg"`, its lower bound by Polya-Gamma variables
+#'   (the same as Jaakkola and Jordan's), faster per row. The bound shrinks effects towards zero
+#'   when groups have few trials: a simulation with rare events has its intercept at -2.29 where
+#'   MCMC has -2.47.
 #' @param weights Precision weights as in [stats::lm()]: row i has residual
 #'   variance 1 / (w_i tau_e). A weight of zero leaves the row out.
 #' @param subset,na.action,offset,contrasts As in [stats::lm()].
@@ -47,13 +54,33 @@
 #'     (largest move on the log scale), `step`}
 #'   \item{integrated}{nodes, weights and moments of the posterior integrated over the precisions, as
 #'     in [fit_exact()], or `NULL`; then `not_integrated` says why: `"not needed"`, `"too dear"`,
-#'     `"failed"`}
+#'     `"failed"`, `"unidentified"`}
 #'   \item{rounding}{does the model explain the response to rounding?}
 #'   \item{converged, sweeps}{did it converge, and in how many sweeps}
 #'   \item{control}{the control settings}
 #' }
 #' It is plain R data: a fit saved by [saveRDS()] gives identical results when read
 #' in a new process. `fit_vb()` never touches the random number generator.
+#'
+#' @section Families other than the Gaussian:
+#' q(beta, u) is a normal distribution whose precision has the model's sparsity, fitted by Newton's
+#' method; expectations of logistic terms use the mixture of eight probits of Monahan and
+#' Stefanski (1992), so nothing is simulated. Linear response keeps every coupling. Weights
+#' multiply the log likelihood, as in [stats::glm()].
+#'
+#' By default the fit is *nested*: the approximation is made at fixed variance parameters only, its
+#' bound is corrected by quadrature for each group and (with one grouping factor) by the next
+#' order of the expansion, and the result is integrated over the variance parameters on a
+#' lattice. Means of coefficients follow the correction. Against exact integrals of models with
+#' one scalar effect per group all means of coefficients and log precisions are within .003
+#' posterior SDs and all SDs within .2 percent (eight simulations and one real data set, two
+#' priors). `integrated$correction` holds the correction of the log density at each node: where it
+#' varies by more than about one, look at [fit_gibbs()].
+#'
+#' The variance of a grouping factor with one level per row is reported for counts (the
+#' normal-Poisson model) and for several trials, but a single trial per level says nothing about
+#' it: `meanfield_warning_unidentified`, and `NA` in the summary. Complete separation under a flat
+#' prior: `meanfield_warning_separation`.
 #'
 #' @section Errors and warnings:
 #' All errors have class `meanfield_error` and a class for their kind:
@@ -66,7 +93,12 @@
 #' reported), `meanfield_warning_exact_fit`,
 #' `meanfield_warning_groups`. Ctrl-C returns at once with an interrupt.
 #'
-#' @references Giordano, R., Broderick, T. and Jordan, M. (2015). Linear response
+#' @references Monahan, J. F. and Stefanski, L. A. (1992). Normal scale mixture approximations to
+#'   F*(z) and computation of the logistic-normal integral. In *Handbook of the Logistic
+#'   Distribution*, 529-540 (the logistic mixture). Jaakkola, T. S. and Jordan, M. I. (2000).
+#'   *Statistics and Computing* 10, 25-37 (the bound of `"pg"`).
+#'
+#'   Giordano, R., Broderick, T. and Jordan, M. (2015). Linear response
 #'   methods for accurate covariance estimates from mean field variational Bayes.
 #'   *NeurIPS 28*, eq. (6)-(7).
 #' @seealso [fit_gibbs()], [sd_ratio_report()], [summary.vb_fit()]
@@ -178,11 +210,12 @@ set_approximation <- function(model, approximation) {
 # ---- run -------------------------------------------------------------------------
 
 new_vb_fit <- function(call, model, control, integrate) {
-  fit <- vb_optimum(call, model, control)
+  core <- engine_core(model)
+  fit <- vb_optimum(call, model, control, core)
   if (length(model$unidentified)) {
     fit$not_integrated <- "unidentified"
   } else if (integrate != "no") {
-    fit <- integrate_vb(fit, integrate)
+    fit <- integrate_vb(fit, integrate, core)
   }
   warn_vb(fit)
   fit$model$rows <- NULL # the frame has them
@@ -190,8 +223,7 @@ new_vb_fit <- function(call, model, control, integrate) {
 }
 
 # The optimum and its linear response, without a word about either.
-vb_optimum <- function(call, model, control) {
-  core <- engine_core(model)
+vb_optimum <- function(call, model, control, core = engine_core(model)) {
   run <- best_run(core, control)
   kind <- check_status(run$status, model)
   vb <- run$result
@@ -249,32 +281,34 @@ warn_separation <- function(fit) {
 # Integration matters when a log precision is uncertain: with v the largest variance of one, the
 # exact SDs differ from the linear-response ones by about v / 2, so below this by less than 1%.
 INTEGRATE_ABOVE <- 0.01
-# Floating-point operations that "auto" may spend, about a quarter of a second.
-INTEGRATE_FLOPS <- 1e9
+# Floating-point operations that "auto" may spend, about half a second.
+INTEGRATE_FLOPS <- 2e9
 
 # fit$integrated, or the reason in fit$not_integrated: "not needed", "too dear", "failed".
-integrate_vb <- function(fit, integrate) {
+integrate_vb <- function(fit, integrate, core) {
   if (integrate == "auto") {
-    fit$not_integrated <- why_not_integrate(fit)
+    fit$not_integrated <- why_not_integrate(fit, core)
     if (!is.null(fit$not_integrated)) return(fit)
   }
-  kind <- if (is_gaussian(fit)) "quick" else "nested"
-  nodes <- integrate_model(fit$model, fit$vb, fit$posterior$tau, nest_settings(kind))
-  usable <- is_integral(nodes) && !(nodes$method == "importance" && nodes$khat > 0.7)
-  if (usable) {
-    fit$integrated <- nodes
-    return(fit)
+  settings <- nest_settings(if (is_gaussian(fit)) "quick" else "nested")
+  if (integrate == "auto" && is_gaussian(fit)) {
+    affordable <- 4 * INTEGRATE_FLOPS / node_flops(core)
+    settings$capacity <- min(settings$capacity, max(affordable, 500))
   }
-  if (integrate == "yes") {
-    mf_abort("integral", "the posterior could not be integrated: ",
-      if (is_integral(nodes)) "the importance weights are unreliable (k-hat above .7)" else
-        attr(nodes, "why"), "; use integrate = \"no\" and fit_gibbs()", arg = "integrate")
-  }
-  fit$not_integrated <- "failed"
+  nodes <- integrate_model(fit$model, fit$vb, fit$posterior$tau, settings, core)
+  trusted <- is_integral(nodes) && nodes$error < untrusted_error(fit) &&
+    !(nodes$method == "importance" && nodes$khat > 0.7)
+  if (integrate == "yes" && !is_integral(nodes)) abort_integral(nodes)
+  if (integrate == "yes" && !trusted) warn_integral(nodes, untrusted_error(fit))
+  if (trusted || integrate == "yes") fit$integrated <- nodes else fit$not_integrated <- "failed"
   fit
 }
 
-why_not_integrate <- function(fit) {
+# Estimated error, in posterior SDs, above which "auto" shows linear response instead.
+# The estimate is a bound, and loose for the coarse lattices of the nested posterior.
+untrusted_error <- function(fit) if (is_gaussian(fit)) 0.25 else 0.5
+
+why_not_integrate <- function(fit, core) {
   tau <- fit$posterior$tau
   if (fit$rounding) return("failed")
   if (!length(tau$mean)) return("not needed")
@@ -282,8 +316,8 @@ why_not_integrate <- function(fit) {
   if (!length(tau$failed) && uncertain < INTEGRATE_ABOVE) return("not needed")
   if (!is_gaussian(fit)) return(why_not_nest(fit, length(tau$mean)))
   nodes <- c(40, 200, 700, 2000, 8000, 15000)[length(tau$mean)]
-  if (is.na(nodes)) nodes <- 16000 # importance sampling
-  if (nodes * node_flops(lmm_core(fit$model)) > INTEGRATE_FLOPS) return("too dear")
+  if (is.na(nodes)) nodes <- 8000 # importance sampling
+  if (nodes * node_flops(core) > INTEGRATE_FLOPS) return("too dear")
   NULL
 }
 
@@ -304,10 +338,11 @@ conditional_fit_flops <- function(model) {
   per_row * core$n + 3 * node_flops(core)
 }
 
-# Floating-point operations of a node: factor, selected inverse and moments of the arrow.
+# Work of a node: factor, selected inverse and moments of the arrow. A leaf costs its memory traffic
+# (counted as twenty operations a number) beside its arithmetic.
 node_flops <- function(core) {
-  k <- diff(core$ptr)
-  4 * sum(core$r * (k + core$r)^2) + 2 * core$n_global^3
+  size <- diff(core$ptr) + core$r
+  sum(core$r * size * (20 + 4 * size)) + 2 * core$n_global^3
 }
 
 # The optimum from the data's start, or from the priors' when those say something far

@@ -6,9 +6,9 @@
 #   beta   mean, cov (of the mixture); node_mean, node_sd (n x p), in the user's coordinates
 #   u      mean, var (in the order of effect_table())
 #   cov_global, cov_leaf  covariance of the core's global block and of each leaf's effects
+#   correction  of the log density at the nodes (families other than the Gaussian)
 #   centre list(theta, grad, rss): what conditional fits are taken around
-integrate_model <- function(model, vb, tau, settings, progress = NULL) {
-  core <- engine_core(model)
+integrate_model <- function(model, vb, tau, settings, core = engine_core(model), progress = NULL) {
   centre <- vb_centre(core, vb)
   nodes <- integrate_precisions(gaussian_target(core, centre, progress), nest_start(tau), settings)
   if (!is_integral(nodes)) return(nodes)
@@ -40,7 +40,8 @@ mixture_moments <- function(model, core, centre, nodes) {
       node_mean = node_mean, node_sd = sqrt(matrix(t(mix$row_var), length(nodes$weights)))
     ),
     u = list(mean = mix$mean[effects], var = effect_variances(mix$cov_global, mix$cov_leaf, core$r, p)),
-    cov_global = mix$cov_global, cov_leaf = mix$cov_leaf
+    cov_global = mix$cov_global, cov_leaf = mix$cov_leaf,
+    correction = if (length(mix$correction)) mix$correction
   )
 }
 
@@ -58,7 +59,7 @@ beta_rows_of <- function(model, core) {
 # Rows of summary(): variable, mean, sd, lower, upper.
 integrated_rows <- function(fit, level, u = FALSE) {
   nodes <- fit$integrated
-  values <- precision_draws(nodes$stats, fit$model)
+  values <- precision_draws(nodes$stats, fit$model, t(nodes$phi))
   m <- weighted_moments(t(values), nodes$weights)
   parts <- mixture_components(fit, u)
   q <- mixture_quantiles(parts, nodes$weights, c((1 - level) / 2, (1 + level) / 2))
@@ -115,7 +116,7 @@ mixture_quantiles <- function(parts, weights, probs) {
 
 # Precisions and what follows from them, at every node.
 precision_components <- function(model, nodes) {
-  values <- precision_draws(nodes$stats, model)
+  values <- precision_draws(nodes$stats, model, t(nodes$phi))
   names <- colnames(values)
   link <- variable_link(names, model)
   open <- open_values(values, link)
@@ -147,7 +148,9 @@ open_values <- function(values, link) {
 largest_slope <- function(model, nodes, link) {
   index <- stat_index(model)
   e <- 1e-4
-  at <- function(phi) open_values(precision_draws(phi_statistics(phi, index), model), link)
+  at <- function(phi) {
+    open_values(precision_draws(phi_statistics(phi, index), model, t(phi)), link)
+  }
   slopes <- lapply(seq_len(ncol(nodes$L)), function(j) {
     move <- e * nodes$L[, j]
     abs(at(nodes$phi + move) - at(nodes$phi - move)) / (2 * e)

@@ -69,7 +69,15 @@ group_covariance.gibbs_fit <- function(fit, k) {
 #' @export
 group_covariance.exact_fit <- function(fit, k) {
   nodes <- fit$integrated
-  mean_inverse(nodes$stats[, stat_index(fit$model)[[k + n_lead(fit$model)]], drop = FALSE], nodes$weights)
+  x <- t(nodes$phi[stat_index(fit$model)[[k + n_lead(fit$model)]], , drop = FALSE])
+  r <- length(fit$model$groups[[k]]$coef)
+  C <- correlation_roots(x, r)
+  pairs <- lower_pairs(r)
+  mean <- unlist(Map(function(a, b) {
+    rho <- Reduce(`+`, lapply(seq_len(b), function(c) C[[a, c]] * C[[b, c]]))
+    sum(nodes$weights * rho * exp(-(x[, vech_at(r, a, a)] + x[, vech_at(r, b, b)]) / 2))
+  }, pairs$row, pairs$col))
+  unvech(mean)
 }
 
 # Weighted mean of the inverses of precision matrices, a row of vech each.

@@ -4,20 +4,20 @@
 # phi, the coordinates of integration, are log precisions of scalar terms and scale-free coordinates
 # of matrices (see scale_free()), laid out like the statistics (see stat_index()).
 
-# What the integrator is asked for. step (in posterior SDs) and drop (of the log density) of the
-# lattice by the number of precision parameters; points of the importance sample beyond six.
-#   tol       refine until the reported error is below it
-#   capacity  of lattice points
+# What the integrator is asked for, by the number d of precision parameters: step (in posterior SDs)
+# and drop (of the log density) of the first lattice, tol that it is refined to, capacity in points;
+# points of the importance sample that serves beyond six. Each parameter more makes a lattice about
+# ten times as large, so with more of them `exact` settles for less.
 nest_settings <- function(kind, tol = 1e-4, draws = 10000) {
   switch(kind,
-    exact = list(step = c(.5, .5, .75, .9, 1.2, 1.4), drop = c(35, 35, 18, 14, 12, 11),
-      tol = tol, capacity = 4e5,
-      refine = 6L, points = 4 * max(draws, 1000)),
-    quick = list(step = c(.75, .75, 1, 1.25, 1.5, 1.6), drop = c(12, 12, 10, 9, 10, 9),
-      tol = 2e-2, capacity = 2e4, refine = 3L, points = 8000),
+    exact = list(step = c(.5, .5, .75, .9, 1.1, 1.3), drop = c(35, 35, 16, 13, 11, 10),
+      tol = tol * c(1, 1, 10, 10, 50, 50), capacity = 4e5, refine = 10L,
+      points = 4 * max(draws, 1000)),
+    quick = list(step = c(.75, .75, 1, 1.1, 1.3, 1.5), drop = c(12, 12, 10, 10, 9, 9),
+      tol = rep(2e-2, 6L), capacity = 2e4, refine = 8L, points = 8000),
     # a conditional fit is an optimisation here: as few as will do
-    nested = list(step = c(.9, 1.5, 1.5, 1.5, 1.5, 1.5), drop = c(14, 9, 9, 9, 9, 8), tol = 1e-1,
-      capacity = 2e4, refine = 1L, points = 1000)
+    nested = list(step = c(.9, 1.25, 1.4, 1.4, 1.4, 1.4), drop = c(14, 9, 9, 9, 9, 8),
+      tol = rep(2e-2, 6L), capacity = 2e4, refine = 1L, points = 1000)
   )
 }
 
@@ -77,54 +77,52 @@ stop_if_interrupted <- function(status) {
 
 # ---- lattice ------------------------------------------------------------------------
 
-# Refined until the error is below the tolerance; the last lattice that fits in the capacity.
+# Refined, along the axes that need it, until the error is below the tolerance; the last lattice that
+# fits in the capacity.
 lattice_nodes <- function(target, top, settings) {
   d <- length(top$phi)
   step <- settings$step[d]
   drop <- settings$drop[d]
+  tol <- settings$tol[d]
   best <- NULL
   for (attempt in seq_len(settings$refine)) {
     run <- target$lattice(top$phi, top$L,
       list(step = step, drop = drop, capacity = as.integer(settings$capacity)))
     stop_if_interrupted(run$status)
     if (run$status[1L] != core_status[["ok"]]) break
-    best <- weigh_lattice(run$result, top, step, drop)
-    if (best$error <= settings$tol) break
-    if (best$truncation > best$discretisation) drop <- min(drop + 5, 40) else step <- 0.75 * step
+    best <- weigh_lattice(run$result, top, step, drop, 1e-3 * tol)
+    if (best$error <= tol) break
+    if (best$truncation > tol / 4) drop <- min(drop + 3, 40)
+    coarse <- best$axis_errors > tol / 4
+    top$L[, coarse] <- 0.8 * top$L[, coarse]
   }
   best
 }
 
-# Weights, evidence and error of a lattice. Its even points are a lattice of their own: what the
-# moments of phi change from them to all is the error of the coarser one. What lies below `drop`
-# follows, as a geometric series, from what the last two steps of 3 in depth changed.
-weigh_lattice <- function(lattice, top, step, drop) {
+# Weights, evidence and error of a lattice. A lattice of twice the step on one axis makes the error
+# e = exp(-c / h), so this one makes e^2 there, or less: of a normal density e^4. What lies beyond the
+# lattice is like what its frontier, the points evaluated below `drop`, adds. Doubled, for both are
+# estimates. Points that carry a share of less than `negligible` between them are left out.
+weigh_lattice <- function(lattice, top, step, drop, negligible) {
   f <- lattice$log_density
   peak <- max(f)
   d <- length(top$phi)
   mass <- exp(f - peak)
-  even <- colSums(lattice$index) %% 2 == 0
   log_cell <- d * log(step) + determinant(top$L)$modulus[1L]
-  discretisation <- rule_change(lattice$phi, mass, mass * even, 2)
-  truncation <- if (drop < 30) beyond_drop(lattice$phi, f - peak, drop) else 0
-  keep <- mass > 1e-14
+  axis_errors <- vapply(seq_len(d), function(j) {
+    rule_change(lattice$phi, mass, mass * (lattice$index[j, ] %% 2 == 0), 2)
+  }, 0)^2
+  truncation <- rule_change(lattice$phi, mass, mass * (f > peak - drop), 1)
+  least <- sort(mass)
+  keep <- mass >= least[findInterval(negligible * sum(mass), cumsum(least)) + 1L]
   list(
     method = "lattice", phi = lattice$phi[, keep, drop = FALSE],
-    weights = mass[keep] / sum(mass), gradient = lattice$gradient[, keep, drop = FALSE],
+    weights = mass[keep] / sum(mass[keep]), gradient = lattice$gradient[, keep, drop = FALSE],
     log_density = f[keep], log_evidence = peak + log(sum(mass)) + log_cell,
-    error = max(discretisation, truncation, 1e-8), discretisation = discretisation,
+    error = max(2 * (max(axis_errors) + truncation), 1e-8), axis_errors = axis_errors,
     truncation = truncation, khat = NA_real_, points = length(f), step = step, L = top$L,
-    mode = top$phi, even = even[keep]
+    mode = top$phi
   )
-}
-
-beyond_drop <- function(phi, f, drop) {
-  mass <- exp(f)
-  change <- vapply(c(3, 0), function(less) {
-    rule_change(phi, mass * (f > less - drop), mass * (f > less + 3 - drop), 1)
-  }, 0)
-  ratio <- min(change[2L] / max(change[1L], 1e-300), 0.9)
-  change[2L] * ratio / (1 - ratio)
 }
 
 # Largest change of a mean or SD, in SDs, or of the log evidence, between two sets of weights;
@@ -146,16 +144,28 @@ weighted_moments <- function(x, w) {
 
 # Quasi-random points with Pareto-smoothed weights. A variance that may be zero has a long tail on
 # its own side of its own axis; correlated coordinates want the axes of the Hessian. So both sets of
-# axes are tried, then those of the weighted sample, and the most effective sample is kept.
+# axes are tried, then those of the weighted sample, and the most effective sample is kept. Its error
+# is at least what it differs by from the runner-up: a tail that one of them misses shows there.
 importance_nodes <- function(target, top, settings) {
   u <- quasi_random(settings$points, length(top$phi))
-  best <- NULL
+  samples <- list()
   for (axes in c("hessian", "own", "sample")) {
-    now <- importance_sample(target, importance_axes(axes, top, best), u)
-    if (!is.null(now) && (is.null(best) || now$ess > best$ess)) best <- now
+    now <- importance_sample(target, importance_axes(axes, top, samples[1L][[1L]]), u)
+    samples <- c(samples, if (!is.null(now)) list(now))
+    samples <- samples[order(-vapply(samples, `[[`, 0, "ess"))]
   }
-  if (is.null(best)) return(no_integral("no importance point has any density"))
+  if (!length(samples)) return(no_integral("no importance point has any density"))
+  best <- samples[[1L]]
+  if (length(samples) > 1L) {
+    best$error <- max(best$error, sample_difference(best, samples[[2L]]))
+  }
   best
+}
+
+sample_difference <- function(a, b) {
+  ma <- weighted_moments(a$phi, a$weights)
+  mb <- weighted_moments(b$phi, b$weights)
+  max(abs(ma$mean - mb$mean) / ma$sd, abs(log(mb$sd / ma$sd)))
 }
 
 importance_axes <- function(kind, top, best) {
@@ -236,9 +246,8 @@ weigh_importance <- function(phi, ratio, top, f) {
 # of its own, and their mean errs by half their difference.
 importance_error <- function(phi, w) {
   odd <- seq_along(w) %% 2
-  a <- weighted_moments(phi, w * odd / sum(w * odd))
-  b <- weighted_moments(phi, w * (1 - odd) / sum(w * (1 - odd)))
-  max(abs(a$mean - b$mean) / a$sd, abs(log(b$sd / a$sd))) / 2
+  half <- function(keep) list(phi = phi, weights = w * keep / sum(w * keep))
+  sample_difference(half(odd), half(1 - odd)) / 2
 }
 
 # Centre and axes at the weighted mean and covariance.

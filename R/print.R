@@ -43,7 +43,8 @@ print_integration <- function(x) {
       if (n$method == "lattice") " lattice points" else " importance points",
       " (error below ", format(n$error, digits = 1), " SD", if (!is.na(n$khat))
         paste0(", k-hat ", format(n$khat, digits = 2)), "); against linear response the SD of ",
-      names(change), " changed by ", sprintf("%+.1f%%", 100 * change), "\n", sep = "")
+      names(change), " changed by ", sprintf("%+.1f%%", 100 * change), "\n",
+      if (!is.null(n$correction)) print_correction(n), sep = "")
     return(invisible())
   }
   cat(switch(x$not_integrated %||% "",
@@ -52,6 +53,14 @@ print_integration <- function(x) {
     unidentified = "Not integrated: the data say nothing about a group variance\n",
     `not needed` = "Not integrated: the precisions are too well known for it to matter\n"
   ))
+}
+
+# By how much the correction of the variational bound moves the density of the variances, over the
+# nodes that carry mass.
+print_correction <- function(nodes) {
+  span <- diff(range(nodes$correction[nodes$weights > 1e-3]))
+  paste0("The correction of the bound varies by ", format(span, digits = 1), " over the posterior",
+    if (span > 1) ": large, check against fit_gibbs()", "\n")
 }
 
 # The largest relative change of an SD from linear response to integration, named; of precisions,

@@ -17,9 +17,9 @@ void logchol_factor(int r, const double *l, double *L);
 void logchol_push(int r, const double *l, const double *dl, double *dt);
 
 /* Scale-free coordinates, in which posteriors of several SDs and correlations have no funnel:
- * L_aa = exp(x_aa), L_ab = sinh(x_ab) exp(x_aa). For r = 2, x_22 = -log SD of the second coefficient
- * and x_21 = -atanh of the correlation; for a scalar x = log t itself.
- * t <- vech L L'; returns log |L L'|; *log_jacobian <- log |dt / dx|. */
+ * x_aa = -2 log SD_a, and below the diagonal x_ab = atanh of the canonical partial correlation of
+ * coefficients a and b given those before b [Lewandowski, Kurowicka & Joe 2009]; x = log t for a
+ * scalar. t <- vech of the precision matrix X; returns log |X|; *log_jacobian <- log |dt / dx|. */
 double scale_free_to_vech(int r, const double *x, double *t, double *log_jacobian);
 
 /* dl <- the direction whose push is dt. */

@@ -21,7 +21,7 @@ simulate_rows <- function(Q, tau_u, n = 300L) {
   data.frame(y, x1 = X[, 2], x2 = X[, 3], x3 = X[, 4], g = factor(g))
 }
 
-fit_rows <- function(d) fit_vb(y ~ x1 + x2 + x3 + (1 | g), d, prior = prior)
+fit_rows <- function(d) fit_vb(y ~ x1 + x2 + x3 + (1 | g), d, prior = prior, integrate = "no")
 sample_rows <- function(vb, ...) {
   fit_gibbs(vb, chains = 1, iter = iter, warmup = warmup, ...)
 }

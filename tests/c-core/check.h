@@ -18,6 +18,7 @@ void test_lr(void);
 void test_gram(void);
 void test_vb(void);
 void test_gibbs(void);
+void test_glmm(void);
 void test_glmm_gibbs(void);
 
 #endif

@@ -41,6 +41,7 @@ int main(void)
     run("gram", test_gram);
     run("vb", test_vb);
     run("gibbs", test_gibbs);
+    run("glmm", test_glmm);
     run("glmm_gibbs", test_glmm_gibbs);
     printf("%ld passed, %ld failed\n", passed, failed);
     return failed > 0;

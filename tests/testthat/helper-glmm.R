@@ -12,7 +12,7 @@ hermite_rule <- function(n) {
 }
 
 # E log p(y | eta), eta ~ N(mu, v): by definition, no mixture of probits.
-dense_expected_loglik <- function(family, y, size, phi, rule = hermite_rule(60)) {
+dense_expected_loglik <- function(family, y, size, phi, rule = hermite_rule(40)) {
   softplus <- function(x) ifelse(x > 0, x, 0) + log1p(exp(-abs(x)))
   mean_of <- function(mu, v, g) drop(g(outer(sqrt(v), rule$x) + mu) %*% rule$w)
   switch(family,
