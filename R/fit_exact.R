@@ -17,9 +17,10 @@
 #' several coefficients, log scales and atanh correlations. With up to six of them the density is
 #' summed over a lattice turned to the axes of its Hessian at the mode and grown from there until the
 #' log density has dropped by 11 to 35 (the more parameters, the less), finer and deeper until the
-#' error is below. The reported error is twice the sum of the squared change of the moments from
-#' every second point on an axis to all of them (the rule converges exponentially), and of what the
-#' outermost points add. With more
+#' error is below. The reported error is that of the means and SDs of the log precisions, of the SDs
+#' they stand for and of precisions that have moments: twice the sum of the squared change from every
+#' second point on an axis to all of them (the rule converges exponentially), and of what the outermost
+#' points add. With more
 #' parameters quasi-random points, four for each of `draws`, of split t distributions along the axes
 #' of the Hessian or of the coordinates are weighted by importance, the weights smoothed by [loo::psis()]; the error is half the difference of two halves, and k-hat says
 #' whether to believe it. Neither uses the random number generator: the same data give the same
@@ -108,6 +109,7 @@ exact_settings <- function(tol, draws) {
 new_exact_fit <- function(call, vb_fit, settings) {
   need_gaussian(vb_fit, "fit_exact()", "fit_vb() integrates its approximation over the precisions")
   model <- vb_fit$model
+  if (vb_fit$rounding) no_residuals("formula")
   progress <- lattice_progress(model)
   on.exit(progress$close())
   nodes <- integrate_model(model, vb_fit$vb, vb_fit$posterior$tau,
@@ -120,6 +122,13 @@ new_exact_fit <- function(call, vb_fit, settings) {
       list(integrated = nodes, vb = vb_fit$vb[c("t", "mean", "elbo")]), settings),
     class = c("exact_fit", "meanfield_fit")
   )
+}
+
+# A residual variance of rounding noise has no posterior to integrate.
+no_residuals <- function(arg) {
+  mf_abort("integral", "the model explains the response (almost) exactly: the posterior of the ",
+    "residual variance cannot be integrated; check the response, or use fit_vb() with ",
+    "integrate = \"no\"", arg = arg)
 }
 
 abort_integral <- function(nodes) {

@@ -290,23 +290,24 @@ integrate_vb <- function(fit, integrate, core) {
     fit$not_integrated <- why_not_integrate(fit, core)
     if (!is.null(fit$not_integrated)) return(fit)
   }
+  if (fit$rounding) no_residuals("integrate")
   settings <- nest_settings(if (is_gaussian(fit)) "quick" else "nested")
   if (integrate == "auto" && is_gaussian(fit)) {
     affordable <- 4 * INTEGRATE_FLOPS / node_flops(core)
     settings$capacity <- min(settings$capacity, max(affordable, 500))
   }
   nodes <- integrate_model(fit$model, fit$vb, fit$posterior$tau, settings, core)
-  trusted <- is_integral(nodes) && nodes$error < untrusted_error(fit) &&
+  trusted <- is_integral(nodes) && nodes$error < UNTRUSTED_ERROR[[nodes$method]] &&
     !(nodes$method == "importance" && nodes$khat > 0.7)
   if (integrate == "yes" && !is_integral(nodes)) abort_integral(nodes)
-  if (integrate == "yes" && !trusted) warn_integral(nodes, untrusted_error(fit))
+  if (integrate == "yes" && !trusted) warn_integral(nodes, UNTRUSTED_ERROR[[nodes$method]])
   if (trusted || integrate == "yes") fit$integrated <- nodes else fit$not_integrated <- "failed"
   fit
 }
 
-# Estimated error, in posterior SDs, above which "auto" shows linear response instead.
-# The estimate is a bound, and loose for the coarse lattices of the nested posterior.
-untrusted_error <- function(fit) if (is_gaussian(fit)) 0.25 else 0.5
+# Estimated error, in posterior SDs, above which "auto" shows linear response instead. That of a
+# lattice is conservative.
+UNTRUSTED_ERROR <- c(lattice = 0.5, importance = 0.25)
 
 why_not_integrate <- function(fit, core) {
   tau <- fit$posterior$tau

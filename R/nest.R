@@ -5,19 +5,23 @@
 # of matrices (see scale_free()), laid out like the statistics (see stat_index()).
 
 # What the integrator is asked for, by the number d of precision parameters: step (in posterior SDs)
-# and drop (of the log density) of the first lattice, tol that it is refined to, capacity in points;
+# and drop (of the log density) of the first lattice, tol that it is refined to, capacity in points,
+# share of the mass that may be left out with the least points;
 # points of the importance sample that serves beyond six. Each parameter more makes a lattice about
 # ten times as large, so with more of them `exact` settles for less.
 nest_settings <- function(kind, tol = 1e-4, draws = 10000) {
   switch(kind,
     exact = list(step = c(.5, .5, .75, .9, 1.1, 1.3), drop = c(35, 35, 16, 13, 11, 10),
       tol = tol * c(1, 1, 10, 10, 50, 50), capacity = 4e5, refine = 10L,
+      negligible = c(0, 0, 1e-9, 1e-8, 1e-7, 1e-7),
       points = 4 * max(draws, 1000)),
     quick = list(step = c(.75, .75, 1, 1.1, 1.3, 1.5), drop = c(12, 12, 10, 10, 9, 9),
-      tol = rep(2e-2, 6L), capacity = 2e4, refine = 8L, points = 8000),
+      tol = rep(2e-2, 6L), capacity = 5e4, refine = 8L,
+      negligible = c(0, 0, 1e-6, 1e-5, 1e-5, 1e-5), points = 8000),
     # a conditional fit is an optimisation here: as few as will do
     nested = list(step = c(.9, 1.25, 1.4, 1.4, 1.4, 1.4), drop = c(14, 9, 9, 9, 9, 8),
-      tol = rep(2e-2, 6L), capacity = 2e4, refine = 1L, points = 1000)
+      tol = rep(2e-2, 6L), capacity = 2e4, refine = 1L,
+      negligible = c(0, 1e-5, 1e-4, 1e-4, 1e-4, 1e-4), points = 1000)
   )
 }
 
@@ -48,8 +52,19 @@ gaussian_target <- function(core, centre, progress = NULL) {
     mode = function(phi, L) call_nest_mode(core, centre, phi, L),
     lattice = function(mode, L, control) {
       call_nest_lattice(core, centre, mode, L, control, progress)
-    }
+    },
+    tails = long_tails(core)
   )
+}
+
+# phi -> the SDs that its log precisions stand for, and those precisions that have moments: tails
+# longer than those of phi, on which the moments of theta hang.
+long_tails <- function(core) {
+  own <- function(p, at) at[lower_pairs(p$r)$row == lower_pairs(p$r)$col]
+  row <- Map(own, core$prec, stat_positions(core))
+  finite <- rep(vapply(core$prec, function(p) !(p$nu > 0), NA), lengths(row))
+  row <- unlist(row)
+  function(phi) exp(rbind(-phi[row, , drop = FALSE] / 2, phi[row[finite], , drop = FALSE]))
 }
 
 # Where to start, from linear response: the coordinates at the mean precisions and their scales.
@@ -90,7 +105,7 @@ lattice_nodes <- function(target, top, settings) {
       list(step = step, drop = drop, capacity = as.integer(settings$capacity)))
     stop_if_interrupted(run$status)
     if (run$status[1L] != core_status[["ok"]]) break
-    best <- weigh_lattice(run$result, top, step, drop, 1e-3 * tol)
+    best <- weigh_lattice(run$result, target$tails, top, step, drop, settings$negligible[d])
     if (best$error <= tol) break
     if (best$truncation > tol / 4) drop <- min(drop + 3, 40)
     coarse <- best$axis_errors > tol / 4
@@ -99,22 +114,23 @@ lattice_nodes <- function(target, top, settings) {
   best
 }
 
-# Weights, evidence and error of a lattice. A lattice of twice the step on one axis makes the error
-# e = exp(-c / h), so this one makes e^2 there, or less: of a normal density e^4. What lies beyond the
-# lattice is like what its frontier, the points evaluated below `drop`, adds. Doubled, for both are
-# estimates. Points that carry a share of less than `negligible` between them are left out.
-weigh_lattice <- function(lattice, top, step, drop, negligible) {
+# Weights, evidence and error of a lattice (of phi and of what has longer tails). A lattice of twice the step on one axis makes the error
+# e = exp(-c / h), so this one makes e^2 there, or less: of a normal density e^4. Doubled with what lies
+# beyond the lattice, for both are estimates. Points that carry a share of less than `negligible`
+# between them are left out.
+weigh_lattice <- function(lattice, tails, top, step, drop, negligible) {
   f <- lattice$log_density
   peak <- max(f)
   d <- length(top$phi)
   mass <- exp(f - peak)
   log_cell <- d * log(step) + determinant(top$L)$modulus[1L]
+  x <- rbind(lattice$phi, tails(lattice$phi))
   axis_errors <- vapply(seq_len(d), function(j) {
-    rule_change(lattice$phi, mass, mass * (lattice$index[j, ] %% 2 == 0), 2)
+    rule_change(x, mass, mass * (lattice$index[j, ] %% 2 == 0), 2)
   }, 0)^2
-  truncation <- rule_change(lattice$phi, mass, mass * (f > peak - drop), 1)
   least <- sort(mass)
   keep <- mass >= least[findInterval(negligible * sum(mass), cumsum(least)) + 1L]
+  truncation <- beyond_lattice(x, f - peak, drop) + rule_change(x, mass, mass * keep, 1)
   list(
     method = "lattice", phi = lattice$phi[, keep, drop = FALSE],
     weights = mass[keep] / sum(mass[keep]), gradient = lattice$gradient[, keep, drop = FALSE],
@@ -125,11 +141,22 @@ weigh_lattice <- function(lattice, top, step, drop, negligible) {
   )
 }
 
+# What lies beyond follows, as a geometric series, from what the last layers added: those from 6 to 3
+# above `drop`, and the rest with the frontier (the points evaluated below it).
+beyond_lattice <- function(x, f, drop) {
+  mass <- exp(f)
+  inner <- mass * (f > 6 - drop)
+  middle <- mass * (f > 3 - drop)
+  added <- c(rule_change(x, middle, inner, 1), rule_change(x, mass, middle, 1))
+  ratio <- min(added[2L] / max(added[1L], 1e-300), 0.9)
+  added[2L] * ratio / (1 - ratio)
+}
+
 # Largest change of a mean or SD, in SDs, or of the log evidence, between two sets of weights;
 # `factor`: cell size of the second over the first.
-rule_change <- function(phi, a, b, factor) {
-  ma <- weighted_moments(phi, a / sum(a))
-  mb <- weighted_moments(phi, b / sum(b))
+rule_change <- function(x, a, b, factor) {
+  ma <- weighted_moments(x, a / sum(a))
+  mb <- weighted_moments(x, b / sum(b))
   max(abs(ma$mean - mb$mean) / ma$sd, abs(ma$sd - mb$sd) / ma$sd,
     abs(log(sum(b) * factor / sum(a))))
 }
@@ -157,14 +184,14 @@ importance_nodes <- function(target, top, settings) {
   if (!length(samples)) return(no_integral("no importance point has any density"))
   best <- samples[[1L]]
   if (length(samples) > 1L) {
-    best$error <- max(best$error, sample_difference(best, samples[[2L]]))
+    best$error <- max(best$error, sample_difference(best, samples[[2L]], target$tails))
   }
   best
 }
 
-sample_difference <- function(a, b) {
-  ma <- weighted_moments(a$phi, a$weights)
-  mb <- weighted_moments(b$phi, b$weights)
+sample_difference <- function(a, b, tails) {
+  ma <- weighted_moments(rbind(a$phi, tails(a$phi)), a$weights)
+  mb <- weighted_moments(rbind(b$phi, tails(b$phi)), b$weights)
   max(abs(ma$mean - mb$mean) / ma$sd, abs(log(mb$sd / ma$sd)))
 }
 
@@ -182,7 +209,7 @@ importance_sample <- function(target, top, u) {
   phi <- top$phi + top$L %*% sample$z
   f <- target$log_density(phi)
   ratio <- f - sample$log_density
-  if (any(is.finite(ratio))) weigh_importance(phi, ratio, top, f)
+  if (any(is.finite(ratio))) weigh_importance(phi, ratio, target$tails, top, f)
 }
 
 # Kronecker sequence of the generalised golden ratio: n points of the d-dimensional unit cube.
@@ -224,7 +251,7 @@ split_t_points <- function(u, scales, df = 5) {
     log_density = colSums(stats::dt(x, df, log = TRUE)) + sum(log(2 / rowSums(scales))))
 }
 
-weigh_importance <- function(phi, ratio, top, f) {
+weigh_importance <- function(phi, ratio, tails, top, f) {
   ratio[!is.finite(ratio)] <- -Inf
   keep <- ratio > max(ratio) - 60
   smooth <- withCallingHandlers(
@@ -237,17 +264,17 @@ weigh_importance <- function(phi, ratio, top, f) {
     method = "importance", phi = phi[, keep, drop = FALSE], weights = w, log_density = f[keep],
     log_evidence = max(ratio) + log(sum(exp(ratio - max(ratio))) / length(ratio)) +
       determinant(top$L)$modulus[1L],
-    error = importance_error(phi[, keep, drop = FALSE], w), khat = if (is.finite(khat)) khat else Inf,
+    error = importance_error(phi[, keep, drop = FALSE], w, tails), khat = if (is.finite(khat)) khat else Inf,
     points = length(ratio), ess = 1 / sum(w^2)
   )
 }
 
 # Half of what the moments differ between every second point and the others: each half is a sample
 # of its own, and their mean errs by half their difference.
-importance_error <- function(phi, w) {
+importance_error <- function(phi, w, tails) {
   odd <- seq_along(w) %% 2
   half <- function(keep) list(phi = phi, weights = w * keep / sum(w * keep))
-  sample_difference(half(odd), half(1 - odd)) / 2
+  sample_difference(half(odd), half(1 - odd), tails) / 2
 }
 
 # Centre and axes at the weighted mean and covariance.

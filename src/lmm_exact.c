@@ -1,4 +1,5 @@
 /* lmm_exact.c: see lmm_exact.h. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 #include <Rmath.h>
@@ -10,6 +11,9 @@ enum { RR = EXPFAM_MAX_R * EXPFAM_MAX_R };
 static const double LOG_2PI = 1.837877066409345483560659472811;
 static const double LOG_PI = 1.144729885849400174143427351353;
 static const double MAX_PHI = 300; /* exp() of it and its reciprocal leave room for products */
+/* What cancels in min q may be wrong by this much. Only residuals of (almost) zero let the density
+ * live where more would be lost: there the sums of squares no longer know it. */
+static const double MAX_ROUNDING = 0.01;
 
 struct lmm_exact lmm_exact_carve(const struct lmm *m, struct arena *a)
 {
@@ -131,6 +135,7 @@ double lmm_exact_log_density(void *exact, const double *phi)
     for (size_t i = 0; i < dim; i++) e->g[i] = e->t[0] * e->from->grad[i] - e->g[i];
     arrow_forwardsolve(&m->shape, &e->F, e->g);
     double quad = e->quad_beta + e->t[0] * e->from->rss + (free ? pull : 0);
+    if (DBL_EPSILON * quad > MAX_ROUNDING) return -INFINITY;
     for (size_t i = 0; i < dim; i++) quad -= e->g[i] * e->g[i];
     double flat = m->flat ? m->p * LOG_2PI : 0;
     return prior + 0.5 * (m->n * (phi[0] - LOG_2PI) + m->sum_log_w + logdet_T -

@@ -42,8 +42,8 @@ struct lmm_exact lmm_exact_carve(const struct lmm *m, struct arena *a);
 /* Fills what does not depend on phi. Needs m and centre set. */
 void lmm_exact_prepare(struct lmm_exact *e);
 
-/* f(phi) of nest.h; -INFINITY where P is not positive definite to working precision. One arrow
- * factorisation. Leaves the factor and F^-1 g behind. */
+/* f(phi) of nest.h; -INFINITY where P is not positive definite to working precision or rounding
+ * would show in the residual sum of squares. One arrow factorisation. Leaves the factor and F^-1 g behind. */
 double lmm_exact_log_density(void *exact, const double *phi);
 
 /* mean <- E theta at the last phi. */

@@ -11,9 +11,9 @@
  *     phi = mode + L z,    L L' = (-f'')^-1,
  *
  * and sums f over the lattice z = h Z^d, grown from the mode while f is less than `drop` below it:
- * the trapezoid rule, whose error falls like exp(-2 pi^2 / h^2) for a normal posterior. The points
- * with an even index sum are a lattice of their own, coarser by 2^(1/d): what the sums change
- * from there to the whole lattice bounds the error. */
+ * the trapezoid rule, whose error falls like exp(-2 pi^2 / h^2) for a normal posterior. Every
+ * second point along one axis is a lattice of its own; what the sums change from there to the
+ * whole lattice tells the error. */
 #ifndef MEANFIELD_NEST_H
 #define MEANFIELD_NEST_H
 

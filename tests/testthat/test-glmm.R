@@ -75,10 +75,10 @@ dense_response <- function(pair) {
     outer(d, d)[lower.tri(diag(mod$r[j]), TRUE)]
   })
   scale <- c(s, outer(s, s)[lower.tri(S, TRUE)], unlist(sd_t), unlist(aux), 0 * l + 1)
-  Sigma <- solve(-fd_hessian(bound, x, 5e-3 * scale))
+  Sigma <- solve(-fd_hessian(bound, x, 2e-3 * scale))
   d <- length(m)
   at_t <- d + d * (d + 1) / 2 + seq_along(unlist(t))
-  list(elbo = bound(x), gradient = fd_gradient(bound, x, 5e-3 * scale) * scale,
+  list(elbo = bound(x), gradient = fd_gradient(bound, x, 2e-3 * scale) * scale,
     beta = Sigma[seq_len(p), seq_len(p)], u = diag(Sigma)[order][-seq_len(p)],
     tau = Sigma[at_t, at_t, drop = FALSE], log_phi = if (pair$lead) Sigma[length(x), length(x)])
 }

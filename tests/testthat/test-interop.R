@@ -3,12 +3,14 @@
 d <- small_data()
 d$f <- gl(3, 20, labels = c("a", "b", "c"))
 vb <- fit_vb(y ~ x + f + (1 | g), d)
+lrvb <- fit_vb(vb, integrate = "no")
+exact <- fit_exact(vb)
 set.seed(6)
 gibbs <- fit_gibbs(vb, chains = 2, iter = 600, warmup = 100)
 
 test_that("emmeans: means and contrasts with the corrected covariance", {
   skip_if_not_installed("emmeans")
-  for (f in list(vb, gibbs)) {
+  for (f in list(vb, lrvb, exact, gibbs)) {
     em <- as.data.frame(emmeans::emmeans(f, "f"))
     X <- cbind(1, mean(d$x), c(0, 1, 0), c(0, 0, 1))
     expect_equal(em$emmean, drop(X %*% fixef(f)), tolerance = 1e-8)
@@ -18,7 +20,7 @@ test_that("emmeans: means and contrasts with the corrected covariance", {
 
 test_that("insight", {
   skip_if_not_installed("insight")
-  for (f in list(vb, gibbs)) {
+  for (f in list(vb, lrvb, exact, gibbs)) {
     expect_equal(insight::find_response(f), "y")
     expect_setequal(insight::find_predictors(f, flatten = TRUE), c("x", "f"))
     expect_equal(insight::find_random(f, flatten = TRUE), "g")
@@ -31,7 +33,7 @@ test_that("insight", {
 
 test_that("performance", {
   skip_if_not_installed("performance")
-  for (f in list(vb, gibbs)) {
+  for (f in list(vb, lrvb, exact, gibbs)) {
     expect_equal(as.numeric(performance::performance_rmse(f)), sqrt(mean(residuals(f)^2)))
   }
 })
@@ -42,7 +44,7 @@ test_that("marginaleffects", {
   skip_if(getRversion() < "4.4" && utils::packageVersion("marginaleffects") >= "1.0.0" &&
     !exists("%||%", globalenv()))
   withr::local_options(marginaleffects_model_classes = c("vb_fit", "gibbs_fit"))
-  for (f in list(vb, gibbs)) {
+  for (f in list(vb, lrvb, exact, gibbs)) {
     s <- marginaleffects::avg_slopes(f, variables = "x")
     expect_equal(s$estimate, unname(fixef(f)["x"]), tolerance = 1e-5)
     expect_equal(s$std.error, sqrt(vcov(f)["x", "x"]), tolerance = 1e-4)
@@ -51,7 +53,7 @@ test_that("marginaleffects", {
 
 test_that("loo and bayesplot", {
   skip_if_not_installed("loo")
-  suppressWarnings(for (f in list(vb, gibbs)) {
+  suppressWarnings(for (f in list(vb, lrvb, exact, gibbs)) {
     l <- loo::loo(f)
     expect_s3_class(l, "psis_loo")
     expect_equal(nrow(l$pointwise), 60)

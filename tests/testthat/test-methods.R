@@ -1,6 +1,8 @@
 # The methods a user of lme4, brms and posterior expects, on both kinds of fit.
 
 vb <- fit_vb(log_radon ~ floor + (1 | county), radon)
+lrvb <- fit_vb(vb, integrate = "no")
+exact <- fit_exact(vb)
 set.seed(1)
 gibbs <- fit_gibbs(vb, chains = 2, iter = 800, warmup = 200)
 
@@ -18,7 +20,7 @@ test_that("the columns of summary() are the contract's", {
 })
 
 test_that("no mean of a group precision under a half-t prior, its quantiles stay", {
-  for (f in list(vb, gibbs)) {
+  for (f in list(vb, lrvb, exact, gibbs)) {
     s <- summary(f)
     row <- s[s$variable == "tau_u[county]", ]
     expect_true(is.na(row$mean) && is.na(row$sd))
@@ -29,7 +31,7 @@ test_that("no mean of a group precision under a half-t prior, its quantiles stay
 })
 
 test_that("fixef, ranef, coef, VarCorr and sigma hang together", {
-  for (f in list(vb, gibbs)) {
+  for (f in list(vb, lrvb, exact, gibbs)) {
     expect_named(fixef(f), c("(Intercept)", "floor"))
     re <- ranef(f)
     expect_equal(rownames(re$county), levels(radon$county))
@@ -58,13 +60,13 @@ test_that("fixef, ranef, coef, VarCorr and sigma hang together", {
 test_that("predict: levels, intervals, random effects", {
   new <- data.frame(floor = c(0, 1, 0), county = c("Aitkin", "Aitkin", "Atlantis"))
   expect_error(predict(vb, new), class = "meanfield_error_newdata")
-  for (f in list(vb, gibbs)) {
+  for (f in list(vb, lrvb, exact, gibbs)) {
     p <- predict(f, new, allow_new_levels = TRUE, se.fit = TRUE)
     expect_equal(unname(p$fit[3]), fixef(f)[[1]])
     expect_equal(unname(p$fit[1:2]), unname(fitted(f)[c(2, 1)]))
     # a new county carries the full variance of the group distribution
-    m <- meanfield:::moments(f)
-    expect_equal(unname(p$se.fit[3]^2), vcov(f)[1, 1] + m$cov_u[[1]][1, 1], tolerance = 1e-10)
+    expect_equal(unname(p$se.fit[3]^2),
+      vcov(f)[1, 1] + meanfield:::group_covariance(f, 1)[1, 1], tolerance = 1e-10)
     ci <- predict(f, new[1:2, ], interval = "confidence")
     pi <- predict(f, new[1:2, ], interval = "prediction")
     expect_equal(colnames(ci), c("fit", "lwr", "upr"))
@@ -75,11 +77,13 @@ test_that("predict: levels, intervals, random effects", {
     expect_equal(unname(fitted(f) + residuals(f)), radon$log_radon)
   }
   # the variance of a fitted mean is that of the full covariance
-  V <- vcov(vb, pars = "all")
   k <- c("beta[(Intercept)]", "beta[floor]", "u[county:Aitkin]")
   c2 <- c(1, 1, 1)
-  expect_equal(unname(predict(vb, new[2, ], se.fit = TRUE)$se.fit)^2, drop(c2 %*% V[k, k] %*% c2),
-    tolerance = 1e-10)
+  for (f in list(vb, lrvb, exact)) {
+    V <- vcov(f, pars = "all")
+    expect_equal(unname(predict(f, new[2, ], se.fit = TRUE)$se.fit)^2,
+      drop(c2 %*% V[k, k] %*% c2), tolerance = 1e-10)
+  }
 })
 
 test_that("safe prediction for poly(), ns() and scale()", {
@@ -165,14 +169,15 @@ test_that("tidy, glance, augment, confint", {
 
 test_that("draws of a variational fit have its moments", {
   set.seed(3)
-  d <- as_draws(vb, ndraws = 20000)
-  V <- vcov(vb, pars = "all")
   v <- c("beta[(Intercept)]", "beta[floor]", "u[county:Aitkin]", "u[county:Anoka]", "log_tau_e",
     "log_tau_u[county]")
-  S <- cov(as.matrix(d)[, v])
-  # sampling error of a covariance: sqrt((s_ii s_jj + s_ij^2) / n)
-  se <- sqrt((tcrossprod(diag(V[v, v])) + V[v, v]^2) / 20000)
-  expect_lt(max(abs(S - V[v, v]) / se), 4.5)
+  for (f in list(vb, lrvb, exact)) {
+    V <- vcov(f, pars = "all")
+    S <- cov(as.matrix(as_draws(f, ndraws = 20000))[, v])
+    # sampling error of a covariance: sqrt((s_ii s_jj + s_ij^2) / n)
+    se <- sqrt((tcrossprod(diag(V[v, v])) + V[v, v]^2) / 20000)
+    expect_lt(max(abs(S - V[v, v]) / se), 4.5)
+  }
   expect_equal(posterior::ndraws(as_draws_rvars(vb, ndraws = 10)), 10)
   expect_s3_class(as_draws_df(gibbs), "draws_df")
   expect_s3_class(as_draws_list(gibbs), "draws_list")
@@ -183,7 +188,7 @@ test_that("posterior predictions: rows of unseen levels share one effect per dra
   skip_if_not_installed("rstantools")
   new <- data.frame(floor = c(0, 0, 0), county = c("Atlantis", "Atlantis", "Eldorado"))
   set.seed(4)
-  for (f in list(vb, gibbs)) {
+  for (f in list(vb, lrvb, exact, gibbs)) {
     e <- rstantools::posterior_epred(f, newdata = new, draws = 500, allow_new_levels = TRUE)
     expect_equal(e[, 1], e[, 2])
     expect_gt(sd(e[, 3] - e[, 1]), 0.2)

@@ -8,7 +8,8 @@ test_that("columns, ratios and their Monte Carlo errors", {
   r <- sd_ratio_report(vb, gibbs)
   t <- as.data.frame(r)
   expect_named(t, c("variable", "type", "sd_mfvb", "sd_lrvb", "sd", "source", "sd_ref",
-    "ratio_mfvb", "mcse_mfvb", "ratio_lrvb", "mcse_lrvb", "verdict"))
+    "ratio_mfvb", "mcse_mfvb", "ratio_lrvb", "mcse_lrvb", "verdict", "reference"))
+  expect_true(all(t$reference == "gibbs"))
   s <- summary(gibbs)
   row <- t$variable == "beta[floor]"
   expect_equal(t$sd_ref[row], s$sd[2])
@@ -54,18 +55,20 @@ test_that("H and W: by hand, renormalised over the types present, and as in the 
 })
 
 test_that("without a reference it reports what linear response predicts", {
-  r <- sd_ratio_report(vb)
+  alone <- function(...) fit_vb(..., integrate = "no")
+  r <- sd_ratio_report(alone(vb))
   t <- as.data.frame(r)
   ok <- !is.na(t$sd_ref)
+  expect_true(all(t$reference == "predicted"))
   expect_equal(t$ratio_mfvb[ok], (t$sd_mfvb / t$sd_lrvb)[ok])
   expect_true(all(is.na(t$ratio_lrvb)))
   expect_output(print(r), "predict")
   # few groups: the intercept's SD hangs on a group variance that is hardly known
   d <- paper_data(5, 1)
-  few <- as.data.frame(sd_ratio_report(fit_vb(y ~ x1 + x2 + x3 + (1 | g), d)))
+  few <- as.data.frame(sd_ratio_report(alone(y ~ x1 + x2 + x3 + (1 | g), d)))
   expect_equal(few$verdict[few$variable == "beta[(Intercept)]"], "few groups")
   expect_false("few groups" %in% few$verdict[few$variable == "beta[x1]"])
-  many <- as.data.frame(sd_ratio_report(fit_vb(y ~ x1 + (1 | g), paper_data(100, 1))))
+  many <- as.data.frame(sd_ratio_report(alone(y ~ x1 + (1 | g), paper_data(100, 1))))
   expect_false("few groups" %in% many$verdict)
 })
 

@@ -2,7 +2,7 @@
 
 sensitivity_by_refit <- function(formula, d, make, at, h, ...) {
   means <- function(value) {
-    f <- suppressWarnings(fit_vb(formula, d, prior = make(value), ...))
+    f <- suppressWarnings(fit_vb(formula, d, prior = make(value), integrate = "no", ...))
     t <- f$posterior$tau
     scalar <- unlist(t$index[lengths(t$index) == 1L])
     c(fixef(f), t$mean, t$phi$mean[scalar])

@@ -21,6 +21,10 @@ test_that("one fit of each kind survives gctorture", {
       list(code = rep(1:2, 6), z = NULL, r = 1L, n_levels = 2L)
     ))
     tau <- fit$posterior$tau$mean
+    nodes <- fit$integrated
+    stopifnot(length(nodes$weights) > 10)
+    few <- list(step = 2, drop = 4, capacity = 60L)
+    linear <- list(global = matrix(1, core$n_global, 2), leaf = c(1L, -1L), z = matrix(1, core$r, 2))
     run <- function() {
       set.seed(1)
       list(
@@ -31,7 +35,15 @@ test_that("one fit of each kind survives gctorture", {
         meanfield:::call_fit_gibbs(core, start, centre, settings, function(done) list(done)),
         meanfield:::call_theta_draws(core, tau, fit$vb$mean, 3L),
         meanfield:::call_lr(fit$vb$V, fit$vb$C),
-        fit$model$gram + fit$model$gram
+        fit$model$gram + fit$model$gram,
+        meanfield:::call_nest_mode(core, centre, nodes$mode + .1, diag(2)),
+        meanfield:::call_nest_log_density(core, centre, nodes$phi[, 1:3]),
+        meanfield:::call_nest_lattice(core, centre, nodes$mode, nodes$L, few, function(done) list(done)),
+        meanfield:::call_nest_mixture(core, centre, nodes$phi[, 1:3], c(.2, .3, .5), TRUE, TRUE, TRUE,
+          linear, function(done) list(done)),
+        meanfield:::call_nest_draws(core, centre, nodes$phi[, 1:3]),
+        meanfield:::call_nest_quantiles(TRUE, c(.5, .5), diag(2), diag(2) + 1, c(.1, .9)),
+        meanfield:::call_nest_quantiles(FALSE, c(.5, .5), diag(2), diag(2) + 1, c(.1, .9))
       )
     }
     calm <- run()

@@ -20,7 +20,7 @@ test_that("icc and r2 against their definitions", {
   g <- gl(12, 10)
   y <- rnorm(12)[g] + rnorm(12)[g] * x + rnorm(120)
   s <- fit_vb(y ~ x + (x | g))
-  V <- meanfield:::moments(s)$cov_u[[1]]
+  V <- meanfield:::group_covariance(s, 1)
   z <- cbind(1, x)
   mean_var <- mean(rowSums((z %*% V) * z))
   expect_equal(icc(s)$mean, mean_var / (mean_var + sigma(s)^2), tolerance = .05)
@@ -46,6 +46,6 @@ test_that("the variance budget of a prediction adds up", {
   expect_equal(b$fit, unname(p[, "fit"]))
   expect_equal(unname(p[, "upr"] - p[, "fit"]), qnorm(.975) * b$sd)
   m <- meanfield:::moments(fit)
-  expect_equal(b$group[2], m$cov_u[[1]][1, 1])
+  expect_equal(b$group[2], meanfield:::group_covariance(fit, 1)[1, 1])
   expect_equal(b$residual, rep(m$sigma2_e, 2))
 })

@@ -16,7 +16,8 @@ test_that("means and mean-field SDs equal the dense twin's", {
   X <- cbind(1, d$x)
   Z <- indicator(d$g)
   for (half_t in c(FALSE, TRUE)) {
-    fit <- fit_vb(y ~ x + (1 | g), d, weights = w, prior = package_prior(half_t))
+    fit <- fit_vb(y ~ x + (1 | g), d, weights = w, prior = package_prior(half_t),
+      integrate = "no")
     ref <- dense_vb(X, Z, d$y, d$w, dense_prior(half_t))
     expect_close(fixef(fit), ref$m[1:2], tol_twin)
     expect_close(ranef(fit)$g[[1]], ref$m[-(1:2)], tol_twin)
@@ -50,7 +51,8 @@ test_that("LRVB equals the derivative of refitted means under a tilt", {
   names <- c("beta[(Intercept)]", "beta[x]", paste0("u[g:", 1:5, "]"), "tau_e", "tau_u[g]",
     "log_tau_e", "log_tau_u[g]")
   for (half_t in c(FALSE, TRUE)) {
-    fit <- fit_vb(y ~ x + (1 | g), d, weights = w, prior = package_prior(half_t))
+    fit <- fit_vb(y ~ x + (1 | g), d, weights = w, prior = package_prior(half_t),
+      integrate = "no")
     V <- vcov(fit, pars = "all")[names, names]
     stats <- list(c("theta", 1), c("theta", 2), c("theta", 4), c("tau_e", NA), c("tau_u", NA),
       c("log_tau_e", NA), c("log_tau_u", NA))
@@ -68,7 +70,7 @@ test_that("LRVB equals the derivative of refitted means under a tilt", {
 
 test_that("reported SDs are those of the full covariance", {
   d <- small_data()
-  fit <- fit_vb(y ~ x + (1 | g), d, prior = package_prior())
+  fit <- fit_vb(y ~ x + (1 | g), d, prior = package_prior(), integrate = "no")
   s <- summary(fit, pars = "u")
   V <- vcov(fit, pars = "all")
   rows <- s$variable[!grepl("^(sigma|log_sigma)", s$variable)]
@@ -91,7 +93,7 @@ test_that("the paper's design gives the published ratios to .005", {
     tau_u = gamma_prior(.01, .01))
   for (row in table) {
     d <- paper_data(row[1], row[2])
-    fit <- fit_vb(y ~ x1 + x2 + x3 + (1 | g), d, prior = prior)
+    fit <- fit_vb(y ~ x1 + x2 + x3 + (1 | g), d, prior = prior, integrate = "no")
     expect_gte(fit$sweeps, 4)
     expect_lte(fit$sweeps, 8)
     tau <- fit$posterior$tau
