@@ -327,18 +327,22 @@ factor_z <- function(z, n) {
 # ---- everything -----------------------------------------------------------------
 
 # call: match.call() of the user's function; env: where to evaluate it.
-build_design <- function(call, formula, data, contrasts, env) {
+build_design <- function(call, formula, data, contrasts, env, family) {
   parsed <- parse_formula(formula, data)
   frame <- build_frame(call, parsed$frame, env)
   tt <- safe_terms(parsed$fixed, frame)
   frame <- drop_predictor_levels(frame, tt)
   w <- frame_weights(frame)
+  response <- if (is_gaussian(family)) list(y = frame_response(frame)) else {
+    glmm_response(frame, w, family)
+  }
+  if (!is.null(response$size)) w <- if (any(response$size != 1)) response$size
   mine <- intersect(names(contrasts), all.vars(parsed$fixed))
   X <- fixed_matrix(tt, frame, if (length(mine)) contrasts[mine])
   factors <- build_factors(parsed$bars, frame, w, contrasts, environment(formula))
   list(
     formula = parsed$formula, terms = tt, frame = frame, X = X,
-    y = frame_response(frame), w = w, offset = frame_offset(frame), factors = factors,
+    y = response$y, size = response$size, w = w, offset = frame_offset(frame), factors = factors,
     xlevels = stats::.getXlevels(tt, frame), contrasts = attr(X, "contrasts")
   )
 }

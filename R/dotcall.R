@@ -31,7 +31,11 @@ call_group_codes <- function(codes, w, n_levels) {
 call_fit_vb <- function(core, start, control) {
   # Newton needs a dozen sweeps: a record of max_iter rows would cost more than the fit
   control$trace_rows <- if (control$newton) min(control$max_iter, 100L) else control$max_iter
-  out <- .Call(C_fit_vb, core, as.double(start), control)
+  out <- if (is.null(core$rows)) {
+    .Call(C_fit_vb, core, as.double(start), control)
+  } else {
+    .Call(C_fit_glmm_vb, core, as.double(start), control)
+  }
   named_status(out)
 }
 
@@ -40,8 +44,18 @@ call_fit_gibbs <- function(core, start, centre, control, progress) {
   named_status(out)
 }
 
+# core: engine_core(); start: phi or 1, precisions, auxiliaries.
+call_fit_glmm_gibbs <- function(core, start, control, progress) {
+  named_status(.Call(C_fit_glmm_gibbs, core, as.double(start), control, progress))
+}
+
 call_theta_draws <- function(core, tau, mean, ndraws) {
   .Call(C_theta_draws, core, as.double(tau), as.double(mean), as.integer(ndraws))
+}
+
+# Draws with mean zero of a covariance in arrow form (S_global, d_inv, q of a fit).
+call_arrow_draws <- function(core, vb, ndraws) {
+  .Call(C_arrow_draws, core, vb$S_global, vb$d_inv, vb$q, as.integer(ndraws))
 }
 
 # phi: start; L: scale, phi = mode + L z.
@@ -86,6 +100,11 @@ named_status <- function(out) list(result = out[[1L]], status = out[[2L]])
 call_lr <- function(V, C) .Call(C_lr, V, C)
 
 call_test_normals <- function(n) .Call(C_test_normals, as.integer(n))
+
+call_test_pg <- function(b, c) {
+  n <- max(length(b), length(c))
+  .Call(C_test_pg, rep_len(as.double(b), n), rep_len(as.double(c), n))
+}
 
 call_test_arrow <- function(P, x) .Call(C_test_arrow, P, as.double(x))
 

@@ -81,9 +81,10 @@ gibbs_array <- function(fit, u = FALSE) {
 precision_draws <- function(stats, model, phi = NULL) {
   index <- stat_index(model)
   blocks <- lapply(seq_along(index), function(k) {
-    if (k > 1L && model$groups[[k - 1L]]$vector) {
+    lead <- n_lead(model)
+    if (k > lead && model$groups[[k - lead]]$vector) {
       at <- index[[k]]
-      return(vector_draws(stats[, at, drop = FALSE], model$groups[[k - 1L]],
+      return(vector_draws(stats[, at, drop = FALSE], model$groups[[k - lead]],
         if (!is.null(phi)) scale_free_log_sd_atanh(phi[, at, drop = FALSE])))
     }
     t <- stats[, index[[k]]]
@@ -91,7 +92,7 @@ precision_draws <- function(stats, model, phi = NULL) {
     out <- cbind(t, log(t), 1 / sqrt(t), -log(t) / 2)
     colnames(out) <- c(name, paste0("log_", name), sub("^tau", "sigma", name),
       sub("^tau", "log_sigma", name))
-    if (k == 1L) out[, 1:3, drop = FALSE] else out
+    if (name == "phi") out[, 1:2, drop = FALSE] else if (k <= lead) out[, 1:3, drop = FALSE] else out
   })
   do.call(cbind, blocks)
 }
@@ -153,7 +154,7 @@ joint_draws.vb_fit <- function(fit, ndraws, u) {
   response <- phi %*% t(slope) + matrix(stats::rnorm(ndraws * n), ndraws) %*% rest
   x <- seq_len(p)
   theta <- if (u) {
-    call_theta_draws(core, post$mean, fit$vb$mean, ndraws) + fit$vb$J %*% t(response)
+    theta_draws(fit, core, ndraws) + fit$vb$J %*% t(response)
   } else {
     S <- fit$vb$S_global[x, x, drop = FALSE]
     fit$vb$mean[x] + t(matrix(stats::rnorm(ndraws * p), ndraws) %*% half(S)) +
@@ -165,6 +166,14 @@ joint_draws.vb_fit <- function(fit, ndraws, u) {
     tau = structure(phi_to_stats(phi + rep(post$phi$mean, each = ndraws), post$index),
       dimnames = list(NULL, names(post$mean)))
   )
+}
+
+# Draws of theta at fixed precisions, around its mean: dim x draws.
+theta_draws <- function(fit, core, ndraws) {
+  if (is_gaussian(fit)) {
+    return(call_theta_draws(core, fit$posterior$tau$mean, fit$vb$mean, ndraws))
+  }
+  fit$vb$mean + call_arrow_draws(core, fit$vb, ndraws)
 }
 
 #' @export

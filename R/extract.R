@@ -201,6 +201,7 @@ as.data.frame.VarCorr.meanfield <- function(x, ...) {
       sd_sdcor = attr(v, "sd_rho")))
   })
   sc <- attr(x, "sc")
+  if (is.na(sc)) return(do.call(rbind, rows)) # a family without
   out <- do.call(rbind, c(rows, list(data.frame(grp = "Residual", var1 = NA_character_,
     var2 = NA_character_, vcov = sc^2, sdcor = sc, sd_sdcor = attr(x, "sd_sc")))))
   rownames(out) <- NULL
@@ -226,7 +227,9 @@ print.VarCorr.meanfield <- function(x, digits = 4, ...) {
 
 #' @rdname VarCorr.meanfield_fit
 #' @export
-sigma.meanfield_fit <- function(object, ...) sigma_table(object)["sigma_e", "mean"]
+sigma.meanfield_fit <- function(object, ...) {
+  if (is_gaussian(object)) sigma_table(object)["sigma_e", "mean"] else 1
+}
 
 #' Credible intervals
 #'

@@ -3,7 +3,8 @@
 #' Draws from the exact posterior: all coefficients and random effects in one
 #' block given the precisions, then each precision given the rest. For grouped
 #' models an extra scale move on (u, tau_u) cures slow mixing. The cost of a sweep
-#' does not depend on the number of rows.
+#' does not depend on the number of rows in a Gaussian model; binomial, Poisson and negative
+#' binomial models are sampled exactly too, at a cost that does (see Details).
 #'
 #' @inheritParams fit_vb
 #' @param chains Number of chains, started from over-dispersed precisions.
@@ -12,6 +13,11 @@
 #' @param thin Keep every `thin`-th sweep after warm-up.
 #' @param save_u Store the draws of the random effects? `"auto"` stores them up to
 #'   1e7 numbers; their means and SDs are always there.
+#' @param sampler How the coefficients and random effects of a family other than the Gaussian
+#'   move: `"polya-gamma"` (binomial only) draws them from a normal distribution given
+#'   Polya-Gamma variables, `"hamiltonian"` along trajectories of Hamiltonian dynamics, tuned
+#'   during the warm-up (at least 100 sweeps). Both are exact. `"auto"`: Polya-Gamma for binomial
+#'   rows of two trials or fewer on average, else Hamiltonian (see Details). Not used by the Gaussian family.
 #' @param control [vb_control()] of the variational fit that the sampler is centred
 #'   on.
 #'
@@ -19,6 +25,17 @@
 #'   ziggurat method, whatever `RNGkind()` says about normals). Long
 #'   interactive runs show a progress bar. Ctrl-C is seen every sweep and leaves
 #'   the generator in a valid state.
+#'
+#'   Other families than the Gaussian need no variational fit, and a sweep costs time
+#'   proportional to the number of rows. Coefficients and effects still move in one block. The
+#'   Hamiltonian move works in coordinates whitened by a Gaussian approximation (first the
+#'   second-order expansion at the mode, then posterior means seen during the warm-up), whose own flow
+#'   it follows exactly; only the remainder needs a step size. Every group SD also moves with its
+#'   effects rescaled under the likelihood, and one of them per sweep with the whitened coordinates
+#'   held still (Polya-Gamma: with all coefficients integrated out), which mixes variances that
+#'   trade with each other. log phi is slice-sampled. A Polya-Gamma sweep draws one variable per
+#'   trial, and its draws are more correlated when there are many trials or successes are rare.
+#'   `fit$tuning` has the acceptance rate and step size of each chain.
 #'
 #' @return An object of class `gibbs_fit` (and `meanfield_fit`), a list with
 #' \describe{
@@ -28,12 +45,17 @@
 #'   \item{u_draws}{array iteration x chain x random effect, or `NULL`}
 #'   \item{u}{data frame of the means and SDs of the random effects}
 #'   \item{chains, iter, warmup, thin}{the settings}
+#'   \item{sampler, tuning}{families other than the Gaussian: the move, and a data frame
+#'     of `accept` (mean acceptance probability after the warm-up) and `step`, a row per chain}
 #'   \item{seconds}{elapsed time of the sampler}
 #' }
 #' @section Errors: as in [fit_vb()], and `meanfield_error_control` for settings that
 #'   keep no draws (`iter <= warmup`), `meanfield_error_size` for more than
 #'   2^31 - 1 stored numbers.
-#' @references Ewing, D. (2026). Understanding variational approximations, appendix
+#' @references Polson, N. G., Scott, J. G. and Windle, J. (2013). *JASA* 108, 1339-1349
+#'   (Polya-Gamma variables). Neal, R. M. (2011). *Handbook of Markov Chain Monte Carlo*, chapter 5,
+#'   and Shahbaba, B., Lan, S., Johnson, W. O. and Neal, R. M. (2014). *Statistics and Computing*
+#'   24, 339-349 (Hamiltonian moves with a split Gaussian part). Ewing, D. (2026). Understanding variational approximations, appendix
 #'   B (the full conditionals of the precisions are gamma). Liu, J. S. and Sabatti,
 #'   C. (2000). *Biometrika* 87, 353-369 (the scale move).
 #' @seealso [as_draws.gibbs_fit()], [summary.gibbs_fit()]
@@ -42,6 +64,8 @@
 #' vb <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
 #' gibbs <- fit_gibbs(vb, chains = 2, iter = 600, warmup = 100)
 #' gibbs
+#' fit_gibbs(I(log_radon > log(4)) ~ floor + (1 | county), radon, family = binomial(),
+#'           chains = 1, iter = 600, warmup = 200)
 #' @export
 fit_gibbs <- function(object, ...) {
   if (nargs() == 0L) unknown_model(NULL, "fit_gibbs")
@@ -54,24 +78,30 @@ fit_gibbs.formula <- function(formula, data = NULL, family = gaussian(),
                               prior = default_priors(), weights, subset, na.action, offset,
                               contrasts = NULL, model = TRUE, control = vb_control(),
                               chains = 4, iter = 2000, warmup = 500, thin = 1,
-                              save_u = "auto", ...) {
+                              save_u = "auto",
+                              sampler = c("auto", "polya-gamma", "hamiltonian"), ...) {
   no_dots(...)
-  settings <- gibbs_settings(chains, iter, warmup, thin, save_u)
+  settings <- gibbs_settings(chains, iter, warmup, thin, save_u, sampler)
   call <- match.call()
   call[[1L]] <- quote(fit_gibbs)
   call$formula <- formula # a name would be lost outside this frame
   m <- build_model(call, formula, data, family, prior, contrasts,
     check_flag(model, "model"), parent.frame())
-  new_gibbs_fit(call, vb_optimum(call, m, check_vb_control(control)), settings)
+  check_vb_control(control)
+  if (!is_gaussian(m)) return(new_glmm_gibbs_fit(call, m, settings))
+  new_gibbs_fit(call, vb_optimum(call, m, control), settings)
 }
 
 #' @rdname fit_gibbs
 #' @export
 fit_gibbs.meanfield_fit <- function(object, chains = 4, iter = 2000, warmup = 500, thin = 1,
-                                    save_u = "auto", control = vb_control(), ...) {
+                                    save_u = "auto",
+                                    sampler = c("auto", "polya-gamma", "hamiltonian"),
+                                    control = vb_control(), ...) {
   no_dots(...)
-  settings <- gibbs_settings(chains, iter, warmup, thin, save_u)
+  settings <- gibbs_settings(chains, iter, warmup, thin, save_u, sampler)
   call <- refit_call(object, "fit_gibbs", match.call())
+  if (!is_gaussian(object)) return(new_glmm_gibbs_fit(call, object$model, settings))
   centre <- if (inherits(object, "vb_fit") && object$converged) {
     object
   } else {
@@ -88,8 +118,9 @@ fit_gibbs.data.frame <- function(object, formula, ...) {
 #' @export
 fit_gibbs.default <- function(object, ...) unknown_model(object, "fit_gibbs")
 
-gibbs_settings <- function(chains, iter, warmup, thin, save_u) {
+gibbs_settings <- function(chains, iter, warmup, thin, save_u, sampler) {
   s <- list(
+    sampler = check_choice(sampler, c("auto", "polya-gamma", "hamiltonian"), "sampler"),
     chains = check_count(chains, "chains", 1),
     iter = check_count(iter, "iter", 1),
     warmup = check_count(warmup, "warmup", 0),
@@ -113,7 +144,7 @@ new_gibbs_fit <- function(call, vb_fit, settings) {
   core <- lmm_core(model)
   settings$save_u <- settle_save_u(settings, core)
   centre <- vb_centre(core, vb_fit$vb)
-  bar <- gibbs_progress(settings, 1e-6 + 1.5e-7 * length(core$cross) + 1e-10 * core$n_global^3)
+  bar <- gibbs_progress(settings, sweep_seconds(core))
   on.exit(bar$close())
   started <- proc.time()[["elapsed"]]
   chains <- lapply(seq_len(settings$chains), function(chain) {
@@ -227,6 +258,12 @@ pool_u <- function(chains, model, n) {
   ss <- rowSums(pick("u_m2")) + n * rowSums((means - out$mean)^2)
   out$sd <- sqrt(ss / max(n * length(chains) - 1, 1))
   out
+}
+
+# Rough seconds of a sweep: the arrow factor, and the rows where a family needs them.
+sweep_seconds <- function(core) {
+  rows <- if (is.null(core$rows)) 0 else 20 * length(core$rows$X)
+  1e-6 + 1.5e-7 * (length(core$cross) + rows) + 1e-10 * core$n_global^3
 }
 
 # A progress bar for interactive runs that will take longer than about 5 seconds.

@@ -1,9 +1,9 @@
 #' Fit by variational Bayes, corrected by linear response
 #'
-#' Fits a Gaussian linear or mixed model by mean-field variational Bayes with the
+#' Fits a linear or generalised linear (mixed) model by mean-field variational Bayes with the
 #' factors q(beta, u) q(tau_e) and one per group term, and corrects every
-#' covariance by linear response. The rows are read once; everything after that
-#' works on their sums of squares and products.
+#' covariance by linear response. For the Gaussian family the rows are read once; everything after
+#' that works on their sums of squares and products.
 #'
 #' @param object A model formula, or a fit of either engine (its model and prior
 #'   are used as they are).
@@ -13,7 +13,9 @@
 #'   variable may be a factor, character, integer or logical variable, or `g1:g2`.
 #' @param data Data frame (or tibble); variables not in it are looked up in the
 #'   environment of the formula.
-#' @param family `gaussian()`.
+#' @param family `gaussian()`, `binomial()` (logit; 0/1, logical or factor responses,
+#'   `cbind(success, failure)`, or proportions with the trials as `weights`), `poisson()` or
+#'   [neg_binomial()] (log link). See the section on families.
 #' @param prior Prior, see [priors()].
 #' @param blocks `"joint"`: q(beta, u) is one block. `"separate"`: q(beta) prod q(u_g), a
 #'   block for the coefficients and one for each level of each factor; mean-field SDs of
@@ -24,6 +26,11 @@
 #'   a variance above .01 (below it no SD changes by more than 1%) and the work is below 2e9
 #'   operations, about half a second; the fit says what it did. `"yes"` integrates whatever
 #'   it costs, `"no"` never does.
+#' @param approximation How the expected log likelihood of a binomial response is made: `"gva"`, the
+#'   Gaussian variational approximation itself; `"pg"`, its lower bound by Polya-Gamma variables
+#'   (the same as Jaakkola and Jordan's), faster per row. The bound shrinks effects towards zero
+#'   when groups have few trials: a simulation with rare events has its intercept at -2.29 where
+#'   MCMC has -2.47.
 #' @param weights Precision weights as in [stats::lm()]: row i has residual
 #'   variance 1 / (w_i tau_e). A weight of zero leaves the row out.
 #' @param subset,na.action,offset,contrasts As in [stats::lm()].
@@ -47,13 +54,33 @@
 #'     (largest move on the log scale), `step`}
 #'   \item{integrated}{nodes, weights and moments of the posterior integrated over the precisions, as
 #'     in [fit_exact()], or `NULL`; then `not_integrated` says why: `"not needed"`, `"too dear"`,
-#'     `"failed"`}
+#'     `"failed"`, `"unidentified"`}
 #'   \item{rounding}{does the model explain the response to rounding?}
 #'   \item{converged, sweeps}{did it converge, and in how many sweeps}
 #'   \item{control}{the control settings}
 #' }
 #' It is plain R data: a fit saved by [saveRDS()] gives identical results when read
 #' in a new process. `fit_vb()` never touches the random number generator.
+#'
+#' @section Families other than the Gaussian:
+#' q(beta, u) is a normal distribution whose precision has the model's sparsity, fitted by Newton's
+#' method; expectations of logistic terms use the mixture of eight probits of Monahan and
+#' Stefanski (1992), so nothing is simulated. Linear response keeps every coupling. Weights
+#' multiply the log likelihood, as in [stats::glm()].
+#'
+#' By default the fit is *nested*: the approximation is made at fixed variance parameters only, its
+#' bound is corrected by quadrature for each group and (with one grouping factor) by the next
+#' order of the expansion, and the result is integrated over the variance parameters on a
+#' lattice. Means of coefficients follow the correction. Against exact integrals of models with
+#' one scalar effect per group all means of coefficients and log precisions are within .003
+#' posterior SDs and all SDs within .2 percent (eight simulations and one real data set, two
+#' priors). `integrated$correction` holds the correction of the log density at each node: where it
+#' varies by more than about one, look at [fit_gibbs()].
+#'
+#' The variance of a grouping factor with one level per row is reported for counts (the
+#' normal-Poisson model) and for several trials, but a single trial per level says nothing about
+#' it: `meanfield_warning_unidentified`, and `NA` in the summary. Complete separation under a flat
+#' prior: `meanfield_warning_separation`.
 #'
 #' @section Errors and warnings:
 #' All errors have class `meanfield_error` and a class for their kind:
@@ -66,7 +93,12 @@
 #' reported), `meanfield_warning_exact_fit`,
 #' `meanfield_warning_groups`. Ctrl-C returns at once with an interrupt.
 #'
-#' @references Giordano, R., Broderick, T. and Jordan, M. (2015). Linear response
+#' @references Monahan, J. F. and Stefanski, L. A. (1992). Normal scale mixture approximations to
+#'   F*(z) and computation of the logistic-normal integral. In *Handbook of the Logistic
+#'   Distribution*, 529-540 (the logistic mixture). Jaakkola, T. S. and Jordan, M. I. (2000).
+#'   *Statistics and Computing* 10, 25-37 (the bound of `"pg"`).
+#'
+#'   Giordano, R., Broderick, T. and Jordan, M. (2015). Linear response
 #'   methods for accurate covariance estimates from mean field variational Bayes.
 #'   *NeurIPS 28*, eq. (6)-(7).
 #' @seealso [fit_gibbs()], [sd_ratio_report()], [summary.vb_fit()]
@@ -86,7 +118,7 @@ fit_vb.formula <- function(formula, data = NULL, family = gaussian(),
                            prior = default_priors(),
                            blocks = c("joint", "separate"),
                            integrate = c("auto", "no", "yes"),
-                           weights, subset, na.action, offset, contrasts = NULL,
+                           approximation = c("gva", "pg"), weights, subset, na.action, offset, contrasts = NULL,
                            model = TRUE, control = vb_control(), ...) {
   no_dots(...)
   blocks <- check_choice(blocks, c("joint", "separate"), "blocks")
@@ -98,6 +130,7 @@ fit_vb.formula <- function(formula, data = NULL, family = gaussian(),
   m <- build_model(call, formula, data, family, prior, contrasts,
     check_flag(model, "model"), parent.frame())
   m$blocks <- blocks
+  m <- set_approximation(m, approximation)
   new_vb_fit(call, m, control, integrate)
 }
 
@@ -160,18 +193,37 @@ refit_call <- function(object, verb, call) {
   out
 }
 
+# How expected log likelihoods are made; only the binomial family has a choice.
+set_approximation <- function(model, approximation) {
+  approximation <- check_choice(approximation, c("gva", "pg"), "approximation")
+  if (is_gaussian(model)) return(model)
+  if (identical(model$blocks, "separate")) {
+    mf_abort("control", "`blocks = \"separate\"` is for the Gaussian family", arg = "blocks")
+  }
+  if (approximation == "pg" && model$family$family != "binomial") {
+    mf_abort("control", "`approximation = \"pg\"` is for the binomial family", arg = "approximation")
+  }
+  model$approximation <- approximation
+  model
+}
+
 # ---- run -------------------------------------------------------------------------
 
 new_vb_fit <- function(call, model, control, integrate) {
-  core <- lmm_core(model)
+  core <- engine_core(model)
   fit <- vb_optimum(call, model, control, core)
-  if (integrate != "no") fit <- integrate_vb(fit, integrate, core)
+  if (length(model$unidentified)) {
+    fit$not_integrated <- "unidentified"
+  } else if (integrate != "no") {
+    fit <- integrate_vb(fit, integrate, core)
+  }
   warn_vb(fit)
+  fit$model$rows <- NULL # the frame has them
   fit
 }
 
 # The optimum and its linear response, without a word about either.
-vb_optimum <- function(call, model, control, core = lmm_core(model)) {
+vb_optimum <- function(call, model, control, core = engine_core(model)) {
   run <- best_run(core, control)
   kind <- check_status(run$status, model)
   vb <- run$result
@@ -186,12 +238,13 @@ vb_optimum <- function(call, model, control, core = lmm_core(model)) {
   )
   fit$posterior <- vb_posterior(fit)
   # a response that the model explains to rounding: its residual variance is noise
-  fit$rounding <- core$yy > 0 && vb$ss[1L] < 1e-12 * core$yy
+  fit$rounding <- is_gaussian(model) && core$yy > 0 && vb$ss[1L] < 1e-12 * core$yy
   if (control$trace) print(trace)
   fit
 }
 
 warn_vb <- function(fit) {
+  warn_separation(fit)
   if (fit$rounding) {
     mf_warn("exact_fit", "the model explains the response (almost) exactly: the residual ",
       "variance is rounding noise, and no SD means much", arg = "formula")
@@ -210,6 +263,19 @@ warn_vb <- function(fit) {
   }
 }
 
+# A flat prior and a likelihood that rises for ever: what stopped the ascent is rounding.
+warn_separation <- function(fit) {
+  model <- fit$model
+  if (is_gaussian(model) || model$resolved$beta$kind != "flat") return(invisible())
+  wild <- abs(fit$vb$mean[seq_along(model$x_names)]) * c(sqrt(diag(model$gram$cross) / model$gram$sum_w)[
+    seq_along(model$x_names)] + (seq_along(model$x_names) == model$coords$intercept)) > 25
+  if (any(wild)) {
+    mf_warn("separation", "the responses do not bound ", toString(model$x_names[wild]),
+      " (complete separation, or all responses at their limit) and its prior is flat: ",
+      "use a proper `prior` on beta", arg = "prior")
+  }
+}
+
 # ---- integration over the precisions --------------------------------------------------
 
 # Integration matters when a log precision is uncertain: with v the largest variance of one, the
@@ -225,8 +291,8 @@ integrate_vb <- function(fit, integrate, core) {
     if (!is.null(fit$not_integrated)) return(fit)
   }
   if (fit$rounding) no_residuals("integrate")
-  settings <- nest_settings("quick")
-  if (integrate == "auto") {
+  settings <- nest_settings(if (is_gaussian(fit)) "quick" else "nested")
+  if (integrate == "auto" && is_gaussian(fit)) {
     affordable <- 4 * INTEGRATE_FLOPS / node_flops(core)
     settings$capacity <- min(settings$capacity, max(affordable, 500))
   }
@@ -246,12 +312,31 @@ UNTRUSTED_ERROR <- c(lattice = 0.5, importance = 0.25)
 why_not_integrate <- function(fit, core) {
   tau <- fit$posterior$tau
   if (fit$rounding) return("failed")
+  if (!length(tau$mean)) return("not needed")
   uncertain <- max(own_log_sds(tau$phi$cov_lrvb, tau$index)^2)
   if (!length(tau$failed) && uncertain < INTEGRATE_ABOVE) return("not needed")
+  if (!is_gaussian(fit)) return(why_not_nest(fit, length(tau$mean)))
   nodes <- c(40, 200, 700, 2000, 8000, 15000)[length(tau$mean)]
   if (is.na(nodes)) nodes <- 8000 # importance sampling
   if (nodes * node_flops(core) > INTEGRATE_FLOPS) return("too dear")
   NULL
+}
+
+# The same for a conditional fit that is an optimisation; d parameters take about this many.
+NEST_FLOPS <- 4e10
+why_not_nest <- function(fit, d) {
+  fits <- c(50, 110, 270, 700, 2000, 5000)[d]
+  if (is.na(fits)) fits <- 5000
+  if (fits * conditional_fit_flops(fit$model) > NEST_FLOPS) "too dear"
+}
+
+# Three Newton steps with their responses: expectations of the rows, quadrature, arrow algebra.
+conditional_fit_flops <- function(model) {
+  core <- lmm_core(model)
+  log_link <- model$family$family == "poisson"
+  width <- core$p + core$r + sum(vapply(model$factors[-1L], function(f) length(f$coef), 0L))
+  per_row <- 3 * (if (log_link) 300 else 3000) + 15 * 40 * length(model$factors) + 40 * width^2
+  per_row * core$n + 3 * node_flops(core)
 }
 
 # Work of a node: factor, selected inverse and moments of the arrow. A leaf costs its memory traffic
@@ -264,7 +349,7 @@ node_flops <- function(core) {
 # The optimum from the data's start, or from the priors' when those say something far
 # apart: then the ELBO may have two maxima, and the higher one is wanted.
 best_run <- function(core, control) {
-  start <- vb_start(core)
+  start <- if (is.null(core$rows)) vb_start(core) else glmm_vb_start(core)
   run <- call_fit_vb(core, start, control)
   other <- prior_start(core, start)
   if (is.null(other)) return(run)
@@ -361,7 +446,7 @@ vb_trace <- function(vb, rows, model) {
     at[lower_pairs(r)$row == lower_pairs(r)$col]
   }))
   out <- lapply(own, function(k) log(x[, k]))
-  names(out) <- paste0("log_", names[own])
+  if (length(own)) names(out) <- paste0("log_", names[own])
   out$elbo <- x[, q + 1L]
   out$change <- x[, q + 2L]
   out$step <- structure(as.integer(x[, q + 3L]) + 1L, levels = c("cavi", "newton", "rejected"),

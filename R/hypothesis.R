@@ -55,7 +55,7 @@ combination_distribution <- function(fit, h, estimate, sd, probs) {
   if (is.null(nodes)) {
     return(list(q = qnorm(probs, estimate, sd), above = pnorm(estimate / sd)))
   }
-  core <- lmm_core(fit$model)
+  core <- engine_core(fit$model)
   global <- matrix(0, core$n_global, 1L)
   global[seq_len(core$p), 1L] <- h$weights %*% fit$model$coords$M
   run <- call_nest_mixture(core, nodes$centre, nodes$phi, nodes$weights,

@@ -6,8 +6,9 @@
 #   beta   mean, cov (of the mixture); node_mean, node_sd (n x p), in the user's coordinates
 #   u      mean, var (in the order of effect_table())
 #   cov_global, cov_leaf  covariance of the core's global block and of each leaf's effects
+#   correction  of the log density at the nodes (families other than the Gaussian)
 #   centre list(theta, grad, rss): what conditional fits are taken around
-integrate_model <- function(model, vb, tau, settings, core = lmm_core(model), progress = NULL) {
+integrate_model <- function(model, vb, tau, settings, core = engine_core(model), progress = NULL) {
   centre <- vb_centre(core, vb)
   nodes <- integrate_precisions(gaussian_target(core, centre, progress), nest_start(tau), settings)
   if (!is_integral(nodes)) return(nodes)
@@ -39,7 +40,8 @@ mixture_moments <- function(model, core, centre, nodes) {
       node_mean = node_mean, node_sd = sqrt(matrix(t(mix$row_var), length(nodes$weights)))
     ),
     u = list(mean = mix$mean[effects], var = effect_variances(mix$cov_global, mix$cov_leaf, core$r, p)),
-    cov_global = mix$cov_global, cov_leaf = mix$cov_leaf
+    cov_global = mix$cov_global, cov_leaf = mix$cov_leaf,
+    correction = if (length(mix$correction)) mix$correction
   )
 }
 
@@ -88,7 +90,7 @@ normal_components <- function(names, mean, sd) {
 
 effect_components <- function(fit) {
   nodes <- fit$integrated
-  core <- lmm_core(fit$model)
+  core <- engine_core(fit$model)
   run <- call_nest_mixture(core, nodes$centre, nodes$phi, nodes$weights, each = TRUE)
   check_status(run$status, fit$model)
   names <- u_names(fit$model)
@@ -168,7 +170,7 @@ weighted_quantile <- function(x, w, probs) {
 integrated_moments <- function(fit) {
   nodes <- fit$integrated
   list(beta = nodes$beta$mean, cov_beta = nodes$beta$cov, u = nodes$u$mean, var_u = nodes$u$var,
-    sigma2_e = sum(nodes$weights / nodes$stats[, 1L]))
+    sigma2_e = if (is_gaussian(fit)) sum(nodes$weights / nodes$stats[, 1L]))
 }
 
 # r x r x levels: covariance of each level's effects of factor f.
@@ -183,7 +185,7 @@ integrated_level_covariances <- function(fit, f) {
 # Mean and variance of rows of the linear predictor (without offset) over the mixture.
 integrated_variance <- function(fit, parts) {
   nodes <- fit$integrated
-  core <- lmm_core(fit$model)
+  core <- engine_core(fit$model)
   n <- nrow(parts$X)
   out <- numeric(n)
   block <- max(1L, floor(4e6 / (core$n_global + 2 * length(nodes$weights))))
@@ -223,7 +225,7 @@ core_rows <- function(model, core, parts, rows) {
 integrated_full_cov <- function(fit) {
   nodes <- fit$integrated
   model <- fit$model
-  core <- lmm_core(model)
+  core <- engine_core(model)
   run <- call_nest_mixture(core, nodes$centre, nodes$phi, nodes$weights, each = TRUE, dense = TRUE)
   check_status(run$status, model)
   n <- length(run$result$mean)
@@ -246,14 +248,29 @@ integrated_full_cov <- function(fit) {
 # importance points), then (beta, u) from its conditional normal.
 integrated_draws <- function(fit, ndraws, u) {
   nodes <- fit$integrated
-  core <- lmm_core(fit$model)
+  core <- engine_core(fit$model)
   check_size(ndraws, length(core$h))
-  phi <- if (nodes$method == "lattice") {
-    lattice_draws(nodes, ndraws, function(phi) call_nest_log_density(core, nodes$centre, phi))
-  } else {
-    nodes$phi[, sample.int(length(nodes$weights), ndraws, TRUE, nodes$weights), drop = FALSE]
+  if (nodes$method == "importance") {
+    at <- sample.int(length(nodes$weights), ndraws, TRUE, nodes$weights)
+    phi <- nodes$phi[, at, drop = FALSE]
+  } else if (is_gaussian(fit)) {
+    phi <- lattice_draws(nodes, ndraws, function(phi, ...) {
+      call_nest_log_density(core, nodes$centre, phi)
+    })$phi
+  } else { # f about the node to second order: the lattice is in units of the Hessian's axes
+    drawn <- lattice_draws(nodes, ndraws, function(phi, at, x) {
+      nodes$log_density[at] + colSums(nodes$gradient[, at, drop = FALSE] * x - x^2 / 2)
+    })
+    phi <- drawn$phi
+    at <- drawn$at
   }
-  theta <- call_nest_draws(core, nodes$centre, phi)
+  theta <- if (is_gaussian(fit)) {
+    call_nest_draws(core, nodes$centre, phi)
+  } else { # a conditional fit per node that was drawn, not per draw
+    order <- order(at)
+    call_nest_draws(core, nodes$centre, nodes$phi[, at[order], drop = FALSE])[, order(order),
+      drop = FALSE]
+  }
   x <- seq_len(core$p)
   list(
     beta = t(to_raw_draws(fit$model$coords, theta[x, , drop = FALSE])),
@@ -268,7 +285,7 @@ integrated_draws <- function(fit, ndraws, u) {
 # proposals, as in Caffo, Booth and Davis (2002).
 lattice_draws <- function(nodes, ndraws, log_density) {
   d <- nrow(nodes$phi)
-  out <- matrix(0, d, 0L)
+  out <- matrix(0, d + 1L, 0L) # phi, and the node it came from
   bound <- -Inf
   while (ncol(out) < ndraws) {
     n <- ceiling(1.3 * (ndraws - ncol(out))) + 50L
@@ -276,16 +293,17 @@ lattice_draws <- function(nodes, ndraws, log_density) {
     g <- nodes$gradient[, at, drop = FALSE]
     cell <- tilted_uniform(g, nodes$step)
     phi <- nodes$phi[, at, drop = FALSE] + nodes$L %*% cell$x
-    ratio <- log_density(phi) - nodes$log_density[at] - cell$log_density
+    ratio <- log_density(phi, at, cell$x) - nodes$log_density[at] - cell$log_density
     high <- stats::quantile(ratio, 0.999, names = FALSE)
     if (high > bound + 0.01) { # start again under the higher bound
       out <- out[, log(stats::runif(ncol(out))) < bound - high, drop = FALSE]
       bound <- high
     }
     keep <- log(stats::runif(n)) < ratio - bound
-    out <- cbind(out, phi[, keep, drop = FALSE])
+    out <- cbind(out, rbind(phi, at)[, keep, drop = FALSE])
   }
-  out[, seq_len(ndraws), drop = FALSE]
+  out <- out[, seq_len(ndraws), drop = FALSE]
+  list(phi = out[seq_len(d), , drop = FALSE], at = as.integer(out[d + 1L, ]))
 }
 
 # x in [-h/2, h/2] with density proportional to exp(g x); log_density: of f's first-order model at x

@@ -5,7 +5,7 @@
 pp_check.meanfield_fit <- function(object, type = "dens_overlay", draws = 50, ...) {
   fun <- getExportedValue("bayesplot", paste0("ppc_", sub("^ppc_", "", type)))
   yrep <- posterior_predict.meanfield_fit(object, draws = draws)
-  fun(frame_response(model.frame(object)), yrep, ...)
+  fun(fitted_response(object), yrep, ...)
 }
 
 #' @exportS3Method loo::loo

@@ -4,29 +4,34 @@
 # is kept by reference (or dropped with model = FALSE).
 
 build_model <- function(call, formula, data, family, prior, contrasts, keep_frame, env) {
-  check_family(family)
-  d <- build_design(call, formula, data, contrasts, env)
-  gram <- gram_of_rows(list(
-    X = d$X, y = d$y, offset = d$offset, w = d$w, factors = d$factors
-  ))
+  family <- check_family(family)
+  d <- build_design(call, formula, data, contrasts, env, family)
+  gram <- gram_of_rows(if (is_gaussian(family)) d else linked_design(d, family))
   check_gram(gram, d)
   coords <- working_coordinates(gram, d$X)
   check_size_of_global(gram)
   factors <- lapply(d$factors, `[`, c("name", "expr", "levels", "coef", "terms"))
   terms <- model_terms(factors)
-  resolved <- resolve_priors(prior, gram_scales(gram), coords, gram$x_names, terms)
-  check_identified(gram, coords, resolved, factors)
-  structure(
+  scales <- gram_scales(gram)
+  if (!is_gaussian(family)) scales$sd_y <- 1 # default scales are those of the link
+  resolved <- resolve_priors(prior, scales, coords, gram$x_names, terms, family)
+  check_identified(gram, coords, resolved, factors, d$size, family)
+  model <- structure(
     list(
       formula = d$formula, terms = d$terms, xlevels = d$xlevels, contrasts = d$contrasts,
-      family = stats::gaussian(), frame = if (keep_frame) d$frame,
+      family = family, frame = if (keep_frame) d$frame,
       na_action = attr(d$frame, "na.action"), x_names = gram$x_names,
       response = names(d$frame)[1L], n_rows = nrow(d$frame),
-      weighted = !is.null(d$w), factors = factors, groups = terms, gram = gram, coords = coords,
+      weighted = !is.null(stats::model.weights(d$frame)), factors = factors, groups = terms, gram = gram, coords = coords,
       prior = prior, resolved = resolved
     ),
     class = "meanfield_model"
   )
+  if (!is_gaussian(family)) {
+    model$rows <- glmm_rows_of_design(d, coords)
+    model$unidentified <- unidentified_terms(terms, factors, gram$n, d$size, family)
+  }
+  model
 }
 
 # The group terms in the order of their precisions: factor (index), factor name, cols (which
@@ -66,19 +71,6 @@ check_size_of_global <- function(gram) {
       gram$factors[[1L]]$name, "' have ", format(n_global, big.mark = ","),
       " coefficients, which need a dense matrix of that size; the limit is 8,000: ",
       "drop or coarsen a factor, or fit a subset", arg = "formula")
-  }
-}
-
-check_family <- function(family) {
-  if (is.character(family) && length(family) == 1L) {
-    family <- tryCatch(get(family, mode = "function", envir = asNamespace("stats")),
-      error = function(e) NULL)
-  }
-  if (is.function(family)) family <- tryCatch(family(), error = function(e) NULL)
-  ok <- inherits(family, "family") && family$family == "gaussian" && family$link == "identity"
-  if (!ok) {
-    mf_abort("family", "`family` must be gaussian() with the identity link in this version",
-      arg = "family")
   }
 }
 
@@ -304,12 +296,13 @@ leaf_cross <- function(g, w, layout) {
 # list(r, n_levels, leaf, first, stride, block, df0, nu, rate0, aux_rate) per precision; see src/lmm.h.
 core_precisions <- function(model, layout) {
   tau <- model$resolved$tau
-  out <- list(core_precision(tau[[1L]], 1L, 0L, FALSE, 0L))
+  lead <- n_lead(model)
+  out <- lapply(tau[seq_len(lead)], core_precision, 1L, 0L, FALSE, 0L)
   for (i in seq_along(model$groups)) {
     t <- model$groups[[i]]
     leaf <- t$factor == 1L
     # terms of one global factor are interleaved by level: only whole factors are contiguous
-    out[[i + 1L]] <- core_precision(tau[[i + 1L]], length(t$cols),
+    out[[i + lead]] <- core_precision(tau[[i + lead]], length(t$cols),
       length(model$factors[[t$factor]]$levels), leaf,
       if (leaf) t$cols[1L] - 1L else layout$first[t$factor] + t$cols[1L] - 1L,
       length(model$factors[[t$factor]]$coef), if (leaf) 0L else layout$first[t$factor])
@@ -334,6 +327,7 @@ core_precision <- function(prior, r, n_levels, leaf, first, stride = r, block = 
 # The variational mean, the gradient h - G theta there and its residual sum of squares; from
 # T (m - mu) = tau_e (h - G m), so that nothing cancels.
 vb_centre <- function(core, vb) {
+  if (!is.null(core$rows)) return(list(theta = vb$mean, grad = 0 * vb$mean, rss = 0))
   x <- seq_len(core$p)
   prior_grad <- numeric(length(core$h))
   if (core$p) prior_grad[x] <- core$Tb %*% (vb$mean[x] - core$mu)
@@ -359,10 +353,14 @@ effect_rows <- function(core, pr) {
 
 precision_names <- function(model) names(model$resolved$tau)
 
+# Precisions that belong to no group term and come first: tau_e of the Gaussian family, the
+# dispersion phi of the negative binomial, none otherwise.
+n_lead <- function(model) length(model$resolved$tau) - length(model$groups)
+
 # Names of the statistics of every precision, in the order of the core: tau_e, tau_u[..], and
 # the lower triangle of each Lambda_u[..], column by column.
 stat_names <- function(model) {
-  c("tau_e", unlist(lapply(model$groups, term_stat_names)))
+  c(precision_names(model)[seq_len(n_lead(model))], unlist(lapply(model$groups, term_stat_names)))
 }
 
 term_stat_names <- function(t) {
@@ -379,25 +377,39 @@ lower_pairs <- function(r) {
 
 # Positions of each precision's statistics: list of integer vectors.
 stat_index <- function(model) {
-  size <- c(1L, vapply(model$groups, function(t) length(t$coef) * (length(t$coef) + 1L) / 2L, 0))
+  size <- c(rep(1L, n_lead(model)), vapply(model$groups, function(t) length(t$coef) * (length(t$coef) + 1L) / 2L, 0))
   last <- cumsum(size)
   Map(function(from, to) seq.int(from, to), last - size + 1, last)
 }
 
 # ---- what the data can say --------------------------------------------------------
 
-check_identified <- function(gram, coords, resolved, factors) {
+check_identified <- function(gram, coords, resolved, factors, size, family) {
   flat <- resolved$beta$kind == "flat"
   if (flat && length(gram$x_names)) check_full_rank(gram, coords)
-  for (f in factors) check_factor_identified(f, gram$n, flat)
+  for (f in factors) check_factor_identified(f, gram$n, flat, size, family)
 }
 
-check_factor_identified <- function(f, n, flat) {
+# Group terms whose variance a binomial likelihood says nothing about: a level per row of one
+# trial. (For counts, and for several trials, that is overdispersion.)
+unidentified_terms <- function(terms, factors, n, size, family) {
+  if (family$family != "binomial" || any(size > 1)) return(character())
+  alone <- vapply(factors, function(f) length(f$levels) >= n, NA)
+  vapply(terms[alone[vapply(terms, `[[`, 0L, "factor")]], `[[`, "", "name")
+}
+
+# size: trials or row weights of the other families. A level per row is fine for counts, and for
+# proportions of several trials.
+check_factor_identified <- function(f, n, flat, size, family) {
   G <- length(f$levels)
-  if (G > 1L && G < n) return(invisible())
+  if (G > 1L && (G < n || family$family %in% c("poisson", "neg_binomial") || any(size > 1))) {
+    return(invisible())
+  }
   what <- if (G == 1L) "has only one level" else "has one level per row"
   why <- if (G == 1L) {
     "its variance is known from the prior alone"
+  } else if (!is.null(size)) {
+    "with one trial in each the data say nothing about its variance, which is not reported"
   } else {
     "group and residual variance are told apart by their priors alone"
   }
@@ -406,8 +418,8 @@ check_factor_identified <- function(f, n, flat) {
       ", and the coefficients have a flat prior: use a proper `prior` on beta, ",
       "or drop the term", arg = "formula")
   }
-  mf_warn("groups", "the grouping factor '", f$name, "' ", what, ": ", why,
-    arg = "formula")
+  mf_warn(if (is.null(size) || G == 1L) "groups" else "unidentified", "the grouping factor '", f$name,
+    "' ", what, ": ", why, arg = "formula")
 }
 
 check_full_rank <- function(gram, coords) {

@@ -14,7 +14,7 @@ moments.vb_fit <- function(fit, type = best_source(fit), ...) {
   list(
     beta = post$beta$mean, cov_beta = if (lr) post$beta$cov_lrvb else post$beta$cov_mfvb,
     u = post$u$mean, var_u = if (lr) post$u$var_lrvb else post$u$var_mfvb,
-    sigma2_e = exp(-post$tau$phi$mean[1L] + cov_phi[1L, 1L] / 2)
+    sigma2_e = if (is_gaussian(fit)) exp(-post$tau$phi$mean[1L] + cov_phi[1L, 1L] / 2)
   )
 }
 
@@ -32,7 +32,7 @@ group_covariance <- function(fit, k) UseMethod("group_covariance")
 group_covariance.vb_fit <- function(fit, k) {
   if (best_source(fit) == "integrated") return(group_covariance.exact_fit(fit, k))
   tau <- fit$posterior$tau
-  at <- tau$index[[k + 1L]]
+  at <- tau$index[[k + n_lead(fit$model)]]
   if (length(at) == 1L) {
     return(matrix(exp(-tau$phi$mean[at] + tau$phi$cov_lrvb[at, at] / 2)))
   }
@@ -56,7 +56,7 @@ moments.gibbs_fit <- function(fit, ...) {
   colnames(b) <- fit$model$x_names
   list(
     beta = colMeans(b), cov_beta = if (p) stats::cov(b) else matrix(0, 0, 0),
-    u = fit$u$mean, var_u = fit$u$sd^2, sigma2_e = mean(1 / draws[, "tau_e"])
+    u = fit$u$mean, var_u = fit$u$sd^2, sigma2_e = if (is_gaussian(fit)) mean(1 / draws[, "tau_e"])
   )
 }
 
@@ -69,7 +69,7 @@ group_covariance.gibbs_fit <- function(fit, k) {
 #' @export
 group_covariance.exact_fit <- function(fit, k) {
   nodes <- fit$integrated
-  x <- t(nodes$phi[stat_index(fit$model)[[k + 1L]], , drop = FALSE])
+  x <- t(nodes$phi[stat_index(fit$model)[[k + n_lead(fit$model)]], , drop = FALSE])
   r <- length(fit$model$groups[[k]]$coef)
   C <- correlation_roots(x, r)
   pairs <- lower_pairs(r)

@@ -17,7 +17,11 @@ nest_settings <- function(kind, tol = 1e-4, draws = 10000) {
       points = 4 * max(draws, 1000)),
     quick = list(step = c(.75, .75, 1, 1.1, 1.3, 1.5), drop = c(12, 12, 10, 10, 9, 9),
       tol = rep(2e-2, 6L), capacity = 5e4, refine = 8L,
-      negligible = c(0, 0, 1e-6, 1e-5, 1e-5, 1e-5), points = 8000)
+      negligible = c(0, 0, 1e-6, 1e-5, 1e-5, 1e-5), points = 8000),
+    # a conditional fit is an optimisation here: as few as will do
+    nested = list(step = c(.9, 1.25, 1.4, 1.4, 1.4, 1.4), drop = c(14, 9, 9, 9, 9, 8),
+      tol = rep(2e-2, 6L), capacity = 2e4, refine = 1L,
+      negligible = c(0, 1e-5, 1e-4, 1e-4, 1e-4, 1e-4), points = 1000)
   )
 }
 

@@ -15,7 +15,7 @@ linpred_draws <- function(fit, newdata, draws, re.form, allow_new_levels) {
     }
   }
   colnames(eta) <- rownames(parts$X)
-  list(eta = eta, sigma = 1 / sqrt(d$tau[, 1L]), w = parts$w)
+  list(eta = eta, lead = if (n_lead(fit$model)) d$tau[, 1L], w = parts$w)
 }
 
 # draws x r effects of a level of factor f that the fit has not seen.
@@ -48,13 +48,14 @@ check_size <- function(ndraws, n) {
 #'
 #' @param object A fit.
 #' @param newdata,re.form,allow_new_levels As in [predict.meanfield_fit()].
-#' @param transform Not used: the link is the identity.
+#' @param transform Return the expected response instead of the linear predictor?
 #' @param draws Number of draws; default 4,000 for a `vb_fit` and all for a
 #'   `gibbs_fit`.
 #' @param nsim,seed Number of simulated responses, and a seed to set first.
 #' @param ... Not used.
 #' @return `posterior_linpred()`, `posterior_epred()`, `posterior_predict()` and
-#'   `log_lik()`: matrix, draws x rows. `simulate()`: data frame, rows x `nsim`.
+#'   `log_lik()`: matrix, draws x rows. `simulate()`: data frame, rows x `nsim`. Simulated
+#'   binomial responses are numbers of successes among the row's trials (one per row of new data).
 #' @examples
 #' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
 #' set.seed(1)
@@ -71,7 +72,8 @@ posterior_linpred.meanfield_fit <- function(object, transform = FALSE, newdata =
                                             draws = NULL, re.form = NULL,
                                             allow_new_levels = FALSE, ...) {
   no_dots(...)
-  linpred_draws(object, newdata, draws, re.form, allow_new_levels)$eta
+  eta <- linpred_draws(object, newdata, draws, re.form, allow_new_levels)$eta
+  if (check_flag(transform, "transform")) object$model$family$linkinv(eta) else eta
 }
 
 #' @rdname posterior-draws
@@ -79,7 +81,9 @@ posterior_linpred.meanfield_fit <- function(object, transform = FALSE, newdata =
 posterior_epred.meanfield_fit <- function(object, newdata = NULL, draws = NULL, re.form = NULL,
                                           allow_new_levels = FALSE, ...) {
   no_dots(...)
-  linpred_draws(object, newdata, draws, re.form, allow_new_levels)$eta
+  eta <- linpred_draws(object, newdata, draws, re.form, allow_new_levels)$eta
+  eta[] <- object$model$family$linkinv(eta)
+  eta
 }
 
 #' @rdname posterior-draws
@@ -88,9 +92,10 @@ posterior_predict.meanfield_fit <- function(object, newdata = NULL, draws = NULL
                                             re.form = NULL, allow_new_levels = FALSE, ...) {
   no_dots(...)
   d <- linpred_draws(object, newdata, draws, re.form, allow_new_levels)
+  if (!is_gaussian(object)) return(draw_responses(object, d, newdata))
   w <- ifelse(d$w > 0, d$w, NA)
   noise <- stats::rnorm(length(d$eta)) * rep(1 / sqrt(w), each = nrow(d$eta))
-  d$eta + d$sigma * noise
+  d$eta + noise / sqrt(d$lead)
 }
 
 #' @rdname posterior-draws
@@ -99,9 +104,10 @@ log_lik.meanfield_fit <- function(object, newdata = NULL, draws = NULL, re.form 
                                   allow_new_levels = FALSE, ...) {
   no_dots(...)
   d <- linpred_draws(object, newdata, draws, re.form, allow_new_levels)
+  if (!is_gaussian(object)) return(glmm_log_lik(object, d, newdata))
   frame <- if (is.null(newdata)) model.frame(object) else newdata
   y <- if (is.null(newdata)) frame_response(frame) else new_response(object$model, newdata)
-  scale <- d$sigma %o% (1 / sqrt(d$w))
+  scale <- (1 / sqrt(d$lead)) %o% (1 / sqrt(d$w))
   out <- stats::dnorm(rep(y, each = nrow(d$eta)), d$eta, scale, log = TRUE)
   used <- d$w > 0
   matrix(out, nrow(d$eta), dimnames = list(NULL, colnames(d$eta)))[, used, drop = FALSE]

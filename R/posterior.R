@@ -63,7 +63,7 @@ leaf_size <- function(model) {
 # Moments of phi under q and under linear response. For a scalar, log tau exactly: with
 # c = Cov_q(tau, log tau) = 1 / rate, Cov(log tau_i, log tau_j) = delta trigamma + c_i K_ij c_j.
 # For a matrix, log-Cholesky coordinates by the delta method at E[Lambda]: c = V D'.
-unconstrained_moments <- function(vb, lr, index) {
+unconstrained_moments <- function(vb, lr, index, names) {
   n <- ncol(vb$J)
   s <- seq_len(n)
   V <- vb$V[s, s, drop = FALSE]
@@ -74,7 +74,11 @@ unconstrained_moments <- function(vb, lr, index) {
   for (k in seq_along(index)) {
     at <- index[[k]]
     t <- vb$t[at]
-    if (length(at) == 1L) {
+    if (names[k] == "phi") { # a point: its variance is that of log phi itself
+      mean[at] <- log(t)
+      C[at, at] <- V[at, at] / t
+      Q[at, at] <- V[at, at] / t^2
+    } else if (length(at) == 1L) {
       shape <- vb$df[k] / 2
       mean[at] <- digamma(shape) - log(shape / t)
       C[at, at] <- t / shape
@@ -213,7 +217,7 @@ linear_response <- function(vb, names, index) {
   on <- rep(TRUE, length(names))
   repeat {
     if (!is.null(lr)) {
-      phi <- unconstrained_moments(vb, lr, index)
+      phi <- unconstrained_moments(vb, lr, index, names)
       bad <- which(on & own_log_sds(phi$cov_lrvb, index) >= MAX_LOG_SD)
       if (!length(bad)) break
       on[bad] <- FALSE
@@ -225,7 +229,7 @@ linear_response <- function(vb, names, index) {
   }
   if (!any(on)) {
     lr <- list(Sigma = vb$V, K = matrix(0, q, q))
-    phi <- unconstrained_moments(vb, lr, index)
+    phi <- unconstrained_moments(vb, lr, index, names)
   }
   c(lr, list(phi = phi, failed = names[!on]))
 }

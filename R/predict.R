@@ -13,7 +13,11 @@
 #'   has mean zero and the *full* variance of the group distribution, in every interval.
 #' @param se.fit Return the standard deviations too?
 #' @param weights Positive precision weights of the new responses.
-#' @param type Not used: the link is the identity.
+#' @param type `"link"`: the linear predictor (as [lme4::predict.merMod()] has it). `"response"`: the
+#'   posterior mean of the expected response (a probability or a count); its intervals are those
+#'   of the linear predictor carried over, and with `interval = "prediction"` quantiles of a new
+#'   response (for the binomial family, of the proportion among `weights` trials). The same for
+#'   the Gaussian family.
 #' @param budget Return where the variance of a new response comes from instead: a data frame with
 #'   `fit`, the variances `fixed` (coefficients), `group` (random effects and their covariance with
 #'   the coefficients, so it may be negative) and `residual`, and the total `sd`.
@@ -32,14 +36,19 @@
 predict.meanfield_fit <- function(object, newdata = NULL, re.form = NULL,
                                   interval = c("none", "confidence", "prediction"),
                                   level = 0.95, allow_new_levels = FALSE, se.fit = FALSE,
-                                  weights = NULL, type = c("response", "link"),
+                                  weights = NULL, type = c("link", "response"),
                                   budget = FALSE, ...) {
   no_dots(...)
   check_flag(budget, "budget")
-  check_choice(type, c("response", "link"), "type")
+  type <- check_choice(type, c("link", "response"), "type")
   interval <- check_choice(interval, c("none", "confidence", "prediction"), "interval")
   check_flag(se.fit, "se.fit")
   parts <- linear_parts(object, newdata, re.form, allow_new_levels, weights)
+  if (!is_gaussian(object)) {
+    check_glmm_prediction(type, interval, budget)
+    return(predict_glmm(object, parts, type, interval, check_level(level), se.fit,
+      response_size(object, newdata, weights, nrow(parts$X))))
+  }
   m <- moments(object)
   fit <- linear_mean(parts, m, object$model)
   if (budget) return(variance_budget(object, parts, m, fit))
@@ -73,7 +82,8 @@ variance_budget <- function(object, parts, m, fit) {
 #'
 #' `fitted()` is the posterior mean of the linear predictor, random effects included;
 #' `residuals()` is the response minus that, or times the root of the row weight
-#' (`type = "pearson"`).
+#' (`type = "pearson"`). For other families than the Gaussian, `fitted()` is the posterior mean of
+#' the expected response, and Pearson residuals are over its standard deviation.
 #'
 #' @param object A fit.
 #' @param type `"response"` or `"pearson"`.
@@ -86,7 +96,7 @@ variance_budget <- function(object, parts, m, fit) {
 #' @export
 fitted.meanfield_fit <- function(object, ...) {
   no_dots(...)
-  predict(object)
+  predict(object, type = "response")
 }
 
 #' @rdname fitted.meanfield_fit
@@ -95,6 +105,7 @@ residuals.meanfield_fit <- function(object, type = c("response", "pearson"), ...
   type <- check_choice(type, c("response", "pearson"), "type")
   frame <- model.frame(object)
   parts <- linear_parts(object, NULL, NULL, TRUE)
+  if (!is_gaussian(object)) return(parts$restore(glmm_residuals(object, frame, parts, type)))
   res <- frame_response(frame) - linear_mean(parts, moments(object), object$model)
   if (type == "pearson") res <- res * sqrt(parts$w)
   parts$restore(res)

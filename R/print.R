@@ -3,7 +3,7 @@
 #' @export
 print.vb_fit <- function(x, digits = 3, ...) {
   integrated <- best_source(x) == "integrated"
-  cat("Variational Bayes (", x$model$blocks %||% "joint", " blocks), ",
+  cat("Variational Bayes (", print_kind(x), "), ",
     if (integrated) "integrated over the precisions" else "corrected by linear response", "\n",
     sep = "")
   print_model_lines(x)
@@ -28,6 +28,12 @@ print.vb_fit <- function(x, digits = 3, ...) {
   invisible(x)
 }
 
+print_kind <- function(x) {
+  if (is_gaussian(x)) return(paste(x$model$blocks %||% "joint", "blocks"))
+  paste(x$model$family$family, if (identical(x$model$approximation, "pg")) "Polya-Gamma" else
+    "Gaussian approximation", sep = ", ")
+}
+
 # What integration did, or why it was left out.
 print_integration <- function(x) {
   n <- x$integrated
@@ -37,21 +43,31 @@ print_integration <- function(x) {
       if (n$method == "lattice") " lattice points" else " importance points",
       " (error below ", format(n$error, digits = 1), " SD", if (!is.na(n$khat))
         paste0(", k-hat ", format(n$khat, digits = 2)), ");\nmost moved since linear response: SD of ",
-      names(change), ", ", sprintf("%+.1f%%", 100 * change), "\n", sep = "")
+      names(change), ", ", sprintf("%+.1f%%", 100 * change), "\n",
+      if (!is.null(n$correction)) print_correction(n), sep = "")
     return(invisible())
   }
   cat(switch(x$not_integrated %||% "",
     `too dear` = "Not integrated over the precisions, which would take long: integrate = \"yes\" does\n",
     failed = "Could not be integrated over the precisions: linear response is shown\n",
+    unidentified = "Not integrated: the data say nothing about a group variance\n",
     `not needed` = "Not integrated: the precisions are too well known for it to matter\n"
   ))
+}
+
+# By how much the correction of the variational bound moves the density of the variances, over the
+# nodes that carry mass.
+print_correction <- function(nodes) {
+  span <- diff(range(nodes$correction[nodes$weights > 1e-3]))
+  paste0("The correction of the bound varies by ", format(span, digits = 1), " over the posterior",
+    if (span > 1) ": large, check against fit_gibbs()", "\n")
 }
 
 # The largest relative change of an SD from linear response to integration, named; of precisions,
 # the SD of the logarithm (or of log sigma and rho of a vector term).
 integration_change <- function(x) {
   rows <- vb_rows(x)
-  rows <- rows[!grepl("^(tau|sigma|Lambda)_", rows$variable) & !is.na(rows$sd_lrvb), ]
+  rows <- rows[!grepl("^(tau_|sigma_|Lambda_|phi)", rows$variable) & !is.na(rows$sd_lrvb), ]
   exact <- integrated_rows(x, 0.95)
   change <- exact$sd[match(rows$variable, exact$variable)] / rows$sd_lrvb - 1
   at <- which.max(abs(change))

@@ -25,6 +25,8 @@ default_sd_prior <- new_prior("half_t", df = 3, scale = NULL)
 #' @param beta Prior of the coefficients: `normal_prior()` or `flat_prior()`.
 #' @param tau_e Prior of the residual precision: `gamma_prior()`, or
 #'   `half_t_prior()` on the residual standard deviation.
+#' @param phi Prior of the dispersion of [neg_binomial()]: `gamma_prior()`; default
+#'   `gamma_prior(1, 0.1)`.
 #' @param tau_u Prior of the group precisions: one prior for every group term, or
 #'   a named list whose names are grouping factors (`Subject`) or factor and
 #'   coefficient (`Subject:(Intercept)`, for independent terms on one factor). The longer name wins; an unknown name
@@ -39,6 +41,11 @@ default_sd_prior <- new_prior("half_t", df = 3, scale = NULL)
 #' row weights the standard deviations and means are weighted ones, and the scale
 #' for the residual standard deviation, which is that of a row of weight one, is
 #' 2.5 s times the square root of the mean weight.
+#'
+#' For the other families s is 1, the unit of the link: half-t(3, 2.5) on group standard
+#' deviations, normal(0, 2.5 / sd(x)) on coefficients, and the intercept at the mean predictors is
+#' normal(g(mean(y)), 2.5) with g the link. Means and SDs of the predictors are weighted by the
+#' trials, so that `cbind(success, failure)` and the same data trial by trial have one prior.
 #'
 #' The half-t prior is represented with one auxiliary variable per coefficient (Huang and
 #' Wand, 2013): precision | c ~ Wishart(df + r - 1, (2 df diag(c))^-1),
@@ -61,9 +68,10 @@ default_sd_prior <- new_prior("half_t", df = 3, scale = NULL)
 #'               prior = priors(beta = flat_prior()))
 #' prior_summary(fit)
 #' @export
-priors <- function(beta = NULL, tau_e = NULL, tau_u = NULL) {
+priors <- function(beta = NULL, tau_e = NULL, tau_u = NULL, phi = NULL) {
   check_component(beta, "beta", c("normal", "flat"))
   check_component(tau_e, "tau_e", c("gamma", "half_t"))
+  check_component(phi, "phi", "gamma")
   group_kinds <- c("gamma", "half_t", "wishart")
   if (is.list(tau_u) && !inherits(tau_u, "meanfield_prior")) {
     keys <- names(tau_u)
@@ -77,7 +85,7 @@ priors <- function(beta = NULL, tau_e = NULL, tau_u = NULL) {
   } else {
     check_component(tau_u, "tau_u", group_kinds)
   }
-  structure(list(beta = beta, tau_e = tau_e, tau_u = tau_u), class = "meanfield_priors")
+  structure(list(beta = beta, tau_e = tau_e, tau_u = tau_u, phi = phi), class = "meanfield_priors")
 }
 
 check_component <- function(x, arg, kinds) {
@@ -216,7 +224,7 @@ print.meanfield_priors <- function(x, ...) {
 # model_terms().
 # Value: list(beta = list(kind, mean, sd | cov, centred), tau = list of gamma, half_t or
 # wishart priors, tau_e first, named by precision).
-resolve_priors <- function(spec, scales, coords, x_names, terms) {
+resolve_priors <- function(spec, scales, coords, x_names, terms, family = stats::gaussian()) {
   if (!inherits(spec, "meanfield_priors")) {
     mf_abort("prior", "`prior` must be made by priors() or default_priors(), not ",
       describe(spec),
@@ -224,14 +232,29 @@ resolve_priors <- function(spec, scales, coords, x_names, terms) {
     )
   }
   check_prior_names(spec$tau_u, terms)
-  tau <- list(tau_e = resolve_precision(spec$tau_e, 2.5 * scales$sd_y * scales$row_scale,
-    "tau_e", scales, "(Intercept)"))
+  tau <- resolve_lead(spec, scales, family)
   for (t in terms) {
     scale <- 2.5 * scales$sd_y / scales$sd_z[[t$factor]][t$cols]
     tau[[t$name]] <- resolve_precision(pick_group_prior(spec$tau_u, t), scale, t$name, scales,
       t$coef)
   }
   list(beta = resolve_beta(spec$beta, scales, coords, x_names), tau = tau)
+}
+
+# The prior of the precision that belongs to no group term, if the family has one.
+resolve_lead <- function(spec, scales, family) {
+  unused <- c("tau_e", "phi")[c(!is_gaussian(family), family$family != "neg_binomial")]
+  for (arg in unused) {
+    if (!is.null(spec[[arg]])) {
+      mf_abort("prior", "the ", family$family, " family has no ", arg, ": leave it out of priors()",
+        arg = arg)
+    }
+  }
+  if (is_gaussian(family)) {
+    return(list(tau_e = resolve_precision(spec$tau_e, 2.5 * scales$sd_y * scales$row_scale,
+      "tau_e", scales, "(Intercept)")))
+  }
+  if (family$family == "neg_binomial") list(phi = spec$phi %||% gamma_prior(1, 0.1)) else list()
 }
 
 check_prior_names <- function(tau_u, terms) {

@@ -244,8 +244,8 @@ shortfall.default <- function(t, fit) {
   beta <- t$type == "beta"
   if (any(beta)) {
     s <- between_shares(fit) # coefficients x terms
-    rows <- (1 - pmin(rowSums(s), 1)) * expm1(v[1L])
-    groups <- drop(s %*% expm1(v[-1L]))
+    rows <- if (is_gaussian(fit)) (1 - pmin(rowSums(s), 1)) * expm1(v[1L]) else 0 * rowSums(s)
+    groups <- drop(s %*% expm1(utils::tail(v, ncol(s))))
     short <- 1 / sqrt(1 + rows + groups) < 0.95
     out[beta][short] <- ifelse(groups > rows, "few groups", "few rows")[short]
   }
@@ -263,7 +263,7 @@ shortfall.default <- function(t, fit) {
 # Effective number of levels for each coefficient of a term: sum_g (1 - S_gg / prior)^2.
 effective_levels <- function(fit, k) {
   term <- fit$model$groups[[k]]
-  prior <- diag(solve(unvech(fit$posterior$tau$mean[fit$posterior$tau$index[[k + 1L]]])))
+  prior <- diag(solve(unvech(fit$posterior$tau$mean[fit$posterior$tau$index[[k + n_lead(fit$model)]]])))
   at <- effect_table(fit$model)$factor == term$factor
   S <- matrix(fit$posterior$u$var_mfvb[at], length(fit$model$factors[[term$factor]]$coef))
   rowSums((1 - pmin(S[term$cols, , drop = FALSE] / prior, 1))^2)
@@ -285,7 +285,8 @@ between_shares <- function(fit) {
   for (f in unique(owner)) {
     known <- if (f == 1L) {
       # leaves known: what is left is the global block without its Schur complement
-      solve_spd(global_precision(core, fit))[x, x, drop = FALSE]
+      solve_spd(if (is_gaussian(fit)) global_precision(core, fit) else response_precision(core, fit))[x, x,
+        drop = FALSE]
     } else {
       P <- solve_spd(fit$vb$S_global)
       gone <- effect_columns(model, f)
@@ -308,6 +309,21 @@ global_precision <- function(core, fit) {
     rows <- matrix(effect_rows(core, pr), pr$r)
     L <- unvech(fit$vb$t[at[[k]]])
     for (g in seq_len(ncol(rows))) P[rows[, g], rows[, g]] <- P[rows[, g], rows[, g]] + L
+  }
+  P
+}
+
+# The global block of the precision whose inverse is the response in arrow form:
+# S_gg^-1 + sum over leaves of q D q'.
+response_precision <- function(core, fit) {
+  P <- solve_spd(fit$vb$S_global)
+  r <- core$r
+  for (l in seq_len(core$n_leaf)) {
+    k <- core$ptr[l + 1L] - core$ptr[l]
+    at <- core$idx[core$ptr[l] + seq_len(k)] + 1L
+    q <- matrix(fit$vb$q[core$ptr[l] * r + seq_len(k * r)], k)
+    D <- solve(matrix(fit$vb$d_inv[(l - 1L) * r^2 + seq_len(r^2)], r))
+    P[at, at] <- P[at, at] + q %*% D %*% t(q)
   }
   P
 }

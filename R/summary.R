@@ -50,8 +50,17 @@ summary.vb_fit <- function(object, pars = NULL, level = 0.95, ...) {
     out[c("mean", "sd", "lower", "upper")] <- exact[c("mean", "sd", "lower", "upper")]
     out$source <- "integrated"
   }
+  out <- drop_unidentified(out, object$model)
   names(out)[7:8] <- quantile_names(level)
   new_summary(out)
+}
+
+# No number for a variance that the data say nothing about.
+drop_unidentified <- function(out, model) {
+  own <- sub("^(tau|Lambda)_u", "", model$unidentified %||% character())
+  gone <- sub("^(log_)?(tau|Lambda|sigma)_u", "", out$variable) %in% own
+  out[gone, vapply(out, is.numeric, NA)] <- NA_real_
+  out
 }
 
 inverse_link <- function(x, link) {
@@ -101,9 +110,10 @@ format_numbers <- function(v, digits = 3) {
 vb_rows <- function(fit, u = FALSE) {
   model <- fit$model
   rows <- c(
-    list(beta_rows(fit)), list(scalar_rows(fit, 1L)),
+    list(beta_rows(fit)), lapply(seq_len(n_lead(model)), scalar_rows, fit = fit),
     lapply(seq_along(model$groups), function(k) {
-      if (model$groups[[k]]$vector) vector_rows(fit, k + 1L) else scalar_rows(fit, k + 1L)
+      at <- k + n_lead(model)
+      if (model$groups[[k]]$vector) vector_rows(fit, at) else scalar_rows(fit, at)
     }),
     if (u) list(u_rows(fit))
   )
@@ -143,7 +153,8 @@ scalar_rows <- function(fit, k) {
   source <- precision_source(tau, k)
   s <- sqrt(c(tau$phi$cov_mfvb[at, at], tau$phi$cov_lrvb[at, at]))
   l <- tau$phi$mean[at]
-  type <- if (k == 1L) "tau_e" else "tau_u"
+  lead <- k <= n_lead(fit$model)
+  type <- if (!lead) "tau_u" else "tau_e"
   exists <- precision_moment_exists(fit$model, k)
   sig <- lapply(s, function(v) lognormal(-l / 2, v / 2))
   tau_sd <- sqrt(c(tau$cov_mfvb[at, at], tau$cov_lrvb[at, at]))
@@ -154,11 +165,11 @@ scalar_rows <- function(fit, k) {
       source),
     identity_rows(paste0("log_", name), if (exists) "derived" else type, l, s[1L], s[2L],
       source),
-    row_block(sub("^tau", "sigma", name), "derived", -l / 2, s[1L] / 2, s[2L] / 2, "exp",
+    if (name != "phi") row_block(sub("^tau", "sigma", name), "derived", -l / 2, s[1L] / 2, s[2L] / 2, "exp",
       sig[[1L]]$mean, sig[[1L]]$sd, sig[[2L]]$mean, sig[[2L]]$sd, source)
   )
   if (!exists) out$type[1L] <- "derived" # H and W use the log precision instead
-  if (k == 1L) return(out)
+  if (lead) return(out)
   rbind(out, identity_rows(sub("^tau", "log_sigma", name), "derived", -l / 2, s[1L] / 2,
     s[2L] / 2, source))
 }
@@ -176,7 +187,7 @@ vector_rows <- function(fit, k) {
   na <- if (exists) 1 else NA_real_
   t <- unname(tau$mean[at])
   spread <- lapply(list(tau$cov_mfvb, tau$cov_lrvb), function(V) V[at, at])
-  names <- vector_names(fit$model$groups[[k - 1L]])
+  names <- vector_names(fit$model$groups[[k - n_lead(fit$model)]])
   r <- length(names$sigma)
   s <- lapply(spread, function(V) unname(sqrt(diag(V))))
   lambda <- row_block(names$lambda, if (exists) "tau_u" else "derived", t, s[[1L]], s[[2L]],
@@ -233,7 +244,7 @@ lognormal <- function(loc, s) {
 precision_moment_exists <- function(model, k) {
   if (model$resolved$tau[[k]]$kind != "half_t") return(TRUE)
   effects <- sum(vapply(model$factors, function(f) length(f$levels) * length(f$coef), 0))
-  k == 1L && model$gram$n > length(model$x_names) + effects
+  is_gaussian(model) && k == 1L && model$gram$n > length(model$x_names) + effects
 }
 
 #' @rdname summary.vb_fit

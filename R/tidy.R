@@ -53,7 +53,7 @@ tidy.meanfield_fit <- function(x, effects = c("fixed", "ran_pars"), conf.int = F
             pick(n$rho, "ran_pars", t$group,
               sprintf("cor__%s.%s", t$coef[pairs[, 2L]], t$coef[pairs[, 1L]])))
         })),
-        pick("sigma_e", "ran_pars", "Residual", "sd__Observation")
+        if (is_gaussian(x)) pick("sigma_e", "ran_pars", "Residual", "sd__Observation")
       )
     },
     if ("ran_vals" %in% effects && nrow(u)) {

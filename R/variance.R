@@ -78,7 +78,15 @@ variance_draws <- function(fit, ndraws) {
     groups[, t$factor] <- groups[, t$factor] +
       term_variance(d$tau[, term_stat_names(t), drop = FALSE], zz[t$cols, t$cols, drop = FALSE])
   }
-  list(fixed = rowSums((d$beta %*% cov_x) * d$beta), groups = groups, residual = 1 / d$tau[, 1L])
+  list(fixed = rowSums((d$beta %*% cov_x) * d$beta), groups = groups,
+    residual = residual_variance(fit, d$tau))
+}
+
+# Of a row of weight one; of the binomial family that of the logistic distribution.
+residual_variance <- function(fit, tau) {
+  switch(fit$model$family$family, gaussian = 1 / tau[, 1L], binomial = rep(pi^2 / 3, nrow(tau)),
+    mf_abort("family", "shares of variance are for the gaussian and binomial families",
+      arg = "object"))
 }
 
 # tr(Lambda^-1 zz) for every draw of vech Lambda.
@@ -111,7 +119,7 @@ isSingular.default <- function(x, tol = 1e-4, ...) {
 isSingular.vb_fit <- function(x, tol = 2, ...) {
   tol <- check_number(tol, "tol", 0, strict = TRUE)
   low <- vapply(seq_along(x$model$groups), function(k) any(effective_levels(x, k) < tol), NA)
-  structure(any(low), terms = precision_names(x$model)[-1L][low])
+  structure(any(low), terms = utils::tail(precision_names(x$model), length(x$model$groups))[low])
 }
 
 #' @export

@@ -203,12 +203,176 @@ void arrow_inverse(const struct arrow_shape *s, const struct arrow *F, double *S
     for (int i = 0; i < s->n_leaf; i++) {
         int k = s->ptr[i + 1] - s->ptr[i];
         const double *L = F->leaf + leaf_at(s, i);
-        double *qi = q + cross_at(s, i), *di = d_inv + leaf_at(s, i);
-        double *si = s_leaf + leaf_at(s, i);
+        double *qi = q + cross_at(s, i);
         la_right_solve_l(k, s->r, L, qi); /* Q_i' = -W_i L_i^-1 */
         for (int a = 0; a < k * s->r; a++) qi[a] = -qi[a];
-        la_inverse(s->r, L, di);
-        memcpy(si, di, sizeof(double) * (size_t) s->r * (size_t) s->r);
-        add_leaf_spread(s, i, S_global, qi, si, scratch);
+        la_inverse(s->r, L, d_inv + leaf_at(s, i));
     }
+    arrow_spread_leaf(s, S_global, d_inv, q, s_leaf, scratch);
+}
+
+void arrow_spread_leaf(const struct arrow_shape *s, const double *S_global, const double *d_inv,
+                       const double *q, double *s_leaf, double *scratch)
+{
+    if (s->n_leaf) memcpy(s_leaf, d_inv, sizeof(double) * arrow_leaf_size(s));
+    for (int i = 0; i < s->n_leaf; i++)
+        add_leaf_spread(s, i, S_global, q + cross_at(s, i), s_leaf + leaf_at(s, i), scratch);
+}
+
+/* cross_i <- S[list, list] q_i, added to what is there when `add`. */
+static void spread_cross(const struct arrow_shape *s, const double *S, const double *q, bool add,
+                         double *cross)
+{
+    int ng = s->n_global, cols = s->n_leaf * s->r;
+    if (s->n_leaf == 0 || ng == 0) return;
+    if (s->full) {
+        double one = 1, beta = add;
+        F77_CALL(dgemm)
+        ("N", "N", &ng, &cols, &ng, &one, S, &ng, q, &ng, &beta, cross, &ng FCONE FCONE);
+        return;
+    }
+    for (int i = 0; i < s->n_leaf; i++) {
+        int k = s->ptr[i + 1] - s->ptr[i];
+        const int *col = s->idx + s->ptr[i];
+        for (int c = 0; c < s->r; c++) {
+            const double *qi = q + cross_at(s, i) + (size_t) c * (size_t) k;
+            double *out = cross + cross_at(s, i) + (size_t) c * (size_t) k;
+            for (int a = 0; a < k; a++) {
+                const double *Sa = S + (size_t) col[a] * (size_t) ng;
+                double t = 0;
+                for (int b = 0; b < k; b++) t += Sa[col[b]] * qi[b];
+                out[a] = add ? out[a] + t : t;
+            }
+        }
+    }
+}
+
+void arrow_inverse_cross(const struct arrow_shape *s, const double *S_global, const double *q,
+                         double *cross)
+{
+    spread_cross(s, S_global, q, false, cross);
+}
+
+struct arrow_push_work arrow_push_carve(const struct arrow_shape *s, struct arena *a)
+{
+    struct arrow_push_work w;
+    w.M = arena_doubles(a, arrow_global_size(s));
+    w.T = arena_doubles(a, arrow_global_size(s));
+    w.Y = arena_doubles(a, arrow_cross_size(s));
+    w.dq = arena_doubles(a, arrow_cross_size(s));
+    return w;
+}
+
+/* M += sum_i (Y_i q_i' + q_i Y_i'), lower triangle. */
+static void outer_sum(const struct arrow_shape *s, const double *Y, const double *q, double *M)
+{
+    int ng = s->n_global, cols = s->n_leaf * s->r;
+    double one = 1;
+    if (s->n_leaf == 0 || ng == 0) return;
+    if (s->full) {
+        F77_CALL(dsyr2k)
+        ("L", "N", &ng, &cols, &one, Y, &ng, q, &ng, &one, M, &ng FCONE FCONE);
+        return;
+    }
+    for (int i = 0; i < s->n_leaf; i++) {
+        int k = s->ptr[i + 1] - s->ptr[i];
+        const int *col = s->idx + s->ptr[i];
+        for (int c = 0; c < s->r; c++) {
+            size_t at = cross_at(s, i) + (size_t) c * (size_t) k;
+            const double *y = Y + at, *v = q + at;
+            for (int b = 0; b < k; b++)
+                for (int a = b; a < k; a++)
+                    AT(M, col[a], col[b], ng) += y[a] * v[b] + v[a] * y[b];
+        }
+    }
+}
+
+/* Out = a B for a k x r piece and a symmetric r x r matrix B given by its lower triangle. */
+static void times_sym(int k, int r, const double *a, const double *B, double scale, double *out)
+{
+    for (int c = 0; c < r; c++)
+        for (int x = 0; x < k; x++) {
+            double t = 0;
+            for (int e = 0; e < r; e++) t += AT(a, x, e, k) * (e < c ? AT(B, c, e, r) : AT(B, e, c, r));
+            AT(out, x, c, k) = scale * t;
+        }
+}
+
+/* dS_ll of leaf i from its dS_gl (`cross`). */
+static void push_leaf(const struct arrow_shape *s, int i, const struct arrow *S, const double *q,
+                      const double *d_inv, const struct arrow *dP, const double *dq,
+                      struct arrow *dS)
+{
+    int k = s->ptr[i + 1] - s->ptr[i], r = s->r;
+    const double *W = d_inv + leaf_at(s, i), *dD = dP->leaf + leaf_at(s, i);
+    const double *qi = q + cross_at(s, i), *dqi = dq + cross_at(s, i);
+    const double *Sc = S->cross + cross_at(s, i), *dSc = dS->cross + cross_at(s, i);
+    double *out = dS->leaf + leaf_at(s, i);
+    for (int c = 0; c < r; c++)
+        for (int e = c; e < r; e++) {
+            double t = 0;
+            for (int x = 0; x < r; x++) /* -(W dD W)_ec */
+                for (int y = 0; y < r; y++)
+                    t -= AT(W, e, x, r) * (x < y ? AT(dD, y, x, r) : AT(dD, x, y, r)) * AT(W, y, c, r);
+            for (int a = 0; a < k; a++)
+                t += AT(qi, a, e, k) * AT(dSc, a, c, k) + AT(dqi, a, e, k) * AT(Sc, a, c, k);
+            AT(out, e, c, r) = AT(out, c, e, r) = t;
+        }
+}
+
+/* dS <- -S M S at the listed pairs only; M's lower triangle is zero elsewhere. */
+static void push_global_pairs(const struct arrow_shape *s, const double *S, const double *M,
+                              double *y, double *dS)
+{
+    int ng = s->n_global;
+    for (int b = 0; b < ng; b++) {
+        const double *Sb = S + (size_t) b * (size_t) ng;
+        for (int i = 0; i < ng; i++) { /* y = M S_b */
+            double t = 0;
+            for (int k = s->gptr[i]; k < s->gptr[i + 1]; k++) {
+                int j = s->gidx[k];
+                t += (j < i ? AT(M, i, j, ng) : AT(M, j, i, ng)) * Sb[j];
+            }
+            y[i] = t;
+        }
+        for (int k = s->gptr[b]; k < s->gptr[b + 1] && s->gidx[k] <= b; k++) {
+            int a = s->gidx[k];
+            AT(dS, a, b, ng) = AT(dS, b, a, ng) = -la_dot(ng, S + (size_t) a * (size_t) ng, y);
+        }
+    }
+}
+
+void arrow_inverse_push(const struct arrow_shape *s, const struct arrow *S, const double *q,
+                        const double *d_inv, const struct arrow *dP, struct arrow *dS,
+                        struct arrow_push_work *w)
+{
+    int ng = s->n_global;
+    double one = 1, zero = 0, minus = -1;
+    memcpy(w->M, dP->global, sizeof(double) * arrow_global_size(s));
+    for (int i = 0; i < s->n_leaf; i++) {
+        int k = s->ptr[i + 1] - s->ptr[i], r = s->r;
+        size_t at = cross_at(s, i);
+        times_sym(k, r, q + at, dP->leaf + leaf_at(s, i), 1, w->Y + at);
+        double *tmp = w->Y + at;
+        for (int a = 0; a < k * r; a++) { /* Y = dB + q dD / 2; dB + q dD waits in dS */
+            double qd = tmp[a], dB = dP->cross[at + (size_t) a];
+            dS->cross[at + (size_t) a] = dB + qd;
+            tmp[a] = dB + 0.5 * qd;
+        }
+        times_sym(k, r, dS->cross + at, d_inv + leaf_at(s, i), -1, w->dq + at);
+    }
+    outer_sum(s, w->Y, q, w->M);
+    if (ng && s->gptr) {
+        push_global_pairs(s, S->global, w->M, w->T, dS->global);
+    } else if (ng) {
+        la_fill_upper(ng, w->M);
+        F77_CALL(dgemm)
+        ("N", "N", &ng, &ng, &ng, &one, S->global, &ng, w->M, &ng, &zero, w->T, &ng FCONE FCONE);
+        F77_CALL(dgemm)
+        ("N", "N", &ng, &ng, &ng, &minus, w->T, &ng, S->global, &ng, &zero, dS->global,
+         &ng FCONE FCONE);
+    }
+    spread_cross(s, dS->global, q, false, dS->cross);
+    spread_cross(s, S->global, w->dq, true, dS->cross);
+    for (int i = 0; i < s->n_leaf; i++) push_leaf(s, i, S, q, d_inv, dP, w->dq, dS);
 }

@@ -22,6 +22,8 @@ struct arrow_shape {
     const int *ptr; /* start of each leaf's column list (size n_leaf + 1)     */
     const int *idx; /* 0-based global columns, increasing within a leaf       */
     bool full;      /* every leaf lists all global columns: BLAS-3 applies    */
+    const int *gptr, *gidx; /* global columns that some leaf lists together, by column (as ptr
+                             * and idx); NULL: not known, or nearly all         */
 };
 
 struct arrow {
@@ -81,5 +83,31 @@ void arrow_outer_rows(const struct arrow_shape *s, const double *cross, int a, i
  *      s_leaf (n_leaf r x r: diagonal blocks of S_ll). scratch: n_global * r doubles. */
 void arrow_inverse(const struct arrow_shape *s, const struct arrow *F, double *S_global,
                    double *d_inv, double *q, double *s_leaf, double *scratch);
+
+/* s_leaf <- blockdiag(D_i^-1) + Q S_gg Q', for an S_gg other than P's. */
+void arrow_spread_leaf(const struct arrow_shape *s, const double *S_global, const double *d_inv,
+                       const double *q, double *s_leaf, double *scratch);
+
+/* cross_i <- S_gl = S_gg Q_i' over leaf i's column list: the rest of the selected inverse. */
+void arrow_inverse_cross(const struct arrow_shape *s, const double *S_global, const double *q,
+                         double *cross);
+
+/* Scratch of arrow_inverse_push(). */
+struct arrow_push_work {
+    double *M, *T;  /* n_global^2 each                                                */
+    double *Y, *dq; /* cross-shaped                                                   */
+};
+struct arrow_push_work arrow_push_carve(const struct arrow_shape *s, struct arena *a);
+
+/* dS <- -S dP S on the arrow pattern: the derivative of the selected inverse S (global block and
+ * leaves full, cross pieces from arrow_inverse_cross()) along dP (lower triangles):
+ *     dS_gg = -S_gg M S_gg,  M = sum over leaves of [I; Q]' dP [I; Q]
+ *     dQ'   = -(dB + Q' dD) D^-1
+ *     dS_gl = dS_gg Q' + S_gg dQ',   dS_ll = -D^-1 dD D^-1 + Q dS_gl + dQ S_gl.
+ * Cost: two products of n_global^3 and O(sum k_i^2 r). With gptr only the pairs that some leaf
+ * lists are filled in the global block, for n_global times their number. */
+void arrow_inverse_push(const struct arrow_shape *s, const struct arrow *S, const double *q,
+                        const double *d_inv, const struct arrow *dP, struct arrow *dS,
+                        struct arrow_push_work *w);
 
 #endif

@@ -4,7 +4,10 @@
 #include <R_ext/Rdynload.h>
 #include <R_ext/Visibility.h>
 
+SEXP C_arrow_draws(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_fit_glmm_vb(SEXP, SEXP, SEXP);
 SEXP C_fit_gibbs(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_fit_glmm_gibbs(SEXP, SEXP, SEXP, SEXP);
 SEXP C_fit_vb(SEXP, SEXP, SEXP);
 SEXP C_gmm_classify(SEXP, SEXP, SEXP, SEXP);
 SEXP C_gmm_fit(SEXP, SEXP, SEXP, SEXP);
@@ -24,10 +27,14 @@ SEXP C_nest_mode(SEXP, SEXP, SEXP, SEXP);
 SEXP C_nest_quantiles(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_test_arrow(SEXP, SEXP);
 SEXP C_test_normals(SEXP);
+SEXP C_test_pg(SEXP, SEXP);
 SEXP C_theta_draws(SEXP, SEXP, SEXP, SEXP);
 
 static const R_CallMethodDef call_entries[] = {
+    {"C_arrow_draws", (DL_FUNC) &C_arrow_draws, 5},
+    {"C_fit_glmm_vb", (DL_FUNC) &C_fit_glmm_vb, 3},
     {"C_fit_gibbs", (DL_FUNC) &C_fit_gibbs, 5},
+    {"C_fit_glmm_gibbs", (DL_FUNC) &C_fit_glmm_gibbs, 4},
     {"C_fit_vb", (DL_FUNC) &C_fit_vb, 3},
     {"C_gmm_classify", (DL_FUNC) &C_gmm_classify, 4},
     {"C_gmm_fit", (DL_FUNC) &C_gmm_fit, 4},
@@ -47,6 +54,7 @@ static const R_CallMethodDef call_entries[] = {
     {"C_nest_quantiles", (DL_FUNC) &C_nest_quantiles, 5},
     {"C_test_arrow", (DL_FUNC) &C_test_arrow, 2},
     {"C_test_normals", (DL_FUNC) &C_test_normals, 1},
+    {"C_test_pg", (DL_FUNC) &C_test_pg, 2},
     {"C_theta_draws", (DL_FUNC) &C_theta_draws, 4},
     {NULL, NULL, 0}};
 

@@ -5,7 +5,7 @@
 
 double lmm_df(const struct lmm *m, int k)
 {
-    return m->prec[k].df0 + (k == 0 ? m->n : m->prec[k].n_levels);
+    return m->prec[k].df0 + (k < m->first_term ? m->n : m->prec[k].n_levels);
 }
 
 void lmm_rate(const struct lmm *m, int k, const double *c, const double *ss, double *R)
@@ -39,8 +39,7 @@ static void scale_into(size_t n, double tau, const double *from, double *to)
     for (size_t i = 0; i < n; i++) to[i] = tau * from[i];
 }
 
-/* Add Lambda to the diagonal blocks that precision k governs. */
-static void add_term(const struct lmm *m, int k, const double *t, struct arrow *P)
+void lmm_add_term(const struct lmm *m, int k, const double *t, struct arrow *P)
 {
     const struct precision *pr = &m->prec[k];
     int r = pr->r, R = m->shape.r, ng = m->shape.n_global;
@@ -65,7 +64,7 @@ void lmm_precision(const struct lmm *m, const double *t, struct arrow *P)
         for (int j = 0; j < m->p; j++)
             for (int i = 0; i < m->p; i++)
                 AT(P->global, i, j, s->n_global) += AT(m->Tb, i, j, m->p);
-    for (int k = 1; k < m->n_prec; k++) add_term(m, k, t, P);
+    for (int k = m->first_term; k < m->n_prec; k++) lmm_add_term(m, k, t, P);
 }
 
 void lmm_rhs(const struct lmm *m, double tau_e, double *x)
@@ -83,7 +82,7 @@ void lmm_prior_gradient(const struct lmm *m, const double *t, const double *thet
         for (int j = 0; j < m->p; j++)
             for (int i = 0; i < m->p; i++)
                 x[i] += AT(m->Tb, i, j, m->p) * (theta[j] - m->mu[j]);
-    for (int k = 1; k < m->n_prec; k++) {
+    for (int k = m->first_term; k < m->n_prec; k++) {
         const struct precision *pr = &m->prec[k];
         double L[EXPFAM_MAX_R * EXPFAM_MAX_R];
         vech_unpack(pr->r, t + pr->at, L);

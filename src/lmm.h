@@ -47,7 +47,8 @@ struct lmm {
     const double *mu;     /* p prior means                                          */
     double logdet_Tb;     /* 0 when flat                                            */
     bool separate;        /* q(beta) prod_g q(u_g) instead of q(beta, u)             */
-    int n_prec;           /* 1 + number of group terms                              */
+    int n_prec;           /* first_term + number of group terms                     */
+    int first_term;       /* 1: precision 0 is no group term (tau_e); 0: there is none */
     int n_stat;           /* sum of vech sizes: statistics of the precisions        */
     int n_par;            /* n_stat + auxiliaries                                   */
     struct precision prec[LMM_MAX_PREC];
@@ -74,6 +75,9 @@ double lmm_aux_rate(const struct lmm *m, int k, int i, double x);
 
 /* Offset in theta of coefficient 0 of level g of precision k. */
 size_t lmm_coef(const struct lmm *m, int k, int g);
+
+/* P += Lambda on every diagonal block that precision k governs. */
+void lmm_add_term(const struct lmm *m, int k, const double *t, struct arrow *P);
 
 /* P <- tau_e G + T(t), T = blockdiag(T_b, I (x) Lambda_j). O(size of the arrow). */
 void lmm_precision(const struct lmm *m, const double *t, struct arrow *P);

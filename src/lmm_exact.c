@@ -30,7 +30,7 @@ struct lmm_exact lmm_exact_carve(const struct lmm *m, struct arena *a)
 }
 
 /* log p(Lambda) at |Lambda| = 1, tr(R_0 Lambda) = 0: all that does not depend on Lambda. */
-static double prior_constant(const struct lmm *m, int k)
+double lmm_prior_constant(const struct lmm *m, int k)
 {
     const struct precision *pr = &m->prec[k];
     int r = pr->r;
@@ -78,7 +78,7 @@ void lmm_exact_prepare(struct lmm_exact *e)
                 e->quad_beta += AT(m->Tb, i, j, m->p) * (theta[i] - m->mu[i]) * (theta[j] - m->mu[j]);
     e->outer[0] = 0;
     for (int k = 0; k < m->n_prec; k++) {
-        e->prior_const[k] = prior_constant(m, k);
+        e->prior_const[k] = lmm_prior_constant(m, k);
         if (k == 0) continue;
         lmm_outer_u(m, k, theta, U);
         vech_pack(m->prec[k].r, U, e->outer + m->prec[k].at);
@@ -86,12 +86,11 @@ void lmm_exact_prepare(struct lmm_exact *e)
 }
 
 /* log p(Lambda_k), given log |Lambda_k| and Lambda in t. */
-static double log_prior(const struct lmm_exact *e, int k, double logdet)
+double lmm_log_prior(const struct lmm *m, int k, double constant, const double *t, double logdet)
 {
-    const struct precision *pr = &e->m->prec[k];
-    const double *t = e->t + pr->at;
+    const struct precision *pr = &m->prec[k];
     int r = pr->r;
-    double s = e->prior_const[k] + 0.5 * (pr->df0 - r - 1) * logdet;
+    double s = constant + 0.5 * (pr->df0 - r - 1) * logdet;
     if (pr->nu > 0) {
         for (int i = 0; i < r; i++)
             s -= 0.5 * (pr->nu + r) * log(pr->nu * t[vech_at(r, i, i)] + pr->aux_rate[i]);
@@ -124,7 +123,7 @@ double lmm_exact_log_density(void *exact, const double *phi)
         const struct precision *pr = &m->prec[k];
         double jacobian, logdet;
         logdet = scale_free_to_vech(pr->r, phi + pr->at, e->t + pr->at, &jacobian);
-        prior += log_prior(e, k, logdet) + jacobian;
+        prior += lmm_log_prior(m, k, e->prior_const[k], e->t + pr->at, logdet) + jacobian;
         logdet_T += pr->n_levels * logdet;
         if (k > 0) pull += vech_trace(pr->r, e->t + pr->at, e->outer + pr->at);
     }
@@ -159,9 +158,8 @@ void lmm_exact_draw(const struct lmm_exact *e, const double *mean, double *x)
 
 /* ---- mixture over nodes ------------------------------------------------------------- */
 
-struct lmm_mixture_work lmm_mixture_carve(const struct lmm *m, bool dense, struct arena *a)
+struct lmm_mixture_work lmm_mixture_carve(const struct arrow_shape *s, bool dense, struct arena *a)
 {
-    const struct arrow_shape *s = &m->shape;
     size_t dim = arrow_dim(s);
     struct lmm_mixture_work w;
     w.inv = arrow_carve(s, a);
@@ -200,14 +198,14 @@ static void node_variances(const struct arrow_shape *s, const struct arrow *inv,
 }
 
 /* out (dim^2) += w (F^-T F^-1 + dev dev'), column by column of F^-1. */
-static void add_dense(const struct lmm_exact *e, double w, const double *dev, double *solved,
+static void add_dense(const struct conditional *e, double w, const double *dev, double *solved,
                       double *out)
 {
-    int n = (int) arrow_dim(&e->m->shape);
+    int n = (int) arrow_dim(e->shape);
     memset(solved, 0, sizeof(double) * (size_t) n * (size_t) n);
     for (int j = 0; j < n; j++) {
         AT(solved, j, j, n) = 1;
-        arrow_forwardsolve(&e->m->shape, &e->F, solved + (size_t) j * (size_t) n);
+        arrow_forwardsolve(e->shape, e->F, solved + (size_t) j * (size_t) n);
     }
     for (int j = 0; j < n; j++)
         for (int i = 0; i < n; i++)
@@ -216,10 +214,10 @@ static void add_dense(const struct lmm_exact *e, double w, const double *dev, do
 }
 
 /* c'theta ~ N(c'mean, |F^-1 c|^2): F^-1 touches one leaf and the global block only. */
-static void row_moments(const struct lmm_exact *e, const struct lmm_rows *rows, const double *mean,
+static void row_moments(const struct conditional *e, const struct lmm_rows *rows, const double *mean,
                         double *work, double *row_mean, double *row_var)
 {
-    const struct arrow_shape *s = &e->m->shape;
+    const struct arrow_shape *s = e->shape;
     int ng = s->n_global, r = s->r;
     for (int i = 0; i < rows->n; i++) {
         const double *c = rows->global + (size_t) i * (size_t) ng;
@@ -232,28 +230,28 @@ static void row_moments(const struct lmm_exact *e, const struct lmm_rows *rows, 
             const int *col = s->idx + s->ptr[leaf];
             memcpy(y, rows->z + (size_t) i * (size_t) r, sizeof(double) * (size_t) r);
             centre += la_dot(r, y, mean + ng + (size_t) leaf * (size_t) r);
-            la_solve_l(r, e->F.leaf + (size_t) leaf * (size_t) r * (size_t) r, y);
-            const double *cross = e->F.cross + (size_t) s->ptr[leaf] * (size_t) r;
+            la_solve_l(r, e->F->leaf + (size_t) leaf * (size_t) r * (size_t) r, y);
+            const double *cross = e->F->cross + (size_t) s->ptr[leaf] * (size_t) r;
             for (int b = 0; b < r; b++)
                 for (int a = 0; a < k; a++) work[col[a]] -= AT(cross, a, b, k) * y[b];
             var = la_dot(r, y, y);
         }
-        la_solve_l(ng, e->F.global, work);
+        la_solve_l(ng, e->F->global, work);
         row_mean[i] = centre;
         row_var[i] = var + la_dot(ng, work, work);
     }
 }
 
-static void add_node(struct lmm_exact *e, double w, int k, const struct lmm_rows *rows,
+static bool add_node(const struct conditional *e, double w, int k, const struct lmm_rows *rows,
                      struct lmm_mixture *out, struct lmm_mixture_work *work)
 {
-    const struct arrow_shape *s = &e->m->shape;
+    const struct arrow_shape *s = e->shape;
     size_t dim = arrow_dim(s);
-    lmm_exact_mean(e, work->theta);
-    for (size_t i = 0; i < dim; i++) work->dev[i] = work->theta[i] - e->centre->theta[i];
+    if (!e->moments(e->ctx, w, work->theta)) return false;
+    for (size_t i = 0; i < dim; i++) work->dev[i] = work->theta[i] - e->origin[i];
     for (size_t i = 0; i < dim; i++) out->mean[i] += w * work->dev[i];
     if (out->cov_global || out->node_var)
-        arrow_inverse(s, &e->F, work->inv.global, work->d_inv, work->inv.cross, work->inv.leaf,
+        arrow_inverse(s, e->F, work->inv.global, work->d_inv, work->inv.cross, work->inv.leaf,
                       work->scratch);
     if (out->cov_global) {
         add_spread(s->n_global, w, work->inv.global, work->dev, out->cov_global);
@@ -265,21 +263,34 @@ static void add_node(struct lmm_exact *e, double w, int k, const struct lmm_rows
     if (out->row_mean)
         row_moments(e, rows, work->theta, work->dev, out->row_mean + (size_t) k * (size_t) rows->n,
                     out->row_var + (size_t) k * (size_t) rows->n);
+    return true;
 }
 
-enum core_status lmm_exact_mixture(struct lmm_exact *e, int n, const double *phi,
+static bool exact_moments(void *ctx, double weight, double *mean)
+{
+    (void) weight;
+    lmm_exact_mean(ctx, mean);
+    return true;
+}
+
+struct conditional lmm_exact_conditional(struct lmm_exact *e)
+{
+    return (struct conditional){&e->m->shape, e->m->n_stat, e->centre->theta, e,
+                                lmm_exact_log_density, exact_moments, &e->F};
+}
+
+enum core_status lmm_exact_mixture(const struct conditional *e, int n, const double *phi,
                                    const double *w, const struct lmm_rows *rows,
                                    struct lmm_mixture *out, struct lmm_mixture_work *work,
                                    const struct core_hooks *h, struct core_info *info)
 {
-    const struct arrow_shape *s = &e->m->shape;
+    const struct arrow_shape *s = e->shape;
     size_t dim = arrow_dim(s);
     for (int k = 0; k < n; k++) {
         info->iter = k;
         if (k % 16 == 0 && core_stop(h, k)) return CORE_INTERRUPTED;
-        double f = lmm_exact_log_density(e, phi + (size_t) k * (size_t) e->m->n_stat);
-        if (!isfinite(f)) return CORE_NONFINITE;
-        add_node(e, w[k], k, rows, out, work);
+        double f = e->log_density(e->ctx, phi + (size_t) k * (size_t) e->n_stat);
+        if (!isfinite(f) || !add_node(e, w[k], k, rows, out, work)) return CORE_NONFINITE;
     }
     /* deviations were taken from the centre: E theta - centre is now in mean */
     if (out->cov_global) {
@@ -293,6 +304,6 @@ enum core_status lmm_exact_mixture(struct lmm_exact *e, int n, const double *phi
     if (out->cov)
         for (size_t j = 0; j < dim; j++)
             for (size_t i = 0; i < dim; i++) out->cov[i + j * dim] -= out->mean[i] * out->mean[j];
-    for (size_t i = 0; i < dim; i++) out->mean[i] += e->centre->theta[i];
+    for (size_t i = 0; i < dim; i++) out->mean[i] += e->origin[i];
     return CORE_OK;
 }

@@ -71,13 +71,30 @@ struct lmm_mixture {
     double *cov;               /* dim^2: Cov theta, dense                              */
     double *row_mean, *row_var; /* rows.n x n: of the linear combinations, at each node */
 };
+/* Any conditional fit, for the mixture: f(phi) of nest.h, which leaves the conditional mean of
+ * theta and the factor F of its precision ready for moments(). */
+struct conditional {
+    const struct arrow_shape *shape;
+    int n_stat;
+    const double *origin; /* dim: a theta that deviations are taken from                 */
+    void *ctx;
+    double (*log_density)(void *ctx, const double *phi);
+    bool (*moments)(void *ctx, double weight, double *mean); /* false: they do not exist */
+    const struct arrow *F;
+};
+struct conditional lmm_exact_conditional(struct lmm_exact *e);
+
+/* log p(Lambda_k) = constant + the kernel at Lambda (vech t) and its log-determinant. */
+double lmm_prior_constant(const struct lmm *m, int k);
+double lmm_log_prior(const struct lmm *m, int k, double constant, const double *t, double logdet);
+
 struct lmm_mixture_work {
     struct arrow inv;          /* selected inverse: S_global, q', s_leaf               */
     double *d_inv, *scratch, *theta, *dev, *solved;
 };
-struct lmm_mixture_work lmm_mixture_carve(const struct lmm *m, bool dense, struct arena *a);
+struct lmm_mixture_work lmm_mixture_carve(const struct arrow_shape *s, bool dense, struct arena *a);
 
-enum core_status lmm_exact_mixture(struct lmm_exact *e, int n, const double *phi,
+enum core_status lmm_exact_mixture(const struct conditional *e, int n, const double *phi,
                                    const double *w, const struct lmm_rows *rows,
                                    struct lmm_mixture *out, struct lmm_mixture_work *work,
                                    const struct core_hooks *h, struct core_info *info);

@@ -19,9 +19,8 @@ struct gibbs_work gibbs_work_carve(const struct lmm *m, struct arena *a)
     return w;
 }
 
-/* theta | t ~ N(P^-1 b, P^-1), b = tau_e h + T mu:  theta = F^-T (F^-1 b + z). */
-static enum core_status gibbs_draw_theta(const struct lmm *m, struct gibbs_state *s,
-                                         struct gibbs_work *w, struct core_info *info)
+enum core_status gibbs_draw_theta(const struct lmm *m, struct gibbs_state *s,
+                                  struct gibbs_work *w, struct core_info *info)
 {
     size_t dim = arrow_dim(&m->shape);
     lmm_precision(m, s->t, &w->P);
@@ -48,40 +47,92 @@ static double residual_ss(const struct lmm *m, const struct lmm_centre *c,
     return rss < 0 ? 0 : rss; /* fmax() would turn a NaN into zero */
 }
 
-/* Lambda_k | theta, c ~ Wishart(df, R^-1) and c_i | Lambda_ii; ss: quadratic form (r x r). */
-static bool gibbs_draw_precision(const struct lmm *m, struct gibbs_state *s,
-                                 const struct ziggurat *zig, int k, const double *ss)
+bool gibbs_draw_precision(const struct lmm *m, double *t, const struct ziggurat *zig, int k,
+                          const double *ss)
 {
     const struct precision *pr = &m->prec[k];
-    double R[RR], X[RR], work[RR], *c = s->t + (pr->aux < 0 ? 0 : pr->aux);
+    double R[RR], X[RR], work[RR], *c = t + (pr->aux < 0 ? 0 : pr->aux);
     lmm_rate(m, k, c, ss, R);
     if (la_chol(pr->r, R)) return false;
     rand_wishart(pr->r, lmm_df(m, k), R, zig, X, work);
-    vech_pack(pr->r, X, s->t + pr->at);
+    vech_pack(pr->r, X, t + pr->at);
     if (pr->aux >= 0)
         for (int i = 0; i < pr->r; i++)
             c[i] = rand_gamma(lmm_aux_shape(m, k), lmm_aux_rate(m, k, i, AT(X, i, i, pr->r)));
     return true;
 }
 
-/* Log density of x = log a under the scale move of one coefficient, up to a constant:
- *     -tau_e (2 (1 - a) l + (1 - a)^2 q) / 2 + log prior of the moved precision + Jacobian,
- * with l = u'Z'W(y - C theta), q = u'Z'WZ u over the coefficient's u; the density of u given the
- * precision is unchanged [Liu & Sabatti 2000]. Wishart(df0, R^-1), o = sum_{j != i} R_ij L_ij:
- *     -df0 x - (R_ii L_ii / a^2 + 2 o / a) / 2
- * half-t, the auxiliary integrated out so that a large nu does not slow the move:
- *     -df0 x - (nu + r)/2 log(nu L_ii / a^2 + 1 / A_i^2). */
+struct scale_prior gibbs_scale_prior(const struct lmm *m, const double *t, int k, int i)
+{
+    const struct precision *pr = &m->prec[k];
+    double own = t[pr->at + vech_at(pr->r, i, i)];
+    struct scale_prior v = {.df0 = pr->df0};
+    if (pr->aux >= 0) {
+        v.own = pr->nu * own;
+        v.aux_rate = pr->aux_rate[i];
+        v.aux_shape = lmm_aux_shape(m, k);
+        return v;
+    }
+    v.own = AT(pr->rate0, i, i, pr->r) * own;
+    for (int j = 0; j < pr->r; j++)
+        if (j != i)
+            v.other += AT(pr->rate0, i, j, pr->r) *
+                       t[pr->at + vech_at(pr->r, j > i ? j : i, j > i ? i : j)];
+    return v;
+}
+
+double gibbs_scale_log_prior(const struct scale_prior *v, double x)
+{
+    double a = exp(x), own = v->own / (a * a);
+    double prior = v->aux_shape > 0 ? v->aux_shape * log(own + v->aux_rate)
+                                    : 0.5 * own + v->other / a;
+    return -v->df0 * x - prior;
+}
+
+double gibbs_scale_width(const struct precision *pr)
+{
+    /* a bracket of about four posterior SDs of log a when u is well determined; it must not
+     * depend on anything the move changes, or the move would not be reversible */
+    return 4 / sqrt(1 + (double) pr->n_levels);
+}
+
+void gibbs_scale_precision(const struct lmm *m, double *t, int k, int i, double a)
+{
+    int r = m->prec[k].r;
+    double *L = t + m->prec[k].at;
+    for (int j = 0; j < r; j++)
+        L[vech_at(r, j > i ? j : i, j > i ? i : j)] /= j == i ? a * a : a;
+}
+
+void gibbs_draw_auxiliary(const struct lmm *m, double *t, int k, int i)
+{
+    const struct precision *pr = &m->prec[k];
+    if (pr->aux < 0) return;
+    double x = t[pr->at + vech_at(pr->r, i, i)];
+    t[pr->aux + i] = rand_gamma(lmm_aux_shape(m, k), lmm_aux_rate(m, k, i, x));
+}
+
+void gibbs_apply_scale(const struct lmm *m, double *t, double *theta, int k, int i, double a)
+{
+    for (int g = 0; g < m->prec[k].n_levels; g++) theta[lmm_coef(m, k, g) + (size_t) i] *= a;
+    gibbs_scale_precision(m, t, k, i, a);
+    gibbs_draw_auxiliary(m, t, k, i);
+}
+
+/* The likelihood's part of the scale move,
+ *     -tau_e (2 (1 - a) l + (1 - a)^2 q) / 2,
+ * with l = u'Z'W(y - C theta), q = u'Z'WZ u over the coefficient's u. */
 struct scale_move {
-    double tau_e, l, q, df0, own, other, aux_shape, aux_rate;
+    struct scale_prior prior;
+    double tau_e, l, q;
 };
 
 static double scale_log_density(double x, const void *ctx)
 {
     const struct scale_move *v = ctx;
-    double a = exp(x), b = 1 - a, own = v->own / (a * a);
-    double prior = v->aux_shape > 0 ? v->aux_shape * log(own + v->aux_rate)
-                                    : 0.5 * own + v->other / a;
-    return -0.5 * v->tau_e * (2 * b * v->l + b * b * v->q) - v->df0 * x - prior;
+    double b = 1 - exp(x);
+    return -0.5 * v->tau_e * (2 * b * v->l + b * b * v->q) +
+           gibbs_scale_log_prior(&v->prior, x);
 }
 
 /* l and q of coefficient i of precision k, from w->Gdev and the diagonal of the Gram. */
@@ -104,46 +155,18 @@ static void scale_likelihood(const struct lmm *m, const struct lmm_centre *c,
     }
 }
 
-/* The prior's part of the move of coefficient i. */
-static void scale_prior(const struct precision *pr, const double *t, int i, struct scale_move *v)
-{
-    double own = t[vech_at(pr->r, i, i)];
-    if (pr->aux >= 0) {
-        v->own = pr->nu * own;
-        v->aux_rate = pr->aux_rate[i];
-        return;
-    }
-    v->own = AT(pr->rate0, i, i, pr->r) * own;
-    for (int j = 0; j < pr->r; j++)
-        if (j != i)
-            v->other += AT(pr->rate0, i, j, pr->r) *
-                        t[vech_at(pr->r, j > i ? j : i, j > i ? i : j)];
-}
-
 /* Interweaving for coefficient i of precision k. Needs w->Gdev at the current theta. */
 static void gibbs_move_scale(const struct lmm *m, const struct lmm_centre *c,
                              struct gibbs_state *s, const struct gibbs_work *w, int k, int i)
 {
-    const struct precision *pr = &m->prec[k];
-    double *t = s->t + pr->at;
-    struct scale_move v = {.tau_e = s->t[0], .df0 = pr->df0};
-    scale_prior(pr, t, i, &v);
-    if (pr->aux >= 0) v.aux_shape = lmm_aux_shape(m, k);
+    struct scale_move v = {.prior = gibbs_scale_prior(m, s->t, k, i), .tau_e = s->t[0]};
     scale_likelihood(m, c, s, w, k, i, &v);
-    /* a bracket of about four posterior SDs of log a when u is well determined; it must not
-     * depend on anything the move changes, or the move would not be reversible */
-    double width = 4 / sqrt(1 + (double) pr->n_levels);
-    double a = exp(rand_slice(0, width, scale_log_density, &v));
-    for (int g = 0; g < pr->n_levels; g++) s->theta[lmm_coef(m, k, g) + (size_t) i] *= a;
-    for (int j = 0; j < pr->r; j++)
-        t[vech_at(pr->r, j > i ? j : i, j > i ? i : j)] /= j == i ? a * a : a;
-    if (pr->aux >= 0)
-        s->t[pr->aux + i] =
-            rand_gamma(lmm_aux_shape(m, k), lmm_aux_rate(m, k, i, t[vech_at(pr->r, i, i)]));
+    double x = rand_slice(0, gibbs_scale_width(&m->prec[k]), scale_log_density, &v);
+    gibbs_apply_scale(m, s->t, s->theta, k, i, exp(x));
 }
 
-static void keep(const struct lmm *m, const struct gibbs_control *ctl, struct gibbs_state *s,
-                 int row)
+void gibbs_keep(const struct lmm *m, const struct gibbs_control *ctl, struct gibbs_state *s,
+                int row)
 {
     size_t kept = (size_t) gibbs_kept(ctl), at = (size_t) row, p = (size_t) m->p;
     size_t nu = arrow_dim(&m->shape) - p;
@@ -158,7 +181,7 @@ static void keep(const struct lmm *m, const struct gibbs_control *ctl, struct gi
     }
 }
 
-static bool valid_precisions(const struct lmm *m, const double *t)
+bool gibbs_valid_precisions(const struct lmm *m, const double *t)
 {
     for (int k = 0; k < m->n_par; k++)
         if (!isfinite(t[k])) return false;
@@ -176,17 +199,17 @@ static enum core_status gibbs_sweep(const struct lmm *m, const struct gibbs_cont
     if (st) return st;
     double ss[RR];
     ss[0] = residual_ss(m, c, s, w);
-    bool ok = gibbs_draw_precision(m, s, &w->zig, 0, ss), fresh = true;
+    bool ok = gibbs_draw_precision(m, s->t, &w->zig, 0, ss), fresh = true;
     for (int k = 1; ok && k < m->n_prec; k++) {
         lmm_outer_u(m, k, s->theta, ss);
-        ok = gibbs_draw_precision(m, s, &w->zig, k, ss);
+        ok = gibbs_draw_precision(m, s->t, &w->zig, k, ss);
         for (int i = 0; ok && ctl->interweave && i < m->prec[k].r; i++) {
             if (!fresh) residual_ss(m, c, s, w); /* theta moved: G d anew */
             gibbs_move_scale(m, c, s, w, k, i);
             fresh = false;
         }
     }
-    return ok && valid_precisions(m, s->t) ? CORE_OK : CORE_NONFINITE;
+    return ok && gibbs_valid_precisions(m, s->t) ? CORE_OK : CORE_NONFINITE;
 }
 
 enum core_status gibbs_run(const struct lmm *m, const struct gibbs_control *ctl,
@@ -200,7 +223,7 @@ enum core_status gibbs_run(const struct lmm *m, const struct gibbs_control *ctl,
         enum core_status st = gibbs_sweep(m, ctl, c, s, w, info);
         if (st) return st;
         int past = info->iter + 1 - ctl->warmup;
-        if (past > 0 && past % ctl->thin == 0) keep(m, ctl, s, kept++);
+        if (past > 0 && past % ctl->thin == 0) gibbs_keep(m, ctl, s, kept++);
     }
     return CORE_OK;
 }

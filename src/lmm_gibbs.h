@@ -30,7 +30,47 @@ struct gibbs_work {
     struct ziggurat zig;
 };
 
+/* Lambda_k | theta, c ~ Wishart(df, R^-1) and c_i | Lambda_ii, into t; ss: quadratic form
+ * (r x r). False when the rate matrix is not positive definite. */
+bool gibbs_draw_precision(const struct lmm *m, double *t, const struct ziggurat *zig, int k,
+                          const double *ss);
+
+/* The prior's part of the scale move of one coefficient, whatever the likelihood: log prior of
+ * the moved precision + Jacobian at x = log a; the density of u given the precision is unchanged
+ * [Liu & Sabatti 2000]. Wishart(df0, R^-1), o = sum_{j != i} R_ij L_ij:
+ *     -df0 x - (R_ii L_ii / a^2 + 2 o / a) / 2
+ * half-t, the auxiliary integrated out so that a large nu does not slow the move:
+ *     -df0 x - (nu + r)/2 log(nu L_ii / a^2 + 1 / A_i^2). */
+struct scale_prior {
+    double df0, own, other, aux_shape, aux_rate;
+};
+struct scale_prior gibbs_scale_prior(const struct lmm *m, const double *t, int k, int i);
+double gibbs_scale_log_prior(const struct scale_prior *v, double x);
+
+/* First bracket of the slice sampler of log a. */
+double gibbs_scale_width(const struct precision *pr);
+
+/* Lambda -> D^-1 Lambda D^-1 for coefficient i of precision k, D_ii = a. */
+void gibbs_scale_precision(const struct lmm *m, double *t, int k, int i, double a);
+
+/* Its auxiliary given the precision; nothing without one. */
+void gibbs_draw_auxiliary(const struct lmm *m, double *t, int k, int i);
+
+/* The scale move: u -> a u, the precision likewise; a new auxiliary. */
+void gibbs_apply_scale(const struct lmm *m, double *t, double *theta, int k, int i, double a);
+
+/* Every precision finite, every variance positive? */
+bool gibbs_valid_precisions(const struct lmm *m, const double *t);
+
 struct gibbs_work gibbs_work_carve(const struct lmm *m, struct arena *a);
+
+/* theta | t ~ N(P^-1 b, P^-1), b = tau_e h + T mu:  theta = F^-T (F^-1 b + z). */
+enum core_status gibbs_draw_theta(const struct lmm *m, struct gibbs_state *s,
+                                  struct gibbs_work *w, struct core_info *info);
+
+/* Row `row` of the stored draws, and the running moments of u. */
+void gibbs_keep(const struct lmm *m, const struct gibbs_control *ctl, struct gibbs_state *s,
+                int row);
 
 static inline int gibbs_kept(const struct gibbs_control *c)
 {

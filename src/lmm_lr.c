@@ -279,7 +279,7 @@ static void gradients(const struct lmm *m, struct vb_state *s, struct vb_work *w
         arrow_solve(&m->shape, &w->F, s->J + (size_t) i * dim);
 }
 
-static void fill_V(const struct lmm *m, struct vb_state *s)
+void vb_fill_V(const struct lmm *m, struct vb_state *s)
 {
     int q = s->lr.q;
     double M[EXPFAM_MAX_R * EXPFAM_MAX_R];
@@ -312,7 +312,7 @@ void vb_coupling(const struct lmm *m, struct vb_state *s, struct vb_work *w)
             for (size_t k = 0; k < dim; k++) dot += gi[k] * Jj[k];
             AT(s->lr.C, i, j, q) += dot;
         }
-    fill_V(m, s);
+    vb_fill_V(m, s);
     for (int j = 0; j < q; j++) /* exactly symmetric: g_i'S g_j was rounded twice */
         for (int i = 0; i < j; i++)
             AT(s->lr.C, i, j, q) = AT(s->lr.C, j, i, q) =

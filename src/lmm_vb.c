@@ -99,7 +99,7 @@ static double expected_rss(const struct lmm *m, const struct vb_state *s,
     double rss = m->yy, tau_e = s->t[0], tr_ts = prior_trace(m, s->Sq_global);
     size_t dim = arrow_dim(&m->shape);
     for (size_t i = 0; i < dim; i++) rss -= s->m[i] * (m->h[i] + w->prior_grad[i] / tau_e);
-    for (int k = 1; k < m->n_prec; k++)
+    for (int k = m->first_term; k < m->n_prec; k++)
         tr_ts += vech_trace(m->prec[k].r, s->t + m->prec[k].at, w->us + m->prec[k].at);
     /* fmax() would turn a NaN into zero */
     return (rss < 0 ? 0 : rss) + ((double) dim - tr_ts) / tau_e;
@@ -162,7 +162,7 @@ enum core_status vb_update_theta(const struct lmm *m, struct vb_state *s, struct
     arrow_inverse(&m->shape, &w->F, s->S_global, s->d_inv, s->q, s->s_leaf, w->scratch);
     w->log_det_P = m->separate ? separate_covariance(m, s, w) : joint_covariance(m, s, w);
     lmm_prior_gradient(m, s->t, s->m, w->prior_grad);
-    for (int k = 1; k < m->n_prec; k++) {
+    for (int k = m->first_term; k < m->n_prec; k++) {
         double U[RR], v[RV];
         int at = m->prec[k].at;
         vb_block_sum(m, s, k, w->us + at);
@@ -210,16 +210,16 @@ void vb_update_precisions(const struct lmm *m, const struct vb_state *s, double 
     }
 }
 
-static double logdet_mean(const struct lmm *m, const struct vb_state *s, int k)
+double vb_logdet_mean(const struct lmm *m, const struct vb_state *s, int k)
 {
     double L[RR];
     vech_unpack(m->prec[k].r, s->t + m->prec[k].at, L);
     return la_chol(m->prec[k].r, L) ? NAN : la_logdet(m->prec[k].r, L);
 }
 
-static double mean_logdet(const struct lmm *m, const struct vb_state *s, int k)
+double vb_mean_logdet(const struct lmm *m, const struct vb_state *s, int k)
 {
-    return wishart_mean_logdet(m->prec[k].r, s->df[k], logdet_mean(m, s, k));
+    return wishart_mean_logdet(m->prec[k].r, s->df[k], vb_logdet_mean(m, s, k));
 }
 
 /* An auxiliary c ~ Gamma(1/2, aux_rate) with q mean c: E log p(c) + entropy; *mean_log gets
@@ -232,8 +232,7 @@ static double elbo_auxiliary(const struct lmm *m, int k, int i, double c, double
            wishart_entropy(1, df, log(c));
 }
 
-/* E log p(Lambda_k | c) + E log p(c) + the entropies of their factors. */
-static double elbo_precision(const struct lmm *m, const struct vb_state *s, int k)
+double vb_elbo_precision(const struct lmm *m, const struct vb_state *s, int k)
 {
     const struct precision *pr = &m->prec[k];
     double R[RR], zero[RR] = {0}, M[RR], elbo = 0, log_rate = 0, trace = 0, log_c;
@@ -251,28 +250,28 @@ static double elbo_precision(const struct lmm *m, const struct vb_state *s, int 
         }
     }
     return elbo +
-           wishart_expected_log_density(pr->r, pr->df0, log_rate, trace, mean_logdet(m, s, k)) +
-           wishart_entropy(pr->r, s->df[k], logdet_mean(m, s, k));
+           wishart_expected_log_density(pr->r, pr->df0, log_rate, trace, vb_mean_logdet(m, s, k)) +
+           wishart_entropy(pr->r, s->df[k], vb_logdet_mean(m, s, k));
 }
 
 /* The evidence lower bound at (q(theta | t), t), every constant included; under a flat prior
  * on beta it is relative to Lebesgue measure. */
 double vb_elbo(const struct lmm *m, const struct vb_state *s, const struct vb_work *w)
 {
-    double elbo = 0.5 * (m->n * (mean_logdet(m, s, 0) - LOG_2PI) + m->sum_log_w -
+    double elbo = 0.5 * (m->n * (vb_mean_logdet(m, s, 0) - LOG_2PI) + m->sum_log_w -
                          s->t[0] * s->ss[0]);                       /* E log p(y | .) */
     if (!m->flat) {                                                 /* E log p(beta)  */
         double quad = prior_trace(m, s->Sq_global);
         for (int i = 0; i < m->p; i++) quad += w->prior_grad[i] * (s->m[i] - m->mu[i]);
         elbo += 0.5 * (m->logdet_Tb - m->p * LOG_2PI - quad);
     }
-    for (int k = 1; k < m->n_prec; k++) {                           /* E log p(u)     */
+    for (int k = m->first_term; k < m->n_prec; k++) {                           /* E log p(u)     */
         const struct precision *pr = &m->prec[k];
-        elbo += 0.5 * (pr->n_levels * (mean_logdet(m, s, k) - pr->r * LOG_2PI) -
+        elbo += 0.5 * (pr->n_levels * (vb_mean_logdet(m, s, k) - pr->r * LOG_2PI) -
                        vech_trace(pr->r, s->t + pr->at, s->ss + pr->at));
     }
     elbo += 0.5 * ((double) arrow_dim(&m->shape) * (1 + LOG_2PI) - w->log_det_P);
-    for (int k = 0; k < m->n_prec; k++) elbo += elbo_precision(m, s, k);
+    for (int k = 0; k < m->n_prec; k++) elbo += vb_elbo_precision(m, s, k);
     return elbo;
 }
 
@@ -336,16 +335,16 @@ static void move(const struct lmm *m, const double *step, double *t)
 }
 
 /* w->step <- the move from t: Newton where it is safe, otherwise CAVI. */
-static enum vb_step choose_step(const struct lmm *m, const struct vb_control *ctl,
-                                struct vb_state *s, struct vb_work *w)
+static enum vb_step choose_step(const struct lmm *m, const struct vb_theta *q,
+                                const struct vb_control *ctl, struct vb_state *s,
+                                struct vb_work *w)
 {
     if (!log_residual(m, s->t, w->cavi, w->resid, w->step)) {
         w->step[0] = NAN;
         return VB_STEP_CAVI;
     }
     if (!ctl->newton) return VB_STEP_CAVI;
-    vb_coupling(m, s, w);
-    if (!lr_respond(&s->lr)) return VB_STEP_CAVI;
+    if (!q->coupling(q->ctx, s) || !lr_respond(&s->lr)) return VB_STEP_CAVI;
     /* target's residual overwrites cavi's log-scale step only if the Newton step is taken */
     if (!log_residual(m, s->t, w->target, w->resid, w->target)) return VB_STEP_CAVI;
     lr_newton(&s->lr, w->resid, w->target);
@@ -379,14 +378,14 @@ static void record(const struct lmm *m, const struct vb_control *ctl, struct vb_
 }
 
 /* At the optimum: linear response of the final q. */
-static void finish(const struct lmm *m, struct vb_state *s, struct vb_work *w)
+static void finish(const struct vb_theta *q, struct vb_state *s)
 {
-    vb_coupling(m, s, w);
-    s->lr_ok = lr_respond(&s->lr);
+    s->lr_ok = q->coupling(q->ctx, s) && lr_respond(&s->lr);
 }
 
-enum core_status vb_run(const struct lmm *m, const struct vb_control *ctl, struct vb_state *s,
-                        struct vb_work *w, const struct core_hooks *h, struct core_info *info)
+enum core_status vb_ascend(const struct lmm *m, const struct vb_theta *q,
+                           const struct vb_control *ctl, struct vb_state *s, struct vb_work *w,
+                           const struct core_hooks *h, struct core_info *info)
 {
     enum vb_step kind = VB_STEP_CAVI;
     size_t bytes = sizeof(double) * (size_t) m->n_par;
@@ -394,9 +393,9 @@ enum core_status vb_run(const struct lmm *m, const struct vb_control *ctl, struc
     for (int k = 0; k < m->n_prec; k++) s->df[k] = lmm_df(m, k);
     for (info->iter = 0; info->iter < ctl->max_iter; info->iter++) {
         if (core_stop(h, info->iter)) return CORE_INTERRUPTED;
-        enum core_status st = vb_update_theta(m, s, w, info);
+        enum core_status st = q->update(q->ctx, s, info);
         if (st) return st;
-        s->elbo = vb_elbo(m, s, w);
+        s->elbo = q->elbo(q->ctx, s);
         if (!isfinite(s->elbo)) return CORE_NONFINITE;
         if (kind == VB_STEP_NEWTON && s->elbo < best - ELBO_SLACK * (1 + fabs(best))) {
             record(m, ctl, s, info->iter, change, VB_STEP_REJECTED);
@@ -405,8 +404,8 @@ enum core_status vb_run(const struct lmm *m, const struct vb_control *ctl, struc
             continue;
         }
         best = s->elbo;
-        vb_update_precisions(m, s, w->target, w->cavi);
-        kind = choose_step(m, ctl, s, w);
+        q->targets(q->ctx, s, w->target, w->cavi);
+        kind = choose_step(m, q, ctl, s, w);
         change = max_abs(m->n_par, w->step);
         if (!isfinite(change)) return CORE_NONFINITE;
         record(m, ctl, s, info->iter, change, kind);
@@ -415,7 +414,7 @@ enum core_status vb_run(const struct lmm *m, const struct vb_control *ctl, struc
         if (change <= ctl->tol || floor) {
             info->iter++;
             s->lr_ok = true; /* of the Newton step just refused as negligible */
-            if (kind != VB_STEP_NEWTON) finish(m, s, w);
+            if (kind != VB_STEP_NEWTON) finish(q, s);
             return CORE_OK;
         }
         last_change = change;
@@ -424,10 +423,48 @@ enum core_status vb_run(const struct lmm *m, const struct vb_control *ctl, struc
         else
             move(m, w->step, s->t);
     }
-    enum core_status st = vb_update_theta(m, s, w, info);
+    enum core_status st = q->update(q->ctx, s, info);
     if (st) return st;
-    s->elbo = vb_elbo(m, s, w);
+    s->elbo = q->elbo(q->ctx, s);
     if (!isfinite(s->elbo)) return CORE_NONFINITE;
-    finish(m, s, w);
+    finish(q, s);
     return CORE_MAXIT;
+}
+
+/* ---- the Gaussian model ---------------------------------------------------------------------- */
+
+struct gaussian {
+    const struct lmm *m;
+    struct vb_work *w;
+};
+
+static enum core_status gaussian_update(void *ctx, struct vb_state *s, struct core_info *info)
+{
+    const struct gaussian *x = ctx;
+    return vb_update_theta(x->m, s, x->w, info);
+}
+static double gaussian_elbo(void *ctx, const struct vb_state *s)
+{
+    const struct gaussian *x = ctx;
+    return vb_elbo(x->m, s, x->w);
+}
+static void gaussian_targets(void *ctx, const struct vb_state *s, double *target, double *cavi)
+{
+    const struct gaussian *x = ctx;
+    vb_update_precisions(x->m, s, target, cavi);
+}
+static bool gaussian_coupling(void *ctx, struct vb_state *s)
+{
+    const struct gaussian *x = ctx;
+    vb_coupling(x->m, s, x->w);
+    return true;
+}
+
+enum core_status vb_run(const struct lmm *m, const struct vb_control *ctl, struct vb_state *s,
+                        struct vb_work *w, const struct core_hooks *h, struct core_info *info)
+{
+    struct gaussian x = {m, w};
+    const struct vb_theta q = {&x, gaussian_update, gaussian_elbo, gaussian_targets,
+                               gaussian_coupling};
+    return vb_ascend(m, &q, ctl, s, w, h, info);
 }

@@ -52,7 +52,22 @@ struct vb_work {
 
 struct vb_work vb_work_carve(const struct lmm *m, struct arena *a);
 
-/* Runs to convergence and leaves the linear response of the optimum in s->lr and s->J. */
+/* What the ascent over the globals needs of a model: its q(theta) at given t. */
+struct vb_theta {
+    void *ctx;
+    enum core_status (*update)(void *ctx, struct vb_state *s, struct core_info *info);
+    double (*elbo)(void *ctx, const struct vb_state *s);
+    void (*targets)(void *ctx, const struct vb_state *s, double *target, double *cavi);
+    bool (*coupling)(void *ctx, struct vb_state *s); /* false: no response exists        */
+};
+
+/* Alternates q->update() with CAVI or Newton moves of t, to convergence; leaves the linear
+ * response of the optimum in s->lr and s->J. Of w only target, cavi, step and resid are used. */
+enum core_status vb_ascend(const struct lmm *m, const struct vb_theta *q,
+                           const struct vb_control *ctl, struct vb_state *s, struct vb_work *w,
+                           const struct core_hooks *h, struct core_info *info);
+
+/* vb_ascend() for the Gaussian model. */
 enum core_status vb_run(const struct lmm *m, const struct vb_control *ctl, struct vb_state *s,
                         struct vb_work *w, const struct core_hooks *h, struct core_info *info);
 
@@ -62,6 +77,16 @@ enum core_status vb_update_theta(const struct lmm *m, struct vb_state *s, struct
 void vb_update_precisions(const struct lmm *m, const struct vb_state *s, double *target,
                           double *cavi);
 double vb_elbo(const struct lmm *m, const struct vb_state *s, const struct vb_work *w);
+
+/* E log p(Lambda_k | c) + E log p(c) + the entropies of their factors. */
+double vb_elbo_precision(const struct lmm *m, const struct vb_state *s, int k);
+
+/* E log |Lambda_k|, and log |E Lambda_k|. */
+double vb_mean_logdet(const struct lmm *m, const struct vb_state *s, int k);
+double vb_logdet_mean(const struct lmm *m, const struct vb_state *s, int k);
+
+/* V of the precisions and auxiliaries, and what couples them directly (N) into C. */
+void vb_fill_V(const struct lmm *m, struct vb_state *s);
 
 /* lmm_lr.c: V and C = A + N at the current q, and J. Needs q(theta). */
 void vb_coupling(const struct lmm *m, struct vb_state *s, struct vb_work *w);

@@ -1,7 +1,8 @@
-/* r_nest.c: glue of the integration over variance parameters, Gaussian family. Every entry takes
- * core, see r_model(), and centre, list(theta, grad, rss). */
+/* r_nest.c: glue of the integration over variance parameters. Every entry takes core, see r_model()
+ * and r_glmm(), and centre, list(theta, grad, rss), of which other families use theta only. */
 #include <string.h>
-#include "r_util.h"
+#include "r_glmm.h"
+#include "glmm_nest.h"
 #include "lmm_exact.h"
 #include "nest.h"
 
@@ -10,6 +11,52 @@ static struct lmm_centre r_centre(SEXP centre, const struct lmm *m)
     R_xlen_t dim = (R_xlen_t) arrow_dim(&m->shape);
     return (struct lmm_centre) {r_dbl(centre, "theta", dim), r_dbl(centre, "grad", dim),
                                 r_num(centre, "rss")};
+}
+
+/* The conditional fit of the model's family. */
+struct engine {
+    bool gaussian;
+    struct lmm m;
+    struct lmm_centre centre;
+    struct lmm_exact exact;
+    struct glmm g;
+    struct glmm_nest nest;
+    struct conditional x;
+};
+
+static struct engine r_engine(SEXP core, SEXP centre)
+{
+    struct engine en = {.gaussian = r_is_null(core, "rows")};
+    if (en.gaussian) {
+        en.m = r_model(core);
+    } else {
+        en.g = r_glmm(core, NULL);
+        en.m = en.g.lmm;
+    }
+    en.centre = r_centre(centre, &en.m);
+    return en;
+}
+
+/* en must stay where it is from here on. */
+static void engine_carve(struct engine *en, struct arena *a)
+{
+    if (en->gaussian)
+        en->exact = lmm_exact_carve(&en->m, a);
+    else
+        en->nest = glmm_nest_carve(&en->g, a);
+}
+
+static void engine_prepare(struct engine *en, const struct core_hooks *h)
+{
+    if (en->gaussian) {
+        en->exact.centre = &en->centre;
+        lmm_exact_prepare(&en->exact);
+        en->x = lmm_exact_conditional(&en->exact);
+    } else {
+        en->nest.h = h;
+        glmm_nest_prepare(&en->nest);
+        en->x = glmm_nest_conditional(&en->nest, en->centre.theta);
+    }
 }
 
 static void need_phi(const struct lmm *m, SEXP phi)
@@ -32,10 +79,9 @@ static SEXP with_status(SEXP result, enum core_status st, const struct core_info
 /* phi: start (d); L: scale (d x d). Returns list(list(phi, L, peak), status). */
 SEXP C_nest_mode(SEXP core, SEXP centre, SEXP phi, SEXP L)
 {
-    const struct lmm m = r_model(core);
-    const struct lmm_centre c = r_centre(centre, &m);
-    size_t d = (size_t) m.n_stat;
-    need_phi(&m, phi);
+    struct engine en = r_engine(core, centre);
+    size_t d = (size_t) en.m.n_stat;
+    need_phi(&en.m, phi);
     if ((size_t) Rf_xlength(phi) != d || (size_t) Rf_xlength(L) != d * d || d > NEST_MAX_D)
         Rf_error("internal error: phi or L has the wrong size");
     const struct r_field f[3] = {{"phi", d, R_VECTOR}, {"L", d, d}, {"peak", 1, R_VECTOR}};
@@ -43,17 +89,17 @@ SEXP C_nest_mode(SEXP core, SEXP centre, SEXP phi, SEXP L)
     memcpy(r_out(res, 0), REAL(phi), sizeof(double) * d);
     memcpy(r_out(res, 1), REAL(L), sizeof(double) * d * d);
     struct arena count = {NULL, 0};
-    lmm_exact_carve(&m, &count);
+    engine_carve(&en, &count);
     nest_work_carve((int) d, &count);
     struct arena a = r_arena(&count);
-    struct lmm_exact e = lmm_exact_carve(&m, &a);
+    engine_carve(&en, &a);
     struct nest_work w = nest_work_carve((int) d, &a);
-    e.centre = &c;
-    lmm_exact_prepare(&e);
-    const struct nest_target target = {(int) d, lmm_exact_log_density, &e};
+    
     struct r_poll poll = {R_NilValue, 0};
     struct core_hooks h = {r_poll_hook, &poll};
+    engine_prepare(&en, &h);
     struct core_info info = {0, -1};
+    const struct nest_target target = {(int) d, en.x.log_density, en.x.ctx};
     enum core_status st = nest_mode(&target, r_out(res, 0), r_out(res, 1), r_out(res, 2), &w, &h, &info);
     SEXP out = with_status(res, st, &info);
     UNPROTECT(1);
@@ -63,20 +109,18 @@ SEXP C_nest_mode(SEXP core, SEXP centre, SEXP phi, SEXP L)
 /* f at the columns of phi (d x n). */
 SEXP C_nest_log_density(SEXP core, SEXP centre, SEXP phi)
 {
-    const struct lmm m = r_model(core);
-    const struct lmm_centre c = r_centre(centre, &m);
-    need_phi(&m, phi);
-    R_xlen_t n = Rf_xlength(phi) / m.n_stat;
+    struct engine en = r_engine(core, centre);
+    need_phi(&en.m, phi);
+    R_xlen_t n = Rf_xlength(phi) / en.m.n_stat;
     struct arena count = {NULL, 0};
-    lmm_exact_carve(&m, &count);
+    engine_carve(&en, &count);
     struct arena a = r_arena(&count);
-    struct lmm_exact e = lmm_exact_carve(&m, &a);
-    e.centre = &c;
-    lmm_exact_prepare(&e);
+    engine_carve(&en, &a);
+    engine_prepare(&en, NULL);
     SEXP out = PROTECT(Rf_allocVector(REALSXP, n));
     for (R_xlen_t k = 0; k < n; k++) {
         if (k % 64 == 0) R_CheckUserInterrupt(); /* nothing is held here but R's own memory */
-        REAL(out)[k] = lmm_exact_log_density(&e, REAL(phi) + k * m.n_stat);
+        REAL(out)[k] = en.x.log_density(en.x.ctx, REAL(phi) + k * en.m.n_stat);
     }
     UNPROTECT(1);
     return out;
@@ -86,25 +130,24 @@ SEXP C_nest_log_density(SEXP core, SEXP centre, SEXP phi)
  * Returns list(list(index, phi, gradient (d x n each), log_density (n)), status). */
 SEXP C_nest_lattice(SEXP core, SEXP centre, SEXP mode, SEXP L, SEXP control, SEXP progress)
 {
-    const struct lmm m = r_model(core);
-    const struct lmm_centre c = r_centre(centre, &m);
-    int d = m.n_stat, capacity = r_int(control, "capacity");
+    struct engine en = r_engine(core, centre);
+    int d = en.m.n_stat, capacity = r_int(control, "capacity");
     if (d > LATTICE_MAX_D || Rf_xlength(mode) != d || Rf_xlength(L) != d * d || capacity < 1)
         Rf_error("internal error: wrong sizes for a lattice");
     struct arena count = {NULL, 0};
-    lmm_exact_carve(&m, &count);
+    engine_carve(&en, &count);
     lattice_carve(d, capacity, &count);
     arena_ints(&count, lattice_table_size(capacity));
     struct arena a = r_arena(&count);
-    struct lmm_exact e = lmm_exact_carve(&m, &a);
+    engine_carve(&en, &a);
     struct lattice l = lattice_carve(d, capacity, &a);
     int *table = arena_ints(&a, lattice_table_size(capacity));
-    e.centre = &c;
-    lmm_exact_prepare(&e);
-    const struct nest_target target = {d, lmm_exact_log_density, &e};
+    
     struct r_poll poll = {progress, 64};
     struct core_hooks h = {r_poll_hook, &poll};
+    engine_prepare(&en, &h);
     struct core_info info = {0, -1};
+    const struct nest_target target = {d, en.x.log_density, en.x.ctx};
     enum core_status st = nest_lattice(&target, REAL(mode), REAL(L), r_num(control, "step"),
                                        r_num(control, "drop"), &l, table, &h, &info);
     size_t n = (size_t) l.n, dn = n * (size_t) d;
@@ -125,12 +168,11 @@ SEXP C_nest_lattice(SEXP core, SEXP centre, SEXP mode, SEXP L, SEXP control, SEX
 SEXP C_nest_mixture(SEXP core, SEXP centre, SEXP phi, SEXP weights, SEXP want, SEXP rows,
                     SEXP progress)
 {
-    const struct lmm m = r_model(core);
-    const struct lmm_centre c = r_centre(centre, &m);
-    const struct arrow_shape *s = &m.shape;
+    struct engine en = r_engine(core, centre);
+    const struct arrow_shape *s = &en.m.shape;
     size_t dim = arrow_dim(s), ng = (size_t) s->n_global;
-    need_phi(&m, phi);
-    int n = (int) (Rf_xlength(phi) / m.n_stat);
+    need_phi(&en.m, phi);
+    int n = (int) (Rf_xlength(phi) / en.m.n_stat);
     if (Rf_xlength(weights) != n) Rf_error("internal error: weights has the wrong length");
     bool each = Rf_asLogical(r_elt(want, "each")), dense = Rf_asLogical(r_elt(want, "dense")),
          blocks = Rf_asLogical(r_elt(want, "blocks"));
@@ -141,7 +183,7 @@ SEXP C_nest_mixture(SEXP core, SEXP centre, SEXP phi, SEXP weights, SEXP want, S
         rw.leaf = r_ints(rows, "leaf", rw.n);
         rw.z = r_dbl(rows, "z", (R_xlen_t) rw.n * s->r);
     }
-    enum { MEAN, COV_GLOBAL, COV_LEAF, NODE_MEAN, NODE_VAR, COV, ROW_MEAN, ROW_VAR, N_FIELDS };
+    enum { MEAN, COV_GLOBAL, COV_LEAF, NODE_MEAN, NODE_VAR, COV, ROW_MEAN, ROW_VAR, CORRECTION, N_FIELDS };
     const struct r_field f[N_FIELDS] = {
         [MEAN] = {"mean", dim, R_VECTOR},
         [COV_GLOBAL] = {"cov_global", blocks ? ng : 0, blocks ? ng : 0},
@@ -150,7 +192,8 @@ SEXP C_nest_mixture(SEXP core, SEXP centre, SEXP phi, SEXP weights, SEXP want, S
         [NODE_VAR] = {"node_var", each ? dim : 0, each ? (size_t) n : 0},
         [COV] = {"cov", dense ? dim : 0, dense ? dim : 0},
         [ROW_MEAN] = {"row_mean", (size_t) rw.n, rw.n ? (size_t) n : 0},
-        [ROW_VAR] = {"row_var", (size_t) rw.n, rw.n ? (size_t) n : 0}};
+        [ROW_VAR] = {"row_var", (size_t) rw.n, rw.n ? (size_t) n : 0},
+        [CORRECTION] = {"correction", en.gaussian ? 0 : (size_t) n, R_VECTOR}};
     SEXP res = PROTECT(r_list(f, N_FIELDS));
     struct lmm_mixture mix = {.mean = r_out(res, MEAN)};
     if (blocks) {
@@ -167,17 +210,17 @@ SEXP C_nest_mixture(SEXP core, SEXP centre, SEXP phi, SEXP weights, SEXP want, S
         mix.row_var = r_out(res, ROW_VAR);
     }
     struct arena count = {NULL, 0};
-    lmm_exact_carve(&m, &count);
-    lmm_mixture_carve(&m, dense, &count);
+    engine_carve(&en, &count);
+    lmm_mixture_carve(&en.m.shape, dense, &count);
     struct arena a = r_arena(&count);
-    struct lmm_exact e = lmm_exact_carve(&m, &a);
-    struct lmm_mixture_work work = lmm_mixture_carve(&m, dense, &a);
-    e.centre = &c;
-    lmm_exact_prepare(&e);
+    engine_carve(&en, &a);
+    struct lmm_mixture_work work = lmm_mixture_carve(&en.m.shape, dense, &a);
     struct r_poll poll = {progress, 16};
     struct core_hooks h = {r_poll_hook, &poll};
+    engine_prepare(&en, &h);
     struct core_info info = {0, -1};
-    enum core_status st = lmm_exact_mixture(&e, n, REAL(phi), REAL(weights), &rw, &mix, &work, &h, &info);
+    if (!en.gaussian) en.nest.log = r_out(res, CORRECTION);
+    enum core_status st = lmm_exact_mixture(&en.x, n, REAL(phi), REAL(weights), &rw, &mix, &work, &h, &info);
     SEXP out = with_status(res, st, &info);
     UNPROTECT(1);
     return out;
@@ -186,29 +229,32 @@ SEXP C_nest_mixture(SEXP core, SEXP centre, SEXP phi, SEXP weights, SEXP want, S
 /* One draw of theta for each column of phi: dim x n. */
 SEXP C_nest_draws(SEXP core, SEXP centre, SEXP phi)
 {
-    const struct lmm m = r_model(core);
-    const struct lmm_centre c = r_centre(centre, &m);
-    need_phi(&m, phi);
-    int n = (int) (Rf_xlength(phi) / m.n_stat);
-    size_t dim = arrow_dim(&m.shape);
+    struct engine en = r_engine(core, centre);
+    need_phi(&en.m, phi);
+    int n = (int) (Rf_xlength(phi) / en.m.n_stat);
+    size_t dim = arrow_dim(&en.m.shape);
     struct arena count = {NULL, 0};
-    lmm_exact_carve(&m, &count);
+    engine_carve(&en, &count);
     arena_doubles(&count, dim);
     struct arena a = r_arena(&count);
-    struct lmm_exact e = lmm_exact_carve(&m, &a);
+    engine_carve(&en, &a);
     double *mean = arena_doubles(&a, dim);
-    e.centre = &c;
-    lmm_exact_prepare(&e);
+    engine_prepare(&en, NULL);
     SEXP out = PROTECT(Rf_allocMatrix(REALSXP, (int) dim, n));
     const struct ziggurat zig = rand_ziggurat();
     bool ok = true;
     GetRNGstate();
     for (int k = 0; k < n && ok; k++) {
         double *x = REAL(out) + (size_t) k * dim;
-        ok = R_FINITE(lmm_exact_log_density(&e, REAL(phi) + (size_t) k * (size_t) m.n_stat));
-        lmm_exact_mean(&e, mean);
+        const double *at = REAL(phi) + (size_t) k * (size_t) en.m.n_stat;
+        size_t bytes = sizeof(double) * (size_t) en.m.n_stat;
+        bool same = k > 0 && memcmp(at, at - en.m.n_stat, bytes) == 0; /* the fit is still there */
+        if (!same) ok = R_FINITE(en.x.log_density(en.x.ctx, at));
+        if (!same) ok = ok && en.x.moments(en.x.ctx, 1, mean);
+        if (!ok) break;
         rand_normals(&zig, dim, x);
-        lmm_exact_draw(&e, mean, x);
+        arrow_backsolve(&en.m.shape, en.x.F, x);
+        for (size_t i = 0; i < dim; i++) x[i] += mean[i];
     }
     PutRNGstate();
     if (!ok) Rf_error("internal error: draws at a point without density");

@@ -43,7 +43,7 @@ const int *r_ints(SEXP list, const char *name, R_xlen_t length)
     return INTEGER(e);
 }
 
-static struct arrow_shape r_shape(SEXP core)
+struct arrow_shape r_shape(SEXP core)
 {
     struct arrow_shape s = {.n_global = r_int(core, "n_global"), .n_leaf = r_int(core, "n_leaf"),
                             .r = r_int(core, "r")};
@@ -72,7 +72,7 @@ static struct precision r_precision(SEXP x)
 static void r_precisions(SEXP list, struct lmm *m)
 {
     m->n_prec = Rf_length(list);
-    if (m->n_prec < 1 || m->n_prec > LMM_MAX_PREC)
+    if (m->n_prec < m->first_term || m->n_prec > LMM_MAX_PREC)
         Rf_error("internal error: %d precisions", m->n_prec);
     for (int k = 0; k < m->n_prec; k++) {
         m->prec[k] = r_precision(VECTOR_ELT(list, k));
@@ -87,12 +87,22 @@ static void r_precisions(SEXP list, struct lmm *m)
     }
 }
 
+struct lmm r_prior(SEXP core, int first_term)
+{
+    struct lmm m = {.shape = r_shape(core), .first_term = first_term};
+    m.p = r_int(core, "p");
+    m.flat = Rf_asLogical(r_elt(core, "flat"));
+    m.Tb = r_dbl(core, "Tb", (R_xlen_t) m.p * m.p);
+    m.mu = r_dbl(core, "mu", m.p);
+    m.logdet_Tb = r_num(core, "logdet_Tb");
+    r_precisions(r_elt(core, "prec"), &m);
+    return m;
+}
+
 struct lmm r_model(SEXP core)
 {
-    struct lmm m = {.shape = r_shape(core)};
+    struct lmm m = r_prior(core, 1);
     R_xlen_t dim = (R_xlen_t) arrow_dim(&m.shape);
-    m.p = r_int(core, "p");
-    R_xlen_t pp = (R_xlen_t) m.p * m.p;
     m.G.global = (double *) r_dbl(core, "global", (R_xlen_t) arrow_global_size(&m.shape));
     m.G.leaf = (double *) r_dbl(core, "leaf", (R_xlen_t) arrow_leaf_size(&m.shape));
     m.G.cross = (double *) r_dbl(core, "cross", (R_xlen_t) arrow_cross_size(&m.shape));
@@ -100,12 +110,7 @@ struct lmm r_model(SEXP core)
     m.yy = r_num(core, "yy");
     m.n = r_num(core, "n");
     m.sum_log_w = r_num(core, "sum_log_w");
-    m.flat = Rf_asLogical(r_elt(core, "flat"));
     m.separate = Rf_asLogical(r_elt(core, "separate"));
-    m.Tb = r_dbl(core, "Tb", pp);
-    m.mu = r_dbl(core, "mu", m.p);
-    m.logdet_Tb = r_num(core, "logdet_Tb");
-    r_precisions(r_elt(core, "prec"), &m);
     return m;
 }
 

@@ -16,8 +16,11 @@ const double *r_dbl(SEXP list, const char *name, R_xlen_t length);
 const int *r_ints(SEXP list, const char *name, R_xlen_t length);
 bool r_is_null(SEXP list, const char *name);
 
-/* Views of the model list made by R's lmm_core(); lengths are checked against each other. */
+/* Views of the model list made by R's lmm_core(); lengths are checked against each other.
+ * r_prior(): the shape and the priors only. */
 struct lmm r_model(SEXP core);
+struct lmm r_prior(SEXP core, int first_term);
+struct arrow_shape r_shape(SEXP core);
 
 /* One R_alloc for a whole call: bytes as counted by the carve functions on an empty arena. */
 struct arena r_arena(const struct arena *counted);

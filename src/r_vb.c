@@ -1,12 +1,11 @@
 /* r_vb.c: glue of the variational fit. */
 #include <string.h>
-#include "r_util.h"
-#include "lmm_vb.h"
+#include "r_vb.h"
 
 enum { T, DF, MEAN, S_GLOBAL, D_INV, Q, S_LEAF, SQ_GLOBAL, SQ_LEAF, J, SS, TRACE, ELBO, LR_OK, V, C, SIGMA, K,
        N_FIELDS };
 
-static SEXP vb_result(const struct lmm *m, int trace_rows)
+static SEXP result_list(const struct lmm *m, int trace_rows)
 {
     const struct arrow_shape *s = &m->shape;
     size_t q = (size_t) m->n_par, dim = arrow_dim(s), ng = (size_t) s->n_global;
@@ -32,16 +31,41 @@ static SEXP vb_result(const struct lmm *m, int trace_rows)
     return r_list(f, N_FIELDS);
 }
 
-static struct vb_state vb_view(SEXP out, const double *start, int q)
+SEXP r_vb_new(const struct lmm *m, int trace_rows)
 {
+    SEXP out = PROTECT(Rf_allocVector(VECSXP, 2));
+    SET_VECTOR_ELT(out, 0, result_list(m, trace_rows));
+    SET_VECTOR_ELT(out, 1, Rf_allocVector(INTSXP, 3));
+    UNPROTECT(1);
+    return out;
+}
+
+struct vb_state r_vb_view(SEXP result, const double *start, int q)
+{
+    SEXP out = VECTOR_ELT(result, 0);
     struct vb_state s = {.t = r_out(out, T), .df = r_out(out, DF), .m = r_out(out, MEAN),
                          .S_global = r_out(out, S_GLOBAL), .d_inv = r_out(out, D_INV),
                          .q = r_out(out, Q), .s_leaf = r_out(out, S_LEAF),
                          .Sq_global = r_out(out, SQ_GLOBAL), .sq_leaf = r_out(out, SQ_LEAF), .J = r_out(out, J),
                          .ss = r_out(out, SS), .trace = r_out(out, TRACE)};
     s.lr = (struct lr){q, r_out(out, V), r_out(out, C), r_out(out, SIGMA), r_out(out, K), NULL};
-    memcpy(s.t, start, sizeof(double) * (size_t) q);
+    if (q) memcpy(s.t, start, sizeof(double) * (size_t) q);
     return s;
+}
+
+void r_vb_close(SEXP out, const struct vb_state *s, enum core_status st,
+                const struct core_info *info)
+{
+    r_out(VECTOR_ELT(out, 0), ELBO)[0] = s->elbo;
+    r_out(VECTOR_ELT(out, 0), LR_OK)[0] = s->lr_ok;
+    r_set_status(INTEGER(VECTOR_ELT(out, 1)), st, info);
+}
+
+struct vb_control r_vb_control(SEXP control)
+{
+    return (struct vb_control){r_num(control, "tol"), r_int(control, "max_iter"),
+                               r_int(control, "trace_rows"),
+                               Rf_asLogical(r_elt(control, "newton"))};
 }
 
 /* core: see r_model(); start: E of the globals; control: list(tol, max_iter, trace_rows, newton).
@@ -49,17 +73,11 @@ static struct vb_state vb_view(SEXP out, const double *start, int q)
 SEXP C_fit_vb(SEXP core, SEXP start, SEXP control)
 {
     const struct lmm m = r_model(core);
-    const struct vb_control ctl = {r_num(control, "tol"), r_int(control, "max_iter"),
-                                   r_int(control, "trace_rows"),
-                                   Rf_asLogical(r_elt(control, "newton"))};
+    const struct vb_control ctl = r_vb_control(control);
     int q = m.n_par;
     if (Rf_length(start) != q) Rf_error("internal error: %d starting values needed", q);
-
-    SEXP out = PROTECT(Rf_allocVector(VECSXP, 2));
-    SET_VECTOR_ELT(out, 0, vb_result(&m, ctl.trace_rows));
-    SET_VECTOR_ELT(out, 1, Rf_allocVector(INTSXP, 3));
-    SEXP res = VECTOR_ELT(out, 0);
-    struct vb_state s = vb_view(res, REAL(start), q);
+    SEXP out = PROTECT(r_vb_new(&m, ctl.trace_rows));
+    struct vb_state s = r_vb_view(out, REAL(start), q);
     struct arena count = {NULL, 0};
     vb_work_carve(&m, &count);
     arena_doubles(&count, (size_t) q * (size_t) q);
@@ -69,10 +87,7 @@ SEXP C_fit_vb(SEXP core, SEXP start, SEXP control)
     struct r_poll poll = {R_NilValue, 0};
     struct core_hooks h = {r_poll_hook, &poll};
     struct core_info info = {0, -1};
-    enum core_status st = vb_run(&m, &ctl, &s, &w, &h, &info);
-    r_out(res, ELBO)[0] = s.elbo;
-    r_out(res, LR_OK)[0] = s.lr_ok;
-    r_set_status(INTEGER(VECTOR_ELT(out, 1)), st, &info);
+    r_vb_close(out, &s, vb_run(&m, &ctl, &s, &w, &h, &info), &info);
     UNPROTECT(1);
     return out;
 }

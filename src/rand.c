@@ -8,6 +8,8 @@
 
 double rand_gamma(double shape, double rate) { return rgamma(shape, 1 / rate); }
 
+double rand_uniform(void) { return unif_rand(); }
+
 /* Where the tail starts, and the area of each layer, for 128 layers. */
 static const double ZIG_TAIL = 3.442619855899;
 static const double ZIG_AREA = 9.91256303526217e-3;

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 double rand_gamma(double shape, double rate);    /* NaN on a bad parameter      */
+double rand_uniform(void);                        /* in (0, 1)                   */
 
 /* Standard normals by the ziggurat method with 128 layers [Marsaglia & Tsang 2000; Doornik
  * 2005] on R's uniforms: a third of the time of R's own inversion, which bounded the sampler. */

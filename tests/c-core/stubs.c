@@ -64,3 +64,12 @@ double trigamma(double x)
            (1 + y * (1.0 / 6 - y * (1.0 / 30 - y * (1.0 / 42 - y * (1.0 / 30 - y * 5 / 66))))) /
                x;
 }
+
+double pnorm(double x, double mean, double sd, int lower, int log_p)
+{
+    double z = (x - mean) / sd;
+    if (!lower) z = -z;
+    if (log_p && z < -30) return -0.5 * z * z - log(-z) - 0.9189385332046727 - 1 / (z * z);
+    double p = 0.5 * erfc(-z / sqrt(2));
+    return log_p ? log(p) : p;
+}

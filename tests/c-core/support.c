@@ -206,6 +206,7 @@ static struct precision half_t(int r, double nu, const double *aux_rate)
 /* pr becomes the next precision of m; the auxiliaries are numbered anew. */
 static void add(struct lmm *m, struct precision pr, bool leaf, int levels, int first, int stride)
 {
+    m->first_term = 1; /* precision 0 is tau_e */
     pr.leaf = leaf;
     pr.n_levels = levels;
     pr.first = first;
@@ -283,3 +284,21 @@ double *start_of(const struct lmm *m, double diagonal, double aux)
         if (on_diagonal(m, i)) t[i] = i < m->n_stat ? diagonal : aux;
     return t;
 }
+
+double mean_and_se2(int n, const double *x, double (*f)(double), double *se2)
+{
+    enum { BATCHES = 40 };
+    double sum = 0, sq = 0;
+    int size = n / BATCHES;
+    for (int b = 0; b < BATCHES; b++) {
+        double s = 0;
+        for (int i = 0; i < size; i++) s += f(x[b * size + i]) / size;
+        sum += s;
+        sq += s * s;
+    }
+    double mean = sum / BATCHES;
+    *se2 = (sq / BATCHES - mean * mean) / (BATCHES - 1);
+    return mean;
+}
+
+double identity(double x) { return x; }

@@ -52,4 +52,8 @@ double *start_of(const struct lmm *m, double diagonal, double aux);
 /* Is statistic i on the diagonal of its precision (or an auxiliary)? */
 bool on_diagonal(const struct lmm *m, int i);
 
+/* Mean of f(x) over n values and its squared standard error from 40 batches. */
+double mean_and_se2(int n, const double *x, double (*f)(double), double *se2);
+double identity(double x);
+
 #endif

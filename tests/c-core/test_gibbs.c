@@ -42,24 +42,6 @@ static struct chain run(const struct lmm *m, struct gibbs_control ctl, const dou
     return out;
 }
 
-/* Mean of f(x) over n values and its squared standard error from 40 batches. */
-static double mean_and_se2(int n, const double *x, double (*f)(double), double *se2)
-{
-    enum { BATCHES = 40 };
-    double sum = 0, sq = 0;
-    int size = n / BATCHES;
-    for (int b = 0; b < BATCHES; b++) {
-        double s = 0;
-        for (int i = 0; i < size; i++) s += f(x[b * size + i]) / size;
-        sum += s;
-        sq += s * s;
-    }
-    double mean = sum / BATCHES;
-    *se2 = (sq / BATCHES - mean * mean) / (BATCHES - 1);
-    return mean;
-}
-
-static double identity(double x) { return x; }
 static double square(double x) { return x * x; }
 static double squash(double tau) { return 1 / (1 + tau); }
 

@@ -131,3 +131,16 @@ exact_quadrature <- function(X, Z, y, w = rep(1, length(y)), prior, centre, spre
     sigma_u = mom(function(g) exp(-g$u / 2)), log_evidence = log_evidence,
     edge = max(wt[grid$e %in% range(grid$e) | grid$u %in% range(grid$u)]))
 }
+
+# ---- calibration ---------------------------------------------------------------------
+
+# Ranks (0 to 99) among posterior draws, a row per simulated set, a column per variable: uniform in
+# 20 bins, chi-square not rejected at .001.
+expect_uniform <- function(ranks) {
+  sets <- nrow(ranks)
+  for (v in colnames(ranks)) {
+    counts <- table(factor(floor(ranks[, v] / 5), levels = 0:19))
+    chi <- sum((counts - sets / 20)^2) / (sets / 20)
+    expect_gt(pchisq(chi, 19, lower.tail = FALSE), .001)
+  }
+}

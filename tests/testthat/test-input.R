@@ -43,7 +43,7 @@ test_that("data and formulas", {
   expect_refused(fit_vb(y ~ x + (0 | g), d), "formula")
   expect_refused(fit_vb(y ~ x + (nowhere | g), d), "data")
   expect_refused(fit_vb(y ~ x, d, wieghts = w), "control", "...")
-  expect_refused(fit_vb(y ~ x, d, family = binomial()), "family", "family")
+  expect_refused(fit_vb(y ~ x, d, family = Gamma()), "family", "family")
   expect_refused(fit_vb(y ~ x, d, blocks = "both"), "control", "blocks")
   expect_refused(fit_vb(y ~ x, d, integrate = "maybe"), "control", "integrate")
 })

@@ -14,15 +14,6 @@ sbc_ranks <- function(sets, seed, simulate, formula, prior, variables) {
   }, numeric(length(variables))))
 }
 
-expect_uniform <- function(ranks) {
-  sets <- nrow(ranks)
-  for (v in colnames(ranks)) {
-    counts <- table(factor(floor(ranks[, v] / 5), levels = 0:19))
-    chi <- sum((counts - sets / 20)^2) / (sets / 20)
-    expect_gt(pchisq(chi, 19, lower.tail = FALSE), .001)
-  }
-}
-
 # 200 sets in CI, 2,000 at level 3
 sets <- function() if (test_level() >= 3) 2000 else 200
 half_t_sd <- function(df, scale) abs(rt(1, df)) * scale

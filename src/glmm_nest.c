@@ -1,0 +1,481 @@
+/* glmm_nest.c: see glmm_nest.h. */
+#include <math.h>
+#include <string.h>
+#include "la.h"
+#include "glmm_nest.h"
+#include "logchol.h"
+
+/* The conditional fit's accuracy in posterior SDs (its bound errs by half the square), and that
+ * of the responses. */
+static const double FIT_TOL = 1e-5, RESPONSE_TOL = 1e-3;
+enum { FIT_MAX = 60 };
+static const double MAX_PHI = 60;
+
+/* Flops above which the part of c3 that runs through the coefficients alone is left out, and
+ * doubles above which their means are not shifted. */
+static const double MAX_TENSOR = 1e8, MAX_SHIFT = 1e7;
+
+/* Gauss-Hermite nodes >= 0 and weights for the standard normal; the others mirror them. */
+static const double NODE_15[] = {0, 0.7991290683245453, 1.60671006902873, 2.432436827009758,
+                                 3.289082424398765, 4.196207711269015, 5.190093591304778,
+                                 6.363947888829831};
+static const double WEIGHT_15[] = {0.3182595182595174, 0.2324622936097322, 0.08941779539984435,
+                                   0.01736577449213748, 0.001567357503549959,
+                                   5.642146405189058e-05, 5.975419597920733e-07,
+                                   8.589649899633668e-10};
+static const double NODE_7[] = {0, 1.154405394739968, 2.366759410734538, 3.750439717725739};
+static const double WEIGHT_7[] = {0.4571428571428571, 0.2401231786050125, 0.03075712396758642,
+                                  0.0005482688559722201};
+static const double NODE_5[] = {0, 1.355626179974264, 2.856970013872803};
+static const double WEIGHT_5[] = {0.5333333333333334, 0.2220759220056127, 0.01125741132772066};
+
+enum { MAX_GAP_R = 3, MAX_NODES = 125 };
+
+/* Product rule in r dimensions: z (r x n) and log weights; returns n. */
+static int product_rule(int r, double *z, double *log_w)
+{
+    const double *node = r == 1 ? NODE_15 : r == 2 ? NODE_7 : NODE_5;
+    const double *weight = r == 1 ? WEIGHT_15 : r == 2 ? WEIGHT_7 : WEIGHT_5;
+    int half = r == 1 ? 7 : r == 2 ? 3 : 2, side = 2 * half + 1, n = 1;
+    for (int c = 0; c < r; c++) n *= side;
+    for (int k = 0; k < n; k++) {
+        log_w[k] = 0;
+        for (int c = 0, rest = k; c < r; c++, rest /= side) {
+            int i = rest % side - half, j = i < 0 ? -i : i;
+            z[c + k * r] = i < 0 ? -node[j] : node[j];
+            log_w[k] += log(weight[j]);
+        }
+    }
+    return n;
+}
+
+struct glmm_nest glmm_nest_carve(const struct glmm *g, struct arena *a)
+{
+    const struct arrow_shape *sh = &g->lmm.shape;
+    size_t p = (size_t) g->lmm.p, r = (size_t) sh->r, dim = arrow_dim(sh);
+    struct glmm_nest x = {.g = g, .corrected = true};
+    /* with several factors the shift is below a hundredth of an SD [measured], and dear */
+    x.shifted = g->n_other == 0 && (double) (g->n + dim) * (double) p <= MAX_SHIFT;
+    x.s = glmm_state_carve(g, a);
+    x.w = glmm_work_carve(g, a);
+    x.t = arena_doubles(a, (size_t) g->lmm.n_par);
+    x.unit = arena_doubles(a, (size_t) g->lmm.n_stat);
+    x.prior_const = arena_doubles(a, (size_t) g->lmm.n_prec);
+    x.S_global = arena_doubles(a, arrow_global_size(sh));
+    x.d_inv = arena_doubles(a, arrow_leaf_size(sh));
+    x.q = arena_doubles(a, arrow_cross_size(sh));
+    x.s_leaf = arena_doubles(a, arrow_leaf_size(sh));
+    x.leaf_work = arena_doubles(a, glmm_leaf_work(g));
+    x.F = arrow_carve(sh, a);
+    x.keep_m = arena_doubles(a, dim);
+    x.keep_w = arena_doubles(a, g->n);
+    x.cols_m = arena_doubles(a, x.shifted ? dim * p : 0);
+    x.cols_w = arena_doubles(a, x.shifted ? g->n * p : 0);
+    x.tensor = arena_doubles(a, p * p + p + r + p * (p + 1) * (p + 2) / 6 + r * p * (p + 1) / 2 +
+                                    r * r * p + r * r * r);
+    for (int f = 0; f < g->n_other; f++) {
+        size_t starts = (size_t) g->other[f].n_levels + 1;
+        x.level_start[f] = (size_t *) arena_doubles(a, starts);
+        x.level_rows[f] = arena_ints(a, g->n);
+    }
+    return x;
+}
+
+void glmm_nest_prepare(struct glmm_nest *x)
+{
+    const struct glmm *g = x->g;
+    memset(x->unit, 0, sizeof(double) * (size_t) g->lmm.n_stat);
+    for (int k = 0; k < g->lmm.n_prec; k++) x->prior_const[k] = lmm_prior_constant(&g->lmm, k);
+    for (int f = 0; f < g->n_other; f++) {
+        const struct glmm_factor *h = &g->other[f];
+        size_t *start = x->level_start[f];
+        memset(start, 0, sizeof(size_t) * ((size_t) h->n_levels + 1));
+        for (size_t i = 0; i < g->n; i++) start[(h->col[i] - h->first) / h->r + 1]++;
+        for (int l = 0; l < h->n_levels; l++) start[l + 1] += start[l];
+        for (size_t i = g->n; i-- > 0;) {
+            int l = (h->col[i] - h->first) / h->r;
+            x->level_rows[f][--start[l + 1]] = (int) i;
+        }
+        for (int l = 0; l < h->n_levels; l++) start[l] = start[l + 1]; /* moved back above */
+        start[h->n_levels] = g->n;
+    }
+}
+
+/* ---- gaps ------------------------------------------------------------------------------------ */
+
+/* The effects of one level: where they stand and its rows. */
+struct level {
+    int r;
+    size_t at, n;      /* first coefficient in theta; rows                              */
+    const int *rows;   /* NULL: first, first + 1, ...                                   */
+    size_t first;
+    const double *z;
+    const double *Lambda; /* r x r                                                      */
+};
+
+static inline size_t row_of(const struct level *l, size_t k)
+{
+    return l->rows ? (size_t) l->rows[k] : l->first + k;
+}
+static inline double z_of(const struct level *l, size_t i, int c)
+{
+    return l->z ? l->z[i * (size_t) l->r + (size_t) c] : 1.0;
+}
+
+/* L <- Cholesky factor of the conditional covariance W = (Lambda + sum w z z')^-1 and log |W|. */
+static bool level_covariance(const struct glmm_nest *x, const struct level *l, double *L,
+                             double *logdet)
+{
+    int r = l->r;
+    double W[MAX_GAP_R * MAX_GAP_R];
+    memcpy(W, l->Lambda, sizeof(double) * (size_t) (r * r));
+    for (size_t k = 0; k < l->n; k++) {
+        size_t i = row_of(l, k);
+        for (int b = 0; b < r; b++)
+            for (int a = b; a < r; a++) AT(W, a, b, r) += x->s.w[i] * z_of(l, i, a) * z_of(l, i, b);
+    }
+    if (la_chol(r, W)) return false;
+    *logdet = -la_logdet(r, W);
+    la_inverse(r, W, L);
+    return la_chol(r, L) == 0;
+}
+
+/* sum over the level's rows of f at u = m + L node, the others' effects at their means or (other)
+ * averaged over q. */
+static double integrand_rows(const struct glmm_nest *x, const struct level *l, const double *L,
+                             const double *node, bool other, double phi)
+{
+    const struct glmm *g = x->g;
+    enum glmm_family family = g->family == GLMM_BINOMIAL_PG ? GLMM_BINOMIAL : g->family;
+    int r = l->r;
+    double move[MAX_GAP_R], sum = 0;
+    for (int a = 0; a < r; a++) {
+        move[a] = 0;
+        for (int b = 0; b <= a; b++) move[a] += AT(L, a, b, r) * node[b];
+    }
+    for (size_t k = 0; k < l->n; k++) {
+        size_t i = row_of(l, k);
+        double mu = x->s.mu[i], own = 0;
+        for (int a = 0; a < r; a++) mu += z_of(l, i, a) * move[a];
+        if (other) {
+            for (int b = 0; b < r; b++) {
+                double e = 0;
+                for (int a = b; a < r; a++) e += AT(L, a, b, r) * z_of(l, i, a);
+                own += e * e;
+            }
+            own = fmax(x->s.v[i] - own, 0);
+        }
+        sum += family_value(family, g->y[i], g->size[i], phi, mu, own);
+    }
+    return sum;
+}
+
+/* What the level's Gaussian loses; with `other` false, its third-order part s3 gets
+ * sum_cde (sum_i g e_c e_d e_e)^2 of the rows on their own (e = L'z). */
+static double level_gap(const struct glmm_nest *x, const struct level *l, bool other, double *s3)
+{
+    const struct glmm *g = x->g;
+    int r = l->r;
+    double L[MAX_GAP_R * MAX_GAP_R], logdet, s[MAX_GAP_R * MAX_GAP_R * MAX_GAP_R] = {0};
+    double z[MAX_GAP_R * MAX_NODES], log_w[MAX_NODES], value[MAX_NODES];
+    double phi = glmm_dispersion(g, x->t), bound = 0;
+    const double *m = x->s.m + l->at;
+    if (!level_covariance(x, l, L, &logdet)) return NAN;
+    for (size_t k = 0; k < l->n; k++) {
+        size_t i = row_of(l, k);
+        if (other) {
+            bound += x->s.e.f[i];
+            continue;
+        }
+        double e[MAX_GAP_R], own = 0;
+        for (int b = 0; b < r; b++) {
+            e[b] = 0;
+            for (int a = b; a < r; a++) e[b] += AT(L, a, b, r) * z_of(l, i, a);
+            own += e[b] * e[b];
+        }
+        struct expected_loglik f =
+            family_expect(g->family, g->y[i], g->size[i], phi, x->s.mu[i], own);
+        bound += f.f;
+        for (int c = 0; c < r; c++)
+            for (int d = 0; d < r; d++)
+                for (int h = 0; h < r; h++) s[(c * r + d) * r + h] += 2 * f.mv * e[c] * e[d] * e[h];
+    }
+    *s3 = 0;
+    for (int c = 0; c < r * r * r; c++) *s3 += s[c] * s[c];
+    double quad = 0, trace = 0; /* m'Lambda m and tr(Lambda L L') */
+    for (int a = 0; a < r; a++)
+        for (int b = 0; b < r; b++) {
+            double W = 0;
+            for (int c = 0; c <= (a < b ? a : b); c++) W += AT(L, a, c, r) * AT(L, b, c, r);
+            quad += AT(l->Lambda, a, b, r) * m[a] * m[b];
+            trace += AT(l->Lambda, a, b, r) * W;
+        }
+    bound += -0.5 * (quad + trace) + 0.5 * logdet + 0.5 * r;
+    int n = product_rule(r, z, log_w);
+    double top = -INFINITY;
+    for (int k = 0; k < n; k++) {
+        const double *node = z + k * r;
+        double u[MAX_GAP_R], q = 0, square = 0;
+        for (int a = 0; a < r; a++) {
+            u[a] = m[a];
+            for (int b = 0; b <= a; b++) u[a] += AT(L, a, b, r) * node[b];
+            square += node[a] * node[a];
+        }
+        for (int a = 0; a < r; a++)
+            for (int b = 0; b < r; b++) q += AT(l->Lambda, a, b, r) * u[a] * u[b];
+        value[k] = log_w[k] + integrand_rows(x, l, L, node, other, phi) - 0.5 * q +
+                   0.5 * square + 0.5 * logdet;
+        if (value[k] > top) top = value[k];
+    }
+    double sum = 0;
+    for (int k = 0; k < n; k++) sum += exp(value[k] - top);
+    return top + log(sum) - bound;
+}
+
+/* Lambda (r x r) <- the prior precision of one level of the leaf (f < 0) or of another factor. */
+static void level_prior(const struct glmm_nest *x, int f, int r, double *Lambda)
+{
+    const struct lmm *m = &x->g->lmm;
+    memset(Lambda, 0, sizeof(double) * (size_t) (r * r));
+    for (int k = m->first_term; k < m->n_prec; k++) {
+        const struct precision *pr = &m->prec[k];
+        if (pr->leaf != (f < 0) || (f >= 0 && pr->block != x->g->other[f].first)) continue;
+        int at = f < 0 ? pr->first : pr->first - pr->block;
+        for (int b = 0; b < pr->r; b++)
+            for (int a = b; a < pr->r; a++)
+                AT(Lambda, at + a, at + b, r) = AT(Lambda, at + b, at + a, r) =
+                    x->t[pr->at + vech_at(pr->r, a, b)];
+    }
+}
+
+/* Sum of the gaps of the leaves (f < 0) or of another factor's levels; *local gets the sum of
+ * their third-order parts / 12. */
+static double factor_gaps(const struct glmm_nest *x, int f, bool other, double *local)
+{
+    const struct glmm *g = x->g;
+    const struct arrow_shape *sh = &g->lmm.shape;
+    double Lambda[MAX_GAP_R * MAX_GAP_R], sum = 0, s3;
+    int r = f < 0 ? sh->r : g->other[f].r, levels = f < 0 ? sh->n_leaf : g->other[f].n_levels;
+    if (r > MAX_GAP_R) return 0;
+    level_prior(x, f, r, Lambda);
+    for (int k = 0; k < levels; k++) {
+        struct level l = {.r = r, .Lambda = Lambda};
+        if (f < 0) {
+            l.at = (size_t) sh->n_global + (size_t) k * (size_t) r;
+            l.first = g->start[k];
+            l.n = g->start[k + 1] - g->start[k];
+            l.z = g->z;
+        } else {
+            l.at = (size_t) g->other[f].first + (size_t) k * (size_t) r;
+            l.rows = x->level_rows[f] + x->level_start[f][k];
+            l.n = x->level_start[f][k + 1] - x->level_start[f][k];
+            l.z = g->other[f].z;
+        }
+        sum += level_gap(x, &l, other, &s3);
+        *local += s3 / 12;
+    }
+    return sum;
+}
+
+/* ---- c3 of one factor --------------------------------------------------------------------------- */
+
+/* ||sum g a (x) a (x) a||^2 from its distinct elements. */
+static double tensor_norm(int p, const double *T)
+{
+    double sum = 0;
+    for (int a = 0, at = 0; a < p; a++)
+        for (int b = a; b < p; b++)
+            for (int c = b; c < p; c++, at++)
+                sum += (a == b && b == c ? 1 : a == b || b == c ? 3 : 6) * T[at] * T[at];
+    return sum;
+}
+
+/* With L L' = S_b, a = L'(x + q z), e = chol(W)'z, K_ij = a_i'a_j + [same leaf] e_i'e_j:
+ *     12 c3 = ||sum g a^3||^2 + sum_k (3 ||sum g a^2 e||^2 + 3 ||sum g a e^2||^2 + ||sum g e^3||^2). */
+static double third_order(struct glmm_nest *x)
+{
+    const struct glmm *g = x->g;
+    const struct arrow_shape *sh = &g->lmm.shape;
+    int p = sh->n_global, r = sh->n_leaf ? sh->r : 0;
+    size_t t3 = (size_t) p * (size_t) (p + 1) * (size_t) (p + 2) / 6, t2 = (size_t) vech_size(p);
+    bool through_beta = (double) g->n * (double) t3 <= MAX_TENSOR;
+    double *L = x->tensor, *a = L + p * p, *e = a + p, *T = e + (r ? r : 1), *A = T + t3;
+    double *B = A + (size_t) r * t2, *s = B + r * r * p;
+    double W[EXPFAM_MAX_R * EXPFAM_MAX_R], sum = 0;
+    memcpy(L, x->s.S.global, sizeof(double) * (size_t) (p * p));
+    if (la_chol(p, L)) return NAN;
+    memset(T, 0, sizeof(double) * t3);
+    for (int k = 0; k < sh->n_leaf; k++) {
+        const double *q = x->s.q + (size_t) k * (size_t) p * (size_t) r; /* one factor: full */
+        memset(A, 0, sizeof(double) * ((size_t) r * t2 + (size_t) (r * r * p + r * r * r)));
+        memcpy(W, x->s.d_inv + (size_t) k * (size_t) (r * r), sizeof(double) * (size_t) (r * r));
+        if (la_chol(r, W)) return NAN;
+        for (size_t i = g->start[k]; i < g->start[k + 1]; i++) {
+            const double *xi = g->X + i * (size_t) p, *z = g->z ? g->z + i * (size_t) r : NULL;
+            double g3 = 2 * x->s.e.mv[i];
+            for (int c = 0; c < p; c++) { /* a = L'(x + q z) */
+                double sum_a = 0;
+                for (int b = c; b < p; b++) {
+                    double h = xi[b];
+                    for (int d = 0; d < r; d++) h += AT(q, b, d, p) * (z ? z[d] : 1);
+                    sum_a += AT(L, b, c, p) * h;
+                }
+                a[c] = sum_a;
+            }
+            for (int c = 0; c < r; c++) {
+                e[c] = 0;
+                for (int d = c; d < r; d++) e[c] += AT(W, d, c, r) * (z ? z[d] : 1);
+            }
+            if (through_beta)
+                for (int b = 0, at = 0; b < p; b++)
+                    for (int c = b; c < p; c++) {
+                        double gab = g3 * a[b] * a[c];
+                        for (int d = c; d < p; d++, at++) T[at] += gab * a[d];
+                    }
+            for (int c = 0; c < r; c++) {
+                double ge = g3 * e[c], *Ac = A + (size_t) c * t2;
+                for (int b = 0, at = 0; b < p; b++)
+                    for (int d = b; d < p; d++, at++) Ac[at] += ge * a[b] * a[d];
+                for (int d = 0; d < r; d++) {
+                    double gee = ge * e[d], *Bcd = B + (c * r + d) * p;
+                    for (int b = 0; b < p; b++) Bcd[b] += gee * a[b];
+                    for (int h = 0; h < r; h++) s[(c * r + d) * r + h] += gee * e[h];
+                }
+            }
+        }
+        for (int c = 0; c < r; c++)
+            for (int b = 0, at = 0; b < p; b++)
+                for (int d = b; d < p; d++, at++) {
+                    double v = A[(size_t) c * t2 + (size_t) at];
+                    sum += 3 * (b == d ? 1 : 2) * v * v;
+                }
+        for (int c = 0; c < r * r * p; c++) sum += 3 * B[c] * B[c];
+        for (int c = 0; c < r * r * r; c++) sum += s[c] * s[c];
+    }
+    return (sum + tensor_norm(p, T)) / 12;
+}
+
+double glmm_correction(struct glmm_nest *x)
+{
+    const struct glmm *g = x->g;
+    bool several = g->n_other > 0, bound = g->family == GLMM_BINOMIAL_PG;
+    double sum = 0;
+    x->c3 = x->c3_local = 0;
+    if (!x->corrected || g->lmm.shape.n_leaf == 0) return 0;
+    for (int f = -1; f < g->n_other; f++) sum += factor_gaps(x, f, several, &x->c3_local);
+    if (several || bound || g->lmm.shape.r > MAX_GAP_R) return sum;
+    x->c3 = third_order(x);
+    double rest = x->c3 - x->c3_local; /* meaningless once it is large: the series diverges there */
+    return sum + rest / (1 + 4 * rest * rest);
+}
+
+/* ---- the conditional fit ---------------------------------------------------------------------------- */
+
+static bool fit_at(struct glmm_nest *x)
+{
+    const struct glmm *g = x->g;
+    enum core_status st = CORE_NONFINITE;
+    if (x->started) st = glmm_fit(g, x->t, FIT_TOL, FIT_MAX, &x->s, &x->w, x->h, &x->info);
+    if (st != CORE_OK && st != CORE_INTERRUPTED) {
+        st = glmm_start(g, x->t, &x->s, &x->w, &x->info);
+        if (!st) st = glmm_fit(g, x->t, FIT_TOL, FIT_MAX, &x->s, &x->w, x->h, &x->info);
+    }
+    x->started = st == CORE_OK;
+    return x->started;
+}
+
+double glmm_nest_log_density(void *nest, const double *phi)
+{
+    struct glmm_nest *x = nest;
+    const struct lmm *m = &x->g->lmm;
+    double prior = 0;
+    for (int i = 0; i < m->n_stat; i++)
+        if (!(fabs(phi[i]) < MAX_PHI)) return -INFINITY;
+    for (int k = 0; k < m->n_prec; k++) {
+        const struct precision *pr = &m->prec[k];
+        double jacobian, logdet = scale_free_to_vech(pr->r, phi + pr->at, x->t + pr->at, &jacobian);
+        prior += lmm_log_prior(m, k, x->prior_const[k], x->t + pr->at, logdet) + jacobian;
+    }
+    if (!fit_at(x)) return -INFINITY;
+    x->correction = glmm_correction(x);
+    double f = x->s.elbo + x->correction + prior;
+    return isfinite(f) ? f : -INFINITY;
+}
+
+/* mean[j] += d correction / d tilt of beta_j, by a difference of a fiftieth of an SD along the
+ * response to the tilt. */
+static void shift_means(struct glmm_nest *x, double *mean)
+{
+    const struct glmm *g = x->g;
+    size_t n = g->n, dim = arrow_dim(&g->lmm.shape);
+    double base = x->correction;
+    memcpy(x->keep_m, x->s.m, sizeof(double) * dim);
+    memcpy(x->keep_w, x->s.w, sizeof(double) * n);
+    for (int j = 0; j < g->lmm.p; j++) {
+        const double *dm = x->cols_m + (size_t) j * dim, *eps = x->cols_w + (size_t) j * n;
+        double h = 0.02 / sqrt(dm[j]);
+        for (size_t i = 0; i < dim; i++) x->s.m[i] = x->keep_m[i] + h * dm[i];
+        for (size_t i = 0; i < n; i++) {
+            x->s.w[i] = x->keep_w[i] - h * eps[i];
+            if (!(x->s.w[i] > 0)) x->s.w[i] = x->keep_w[i];
+        }
+        if (glmm_evaluate(g, x->t, &x->s, &x->w, &x->info) == CORE_OK) {
+            double moved = glmm_correction(x);
+            if (isfinite(moved)) mean[j] += (moved - base) / h;
+        }
+    }
+    memcpy(x->s.m, x->keep_m, sizeof(double) * dim);
+    memcpy(x->s.w, x->keep_w, sizeof(double) * n);
+}
+
+/* F <- factor of the inverse of (S_gg, q, D^-1): F_l = chol(D), cross = -Q' F_l, and the factor of
+ * S_gg^-1. */
+static bool factor_of_response(struct glmm_nest *x)
+{
+    const struct arrow_shape *s = &x->g->lmm.shape;
+    int r = s->r, ng = s->n_global;
+    memcpy(x->F.global, x->S_global, sizeof(double) * arrow_global_size(s));
+    if (la_chol(ng, x->F.global)) return false;
+    la_inverse(ng, x->F.global, x->F.global);
+    if (la_chol(ng, x->F.global)) return false;
+    for (int l = 0; l < s->n_leaf; l++) {
+        int k = s->ptr[l + 1] - s->ptr[l];
+        double *L = x->F.leaf + (size_t) l * (size_t) (r * r);
+        const double *q = x->q + (size_t) s->ptr[l] * (size_t) r;
+        double *B = x->F.cross + (size_t) s->ptr[l] * (size_t) r;
+        memcpy(L, x->d_inv + (size_t) l * (size_t) (r * r), sizeof(double) * (size_t) (r * r));
+        if (la_chol(r, L)) return false;
+        la_inverse(r, L, L);
+        if (la_chol(r, L)) return false;
+        for (int c = 0; c < r; c++)
+            for (int a = 0; a < k; a++) {
+                double sum = 0;
+                for (int d = c; d < r; d++) sum -= AT(q, a, d, k) * AT(L, d, c, r);
+                AT(B, a, c, k) = sum;
+            }
+    }
+    return true;
+}
+
+static bool nest_moments(void *nest, double weight, double *mean)
+{
+    struct glmm_nest *x = nest;
+    const struct glmm *g = x->g;
+    bool shift = x->shifted && x->corrected && weight > 1e-4;
+    if (x->log) x->log[x->logged++] = x->correction;
+    memcpy(mean, x->s.m, sizeof(double) * arrow_dim(&g->lmm.shape));
+    if (glmm_curvature(g, x->t, &x->s, &x->w, &x->info)) return false;
+    if (!glmm_theta_response(g, x->t, &x->s, &x->w, RESPONSE_TOL, x->S_global, x->d_inv, x->q,
+                             x->s_leaf, x->leaf_work, shift ? x->cols_m : NULL,
+                             shift ? x->cols_w : NULL))
+        return false;
+    if (!factor_of_response(x)) return false;
+    if (shift) shift_means(x, mean);
+    return true;
+}
+
+struct conditional glmm_nest_conditional(struct glmm_nest *x, const double *origin)
+{
+    return (struct conditional){&x->g->lmm.shape, x->g->lmm.n_stat, origin, x,
+                                glmm_nest_log_density, nest_moments, &x->F};
+}

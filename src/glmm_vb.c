@@ -1,0 +1,303 @@
+/* glmm_vb.c: see glmm_vb.h. */
+#include <math.h>
+#include <string.h>
+#include <Rmath.h>
+#include "la.h"
+#include "glmm_vb.h"
+
+/* q(theta) is fitted to this many posterior SDs at every t, and at the end. */
+static const double FIT_TOL = 1e-7, FINAL_FIT_TOL = 1e-8;
+enum { FIT_MAX = 60 };
+
+/* Accuracy of a linear response, relative, in the norm of the bound's curvature: what is
+ * reported from it is a quadratic form, so its error is the square. On the way a Newton step in t
+ * needs less. */
+static const double RESPONSE_TOL = 1e-5, NEWTON_RESPONSE_TOL = 1e-3;
+
+struct glmm_vb glmm_vb_carve(const struct glmm *g, struct arena *a)
+{
+    struct glmm_vb b = {.g = g};
+    size_t n = g->family == GLMM_NEGBIN ? g->n : 0;
+    b.unit = arena_doubles(a, (size_t) g->lmm.n_stat);
+    b.last_t = arena_doubles(a, (size_t) g->lmm.n_stat);
+    b.lm = arena_doubles(a, n);
+    b.lv = arena_doubles(a, n);
+    return b;
+}
+
+/* Gradient and curvature in l = log phi with q(theta) held; log Gamma prior on phi. */
+static void dispersion_terms(struct glmm_vb *b, double phi)
+{
+    const struct glmm *g = b->g;
+    const struct precision *pr = &g->lmm.prec[0];
+    double shape = 0.5 * pr->df0, rate = 0.5 * pr->rate0[0], l = 0, ll = 0;
+    for (size_t i = 0; i < g->n; i++) {
+        struct dispersion_terms x =
+            family_dispersion(g->y[i], g->size[i], phi, b->theta->mu[i], b->theta->v[i]);
+        l += x.l;
+        ll += x.ll;
+        b->lm[i] = x.lm;
+        b->lv[i] = x.lv;
+    }
+    b->grad_l = l + shape - rate * phi;
+    b->curve_l = ll - rate * phi;
+}
+
+/* m follows t to first order in log t, from where the last response was taken. */
+static void predict_mean(struct glmm_vb *b, const struct vb_state *s)
+{
+    const struct lmm *m = &b->g->lmm;
+    size_t dim = arrow_dim(&m->shape);
+    if (!b->has_response) return;
+    for (int k = 0; k < m->n_prec; k++)
+        for (int i = 0; i < vech_size(m->prec[k].r); i++) {
+            int at = m->prec[k].at + i;
+            const double *J = s->J + (size_t) at * dim;
+            double dt = m->prec[k].r == 1 ? b->last_t[at] * log(s->t[at] / b->last_t[at])
+                                          : s->t[at] - b->last_t[at];
+            for (size_t j = 0; j < dim; j++) s->m[j] += dt * J[j];
+        }
+    b->has_response = false;
+}
+
+static enum core_status update(void *ctx, struct vb_state *s, struct core_info *info)
+{
+    struct glmm_vb *b = ctx;
+    const struct lmm *m = &b->g->lmm;
+    enum core_status st = CORE_NONFINITE;
+    int iter = info->iter;
+    if (b->started) predict_mean(b, s);
+    if (b->started) st = glmm_fit(b->g, s->t, FIT_TOL, FIT_MAX, b->theta, b->w, b->h, info);
+    if (st != CORE_OK && st != CORE_MAXIT && st != CORE_INTERRUPTED) {
+        st = glmm_start(b->g, s->t, b->theta, b->w, info);
+        if (!st) st = glmm_fit(b->g, s->t, FIT_TOL, FIT_MAX, b->theta, b->w, b->h, info);
+    }
+    info->iter = iter;
+    if (st && st != CORE_MAXIT) return st;
+    b->started = true;
+    for (int k = m->first_term; k < m->n_prec; k++) {
+        double U[EXPFAM_MAX_R * EXPFAM_MAX_R], v[EXPFAM_MAX_R * (EXPFAM_MAX_R + 1) / 2];
+        int at = m->prec[k].at;
+        vb_block_sum(m, s, k, s->ss + at);
+        lmm_outer_u(m, k, s->m, U);
+        vech_pack(m->prec[k].r, U, v);
+        for (int i = 0; i < vech_size(m->prec[k].r); i++) s->ss[at + i] += v[i];
+    }
+    if (m->first_term) dispersion_terms(b, s->t[0]);
+    return CORE_OK;
+}
+
+/* The bound at (q(theta | t), t): the conditional one has log |E Lambda| for E log |Lambda|. */
+static double elbo(void *ctx, const struct vb_state *s)
+{
+    const struct glmm_vb *b = ctx;
+    const struct lmm *m = &b->g->lmm;
+    double sum = b->theta->elbo;
+    for (int k = m->first_term; k < m->n_prec; k++)
+        sum += 0.5 * m->prec[k].n_levels * (vb_mean_logdet(m, s, k) - vb_logdet_mean(m, s, k)) +
+               vb_elbo_precision(m, s, k);
+    if (m->first_term) {
+        double shape = 0.5 * m->prec[0].df0, rate = 0.5 * m->prec[0].rate0[0];
+        sum += shape * log(rate * s->t[0]) - rate * s->t[0] - lgammafn(shape);
+    }
+    return sum;
+}
+
+/* Variance of q(log phi): minus the inverse curvature, bounded where there is little. */
+static double dispersion_variance(const struct glmm_vb *b)
+{
+    return 1 / fmax(-b->curve_l, 1e-3);
+}
+
+static void targets(void *ctx, const struct vb_state *s, double *target, double *cavi)
+{
+    const struct glmm_vb *b = ctx;
+    const struct lmm *m = &b->g->lmm;
+    vb_update_precisions(m, s, target, cavi);
+    if (!m->first_term) return;
+    double step = dispersion_variance(b) * b->grad_l;
+    target[0] = s->t[0] * exp(fmax(-2, fmin(2, step)));
+    cavi[0] = s->t[0] * exp(fmax(-1, fmin(1, step)));
+}
+
+void glmm_direction(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w, int k,
+                    int a, int b, double *unit)
+{
+    const struct lmm *m = &g->lmm;
+    const struct precision *pr = &m->prec[k];
+    const struct arrow_shape *sh = &m->shape;
+    int at = pr->at + vech_at(pr->r, a, b);
+    memset(w->dP.global, 0, sizeof(double) * arrow_global_size(sh));
+    if (sh->n_leaf) {
+        memset(w->dP.cross, 0, sizeof(double) * arrow_cross_size(sh));
+        memset(w->dP.leaf, 0, sizeof(double) * arrow_leaf_size(sh));
+    }
+    unit[at] = 1;
+    lmm_add_term(m, k, unit, &w->dP);
+    unit[at] = 0;
+    memset(w->g, 0, sizeof(double) * arrow_dim(sh));
+    for (int l = 0; l < pr->n_levels; l++) {
+        size_t u = lmm_coef(m, k, l);
+        w->g[u + (size_t) a] -= s->m[u + (size_t) b];
+        if (a != b) w->g[u + (size_t) b] -= s->m[u + (size_t) a];
+    }
+}
+
+/* Column `col` of C from the response in w: d E[s_ab] = -(1/2 if a = b else 1) d sum E u_a u_b. */
+static void response_column(struct glmm_vb *b, struct vb_state *s, int col)
+{
+    const struct lmm *m = &b->g->lmm;
+    const struct glmm_work *w = b->w;
+    int q = s->lr.q, R = m->shape.r, ng = m->shape.n_global;
+    for (int k = m->first_term; k < m->n_prec; k++) {
+        const struct precision *pr = &m->prec[k];
+        for (int y = 0; y < pr->r; y++)
+            for (int x = y; x < pr->r; x++) {
+                double sum = 0;
+                for (int l = 0; l < pr->n_levels; l++) {
+                    size_t u = lmm_coef(m, k, l), ux = u + (size_t) x, uy = u + (size_t) y;
+                    const double *dS =
+                        pr->leaf ? w->dS.leaf + (size_t) l * (size_t) (R * R) +
+                                       (size_t) pr->first * (size_t) (R + 1)
+                                 : w->dS.global + u * ((size_t) ng + 1);
+                    sum += w->dm[ux] * s->m[uy] + s->m[ux] * w->dm[uy] +
+                           AT(dS, x, y, pr->leaf ? R : ng);
+                }
+                AT(s->lr.C, pr->at + vech_at(pr->r, x, y), col, q) = -(x == y ? 0.5 : 1) * sum;
+            }
+    }
+    if (m->first_term) { /* d of the bound's gradient in phi */
+        double sum = 0;
+        for (size_t i = 0; i < b->g->n; i++) sum += b->lm[i] * w->dmu[i] + b->lv[i] * w->dv[i];
+        AT(s->lr.C, 0, col, q) = sum / s->t[0];
+    }
+    memcpy(s->J + (size_t) col * arrow_dim(&m->shape), w->dm, sizeof(double) * arrow_dim(&m->shape));
+}
+
+/* The response to phi itself: base change of w and gradient from f_l,v and f_l,mu. */
+static bool dispersion_column(struct glmm_vb *b, struct vb_state *s)
+{
+    const struct glmm *g = b->g;
+    double phi = s->t[0];
+    glmm_adjoint(g, b->lm, b->w->g);
+    for (size_t i = 0; i < arrow_dim(&g->lmm.shape); i++) b->w->g[i] /= phi;
+    for (size_t i = 0; i < g->n; i++) b->w->rho[i] = 2 * b->lv[i] / phi;
+    struct glmm_tilt tilt = {.eps0 = b->w->rho, .full = true, .tol = b->response_tol};
+    if (!glmm_respond(g, b->theta, b->w, tilt)) return false;
+    response_column(b, s, 0);
+    AT(s->lr.V, 0, 0, s->lr.q) = dispersion_variance(b) * phi * phi;
+    return true;
+}
+
+static bool coupling(void *ctx, struct vb_state *s)
+{
+    struct glmm_vb *b = ctx;
+    const struct glmm *g = b->g;
+    const struct lmm *m = &g->lmm;
+    int q = s->lr.q;
+    struct core_info info;
+    memset(s->lr.V, 0, sizeof(double) * (size_t) q * (size_t) q);
+    memset(s->lr.C, 0, sizeof(double) * (size_t) q * (size_t) q);
+    if (glmm_curvature(g, s->t, b->theta, b->w, &info)) return false;
+    vb_fill_V(m, s);
+    if (m->first_term && !dispersion_column(b, s)) return false;
+    for (int k = m->first_term; k < m->n_prec; k++)
+        for (int y = 0; y < m->prec[k].r; y++)
+            for (int x = y; x < m->prec[k].r; x++) {
+                glmm_direction(g, b->theta, b->w, k, x, y, b->unit);
+                struct glmm_tilt tilt = {.direction = true, .full = true, .tol = b->response_tol};
+                if (!glmm_respond(g, b->theta, b->w, tilt)) return false;
+                response_column(b, s, m->prec[k].at + vech_at(m->prec[k].r, x, y));
+            }
+    memcpy(b->last_t, s->t, sizeof(double) * (size_t) m->n_stat);
+    b->has_response = true;
+    for (int j = 0; j < m->n_stat; j++)
+        for (int i = 0; i < j; i++)
+            AT(s->lr.C, i, j, q) = AT(s->lr.C, j, i, q) =
+                0.5 * (AT(s->lr.C, i, j, q) + AT(s->lr.C, j, i, q));
+    return true;
+}
+
+/* ---- covariance of theta at fixed t ---------------------------------------------------------- */
+
+size_t glmm_leaf_work(const struct glmm *g)
+{
+    const struct arrow_shape *s = &g->lmm.shape;
+    size_t need = g->n, m = (size_t) vech_size(s->r), p = (size_t) g->lmm.p;
+    for (int l = 0; l < s->n_leaf; l++) {
+        size_t k = (size_t) (s->ptr[l + 1] - s->ptr[l] + s->r);
+        if (m * k > need) need = m * k;
+    }
+    size_t beta = 3 * p * p + 2 * p * (size_t) s->n_global;
+    return need > beta ? need : beta;
+}
+
+/* S += S_gb B S_bg with B = S_bb^-1 (Sigma - S_bb) S_bb^-1: the coefficients get covariance Sigma,
+ * the rest keeps its distribution given them. */
+static bool replace_beta_block(int p, int ng, const double *Sigma, double *S, double *work)
+{
+    double *L = work, *U = L + p * p, *X = U + p * p, *Y = X + (size_t) p * (size_t) ng;
+    for (int j = 0; j < p; j++)
+        for (int i = 0; i < p; i++) {
+            AT(L, i, j, p) = AT(S, i, j, ng);
+            AT(U, i, j, p) = 0.5 * (AT(Sigma, i, j, p) + AT(Sigma, j, i, p)) - AT(S, i, j, ng);
+        }
+    if (la_chol(p, L)) return false;
+    for (int j = 0; j < ng; j++) { /* X <- S_bb^-1 S_bg, a column at a time */
+        double *x = X + (size_t) j * (size_t) p;
+        for (int i = 0; i < p; i++) x[i] = AT(S, i, j, ng);
+        la_solve_l(p, L, x);
+        la_solve_lt(p, L, x);
+        la_matvec(p, U, x, Y + (size_t) j * (size_t) p);
+    }
+    for (int j = 0; j < ng; j++)
+        for (int i = 0; i < ng; i++)
+            AT(S, i, j, ng) += la_dot(p, X + (size_t) i * (size_t) p, Y + (size_t) j * (size_t) p);
+    return true;
+}
+
+bool glmm_theta_response(const struct glmm *g, const double *t, const struct glmm_state *s,
+                         struct glmm_work *w, double tol, double *S_global, double *d_inv,
+                         double *q, double *s_leaf, double *leaf_work, double *cols_m,
+                         double *cols_w)
+{
+    const struct arrow_shape *sh = &g->lmm.shape;
+    int p = g->lmm.p, ng = sh->n_global;
+    struct core_info info;
+    double *Sigma = leaf_work + 2 * p * p + 2 * (size_t) p * (size_t) ng;
+    if (glmm_response_factor(g, t, s, &w->P, &w->F, leaf_work, &info)) return false;
+    arrow_inverse(sh, &w->F, S_global, d_inv, q, s_leaf, w->scratch);
+    if (p == 0) return true;
+    for (int j = 0; j < p; j++) {
+        memset(w->g, 0, sizeof(double) * arrow_dim(sh));
+        w->g[j] = 1;
+        if (!glmm_respond(g, s, w, (struct glmm_tilt){.tol = tol})) return false;
+        memcpy(Sigma + j * p, w->dm, sizeof(double) * (size_t) p);
+        if (!cols_m) continue;
+        memcpy(cols_m + (size_t) j * arrow_dim(sh), w->dm, sizeof(double) * arrow_dim(sh));
+        glmm_weight_response(g, s, w, cols_w + (size_t) j * g->n);
+    }
+    if (!replace_beta_block(p, ng, Sigma, S_global, leaf_work)) return false;
+    arrow_spread_leaf(sh, S_global, d_inv, q, s_leaf, w->scratch);
+    return true;
+}
+
+enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl, struct vb_state *s,
+                             struct vb_work *w, double *leaf_work, struct core_info *info)
+{
+    const struct vb_theta q = {b, update, elbo, targets, coupling};
+    memset(b->unit, 0, sizeof(double) * (size_t) b->g->lmm.n_stat);
+    b->response_tol = NEWTON_RESPONSE_TOL;
+    enum core_status st = vb_ascend(&b->g->lmm, &q, ctl, s, w, b->h, info), fit;
+    if (st && st != CORE_MAXIT) return st;
+    b->response_tol = RESPONSE_TOL;
+    int iter = info->iter;
+    fit = glmm_fit(b->g, s->t, FINAL_FIT_TOL, FIT_MAX, b->theta, b->w, b->h, info);
+    info->iter = iter;
+    if (fit && fit != CORE_MAXIT) return fit;
+    s->lr_ok = coupling(b, s) && lr_respond(&s->lr);
+    if (!glmm_theta_response(b->g, s->t, b->theta, b->w, RESPONSE_TOL, s->S_global, s->d_inv, s->q,
+                             s->s_leaf, leaf_work, NULL, NULL))
+        s->lr_ok = false;
+    return st;
+}

@@ -1,0 +1,12 @@
+/* r_glmm.h: the generalised model from R's glmm_core(), its rows sorted for the core. */
+#ifndef MEANFIELD_R_GLMM_H
+#define MEANFIELD_R_GLMM_H
+
+#include "r_util.h"
+#include "glmm.h"
+
+/* Views of the priors, and copies of the rows in R_alloc memory. order (n, or NULL): which row
+ * of the data stands at each place. */
+struct glmm r_glmm(SEXP core, const int **order);
+
+#endif

@@ -1,0 +1,357 @@
+/* test_glmm.c: families against numerical integration and differences; the derivative of the
+ * selected inverse; row kernels against the dense design; the conditional fit and its response by
+ * refits under a tilt. */
+#include <math.h>
+#include <string.h>
+#include "check.h"
+#include "la.h"
+#include "glmm_fit.h"
+#include "support.h"
+
+/* ---- families ------------------------------------------------------------------------------- */
+
+static double softplus(double x) { return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)); }
+
+static double log_lik(enum glmm_family family, double y, double n, double phi, double eta)
+{
+    switch (family) {
+    case GLMM_BINOMIAL: return y * eta - n * softplus(eta);
+    case GLMM_POISSON: return n * (y * eta - exp(eta));
+    case GLMM_NEGBIN: return n * (y * (eta - log(phi)) - (y + phi) * softplus(eta - log(phi)));
+    default: return NAN;
+    }
+}
+
+/* E of it by the trapezoid rule on +-10 SDs. */
+static double integral(enum glmm_family family, double y, double n, double phi, double mu, double v)
+{
+    double sum = 0, total = 0, h = 0.01;
+    for (int k = -1000; k <= 1000; k++) {
+        double z = k * h, w = exp(-0.5 * z * z);
+        sum += w * log_lik(family, y, n, phi, mu + sqrt(v) * z);
+        total += w;
+    }
+    return sum / total;
+}
+
+static void test_value(enum glmm_family family, double y, double n, double phi, double mu, double v)
+{
+    double truth = integral(family, y, n, phi, mu, v);
+    double peak = family == GLMM_POISSON ? n * (y > 0 ? y * log(y) - y : 0) : 0;
+    double tol = family == GLMM_POISSON ? 1e-11 : 1e-8 * (family == GLMM_NEGBIN ? n * (y + phi) : n);
+    double f = family_expect(family, y, n, phi, mu, v).f + peak;
+    CHECK(fabs(f - truth) <= tol * (1 + fabs(truth)));
+    double g = family_value(family, y, n, phi, mu, v) + peak; /* an expansion for small v */
+    CHECK(fabs(g - truth) <= (tol + (v < 0.03 ? 2e-7 * (n + y + phi) : 0)) * (1 + fabs(truth)));
+}
+
+static void test_derivatives(enum glmm_family family, double y, double n, double phi, double mu,
+                             double v)
+{
+    double h = 1e-4, k = 1e-4 * v;
+    struct expected_loglik e = family_expect(family, y, n, phi, mu, v),
+                           up = family_expect(family, y, n, phi, mu + h, v),
+                           down = family_expect(family, y, n, phi, mu - h, v),
+                           wide = family_expect(family, y, n, phi, mu, v + k),
+                           thin = family_expect(family, y, n, phi, mu, v - k);
+    double s = 1 + fabs(e.f), tol = 2e-6;
+    CHECK(fabs((up.f - down.f) / (2 * h) - e.m) <= tol * s);
+    CHECK(fabs((up.m - down.m) / (2 * h) - e.mm) <= tol * s);
+    CHECK(fabs((up.v - down.v) / (2 * h) - e.mv) <= tol * s);
+    CHECK(fabs((wide.m - thin.m) / (2 * k) - e.mv) <= tol * s);
+    CHECK(fabs((wide.f - thin.f) / (2 * k) - e.v) <= tol * s / fmin(v, 1));
+    CHECK(fabs((wide.v - thin.v) / (2 * k) - e.vv) <= tol * s / fmin(v, 1));
+}
+
+static void test_dispersion(double y, double n, double phi, double mu, double v)
+{
+    double h = 1e-4, s = 1 + n * (y + phi);
+#define F(l) (family_value(GLMM_NEGBIN, y, n, exp(l), mu, v) + family_constant(GLMM_NEGBIN, y, n, exp(l)))
+    double l = log(phi);
+    struct dispersion_terms t = family_dispersion(y, n, phi, mu, v),
+                            up = family_dispersion(y, n, exp(l + h), mu, v),
+                            down = family_dispersion(y, n, exp(l - h), mu, v);
+    CHECK(fabs((F(l + h) - F(l - h)) / (2 * h) - t.l) <= 1e-6 * s);
+    CHECK(fabs((up.l - down.l) / (2 * h) - t.ll) <= 1e-5 * s);
+    struct expected_loglik a = family_expect(GLMM_NEGBIN, y, n, exp(l + h), mu, v),
+                           b = family_expect(GLMM_NEGBIN, y, n, exp(l - h), mu, v);
+    CHECK(fabs((a.m - b.m) / (2 * h) - t.lm) <= 1e-6 * s);
+    CHECK(fabs((a.v - b.v) / (2 * h) - t.lv) <= 1e-6 * s);
+#undef F
+}
+
+static void test_families(void)
+{
+    static const double mus[] = {-6, -1.5, 0, 0.7, 5}, vs[] = {0.01, 0.3, 2, 16};
+    for (int i = 0; i < 5; i++)
+        for (int j = 0; j < 4; j++) {
+            double mu = mus[i], v = vs[j];
+            test_value(GLMM_BINOMIAL, 2, 5, 1, mu, v);
+            test_value(GLMM_NEGBIN, 3, 1.5, 2.5, mu, v);
+            if (v < 10) test_value(GLMM_POISSON, 3, 2, 1, mu, v);
+            test_derivatives(GLMM_BINOMIAL, 2, 5, 1, mu, v);
+            test_derivatives(GLMM_BINOMIAL_PG, 2, 5, 1, mu, v);
+            test_derivatives(GLMM_NEGBIN, 3, 1.5, 2.5, mu, v);
+            test_derivatives(GLMM_POISSON, 3, 2, 1, mu < 1 ? mu : 1, v < 3 ? v : 3);
+            test_derivatives(GLMM_POISSON, 0, 2, 1, mu < 1 ? mu : 1, v < 3 ? v : 3);
+            test_dispersion(3, 1.5, 2.5, mu, v);
+            /* a bound of the same expectation, from below */
+            CHECK(family_expect(GLMM_BINOMIAL_PG, 2, 5, 1, mu, v).f <=
+                  family_expect(GLMM_BINOMIAL, 2, 5, 1, mu, v).f + 1e-7);
+        }
+    /* Polya-Gamma: Fisher information as v -> 0, and its series meet its closed forms */
+    for (double mu = -8; mu <= 8; mu += 4) {
+        double p = 1 / (1 + exp(-mu));
+        CHECK_NEAR(family_expect(GLMM_BINOMIAL_PG, 1, 1, 1, mu, 1e-14).mm, -p * (1 - p), 1e-12);
+    }
+    CHECK_NEAR(family_expect(GLMM_BINOMIAL_PG, 1, 1, 1, 0, 1e-2 * (1 - 1e-9)).v,
+               family_expect(GLMM_BINOMIAL_PG, 1, 1, 1, 0, 1e-2 * (1 + 1e-9)).v, 1e-10);
+    /* no overflow far out */
+    static const double far[] = {-1e4, 1e4};
+    for (int i = 0; i < 2; i++) {
+        CHECK(isfinite(family_expect(GLMM_BINOMIAL, 1, 1, 1, far[i], 9).f));
+        CHECK(isfinite(family_expect(GLMM_BINOMIAL_PG, 1, 1, 1, far[i], 9).f));
+        CHECK(isfinite(family_expect(GLMM_NEGBIN, 1, 1, 1, far[i], 9).f));
+    }
+    /* the constant of a large count: log of the Poisson density at its mean, by Stirling */
+    CHECK_NEAR(family_constant(GLMM_POISSON, 31.999999, 1, 1), family_constant(GLMM_POISSON, 32, 1, 1),
+               1e-7);
+    CHECK_NEAR(family_constant(GLMM_POISSON, 1e8, 1, 1), -0.5 * log(2 * 3.14159265358979323846 * 1e8),
+               1e-9);
+}
+
+/* ---- a model ---------------------------------------------------------------------------------- */
+
+/* 40 rows, two fixed effects, a leaf of 5 levels with r = 2 (or no leaf) and, with `crossed`, a
+ * global factor of 3 levels. C is the dense design. */
+struct small {
+    struct glmm g;
+    double *C, *t;
+};
+
+static struct precision block(int r, bool leaf, int levels, int first, int at, const double *rate)
+{
+    return (struct precision){.r = r, .leaf = leaf, .n_levels = levels, .first = first, .stride = r,
+                              .block = leaf ? 0 : first, .at = at, .aux = -1, .df0 = 4,
+                              .rate0 = rate};
+}
+
+static struct small small_model(enum glmm_family family, bool crossed)
+{
+    enum { N = 40, P = 2, LEVELS = 5, R = 2, OTHER = 3 };
+    struct small m = {.g = {.family = family, .n = N}};
+    struct glmm *g = &m.g;
+    int ng = P + (crossed ? OTHER : 0), *ptr = ints(LEVELS + 1), *idx = ints((size_t) LEVELS * (size_t) ng);
+    for (int l = 0; l < LEVELS; l++) {
+        ptr[l + 1] = (l + 1) * ng;
+        for (int a = 0; a < ng; a++) idx[l * ng + a] = a;
+    }
+    g->lmm.shape = (struct arrow_shape){.n_global = ng, .n_leaf = LEVELS, .r = R, .ptr = ptr,
+                                        .idx = idx, .full = !crossed};
+    g->lmm.p = P;
+    double *Tb = zeros(P * P);
+    Tb[0] = 0.3;
+    Tb[3] = 0.5;
+    g->lmm.Tb = Tb;
+    g->lmm.mu = copy(P, (double[]){0.2, -0.1});
+    g->lmm.logdet_Tb = log(0.15);
+    double *rate = copy(4, (double[]){1, 0.2, 0.2, 1});
+    g->lmm.prec[0] = block(R, true, LEVELS, 0, 0, rate);
+    g->lmm.n_prec = 1;
+    g->lmm.n_stat = 3;
+    if (crossed) {
+        g->lmm.prec[1] = block(1, false, OTHER, P, 3, rate);
+        g->lmm.n_prec = 2;
+        g->lmm.n_stat = 4;
+    }
+    g->lmm.n_par = g->lmm.n_stat;
+    m.t = copy(4, (double[]){1.5, 0.3, 2, 1.2});
+    size_t *start = pool(sizeof(size_t) * (LEVELS + 1));
+    for (int l = 0; l <= LEVELS; l++) start[l] = (size_t) (l * N / LEVELS);
+    g->start = start;
+    double *X = normals(P * N), *z = normals(R * N), *y = zeros(N), *size = zeros(N), *off = normals(N);
+    for (int i = 0; i < N; i++) {
+        X[2 * i] = 1;
+        z[2 * i] = 1;
+        size[i] = family == GLMM_POISSON ? 1 : 3;
+        y[i] = i % 4;
+        off[i] *= 0.2;
+    }
+    g->X = X;
+    g->z = z;
+    g->y = y;
+    g->size = size;
+    g->offset = off;
+    int *col = ints(N), *pos = ints(N);
+    for (int i = 0; i < N; i++) pos[i] = col[i] = P + i % OTHER;
+    if (crossed) {
+        g->n_other = 1;
+        g->other[0] = (struct glmm_factor){.r = 1, .first = P, .n_levels = OTHER, .col = col, .pos = pos};
+    }
+    size_t dim = arrow_dim(&g->lmm.shape);
+    m.C = zeros(N * dim);
+    for (int i = 0; i < N; i++) {
+        int l = i / (N / LEVELS);
+        AT(m.C, i, 0, N) = 1;
+        AT(m.C, i, 1, N) = X[2 * i + 1];
+        if (crossed) AT(m.C, i, col[i], N) = 1;
+        for (int c = 0; c < R; c++) AT(m.C, i, ng + l * R + c, N) = z[2 * i + c];
+    }
+    return m;
+}
+
+static struct glmm_work work_of(const struct glmm *g)
+{
+    struct arena count = {NULL, 0};
+    glmm_work_carve(g, &count);
+    struct arena a = arena_of(count.used);
+    return glmm_work_carve(g, &a);
+}
+static struct glmm_state state_of(const struct glmm *g)
+{
+    struct arena count = {NULL, 0};
+    glmm_state_carve(g, &count);
+    struct arena a = arena_of(count.used);
+    return glmm_state_carve(g, &a);
+}
+
+/* c_i'A c_j for a dense symmetric A. */
+static double form(const struct small *m, const double *A, int i, int j)
+{
+    int n = (int) m->g.n, dim = (int) arrow_dim(&m->g.lmm.shape);
+    double sum = 0;
+    for (int a = 0; a < dim; a++)
+        for (int b = 0; b < dim; b++) sum += AT(m->C, i, a, n) * AT(A, a, b, dim) * AT(m->C, j, b, n);
+    return sum;
+}
+
+static void test_rows(bool crossed)
+{
+    struct small m = small_model(GLMM_BINOMIAL, crossed);
+    const struct glmm *g = &m.g;
+    int n = (int) g->n, dim = (int) arrow_dim(&g->lmm.shape);
+    struct glmm_work w = work_of(g);
+    double *theta = normals((size_t) dim), *x = normals(g->n), *out = nans(g->n), *adj = nans((size_t) dim);
+    glmm_mul(g, theta, out);
+    glmm_adjoint(g, x, adj);
+    for (int i = 0; i < n; i++) {
+        double sum = 0;
+        for (int a = 0; a < dim; a++) sum += AT(m.C, i, a, n) * theta[a];
+        CHECK_NEAR(out[i], sum, 1e-13);
+    }
+    for (int a = 0; a < dim; a++) CHECK_NEAR(adj[a], la_dot(n, m.C + (size_t) a * (size_t) n, x), 1e-12);
+    glmm_gram(g, x, &w.P);
+    double *G = dense_of(&g->lmm.shape, &w.P);
+    for (int a = 0; a < dim; a++)
+        for (int b = 0; b < dim; b++) {
+            double sum = 0;
+            for (int i = 0; i < n; i++) sum += x[i] * AT(m.C, i, a, n) * AT(m.C, i, b, n);
+            CHECK_NEAR(AT(G, a, b, dim), sum, 1e-12);
+        }
+}
+
+/* S, v and the derivative of S along a change of the weights, against dense inverses. */
+static void test_push(bool crossed)
+{
+    struct small m = small_model(GLMM_BINOMIAL, crossed);
+    const struct glmm *g = &m.g;
+    const struct arrow_shape *sh = &g->lmm.shape;
+    int n = (int) g->n, dim = (int) arrow_dim(sh);
+    struct glmm_work w = work_of(g);
+    struct glmm_state s = state_of(g);
+    struct core_info info;
+    double *eps = normals(g->n), *dv = nans(g->n), *S = zeros((size_t) dim * (size_t) dim);
+    for (int i = 0; i < n; i++) s.w[i] = 0.2 + 0.1 * (i % 5);
+    memset(s.m, 0, sizeof(double) * (size_t) dim);
+    CHECK(glmm_evaluate(g, m.t, &s, &w, &info) == CORE_OK);
+    naive_inverse(dim, dense_of(sh, &w.P), S);
+    for (int i = 0; i < n; i++) CHECK_NEAR(s.v[i], form(&m, S, i, i), 1e-12);
+    glmm_gram(g, eps, &w.dP);
+    arrow_inverse_push(sh, &s.S, s.q, s.d_inv, &w.dP, &w.dS, &w.push);
+    glmm_quad(g, &w.dS, dv);
+    for (int i = 0; i < n; i++) { /* -(K o K) eps */
+        double sum = 0;
+        for (int j = 0; j < n; j++) {
+            double K = form(&m, S, i, j);
+            sum -= K * K * eps[j];
+        }
+        CHECK_NEAR(dv[i], sum, 1e-11);
+    }
+    if (!crossed) return;
+    /* the pairs of columns that leaves list: here all, so the same derivative */
+    struct arrow_shape pairs = *sh;
+    int ng = sh->n_global, *gptr = ints((size_t) ng + 1), *gidx = ints((size_t) (ng * ng));
+    for (int b = 0; b < ng; b++) {
+        gptr[b + 1] = (b + 1) * ng;
+        for (int a = 0; a < ng; a++) gidx[b * ng + a] = a;
+    }
+    pairs.gptr = gptr;
+    pairs.gidx = gidx;
+    double *same = copy(arrow_global_size(sh), w.dS.global);
+    arrow_inverse_push(&pairs, &s.S, s.q, s.d_inv, &w.dP, &w.dS, &w.push);
+    for (int i = 0; i < ng * ng; i++) CHECK_NEAR(w.dS.global[i], same[i], 1e-13);
+}
+
+/* The fit is stationary, and its response to a tilt of a coefficient is that of refits. A tilt
+ * enters as a shift of the prior's mean: T_b mu_0 + tilt. */
+static void test_fit(enum glmm_family family, bool crossed)
+{
+    struct small m = small_model(family, crossed);
+    struct glmm *g = &m.g;
+    size_t dim = arrow_dim(&g->lmm.shape);
+    struct glmm_work w = work_of(g);
+    struct glmm_state s = state_of(g);
+    struct core_info info = {0, -1};
+    CHECK(glmm_start(g, m.t, &s, &w, &info) == CORE_OK);
+    CHECK(glmm_fit(g, m.t, 1e-10, 50, &s, &w, NULL, &info) == CORE_OK);
+    double *g0 = nans(dim);
+    glmm_adjoint(g, s.e.m, g0);
+    for (size_t i = 0; i < dim; i++) CHECK_NEAR(g0[i], w.prior_grad[i], 1e-8);
+    for (size_t i = 0; i < g->n; i++) CHECK_NEAR(s.w[i], -2 * s.e.v[i], 1e-8);
+
+    CHECK(glmm_curvature(g, m.t, &s, &w, &info) == CORE_OK);
+    memset(w.g, 0, sizeof(double) * dim);
+    w.g[1] = 1;
+    CHECK(glmm_respond(g, &s, &w, (struct glmm_tilt){.tol = 1e-10}));
+    double *dm = copy(dim, w.dm), *dv = copy(g->n, w.dv), h = 1e-4;
+    double *up = nans(dim), *up_v = nans(g->n), mu0[2] = {g->lmm.mu[0], g->lmm.mu[1]};
+    for (int sign = 1; sign >= -1; sign -= 2) {
+        double mu[2] = {mu0[0], mu0[1] + sign * h / 0.5};
+        g->lmm.mu = mu;
+        CHECK(glmm_fit(g, m.t, 1e-11, 50, &s, &w, NULL, &info) == CORE_OK);
+        if (sign == 1) {
+            memcpy(up, s.m, sizeof(double) * dim);
+            memcpy(up_v, s.v, sizeof(double) * g->n);
+        }
+    }
+    double scale = sqrt(dm[1]);
+    for (size_t i = 0; i < dim; i++)
+        CHECK(fabs((up[i] - s.m[i]) / (2 * h) - dm[i]) <= 1e-5 * scale);
+    for (size_t i = 0; i < g->n; i++)
+        CHECK(fabs((up_v[i] - s.v[i]) / (2 * h) - dv[i]) <= 1e-5 * scale);
+}
+
+static void test_interrupt(void)
+{
+    struct small m = small_model(GLMM_POISSON, true);
+    struct glmm_work w = work_of(&m.g);
+    struct glmm_state s = state_of(&m.g);
+    struct core_info info = {0, -1};
+    int at = 1;
+    struct core_hooks h = {stop_at, &at};
+    CHECK(glmm_start(&m.g, m.t, &s, &w, &info) == CORE_OK);
+    CHECK(glmm_fit(&m.g, m.t, 1e-10, 50, &s, &w, &h, &info) == CORE_INTERRUPTED);
+}
+
+void test_glmm(void)
+{
+    test_families();
+    for (int crossed = 0; crossed < 2; crossed++) {
+        test_rows(crossed);
+        test_push(crossed);
+        test_fit(GLMM_BINOMIAL, crossed);
+        test_fit(GLMM_BINOMIAL_PG, crossed);
+        test_fit(GLMM_POISSON, crossed);
+    }
+    test_interrupt();
+}
