@@ -97,3 +97,37 @@ call_lr <- function(V, C) .Call(C_lr, V, C)
 call_test_normals <- function(n) .Call(C_test_normals, as.integer(n))
 
 call_test_arrow <- function(P, x) .Call(C_test_arrow, P, as.double(x))
+
+# ---- mixtures: core is gmm_core(); stats one vector (N, mean, ss), see src/gmm.h ----------
+
+call_gmm_start <- function(X, k, seed, rounds) {
+  .Call(C_gmm_start, X, as.integer(k), as.double(seed), as.integer(rounds))
+}
+
+# label: 0-based.
+call_gmm_label_stats <- function(core, label) {
+  .Call(C_gmm_label_stats, core, as.integer(label))
+}
+
+# units: list(U, A) or NULL when no covariances are asked for.
+call_gmm_fit <- function(core, stats, units, control, keep_r = FALSE) {
+  p <- ncol(core$X)
+  if (is.null(units)) units <- list(U = diag(1, p), A = diag(1, p))
+  control$trace_rows <- min(control$max_iter, 1000L)
+  control$keep_r <- keep_r
+  out <- .Call(C_gmm_fit, core, as.double(stats),
+    list(U = as.double(units$U), A = as.double(units$A)), control)
+  list(result = out[[1L]], status = out[[2L]])
+}
+
+# R: Cholesky factors (lower) of the precision matrices, p x p x k.
+call_gmm_classify <- function(core, m, R, offset) {
+  .Call(C_gmm_classify, core, as.double(m), as.double(R), as.double(offset))
+}
+
+call_gmm_gibbs <- function(core, start, label, units, control, progress) {
+  start <- lapply(start, as.double)
+  units <- lapply(units, as.double)
+  out <- .Call(C_gmm_gibbs, core, start, as.integer(label), units, control, progress)
+  list(draws = out[[1L]], perm = out[[2L]], status = out[[3L]])
+}

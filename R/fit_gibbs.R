@@ -113,7 +113,7 @@ new_gibbs_fit <- function(call, vb_fit, settings) {
   core <- lmm_core(model)
   settings$save_u <- settle_save_u(settings, core)
   centre <- vb_centre(core, vb_fit$vb)
-  bar <- gibbs_progress(settings, core)
+  bar <- gibbs_progress(settings, 1e-6 + 1.5e-7 * length(core$cross) + 1e-10 * core$n_global^3)
   on.exit(bar$close())
   started <- proc.time()[["elapsed"]]
   chains <- lapply(seq_len(settings$chains), function(chain) {
@@ -230,10 +230,9 @@ pool_u <- function(chains, model, n) {
 }
 
 # A progress bar for interactive runs that will take longer than about 5 seconds.
-gibbs_progress <- function(settings, core) {
+gibbs_progress <- function(settings, sweep_seconds) {
   sweeps <- as.double(settings$iter) * settings$chains
-  seconds <- sweeps * (1e-6 + 1.5e-7 * length(core$cross) + 1e-10 * core$n_global^3)
-  if (!interactive() || seconds < 5) {
+  if (!interactive() || sweeps * sweep_seconds < 5) {
     return(list(step = function(chain) NULL, close = function() NULL))
   }
   bar <- utils::txtProgressBar(0, sweeps, style = 3)

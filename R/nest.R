@@ -11,7 +11,7 @@
 # ten times as large, so with more of them `exact` settles for less.
 nest_settings <- function(kind, tol = 1e-4, draws = 10000) {
   switch(kind,
-    exact = list(step = c(.5, .5, .75, .9, 1.1, 1.3), drop = c(35, 35, 16, 13, 11, 10),
+    exact = list(step = c(.45, .45, .75, .9, 1.1, 1.3), drop = c(35, 35, 16, 13, 11, 10),
       tol = tol * c(1, 1, 10, 10, 50, 50), capacity = 4e5, refine = 10L,
       negligible = c(0, 0, 1e-9, 1e-8, 1e-7, 1e-7),
       points = 4 * max(draws, 1000)),

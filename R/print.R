@@ -42,8 +42,8 @@ print_integration <- function(x) {
     cat("Integrated over ", format(n$points, big.mark = ","),
       if (n$method == "lattice") " lattice points" else " importance points",
       " (error below ", format(n$error, digits = 1), " SD", if (!is.na(n$khat))
-        paste0(", k-hat ", format(n$khat, digits = 2)), "); against linear response the SD of ",
-      names(change), " changed by ", sprintf("%+.1f%%", 100 * change), "\n",
+        paste0(", k-hat ", format(n$khat, digits = 2)), ");\nmost moved since linear response: SD of ",
+      names(change), ", ", sprintf("%+.1f%%", 100 * change), "\n",
       if (!is.null(n$correction)) print_correction(n), sep = "")
     return(invisible())
   }

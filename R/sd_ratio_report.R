@@ -4,13 +4,13 @@
 #' mean-field variational Bayes and of its linear-response correction with those of
 #' a reference, with the Monte Carlo error of each ratio, and sums them up.
 #'
-#' @param fit A `vb_fit`.
+#' @param fit A `vb_fit`, or a `gmm_vb_fit` of a [gaussian_mixture()].
 #' @param reference An `exact_fit` or `gibbs_fit` of the same model, data and prior; any posterior
 #'   draws (a `draws` object or whatever [posterior::as_draws()] accepts) with
 #'   matching variable names; or `NULL`: the exact SDs where the fit was integrated over its
 #'   precisions, else the ratio that linear response predicts.
 #' @param weights Weights of the types in W, named `beta`, `tau_e`, `tau_u`. They are
-#'   renormalised over the types that are present.
+#'   renormalised over the types that are present. For a mixture: `mu`, `Lambda`, `log_pi`.
 #' @param variables Named character vector, `c(mine = "theirs")`, that maps names of
 #'   this package to those of the reference draws.
 #' @param normalise `FALSE` leaves the weights of W as they are, as the paper does for
@@ -35,7 +35,7 @@
 #'   it is `"predicted"`, `sd_ref` is the corrected SD and `ratio_lrvb` is `NA`. Against an exact
 #'   reference the `mcse` columns hold its estimated error. Verdicts are single words (`ok`,
 #'   `repaired`, `close`, `widened`, `few groups`, `few rows`,
-#'   `weak`, `integrated`, `too narrow`, `too wide`,
+#'   `weak`, `integrated`, `overlap`, `too narrow`, `too wide`,
 #'   `not corrected`, `no moments`, `no reference`); printing explains those in use.
 #' @section Errors: `meanfield_error_report` when the reference was fitted to other
 #'   data or with another prior, or has none of the variables.
@@ -47,8 +47,13 @@
 #' sd_ratio_report(fit, fit_gibbs(fit, chains = 2, iter = 1000, warmup = 200))
 #' sd_ratio_report(fit_vb(fit, integrate = "no"))
 #' @export
-sd_ratio_report <- function(fit, reference = NULL, weights = c(beta = .4, tau_e = .3, tau_u = .3),
-                            variables = NULL, normalise = TRUE, ...) {
+sd_ratio_report <- function(fit, reference = NULL, ...) UseMethod("sd_ratio_report")
+
+#' @rdname sd_ratio_report
+#' @export
+sd_ratio_report.default <- function(fit, reference = NULL,
+                                    weights = c(beta = .4, tau_e = .3, tau_u = .3),
+                                    variables = NULL, normalise = TRUE, ...) {
   no_dots(...)
   if (!inherits(fit, "vb_fit")) {
     mf_abort("report", "`fit` must be a vb_fit, not ", describe(fit), arg = "fit")
@@ -188,7 +193,10 @@ report_words <- c(
     "the\n               residual variance uncertain: use\n               integrate = \"yes\" or fit_exact()"),
   weak = paste("the data hardly determine this variance (near zero, or too few groups): its",
     "log is\n               skewed, and linear response only a lower bound: use\n               integrate = \"yes\" or fit_exact()"),
-  integrated = "linear response does not reach it; the integrated SD that the fit reports is right",
+  integrated = paste("linear response does not reach it; the fit reports the integrated SD, which",
+    "does"),
+  overlap = paste("components overlap so much that the posterior is skewed: linear response is",
+    "only\n               a lower bound here: use fit_gibbs()"),
   `too narrow` = "still too narrow after correction: use the reference",
   `too wide` = "too wide after correction: use the reference",
   `not corrected` = "linear response failed, the mean-field SD is shown: use\n               integrate = \"yes\" or fit_exact()",
@@ -226,7 +234,10 @@ report_verdicts <- function(t, fit, predicted) {
 #   weak        the groups carry little information about their variance: fewer than five
 #               effective groups, sum_g (1 - tau_u S_gg)^2. The posterior of its log is
 #               skewed then, and linear response only a lower bound.
-shortfall <- function(t, fit) {
+shortfall <- function(t, fit) UseMethod("shortfall", fit)
+
+#' @export
+shortfall.default <- function(t, fit) {
   tau <- fit$posterior$tau
   v <- pmin(own_log_sds(tau$phi$cov_lrvb, tau$index)^2, 4)
   out <- rep("", nrow(t))
@@ -432,7 +443,8 @@ knit_print.sd_ratio_report <- function(x, ...) {
   t <- x$table[!is.na(x$table$sd_ref), ]
   cols <- c("variable", "sd_mfvb", "sd_lrvb", "sd_ref", "ratio_mfvb", "mcse_mfvb",
     "ratio_lrvb", "mcse_lrvb", "verdict")
-  if (x$reference == "predicted") cols <- setdiff(cols, c("sd_ref", "ratio_lrvb", "mcse_mfvb", "mcse_lrvb"))
+  if (x$reference == "predicted") cols <- setdiff(cols, c("sd_ref", "ratio_lrvb"))
+  if (!x$reference %in% c("gibbs", "draws")) cols <- setdiff(cols, c("mcse_mfvb", "mcse_lrvb"))
   a <- x$aggregates
   caption <- sprintf("H = %.3f, W = %.3f (MFVB)", a$H[1L], a$W[1L])
   if (!is.na(a$H[2L])) caption <- sprintf("%s; H = %.3f, W = %.3f (LRVB)", caption, a$H[2L], a$W[2L])

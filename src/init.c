@@ -8,6 +8,11 @@ SEXP C_arrow_draws(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_fit_glmm_vb(SEXP, SEXP, SEXP);
 SEXP C_fit_gibbs(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_fit_vb(SEXP, SEXP, SEXP);
+SEXP C_gmm_classify(SEXP, SEXP, SEXP, SEXP);
+SEXP C_gmm_fit(SEXP, SEXP, SEXP, SEXP);
+SEXP C_gmm_gibbs(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_gmm_label_stats(SEXP, SEXP);
+SEXP C_gmm_start(SEXP, SEXP, SEXP, SEXP);
 SEXP C_gram(SEXP);
 SEXP C_gram_pair(SEXP, SEXP, SEXP);
 SEXP C_gram_merge(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
@@ -28,6 +33,11 @@ static const R_CallMethodDef call_entries[] = {
     {"C_fit_glmm_vb", (DL_FUNC) &C_fit_glmm_vb, 3},
     {"C_fit_gibbs", (DL_FUNC) &C_fit_gibbs, 5},
     {"C_fit_vb", (DL_FUNC) &C_fit_vb, 3},
+    {"C_gmm_classify", (DL_FUNC) &C_gmm_classify, 4},
+    {"C_gmm_fit", (DL_FUNC) &C_gmm_fit, 4},
+    {"C_gmm_gibbs", (DL_FUNC) &C_gmm_gibbs, 6},
+    {"C_gmm_label_stats", (DL_FUNC) &C_gmm_label_stats, 2},
+    {"C_gmm_start", (DL_FUNC) &C_gmm_start, 4},
     {"C_gram", (DL_FUNC) &C_gram, 1},
     {"C_gram_pair", (DL_FUNC) &C_gram_pair, 3},
     {"C_gram_merge", (DL_FUNC) &C_gram_merge, 6},

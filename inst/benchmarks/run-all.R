@@ -50,7 +50,8 @@ if (file.exists(file.path(root, "DESCRIPTION")) && dir.exists(file.path(root, "s
   Sys.setenv(R_LIBS = paste(.libPaths(), collapse = .Platform$path.sep))
 }
 
-scripts <- c("sleepstudy.R", "large-n.R", "memory.R", "mixed.R", "gibbs.R", "interweave.R", "exact.R")
+scripts <- c("sleepstudy.R", "large-n.R", "memory.R", "mixed.R", "gibbs.R", "interweave.R",
+  "exact.R", "gmm.R")
 rows <- do.call(rbind, lapply(scripts, run))
 minutes <- number(as.double(Sys.time() - started, units = "mins"))
 writeLines(c(

@@ -18,6 +18,8 @@ void test_lr(void);
 void test_gram(void);
 void test_vb(void);
 void test_gibbs(void);
+void test_nest(void);
+void test_gmm(void);
 void test_glmm(void);
 
 #endif

@@ -41,6 +41,8 @@ int main(void)
     run("gram", test_gram);
     run("vb", test_vb);
     run("gibbs", test_gibbs);
+    run("nest", test_nest);
+    run("gmm", test_gmm);
     run("glmm", test_glmm);
     printf("%ld passed, %ld failed\n", passed, failed);
     return failed > 0;

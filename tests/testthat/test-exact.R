@@ -151,7 +151,7 @@ test_that("the ELBO never exceeds the log evidence", {
     m <- random_model(seed)
     suppressWarnings({
       fit <- fit_vb(m$formula, m$data, prior = m$prior, weights = w, integrate = "no")
-      exact <- fit_exact(fit, tol = 0.01)
+      exact <- fit_exact(fit, tol = 0.1)
       apart <- if (length(fit$model$groups)) fit_vb(fit, blocks = "separate", integrate = "no") else fit
     })
     c(exact$log_evidence - fit$vb$elbo, fit$vb$elbo - apart$vb$elbo, exact$error)
@@ -373,7 +373,7 @@ test_that("the default fit is the exact one on real data", {
   gam <- priors(flat_prior(), gamma_prior(0.01, 0.01), gamma_prior(0.01, 0.01))
   check <- function(case, name, ...) suppressWarnings({
     fit <- fit_vb(case[[1]], case[[2]], ...)
-    exact <- fit_exact(fit, tol = 1e-3)
+    exact <- fit_exact(fit, tol = 5e-3)
     s <- by_name(summary(fit))
     r <- by_name(summary(exact))
     at <- grepl("^(beta|log_tau|log_sigma)", r$variable) & is.finite(r$sd)
@@ -394,7 +394,7 @@ test_that("draws have the summary's moments and quantiles", {
   d$z <- d$w - 1
   fits <- list(
     scalar = fit_exact(y ~ x + (1 | g), d),
-    vector = fit_exact(y ~ x + (x | g), d, tol = 1e-3),
+    vector = fit_exact(y ~ x + (x | g), d, tol = 0.02),
     importance = by_importance(fit_vb(y ~ x + (x | g), d, integrate = "no"))
   )
   set.seed(7)
@@ -420,8 +420,8 @@ test_that("draws have the summary's moments and quantiles", {
     z <- (c(below, above) - 0.025) / sqrt(0.025 * 0.975 / n)
     expect_lt(max(abs(z)), tol_mcse + slack, label = paste(name, "quantiles"))
   }
-  # Kolmogorov and Smirnov, against 199 quantiles
-  probs <- seq_len(199) / 200
+  # Kolmogorov and Smirnov, against 39 quantiles
+  probs <- seq_len(39) / 40
   for (name in c("scalar", "vector")) {
     fit <- fits[[name]]
     parts <- meanfield:::mixture_components(fit, FALSE)
@@ -660,9 +660,9 @@ test_that("one row per group: nothing is lost where the residuals may be zero", 
   d <- exact_data(9, 3)
   d$id <- factor(1:9)
   fit <- suppressWarnings(fit_exact(y ~ x + (1 | id), d, prior = priors(normal_prior(0, 3),
-    gamma_prior(2, 1), half_t_prior(3, 1))))
+    gamma_prior(2, 1), half_t_prior(3, 1)), tol = 1e-8))
   expect_brute(fit, brute_posterior(brute_model(cbind(1, d$x), d$y, mean = c(0, 0), cov = diag(9, 2),
-    e = c(2, 1), u = list(list(g = d$id, prior = list(df = 3, scale = 1)))), 0.45, 55),
+    e = c(2, 1), u = list(list(g = d$id, prior = list(df = 3, scale = 1)))), 0.35, 55),
     log_tau_quantiles = FALSE)
   # both variances may be zero here, and the posterior is the same in either
   both <- suppressWarnings(fit_exact(y ~ x + (1 | id), d, prior = priors(normal_prior(0, 3),

@@ -1,0 +1,161 @@
+# Gibbs sampling of a Gaussian mixture.
+
+#' Sample a Gaussian mixture by Gibbs
+#'
+#' Draws from the same model with the same prior: allocations given the parameters, then the
+#' weights, precision matrices and means given the allocations.
+#'
+#' @inheritParams fit_gibbs
+#' @param object Made by [gaussian_mixture()], or a fit of such a model.
+#' @param ... For a model object: arguments of its [fit_vb()], which the sampler starts from.
+#'
+#' @details
+#' The posterior is the same under every permutation of the component labels, and a chain may
+#' switch between them. Each stored draw is relabelled to agree with the variational fit: by the
+#' permutation under which most rows have the component that the fit gives them. How often that
+#' was not the identity is in `relabelled`, and printed. Where draws are relabelled often, the
+#' components overlap so much that means of single components say little.
+#'
+#' Under a flat prior the posterior is improper (a component may be empty); the sampler stops with
+#' an error when a component is left with too few rows.
+#'
+#' @return An object of class `gmm_gibbs_fit` (and `gmm_fit`), a list with
+#' \describe{
+#'   \item{call, model}{as in [fit_vb.gaussian_mixture()]}
+#'   \item{draws}{array iteration x chain x variable: `mu`, `Lambda`, `log_det`, `pi`, `log_pi`,
+#'     `Sigma`}
+#'   \item{relabelled}{share of each chain's draws that were relabelled}
+#'   \item{switches}{number of times each chain changed its labelling between stored draws}
+#'   \item{vb}{the variational fit that gave starts and labels}
+#'   \item{chains, iter, warmup, thin, seconds}{settings, and elapsed time of the sampler}
+#' }
+#' @section Errors and warnings: `meanfield_error_control`; `meanfield_error_component` when a
+#'   component is left with too few rows under a flat prior; `meanfield_warning_convergence` when
+#'   chains disagree (R-hat of a mean or weight above 1.05).
+#' @references Diebolt, J. and Robert, C. (1994). *J. R. Statist. Soc. B* 56, 363-375.
+#'   Papastamoulis, P. and Iliopoulos, G. (2010). *J. Comput. Graph. Statist.* 19, 313-331
+#'   (relabelling by allocations).
+#' @examples
+#' set.seed(1)
+#' fit <- fit_vb(gaussian_mixture(faithful, 2))
+#' gibbs <- fit_gibbs(fit, chains = 2, iter = 600, warmup = 100)
+#' sd_ratio_report(fit, gibbs)
+#' @export
+fit_gibbs.gaussian_mixture <- function(object, chains = 4, iter = 2000, warmup = 500, thin = 1,
+                                       ...) {
+  call <- match.call()
+  call[[1L]] <- quote(fit_gibbs)
+  settings <- gibbs_settings(chains, iter, warmup, thin, "auto")
+  new_gmm_gibbs_fit(call, fit_vb(object, ...), settings)
+}
+
+#' @rdname fit_gibbs.gaussian_mixture
+#' @export
+fit_gibbs.gmm_fit <- function(object, chains = 4, iter = 2000, warmup = 500, thin = 1, ...) {
+  no_dots(...)
+  call <- match.call()
+  call[[1L]] <- quote(fit_gibbs)
+  settings <- gibbs_settings(chains, iter, warmup, thin, "auto")
+  vb <- if (inherits(object, "gmm_vb_fit")) object else object$vb
+  new_gmm_gibbs_fit(call, vb, settings)
+}
+
+new_gmm_gibbs_fit <- function(call, vb, settings) {
+  model <- vb$model
+  core <- gmm_core(model)
+  label <- max.col(gmm_responsibilities(vb, core), ties.method = "first") - 1L
+  variables <- as.double(settings$kept) * settings$chains * nrow(vb$posterior$variables) * 2
+  if (variables >= 2^31) {
+    mf_abort("size", format(variables, big.mark = ","), " numbers would be stored, more than ",
+      "2^31 - 1: use fewer `iter` or `chains`, or a larger `thin`", arg = "iter")
+  }
+  bar <- gibbs_progress(settings, 1e-8 * length(model$x) * model$k * (2 + ncol(model$x) / 4))
+  on.exit(bar$close())
+  began <- now()
+  runs <- lapply(seq_len(settings$chains), function(chain) {
+    run <- call_gmm_gibbs(core, gmm_gibbs_start(vb), label, model$units, settings,
+      bar$step(chain))
+    check_gmm_gibbs(run$status, model)
+    run
+  })
+  labels <- lapply(runs, `[[`, "perm")
+  identity <- rep(seq_len(model$k) - 1L, each = settings$kept)
+  fit <- structure(
+    c(
+      list(call = call, model = model, draws = gmm_collect(runs, model, settings),
+        relabelled = vapply(labels, function(p) mean(rowSums(p != identity) > 0), 0),
+        switches = vapply(labels, function(p) {
+          sum(rowSums(p[-1L, , drop = FALSE] != p[-nrow(p), , drop = FALSE]) > 0)
+        }, 0),
+        vb = vb),
+      settings[c("chains", "iter", "warmup", "thin")], list(seconds = now() - began)
+    ),
+    class = c("gmm_gibbs_fit", "gmm_fit")
+  )
+  check_gmm_mixing(fit)
+  fit
+}
+
+# Over-dispersed: means two posterior SDs about the fit's, in whitened units.
+gmm_gibbs_start <- function(vb) {
+  k <- vb$model$k
+  p <- ncol(vb$model$x)
+  scale <- vapply(seq_len(k), function(j) {
+    L <- matrix(vb$core$L[, j], p)
+    # x ~ N(0, L^-1), N_k rows
+    2 * backsolve(chol(L), stats::rnorm(p)) / sqrt(max(vb$vb$N[j], 1))
+  }, numeric(p))
+  list(mu = vb$core$m + scale, Lambda = vb$core$L, log_pi = log(vb$vb$alpha / sum(vb$vb$alpha)))
+}
+
+check_gmm_gibbs <- function(status, model) {
+  kind <- names(core_status)[match(status[1L], core_status)]
+  switch(kind,
+    interrupted = mf_interrupt(),
+    not_pd_leaf = mf_abort("component", "component ", status[3L] + 1L, " was left with too few ",
+      "rows for a covariance matrix in sweep ", status[2L] + 1L, ": the posterior is improper ",
+      "under a flat prior; use a proper mixture_prior(), or fewer components `k`", arg = "prior"),
+    nonfinite = mf_abort("nonfinite", "the sampler produced a non-finite value in sweep ",
+      status[2L] + 1L, ": use a less extreme prior", arg = "prior")
+  )
+}
+
+# Draws of all chains in posterior's array layout, in the order of summary().
+gmm_collect <- function(runs, model, settings) {
+  p <- ncol(model$x)
+  q <- p * (p + 1L) / 2L
+  core <- gmm_draw_names(model)
+  all <- gmm_all_variables(model)$variable
+  out <- array(NA_real_, c(settings$kept, settings$chains, length(all)),
+    list(iteration = NULL, chain = NULL, variable = all))
+  for (i in seq_along(runs)) {
+    out[, i, core] <- runs[[i]]$draws
+    for (k in seq_len(model$k)) {
+      out[, i, sprintf("pi[%d]", k)] <- exp(out[, i, sprintf("log_pi[%d]", k)])
+    }
+  }
+  out
+}
+
+# Names in the order in which the core stores a draw.
+gmm_draw_names <- function(model) {
+  v <- gmm_variables(model)
+  unlist(lapply(split(v, v$component), function(c) {
+    lambda <- c$variable[c$type == "Lambda"]
+    c(c$variable[c$type == "mu"], lambda, sub("^Lambda", "Sigma", lambda),
+      c$variable[c$type %in% c("log_det", "log_pi")])
+  }), use.names = FALSE)
+}
+
+check_gmm_mixing <- function(fit) {
+  if (fit$chains < 2L || prod(dim(fit$draws)[1:2]) < 400L) return(invisible())
+  own <- grep("^(mu|log_pi)\\[", dimnames(fit$draws)[[3L]], value = TRUE)
+  if (fit$model$k == 1L) own <- grep("^mu", own, value = TRUE)
+  rhat <- vapply(own, function(v) posterior::rhat(fit$draws[, , v]), 0)
+  bad <- names(rhat)[!is.na(rhat) & rhat > 1.05]
+  if (length(bad)) {
+    mf_warn("convergence", "the chains disagree about ", toString(utils::head(bad, 4)),
+      if (length(bad) > 4) ", ...", " (R-hat ", format(max(rhat[bad]), digits = 3),
+      "): draw more sweeps (`iter`)", arg = "iter")
+  }
+}

@@ -1,0 +1,370 @@
+# Methods of mixture fits: moments, class probabilities, draws, plots.
+
+#' Methods for mixture fits
+#'
+#' @param object A fit of a [gaussian_mixture()].
+#' @param type For [vcov()], `"lrvb"` or `"mfvb"`.
+#' @param pars `"all"`: every variable of [summary()]; `"mu"`: the means.
+#' @param ... Not used.
+#' @return `coef()`: a matrix of posterior means of the means, a row per component. `vcov()`: a
+#'   covariance matrix. `nobs()`: rows. `logLik()`: the evidence lower bound of a `gmm_vb_fit`.
+#' @section Errors: `meanfield_error_engine` for the linear-response covariance of a fit where it
+#'   failed, and for the bound of a Gibbs fit.
+#' @examples
+#' fit <- fit_vb(gaussian_mixture(faithful, 2))
+#' coef(fit)
+#' round(cov2cor(vcov(fit)), 2)
+#' @name gmm-methods
+NULL
+
+#' @rdname gmm-methods
+#' @export
+coef.gmm_fit <- function(object, ...) {
+  vb <- inherits(object, "gmm_vb_fit")
+  p <- ncol(object$model$x)
+  mean <- if (vb) t(object$vb$mean) else {
+    own <- gmm_variables(object$model)
+    own <- own$variable[own$type == "mu"]
+    matrix(apply(object$draws[, , own, drop = FALSE], 3L, mean), ncol = p, byrow = TRUE)
+  }
+  dimnames(mean) <- list(seq_len(object$model$k), colnames(object$model$x))
+  mean
+}
+
+#' @rdname gmm-methods
+#' @export
+vcov.gmm_vb_fit <- function(object, type = c("lrvb", "mfvb"), pars = c("mu", "all"), ...) {
+  no_dots(...)
+  type <- check_choice(type, c("lrvb", "mfvb"), "type")
+  pars <- check_choice(pars, c("mu", "all"), "pars")
+  V <- object$posterior[[paste0("cov_", type)]]
+  if (is.null(V)) {
+    mf_abort("engine", "linear response failed for this fit: use `type = \"mfvb\"`", arg = "type")
+  }
+  if (pars == "all") return(gmm_full_cov(object, V))
+  own <- object$posterior$variables$type == "mu"
+  V[own, own, drop = FALSE]
+}
+
+#' @rdname gmm-methods
+#' @export
+vcov.gmm_gibbs_fit <- function(object, pars = c("mu", "all"), ...) {
+  no_dots(...)
+  d <- flat_draws(object$draws)
+  if (check_choice(pars, c("mu", "all"), "pars") == "mu") {
+    d <- d[, grepl("^mu\\[", colnames(d)), drop = FALSE]
+  }
+  stats::cov(d)
+}
+
+#' @rdname gmm-methods
+#' @export
+nobs.gmm_fit <- function(object, ...) nrow(object$model$x)
+
+#' @rdname gmm-methods
+#' @export
+logLik.gmm_vb_fit <- function(object, ...) {
+  p <- ncol(object$model$x)
+  k <- object$model$k
+  structure(object$vb$elbo, df = k * (p + p * (p + 1) / 2 + 1) - 1, nobs = nobs(object),
+    class = c("elbo", "logLik"))
+}
+
+#' @rdname gmm-methods
+#' @export
+logLik.gmm_gibbs_fit <- function(object, ...) {
+  mf_abort("engine", "a Gibbs fit has no bound on the log evidence: use logLik(fit_vb(object))",
+    arg = "object")
+}
+
+#' @export
+AIC.gmm_vb_fit <- function(object, ..., k = 2) no_information_criterion()
+
+#' @export
+BIC.gmm_vb_fit <- function(object, ...) no_information_criterion()
+
+# ---- predict -----------------------------------------------------------------------
+
+#' Class probabilities
+#'
+#' @param object A fit of a [gaussian_mixture()].
+#' @param newdata Matrix or data frame with the columns of the data (by name when it has names);
+#'   the data of the fit by default.
+#' @param type `"prob"`: a matrix of probabilities, a column per component; `"class"`: the most
+#'   probable component of each row.
+#' @param ndraws For a `gmm_gibbs_fit`, the number of draws to average over.
+#' @param ... Not used.
+#' @return A matrix with a row per row of `newdata`, or an integer vector. For a `gmm_vb_fit` these
+#'   are the variational probabilities q(z) given the fitted factors of means, precision matrices
+#'   and weights, as in the paper; for a `gmm_gibbs_fit` posterior means.
+#' @section Errors: `meanfield_error_newdata` for missing columns or values.
+#' @examples
+#' fit <- fit_vb(gaussian_mixture(faithful, 2))
+#' predict(fit, data.frame(eruptions = c(2, 3, 4.5), waiting = c(50, 65, 80)))
+#' @export
+predict.gmm_vb_fit <- function(object, newdata = NULL, type = c("prob", "class"), ...) {
+  no_dots(...)
+  type <- check_choice(type, c("prob", "class"), "type")
+  w <- whiten(mixture_newdata(object$model, newdata), object$model$units)
+  class_result(gmm_responsibilities(object, gmm_core(object$model, w)), type)
+}
+
+class_result <- function(r, type) {
+  colnames(r) <- seq_len(ncol(r))
+  if (type == "class") max.col(r, ties.method = "first") else r
+}
+
+# core: with the rows to classify.
+gmm_responsibilities <- function(fit, core) {
+  p <- ncol(core$X)
+  R <- apply(fit$core$L, 2L, function(L) t(chol(matrix(L, p))))
+  call_gmm_classify(core, fit$core$m, R, fit$core$offset)
+}
+
+#' @rdname predict.gmm_vb_fit
+#' @export
+predict.gmm_gibbs_fit <- function(object, newdata = NULL, type = c("prob", "class"),
+                                  ndraws = 200, ...) {
+  no_dots(...)
+  type <- check_choice(type, c("prob", "class"), "type")
+  ndraws <- check_count(ndraws, "ndraws", 1)
+  model <- object$model
+  x <- mixture_newdata(model, newdata)
+  d <- flat_draws(object$draws)
+  rows <- unique(round(seq(1, nrow(d), length.out = min(ndraws, nrow(d)))))
+  core <- gmm_core(model, unname(x)) # raw units
+  v <- gmm_variables(model)
+  p <- ncol(x)
+  total <- 0
+  for (i in rows) {
+    pick <- function(type) matrix(d[i, v$variable[v$type == type]], ncol = model$k)
+    R <- apply(pick("Lambda"), 2L, function(l) t(chol(unvech(l))))
+    total <- total + call_gmm_classify(core, pick("mu"), R,
+      as.double(pick("log_pi") + pick("log_det") / 2))
+  }
+  class_result(total / length(rows), type)
+}
+
+mixture_newdata <- function(model, newdata) {
+  if (is.null(newdata)) return(model$x)
+  names <- colnames(model$x)
+  if (!is.null(colnames(newdata))) {
+    lost <- setdiff(names, colnames(newdata))
+    if (length(lost)) {
+      mf_abort("newdata", "`newdata` has no column '", lost[1L], "'", arg = "newdata")
+    }
+    newdata <- newdata[, names, drop = FALSE]
+  }
+  x <- as.matrix(newdata)
+  if (!is.numeric(x) || ncol(x) != length(names)) {
+    mf_abort("newdata", "`newdata` must have the ", length(names), " numeric columns ",
+      toString(utils::head(names, 6)), arg = "newdata")
+  }
+  if (any(!is.finite(x))) {
+    mf_abort("newdata", "`newdata` has missing or infinite values: leave such rows out",
+      arg = "newdata")
+  }
+  storage.mode(x) <- "double"
+  x
+}
+
+# ---- draws -------------------------------------------------------------------------
+
+#' Posterior draws of a mixture
+#'
+#' @param x A fit of a [gaussian_mixture()].
+#' @param ndraws Number of draws of a `gmm_vb_fit`.
+#' @param ... Not used.
+#' @return A draws object of the posterior package with the variables of [summary()]. A
+#'   `gmm_gibbs_fit` has its own draws, relabelled. A `gmm_vb_fit` draws means, log-Cholesky
+#'   factors of the precision matrices and log weights from their joint normal distribution under
+#'   linear response: precision matrices stay positive definite, weights sum to one.
+#' @examples
+#' fit <- fit_vb(gaussian_mixture(faithful, 2))
+#' set.seed(1)
+#' posterior::summarise_draws(posterior::as_draws(fit, ndraws = 500), "mean", "sd")
+#' @export
+as_draws.gmm_vb_fit <- function(x, ndraws = 4000, ...) {
+  no_dots(...)
+  ndraws <- check_count(ndraws, "ndraws", 1)
+  v <- x$posterior$variables
+  check_size(ndraws, 2 * nrow(v))
+  V <- x$posterior$cov_lrvb %||% x$posterior$cov_mfvb
+  # log_det is a function of Lambda in every draw
+  free <- which(v$type != "log_det")
+  J <- diag(1, length(free))
+  centre <- x$posterior$mean[free]
+  for (k in seq_len(x$model$k)) {
+    at <- which(v$type[free] == "Lambda" & v$component[free] == k)
+    J[at, at] <- numeric_jacobian(log_cholesky, centre[at])
+    centre[at] <- log_cholesky(centre[at])
+  }
+  z <- matrix(stats::rnorm(ndraws * length(free)), ndraws)
+  d <- z %*% half(J %*% V[free, free] %*% t(J)) + rep(centre, each = ndraws)
+  colnames(d) <- v$variable[free]
+  posterior::as_draws_matrix(gmm_draws_to_variables(x$model, d))
+}
+
+# Draws of mu, log-Cholesky Lambda and log pi to all variables.
+gmm_draws_to_variables <- function(model, d) {
+  v <- gmm_variables(model)
+  p <- ncol(model$x)
+  lower <- lower.tri(diag(p), diag = TRUE)
+  weights <- v$variable[v$type == "log_pi"]
+  top <- apply(d[, weights, drop = FALSE], 1L, max)
+  d[, weights] <- d[, weights] - (top + log(rowSums(exp(d[, weights, drop = FALSE] - top))))
+  out <- list(d)
+  for (k in seq_len(model$k)) {
+    own <- v$variable[v$type == "Lambda" & v$component == k]
+    l <- d[, own, drop = FALSE]
+    Lambda <- t(matrix(apply(l, 1L, from_log_cholesky), length(own)))
+    Sigma <- t(matrix(apply(Lambda, 1L, function(t) solve_spd(unvech(t))[lower]), length(own)))
+    diagonal <- which(lower_pairs(p)$row == lower_pairs(p)$col)
+    out[[1L]][, own] <- Lambda
+    extra <- cbind(Sigma, 2 * rowSums(l[, diagonal, drop = FALSE]), exp(d[, weights[k]]))
+    colnames(extra) <- c(sub("^Lambda", "Sigma", own), sprintf(c("log_det[%d]", "pi[%d]"), k))
+    out <- c(out, list(extra))
+  }
+  do.call(cbind, out)[, gmm_all_variables(model)$variable, drop = FALSE]
+}
+
+#' @rdname as_draws.gmm_vb_fit
+#' @export
+as_draws.gmm_gibbs_fit <- function(x, ...) {
+  no_dots(...)
+  posterior::as_draws_array(x$draws)
+}
+
+#' @export
+as_draws_array.gmm_fit <- function(x, ...) posterior::as_draws_array(as_draws(x, ...))
+#' @export
+as_draws_df.gmm_fit <- function(x, ...) posterior::as_draws_df(as_draws(x, ...))
+#' @export
+as_draws_list.gmm_fit <- function(x, ...) posterior::as_draws_list(as_draws(x, ...))
+#' @export
+as_draws_matrix.gmm_fit <- function(x, ...) posterior::as_draws_matrix(as_draws(x, ...))
+#' @export
+as_draws_rvars.gmm_fit <- function(x, ...) posterior::as_draws_rvars(as_draws(x, ...))
+
+# ---- plot --------------------------------------------------------------------------
+
+#' Plot a mixture fit
+#'
+#' @param x A fit of a [gaussian_mixture()].
+#' @param what `"posterior"`: densities of mean-field variational Bayes, linear response and a
+#'   reference, a panel per variable; `"data"`: the rows on two columns with each component's
+#'   mean and 90% ellipse (a histogram with its densities for one column); `"trace"` (Gibbs): the
+#'   draws in their order, a colour per chain, relabelled.
+#' @param variables Names of the variables to show; by default the means and weights, at most 12.
+#' @param reference For a `gmm_vb_fit`: a `gmm_gibbs_fit` or posterior draws.
+#' @param columns Two columns of the data for `what = "data"`.
+#' @param ... Not used.
+#' @return `x`, invisibly.
+#' @examples
+#' fit <- fit_vb(gaussian_mixture(faithful, 2))
+#' plot(fit, what = "data")
+#' set.seed(1)
+#' plot(fit, reference = fit_gibbs(fit, chains = 2, iter = 600, warmup = 100))
+#' @export
+plot.gmm_vb_fit <- function(x, what = c("posterior", "data"), variables = NULL,
+                            reference = NULL, columns = 1:2, ...) {
+  what <- check_choice(what, c("posterior", "data"), "what")
+  if (what == "data") return(plot_components(x, columns))
+  rows <- gmm_rows(x)
+  variables <- gmm_plot_variables(variables, rows$variable)
+  ref <- gmm_reference_source(x, reference)
+  panels <- lapply(variables, function(v) {
+    row <- rows[match(v, rows$variable), ]
+    list(
+      curves = c(list(mfvb = gmm_curve(row, row$s_mfvb, row$sd_mfvb)),
+        if (row$source == "lrvb") list(lrvb = gmm_curve(row, row$s_lrvb, row$sd_lrvb))),
+      draws = if (!is.null(ref$draws) && v %in% posterior::variables(ref$draws)) {
+        as.vector(posterior::extract_variable_matrix(ref$draws, v))
+      }
+    )
+  })
+  draw_panels(variables, panels, if (ref$kind == "gibbs") "gibbs" else "reference")
+  invisible(x)
+}
+
+#' @rdname plot.gmm_vb_fit
+#' @export
+plot.gmm_gibbs_fit <- function(x, what = c("posterior", "trace"), variables = NULL, ...) {
+  what <- check_choice(what, c("posterior", "trace"), "what")
+  variables <- gmm_plot_variables(variables, dimnames(x$draws)[[3L]])
+  if (what == "trace") {
+    plot_traces(x, variables)
+  } else {
+    draw_panels(variables, lapply(variables, function(v) {
+      list(curves = list(), draws = as.vector(x$draws[, , v]))
+    }), "gibbs")
+  }
+  invisible(x)
+}
+
+gmm_plot_variables <- function(variables, known) {
+  if (is.null(variables)) {
+    weights <- utils::head(grep("^log_pi\\[", known, value = TRUE), 4L)
+    return(c(utils::head(grep("^mu\\[", known, value = TRUE), 12L - length(weights)), weights))
+  }
+  plot_variables(variables, known)
+}
+
+gmm_curve <- function(row, spread, sd) {
+  if (row$link != "beta") return(normal_curve(row, spread))
+  shape <- beta_shapes(row$mean_mfvb, sd)
+  x <- stats::qbeta(stats::pnorm(seq(-4, 4, length.out = 201)), shape$a, shape$b)
+  list(x = x, y = stats::dbeta(x, shape$a, shape$b))
+}
+
+plot_traces <- function(fit, variables) {
+  n <- length(variables)
+  nc <- min(n, if (n <= 4L) 2L else 3L)
+  old <- graphics::par(mfrow = c(ceiling(n / nc), nc), mar = c(3.4, 4.2, 0.6, 0.6),
+    mgp = c(2.2, 0.6, 0), las = 1)
+  on.exit(graphics::par(old))
+  colours <- grDevices::hcl.colors(fit$chains, "viridis", rev = FALSE)
+  for (v in variables) {
+    graphics::matplot(matrix(fit$draws[, , v], ncol = fit$chains), type = "l", lty = 1,
+      lwd = 0.6, col = colours, xlab = "stored draw", ylab = "")
+    graphics::title(ylab = v, line = 3)
+  }
+}
+
+# Component colours: Okabe and Ito's without those that stand for methods.
+component_colours <- c("#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+
+plot_components <- function(fit, columns) {
+  x <- fit$model$x
+  r <- predict(fit, type = "class")
+  colours <- rep_len(component_colours, fit$model$k)
+  if (ncol(x) == 1L) return(plot_densities(fit, colours))
+  if (is.character(columns)) columns <- match(columns, colnames(x))
+  if (length(columns) != 2L || !all(columns %in% seq_len(ncol(x)))) {
+    mf_abort("control", "`columns` must name two columns of the data", arg = "columns")
+  }
+  graphics::plot(x[, columns], col = grDevices::adjustcolor(colours[r], 0.5), pch = 16, cex = 0.6,
+    las = 1)
+  angle <- seq(0, 2 * pi, length.out = 101)
+  circle <- rbind(cos(angle), sin(angle)) * sqrt(stats::qchisq(0.9, 2))
+  for (k in seq_len(fit$model$k)) {
+    S <- solve_spd(as.matrix(fit$vb$L[, , k]))[columns, columns]
+    m <- fit$vb$mean[columns, k]
+    graphics::lines(t(m + t(chol(S)) %*% circle), lwd = 2, col = colours[k])
+    graphics::text(m[1L], m[2L], k, font = 2)
+  }
+  invisible(fit)
+}
+
+plot_densities <- function(fit, colours) {
+  x <- drop(fit$model$x)
+  graphics::hist(x, breaks = "FD", freq = FALSE, col = "grey90", border = "grey70", main = "",
+    xlab = colnames(fit$model$x), las = 1)
+  at <- seq(min(x), max(x), length.out = 301)
+  pi <- fit$vb$alpha / sum(fit$vb$alpha)
+  for (k in seq_len(fit$model$k)) {
+    graphics::lines(at, pi[k] * stats::dnorm(at, fit$vb$mean[, k], 1 / sqrt(fit$vb$L[, , k])),
+      lwd = 2, col = colours[k])
+  }
+  invisible(fit)
+}
