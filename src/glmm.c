@@ -101,7 +101,8 @@ static void add_global(const struct glmm *g, size_t i, double w, double *G)
 }
 
 /* The leaf's piece (lower triangle) and its cross block of width k. */
-static void add_leaf(const struct glmm *g, size_t i, double w, int k, double *D, double *B)
+static void add_leaf(const struct glmm *g, size_t i, double w, int k, double *D,
+                     double *B)
 {
     int p = g->lmm.p, r = g->lmm.shape.r;
     const double *x = g->X + i * (size_t) p;
@@ -176,7 +177,8 @@ static double quad_global(const struct glmm *g, size_t i, const double *S)
 }
 
 /* 2 c_g'S_gl z + z'S_ll z of row i, from the cross piece B of width k and the leaf piece D. */
-static double quad_leaf(const struct glmm *g, size_t i, int k, const double *D, const double *B)
+static double quad_leaf(const struct glmm *g, size_t i, int k, const double *D,
+                        const double *B)
 {
     int p = g->lmm.p, r = g->lmm.shape.r;
     const double *x = g->X + i * (size_t) p;
@@ -203,7 +205,8 @@ void glmm_quad(const struct glmm *g, const struct arrow *S, double *v)
         struct run run = run_of(g, k);
         int width = leaf_width(s, run.leaf);
         const double *D = run.leaf < 0 ? NULL : S->leaf + (size_t) k * rr;
-        const double *B = run.leaf < 0 ? NULL : S->cross + (size_t) s->ptr[k] * (size_t) s->r;
+        const double *B =
+            run.leaf < 0 ? NULL : S->cross + (size_t) s->ptr[k] * (size_t) s->r;
         for (size_t i = run.from; i < run.to; i++)
             v[i] = quad_global(g, i, S->global) + (D ? quad_leaf(g, i, width, D, B) : 0);
     }
@@ -231,8 +234,8 @@ static double constants(const struct glmm *g, double dispersion)
     return sum;
 }
 
-double glmm_expect(const struct glmm *g, double dispersion, const double *mu, const double *v,
-                   struct glmm_terms *e)
+double glmm_expect(const struct glmm *g, double dispersion, const double *mu,
+                   const double *v, struct glmm_terms *e)
 {
     double sum = constants(g, dispersion);
     for (size_t i = 0; i < g->n; i++) {
@@ -255,9 +258,12 @@ static double slope(const struct glmm *g, size_t i, double dispersion, double et
     double y = g->y[i], n = g->size[i];
     switch (g->family) {
     case GLMM_BINOMIAL:
-    case GLMM_BINOMIAL_PG: return y - n / (1 + exp(-eta));
-    case GLMM_POISSON: return n * (y - exp(eta));
-    case GLMM_NEGBIN: return n * (y - (y + dispersion) / (1 + dispersion * exp(-eta)));
+    case GLMM_BINOMIAL_PG:
+        return y - n / (1 + exp(-eta));
+    case GLMM_POISSON:
+        return n * (y - exp(eta));
+    case GLMM_NEGBIN:
+        return n * (y - (y + dispersion) / (1 + dispersion * exp(-eta)));
     }
     return NAN;
 }

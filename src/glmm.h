@@ -26,22 +26,25 @@ struct glmm_factor {
 };
 
 struct glmm {
-    struct lmm lmm;        /* shape, p, prior of beta, precisions; no Gram               */
+    struct lmm lmm; /* shape, p, prior of beta, precisions; no Gram               */
     enum glmm_family family;
-    size_t n;              /* rows, of positive size                                    */
-    const double *X;       /* p x n: row i's covariates are column i                    */
-    const double *y;       /* n: successes or counts                                    */
-    const double *size;    /* n: trials, or row weights                                 */
-    const double *offset;  /* n: offset, with the shift of the working coordinates      */
-    double constant;       /* sum of family_constant(), but of the negative binomial     */
-    const size_t *start;   /* rows of leaf l: start[l] <= i < start[l + 1] (n_leaf + 1)   */
-    const double *z;       /* leaf: r x n covariates, or NULL for an intercept           */
+    size_t n;             /* rows, of positive size                                    */
+    const double *X;      /* p x n: row i's covariates are column i                    */
+    const double *y;      /* n: successes or counts                                    */
+    const double *size;   /* n: trials, or row weights                                 */
+    const double *offset; /* n: offset, with the shift of the working coordinates      */
+    double constant;      /* sum of family_constant(), but of the negative binomial     */
+    const size_t *start; /* rows of leaf l: start[l] <= i < start[l + 1] (n_leaf + 1)   */
+    const double *z;     /* leaf: r x n covariates, or NULL for an intercept           */
     int n_other;
     struct glmm_factor other[GLMM_MAX_FACTORS];
 };
 
 /* Without groups all rows form one run that belongs to no leaf. */
-static inline int glmm_runs(const struct glmm *g) { return g->lmm.shape.n_leaf ? g->lmm.shape.n_leaf : 1; }
+static inline int glmm_runs(const struct glmm *g)
+{
+    return g->lmm.shape.n_leaf ? g->lmm.shape.n_leaf : 1;
+}
 
 /* out (n) <- C theta. Cost n (p + sum of r). */
 void glmm_mul(const struct glmm *g, const double *theta, double *out);
@@ -65,8 +68,8 @@ struct glmm_terms {
 struct glmm_terms glmm_terms_carve(const struct glmm *g, struct arena *a);
 
 /* Fills e at (mu, v); returns sum f with all constants. Not finite: an overflow. */
-double glmm_expect(const struct glmm *g, double dispersion, const double *mu, const double *v,
-                   struct glmm_terms *e);
+double glmm_expect(const struct glmm *g, double dispersion, const double *mu,
+                   const double *v, struct glmm_terms *e);
 
 /* log p(y | eta) of all rows, all constants; grad (n, or NULL) <- d/d eta. */
 double glmm_log_likelihood(const struct glmm *g, double dispersion, const double *eta,

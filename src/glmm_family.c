@@ -21,7 +21,8 @@ void logistic_moments(double mu, double v, double *B)
     double a = fabs(mu), b0 = 0, upper = 0, b2 = 0, b3 = 0, b4 = 0;
     for (int k = 0; k < MIX; k++) {
         double r = MIX_S[k] / sqrt(1 + MIX_S[k] * MIX_S[k] * v), t = a * r, p = MIX_P[k];
-        double density = INV_SQRT_2PI * exp(-0.5 * t * t), tail = 0.5 * erfc(t * SQRT_HALF);
+        double density = INV_SQRT_2PI * exp(-0.5 * t * t),
+               tail = 0.5 * erfc(t * SQRT_HALF);
         double prd = p * r * density;
         b0 += p * (density / r - a * tail);
         upper += p * tail;
@@ -51,7 +52,8 @@ static double mean_softplus(double mu, double v)
     }
     for (int k = 0; k < MIX; k++) {
         double r = MIX_S[k] / sqrt(1 + MIX_S[k] * MIX_S[k] * v), t = a * r;
-        b0 += MIX_P[k] * (INV_SQRT_2PI * exp(-0.5 * t * t) / r - a * 0.5 * erfc(t * SQRT_HALF));
+        b0 += MIX_P[k] *
+              (INV_SQRT_2PI * exp(-0.5 * t * t) / r - a * 0.5 * erfc(t * SQRT_HALF));
     }
     return mu > 0 ? mu + b0 : b0;
 }
@@ -76,8 +78,12 @@ static struct expected_loglik poisson(double y, double w, double mu, double v)
     double d = y > 0 ? mu - log(y) : mu;
     double excess = y > 0 ? y * expm1(d + 0.5 * v) : exp(mu + 0.5 * v); /* E - y */
     double E = w * (excess + y);
-    return (struct expected_loglik){.f = w * (y * d - excess), .m = -w * excess, .v = -0.5 * E,
-                                    .mm = -E, .mv = -0.5 * E, .vv = -0.25 * E};
+    return (struct expected_loglik){.f = w * (y * d - excess),
+                                    .m = -w * excess,
+                                    .v = -0.5 * E,
+                                    .mm = -E,
+                                    .mv = -0.5 * E,
+                                    .vv = -0.25 * E};
 }
 
 /* Mean and variance of a Polya-Gamma variable PG(n, c), s = c^2: series where the closed forms
@@ -89,7 +95,8 @@ static void polya_gamma_moments(double n, double s, double *mean, double *var)
         *var = n * (1 / 24. + s * (-1 / 120. + s * (17 / 13440. - s * 31 / 181440.)));
         return;
     }
-    double c = sqrt(s), h = 0.5 * c, th = tanh(h), sech = 1 / cosh(h); /* cosh = Inf is fine */
+    double c = sqrt(s), h = 0.5 * c, th = tanh(h),
+           sech = 1 / cosh(h); /* cosh = Inf is fine */
     *mean = n * th / (2 * c);
     *var = n * (th - h * sech * sech) / (16 * h * h * h);
 }
@@ -102,7 +109,8 @@ static struct expected_loglik polya_gamma(double y, double n, double mu, double 
 {
     double s = mu * mu + v, w, V;
     polya_gamma_moments(n, s, &w, &V);
-    return (struct expected_loglik){.f = (y - 0.5 * n) * mu - n * log_2cosh(0.5 * sqrt(s)),
+    return (struct expected_loglik){.f =
+                                        (y - 0.5 * n) * mu - n * log_2cosh(0.5 * sqrt(s)),
                                     .m = y - 0.5 * n - w * mu,
                                     .v = -0.5 * w,
                                     .mm = V * mu * mu - w,
@@ -112,28 +120,34 @@ static struct expected_loglik polya_gamma(double y, double n, double mu, double 
 
 static struct expected_loglik times(double w, struct expected_loglik e)
 {
-    return (struct expected_loglik){w * e.f, w * e.m, w * e.v, w * e.mm, w * e.mv, w * e.vv};
+    return (struct expected_loglik){w * e.f,  w * e.m,  w * e.v,
+                                    w * e.mm, w * e.mv, w * e.vv};
 }
 
 struct expected_loglik family_expect(enum glmm_family family, double y, double size,
                                      double dispersion, double mu, double v)
 {
     switch (family) {
-    case GLMM_BINOMIAL: return logistic(y, size, mu, v);
-    case GLMM_POISSON: return poisson(y, size, mu, v);
+    case GLMM_BINOMIAL:
+        return logistic(y, size, mu, v);
+    case GLMM_POISSON:
+        return poisson(y, size, mu, v);
     case GLMM_NEGBIN:
         return times(size, logistic(y, y + dispersion, mu - log(dispersion), v));
-    case GLMM_BINOMIAL_PG: return polya_gamma(y, size, mu, v);
+    case GLMM_BINOMIAL_PG:
+        return polya_gamma(y, size, mu, v);
     }
     return (struct expected_loglik){NAN, NAN, NAN, NAN, NAN, NAN};
 }
 
-double family_value(enum glmm_family family, double y, double size, double dispersion, double mu,
-                    double v)
+double family_value(enum glmm_family family, double y, double size, double dispersion,
+                    double mu, double v)
 {
     switch (family) {
-    case GLMM_BINOMIAL: return y * mu - size * mean_softplus(mu, v);
-    case GLMM_POISSON: return poisson(y, size, mu, v).f;
+    case GLMM_BINOMIAL:
+        return y * mu - size * mean_softplus(mu, v);
+    case GLMM_POISSON:
+        return poisson(y, size, mu, v).f;
     case GLMM_NEGBIN: {
         double x = mu - log(dispersion);
         return size * (y * x - (y + dispersion) * mean_softplus(x, v));
@@ -149,7 +163,8 @@ static double log_poisson_peak(double y)
 {
     if (y < 32) return y * log(y) - y - lgammafn(y + 1);
     double s = 1 / (y * y);
-    return -0.5 * log(2 * M_PI * y) - (1 / 12. - s * (1 / 360. - s * (1 / 1260. - s / 1680.))) / y;
+    return -0.5 * log(2 * M_PI * y) -
+           (1 / 12. - s * (1 / 360. - s * (1 / 1260. - s / 1680.))) / y;
 }
 
 double family_constant(enum glmm_family family, double y, double size, double dispersion)
@@ -158,7 +173,8 @@ double family_constant(enum glmm_family family, double y, double size, double di
     case GLMM_BINOMIAL:
     case GLMM_BINOMIAL_PG:
         return lgammafn(size + 1) - lgammafn(y + 1) - lgammafn(size - y + 1);
-    case GLMM_POISSON: return size * (y > 0 ? log_poisson_peak(y) : 0);
+    case GLMM_POISSON:
+        return size * (y > 0 ? log_poisson_peak(y) : 0);
     case GLMM_NEGBIN:
         return size * (lgammafn(y + dispersion) - lgammafn(dispersion) - lgammafn(y + 1));
     }
@@ -166,16 +182,16 @@ double family_constant(enum glmm_family family, double y, double size, double di
 }
 
 /* f = size (y x - (y + phi) B0(x) + lgamma(y + phi) - lgamma(phi)), x = mu - l, phi = e^l. */
-struct dispersion_terms family_dispersion(double y, double size, double dispersion, double mu,
-                                          double v)
+struct dispersion_terms family_dispersion(double y, double size, double dispersion,
+                                          double mu, double v)
 {
     double B[5], phi = dispersion, n = y + phi;
     logistic_moments(mu - log(phi), v, B);
     double first = phi * (digamma(n) - digamma(phi));
     double second = phi * phi * (trigamma(n) - trigamma(phi));
-    return (struct dispersion_terms){.l = size * (first - y - phi * B[0] + n * B[1]),
-                                     .ll = size * (first + second - phi * B[0] +
-                                                   2 * phi * B[1] - n * B[2]),
-                                     .lm = size * (n * B[2] - phi * B[1]),
-                                     .lv = size * 0.5 * (n * B[3] - phi * B[2])};
+    return (struct dispersion_terms){
+        .l = size * (first - y - phi * B[0] + n * B[1]),
+        .ll = size * (first + second - phi * B[0] + 2 * phi * B[1] - n * B[2]),
+        .lm = size * (n * B[2] - phi * B[1]),
+        .lv = size * 0.5 * (n * B[3] - phi * B[2])};
 }

@@ -46,9 +46,10 @@ struct glmm_work glmm_work_carve(const struct glmm *g, struct arena *a)
     w.scratch = arena_doubles(a, (size_t) sh->n_global * (r > 1 ? r : 1));
     double **vec[] = {&w.prior_grad, &w.g, &w.dm, &w.base_m, &w.solved};
     for (size_t i = 0; i < sizeof vec / sizeof *vec; i++) *vec[i] = arena_doubles(a, dim);
-    double **row[] = {&w.rho, &w.dmu, &w.dv, &w.base_w, &w.goal_w, &w.x, &w.r,
-                      &w.d,   &w.Kr,  &w.Kd, &w.Ad,     &w.row};
-    for (size_t i = 0; i < sizeof row / sizeof *row; i++) *row[i] = arena_doubles(a, g->n);
+    double **row[] = {&w.rho, &w.dmu, &w.dv, &w.base_w, &w.goal_w, &w.x,
+                      &w.r,   &w.d,   &w.Kr, &w.Kd,     &w.Ad,     &w.row};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++)
+        *row[i] = arena_doubles(a, g->n);
     return w;
 }
 
@@ -73,15 +74,17 @@ static double prior_logdet(const struct lmm *m, const double *t)
 }
 
 /* (theta - mu_0)'T(theta - mu_0) from T(theta - mu_0). */
-static double prior_quadratic(const struct lmm *m, const double *theta, const double *grad)
+static double prior_quadratic(const struct lmm *m, const double *theta,
+                              const double *grad)
 {
     double sum = dot(arrow_dim(&m->shape), theta, grad);
     for (int j = 0; j < m->p; j++) sum -= m->mu[j] * grad[j];
     return sum;
 }
 
-enum core_status glmm_evaluate(const struct glmm *g, const double *t, struct glmm_state *s,
-                               struct glmm_work *w, struct core_info *info)
+enum core_status glmm_evaluate(const struct glmm *g, const double *t,
+                               struct glmm_state *s, struct glmm_work *w,
+                               struct core_info *info)
 {
     const struct lmm *m = &g->lmm;
     const struct arrow_shape *sh = &m->shape;
@@ -98,9 +101,9 @@ enum core_status glmm_evaluate(const struct glmm *g, const double *t, struct glm
     lmm_prior_gradient(m, t, s->m, w->prior_grad);
     double loglik = glmm_expect(g, glmm_dispersion(g, t), s->mu, s->v, &s->e);
     /* tr(T S) = dim - sum w v; dim cancels against the entropy's */
-    s->elbo = loglik + 0.5 * (dot(g->n, s->w, s->v) - prior_quadratic(m, s->m, w->prior_grad) +
-                              prior_logdet(m, t) - s->log_det_P +
-                              (m->flat ? m->p * LOG_2PI : 0));
+    s->elbo = loglik +
+              0.5 * (dot(g->n, s->w, s->v) - prior_quadratic(m, s->m, w->prior_grad) +
+                     prior_logdet(m, t) - s->log_det_P + (m->flat ? m->p * LOG_2PI : 0));
     return isfinite(s->elbo) ? CORE_OK : CORE_NONFINITE;
 }
 
@@ -141,8 +144,9 @@ enum core_status glmm_start(const struct glmm *g, const double *t, struct glmm_s
 
 /* ---- response ------------------------------------------------------------------------------ */
 
-enum core_status glmm_curvature(const struct glmm *g, const double *t, const struct glmm_state *s,
-                                struct glmm_work *w, struct core_info *info)
+enum core_status glmm_curvature(const struct glmm *g, const double *t,
+                                const struct glmm_state *s, struct glmm_work *w,
+                                struct core_info *info)
 {
     for (size_t i = 0; i < g->n; i++) w->row[i] = -s->e.mm[i];
     glmm_gram(g, w->row, &w->P);
@@ -161,8 +165,9 @@ static void covary(const struct glmm *g, const struct glmm_state *s, struct glmm
 }
 
 /* dm <- A^-1 (gradient + C'(f_mv dv)), dmu <- C dm. gradient may be NULL. */
-static void move_mean(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
-                      const double *gradient, const double *dv, double *dm, double *dmu)
+static void move_mean(const struct glmm *g, const struct glmm_state *s,
+                      struct glmm_work *w, const double *gradient, const double *dv,
+                      double *dm, double *dmu)
 {
     size_t dim = arrow_dim(&g->lmm.shape);
     for (size_t i = 0; i < g->n; i++) w->row[i] = s->e.mv[i] * dv[i];
@@ -194,7 +199,8 @@ static void total_direction(const struct glmm *g, struct glmm_work *w, const dou
     for (size_t i = 0; i < arrow_leaf_size(sh); i++) w->dP.leaf[i] += w->P.leaf[i];
 }
 
-static void copy_arrow(const struct arrow_shape *sh, const struct arrow *from, struct arrow *to)
+static void copy_arrow(const struct arrow_shape *sh, const struct arrow *from,
+                       struct arrow *to)
 {
     memcpy(to->global, from->global, sizeof(double) * arrow_global_size(sh));
     if (!sh->n_leaf) return;
@@ -204,8 +210,8 @@ static void copy_arrow(const struct arrow_shape *sh, const struct arrow *from, s
 
 /* Conjugate gradients on eps, started at zero with residual w->r and its image w->Kr; out: the
  * solution's image (K o K) eps added to w->dv. */
-static bool solve_eps(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
-                      double stop)
+static bool solve_eps(const struct glmm *g, const struct glmm_state *s,
+                      struct glmm_work *w, double stop)
 {
     size_t n = g->n;
     double rho = dot(n, w->r, w->Kr);
@@ -250,7 +256,8 @@ bool glmm_respond(const struct glmm *g, const struct glmm_state *s, struct glmm_
     curve(g, s, w->dmu, w->dv, w->r);
     covary(g, s, w, w->r, w->Kr);
     scale = fabs(scale) + dot(n, w->r, w->Kr);
-    if (!isfinite(scale) || !solve_eps(g, s, w, tilt.tol * tilt.tol * scale)) return false;
+    if (!isfinite(scale) || !solve_eps(g, s, w, tilt.tol * tilt.tol * scale))
+        return false;
     move_mean(g, s, w, w->g, w->dv, w->dm, w->dmu);
     if (!tilt.full) return true;
     curve(g, s, w->dmu, w->dv, w->x);
@@ -272,15 +279,16 @@ void glmm_weight_response(const struct glmm *g, const struct glmm_state *s,
 
 /* The Newton step in (m, S), or where the ELBO is not concave that in m alone. Returns the
  * squared decrement; w->goal_w gets the weights that the step leads to. */
-static double newton_step(const struct glmm *g, const double *t, const struct glmm_state *s,
-                          struct glmm_work *w, bool plain)
+static double newton_step(const struct glmm *g, const double *t,
+                          const struct glmm_state *s, struct glmm_work *w, bool plain)
 {
     size_t n = g->n, dim = arrow_dim(&g->lmm.shape);
     glmm_adjoint(g, s->e.m, w->g);
     for (size_t i = 0; i < dim; i++) w->g[i] -= w->prior_grad[i];
     for (size_t i = 0; i < n; i++) w->rho[i] = s->w[i] + 2 * s->e.v[i];
     double d2 = -1;
-    if (!plain && glmm_respond(g, s, w, (struct glmm_tilt){.eps0 = w->rho, .tol = NEWTON_TOL}))
+    if (!plain &&
+        glmm_respond(g, s, w, (struct glmm_tilt){.eps0 = w->rho, .tol = NEWTON_TOL}))
         d2 = dot(dim, w->g, w->dm) + 0.5 * dot(n, w->rho, w->dv);
     if (!(d2 >= 0)) {
         memset(w->dv, 0, sizeof(double) * n);
@@ -295,8 +303,9 @@ static double newton_step(const struct glmm *g, const double *t, const struct gl
         if (!(goal > 0.5 * now && goal < 2 * now)) { /* too far for the linear forecast */
             double v = s->v[i] + w->dv[i];
             v = v < 0.2 * s->v[i] ? 0.2 * s->v[i] : v > 5 * s->v[i] ? 5 * s->v[i] : v;
-            goal = -2 * family_expect(g->family, g->y[i], g->size[i], phi, s->mu[i] + w->dmu[i],
-                                      v).v;
+            goal = -2 * family_expect(g->family, g->y[i], g->size[i], phi,
+                                      s->mu[i] + w->dmu[i], v)
+                            .v;
         }
         w->goal_w[i] = goal;
     }
@@ -310,9 +319,10 @@ static void walk(const struct glmm *g, struct glmm_state *s, const struct glmm_w
     for (size_t i = 0; i < arrow_dim(&g->lmm.shape); i++)
         s->m[i] = w->base_m[i] + fraction * w->dm[i];
     for (size_t i = 0; i < g->n; i++)
-        s->w[i] = fraction == 1
-                      ? w->goal_w[i]
-                      : exp((1 - fraction) * log(w->base_w[i]) + fraction * log(w->goal_w[i]));
+        s->w[i] =
+            fraction == 1
+                ? w->goal_w[i]
+                : exp((1 - fraction) * log(w->base_w[i]) + fraction * log(w->goal_w[i]));
 }
 
 /* Moves along the step, halved until the ELBO does not fall. False when it always does: the
@@ -337,8 +347,8 @@ static bool line_search(const struct glmm *g, const double *t, struct glmm_state
 }
 
 enum core_status glmm_fit(const struct glmm *g, const double *t, double tol, int max_iter,
-                          struct glmm_state *s, struct glmm_work *w, const struct core_hooks *h,
-                          struct core_info *info)
+                          struct glmm_state *s, struct glmm_work *w,
+                          const struct core_hooks *h, struct core_info *info)
 {
     bool plain = false;
     enum core_status st = glmm_evaluate(g, t, s, w, info);
@@ -354,7 +364,8 @@ enum core_status glmm_fit(const struct glmm *g, const double *t, double tol, int
             continue;
         }
         /* what is left is rounding, or the plain step is still to be tried */
-        if (plain || s->decrement < 1e-5) return s->decrement < 1e-4 ? CORE_OK : CORE_MAXIT;
+        if (plain || s->decrement < 1e-5)
+            return s->decrement < 1e-4 ? CORE_OK : CORE_MAXIT;
         plain = true;
     }
     return CORE_MAXIT;
@@ -375,7 +386,7 @@ static bool add_leaf_response(const struct glmm *g, const struct glmm_state *s, 
     int width = k + r;
     double H[64 * 64] = {0}, T[64], L[64];
     const double *W = s->d_inv + (size_t) l * (size_t) (r * r);
-    double *U = work; /* m rows of length width: P_Wm, row by row */
+    double *U = work;        /* m rows of length width: P_Wm, row by row */
     if (m > 36) return true; /* r > 8: left out */
     memset(U, 0, sizeof(double) * (size_t) m * (size_t) width);
     memcpy(L, W, sizeof(double) * (size_t) (r * r));
@@ -385,7 +396,8 @@ static bool add_leaf_response(const struct glmm *g, const struct glmm_state *s, 
         for (int a = b; a < r; a++)
             for (int d = 0; d < r; d++)
                 for (int c = d; c < r; c++) {
-                    double e = AT(L, a, c, r) * AT(L, b, d, r) + AT(L, a, d, r) * AT(L, b, c, r);
+                    double e =
+                        AT(L, a, c, r) * AT(L, b, d, r) + AT(L, a, d, r) * AT(L, b, c, r);
                     double f = a == b ? 0.5 : 1, h = c == d ? 0.5 : 1;
                     AT(H, vech_at(r, a, b), vech_at(r, c, d), m) = e * f * h;
                 }
@@ -400,9 +412,10 @@ static bool add_leaf_response(const struct glmm *g, const struct glmm_state *s, 
             for (int a = 0; a < p; a++) row[a] += mv * x[a];
             for (int f = 0; f < g->n_other; f++)
                 for (int c = 0; c < g->other[f].r; c++) {
-                    double zf = g->other[f].z
-                                    ? g->other[f].z[i * (size_t) g->other[f].r + (size_t) c]
-                                    : 1.0;
+                    double zf =
+                        g->other[f].z
+                            ? g->other[f].z[i * (size_t) g->other[f].r + (size_t) c]
+                            : 1.0;
                     row[g->other[f].pos[i] + c] += mv * zf;
                 }
             for (int c = 0; c < r; c++) row[k + c] += mv * (z ? z[c] : 1);
@@ -419,7 +432,8 @@ static bool add_leaf_response(const struct glmm *g, const struct glmm_state *s, 
     for (int y = 0; y < m; y++) {
         const double *u = U + (size_t) y * (size_t) width;
         for (int b = 0; b < k; b++)
-            for (int a = b; a < k; a++) AT(P->global, col[a], col[b], sh->n_global) -= u[a] * u[b];
+            for (int a = b; a < k; a++)
+                AT(P->global, col[a], col[b], sh->n_global) -= u[a] * u[b];
         for (int c = 0; c < r; c++) {
             for (int a = 0; a < k; a++) AT(B, a, c, k) -= u[a] * u[k + c];
             for (int d = c; d < r; d++) AT(D, d, c, r) -= u[k + d] * u[k + c];
@@ -430,7 +444,8 @@ static bool add_leaf_response(const struct glmm *g, const struct glmm_state *s, 
 
 enum core_status glmm_response_factor(const struct glmm *g, const double *t,
                                       const struct glmm_state *s, struct arrow *P,
-                                      struct arrow *F, double *scratch, struct core_info *info)
+                                      struct arrow *F, double *scratch,
+                                      struct core_info *info)
 {
     const struct arrow_shape *sh = &g->lmm.shape;
     for (size_t i = 0; i < g->n; i++) scratch[i] = -s->e.mm[i];

@@ -26,9 +26,9 @@
 #include "glmm.h"
 
 struct glmm_state {
-    double *m;         /* dim: E theta                                                */
-    double *w;         /* n: S^-1 = T + C'diag(w)C                                    */
-    double *mu, *v;    /* n: moments of the linear predictor                          */
+    double *m;      /* dim: E theta                                                */
+    double *w;      /* n: S^-1 = T + C'diag(w)C                                    */
+    double *mu, *v; /* n: moments of the linear predictor                          */
     struct glmm_terms e;
     struct arrow S;    /* selected inverse: global and leaves full                    */
     double *q, *d_inv; /* the rest of it, see arrow.h                                 */
@@ -39,10 +39,10 @@ struct glmm_state {
 };
 
 struct glmm_work {
-    struct arrow P, F, A;       /* P and its factor, factor of A                       */
+    struct arrow P, F, A; /* P and its factor, factor of A                       */
     struct arrow dP, dS;
     struct arrow_push_work push;
-    double *scratch;            /* n_global * max(r, 1)                               */
+    double *scratch; /* n_global * max(r, 1)                               */
     double *prior_grad, *g, *dm, *base_m, *solved; /* dim each                        */
     double *rho, *dmu, *dv, *base_w, *goal_w;      /* n each                          */
     double *x, *r, *d, *Kr, *Kd, *Ad, *row;        /* n each: conjugate gradients      */
@@ -56,27 +56,29 @@ enum core_status glmm_start(const struct glmm *g, const double *t, struct glmm_s
                             struct glmm_work *w, struct core_info *info);
 
 /* Everything else of the state from (m, w) at t; CORE_NONFINITE when the ELBO overflows. */
-enum core_status glmm_evaluate(const struct glmm *g, const double *t, struct glmm_state *s,
-                               struct glmm_work *w, struct core_info *info);
+enum core_status glmm_evaluate(const struct glmm *g, const double *t,
+                               struct glmm_state *s, struct glmm_work *w,
+                               struct core_info *info);
 
 /* Newton's method from (m, w) until the step is below tol posterior SDs. CORE_MAXIT otherwise:
  * the state is the best found. */
 enum core_status glmm_fit(const struct glmm *g, const double *t, double tol, int max_iter,
-                          struct glmm_state *s, struct glmm_work *w, const struct core_hooks *h,
-                          struct core_info *info);
+                          struct glmm_state *s, struct glmm_work *w,
+                          const struct core_hooks *h, struct core_info *info);
 
 /* w->A <- factor of T - C'diag(f_mm)C; needed once before solves at a new state. */
-enum core_status glmm_curvature(const struct glmm *g, const double *t, const struct glmm_state *s,
-                                struct glmm_work *w, struct core_info *info);
+enum core_status glmm_curvature(const struct glmm *g, const double *t,
+                                const struct glmm_state *s, struct glmm_work *w,
+                                struct core_info *info);
 
 /* The response (dm, dmu, dv in w) to the gradient w->g and the base change given by eps0 (n, of
  * -w; or NULL) and direction (an arrow added to S^-1: w->dP; or none). With full, w->dS as well.
  * Returns false at negative curvature. eps0 may be w->rho. */
 struct glmm_tilt {
     const double *eps0;
-    bool direction;  /* w->dP holds a change of S^-1                                  */
+    bool direction; /* w->dP holds a change of S^-1                                  */
     bool full;
-    double tol;      /* relative, in the norm of the ELBO's curvature                 */
+    double tol; /* relative, in the norm of the ELBO's curvature                 */
 };
 bool glmm_respond(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
                   struct glmm_tilt tilt);
@@ -89,6 +91,7 @@ void glmm_weight_response(const struct glmm *g, const struct glmm_state *s,
  * on its own: A, less the part that runs through each leaf's own covariance. */
 enum core_status glmm_response_factor(const struct glmm *g, const double *t,
                                       const struct glmm_state *s, struct arrow *P,
-                                      struct arrow *F, double *scratch, struct core_info *info);
+                                      struct arrow *F, double *scratch,
+                                      struct core_info *info);
 
 #endif

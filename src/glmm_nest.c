@@ -16,18 +16,25 @@ static const double MAX_PHI = 60;
 static const double MAX_TENSOR = 1e8, MAX_SHIFT = 1e7;
 
 /* Gauss-Hermite nodes >= 0 and weights for the standard normal; the others mirror them. */
-static const double NODE_15[] = {0, 0.7991290683245453, 1.60671006902873, 2.432436827009758,
-                                 3.289082424398765, 4.196207711269015, 5.190093591304778,
+static const double NODE_15[] = {0,
+                                 0.7991290683245453,
+                                 1.60671006902873,
+                                 2.432436827009758,
+                                 3.289082424398765,
+                                 4.196207711269015,
+                                 5.190093591304778,
                                  6.363947888829831};
-static const double WEIGHT_15[] = {0.3182595182595174, 0.2324622936097322, 0.08941779539984435,
-                                   0.01736577449213748, 0.001567357503549959,
-                                   5.642146405189058e-05, 5.975419597920733e-07,
-                                   8.589649899633668e-10};
-static const double NODE_7[] = {0, 1.154405394739968, 2.366759410734538, 3.750439717725739};
-static const double WEIGHT_7[] = {0.4571428571428571, 0.2401231786050125, 0.03075712396758642,
-                                  0.0005482688559722201};
+static const double WEIGHT_15[] = {0.3182595182595174,    0.2324622936097322,
+                                   0.08941779539984435,   0.01736577449213748,
+                                   0.001567357503549959,  5.642146405189058e-05,
+                                   5.975419597920733e-07, 8.589649899633668e-10};
+static const double NODE_7[] = {0, 1.154405394739968, 2.366759410734538,
+                                3.750439717725739};
+static const double WEIGHT_7[] = {0.4571428571428571, 0.2401231786050125,
+                                  0.03075712396758642, 0.0005482688559722201};
 static const double NODE_5[] = {0, 1.355626179974264, 2.856970013872803};
-static const double WEIGHT_5[] = {0.5333333333333334, 0.2220759220056127, 0.01125741132772066};
+static const double WEIGHT_5[] = {0.5333333333333334, 0.2220759220056127,
+                                  0.01125741132772066};
 
 enum { MAX_GAP_R = 3, MAX_NODES = 125 };
 
@@ -71,8 +78,8 @@ struct glmm_nest glmm_nest_carve(const struct glmm *g, struct arena *a)
     x.keep_w = arena_doubles(a, g->n);
     x.cols_m = arena_doubles(a, x.shifted ? dim * p : 0);
     x.cols_w = arena_doubles(a, x.shifted ? g->n * p : 0);
-    x.tensor = arena_doubles(a, p * p + p + r + p * (p + 1) * (p + 2) / 6 + r * p * (p + 1) / 2 +
-                                    r * r * p + r * r * r);
+    x.tensor = arena_doubles(a, p * p + p + r + p * (p + 1) * (p + 2) / 6 +
+                                    r * p * (p + 1) / 2 + r * r * p + r * r * r);
     for (int f = 0; f < g->n_other; f++) {
         size_t starts = (size_t) g->other[f].n_levels + 1;
         x.level_start[f] = (size_t *) arena_doubles(a, starts);
@@ -85,7 +92,8 @@ void glmm_nest_prepare(struct glmm_nest *x)
 {
     const struct glmm *g = x->g;
     memset(x->unit, 0, sizeof(double) * (size_t) g->lmm.n_stat);
-    for (int k = 0; k < g->lmm.n_prec; k++) x->prior_const[k] = lmm_prior_constant(&g->lmm, k);
+    for (int k = 0; k < g->lmm.n_prec; k++)
+        x->prior_const[k] = lmm_prior_constant(&g->lmm, k);
     for (int f = 0; f < g->n_other; f++) {
         const struct glmm_factor *h = &g->other[f];
         size_t *start = x->level_start[f];
@@ -96,7 +104,8 @@ void glmm_nest_prepare(struct glmm_nest *x)
             int l = (h->col[i] - h->first) / h->r;
             x->level_rows[f][--start[l + 1]] = (int) i;
         }
-        for (int l = 0; l < h->n_levels; l++) start[l] = start[l + 1]; /* moved back above */
+        for (int l = 0; l < h->n_levels; l++)
+            start[l] = start[l + 1]; /* moved back above */
         start[h->n_levels] = g->n;
     }
 }
@@ -106,8 +115,8 @@ void glmm_nest_prepare(struct glmm_nest *x)
 /* The effects of one level: where they stand and its rows. */
 struct level {
     int r;
-    size_t at, n;      /* first coefficient in theta; rows                              */
-    const int *rows;   /* NULL: first, first + 1, ...                                   */
+    size_t at, n;    /* first coefficient in theta; rows                              */
+    const int *rows; /* NULL: first, first + 1, ...                                   */
     size_t first;
     const double *z;
     const double *Lambda; /* r x r                                                      */
@@ -132,7 +141,8 @@ static bool level_covariance(const struct glmm_nest *x, const struct level *l, d
     for (size_t k = 0; k < l->n; k++) {
         size_t i = row_of(l, k);
         for (int b = 0; b < r; b++)
-            for (int a = b; a < r; a++) AT(W, a, b, r) += x->s.w[i] * z_of(l, i, a) * z_of(l, i, b);
+            for (int a = b; a < r; a++)
+                AT(W, a, b, r) += x->s.w[i] * z_of(l, i, a) * z_of(l, i, b);
     }
     if (la_chol(r, W)) return false;
     *logdet = -la_logdet(r, W);
@@ -142,8 +152,8 @@ static bool level_covariance(const struct glmm_nest *x, const struct level *l, d
 
 /* sum over the level's rows of f at u = m + L node, the others' effects at their means or (other)
  * averaged over q. */
-static double integrand_rows(const struct glmm_nest *x, const struct level *l, const double *L,
-                             const double *node, bool other, double phi)
+static double integrand_rows(const struct glmm_nest *x, const struct level *l,
+                             const double *L, const double *node, bool other, double phi)
 {
     const struct glmm *g = x->g;
     enum glmm_family family = g->family == GLMM_BINOMIAL_PG ? GLMM_BINOMIAL : g->family;
@@ -172,7 +182,8 @@ static double integrand_rows(const struct glmm_nest *x, const struct level *l, c
 
 /* What the level's Gaussian loses; with `other` false, its third-order part s3 gets
  * sum_cde (sum_i g e_c e_d e_e)^2 of the rows on their own (e = L'z). */
-static double level_gap(const struct glmm_nest *x, const struct level *l, bool other, double *s3)
+static double level_gap(const struct glmm_nest *x, const struct level *l, bool other,
+                        double *s3)
 {
     const struct glmm *g = x->g;
     int r = l->r;
@@ -198,7 +209,8 @@ static double level_gap(const struct glmm_nest *x, const struct level *l, bool o
         bound += f.f;
         for (int c = 0; c < r; c++)
             for (int d = 0; d < r; d++)
-                for (int h = 0; h < r; h++) s[(c * r + d) * r + h] += 2 * f.mv * e[c] * e[d] * e[h];
+                for (int h = 0; h < r; h++)
+                    s[(c * r + d) * r + h] += 2 * f.mv * e[c] * e[d] * e[h];
     }
     *s3 = 0;
     for (int c = 0; c < r * r * r; c++) *s3 += s[c] * s[c];
@@ -206,7 +218,8 @@ static double level_gap(const struct glmm_nest *x, const struct level *l, bool o
     for (int a = 0; a < r; a++)
         for (int b = 0; b < r; b++) {
             double W = 0;
-            for (int c = 0; c <= (a < b ? a : b); c++) W += AT(L, a, c, r) * AT(L, b, c, r);
+            for (int c = 0; c <= (a < b ? a : b); c++)
+                W += AT(L, a, c, r) * AT(L, b, c, r);
             quad += AT(l->Lambda, a, b, r) * m[a] * m[b];
             trace += AT(l->Lambda, a, b, r) * W;
         }
@@ -239,7 +252,8 @@ static void level_prior(const struct glmm_nest *x, int f, int r, double *Lambda)
     memset(Lambda, 0, sizeof(double) * (size_t) (r * r));
     for (int k = m->first_term; k < m->n_prec; k++) {
         const struct precision *pr = &m->prec[k];
-        if (pr->leaf != (f < 0) || (f >= 0 && pr->block != x->g->other[f].first)) continue;
+        if (pr->leaf != (f < 0) || (f >= 0 && pr->block != x->g->other[f].first))
+            continue;
         int at = f < 0 ? pr->first : pr->first - pr->block;
         for (int b = 0; b < pr->r; b++)
             for (int a = b; a < pr->r; a++)
@@ -255,7 +269,8 @@ static double factor_gaps(const struct glmm_nest *x, int f, bool other, double *
     const struct glmm *g = x->g;
     const struct arrow_shape *sh = &g->lmm.shape;
     double Lambda[MAX_GAP_R * MAX_GAP_R], sum = 0, s3;
-    int r = f < 0 ? sh->r : g->other[f].r, levels = f < 0 ? sh->n_leaf : g->other[f].n_levels;
+    int r = f < 0 ? sh->r : g->other[f].r,
+        levels = f < 0 ? sh->n_leaf : g->other[f].n_levels;
     if (r > MAX_GAP_R) return 0;
     level_prior(x, f, r, Lambda);
     for (int k = 0; k < levels; k++) {
@@ -297,7 +312,8 @@ static double third_order(struct glmm_nest *x)
     const struct glmm *g = x->g;
     const struct arrow_shape *sh = &g->lmm.shape;
     int p = sh->n_global, r = sh->n_leaf ? sh->r : 0;
-    size_t t3 = (size_t) p * (size_t) (p + 1) * (size_t) (p + 2) / 6, t2 = (size_t) vech_size(p);
+    size_t t3 = (size_t) p * (size_t) (p + 1) * (size_t) (p + 2) / 6,
+           t2 = (size_t) vech_size(p);
     bool through_beta = (double) g->n * (double) t3 <= MAX_TENSOR;
     double *L = x->tensor, *a = L + p * p, *e = a + p, *T = e + (r ? r : 1), *A = T + t3;
     double *B = A + (size_t) r * t2, *s = B + r * r * p;
@@ -306,12 +322,16 @@ static double third_order(struct glmm_nest *x)
     if (la_chol(p, L)) return NAN;
     memset(T, 0, sizeof(double) * t3);
     for (int k = 0; k < sh->n_leaf; k++) {
-        const double *q = x->s.q + (size_t) k * (size_t) p * (size_t) r; /* one factor: full */
-        memset(A, 0, sizeof(double) * ((size_t) r * t2 + (size_t) (r * r * p + r * r * r)));
-        memcpy(W, x->s.d_inv + (size_t) k * (size_t) (r * r), sizeof(double) * (size_t) (r * r));
+        const double *q =
+            x->s.q + (size_t) k * (size_t) p * (size_t) r; /* one factor: full */
+        memset(A, 0,
+               sizeof(double) * ((size_t) r * t2 + (size_t) (r * r * p + r * r * r)));
+        memcpy(W, x->s.d_inv + (size_t) k * (size_t) (r * r),
+               sizeof(double) * (size_t) (r * r));
         if (la_chol(r, W)) return NAN;
         for (size_t i = g->start[k]; i < g->start[k + 1]; i++) {
-            const double *xi = g->X + i * (size_t) p, *z = g->z ? g->z + i * (size_t) r : NULL;
+            const double *xi = g->X + i * (size_t) p,
+                         *z = g->z ? g->z + i * (size_t) r : NULL;
             double g3 = 2 * x->s.e.mv[i];
             for (int c = 0; c < p; c++) { /* a = L'(x + q z) */
                 double sum_a = 0;
@@ -365,7 +385,8 @@ double glmm_correction(struct glmm_nest *x)
     for (int f = -1; f < g->n_other; f++) sum += factor_gaps(x, f, several, &x->c3_local);
     if (several || bound || g->lmm.shape.r > MAX_GAP_R) return sum;
     x->c3 = third_order(x);
-    double rest = x->c3 - x->c3_local; /* meaningless once it is large: the series diverges there */
+    double rest =
+        x->c3 - x->c3_local; /* meaningless once it is large: the series diverges there */
     return sum + rest / (1 + 4 * rest * rest);
 }
 
@@ -375,7 +396,8 @@ static bool fit_at(struct glmm_nest *x)
 {
     const struct glmm *g = x->g;
     enum core_status st = CORE_NONFINITE;
-    if (x->started) st = glmm_fit(g, x->t, FIT_TOL, FIT_MAX, &x->s, &x->w, x->h, &x->info);
+    if (x->started)
+        st = glmm_fit(g, x->t, FIT_TOL, FIT_MAX, &x->s, &x->w, x->h, &x->info);
     if (st != CORE_OK && st != CORE_INTERRUPTED) {
         st = glmm_start(g, x->t, &x->s, &x->w, &x->info);
         if (!st) st = glmm_fit(g, x->t, FIT_TOL, FIT_MAX, &x->s, &x->w, x->h, &x->info);
@@ -393,7 +415,8 @@ double glmm_nest_log_density(void *nest, const double *phi)
         if (!(fabs(phi[i]) < MAX_PHI)) return -INFINITY;
     for (int k = 0; k < m->n_prec; k++) {
         const struct precision *pr = &m->prec[k];
-        double jacobian, logdet = scale_free_to_vech(pr->r, phi + pr->at, x->t + pr->at, &jacobian);
+        double jacobian,
+            logdet = scale_free_to_vech(pr->r, phi + pr->at, x->t + pr->at, &jacobian);
         prior += lmm_log_prior(m, k, x->prior_const[k], x->t + pr->at, logdet) + jacobian;
     }
     if (!fit_at(x)) return -INFINITY;
@@ -412,7 +435,8 @@ static void shift_means(struct glmm_nest *x, double *mean)
     memcpy(x->keep_m, x->s.m, sizeof(double) * dim);
     memcpy(x->keep_w, x->s.w, sizeof(double) * n);
     for (int j = 0; j < g->lmm.p; j++) {
-        const double *dm = x->cols_m + (size_t) j * dim, *eps = x->cols_w + (size_t) j * n;
+        const double *dm = x->cols_m + (size_t) j * dim,
+                     *eps = x->cols_w + (size_t) j * n;
         double h = 0.02 / sqrt(dm[j]);
         for (size_t i = 0; i < dim; i++) x->s.m[i] = x->keep_m[i] + h * dm[i];
         for (size_t i = 0; i < n; i++) {
@@ -443,7 +467,8 @@ static bool factor_of_response(struct glmm_nest *x)
         double *L = x->F.leaf + (size_t) l * (size_t) (r * r);
         const double *q = x->q + (size_t) s->ptr[l] * (size_t) r;
         double *B = x->F.cross + (size_t) s->ptr[l] * (size_t) r;
-        memcpy(L, x->d_inv + (size_t) l * (size_t) (r * r), sizeof(double) * (size_t) (r * r));
+        memcpy(L, x->d_inv + (size_t) l * (size_t) (r * r),
+               sizeof(double) * (size_t) (r * r));
         if (la_chol(r, L)) return false;
         la_inverse(r, L, L);
         if (la_chol(r, L)) return false;
@@ -465,8 +490,8 @@ static bool nest_moments(void *nest, double weight, double *mean)
     if (x->log) x->log[x->logged++] = x->correction;
     memcpy(mean, x->s.m, sizeof(double) * arrow_dim(&g->lmm.shape));
     if (glmm_curvature(g, x->t, &x->s, &x->w, &x->info)) return false;
-    if (!glmm_theta_response(g, x->t, &x->s, &x->w, RESPONSE_TOL, x->S_global, x->d_inv, x->q,
-                             x->s_leaf, x->leaf_work, shift ? x->cols_m : NULL,
+    if (!glmm_theta_response(g, x->t, &x->s, &x->w, RESPONSE_TOL, x->S_global, x->d_inv,
+                             x->q, x->s_leaf, x->leaf_work, shift ? x->cols_m : NULL,
                              shift ? x->cols_w : NULL))
         return false;
     if (!factor_of_response(x)) return false;
@@ -476,6 +501,6 @@ static bool nest_moments(void *nest, double weight, double *mean)
 
 struct conditional glmm_nest_conditional(struct glmm_nest *x, const double *origin)
 {
-    return (struct conditional){&x->g->lmm.shape, x->g->lmm.n_stat, origin, x,
-                                glmm_nest_log_density, nest_moments, &x->F};
+    return (struct conditional){&x->g->lmm.shape,      x->g->lmm.n_stat, origin, x,
+                                glmm_nest_log_density, nest_moments,     &x->F};
 }

@@ -27,14 +27,14 @@ struct glmm_nest {
     struct glmm_work w;
     double *t, *unit, *prior_const;
     double *S_global, *d_inv, *q, *s_leaf, *leaf_work; /* response given t             */
-    struct arrow F;                     /* factor of its inverse                        */
-    double *keep_m, *keep_w;            /* (m, w) while they are moved                  */
-    double *cols_m, *cols_w;            /* dim x p and n x p: responses to tilts of beta */
-    double *tensor;                     /* of c3                                        */
+    struct arrow F;          /* factor of its inverse                        */
+    double *keep_m, *keep_w; /* (m, w) while they are moved                  */
+    double *cols_m, *cols_w; /* dim x p and n x p: responses to tilts of beta */
+    double *tensor;          /* of c3                                        */
     size_t *level_start[GLMM_MAX_FACTORS]; /* of the other factors: rows by level       */
     int *level_rows[GLMM_MAX_FACTORS];
-    double correction, c3, c3_local;    /* at the last phi                              */
-    double *log;                        /* corrections at the nodes of a mixture, or NULL */
+    double correction, c3, c3_local; /* at the last phi                              */
+    double *log;                     /* corrections at the nodes of a mixture, or NULL */
     int logged;
     bool started;
     struct core_info info;

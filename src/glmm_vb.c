@@ -67,7 +67,8 @@ static enum core_status update(void *ctx, struct vb_state *s, struct core_info *
     enum core_status st = CORE_NONFINITE;
     int iter = info->iter;
     if (b->started) predict_mean(b, s);
-    if (b->started) st = glmm_fit(b->g, s->t, FIT_TOL, FIT_MAX, b->theta, b->w, b->h, info);
+    if (b->started)
+        st = glmm_fit(b->g, s->t, FIT_TOL, FIT_MAX, b->theta, b->w, b->h, info);
     if (st != CORE_OK && st != CORE_MAXIT && st != CORE_INTERRUPTED) {
         st = glmm_start(b->g, s->t, b->theta, b->w, info);
         if (!st) st = glmm_fit(b->g, s->t, FIT_TOL, FIT_MAX, b->theta, b->w, b->h, info);
@@ -94,7 +95,8 @@ static double elbo(void *ctx, const struct vb_state *s)
     const struct lmm *m = &b->g->lmm;
     double sum = b->theta->elbo;
     for (int k = m->first_term; k < m->n_prec; k++)
-        sum += 0.5 * m->prec[k].n_levels * (vb_mean_logdet(m, s, k) - vb_logdet_mean(m, s, k)) +
+        sum += 0.5 * m->prec[k].n_levels *
+                   (vb_mean_logdet(m, s, k) - vb_logdet_mean(m, s, k)) +
                vb_elbo_precision(m, s, k);
     if (m->first_term) {
         double shape = 0.5 * m->prec[0].df0, rate = 0.5 * m->prec[0].rate0[0];
@@ -120,8 +122,8 @@ static void targets(void *ctx, const struct vb_state *s, double *target, double 
     cavi[0] = s->t[0] * exp(fmax(-1, fmin(1, step)));
 }
 
-void glmm_direction(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w, int k,
-                    int a, int b, double *unit)
+void glmm_direction(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
+                    int k, int a, int b, double *unit)
 {
     const struct lmm *m = &g->lmm;
     const struct precision *pr = &m->prec[k];
@@ -155,23 +157,27 @@ static void response_column(struct glmm_vb *b, struct vb_state *s, int col)
             for (int x = y; x < pr->r; x++) {
                 double sum = 0;
                 for (int l = 0; l < pr->n_levels; l++) {
-                    size_t u = lmm_coef(m, k, l), ux = u + (size_t) x, uy = u + (size_t) y;
-                    const double *dS =
-                        pr->leaf ? w->dS.leaf + (size_t) l * (size_t) (R * R) +
-                                       (size_t) pr->first * (size_t) (R + 1)
-                                 : w->dS.global + u * ((size_t) ng + 1);
+                    size_t u = lmm_coef(m, k, l), ux = u + (size_t) x,
+                           uy = u + (size_t) y;
+                    const double *dS = pr->leaf
+                                           ? w->dS.leaf + (size_t) l * (size_t) (R * R) +
+                                                 (size_t) pr->first * (size_t) (R + 1)
+                                           : w->dS.global + u * ((size_t) ng + 1);
                     sum += w->dm[ux] * s->m[uy] + s->m[ux] * w->dm[uy] +
                            AT(dS, x, y, pr->leaf ? R : ng);
                 }
-                AT(s->lr.C, pr->at + vech_at(pr->r, x, y), col, q) = -(x == y ? 0.5 : 1) * sum;
+                AT(s->lr.C, pr->at + vech_at(pr->r, x, y), col, q) =
+                    -(x == y ? 0.5 : 1) * sum;
             }
     }
     if (m->first_term) { /* d of the bound's gradient in phi */
         double sum = 0;
-        for (size_t i = 0; i < b->g->n; i++) sum += b->lm[i] * w->dmu[i] + b->lv[i] * w->dv[i];
+        for (size_t i = 0; i < b->g->n; i++)
+            sum += b->lm[i] * w->dmu[i] + b->lv[i] * w->dv[i];
         AT(s->lr.C, 0, col, q) = sum / s->t[0];
     }
-    memcpy(s->J + (size_t) col * arrow_dim(&m->shape), w->dm, sizeof(double) * arrow_dim(&m->shape));
+    memcpy(s->J + (size_t) col * arrow_dim(&m->shape), w->dm,
+           sizeof(double) * arrow_dim(&m->shape));
 }
 
 /* The response to phi itself: base change of w and gradient from f_l,v and f_l,mu. */
@@ -205,7 +211,8 @@ static bool coupling(void *ctx, struct vb_state *s)
         for (int y = 0; y < m->prec[k].r; y++)
             for (int x = y; x < m->prec[k].r; x++) {
                 glmm_direction(g, b->theta, b->w, k, x, y, b->unit);
-                struct glmm_tilt tilt = {.direction = true, .full = true, .tol = b->response_tol};
+                struct glmm_tilt tilt = {
+                    .direction = true, .full = true, .tol = b->response_tol};
                 if (!glmm_respond(g, b->theta, b->w, tilt)) return false;
                 response_column(b, s, m->prec[k].at + vech_at(m->prec[k].r, x, y));
             }
@@ -234,13 +241,15 @@ size_t glmm_leaf_work(const struct glmm *g)
 
 /* S += S_gb B S_bg with B = S_bb^-1 (Sigma - S_bb) S_bb^-1: the coefficients get covariance Sigma,
  * the rest keeps its distribution given them. */
-static bool replace_beta_block(int p, int ng, const double *Sigma, double *S, double *work)
+static bool replace_beta_block(int p, int ng, const double *Sigma, double *S,
+                               double *work)
 {
     double *L = work, *U = L + p * p, *X = U + p * p, *Y = X + (size_t) p * (size_t) ng;
     for (int j = 0; j < p; j++)
         for (int i = 0; i < p; i++) {
             AT(L, i, j, p) = AT(S, i, j, ng);
-            AT(U, i, j, p) = 0.5 * (AT(Sigma, i, j, p) + AT(Sigma, j, i, p)) - AT(S, i, j, ng);
+            AT(U, i, j, p) =
+                0.5 * (AT(Sigma, i, j, p) + AT(Sigma, j, i, p)) - AT(S, i, j, ng);
         }
     if (la_chol(p, L)) return false;
     for (int j = 0; j < ng; j++) { /* X <- S_bb^-1 S_bg, a column at a time */
@@ -252,14 +261,15 @@ static bool replace_beta_block(int p, int ng, const double *Sigma, double *S, do
     }
     for (int j = 0; j < ng; j++)
         for (int i = 0; i < ng; i++)
-            AT(S, i, j, ng) += la_dot(p, X + (size_t) i * (size_t) p, Y + (size_t) j * (size_t) p);
+            AT(S, i, j, ng) +=
+                la_dot(p, X + (size_t) i * (size_t) p, Y + (size_t) j * (size_t) p);
     return true;
 }
 
-bool glmm_theta_response(const struct glmm *g, const double *t, const struct glmm_state *s,
-                         struct glmm_work *w, double tol, double *S_global, double *d_inv,
-                         double *q, double *s_leaf, double *leaf_work, double *cols_m,
-                         double *cols_w)
+bool glmm_theta_response(const struct glmm *g, const double *t,
+                         const struct glmm_state *s, struct glmm_work *w, double tol,
+                         double *S_global, double *d_inv, double *q, double *s_leaf,
+                         double *leaf_work, double *cols_m, double *cols_w)
 {
     const struct arrow_shape *sh = &g->lmm.shape;
     int p = g->lmm.p, ng = sh->n_global;
@@ -274,7 +284,8 @@ bool glmm_theta_response(const struct glmm *g, const double *t, const struct glm
         if (!glmm_respond(g, s, w, (struct glmm_tilt){.tol = tol})) return false;
         memcpy(Sigma + j * p, w->dm, sizeof(double) * (size_t) p);
         if (!cols_m) continue;
-        memcpy(cols_m + (size_t) j * arrow_dim(sh), w->dm, sizeof(double) * arrow_dim(sh));
+        memcpy(cols_m + (size_t) j * arrow_dim(sh), w->dm,
+               sizeof(double) * arrow_dim(sh));
         glmm_weight_response(g, s, w, cols_w + (size_t) j * g->n);
     }
     if (!replace_beta_block(p, ng, Sigma, S_global, leaf_work)) return false;
@@ -282,8 +293,9 @@ bool glmm_theta_response(const struct glmm *g, const double *t, const struct glm
     return true;
 }
 
-enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl, struct vb_state *s,
-                             struct vb_work *w, double *leaf_work, struct core_info *info)
+enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl,
+                             struct vb_state *s, struct vb_work *w, double *leaf_work,
+                             struct core_info *info)
 {
     const struct vb_theta q = {b, update, elbo, targets, coupling};
     memset(b->unit, 0, sizeof(double) * (size_t) b->g->lmm.n_stat);
@@ -296,8 +308,8 @@ enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl, st
     info->iter = iter;
     if (fit && fit != CORE_MAXIT) return fit;
     s->lr_ok = coupling(b, s) && lr_respond(&s->lr);
-    if (!glmm_theta_response(b->g, s->t, b->theta, b->w, RESPONSE_TOL, s->S_global, s->d_inv, s->q,
-                             s->s_leaf, leaf_work, NULL, NULL))
+    if (!glmm_theta_response(b->g, s->t, b->theta, b->w, RESPONSE_TOL, s->S_global,
+                             s->d_inv, s->q, s->s_leaf, leaf_work, NULL, NULL))
         s->lr_ok = false;
     return st;
 }

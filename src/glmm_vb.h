@@ -16,11 +16,11 @@ struct glmm_vb {
     struct glmm_state *theta;
     struct glmm_work *w;
     const struct core_hooks *h;
-    double *unit;              /* n_stat: a direction in t                            */
-    double *lm, *lv;           /* n each: dispersion only                             */
-    double grad_l, curve_l;    /* of the bound in log phi, prior included             */
-    double response_tol;       /* of glmm_respond()                                   */
-    double *last_t;            /* n_stat: where J was taken                           */
+    double *unit;           /* n_stat: a direction in t                            */
+    double *lm, *lv;        /* n each: dispersion only                             */
+    double grad_l, curve_l; /* of the bound in log phi, prior included             */
+    double response_tol;    /* of glmm_respond()                                   */
+    double *last_t;         /* n_stat: where J was taken                           */
     bool started, has_response;
 };
 
@@ -30,21 +30,22 @@ struct glmm_vb glmm_vb_carve(const struct glmm *g, struct arena *a);
  * Out: as vb_run(); S_global, d_inv, q and s_leaf hold the linear response of theta at fixed t:
  * of the coefficients exactly, of the effects up to terms between leaves beyond theirs.
  * leaf_work: as long as glmm_leaf_work(). */
-enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl, struct vb_state *s,
-                             struct vb_work *w, double *leaf_work, struct core_info *info);
+enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl,
+                             struct vb_state *s, struct vb_work *w, double *leaf_work,
+                             struct core_info *info);
 
 /* The response at fixed t into S_global, d_inv, q and s_leaf. cols_m (dim x p), cols_w (n x p), or
  * NULL: the response of m and of -w to a unit tilt of each coefficient. False: no response
  * exists. Needs glmm_curvature(). */
-bool glmm_theta_response(const struct glmm *g, const double *t, const struct glmm_state *s,
-                         struct glmm_work *w, double tol, double *S_global, double *d_inv,
-                         double *q, double *s_leaf, double *leaf_work, double *cols_m,
-                         double *cols_w);
+bool glmm_theta_response(const struct glmm *g, const double *t,
+                         const struct glmm_state *s, struct glmm_work *w, double tol,
+                         double *S_global, double *d_inv, double *q, double *s_leaf,
+                         double *leaf_work, double *cols_m, double *cols_w);
 size_t glmm_leaf_work(const struct glmm *g);
 
 /* Puts the direction of statistic (a, b) of precision k into w->dP and the gradient it has on m
  * into w->g: what glmm_respond() needs for d/d Lambda_ab. unit: n_stat zeros, left zero. */
-void glmm_direction(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w, int k,
-                    int a, int b, double *unit);
+void glmm_direction(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
+                    int k, int a, int b, double *unit);
 
 #endif

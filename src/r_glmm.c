@@ -21,12 +21,14 @@ static int *sort_rows(const int *code, size_t n, int n_leaf, size_t *start)
         return order;
     }
     for (size_t i = 0; i < n; i++) {
-        if (code[i] < 1 || code[i] > n_leaf) Rf_error("internal error: a row without a group");
+        if (code[i] < 1 || code[i] > n_leaf)
+            Rf_error("internal error: a row without a group");
         start[code[i]]++;
     }
     for (int l = 0; l < n_leaf; l++) start[l + 1] += start[l];
     for (size_t i = n; i-- > 0;) order[--start[code[i]]] = (int) i;
-    for (int l = 0; l < n_leaf; l++) start[l] = start[l + 1]; /* moved back to its start above */
+    for (int l = 0; l < n_leaf; l++)
+        start[l] = start[l + 1]; /* moved back to its start above */
     start[n_leaf] = n;
     return order;
 }
@@ -45,18 +47,21 @@ static const double *sorted_z(SEXP x, int r, size_t n, const int *order)
     const double *z = r_dbl(x, "z", (R_xlen_t) n * r);
     double *out = take(n * (size_t) r, sizeof(double));
     for (size_t i = 0; i < n; i++)
-        memcpy(out + i * (size_t) r, z + (size_t) order[i] * (size_t) r, sizeof(double) * (size_t) r);
+        memcpy(out + i * (size_t) r, z + (size_t) order[i] * (size_t) r,
+               sizeof(double) * (size_t) r);
     return out;
 }
 
 /* p x n: row i's covariates, less their centre, side by side. */
 static const double *sorted_x(SEXP rows, int p, size_t n, const int *order)
 {
-    const double *X = r_dbl(rows, "X", (R_xlen_t) n * p), *centre = r_dbl(rows, "centre", p);
+    const double *X = r_dbl(rows, "X", (R_xlen_t) n * p),
+                 *centre = r_dbl(rows, "centre", p);
     double *out = take(n * (size_t) p, sizeof(double));
     for (int j = 0; j < p; j++) {
         const double *col = X + (size_t) j * n;
-        for (size_t i = 0; i < n; i++) out[i * (size_t) p + (size_t) j] = col[order[i]] - centre[j];
+        for (size_t i = 0; i < n; i++)
+            out[i * (size_t) p + (size_t) j] = col[order[i]] - centre[j];
     }
     return out;
 }
@@ -72,7 +77,8 @@ static int position(const struct arrow_shape *s, int leaf, int col)
         else
             hi = mid;
     }
-    if (s->idx[lo] != col) Rf_error("internal error: a leaf does not list a column of its rows");
+    if (s->idx[lo] != col)
+        Rf_error("internal error: a leaf does not list a column of its rows");
     return lo - s->ptr[leaf];
 }
 
@@ -103,8 +109,8 @@ static void list_global_pairs(struct arrow_shape *s)
 /* x: list(code, z, r, first, n_levels). */
 static struct glmm_factor r_other(SEXP x, const struct glmm *g, const int *order)
 {
-    struct glmm_factor f = {.r = r_int(x, "r"), .first = r_int(x, "first"),
-                            .n_levels = r_int(x, "n_levels")};
+    struct glmm_factor f = {
+        .r = r_int(x, "r"), .first = r_int(x, "first"), .n_levels = r_int(x, "n_levels")};
     const int *code = r_ints(x, "code", (R_xlen_t) g->n);
     int *col = take(g->n, sizeof(int)), *pos = take(g->n, sizeof(int));
     for (size_t i = 0; i < g->n; i++) col[i] = f.first + (code[order[i]] - 1) * f.r;
@@ -128,7 +134,8 @@ struct glmm r_glmm(SEXP core, const int **order_out)
     bool grouped = !Rf_isNull(leaf);
     g.n = (size_t) Rf_nrows(r_elt(rows, "X"));
     g.lmm.n = (double) g.n;
-    if (grouped != (g.lmm.shape.n_leaf > 0)) Rf_error("internal error: leaf and shape disagree");
+    if (grouped != (g.lmm.shape.n_leaf > 0))
+        Rf_error("internal error: leaf and shape disagree");
     size_t *start = take((size_t) g.lmm.shape.n_leaf + 1, sizeof(size_t));
     int *order = sort_rows(grouped ? r_ints(leaf, "code", (R_xlen_t) g.n) : NULL, g.n,
                            g.lmm.shape.n_leaf, start);
@@ -139,8 +146,10 @@ struct glmm r_glmm(SEXP core, const int **order_out)
     g.offset = sorted(r_dbl(rows, "offset", (R_xlen_t) g.n), g.n, order);
     g.z = grouped ? sorted_z(leaf, g.lmm.shape.r, g.n, order) : NULL;
     g.n_other = Rf_length(others);
-    if (g.n_other > GLMM_MAX_FACTORS) Rf_error("internal error: too many grouping factors");
-    for (int f = 0; f < g.n_other; f++) g.other[f] = r_other(VECTOR_ELT(others, f), &g, order);
+    if (g.n_other > GLMM_MAX_FACTORS)
+        Rf_error("internal error: too many grouping factors");
+    for (int f = 0; f < g.n_other; f++)
+        g.other[f] = r_other(VECTOR_ELT(others, f), &g, order);
     if (g.family != GLMM_NEGBIN)
         for (size_t i = 0; i < g.n; i++)
             g.constant += family_constant(g.family, g.y[i], g.size[i], 1);
@@ -199,17 +208,21 @@ SEXP C_fit_glmm_vb(SEXP core, SEXP start, SEXP control)
 SEXP C_arrow_draws(SEXP shape, SEXP S_global, SEXP d_inv, SEXP q, SEXP ndraws)
 {
     const struct arrow_shape s = r_shape(shape);
-    size_t dim = arrow_dim(&s), rr = (size_t) s.r * (size_t) s.r, ng = (size_t) s.n_global;
+    size_t dim = arrow_dim(&s), rr = (size_t) s.r * (size_t) s.r,
+           ng = (size_t) s.n_global;
     int n = Rf_asInteger(ndraws), bad = 0;
-    if ((size_t) Rf_xlength(S_global) != ng * ng || (size_t) Rf_xlength(d_inv) != arrow_leaf_size(&s) ||
+    if ((size_t) Rf_xlength(S_global) != ng * ng ||
+        (size_t) Rf_xlength(d_inv) != arrow_leaf_size(&s) ||
         (size_t) Rf_xlength(q) != arrow_cross_size(&s))
         Rf_error("internal error: an arrow of the wrong size");
-    double *L = take(ng * ng, sizeof(double)), *W = take(arrow_leaf_size(&s), sizeof(double));
+    double *L = take(ng * ng, sizeof(double)),
+           *W = take(arrow_leaf_size(&s), sizeof(double));
     memcpy(L, REAL(S_global), sizeof(double) * ng * ng);
     if (s.n_leaf) memcpy(W, REAL(d_inv), sizeof(double) * arrow_leaf_size(&s));
     bad = la_chol(s.n_global, L);
     for (int l = 0; l < s.n_leaf; l++) bad = la_chol(s.r, W + (size_t) l * rr) || bad;
-    if (bad) Rf_error("internal error: the covariance of the draws is not positive definite");
+    if (bad)
+        Rf_error("internal error: the covariance of the draws is not positive definite");
     SEXP out = PROTECT(Rf_allocMatrix(REALSXP, (int) dim, n));
     double *x = REAL(out), *z = take(dim, sizeof(double));
     const double *Q = REAL(q);
@@ -224,11 +237,14 @@ SEXP C_arrow_draws(SEXP shape, SEXP S_global, SEXP d_inv, SEXP q, SEXP ndraws)
         for (int l = 0; l < s.n_leaf; l++) {
             int k = s.ptr[l + 1] - s.ptr[l];
             const int *col = s.idx + s.ptr[l];
-            double *u = x + ng + (size_t) l * (size_t) s.r, *e = z + ng + (size_t) l * (size_t) s.r;
+            double *u = x + ng + (size_t) l * (size_t) s.r,
+                   *e = z + ng + (size_t) l * (size_t) s.r;
             for (int c = 0; c < s.r; c++) {
-                const double *qc = Q + ((size_t) s.ptr[l] * (size_t) s.r + (size_t) c * (size_t) k);
+                const double *qc =
+                    Q + ((size_t) s.ptr[l] * (size_t) s.r + (size_t) c * (size_t) k);
                 u[c] = 0;
-                for (int d = 0; d <= c; d++) u[c] += AT(W + (size_t) l * rr, c, d, s.r) * e[d];
+                for (int d = 0; d <= c; d++)
+                    u[c] += AT(W + (size_t) l * rr, c, d, s.r) * e[d];
                 for (int a = 0; a < k; a++) u[c] += qc[a] * x[col[a]];
             }
         }

@@ -15,15 +15,20 @@ static double softplus(double x) { return x > 0 ? x + log1p(exp(-x)) : log1p(exp
 static double log_lik(enum glmm_family family, double y, double n, double phi, double eta)
 {
     switch (family) {
-    case GLMM_BINOMIAL: return y * eta - n * softplus(eta);
-    case GLMM_POISSON: return n * (y * eta - exp(eta));
-    case GLMM_NEGBIN: return n * (y * (eta - log(phi)) - (y + phi) * softplus(eta - log(phi)));
-    default: return NAN;
+    case GLMM_BINOMIAL:
+        return y * eta - n * softplus(eta);
+    case GLMM_POISSON:
+        return n * (y * eta - exp(eta));
+    case GLMM_NEGBIN:
+        return n * (y * (eta - log(phi)) - (y + phi) * softplus(eta - log(phi)));
+    default:
+        return NAN;
     }
 }
 
 /* E of it by the trapezoid rule on +-10 SDs. */
-static double integral(enum glmm_family family, double y, double n, double phi, double mu, double v)
+static double integral(enum glmm_family family, double y, double n, double phi, double mu,
+                       double v)
 {
     double sum = 0, total = 0, h = 0.01;
     for (int k = -1000; k <= 1000; k++) {
@@ -34,19 +39,24 @@ static double integral(enum glmm_family family, double y, double n, double phi, 
     return sum / total;
 }
 
-static void test_value(enum glmm_family family, double y, double n, double phi, double mu, double v)
+static void test_value(enum glmm_family family, double y, double n, double phi, double mu,
+                       double v)
 {
     double truth = integral(family, y, n, phi, mu, v);
     double peak = family == GLMM_POISSON ? n * (y > 0 ? y * log(y) - y : 0) : 0;
-    double tol = family == GLMM_POISSON ? 1e-11 : 1e-8 * (family == GLMM_NEGBIN ? n * (y + phi) : n);
+    double tol = family == GLMM_POISSON
+                     ? 1e-11
+                     : 1e-8 * (family == GLMM_NEGBIN ? n * (y + phi) : n);
     double f = family_expect(family, y, n, phi, mu, v).f + peak;
     CHECK(fabs(f - truth) <= tol * (1 + fabs(truth)));
-    double g = family_value(family, y, n, phi, mu, v) + peak; /* an expansion for small v */
-    CHECK(fabs(g - truth) <= (tol + (v < 0.03 ? 2e-7 * (n + y + phi) : 0)) * (1 + fabs(truth)));
+    double g =
+        family_value(family, y, n, phi, mu, v) + peak; /* an expansion for small v */
+    CHECK(fabs(g - truth) <=
+          (tol + (v < 0.03 ? 2e-7 * (n + y + phi) : 0)) * (1 + fabs(truth)));
 }
 
-static void test_derivatives(enum glmm_family family, double y, double n, double phi, double mu,
-                             double v)
+static void test_derivatives(enum glmm_family family, double y, double n, double phi,
+                             double mu, double v)
 {
     double h = 1e-4, k = 1e-4 * v;
     struct expected_loglik e = family_expect(family, y, n, phi, mu, v),
@@ -66,7 +76,9 @@ static void test_derivatives(enum glmm_family family, double y, double n, double
 static void test_dispersion(double y, double n, double phi, double mu, double v)
 {
     double h = 1e-4, s = 1 + n * (y + phi);
-#define F(l) (family_value(GLMM_NEGBIN, y, n, exp(l), mu, v) + family_constant(GLMM_NEGBIN, y, n, exp(l)))
+#define F(l)                                                                             \
+    (family_value(GLMM_NEGBIN, y, n, exp(l), mu, v) +                                    \
+     family_constant(GLMM_NEGBIN, y, n, exp(l)))
     double l = log(phi);
     struct dispersion_terms t = family_dispersion(y, n, phi, mu, v),
                             up = family_dispersion(y, n, exp(l + h), mu, v),
@@ -102,7 +114,8 @@ static void test_families(void)
     /* Polya-Gamma: Fisher information as v -> 0, and its series meet its closed forms */
     for (double mu = -8; mu <= 8; mu += 4) {
         double p = 1 / (1 + exp(-mu));
-        CHECK_NEAR(family_expect(GLMM_BINOMIAL_PG, 1, 1, 1, mu, 1e-14).mm, -p * (1 - p), 1e-12);
+        CHECK_NEAR(family_expect(GLMM_BINOMIAL_PG, 1, 1, 1, mu, 1e-14).mm, -p * (1 - p),
+                   1e-12);
     }
     CHECK_NEAR(family_expect(GLMM_BINOMIAL_PG, 1, 1, 1, 0, 1e-2 * (1 - 1e-9)).v,
                family_expect(GLMM_BINOMIAL_PG, 1, 1, 1, 0, 1e-2 * (1 + 1e-9)).v, 1e-10);
@@ -114,10 +127,10 @@ static void test_families(void)
         CHECK(isfinite(family_expect(GLMM_NEGBIN, 1, 1, 1, far[i], 9).f));
     }
     /* the constant of a large count: log of the Poisson density at its mean, by Stirling */
-    CHECK_NEAR(family_constant(GLMM_POISSON, 31.999999, 1, 1), family_constant(GLMM_POISSON, 32, 1, 1),
-               1e-7);
-    CHECK_NEAR(family_constant(GLMM_POISSON, 1e8, 1, 1), -0.5 * log(2 * 3.14159265358979323846 * 1e8),
-               1e-9);
+    CHECK_NEAR(family_constant(GLMM_POISSON, 31.999999, 1, 1),
+               family_constant(GLMM_POISSON, 32, 1, 1), 1e-7);
+    CHECK_NEAR(family_constant(GLMM_POISSON, 1e8, 1, 1),
+               -0.5 * log(2 * 3.14159265358979323846 * 1e8), 1e-9);
 }
 
 /* ---- a model ---------------------------------------------------------------------------------- */
@@ -129,10 +142,18 @@ struct small {
     double *C, *t;
 };
 
-static struct precision block(int r, bool leaf, int levels, int first, int at, const double *rate)
+static struct precision block(int r, bool leaf, int levels, int first, int at,
+                              const double *rate)
 {
-    return (struct precision){.r = r, .leaf = leaf, .n_levels = levels, .first = first, .stride = r,
-                              .block = leaf ? 0 : first, .at = at, .aux = -1, .df0 = 4,
+    return (struct precision){.r = r,
+                              .leaf = leaf,
+                              .n_levels = levels,
+                              .first = first,
+                              .stride = r,
+                              .block = leaf ? 0 : first,
+                              .at = at,
+                              .aux = -1,
+                              .df0 = 4,
                               .rate0 = rate};
 }
 
@@ -141,13 +162,18 @@ static struct small small_model(enum glmm_family family, bool crossed)
     enum { N = 40, P = 2, LEVELS = 5, R = 2, OTHER = 3 };
     struct small m = {.g = {.family = family, .n = N}};
     struct glmm *g = &m.g;
-    int ng = P + (crossed ? OTHER : 0), *ptr = ints(LEVELS + 1), *idx = ints((size_t) LEVELS * (size_t) ng);
+    int ng = P + (crossed ? OTHER : 0), *ptr = ints(LEVELS + 1),
+        *idx = ints((size_t) LEVELS * (size_t) ng);
     for (int l = 0; l < LEVELS; l++) {
         ptr[l + 1] = (l + 1) * ng;
         for (int a = 0; a < ng; a++) idx[l * ng + a] = a;
     }
-    g->lmm.shape = (struct arrow_shape){.n_global = ng, .n_leaf = LEVELS, .r = R, .ptr = ptr,
-                                        .idx = idx, .full = !crossed};
+    g->lmm.shape = (struct arrow_shape){.n_global = ng,
+                                        .n_leaf = LEVELS,
+                                        .r = R,
+                                        .ptr = ptr,
+                                        .idx = idx,
+                                        .full = !crossed};
     g->lmm.p = P;
     double *Tb = zeros(P * P);
     Tb[0] = 0.3;
@@ -169,7 +195,8 @@ static struct small small_model(enum glmm_family family, bool crossed)
     size_t *start = pool(sizeof(size_t) * (LEVELS + 1));
     for (int l = 0; l <= LEVELS; l++) start[l] = (size_t) (l * N / LEVELS);
     g->start = start;
-    double *X = normals(P * N), *z = normals(R * N), *y = zeros(N), *size = zeros(N), *off = normals(N);
+    double *X = normals(P * N), *z = normals(R * N), *y = zeros(N), *size = zeros(N),
+           *off = normals(N);
     for (int i = 0; i < N; i++) {
         X[2 * i] = 1;
         z[2 * i] = 1;
@@ -186,7 +213,8 @@ static struct small small_model(enum glmm_family family, bool crossed)
     for (int i = 0; i < N; i++) pos[i] = col[i] = P + i % OTHER;
     if (crossed) {
         g->n_other = 1;
-        g->other[0] = (struct glmm_factor){.r = 1, .first = P, .n_levels = OTHER, .col = col, .pos = pos};
+        g->other[0] = (struct glmm_factor){
+            .r = 1, .first = P, .n_levels = OTHER, .col = col, .pos = pos};
     }
     size_t dim = arrow_dim(&g->lmm.shape);
     m.C = zeros(N * dim);
@@ -221,7 +249,8 @@ static double form(const struct small *m, const double *A, int i, int j)
     int n = (int) m->g.n, dim = (int) arrow_dim(&m->g.lmm.shape);
     double sum = 0;
     for (int a = 0; a < dim; a++)
-        for (int b = 0; b < dim; b++) sum += AT(m->C, i, a, n) * AT(A, a, b, dim) * AT(m->C, j, b, n);
+        for (int b = 0; b < dim; b++)
+            sum += AT(m->C, i, a, n) * AT(A, a, b, dim) * AT(m->C, j, b, n);
     return sum;
 }
 
@@ -231,7 +260,8 @@ static void test_rows(bool crossed)
     const struct glmm *g = &m.g;
     int n = (int) g->n, dim = (int) arrow_dim(&g->lmm.shape);
     struct glmm_work w = work_of(g);
-    double *theta = normals((size_t) dim), *x = normals(g->n), *out = nans(g->n), *adj = nans((size_t) dim);
+    double *theta = normals((size_t) dim), *x = normals(g->n), *out = nans(g->n),
+           *adj = nans((size_t) dim);
     glmm_mul(g, theta, out);
     glmm_adjoint(g, x, adj);
     for (int i = 0; i < n; i++) {
@@ -239,7 +269,8 @@ static void test_rows(bool crossed)
         for (int a = 0; a < dim; a++) sum += AT(m.C, i, a, n) * theta[a];
         CHECK_NEAR(out[i], sum, 1e-13);
     }
-    for (int a = 0; a < dim; a++) CHECK_NEAR(adj[a], la_dot(n, m.C + (size_t) a * (size_t) n, x), 1e-12);
+    for (int a = 0; a < dim; a++)
+        CHECK_NEAR(adj[a], la_dot(n, m.C + (size_t) a * (size_t) n, x), 1e-12);
     glmm_gram(g, x, &w.P);
     double *G = dense_of(&g->lmm.shape, &w.P);
     for (int a = 0; a < dim; a++)
@@ -260,7 +291,8 @@ static void test_push(bool crossed)
     struct glmm_work w = work_of(g);
     struct glmm_state s = state_of(g);
     struct core_info info;
-    double *eps = normals(g->n), *dv = nans(g->n), *S = zeros((size_t) dim * (size_t) dim);
+    double *eps = normals(g->n), *dv = nans(g->n),
+           *S = zeros((size_t) dim * (size_t) dim);
     for (int i = 0; i < n; i++) s.w[i] = 0.2 + 0.1 * (i % 5);
     memset(s.m, 0, sizeof(double) * (size_t) dim);
     CHECK(glmm_evaluate(g, m.t, &s, &w, &info) == CORE_OK);
@@ -280,7 +312,8 @@ static void test_push(bool crossed)
     if (!crossed) return;
     /* the pairs of columns that leaves list: here all, so the same derivative */
     struct arrow_shape pairs = *sh;
-    int ng = sh->n_global, *gptr = ints((size_t) ng + 1), *gidx = ints((size_t) (ng * ng));
+    int ng = sh->n_global, *gptr = ints((size_t) ng + 1),
+        *gidx = ints((size_t) (ng * ng));
     for (int b = 0; b < ng; b++) {
         gptr[b + 1] = (b + 1) * ng;
         for (int a = 0; a < ng; a++) gidx[b * ng + a] = a;

@@ -531,17 +531,18 @@ static void test_mixture(const struct sim *d)
     struct lmm_rows rows = {ROWS, global, z, leaf};
     struct lmm_centre c = centre_at(d, normals((size_t) dim));
     struct lmm_exact e = exact_of(m, &c);
+    const struct conditional x = lmm_exact_conditional(&e);
     struct arena count = {NULL, 0};
-    lmm_mixture_carve(m, true, &count);
+    lmm_mixture_carve(s, true, &count);
     struct arena a = arena_of(count.used);
-    struct lmm_mixture_work work = lmm_mixture_carve(m, true, &a);
+    struct lmm_mixture_work work = lmm_mixture_carve(s, true, &a);
     CHECK(a.used == count.used);
     struct lmm_mixture out = {.mean = zeros((size_t) dim), .cov_global = zeros(arrow_global_size(s)),
                               .cov_leaf = zeros(arrow_leaf_size(s)), .node_mean = nans((size_t) (N * dim)),
                               .node_var = nans((size_t) (N * dim)), .cov = zeros(n2),
                               .row_mean = nans(N * ROWS), .row_var = nans(N * ROWS)};
     struct core_info info = {0, -1};
-    CHECK(lmm_exact_mixture(&e, N, phi, w, &rows, &out, &work, NULL, &info) == CORE_OK);
+    CHECK(lmm_exact_mixture(&x, N, phi, w, &rows, &out, &work, NULL, &info) == CORE_OK);
     double *S = nans(n2), *mean = nans((size_t) dim), *m1 = zeros((size_t) dim), *m2 = zeros(n2);
     for (int k = 0; k < N; k++) {
         dense_conditional(m, phi + k * m->n_stat, S, mean);
@@ -555,9 +556,9 @@ static void test_mixture(const struct sim *d)
             double *v = zeros((size_t) dim), mu = 0, var = 0;
             memcpy(v, global + i * ng, sizeof(double) * (size_t) ng);
             for (int b = 0; leaf[i] >= 0 && b < r; b++) v[ng + leaf[i] * r + b] = z[i * r + b];
-            for (int x = 0; x < dim; x++) {
-                mu += v[x] * mean[x];
-                for (int y = 0; y < dim; y++) var += v[x] * AT(S, x, y, dim) * v[y];
+            for (int b = 0; b < dim; b++) {
+                mu += v[b] * mean[b];
+                for (int y = 0; y < dim; y++) var += v[b] * AT(S, b, y, dim) * v[y];
             }
             CHECK_NEAR(out.row_mean[k * ROWS + i], mu, 1e-8);
             CHECK_NEAR(out.row_var[k * ROWS + i], var, 1e-8);
@@ -575,13 +576,13 @@ static void test_mixture(const struct sim *d)
     }
     /* alone: only the mean is asked for; interrupted; a node without density */
     struct lmm_mixture bare = {.mean = zeros((size_t) dim)};
-    CHECK(lmm_exact_mixture(&e, N, phi, w, NULL, &bare, &work, NULL, &info) == CORE_OK);
+    CHECK(lmm_exact_mixture(&x, N, phi, w, NULL, &bare, &work, NULL, &info) == CORE_OK);
     for (int i = 0; i < dim; i++) CHECK_NEAR(bare.mean[i], m1[i], 1e-8);
     int at = 0;
     struct core_hooks h = {stop_at, &at};
-    CHECK(lmm_exact_mixture(&e, N, phi, w, NULL, &bare, &work, &h, &info) == CORE_INTERRUPTED);
+    CHECK(lmm_exact_mixture(&x, N, phi, w, NULL, &bare, &work, &h, &info) == CORE_INTERRUPTED);
     phi[m->n_stat] = 400;
-    CHECK(lmm_exact_mixture(&e, N, phi, w, NULL, &bare, &work, NULL, &info) == CORE_NONFINITE);
+    CHECK(lmm_exact_mixture(&x, N, phi, w, NULL, &bare, &work, NULL, &info) == CORE_NONFINITE);
 }
 
 void test_nest(void)
