@@ -193,7 +193,8 @@ static void test_gradient(void)
 static double half_plane(void *ctx, const double *phi)
 {
     (void) ctx;
-    return phi[0] > 0.3 ? -INFINITY : phi[0] < -900 ? NAN : -0.5 * (phi[0] * phi[0] + phi[1] * phi[1]);
+    if (phi[0] > 0.3) return phi[1] > 0 ? NAN : -INFINITY; /* both mean: no density */
+    return -0.5 * (phi[0] * phi[0] + phi[1] * phi[1]);
 }
 
 static double linear(void *ctx, const double *phi) /* has no mode */
