@@ -1,0 +1,52 @@
+khat_data <- function() {
+  set.seed(4)
+  d <- data.frame(x = rnorm(60), g = factor(rep(1:6, 10)), h = factor(rep(1:5, each = 12)), t = 3)
+  d$y <- rbinom(60, 3, plogis(0.3 + d$x + rnorm(6)[d$g]))
+  d
+}
+
+test_that("the joint density is that of the model, up to a constant", {
+  d <- khat_data()
+  p <- priors(normal_prior(c(1, 0), c(3, 2)), tau_u = gamma_prior(2, 1))
+  fit <- fit_vb(cbind(y, t - y) ~ x + (1 | g) + (1 | h), d, family = binomial(), prior = p,
+    integrate = "no")
+  core <- meanfield:::engine_core(fit$model)
+  theta <- matrix(rnorm(13 * 5), 13)
+  stats <- c(0.7, 2.5)
+  got <- meanfield:::log_joint_given(fit, core, stats, theta)
+  order <- vapply(fit$model$factors, `[[`, "", "name") # leaf first; the core has it last
+  dense <- apply(theta, 2, function(v) {
+    beta <- meanfield:::to_raw(fit$model$coords, v[1:2])
+    n <- vapply(fit$model$factors, function(f) length(f$levels), 0L)
+    u <- list(v[2 + n[2] + seq_len(n[1])], v[2 + seq_len(n[2])])
+    eta <- beta[1] + beta[2] * d$x + u[[1]][d[[order[1]]]] + u[[2]][d[[order[2]]]]
+    sum(dbinom(d$y, 3, plogis(eta), log = TRUE)) + sum(dnorm(beta, c(1, 0), c(3, 2), log = TRUE)) +
+      sum(dnorm(u[[1]], 0, 1 / sqrt(stats[1]), log = TRUE)) +
+      sum(dnorm(u[[2]], 0, 1 / sqrt(stats[2]), log = TRUE))
+  })
+  expect_lt(max(abs(diff(got) - diff(dense))), 1e-10)
+})
+
+test_that("k-hat is small where q is nearly exact, the same every time, and leaves the generator alone", {
+  d <- khat_data()
+  many <- transform(d, y = y * 400, t = 1200)
+  set.seed(9)
+  before <- .Random.seed
+  near <- vb_khat(fit_vb(cbind(y, t - y) ~ x + (1 | g), many, family = binomial()))
+  far <- vb_khat(fit_vb(y ~ x + (1 | g), data.frame(y = rep(c(0, 0, 0, 1), 15), x = d$x, g = d$g),
+    family = poisson()))
+  expect_identical(.Random.seed, before)
+  expect_gt(attr(near, "ess"), 0.98)
+  expect_lt(attr(far, "ess"), attr(near, "ess"))
+  fit <- fit_vb(cbind(y, t - y) ~ x + (1 | g), d, family = binomial())
+  expect_identical(vb_khat(fit), vb_khat(fit))
+  expect_output(print(fit), "k-hat")
+})
+
+test_that("k-hat is refused where it says nothing", {
+  expect_error(vb_khat(fit_vb(dist ~ speed, cars)), class = "meanfield_error_engine")
+  expect_error(vb_khat(3), class = "meanfield_error_engine")
+  d <- khat_data()
+  fit <- fit_vb(cbind(y, t - y) ~ x + (1 | g), d, family = binomial())
+  expect_error(vb_khat(fit, ndraws = 3), class = "meanfield_error_control")
+})
