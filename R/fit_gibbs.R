@@ -118,7 +118,7 @@ fit_gibbs.data.frame <- function(object, formula, ...) {
 #' @export
 fit_gibbs.default <- function(object, ...) unknown_model(object, "fit_gibbs")
 
-gibbs_settings <- function(chains, iter, warmup, thin, save_u, sampler) {
+gibbs_settings <- function(chains, iter, warmup, thin, save_u, sampler = "auto") {
   s <- list(
     sampler = check_choice(sampler, c("auto", "polya-gamma", "hamiltonian"), "sampler"),
     chains = check_count(chains, "chains", 1),

@@ -1,59 +1,68 @@
-# Speed of fit_vb() for generalised mixed models against glmer and glmmTMB, in one run: CPU seconds
-# of R code and C core, one BLAS thread (set OPENBLAS_NUM_THREADS=1).
-#   Rscript glmm.R          real data
-#   Rscript glmm.R large    crossed logistic N = 1e5, and Bernoulli N = 1e6 with 1e4 groups
+# Generalised mixed models against glmer() (Laplace) and, crossed and large, glmmTMB; the nested default
+# beside the plain fit; a million Bernoulli rows.
+script <- sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE))
+source(file.path(dirname(script), "common.R"))
+
 library(meanfield)
 
-seconds <- function(expr, times = 1) {
-  expr <- substitute(expr)
-  env <- parent.frame()
-  stats::median(vapply(seq_len(times), function(i) system.time(eval(expr, env))[["user.self"]], 0))
+against_glmer <- function(work, formula, data, family, asked, rounds) {
+  time <- compare(list(
+    plain = function() fit_vb(formula, data, family, integrate = "no"),
+    glmer = function() suppressMessages(suppressWarnings(lme4::glmer(formula, data, family)))
+  ), rounds = rounds)
+  faster(paste0(work, ", integrate = \"no\""), "glmer", time["plain"], time["glmer"], asked)
 }
 
-row <- function(name, ...) {
-  x <- c(...)
-  cat(sprintf("%-14s", name), paste(names(x), signif(x, 3), sep = " = ", collapse = ", "), "\n")
+nested <- function(work, formula, data, family, limit, rounds) {
+  time <- compare(list(nested = function() fit_vb(formula, data, family)), rounds = rounds)
+  if (is.na(limit)) return(note(paste0(work, ", nested default"), "", duration(time["nested"])))
+  at_most(paste0(work, ", nested default"), duration(limit), time["nested"], limit, 1)
 }
 
-real_data <- function() {
+if (has("lme4")) {
+  cbpp <- cbind(incidence, size - incidence) ~ period + (1 | herd)
+  against_glmer("cbpp", cbpp, lme4::cbpp, binomial(), 10, 11L)
+  nested("cbpp", cbpp, lme4::cbpp, binomial(), .02, 11L)
+  verbal <- r2 ~ Anger + Gender + btype + situ + (1 | id) + (1 | item)
+  against_glmer("VerbAgg", verbal, lme4::VerbAgg, binomial(), 20, 1L)
+  nested("VerbAgg", verbal, lme4::VerbAgg, binomial(), NA, 1L)
+  ticks <- TICKS ~ YEAR + height + (1 | BROOD) + (1 | INDEX) + (1 | LOCATION)
   grouse <- transform(lme4::grouseticks, height = as.double(scale(HEIGHT)))
-  utils::data("Contraception", package = "mlmRev", envir = environment())
-  models <- list(
-    cbpp = list(cbind(incidence, size - incidence) ~ period + (1 | herd), lme4::cbpp, binomial(), 20),
-    contraception = list(use ~ age + I(age^2) + urban + livch + (1 | district), Contraception,
-      binomial(), 3),
-    VerbAgg = list(r2 ~ Anger + Gender + btype + situ + (1 | id) + (1 | item), lme4::VerbAgg,
-      binomial(), 3),
-    grouseticks = list(TICKS ~ YEAR + height + (1 | BROOD) + (1 | INDEX) + (1 | LOCATION), grouse,
-      poisson(), 3)
-  )
-  for (name in names(models)) {
-    m <- models[[name]]
-    no <- seconds(fit_vb(m[[1]], m[[2]], m[[3]], integrate = "no"), m[[4]])
-    auto <- seconds(fit_vb(m[[1]], m[[2]], m[[3]]))
-    glmer <- seconds(suppressWarnings(lme4::glmer(m[[1]], m[[2]], m[[3]])))
-    row(name, no = no, auto = auto, glmer = glmer, ratio = glmer / no)
-  }
+  against_glmer("grouseticks", ticks, grouse, poisson(), 20, 1L)
+} else {
+  not_installed("cbpp, VerbAgg, grouseticks", "lme4")
+}
+if (has("mlmRev")) {
+  contraception <- local({
+    utils::data("Contraception", package = "mlmRev", envir = environment())
+    Contraception
+  })
+  nested("contraception", use ~ age + I(age^2) + urban + livch + (1 | district), contraception,
+    binomial(), .3, 3L)
 }
 
-large <- function() {
-  set.seed(1)
-  n <- 1e5
-  d <- data.frame(x = rnorm(n), a = sample.int(2000, n, TRUE), b = sample.int(500, n, TRUE))
-  d$y <- rbinom(n, 1, plogis(-0.5 + 0.5 * d$x + 0.7 * rnorm(2000)[d$a] + 0.5 * rnorm(500)[d$b]))
-  formula <- y ~ x + (1 | a) + (1 | b)
-  no <- seconds(fit <- fit_vb(formula, d, binomial(), integrate = "no"))
-  row("crossed 1e5", no = no, sd_intercept = sqrt(vcov(fit)[1, 1]), sweeps = fit$sweeps)
-  if (requireNamespace("glmmTMB", quietly = TRUE)) {
-    tmb <- seconds(ref <- glmmTMB::glmmTMB(formula, d, family = binomial()))
-    row("glmmTMB", seconds = tmb, sd_intercept = sqrt(stats::vcov(ref)$cond[1, 1]), ratio = tmb / no)
-  }
-  n <- 1e6
-  d <- data.frame(x = rnorm(n), g = sample.int(1e4, n, TRUE))
-  d$y <- rbinom(n, 1, plogis(-1 + 0.5 * d$x + 0.8 * rnorm(1e4)[d$g]))
-  gc(reset = TRUE)
-  no <- seconds(fit <- fit_vb(y ~ x + (1 | g), d, binomial(), integrate = "no"))
-  row("Bernoulli 1e6", no = no, sweeps = fit$sweeps, peak_Mb = sum(gc()[, 6]))
+set.seed(1)
+n <- 1e5
+d <- data.frame(x = rnorm(n), a = sample.int(2000, n, TRUE), b = sample.int(500, n, TRUE))
+d$y <- rbinom(n, 1, plogis(-0.5 + 0.5 * d$x + 0.7 * rnorm(2000)[d$a] + 0.5 * rnorm(500)[d$b]))
+formula <- y ~ x + (1 | a) + (1 | b)
+work <- "crossed logistic, 1e5 rows, 2,000 x 500 levels, integrate = \"no\""
+ours <- timed(function() fit_vb(formula, d, binomial(), integrate = "no"))
+if (has("glmmTMB")) {
+  theirs <- timed(function() glmmTMB::glmmTMB(formula, data = d, family = binomial()))
+  faster(work, "glmmTMB", ours$seconds, theirs$seconds, 5)
+  sds <- c(sqrt(vcov(ours$value)[1L, 1L]), sqrt(stats::vcov(theirs$value)$cond[1L, 1L]))
+  note("SD of its intercept", "glmmTMB", number(sds[1L]), number(sds[2L]), number(sds[1L] / sds[2L]))
+} else {
+  not_installed(work, "glmmTMB", "at least 5x")
 }
 
-if (identical(commandArgs(TRUE), "large")) large() else real_data()
+n <- 1e6
+d <- data.frame(x = rnorm(n), g = sample.int(1e4, n, TRUE))
+d$y <- rbinom(n, 1, plogis(-1 + 0.5 * d$x + 0.8 * rnorm(1e4)[d$g]))
+invisible(gc(reset = TRUE))
+ours <- timed(function() fit_vb(y ~ x + (1 | g), d, binomial(), integrate = "no"))
+note("Bernoulli, 1e6 rows, 1e4 groups, integrate = \"no\"", "", duration(ours$seconds))
+note("its peak memory", "", paste(number(sum(gc()[, 6L])), "Mb"))
+
+finish()
