@@ -21,10 +21,19 @@ parse_formula <- function(formula, data) {
     formula <- expand_dot(formula, data, unlist(lapply(bars, function(b) all.vars(b[[3L]]))))
     bars <- reformulas::findbars(formula)
   }
-  fixed <- reformulas::nobars(formula)
+  fixed <- without_bars(formula)
   frame <- reformulas::subbars(formula)
   environment(fixed) <- environment(frame) <- env
   list(formula = formula, fixed = fixed, frame = frame, bars = bars)
+}
+
+# nobars() of the right side only: of a formula with nothing but bars there, it gives the call on the
+# left, when that is one, for the whole.
+without_bars <- function(formula) {
+  right <- formula
+  right[[2L]] <- NULL
+  formula[[3L]] <- reformulas::nobars(right)[[2L]]
+  formula
 }
 
 # `.` stands for every column of data but the response and the grouping variables.

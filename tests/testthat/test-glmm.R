@@ -371,3 +371,13 @@ test_that("data that say little, or too much, give an answer", {
   expect_warning(fit_vb(split ~ x + (1 | g), d, binomial(), prior = priors(flat_prior())),
     class = "meanfield_warning_separation")
 })
+
+test_that("a response that is a call stands before nothing but group terms", {
+  d <- data.frame(a = c(3, 1, 4, 1, 5, 2), n = 6, y = 1:6 + 0.5, g = gl(3, 2))
+  bare <- fit_vb(cbind(a, n - a) ~ (1 | g), d, family = binomial())
+  full <- fit_vb(cbind(a, n - a) ~ 1 + (1 | g), d, family = binomial())
+  expect_identical(summary(bare), summary(full))
+  expect_identical(names(fixef(fit_vb(log(y) ~ (1 | g), d))), "(Intercept)")
+  wide <- fit_vb(cbind(a, n - a) ~ y + (1 | g), d, family = binomial())
+  expect_identical(summary(update(wide, . ~ . - y)), summary(bare))
+})
