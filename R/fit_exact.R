@@ -47,7 +47,8 @@
 #' All methods of the other fits work: [summary()] (columns `variable`, `mean`, `sd`, `q2.5`,
 #' `q97.5`), [vcov()], [predict()], [as_draws()], [sd_ratio_report()] as a reference.
 #' @section Errors and warnings: as in [fit_vb()], and `meanfield_error_integral` when the density
-#'   cannot be integrated, `meanfield_warning_accuracy` when the tolerance (of
+#'   cannot be integrated, `meanfield_warning_moments` when means and SDs may be infinite,
+#'   `meanfield_warning_accuracy` when the tolerance (of
 #'   importance sampling 500 `tol`) was not reached,
 #'   `meanfield_warning_khat` when k-hat is above .7.
 #' @references Ewing, D. (2026). Understanding variational approximations. Vehtari, A., Simpson, D.,
@@ -136,7 +137,14 @@ abort_integral <- function(nodes) {
     "; use proper, less extreme `prior`s", arg = "prior")
 }
 
+warn_edge <- function() {
+  mf_warn("moments", "the posterior reaches variances at which the model is singular to working ",
+    "precision (few groups under a flat prior, say): means and SDs may be infinite; read the ",
+    "quantiles, or use a proper `prior`", arg = "prior")
+}
+
 warn_integral <- function(nodes, tol) {
+  if (isTRUE(nodes$edge)) return(warn_edge())
   if (nodes$method == "importance" && nodes$khat > 0.7) {
     mf_warn("khat", "Pareto k-hat of the importance weights is ", format(nodes$khat, digits = 2),
       ", above .7: means and SDs are unreliable; raise `draws`, or check them with fit_gibbs()",

@@ -301,6 +301,7 @@ integrate_vb <- function(fit, integrate, core) {
     !(nodes$method == "importance" && nodes$khat > 0.7)
   if (integrate == "yes" && !is_integral(nodes)) abort_integral(nodes)
   if (integrate == "yes" && !trusted) warn_integral(nodes, UNTRUSTED_ERROR[[nodes$method]])
+  if (trusted && isTRUE(nodes$edge)) warn_edge()
   if (trusted || integrate == "yes") fit$integrated <- nodes else fit$not_integrated <- "failed"
   fit
 }

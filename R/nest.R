@@ -114,10 +114,10 @@ lattice_nodes <- function(target, top, settings) {
   best
 }
 
-# Weights, evidence and error of a lattice (of phi and of what has longer tails). A lattice of twice the step on one axis makes the error
-# e = exp(-c / h), so this one makes e^2 there, or less: of a normal density e^4. Doubled with what lies
-# beyond the lattice, for both are estimates. Points that carry a share of less than `negligible`
-# between them are left out.
+# Weights, evidence and error of a lattice (of phi and of what has longer tails). A lattice of twice
+# the step on one axis makes the error e = exp(-c / h), so this one makes e^2 there, or less: of a
+# normal density e^4. Doubled with what lies beyond the lattice, for both are estimates. Points that
+# carry a share of less than `negligible` between them are left out.
 weigh_lattice <- function(lattice, tails, top, step, drop, negligible) {
   f <- lattice$log_density
   peak <- max(f)
@@ -136,8 +136,8 @@ weigh_lattice <- function(lattice, tails, top, step, drop, negligible) {
     weights = mass[keep] / sum(mass[keep]), gradient = lattice$gradient[, keep, drop = FALSE],
     log_density = f[keep], log_evidence = peak + log(sum(mass)) + log_cell,
     error = max(2 * (max(axis_errors) + truncation), 1e-8), axis_errors = axis_errors,
-    truncation = truncation, khat = NA_real_, points = length(f), step = step, L = top$L,
-    mode = top$phi
+    truncation = truncation, edge = highest_edge(lattice$index, f) > peak - 20, khat = NA_real_,
+    points = length(f), step = step, L = top$L, mode = top$phi
   )
 }
 
@@ -150,6 +150,20 @@ beyond_lattice <- function(x, f, drop) {
   added <- c(rule_change(x, middle, inner, 1), rule_change(x, mass, middle, 1))
   ratio <- min(added[2L] / max(added[1L], 1e-300), 0.9)
   added[2L] * ratio / (1 - ratio)
+}
+
+# The highest log density next to a point that has none (where the model's matrices are singular to
+# working precision): the lattice ends there for a reason of its own, and what is beyond, where moments
+# may be infinite, is unknown (`edge`: not negligibly far below the peak).
+highest_edge <- function(index, f) {
+  dead <- which(f == -Inf)
+  if (!length(dead)) return(-Inf)
+  key <- function(i) do.call(paste, as.data.frame(t(i)))
+  steps <- cbind(diag(nrow(index)), -diag(nrow(index)))
+  beside <- do.call(cbind, lapply(seq_len(ncol(steps)), function(k) {
+    index[, dead, drop = FALSE] + steps[, k]
+  }))
+  max(f[match(key(beside), key(index))], -Inf, na.rm = TRUE)
 }
 
 # Largest change of a mean or SD, in SDs, or of the log evidence, between two sets of weights;

@@ -733,3 +733,13 @@ test_that("units of response and predictor change units, and the evidence by its
   f <- fit_exact(y ~ x + (1 | g), transform(d, w = 2), weights = w, prior = two)
   expect_lt(abs(f$log_evidence - a$log_evidence), 1e-8)
 })
+
+test_that("a posterior without moments says so", {
+  set.seed(1)
+  d <- data.frame(x = rnorm(20), g = rep(1:2, 10))
+  d$y <- d$x + rnorm(20) + d$g
+  p <- priors(flat_prior(), gamma_prior(.01, .01), gamma_prior(.01, .01))
+  expect_warning(fit <- fit_vb(y ~ x + (1 | g), d, prior = p), class = "meanfield_warning_moments")
+  expect_warning(fit_exact(fit), class = "meanfield_warning_moments")
+  expect_no_warning(fit_exact(y ~ x + (1 | g), d, prior = priors(normal_prior(0, 10))))
+})
