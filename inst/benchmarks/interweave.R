@@ -6,7 +6,7 @@ library(meanfield)
 
 ess_rate <- function(fit, interweave, sweeps = 20000L) {
   core <- meanfield:::lmm_core(fit$model)
-  centre <- meanfield:::gibbs_centre(core, fit$vb)
+  centre <- meanfield:::vb_centre(core, fit$vb)
   control <- list(iter = sweeps, warmup = 1000L, thin = 1L, save_u = FALSE, interweave = interweave)
   run <- timed(function() meanfield:::call_fit_gibbs(core, fit$vb$t, centre, control, NULL))
   draws <- run$value$result$draws
