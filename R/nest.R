@@ -13,11 +13,11 @@ nest_settings <- function(kind, tol = 1e-4, draws = 10000) {
   switch(kind,
     exact = list(step = c(.45, .45, .75, .9, 1.1, 1.3), drop = c(35, 35, 16, 13, 11, 10),
       tol = tol * c(1, 1, 10, 10, 50, 50), capacity = 4e5, refine = 10L,
-      negligible = c(0, 0, 1e-9, 1e-8, 1e-7, 1e-7),
+      negligible = c(0, 1e-13, 1e-9, 1e-8, 1e-7, 1e-7),
       points = 4 * max(draws, 1000)),
     quick = list(step = c(.75, .75, 1, 1.1, 1.3, 1.5), drop = c(12, 12, 10, 10, 9, 9),
-      tol = rep(2e-2, 6L), capacity = 5e4, refine = 8L,
-      negligible = c(0, 0, 1e-6, 1e-5, 1e-5, 1e-5), points = 8000),
+      tol = c(2e-2, 2e-2, 3e-2, 5e-2, .1, .1), capacity = 5e4, refine = 8L,
+      negligible = c(0, 0, 1e-6, 3e-5, 1e-4, 1e-4), points = 8000),
     # a conditional fit is an optimisation here: as few as will do
     nested = list(step = c(.9, 1.25, 1.4, 1.4, 1.4, 1.4), drop = c(14, 9, 9, 9, 9, 8),
       tol = rep(2e-2, 6L), capacity = 2e4, refine = 1L,
@@ -101,10 +101,8 @@ lattice_nodes <- function(target, top, settings) {
   tol <- settings$tol[d]
   best <- NULL
   for (attempt in seq_len(settings$refine)) {
-    run <- target$lattice(top$phi, top$L,
-      list(step = step, drop = drop, capacity = as.integer(settings$capacity)))
-    stop_if_interrupted(run$status)
-    if (run$status[1L] != core_status[["ok"]]) break
+    run <- grow_lattice(target, top, step, drop, settings$capacity)
+    if (is.null(run)) break
     best <- weigh_lattice(run$result, target$tails, top, step, drop, settings$negligible[d])
     if (best$error <= tol) break
     if (best$truncation > tol / 4) drop <- min(drop + 3, 40)
@@ -112,6 +110,20 @@ lattice_nodes <- function(target, top, settings) {
     top$L[, coarse] <- 0.8 * top$L[, coarse]
   }
   best
+}
+
+# Most lattices are small, and memory for the largest costs more than the points of a small one: the
+# capacity starts at 4,000 points and grows eightfold. NULL when the lattice does not fit.
+grow_lattice <- function(target, top, step, drop, capacity) {
+  room <- min(4000, capacity)
+  repeat {
+    run <- target$lattice(top$phi, top$L,
+      list(step = step, drop = drop, capacity = as.integer(room)))
+    stop_if_interrupted(run$status)
+    if (run$status[1L] == core_status[["ok"]]) return(run)
+    if (run$status[1L] != core_status[["full"]] || room >= capacity) return(NULL)
+    room <- min(8 * room, capacity)
+  }
 }
 
 # Weights, evidence and error of a lattice (of phi and of what has longer tails). A lattice of twice
