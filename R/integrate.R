@@ -1,0 +1,70 @@
+# Whether to integrate a variational fit over its precisions, and doing it.
+
+# Integration matters when a log precision is uncertain: with v the largest variance of one, the
+# exact SDs differ from the linear-response ones by about v / 2, so below this by less than 1%.
+INTEGRATE_ABOVE <- 0.01
+# Floating-point operations that "auto" may spend, about half a second.
+INTEGRATE_FLOPS <- 2e9
+
+# fit$integrated, or the reason in fit$not_integrated: "not needed", "too dear", "failed".
+integrate_vb <- function(fit, integrate, core) {
+  if (integrate == "auto") {
+    fit$not_integrated <- why_not_integrate(fit, core)
+    if (!is.null(fit$not_integrated)) return(fit)
+  }
+  if (fit$rounding) no_residuals("integrate")
+  settings <- nest_settings(if (is_gaussian(fit)) "quick" else "nested")
+  if (integrate == "auto" && is_gaussian(fit)) {
+    affordable <- 4 * INTEGRATE_FLOPS / node_flops(core)
+    settings$capacity <- min(settings$capacity, max(affordable, 500))
+  }
+  nodes <- integrate_model(fit$model, fit$vb, fit$posterior$tau, settings, core)
+  trusted <- is_integral(nodes) && nodes$error < UNTRUSTED_ERROR[[nodes$method]] &&
+    !(nodes$method == "importance" && nodes$khat > 0.7)
+  if (integrate == "yes" && !is_integral(nodes)) abort_integral(nodes)
+  if (integrate == "yes" && !trusted) warn_integral(nodes, UNTRUSTED_ERROR[[nodes$method]])
+  if (trusted && isTRUE(nodes$edge)) warn_edge()
+  if (trusted || integrate == "yes") fit$integrated <- nodes else fit$not_integrated <- "failed"
+  fit
+}
+
+# Estimated error, in posterior SDs, above which "auto" shows linear response instead. That of a
+# lattice is conservative.
+UNTRUSTED_ERROR <- c(lattice = 0.5, importance = 0.25)
+
+why_not_integrate <- function(fit, core) {
+  tau <- fit$posterior$tau
+  if (fit$rounding) return("failed")
+  if (!length(tau$mean)) return("not needed")
+  uncertain <- max(own_log_sds(tau$phi$cov_lrvb, tau$index)^2)
+  if (!length(tau$failed) && uncertain < INTEGRATE_ABOVE) return("not needed")
+  if (!is_gaussian(fit)) return(why_not_nest(fit, length(tau$mean)))
+  nodes <- c(40, 200, 700, 2000, 8000, 15000)[length(tau$mean)]
+  if (is.na(nodes)) nodes <- 8000 # importance sampling
+  if (nodes * node_flops(core) > INTEGRATE_FLOPS) return("too dear")
+  NULL
+}
+
+# The same for a conditional fit that is an optimisation; d parameters take about this many.
+NEST_FLOPS <- 4e10
+why_not_nest <- function(fit, d) {
+  fits <- c(50, 110, 270, 700, 2000, 5000)[d]
+  if (is.na(fits)) fits <- 5000
+  if (fits * conditional_fit_flops(fit$model) > NEST_FLOPS) "too dear"
+}
+
+# Three Newton steps with their responses: expectations of the rows, quadrature, arrow algebra.
+conditional_fit_flops <- function(model) {
+  core <- lmm_core(model)
+  log_link <- model$family$family == "poisson"
+  width <- core$p + core$r + sum(vapply(model$factors[-1L], function(f) length(f$coef), 0L))
+  per_row <- 3 * (if (log_link) 300 else 3000) + 15 * 40 * length(model$factors) + 40 * width^2
+  per_row * core$n + 3 * node_flops(core)
+}
+
+# Work of a node: factor, selected inverse and moments of the arrow. A leaf costs its memory traffic
+# (counted as twenty operations a number) beside its arithmetic.
+node_flops <- function(core) {
+  size <- diff(core$ptr) + core$r
+  sum(core$r * size * (20 + 4 * size)) + 2 * core$n_global^3
+}
