@@ -14,13 +14,14 @@ static const double ELBO_SLACK = 1e-11;
  * far from the optimum, and the line search has the last word. */
 enum { CG_MAX = 60, HALVINGS = 14 };
 
-/* A Newton system needs this accuracy only: each step then gains two digits at least. */
-static const double NEWTON_TOL = 3e-3;
+/* A Newton system is solved to a tenth of the last decrement, within these limits: far from the
+ * optimum a better direction is no better, near it each step gains two digits at least. */
+static const double NEWTON_TOL = 3e-3, NEWTON_TOL_FAR = 0.1;
 
 struct glmm_state glmm_state_carve(const struct glmm *g, struct arena *a)
 {
     const struct arrow_shape *sh = &g->lmm.shape;
-    struct glmm_state s = {.elbo = -INFINITY, .decrement = INFINITY};
+    struct glmm_state s = {.elbo = -INFINITY, .decrement = INFINITY, .factor = 1};
     s.m = arena_doubles(a, arrow_dim(sh));
     s.w = arena_doubles(a, g->n);
     s.mu = arena_doubles(a, g->n);
@@ -46,10 +47,13 @@ struct glmm_work glmm_work_carve(const struct glmm *g, struct arena *a)
     w.scratch = arena_doubles(a, (size_t) sh->n_global * (r > 1 ? r : 1));
     double **vec[] = {&w.prior_grad, &w.g, &w.dm, &w.base_m, &w.solved};
     for (size_t i = 0; i < sizeof vec / sizeof *vec; i++) *vec[i] = arena_doubles(a, dim);
-    double **row[] = {&w.rho, &w.dmu, &w.dv, &w.base_w, &w.goal_w, &w.x,
-                      &w.r,   &w.d,   &w.Kr, &w.Kd,     &w.Ad,     &w.row};
+    double **row[] = {&w.rho, &w.dmu, &w.dv, &w.base_w, &w.goal_w, &w.r,
+                      &w.d,   &w.Kr,  &w.Kd, &w.Ad,     &w.row};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         *row[i] = arena_doubles(a, g->n);
+    double **sums[] = {&w.sums, &w.sums_r, &w.sums_d};
+    for (size_t i = 0; i < sizeof sums / sizeof *sums; i++)
+        *sums[i] = arena_doubles(a, (size_t) g->lmm.n_stat);
     return w;
 }
 
@@ -154,14 +158,42 @@ enum core_status glmm_curvature(const struct glmm *g, const double *t,
     return arrow_factor(&g->lmm.shape, &w->P, &w->A, info);
 }
 
-/* out <- (K o K) eps. */
+/* sums (n_stat) <- over the levels of each term, its blocks of dS: lower triangles. */
+static void block_sums(const struct lmm *m, const struct arrow *dS, double *sums)
+{
+    int R = m->shape.r, ng = m->shape.n_global;
+    for (int k = m->first_term; k < m->n_prec; k++) {
+        const struct precision *pr = &m->prec[k];
+        const double *block = pr->leaf ? dS->leaf + (size_t) pr->first * (size_t) (R + 1)
+                                       : dS->global + lmm_coef(m, k, 0) * ((size_t) ng + 1);
+        size_t next = pr->leaf ? (size_t) (R * R) : (size_t) pr->stride * ((size_t) ng + 1);
+        int ld = pr->leaf ? R : ng;
+        for (int b = 0; b < pr->r; b++)
+            for (int a = b; a < pr->r; a++) {
+                double sum = 0;
+                for (int l = 0; l < pr->n_levels; l++) sum += AT(block + (size_t) l * next, a, b, ld);
+                sums[pr->at + vech_at(pr->r, a, b)] = sum;
+            }
+    }
+}
+
+/* dS <- -S dP S for the dP in w; out <- its quadratic forms of the rows; sums, unless NULL, its
+ * block sums. */
+static void spread(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
+                   double *out, double *sums)
+{
+    arrow_inverse_push(&g->lmm.shape, &s->S, s->q, s->d_inv, &w->dP, &w->dS, &w->push);
+    glmm_quad(g, &w->dS, out);
+    if (sums) block_sums(&g->lmm, &w->dS, sums);
+}
+
+/* out <- (K o K) eps, and the block sums of the change of S that it goes with. */
 static void covary(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
-                   const double *eps, double *out)
+                   const double *eps, double *out, double *sums)
 {
     for (size_t i = 0; i < g->n; i++) w->row[i] = -eps[i];
     glmm_gram(g, w->row, &w->dP);
-    arrow_inverse_push(&g->lmm.shape, &s->S, s->q, s->d_inv, &w->dP, &w->dS, &w->push);
-    glmm_quad(g, &w->dS, out);
+    spread(g, s, w, out, sums);
 }
 
 /* dm <- A^-1 (gradient + C'(f_mv dv)), dmu <- C dm. gradient may be NULL. */
@@ -186,37 +218,26 @@ static void curve(const struct glmm *g, const struct glmm_state *s, const double
         out[i] = 2 * (s->e.mv[i] * dmu[i] + s->e.vv[i] * dv[i]);
 }
 
-/* w->dP += -C'diag(eps)C on top of what `keep` says is there already (in w->P). */
-static void total_direction(const struct glmm *g, struct glmm_work *w, const double *eps,
-                            bool keep)
+/* a <- a + x b;  d <- r + x d */
+static void combine(size_t n, double *a, double x, const double *b)
 {
-    const struct arrow_shape *sh = &g->lmm.shape;
-    for (size_t i = 0; i < g->n; i++) w->row[i] = -eps[i];
-    glmm_gram(g, w->row, &w->dP);
-    if (!keep) return;
-    for (size_t i = 0; i < arrow_global_size(sh); i++) w->dP.global[i] += w->P.global[i];
-    for (size_t i = 0; i < arrow_cross_size(sh); i++) w->dP.cross[i] += w->P.cross[i];
-    for (size_t i = 0; i < arrow_leaf_size(sh); i++) w->dP.leaf[i] += w->P.leaf[i];
+    for (size_t i = 0; i < n; i++) a[i] += x * b[i];
 }
-
-static void copy_arrow(const struct arrow_shape *sh, const struct arrow *from,
-                       struct arrow *to)
+static void renew(size_t n, double *d, double x, const double *r)
 {
-    memcpy(to->global, from->global, sizeof(double) * arrow_global_size(sh));
-    if (!sh->n_leaf) return;
-    memcpy(to->cross, from->cross, sizeof(double) * arrow_cross_size(sh));
-    memcpy(to->leaf, from->leaf, sizeof(double) * arrow_leaf_size(sh));
+    for (size_t i = 0; i < n; i++) d[i] = r[i] + x * d[i];
 }
 
 /* Conjugate gradients on eps, started at zero with residual w->r and its image w->Kr; out: the
- * solution's image (K o K) eps added to w->dv. */
+ * solution's image (K o K) eps added to w->dv, its block sums to w->sums. */
 static bool solve_eps(const struct glmm *g, const struct glmm_state *s,
                       struct glmm_work *w, double stop)
 {
-    size_t n = g->n;
+    size_t n = g->n, q = (size_t) g->lmm.n_stat;
     double rho = dot(n, w->r, w->Kr);
     memcpy(w->d, w->r, sizeof(double) * n);
     memcpy(w->Kd, w->Kr, sizeof(double) * n);
+    memcpy(w->sums_d, w->sums_r, sizeof(double) * q);
     for (int it = 0; it < CG_MAX && rho > stop; it++) {
         move_mean(g, s, w, NULL, w->Kd, w->solved, w->dmu);
         curve(g, s, w->dmu, w->Kd, w->Ad);
@@ -224,48 +245,36 @@ static bool solve_eps(const struct glmm *g, const struct glmm_state *s,
         double curvature = dot(n, w->Kd, w->Ad);
         if (!(curvature > 0)) return false;
         double step = rho / curvature, last = rho;
-        for (size_t i = 0; i < n; i++) {
-            w->dv[i] += step * w->Kd[i];
-            w->r[i] -= step * w->Ad[i];
-        }
-        covary(g, s, w, w->r, w->Kr);
+        combine(n, w->dv, step, w->Kd);
+        combine(q, w->sums, step, w->sums_d);
+        combine(n, w->r, -step, w->Ad);
+        covary(g, s, w, w->r, w->Kr, w->sums_r);
         rho = dot(n, w->r, w->Kr);
-        for (size_t i = 0; i < n; i++) {
-            w->d[i] = w->r[i] + rho / last * w->d[i];
-            w->Kd[i] = w->Kr[i] + rho / last * w->Kd[i];
-        }
+        renew(n, w->d, rho / last, w->r);
+        renew(n, w->Kd, rho / last, w->Kr);
+        renew(q, w->sums_d, rho / last, w->sums_r);
     }
+    w->residual = sqrt(fmax(rho, 0));
     return isfinite(rho);
 }
 
 bool glmm_respond(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
                   struct glmm_tilt tilt)
 {
-    const struct arrow_shape *sh = &g->lmm.shape;
-    size_t n = g->n, dim = arrow_dim(sh);
-    bool base = tilt.eps0 || tilt.direction;
-    if (tilt.direction) copy_arrow(sh, &w->dP, &w->P); /* dP is overwritten below */
+    size_t n = g->n, dim = arrow_dim(&g->lmm.shape);
     memset(w->dv, 0, sizeof(double) * n);
-    if (base) {
-        if (tilt.eps0) total_direction(g, w, tilt.eps0, tilt.direction);
-        arrow_inverse_push(sh, &s->S, s->q, s->d_inv, &w->dP, &w->dS, &w->push);
-        glmm_quad(g, &w->dS, w->dv);
-    }
+    memset(w->sums, 0, sizeof(double) * (size_t) g->lmm.n_stat);
+    if (tilt.eps0) covary(g, s, w, tilt.eps0, w->dv, w->sums);
+    if (tilt.direction) spread(g, s, w, w->dv, w->sums);
     move_mean(g, s, w, w->g, w->dv, w->dm, w->dmu);
     double scale = dot(dim, w->g, w->dm);
     curve(g, s, w->dmu, w->dv, w->r);
-    covary(g, s, w, w->r, w->Kr);
+    covary(g, s, w, w->r, w->Kr, w->sums_r);
     scale = fabs(scale) + dot(n, w->r, w->Kr);
     if (!isfinite(scale) || !solve_eps(g, s, w, tilt.tol * tilt.tol * scale))
         return false;
+    w->residual /= sqrt(scale);
     move_mean(g, s, w, w->g, w->dv, w->dm, w->dmu);
-    if (!tilt.full) return true;
-    curve(g, s, w->dmu, w->dv, w->x);
-    if (tilt.eps0)
-        for (size_t i = 0; i < n; i++) w->x[i] += tilt.eps0[i];
-    total_direction(g, w, w->x, tilt.direction);
-    arrow_inverse_push(sh, &s->S, s->q, s->d_inv, &w->dP, &w->dS, &w->push);
-    glmm_quad(g, &w->dS, w->dv);
     return true;
 }
 
@@ -277,23 +286,23 @@ void glmm_weight_response(const struct glmm *g, const struct glmm_state *s,
 
 /* ---- Newton's method ------------------------------------------------------------------------ */
 
-/* The Newton step in (m, S), or where the ELBO is not concave that in m alone. Returns the
- * squared decrement; w->goal_w gets the weights that the step leads to. */
+/* The Newton step in (m, S) to a relative accuracy of tol; where the ELBO is not concave, or
+ * without tol, that in m alone. Returns the squared decrement; w->goal_w gets the weights that the
+ * step leads to. */
 static double newton_step(const struct glmm *g, const double *t,
-                          const struct glmm_state *s, struct glmm_work *w, bool plain)
+                          const struct glmm_state *s, struct glmm_work *w, double tol)
 {
     size_t n = g->n, dim = arrow_dim(&g->lmm.shape);
     glmm_adjoint(g, s->e.m, w->g);
     for (size_t i = 0; i < dim; i++) w->g[i] -= w->prior_grad[i];
     for (size_t i = 0; i < n; i++) w->rho[i] = s->w[i] + 2 * s->e.v[i];
     double d2 = -1;
-    if (!plain &&
-        glmm_respond(g, s, w, (struct glmm_tilt){.eps0 = w->rho, .tol = NEWTON_TOL}))
+    if (tol > 0 && glmm_respond(g, s, w, (struct glmm_tilt){.eps0 = w->rho, .tol = tol}))
         d2 = dot(dim, w->g, w->dm) + 0.5 * dot(n, w->rho, w->dv);
     if (!(d2 >= 0)) {
         memset(w->dv, 0, sizeof(double) * n);
         move_mean(g, s, w, w->g, w->dv, w->dm, w->dmu);
-        covary(g, s, w, w->rho, w->Kr);
+        covary(g, s, w, w->rho, w->Kr, NULL);
         d2 = dot(dim, w->g, w->dm) + 0.5 * dot(n, w->rho, w->Kr);
     }
     double phi = glmm_dispersion(g, t);
@@ -325,9 +334,9 @@ static void walk(const struct glmm *g, struct glmm_state *s, const struct glmm_w
                 : exp((1 - fraction) * log(w->base_w[i]) + fraction * log(w->goal_w[i]));
 }
 
-/* Moves along the step, halved until the ELBO does not fall. False when it always does: the
- * state is back where it was. */
-static bool line_search(const struct glmm *g, const double *t, struct glmm_state *s,
+/* Moves along the step, halved until the ELBO does not fall. Returns the fraction taken; 0 when it
+ * always does: the state is back where it was. */
+static double line_search(const struct glmm *g, const double *t, struct glmm_state *s,
                         struct glmm_work *w, struct core_info *info)
 {
     size_t dim = arrow_dim(&g->lmm.shape);
@@ -338,12 +347,19 @@ static bool line_search(const struct glmm *g, const double *t, struct glmm_state
         walk(g, s, w, fraction);
         if (glmm_evaluate(g, t, s, w, info) == CORE_OK &&
             s->elbo >= best - ELBO_SLACK * (1 + fabs(best)))
-            return true;
+            return fraction;
     }
     memcpy(s->m, w->base_m, sizeof(double) * dim);
     memcpy(s->w, w->base_w, sizeof(double) * g->n);
     glmm_evaluate(g, t, s, w, info);
-    return false;
+    return 0;
+}
+
+/* Newton's method: what remains of a step of length d is its part that was not solved for, and
+ * factor d^2. The factor is learned from step to step and outlives a fit: the next one is near. */
+static double forecast(const struct glmm_state *s, const struct glmm_work *w)
+{
+    return w->residual * s->decrement + 2 * s->factor * s->decrement * s->decrement;
 }
 
 enum core_status glmm_fit(const struct glmm *g, const double *t, double tol, int max_iter,
@@ -351,22 +367,29 @@ enum core_status glmm_fit(const struct glmm *g, const double *t, double tol, int
                           const struct core_hooks *h, struct core_info *info)
 {
     bool plain = false;
+    double last = INFINITY, step_tol = tol < NEWTON_TOL_FAR ? NEWTON_TOL : NEWTON_TOL_FAR;
     enum core_status st = glmm_evaluate(g, t, s, w, info);
     if (st) return st;
     for (s->steps = 0; s->steps < max_iter; s->steps++) {
         if (core_stop(h, s->steps)) return CORE_INTERRUPTED;
         if ((st = glmm_curvature(g, t, s, w, info))) return st;
-        s->decrement = sqrt(newton_step(g, t, s, w, plain));
+        s->decrement = sqrt(newton_step(g, t, s, w, plain ? 0 : step_tol));
         if (!isfinite(s->decrement)) return CORE_NONFINITE;
+        if (last < 1) s->factor = s->decrement / (last * last);
         if (s->decrement <= tol) return CORE_OK;
-        if (line_search(g, t, s, w, info)) {
-            plain = false;
+        double fraction = line_search(g, t, s, w, info), next = forecast(s, w);
+        if (fraction == 0) { /* what is left is rounding, or the plain step is still to be tried */
+            if (plain || s->decrement < 1e-5) return s->decrement < 1e-4 ? CORE_OK : CORE_MAXIT;
+            plain = true;
             continue;
         }
-        /* what is left is rounding, or the plain step is still to be tried */
-        if (plain || s->decrement < 1e-5)
-            return s->decrement < 1e-4 ? CORE_OK : CORE_MAXIT;
-        plain = true;
+        if (!plain && fraction == 1 && next <= tol) {
+            s->decrement = next;
+            return CORE_OK;
+        }
+        last = plain || fraction < 1 ? INFINITY : s->decrement;
+        step_tol = fmax(NEWTON_TOL, fmin(NEWTON_TOL_FAR, 0.1 * last));
+        plain = false;
     }
     return CORE_MAXIT;
 }

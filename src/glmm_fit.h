@@ -34,7 +34,8 @@ struct glmm_state {
     double *q, *d_inv; /* the rest of it, see arrow.h                                 */
     double log_det_P;  /* -log |S|                                                    */
     double elbo;       /* given t                                                     */
-    double decrement;  /* length of the last Newton step in posterior SDs             */
+    double decrement;  /* length of the next Newton step in posterior SDs, or a bound */
+    double factor;     /* of quadratic convergence: next decrement / decrement^2   */
     int steps;         /* Newton steps of the last fit                                */
 };
 
@@ -45,7 +46,9 @@ struct glmm_work {
     double *scratch; /* n_global * max(r, 1)                               */
     double *prior_grad, *g, *dm, *base_m, *solved; /* dim each                        */
     double *rho, *dmu, *dv, *base_w, *goal_w;      /* n each                          */
-    double *x, *r, *d, *Kr, *Kd, *Ad, *row;        /* n each: conjugate gradients      */
+    double *r, *d, *Kr, *Kd, *Ad, *row;            /* n each: conjugate gradients      */
+    double residual; /* of the last response, relative to its tolerance's norm    */
+    double *sums, *sums_r, *sums_d;                /* n_stat each: of changes of S     */
 };
 
 struct glmm_state glmm_state_carve(const struct glmm *g, struct arena *a);
@@ -60,8 +63,9 @@ enum core_status glmm_evaluate(const struct glmm *g, const double *t,
                                struct glmm_state *s, struct glmm_work *w,
                                struct core_info *info);
 
-/* Newton's method from (m, w) until the step is below tol posterior SDs. CORE_MAXIT otherwise:
- * the state is the best found. */
+/* Newton's method from (m, w) until a step is below tol posterior SDs, or what is left after one
+ * is (the forecast of the next, which is then the decrement). CORE_MAXIT otherwise: the state is
+ * the best found. */
 enum core_status glmm_fit(const struct glmm *g, const double *t, double tol, int max_iter,
                           struct glmm_state *s, struct glmm_work *w,
                           const struct core_hooks *h, struct core_info *info);
@@ -71,14 +75,13 @@ enum core_status glmm_curvature(const struct glmm *g, const double *t,
                                 const struct glmm_state *s, struct glmm_work *w,
                                 struct core_info *info);
 
-/* The response (dm, dmu, dv in w) to the gradient w->g and the base change given by eps0 (n, of
- * -w; or NULL) and direction (an arrow added to S^-1: w->dP; or none). With full, w->dS as well.
- * Returns false at negative curvature. eps0 may be w->rho. */
+/* The response (dm, dmu, dv in w, and in w->sums that of the sums over levels of the blocks of S)
+ * to the gradient w->g and to at most one base change: eps0 (n, of -w; or NULL) or direction (an
+ * arrow added to S^-1: w->dP). Returns false at negative curvature. eps0 may be w->rho. */
 struct glmm_tilt {
     const double *eps0;
     bool direction; /* w->dP holds a change of S^-1                                  */
-    bool full;
-    double tol; /* relative, in the norm of the ELBO's curvature                 */
+    double tol;     /* relative, in the norm of the ELBO's curvature                 */
 };
 bool glmm_respond(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
                   struct glmm_tilt tilt);

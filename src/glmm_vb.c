@@ -5,14 +5,17 @@
 #include "la.h"
 #include "glmm_vb.h"
 
-/* q(theta) is fitted to this many posterior SDs at every t, and at the end. */
-static const double FIT_TOL = 1e-7, FINAL_FIT_TOL = 1e-8;
+/* q(theta) is fitted to this many posterior SDs at the end; on the way to this part of the last
+ * move of the log precisions, within limits: the bound then loses less than the move gained. */
+static const double FINAL_FIT_TOL = 1e-8, FIT_SHARE = 0.05, FIT_TOL_FAR = 0.1;
 enum { FIT_MAX = 60 };
 
-/* Accuracy of a linear response, relative, in the norm of the bound's curvature: what is
- * reported from it is a quadratic form, so its error is the square. On the way a Newton step in t
- * needs less. */
-static const double RESPONSE_TOL = 1e-5, NEWTON_RESPONSE_TOL = 1e-3;
+/* Accuracy of a linear response, relative, in the norm of the bound's curvature. On the way a
+ * Newton step in t needs less. */
+static const double RESPONSE_TOL = 1e-6, NEWTON_RESPONSE_TOL = 1e-3, RESPONSE_TOL_FAR = 1e-2;
+
+/* The ascent ends where less than this is left of the way to the optimum, in log precisions. */
+static const double SETTLED = 1e-7;
 
 struct glmm_vb glmm_vb_carve(const struct glmm *g, struct arena *a)
 {
@@ -20,6 +23,7 @@ struct glmm_vb glmm_vb_carve(const struct glmm *g, struct arena *a)
     size_t n = g->family == GLMM_NEGBIN ? g->n : 0;
     b.unit = arena_doubles(a, (size_t) g->lmm.n_stat);
     b.last_t = arena_doubles(a, (size_t) g->lmm.n_stat);
+    b.fitted_t = arena_doubles(a, (size_t) g->lmm.n_stat);
     b.lm = arena_doubles(a, n);
     b.lv = arena_doubles(a, n);
     return b;
@@ -60,19 +64,41 @@ static void predict_mean(struct glmm_vb *b, const struct vb_state *s)
     b->has_response = false;
 }
 
+/* The largest change of a statistic's mean since the last fit, relative to its scale. */
+static double moved(const struct glmm_vb *b, const struct vb_state *s)
+{
+    const struct lmm *m = &b->g->lmm;
+    double most = 0;
+    for (int k = 0; k < m->n_prec; k++) {
+        const struct precision *pr = &m->prec[k];
+        for (int y = 0; y < pr->r; y++)
+            for (int x = y; x < pr->r; x++) {
+                int at = pr->at + vech_at(pr->r, x, y);
+                double scale = sqrt(s->t[pr->at + vech_at(pr->r, x, x)] *
+                                    s->t[pr->at + vech_at(pr->r, y, y)]);
+                most = fmax(most, fabs(s->t[at] - b->fitted_t[at]) / scale);
+            }
+    }
+    return most;
+}
+
 static enum core_status update(void *ctx, struct vb_state *s, struct core_info *info)
 {
     struct glmm_vb *b = ctx;
     const struct lmm *m = &b->g->lmm;
     enum core_status st = CORE_NONFINITE;
     int iter = info->iter;
+    double move = b->started ? moved(b, s) : INFINITY;
+    double tol = b->last ? FINAL_FIT_TOL : fmax(FINAL_FIT_TOL, fmin(FIT_TOL_FAR, FIT_SHARE * move));
+    b->response_tol =
+        b->last ? RESPONSE_TOL : fmax(NEWTON_RESPONSE_TOL, fmin(RESPONSE_TOL_FAR, 0.1 * move));
     if (b->started) predict_mean(b, s);
-    if (b->started)
-        st = glmm_fit(b->g, s->t, FIT_TOL, FIT_MAX, b->theta, b->w, b->h, info);
+    if (b->started) st = glmm_fit(b->g, s->t, tol, FIT_MAX, b->theta, b->w, b->h, info);
     if (st != CORE_OK && st != CORE_MAXIT && st != CORE_INTERRUPTED) {
         st = glmm_start(b->g, s->t, b->theta, b->w, info);
-        if (!st) st = glmm_fit(b->g, s->t, FIT_TOL, FIT_MAX, b->theta, b->w, b->h, info);
+        if (!st) st = glmm_fit(b->g, s->t, tol, FIT_MAX, b->theta, b->w, b->h, info);
     }
+    memcpy(b->fitted_t, s->t, sizeof(double) * (size_t) m->n_stat);
     info->iter = iter;
     if (st && st != CORE_MAXIT) return st;
     b->started = true;
@@ -150,24 +176,18 @@ static void response_column(struct glmm_vb *b, struct vb_state *s, int col)
 {
     const struct lmm *m = &b->g->lmm;
     const struct glmm_work *w = b->w;
-    int q = s->lr.q, R = m->shape.r, ng = m->shape.n_global;
+    int q = s->lr.q;
     for (int k = m->first_term; k < m->n_prec; k++) {
         const struct precision *pr = &m->prec[k];
         for (int y = 0; y < pr->r; y++)
             for (int x = y; x < pr->r; x++) {
-                double sum = 0;
+                int at = pr->at + vech_at(pr->r, x, y);
+                double sum = w->sums[at];
                 for (int l = 0; l < pr->n_levels; l++) {
-                    size_t u = lmm_coef(m, k, l), ux = u + (size_t) x,
-                           uy = u + (size_t) y;
-                    const double *dS = pr->leaf
-                                           ? w->dS.leaf + (size_t) l * (size_t) (R * R) +
-                                                 (size_t) pr->first * (size_t) (R + 1)
-                                           : w->dS.global + u * ((size_t) ng + 1);
-                    sum += w->dm[ux] * s->m[uy] + s->m[ux] * w->dm[uy] +
-                           AT(dS, x, y, pr->leaf ? R : ng);
+                    size_t u = lmm_coef(m, k, l), ux = u + (size_t) x, uy = u + (size_t) y;
+                    sum += w->dm[ux] * s->m[uy] + s->m[ux] * w->dm[uy];
                 }
-                AT(s->lr.C, pr->at + vech_at(pr->r, x, y), col, q) =
-                    -(x == y ? 0.5 : 1) * sum;
+                AT(s->lr.C, at, col, q) = -(x == y ? 0.5 : 1) * sum;
             }
     }
     if (m->first_term) { /* d of the bound's gradient in phi */
@@ -188,7 +208,7 @@ static bool dispersion_column(struct glmm_vb *b, struct vb_state *s)
     glmm_adjoint(g, b->lm, b->w->g);
     for (size_t i = 0; i < arrow_dim(&g->lmm.shape); i++) b->w->g[i] /= phi;
     for (size_t i = 0; i < g->n; i++) b->w->rho[i] = 2 * b->lv[i] / phi;
-    struct glmm_tilt tilt = {.eps0 = b->w->rho, .full = true, .tol = b->response_tol};
+    struct glmm_tilt tilt = {.eps0 = b->w->rho, .tol = b->response_tol};
     if (!glmm_respond(g, b->theta, b->w, tilt)) return false;
     response_column(b, s, 0);
     AT(s->lr.V, 0, 0, s->lr.q) = dispersion_variance(b) * phi * phi;
@@ -211,8 +231,7 @@ static bool coupling(void *ctx, struct vb_state *s)
         for (int y = 0; y < m->prec[k].r; y++)
             for (int x = y; x < m->prec[k].r; x++) {
                 glmm_direction(g, b->theta, b->w, k, x, y, b->unit);
-                struct glmm_tilt tilt = {
-                    .direction = true, .full = true, .tol = b->response_tol};
+                struct glmm_tilt tilt = {.direction = true, .tol = b->response_tol};
                 if (!glmm_respond(g, b->theta, b->w, tilt)) return false;
                 response_column(b, s, m->prec[k].at + vech_at(m->prec[k].r, x, y));
             }
@@ -297,16 +316,14 @@ enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl,
                              struct vb_state *s, struct vb_work *w, double *leaf_work,
                              struct core_info *info)
 {
-    const struct vb_theta q = {b, update, elbo, targets, coupling};
+    const struct vb_theta q = {b, update, elbo, targets, coupling, SETTLED};
     memset(b->unit, 0, sizeof(double) * (size_t) b->g->lmm.n_stat);
-    b->response_tol = NEWTON_RESPONSE_TOL;
+    b->last = false;
     enum core_status st = vb_ascend(&b->g->lmm, &q, ctl, s, w, b->h, info), fit;
     if (st && st != CORE_MAXIT) return st;
-    b->response_tol = RESPONSE_TOL;
-    int iter = info->iter;
-    fit = glmm_fit(b->g, s->t, FINAL_FIT_TOL, FIT_MAX, b->theta, b->w, b->h, info);
-    info->iter = iter;
-    if (fit && fit != CORE_MAXIT) return fit;
+    b->last = true;
+    if ((fit = update(b, s, info))) return fit;
+    s->elbo = elbo(b, s);
     s->lr_ok = coupling(b, s) && lr_respond(&s->lr);
     if (!glmm_theta_response(b->g, s->t, b->theta, b->w, RESPONSE_TOL, s->S_global,
                              s->d_inv, s->q, s->s_leaf, leaf_work, NULL, NULL))

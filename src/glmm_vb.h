@@ -21,7 +21,9 @@ struct glmm_vb {
     double grad_l, curve_l; /* of the bound in log phi, prior included             */
     double response_tol;    /* of glmm_respond()                                   */
     double *last_t;         /* n_stat: where J was taken                           */
+    double *fitted_t;       /* n_stat: where q(theta) was fitted last              */
     bool started, has_response;
+    bool last;              /* at the optimum: everything to full accuracy         */
 };
 
 struct glmm_vb glmm_vb_carve(const struct glmm *g, struct arena *a);

@@ -387,7 +387,7 @@ enum core_status vb_ascend(const struct lmm *m, const struct vb_theta *q,
                            const struct vb_control *ctl, struct vb_state *s, struct vb_work *w,
                            const struct core_hooks *h, struct core_info *info)
 {
-    enum vb_step kind = VB_STEP_CAVI;
+    enum vb_step kind = VB_STEP_CAVI, last_kind = VB_STEP_CAVI;
     size_t bytes = sizeof(double) * (size_t) m->n_par;
     double best = -INFINITY, change = INFINITY, last_change = INFINITY;
     for (int k = 0; k < m->n_prec; k++) s->df[k] = lmm_df(m, k);
@@ -417,11 +417,18 @@ enum core_status vb_ascend(const struct lmm *m, const struct vb_theta *q,
             if (kind != VB_STEP_NEWTON) finish(q, s);
             return CORE_OK;
         }
-        last_change = change;
         if (kind == VB_STEP_CAVI)
             memcpy(s->t, w->cavi, bytes);
         else
             move(m, w->step, s->t);
+        /* what is left shrinks by change / last_change at least, quadratic convergence or not */
+        if (kind == VB_STEP_NEWTON && last_kind == VB_STEP_NEWTON && change < last_change &&
+            change * (change / last_change) <= q->settled) {
+            info->iter++;
+            return CORE_OK;
+        }
+        last_change = change;
+        last_kind = kind;
     }
     enum core_status st = q->update(q->ctx, s, info);
     if (st) return st;
@@ -465,6 +472,6 @@ enum core_status vb_run(const struct lmm *m, const struct vb_control *ctl, struc
 {
     struct gaussian x = {m, w};
     const struct vb_theta q = {&x, gaussian_update, gaussian_elbo, gaussian_targets,
-                               gaussian_coupling};
+                               gaussian_coupling, 0};
     return vb_ascend(m, &q, ctl, s, w, h, info);
 }

@@ -59,10 +59,13 @@ struct vb_theta {
     double (*elbo)(void *ctx, const struct vb_state *s);
     void (*targets)(void *ctx, const struct vb_state *s, double *target, double *cavi);
     bool (*coupling)(void *ctx, struct vb_state *s); /* false: no response exists        */
+    double settled; /* a Newton step after which less than this is left to go is the last: it is
+                     * taken, not measured (0: never)                                 */
 };
 
 /* Alternates q->update() with CAVI or Newton moves of t, to convergence; leaves the linear
- * response of the optimum in s->lr and s->J. Of w only target, cavi, step and resid are used. */
+ * response of the optimum in s->lr and s->J, but after a last step not measured, when q(theta) and
+ * the response there are the caller's to find. Of w only target, cavi, step and resid are used. */
 enum core_status vb_ascend(const struct lmm *m, const struct vb_theta *q,
                            const struct vb_control *ctl, struct vb_state *s, struct vb_work *w,
                            const struct core_hooks *h, struct core_info *info);
