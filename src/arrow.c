@@ -3,7 +3,7 @@
 #include <string.h>
 #include "blas.h"
 #include "la.h"
-#include "arrow.h"
+#include "arrow_global.h"
 
 struct arrow arrow_carve(const struct arrow_shape *s, struct arena *a)
 {
@@ -11,6 +11,11 @@ struct arrow arrow_carve(const struct arrow_shape *s, struct arena *a)
     m.global = arena_doubles(a, arrow_global_size(s));
     m.leaf = arena_doubles(a, arrow_leaf_size(s));
     m.cross = arena_doubles(a, arrow_cross_size(s));
+    m.core = m.elim = NULL;
+    if (s->n_elim) {
+        m.core = arena_doubles(a, (size_t) s->n_core * (size_t) (s->n_core + 1));
+        m.elim = arena_doubles(a, (size_t) s->eptr[s->n_elim] + (size_t) s->n_elim);
+    }
     return m;
 }
 
@@ -92,7 +97,7 @@ enum core_status arrow_factor(const struct arrow_shape *s, const struct arrow *P
         la_right_solve_lt(s->ptr[i + 1] - s->ptr[i], s->r, L, F->cross + cross_at(s, i));
     }
     arrow_outer(s, F->cross, -1.0, F->global); /* Schur complement of the leaves */
-    int bad = la_chol(s->n_global, F->global);
+    int bad = global_factor(s, F);
     if (bad) {
         info->block = bad - 1;
         return CORE_NOT_PD_GLOBAL;
@@ -102,14 +107,14 @@ enum core_status arrow_factor(const struct arrow_shape *s, const struct arrow *P
 
 double arrow_logdet(const struct arrow_shape *s, const struct arrow *F)
 {
-    double sum = la_logdet(s->n_global, F->global);
+    double sum = global_logdet(s, F);
     for (int i = 0; i < s->n_leaf; i++) sum += la_logdet(s->r, F->leaf + leaf_at(s, i));
     return sum;
 }
 
 void arrow_backsolve(const struct arrow_shape *s, const struct arrow *F, double *x)
 {
-    la_solve_lt(s->n_global, F->global, x); /* x_g = L_g^-T x_g               */
+    global_solve_lt(s, F, x);               /* x_g = L_g^-T x_g               */
     for (int i = 0; i < s->n_leaf; i++) {   /* x_i = L_i^-T (x_i - W_i' x_g)  */
         int k = s->ptr[i + 1] - s->ptr[i];
         const int *col = s->idx + s->ptr[i];
@@ -136,7 +141,7 @@ void arrow_forwardsolve(const struct arrow_shape *s, const struct arrow *F, doub
             for (int a = 0; a < k; a++) x[col[a]] -= w[a] * xi[c];
         }
     }
-    la_solve_l(s->n_global, F->global, x);
+    global_solve_l(s, F, x);
 }
 
 void arrow_solve(const struct arrow_shape *s, const struct arrow *F, double *x)
@@ -194,12 +199,11 @@ static void add_leaf_spread(const struct arrow_shape *s, int i, const double *S,
         }
 }
 
-void arrow_inverse(const struct arrow_shape *s, const struct arrow *F, double *S_global,
-                   double *d_inv, double *q, double *s_leaf, double *scratch)
+/* d_inv and q from the factor. */
+static void leaf_inverses(const struct arrow_shape *s, const struct arrow *F, double *d_inv,
+                          double *q)
 {
-    la_inverse(s->n_global, F->global, S_global);
-    if (s->n_leaf == 0) return;
-    memcpy(q, F->cross, sizeof(double) * arrow_cross_size(s));
+    if (s->n_leaf) memcpy(q, F->cross, sizeof(double) * arrow_cross_size(s));
     for (int i = 0; i < s->n_leaf; i++) {
         int k = s->ptr[i + 1] - s->ptr[i];
         const double *L = F->leaf + leaf_at(s, i);
@@ -208,7 +212,23 @@ void arrow_inverse(const struct arrow_shape *s, const struct arrow *F, double *S
         for (int a = 0; a < k * s->r; a++) qi[a] = -qi[a];
         la_inverse(s->r, L, d_inv + leaf_at(s, i));
     }
+}
+
+void arrow_inverse(const struct arrow_shape *s, const struct arrow *F, double *S_global,
+                   double *d_inv, double *q, double *s_leaf, double *scratch)
+{
+    global_inverse(s, F, S_global);
+    leaf_inverses(s, F, d_inv, q);
     arrow_spread_leaf(s, S_global, d_inv, q, s_leaf, scratch);
+}
+
+void arrow_selected_inverse(const struct arrow_shape *s, const struct arrow *F, struct arrow *S,
+                            double *d_inv, double *q, double *scratch)
+{
+    global_selected(s, F, S);
+    leaf_inverses(s, F, d_inv, q);
+    arrow_spread_leaf(s, S->global, d_inv, q, S->leaf, scratch);
+    arrow_inverse_cross(s, S->global, q, S->cross);
 }
 
 void arrow_spread_leaf(const struct arrow_shape *s, const double *S_global, const double *d_inv,
@@ -217,6 +237,21 @@ void arrow_spread_leaf(const struct arrow_shape *s, const double *S_global, cons
     if (s->n_leaf) memcpy(s_leaf, d_inv, sizeof(double) * arrow_leaf_size(s));
     for (int i = 0; i < s->n_leaf; i++)
         add_leaf_spread(s, i, S_global, q + cross_at(s, i), s_leaf + leaf_at(s, i), scratch);
+}
+
+/* out (k) += S[list, list] q; each pair is looked up once. */
+static void add_listed(const double *S, int ng, int k, const int *col, const double *q, double *out)
+{
+    for (int a = 0; a < k; a++) {
+        const double *Sa = S + (size_t) col[a] * (size_t) ng;
+        double t = Sa[col[a]] * q[a], qa = q[a];
+        for (int b = 0; b < a; b++) {
+            double sab = Sa[col[b]];
+            t += sab * q[b];
+            out[b] += sab * qa;
+        }
+        out[a] += t;
+    }
 }
 
 /* cross_i <- S[list, list] q_i, added to what is there when `add`. */
@@ -231,18 +266,12 @@ static void spread_cross(const struct arrow_shape *s, const double *S, const dou
         ("N", "N", &ng, &cols, &ng, &one, S, &ng, q, &ng, &beta, cross, &ng FCONE FCONE);
         return;
     }
+    if (!add) memset(cross, 0, sizeof(double) * arrow_cross_size(s));
     for (int i = 0; i < s->n_leaf; i++) {
         int k = s->ptr[i + 1] - s->ptr[i];
-        const int *col = s->idx + s->ptr[i];
         for (int c = 0; c < s->r; c++) {
-            const double *qi = q + cross_at(s, i) + (size_t) c * (size_t) k;
-            double *out = cross + cross_at(s, i) + (size_t) c * (size_t) k;
-            for (int a = 0; a < k; a++) {
-                const double *Sa = S + (size_t) col[a] * (size_t) ng;
-                double t = 0;
-                for (int b = 0; b < k; b++) t += Sa[col[b]] * qi[b];
-                out[a] = add ? out[a] + t : t;
-            }
+            size_t at = cross_at(s, i) + (size_t) c * (size_t) k;
+            add_listed(S, ng, k, s->idx + s->ptr[i], q + at, cross + at);
         }
     }
 }
@@ -256,8 +285,11 @@ void arrow_inverse_cross(const struct arrow_shape *s, const double *S_global, co
 struct arrow_push_work arrow_push_carve(const struct arrow_shape *s, struct arena *a)
 {
     struct arrow_push_work w;
+    size_t nc = (size_t) s->n_core, ng = (size_t) s->n_global;
+    size_t core = 4 * nc * nc > ng ? 4 * nc * nc : ng;
     w.M = arena_doubles(a, arrow_global_size(s));
-    w.T = arena_doubles(a, arrow_global_size(s));
+    w.T = arena_doubles(a, s->n_elim ? core : arrow_global_size(s));
+    w.dq_global = arena_doubles(a, s->n_elim ? (size_t) s->eptr[s->n_elim] : 0);
     w.Y = arena_doubles(a, arrow_cross_size(s));
     w.dq = arena_doubles(a, arrow_cross_size(s));
     return w;
@@ -320,34 +352,10 @@ static void push_leaf(const struct arrow_shape *s, int i, const struct arrow *S,
         }
 }
 
-/* dS <- -S M S at the listed pairs only; M's lower triangle is zero elsewhere. */
-static void push_global_pairs(const struct arrow_shape *s, const double *S, const double *M,
-                              double *y, double *dS)
-{
-    int ng = s->n_global;
-    for (int b = 0; b < ng; b++) {
-        const double *Sb = S + (size_t) b * (size_t) ng;
-        for (int i = 0; i < ng; i++) { /* y = M S_b */
-            double t = 0;
-            for (int k = s->gptr[i]; k < s->gptr[i + 1]; k++) {
-                int j = s->gidx[k];
-                t += (j < i ? AT(M, i, j, ng) : AT(M, j, i, ng)) * Sb[j];
-            }
-            y[i] = t;
-        }
-        for (int k = s->gptr[b]; k < s->gptr[b + 1] && s->gidx[k] <= b; k++) {
-            int a = s->gidx[k];
-            AT(dS, a, b, ng) = AT(dS, b, a, ng) = -la_dot(ng, S + (size_t) a * (size_t) ng, y);
-        }
-    }
-}
-
 void arrow_inverse_push(const struct arrow_shape *s, const struct arrow *S, const double *q,
                         const double *d_inv, const struct arrow *dP, struct arrow *dS,
                         struct arrow_push_work *w)
 {
-    int ng = s->n_global;
-    double one = 1, zero = 0, minus = -1;
     memcpy(w->M, dP->global, sizeof(double) * arrow_global_size(s));
     for (int i = 0; i < s->n_leaf; i++) {
         int k = s->ptr[i + 1] - s->ptr[i], r = s->r;
@@ -362,16 +370,7 @@ void arrow_inverse_push(const struct arrow_shape *s, const struct arrow *S, cons
         times_sym(k, r, dS->cross + at, d_inv + leaf_at(s, i), -1, w->dq + at);
     }
     outer_sum(s, w->Y, q, w->M);
-    if (ng && s->gptr) {
-        push_global_pairs(s, S->global, w->M, w->T, dS->global);
-    } else if (ng) {
-        la_fill_upper(ng, w->M);
-        F77_CALL(dgemm)
-        ("N", "N", &ng, &ng, &ng, &one, S->global, &ng, w->M, &ng, &zero, w->T, &ng FCONE FCONE);
-        F77_CALL(dgemm)
-        ("N", "N", &ng, &ng, &ng, &minus, w->T, &ng, S->global, &ng, &zero, dS->global,
-         &ng FCONE FCONE);
-    }
+    global_push(s, S, w->M, dS->global, w);
     spread_cross(s, dS->global, q, false, dS->cross);
     spread_cross(s, S->global, w->dq, true, dS->cross);
     for (int i = 0; i < s->n_leaf; i++) push_leaf(s, i, S, q, d_inv, dP, w->dq, dS);

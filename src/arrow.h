@@ -22,14 +22,20 @@ struct arrow_shape {
     const int *ptr; /* start of each leaf's column list (size n_leaf + 1)     */
     const int *idx; /* 0-based global columns, increasing within a leaf       */
     bool full;      /* every leaf lists all global columns: BLAS-3 applies    */
-    const int *gptr, *gidx; /* global columns that some leaf lists together, by column (as ptr
-                             * and idx); NULL: not known, or nearly all         */
+    /* A sparse global block (arrow_global.h): columns in the order of their elimination, the
+     * columns that each touches then (increasing), and those of the dense core (increasing). */
+    int n_elim; /* 0: dense                                                   */
+    const int *elim, *eptr, *eidx;
+    int n_core;
+    const int *core;
 };
 
 struct arrow {
     double *global; /* n_global x n_global, lower triangle                    */
     double *leaf;   /* n_leaf pieces of r x r                                 */
     double *cross;  /* n_leaf pieces of k_i x r, piece i at r * ptr[i]        */
+    double *core;   /* of a factor or inverse with a sparse global block: n_core (n_core + 1) */
+    double *elim;   /* as well: eptr[n_elim] + n_elim                         */
 };
 
 static inline size_t arrow_dim(const struct arrow_shape *s)
@@ -78,11 +84,16 @@ void arrow_outer(const struct arrow_shape *s, const double *cross, double alpha,
 void arrow_outer_rows(const struct arrow_shape *s, const double *cross, int a, int b,
                       double *out);
 
-/* The selected inverse of P from its factor.
+/* The inverse of P from its factor: the global block in full.
  * Out: S_global (full square), d_inv (n_leaf r x r: D_i^-1), q (cross-shaped: Q_i'),
  *      s_leaf (n_leaf r x r: diagonal blocks of S_ll). scratch: n_global * r doubles. */
 void arrow_inverse(const struct arrow_shape *s, const struct arrow *F, double *S_global,
                    double *d_inv, double *q, double *s_leaf, double *scratch);
+
+/* The selected inverse: as arrow_inverse() and arrow_inverse_cross() into S, but of a sparse global
+ * block only what lies on the pattern, with S->elim for arrow_inverse_push(). */
+void arrow_selected_inverse(const struct arrow_shape *s, const struct arrow *F, struct arrow *S,
+                            double *d_inv, double *q, double *scratch);
 
 /* s_leaf <- blockdiag(D_i^-1) + Q S_gg Q', for an S_gg other than P's. */
 void arrow_spread_leaf(const struct arrow_shape *s, const double *S_global, const double *d_inv,
@@ -94,8 +105,9 @@ void arrow_inverse_cross(const struct arrow_shape *s, const double *S_global, co
 
 /* Scratch of arrow_inverse_push(). */
 struct arrow_push_work {
-    double *M, *T;  /* n_global^2 each                                                */
-    double *Y, *dq; /* cross-shaped                                                   */
+    double *M, *T;     /* n_global^2 each; T of the core's size with a sparse global block */
+    double *Y, *dq;    /* cross-shaped                                                   */
+    double *dq_global; /* eptr[n_elim]                                                   */
 };
 struct arrow_push_work arrow_push_carve(const struct arrow_shape *s, struct arena *a);
 
@@ -104,8 +116,8 @@ struct arrow_push_work arrow_push_carve(const struct arrow_shape *s, struct aren
  *     dS_gg = -S_gg M S_gg,  M = sum over leaves of [I; Q]' dP [I; Q]
  *     dQ'   = -(dB + Q' dD) D^-1
  *     dS_gl = dS_gg Q' + S_gg dQ',   dS_ll = -D^-1 dD D^-1 + Q dS_gl + dQ S_gl.
- * Cost: two products of n_global^3 and O(sum k_i^2 r). With gptr only the pairs that some leaf
- * lists are filled in the global block, for n_global times their number. */
+ * Cost: 3 n_global^3 flops and O(sum k_i^2 r); with a sparse global block O(sum of the squared
+ * lengths of its lists), and only what the pattern holds is filled. */
 void arrow_inverse_push(const struct arrow_shape *s, const struct arrow *S, const double *q,
                         const double *d_inv, const struct arrow *dP, struct arrow *dS,
                         struct arrow_push_work *w);

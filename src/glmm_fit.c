@@ -96,8 +96,7 @@ enum core_status glmm_evaluate(const struct glmm *g, const double *t,
     glmm_add_prior(g, t, &w->P);
     enum core_status st = arrow_factor(sh, &w->P, &w->F, info);
     if (st) return st;
-    arrow_inverse(sh, &w->F, s->S.global, s->d_inv, s->q, s->S.leaf, w->scratch);
-    arrow_inverse_cross(sh, s->S.global, s->q, s->S.cross);
+    arrow_selected_inverse(sh, &w->F, &s->S, s->d_inv, s->q, w->scratch);
     s->log_det_P = arrow_logdet(sh, &w->F);
     glmm_quad(g, &s->S, s->v);
     glmm_mul(g, s->m, s->mu);

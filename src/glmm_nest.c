@@ -60,7 +60,8 @@ struct glmm_nest glmm_nest_carve(const struct glmm *g, struct arena *a)
 {
     const struct arrow_shape *sh = &g->lmm.shape;
     size_t p = (size_t) g->lmm.p, r = (size_t) sh->r, dim = arrow_dim(sh);
-    struct glmm_nest x = {.g = g, .corrected = true};
+    struct glmm_nest x = {.g = g, .corrected = true, .dense = *sh};
+    x.dense.n_elim = 0;
     /* with several factors the shift is below a hundredth of an SD [measured], and dear */
     x.shifted = g->n_other == 0 && (double) (g->n + dim) * (double) p <= MAX_SHIFT;
     x.s = glmm_state_carve(g, a);
@@ -73,7 +74,7 @@ struct glmm_nest glmm_nest_carve(const struct glmm *g, struct arena *a)
     x.q = arena_doubles(a, arrow_cross_size(sh));
     x.s_leaf = arena_doubles(a, arrow_leaf_size(sh));
     x.leaf_work = arena_doubles(a, glmm_leaf_work(g));
-    x.F = arrow_carve(sh, a);
+    x.F = arrow_carve(&x.dense, a);
     x.keep_m = arena_doubles(a, dim);
     x.keep_w = arena_doubles(a, g->n);
     x.cols_m = arena_doubles(a, x.shifted ? dim * p : 0);
@@ -456,7 +457,7 @@ static void shift_means(struct glmm_nest *x, double *mean)
  * S_gg^-1. */
 static bool factor_of_response(struct glmm_nest *x)
 {
-    const struct arrow_shape *s = &x->g->lmm.shape;
+    const struct arrow_shape *s = &x->dense;
     int r = s->r, ng = s->n_global;
     memcpy(x->F.global, x->S_global, sizeof(double) * arrow_global_size(s));
     if (la_chol(ng, x->F.global)) return false;
@@ -501,6 +502,6 @@ static bool nest_moments(void *nest, double weight, double *mean)
 
 struct conditional glmm_nest_conditional(struct glmm_nest *x, const double *origin)
 {
-    return (struct conditional){&x->g->lmm.shape,      x->g->lmm.n_stat, origin, x,
-                                glmm_nest_log_density, nest_moments,     &x->F};
+    return (struct conditional){&x->dense, x->g->lmm.n_stat, origin, x,
+                                glmm_nest_log_density, nest_moments, &x->F};
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <Rmath.h>
 #include "la.h"
+#include "arrow_global.h"
 #include "glmm_vb.h"
 
 /* q(theta) is fitted to this many posterior SDs at the end; on the way to this part of the last
@@ -325,6 +326,7 @@ enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl,
     if ((fit = update(b, s, info))) return fit;
     s->elbo = elbo(b, s);
     s->lr_ok = coupling(b, s) && lr_respond(&s->lr);
+    global_inverse(&b->g->lmm.shape, &b->w->F, s->Sq_global); /* so far on the pattern only */
     if (!glmm_theta_response(b->g, s->t, b->theta, b->w, RESPONSE_TOL, s->S_global,
                              s->d_inv, s->q, s->s_leaf, leaf_work, NULL, NULL))
         s->lr_ok = false;
