@@ -54,17 +54,82 @@ void glmm_mul(const struct glmm *g, const double *theta, double *out)
     }
 }
 
+/* The fixed effects' part of three kernels: all rows, four at a time, so that an element of the
+ * result is loaded and stored once for four. */
+static void adjoint_fixed(const struct glmm *g, const double *x, double *out)
+{
+    size_t p = (size_t) g->lmm.p, i = 0;
+    for (; i + 4 <= g->n; i += 4) {
+        const double *a = g->X + i * p, *b = a + p, *c = b + p, *d = c + p;
+        for (size_t k = 0; k < p; k++)
+            out[k] += x[i] * a[k] + x[i + 1] * b[k] + x[i + 2] * c[k] + x[i + 3] * d[k];
+    }
+    for (; i < g->n; i++)
+        for (size_t k = 0; k < p; k++) out[k] += x[i] * g->X[i * p + k];
+}
+
+/* Lower triangle of G += X'diag(w)X. */
+static void gram_fixed(const struct glmm *g, const double *w, double *G)
+{
+    size_t p = (size_t) g->lmm.p, ng = (size_t) g->lmm.shape.n_global, i = 0;
+    for (; i + 4 <= g->n; i += 4) {
+        const double *a = g->X + i * p, *b = a + p, *c = b + p, *d = c + p;
+        for (size_t j = 0; j < p; j++) {
+            double wa = w[i] * a[j], wb = w[i + 1] * b[j], wc = w[i + 2] * c[j],
+                   wd = w[i + 3] * d[j], *col = G + j * ng;
+            for (size_t k = j; k < p; k++) col[k] += wa * a[k] + wb * b[k] + wc * c[k] + wd * d[k];
+        }
+    }
+    for (; i < g->n; i++)
+        for (size_t j = 0; j < p; j++)
+            for (size_t k = j; k < p; k++)
+                G[j * ng + k] += w[i] * g->X[i * p + j] * g->X[i * p + k];
+}
+
+/* v <- x'S_bb x of every row. */
+static void quad_fixed(const struct glmm *g, const double *S, double *v)
+{
+    size_t p = (size_t) g->lmm.p, ng = (size_t) g->lmm.shape.n_global, i = 0;
+    for (; i + 4 <= g->n; i += 4) {
+        const double *a = g->X + i * p, *b = a + p, *c = b + p, *d = c + p;
+        double va = 0, vb = 0, vc = 0, vd = 0;
+        for (size_t j = 0; j < p; j++) {
+            const double *col = S + j * ng;
+            double half = 0.5 * col[j], ta = half * a[j], tb = half * b[j], tc = half * c[j],
+                   td = half * d[j];
+            for (size_t k = j + 1; k < p; k++) {
+                ta += col[k] * a[k];
+                tb += col[k] * b[k];
+                tc += col[k] * c[k];
+                td += col[k] * d[k];
+            }
+            va += ta * a[j];
+            vb += tb * b[j];
+            vc += tc * c[j];
+            vd += td * d[j];
+        }
+        v[i] = 2 * va;
+        v[i + 1] = 2 * vb;
+        v[i + 2] = 2 * vc;
+        v[i + 3] = 2 * vd;
+    }
+    for (; i < g->n; i++) {
+        const double *x = g->X + i * p;
+        v[i] = 0;
+        for (size_t j = 0; j < p; j++)
+            for (size_t k = 0; k < p; k++) v[i] += S[j * ng + k] * x[j] * x[k];
+    }
+}
+
 void glmm_adjoint(const struct glmm *g, const double *x, double *out)
 {
     const struct arrow_shape *s = &g->lmm.shape;
-    int p = g->lmm.p;
     memset(out, 0, sizeof(double) * arrow_dim(s));
+    adjoint_fixed(g, x, out);
     for (int k = 0; k < glmm_runs(g); k++) {
         struct run run = run_of(g, k);
         double *u = run.leaf < 0 ? NULL : out + vec_at(s, run.leaf);
         for (size_t i = run.from; i < run.to; i++) {
-            const double *xi = g->X + i * (size_t) p;
-            for (int a = 0; a < p; a++) out[a] += x[i] * xi[a];
             for (int f = 0; f < g->n_other; f++)
                 for (int c = 0; c < g->other[f].r; c++)
                     out[g->other[f].col[i] + c] += x[i] * other_z(&g->other[f], i, c);
@@ -74,22 +139,20 @@ void glmm_adjoint(const struct glmm *g, const double *x, double *out)
     }
 }
 
-/* Lower triangle of G += w c c' over the global columns of row i; those of a later factor come
+/* G += w c c' over the global columns of row i, less the fixed effects' own: lower triangle, but
+ * pairs with the fixed effects above it, where they lie side by side. Those of a later factor come
  * after those of an earlier one. */
-static void add_global(const struct glmm *g, size_t i, double w, double *G)
+static void add_others(const struct glmm *g, size_t i, double w, double *G)
 {
     int p = g->lmm.p, ng = g->lmm.shape.n_global;
     const double *x = g->X + i * (size_t) p;
-    for (int b = 0; b < p; b++) {
-        double wx = w * x[b], *col = G + (size_t) b * (size_t) ng;
-        for (int a = b; a < p; a++) col[a] += wx * x[a];
-    }
     for (int f = 0; f < g->n_other; f++) {
         const struct glmm_factor *h = &g->other[f];
         for (int c = 0; c < h->r; c++) {
             double wz = w * other_z(h, i, c);
             double *row = G + (size_t) (h->col[i] + c);
-            for (int b = 0; b < p; b++) row[(size_t) b * (size_t) ng] += wz * x[b];
+            double *col = G + (size_t) (h->col[i] + c) * (size_t) ng;
+            for (int b = 0; b < p; b++) col[b] += wz * x[b];
             for (int e = 0; e < f; e++)
                 for (int d = 0; d < g->other[e].r; d++)
                     row[(size_t) (g->other[e].col[i] + d) * (size_t) ng] +=
@@ -125,16 +188,20 @@ void glmm_gram(const struct glmm *g, const double *w, struct arrow *P)
         memset(P->leaf, 0, sizeof(double) * arrow_leaf_size(s));
         memset(P->cross, 0, sizeof(double) * arrow_cross_size(s));
     }
+    gram_fixed(g, w, P->global);
     for (int k = 0; k < glmm_runs(g); k++) {
         struct run run = run_of(g, k);
         int width = leaf_width(s, run.leaf);
         double *D = run.leaf < 0 ? NULL : P->leaf + (size_t) k * rr;
         double *B = run.leaf < 0 ? NULL : P->cross + (size_t) s->ptr[k] * (size_t) s->r;
         for (size_t i = run.from; i < run.to; i++) {
-            add_global(g, i, w[i], P->global);
+            add_others(g, i, w[i], P->global);
             if (D) add_leaf(g, i, w[i], width, D, B);
         }
     }
+    for (int j = g->lmm.p; j < s->n_global; j++)
+        for (int a = 0; a < g->lmm.p; a++)
+            AT(P->global, j, a, s->n_global) = AT(P->global, a, j, s->n_global);
 }
 
 void glmm_add_prior(const struct glmm *g, const double *t, struct arrow *P)
@@ -147,18 +214,12 @@ void glmm_add_prior(const struct glmm *g, const double *t, struct arrow *P)
     for (int k = m->first_term; k < m->n_prec; k++) lmm_add_term(m, k, t, P);
 }
 
-/* c_g'S_gg c_g of row i, S full. */
-static double quad_global(const struct glmm *g, size_t i, const double *S)
+/* c_g'S_gg c_g of row i, less the fixed effects' own part; S full. */
+static double quad_others(const struct glmm *g, size_t i, const double *S)
 {
     int p = g->lmm.p, ng = g->lmm.shape.n_global;
     const double *x = g->X + i * (size_t) p;
     double sum = 0;
-    for (int b = 0; b < p; b++) {
-        const double *col = S + (size_t) b * (size_t) ng;
-        double t = 0.5 * col[b] * x[b];
-        for (int a = b + 1; a < p; a++) t += col[a] * x[a];
-        sum += 2 * t * x[b];
-    }
     for (int f = 0; f < g->n_other; f++) {
         const struct glmm_factor *h = &g->other[f];
         for (int c = 0; c < h->r; c++) {
@@ -201,6 +262,7 @@ void glmm_quad(const struct glmm *g, const struct arrow *S, double *v)
 {
     const struct arrow_shape *s = &g->lmm.shape;
     size_t rr = (size_t) s->r * (size_t) s->r;
+    quad_fixed(g, S->global, v);
     for (int k = 0; k < glmm_runs(g); k++) {
         struct run run = run_of(g, k);
         int width = leaf_width(s, run.leaf);
@@ -208,7 +270,7 @@ void glmm_quad(const struct glmm *g, const struct arrow *S, double *v)
         const double *B =
             run.leaf < 0 ? NULL : S->cross + (size_t) s->ptr[k] * (size_t) s->r;
         for (size_t i = run.from; i < run.to; i++)
-            v[i] = quad_global(g, i, S->global) + (D ? quad_leaf(g, i, width, D, B) : 0);
+            v[i] += quad_others(g, i, S->global) + (D ? quad_leaf(g, i, width, D, B) : 0);
     }
 }
 

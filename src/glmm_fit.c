@@ -14,6 +14,10 @@ static const double ELBO_SLACK = 1e-11;
  * far from the optimum, and the line search has the last word. */
 enum { CG_MAX = 60, HALVINGS = 14 };
 
+/* The squared norm of a residual is guessed from the last one's share in the large eigenvalues,
+ * which conjugate gradients take out first; with this allowance. */
+static const double GUESS = 4;
+
 /* A Newton system is solved to a tenth of the last decrement, within these limits: far from the
  * optimum a better direction is no better, near it each step gains two digits at least. */
 static const double NEWTON_TOL = 3e-3, NEWTON_TOL_FAR = 0.1;
@@ -246,7 +250,12 @@ static bool solve_eps(const struct glmm *g, const struct glmm_state *s,
         double step = rho / curvature, last = rho;
         combine(n, w->dv, step, w->Kd);
         combine(q, w->sums, step, w->sums_d);
+        double largest = rho / dot(n, w->r, w->r); /* of K o K, as r knows it */
         combine(n, w->r, -step, w->Ad);
+        if (GUESS * largest * dot(n, w->r, w->r) <= stop) {
+            rho = GUESS * largest * dot(n, w->r, w->r);
+            break; /* without a product that would only tell so */
+        }
         covary(g, s, w, w->r, w->Kr, w->sums_r);
         rho = dot(n, w->r, w->Kr);
         renew(n, w->d, rho / last, w->r);

@@ -15,6 +15,9 @@ enum { FIT_MAX = 60 };
  * Newton step in t needs less. */
 static const double RESPONSE_TOL = 1e-6, NEWTON_RESPONSE_TOL = 1e-3, RESPONSE_TOL_FAR = 1e-2;
 
+/* Of the coefficients' covariances: variances, quadratic forms, err by the square of it. */
+static const double BETA_TOL = 1e-5;
+
 /* The ascent ends where less than this is left of the way to the optimum, in log precisions. */
 static const double SETTLED = 1e-7;
 
@@ -327,7 +330,7 @@ enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl,
     s->elbo = elbo(b, s);
     s->lr_ok = coupling(b, s) && lr_respond(&s->lr);
     global_inverse(&b->g->lmm.shape, &b->w->F, s->Sq_global); /* so far on the pattern only */
-    if (!glmm_theta_response(b->g, s->t, b->theta, b->w, RESPONSE_TOL, s->S_global,
+    if (!glmm_theta_response(b->g, s->t, b->theta, b->w, BETA_TOL, s->S_global,
                              s->d_inv, s->q, s->s_leaf, leaf_work, NULL, NULL))
         s->lr_ok = false;
     return st;

@@ -3,6 +3,7 @@
 #include <string.h>
 #include "r_glmm.h"
 #include "r_vb.h"
+#include "arrow_global.h"
 #include "glmm_vb.h"
 #include "la.h"
 #include "rand.h"
@@ -82,78 +83,6 @@ static int position(const struct arrow_shape *s, int leaf, int col)
     return lo - s->ptr[leaf];
 }
 
-/* met <- which global columns some leaf lists together (both triangles); degree <- with how many. */
-static void pairs_of_leaves(const struct arrow_shape *s, char *met, int *degree)
-{
-    size_t ng = (size_t) s->n_global;
-    memset(met, 0, ng * ng);
-    for (int l = 0; l < s->n_leaf; l++)
-        for (int a = s->ptr[l]; a < s->ptr[l + 1]; a++)
-            for (int b = s->ptr[l]; b < s->ptr[l + 1]; b++)
-                met[(size_t) s->idx[a] + (size_t) s->idx[b] * ng] = 1;
-    for (size_t b = 0; b < ng; b++) {
-        degree[b] = 0;
-        for (size_t a = 0; a < ng; a++) degree[b] += met[a + b * ng];
-    }
-}
-
-/* Counting sort of `order` by degree. */
-static void sort_by_degree(const int *degree, int *order, int n)
-{
-    int most = 0, at = 0, *sorted = take((size_t) n, sizeof(int));
-    for (int i = 0; i < n; i++)
-        if (degree[order[i]] > most) most = degree[order[i]];
-    int *first = take((size_t) most + 2, sizeof(int));
-    memset(first, 0, sizeof(int) * ((size_t) most + 2));
-    for (int i = 0; i < n; i++) first[degree[order[i]] + 1]++;
-    for (int d = 0; d <= most; d++) first[d + 1] += first[d];
-    for (int i = 0; i < n; i++) sorted[first[degree[order[i]]]++] = order[i];
-    for (at = 0; at < n; at++) order[at] = sorted[at];
-}
-
-/* Nested factors make the global block sparse: its columns but the p coefficients are eliminated
- * one at a time, those that meet fewest others first, for as long as the list of each is shorter
- * than a quarter of what remains. Lists grow with fill. Few columns or long lists: stays dense. */
-static void order_elimination(struct arrow_shape *s, int p)
-{
-    size_t ng = (size_t) s->n_global, used = 0, room = 0;
-    if (s->full || ng < 24) return;
-    char *met = take(ng * ng, 1), *gone = take(ng, 1);
-    int *degree = take(ng, sizeof(int)), *order = take(ng, sizeof(int));
-    pairs_of_leaves(s, met, degree);
-    memset(gone, 0, ng);
-    for (size_t j = 0; j < ng; j++) order[j] = (int) j;
-    sort_by_degree(degree, order + p, (int) ng - p);
-    int *ptr = take(ng + 1, sizeof(int)), *idx = NULL, n = 0;
-    room = ng * ng / 4;
-    idx = take(room, sizeof(int));
-    ptr[0] = 0;
-    for (; n < (int) ng - p; n++) {
-        size_t j = (size_t) order[p + n], from = used, left = ng - (size_t) n - 1;
-        gone[j] = 1;
-        for (size_t a = 0; a < ng && used < room; a++)
-            if (met[a + j * ng] && !gone[a]) idx[used++] = (int) a;
-        if (used == room || 4 * (used - from) > left + 4 * (size_t) p) {
-            gone[j] = 0;
-            break;
-        }
-        for (size_t a = from; a < used; a++)
-            for (size_t b = from; b < used; b++)
-                met[(size_t) idx[a] + (size_t) idx[b] * ng] = 1;
-        ptr[n + 1] = (int) used;
-    }
-    if (n < 16) return;
-    int *core = take(ng, sizeof(int)), n_core = 0;
-    for (size_t a = 0; a < ng; a++)
-        if (!gone[a]) core[n_core++] = (int) a;
-    s->n_elim = n;
-    s->elim = order + p;
-    s->eptr = ptr;
-    s->eidx = idx;
-    s->n_core = n_core;
-    s->core = core;
-}
-
 /* x: list(code, z, r, first, n_levels). */
 static struct glmm_factor r_other(SEXP x, const struct glmm *g, const int *order)
 {
@@ -176,7 +105,10 @@ struct glmm r_glmm(SEXP core, const int **order_out)
 {
     struct glmm g = {.family = (enum glmm_family) r_int(core, "family")};
     g.lmm = r_prior(core, g.family == GLMM_NEGBIN);
-    order_elimination(&g.lmm.shape, g.lmm.p);
+    struct arena a = {NULL, 0};
+    elimination_carve(g.lmm.shape.n_global, &a);
+    a = r_arena(&a);
+    global_order(&g.lmm.shape, g.lmm.p, elimination_carve(g.lmm.shape.n_global, &a));
     SEXP rows = r_elt(core, "rows"), others = r_elt(rows, "others");
     SEXP leaf = r_elt(rows, "leaf");
     bool grouped = !Rf_isNull(leaf);

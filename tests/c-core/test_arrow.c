@@ -1,8 +1,10 @@
 /* test_arrow.c: the arrow kernels against a dense matrix, over a grid of shapes. */
 #include <math.h>
+#include <string.h>
 #include <R_ext/Random.h>
-#include "arrow.h"
+#include "arrow_global.h"
 #include "check.h"
+#include "la.h"
 #include "support.h"
 
 /* Sparse lists: leaves 1, 4, ... have none, the others every second column. */
@@ -27,8 +29,45 @@ static struct arrow_shape make_shape(int ng, int nl, int r, bool sparse)
 
 static struct arrow new_arrow(const struct arrow_shape *s)
 {
-    return (struct arrow){nans(arrow_global_size(s)), nans(arrow_leaf_size(s)),
-                          nans(arrow_cross_size(s))};
+    struct arena count = {NULL, 0};
+    arrow_carve(s, &count);
+    struct arena a = arena_of(count.used);
+    return arrow_carve(s, &a);
+}
+
+/* Factors of 20 and 5 levels beside two coefficients, nested but for every ninth leaf: some fill. */
+static struct arrow_shape nested_shape(int nl, int r)
+{
+    enum { P = 2, FINE = 20, COARSE = 5 };
+    struct arrow_shape s = {.n_global = P + FINE + COARSE, .n_leaf = nl, .r = r};
+    int *ptr = ints((size_t) nl + 1), *idx = ints(4 * (size_t) nl);
+    for (int l = 0; l < nl; l++) {
+        int fine = l % FINE, coarse = (fine / 4 + (l % 9 == 8)) % COARSE;
+        int list[4] = {0, 1, P + fine, P + FINE + coarse};
+        memcpy(idx + 4 * l, list, sizeof list);
+        ptr[l + 1] = 4 * (l + 1);
+    }
+    s.ptr = ptr;
+    s.idx = idx;
+    struct arena a = {NULL, 0};
+    elimination_carve(s.n_global, &a);
+    a = arena_of(a.used);
+    global_order(&s, P, elimination_carve(s.n_global, &a));
+    return s;
+}
+
+/* Do two global columns meet: in a leaf's list, or after an elimination. */
+static bool meet(const struct arrow_shape *s, int i, int j)
+{
+    for (int l = 0; l < s->n_leaf; l++) {
+        bool has_i = false, has_j = false;
+        for (int a = s->ptr[l]; a < s->ptr[l + 1]; a++) {
+            has_i = has_i || s->idx[a] == i;
+            has_j = has_j || s->idx[a] == j;
+        }
+        if (has_i && has_j) return true;
+    }
+    return i == j;
 }
 
 /* Random, diagonally dominant; the upper triangles stay NaN. */
@@ -38,7 +77,8 @@ static struct arrow random_arrow(const struct arrow_shape *s)
     double dim = (double) arrow_dim(s);
     for (int j = 0; j < s->n_global; j++)
         for (int i = j; i < s->n_global; i++)
-            AT(P.global, i, j, s->n_global) = unif_rand() - 0.5 + (i == j) * dim;
+            AT(P.global, i, j, s->n_global) =
+                s->n_elim && !meet(s, i, j) ? 0 : unif_rand() - 0.5 + (i == j) * dim;
     for (int l = 0; l < s->n_leaf; l++)
         for (int j = 0; j < s->r; j++)
             for (int i = j; i < s->r; i++)
@@ -185,8 +225,68 @@ static void check_shape(struct arrow_shape s)
     check_bad(&s, &P);
 }
 
+/* The selected inverse, and its derivative along dP, against dense algebra: on the pattern. */
+static void check_selected(const struct arrow_shape *s, const struct arrow *P)
+{
+    int dim = (int) arrow_dim(s), ng = s->n_global, r = s->r;
+    double *S = nans((size_t) (dim * dim)), *dense = nans((size_t) (dim * dim));
+    naive_inverse(dim, dense_of(s, P), S);
+    struct arrow F = new_arrow(s), I = new_arrow(s), dP = random_arrow(s), dS = new_arrow(s);
+    double *d_inv = nans(arrow_leaf_size(s)), *q = nans(arrow_cross_size(s));
+    struct core_info info;
+    struct arena count = {NULL, 0};
+    arrow_push_carve(s, &count);
+    struct arena a = arena_of(count.used);
+    struct arrow_push_work w = arrow_push_carve(s, &a);
+    CHECK(arrow_factor(s, P, &F, &info) == CORE_OK);
+    arrow_selected_inverse(s, &F, &I, d_inv, q, nans((size_t) (ng * r)));
+    arrow_inverse_push(s, &I, q, d_inv, &dP, &dS, &w);
+    double *SdP = nans((size_t) (dim * dim)), *D = dense_of(s, &dP);
+    la_matmul(dim, S, D, SdP);
+    la_matmul(dim, SdP, S, dense);
+    for (int j = 0; j < ng; j++)
+        for (int i = 0; i < ng; i++)
+            if (!s->n_elim || meet(s, i, j)) {
+                CHECK_NEAR(AT(I.global, i, j, ng), AT(S, i, j, dim), 1e-12);
+                CHECK_NEAR(AT(dS.global, i, j, ng), -AT(dense, i, j, dim), 1e-12);
+            }
+    for (int l = 0; l < s->n_leaf; l++)
+        for (int c = 0; c < r; c++) {
+            int col = ng + l * r + c, k = s->ptr[l + 1] - s->ptr[l];
+            for (int i = 0; i < k; i++) {
+                size_t at = (size_t) (s->ptr[l] * r + c * k + i);
+                int row = s->idx[s->ptr[l] + i];
+                CHECK_NEAR(I.cross[at], AT(S, row, col, dim), 1e-12);
+                CHECK_NEAR(dS.cross[at], -AT(dense, row, col, dim), 1e-12);
+            }
+            for (int e = 0; e < r; e++) {
+                CHECK_NEAR(I.leaf[(l * r + c) * r + e], AT(S, ng + l * r + e, col, dim), 1e-12);
+                CHECK_NEAR(dS.leaf[(l * r + c) * r + e], -AT(dense, ng + l * r + e, col, dim),
+                           1e-12);
+            }
+        }
+}
+
+static void test_sparse_global(void)
+{
+    for (int r = 1; r <= 2; r++) {
+        struct arrow_shape s = nested_shape(40, r);
+        CHECK(s.n_elim > 0 && s.n_elim + s.n_core == s.n_global);
+        check_shape(s);
+        struct arrow P = random_arrow(&s);
+        check_selected(&s, &P);
+        struct arrow_shape dense = s; /* the same through the dense code */
+        dense.n_elim = 0;
+        check_selected(&dense, &P);
+    }
+    struct arrow_shape full = make_shape(4, 7, 2, false);
+    struct arrow P = random_arrow(&full);
+    check_selected(&full, &P);
+}
+
 void test_arrow(void)
 {
+    test_sparse_global();
     static const int leaves[] = {0, 1, 2, 7};
     for (int l = 0; l < 4; l++)
         for (int r = 1; r <= 3; r++)

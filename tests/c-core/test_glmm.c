@@ -309,20 +309,6 @@ static void test_push(bool crossed)
         }
         CHECK_NEAR(dv[i], sum, 1e-11);
     }
-    if (!crossed) return;
-    /* the pairs of columns that leaves list: here all, so the same derivative */
-    struct arrow_shape pairs = *sh;
-    int ng = sh->n_global, *gptr = ints((size_t) ng + 1),
-        *gidx = ints((size_t) (ng * ng));
-    for (int b = 0; b < ng; b++) {
-        gptr[b + 1] = (b + 1) * ng;
-        for (int a = 0; a < ng; a++) gidx[b * ng + a] = a;
-    }
-    pairs.gptr = gptr;
-    pairs.gidx = gidx;
-    double *same = copy(arrow_global_size(sh), w.dS.global);
-    arrow_inverse_push(&pairs, &s.S, s.q, s.d_inv, &w.dP, &w.dS, &w.push);
-    for (int i = 0; i < ng * ng; i++) CHECK_NEAR(w.dS.global[i], same[i], 1e-13);
 }
 
 /* The fit is stationary, and its response to a tilt of a coefficient is that of refits. A tilt
