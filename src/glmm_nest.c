@@ -491,9 +491,11 @@ static bool nest_moments(void *nest, double weight, double *mean)
     if (x->log) x->log[x->logged++] = x->correction;
     memcpy(mean, x->s.m, sizeof(double) * arrow_dim(&g->lmm.shape));
     if (glmm_curvature(g, x->t, &x->s, &x->w, &x->info)) return false;
-    if (!glmm_theta_response(g, x->t, &x->s, &x->w, RESPONSE_TOL, x->S_global, x->d_inv,
-                             x->q, x->s_leaf, x->leaf_work, shift ? x->cols_m : NULL,
-                             shift ? x->cols_w : NULL))
+    struct theta_response want = {.tol = RESPONSE_TOL,
+                                  .cols_m = shift ? x->cols_m : NULL,
+                                  .cols_w = shift ? x->cols_w : NULL};
+    if (!glmm_theta_response(g, x->t, &x->s, &x->w, want, x->S_global, x->d_inv, x->q, x->s_leaf,
+                             x->leaf_work))
         return false;
     if (!factor_of_response(x)) return false;
     if (shift) shift_means(x, mean);

@@ -250,15 +250,28 @@ static bool coupling(void *ctx, struct vb_state *s)
 
 /* ---- covariance of theta at fixed t ---------------------------------------------------------- */
 
+/* glmm_response_factor() leaves out what one level's covariance does to another's. It is a few
+ * tenths of a percent of the variance of an effect with four levels and falls with their number; up
+ * to this many responses times rows the effects too are responded to one by one, exactly. */
+static const double MAX_EXACT = 1e4;
+
+bool glmm_exact_effects(const struct glmm *g)
+{
+    double effects = (double) arrow_dim(&g->lmm.shape) - g->lmm.p;
+    return effects * (double) g->n <= MAX_EXACT;
+}
+
 size_t glmm_leaf_work(const struct glmm *g)
 {
     const struct arrow_shape *s = &g->lmm.shape;
-    size_t need = g->n, m = (size_t) vech_size(s->r), p = (size_t) g->lmm.p;
+    size_t need = g->n, m = (size_t) vech_size(s->r), p = (size_t) g->lmm.p,
+           ng = (size_t) s->n_global;
     for (int l = 0; l < s->n_leaf; l++) {
         size_t k = (size_t) (s->ptr[l + 1] - s->ptr[l] + s->r);
         if (m * k > need) need = m * k;
     }
-    size_t beta = 3 * p * p + 2 * p * (size_t) s->n_global;
+    size_t beta = 3 * p * p + 2 * p * ng, exact = glmm_exact_effects(g) ? ng * ng : 0;
+    if (exact > beta) beta = exact;
     return need > beta ? need : beta;
 }
 
@@ -289,31 +302,91 @@ static bool replace_beta_block(int p, int ng, const double *Sigma, double *S,
     return true;
 }
 
-bool glmm_theta_response(const struct glmm *g, const double *t,
-                         const struct glmm_state *s, struct glmm_work *w, double tol,
-                         double *S_global, double *d_inv, double *q, double *s_leaf,
-                         double *leaf_work, double *cols_m, double *cols_w)
+/* w->dm <- the response of m to a unit tilt of coordinate j. */
+static bool tilt_coordinate(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
+                            size_t j, double tol)
+{
+    memset(w->g, 0, sizeof(double) * arrow_dim(&g->lmm.shape));
+    w->g[j] = 1;
+    return glmm_respond(g, s, w, (struct glmm_tilt){.tol = tol});
+}
+
+/* The global block of the covariance, column by column. */
+static bool exact_global(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
+                         double tol, double *S_global, double *Sigma)
+{
+    int ng = g->lmm.shape.n_global;
+    for (int j = 0; j < ng; j++) {
+        if (!tilt_coordinate(g, s, w, (size_t) j, tol)) return false;
+        memcpy(Sigma + (size_t) j * (size_t) ng, w->dm, sizeof(double) * (size_t) ng);
+    }
+    for (int j = 0; j < ng; j++)
+        for (int i = 0; i < ng; i++)
+            AT(S_global, i, j, ng) = 0.5 * (AT(Sigma, i, j, ng) + AT(Sigma, j, i, ng));
+    return true;
+}
+
+/* Every leaf's own block of the covariance; D^-1 takes the difference, or the leaf stays as it is
+ * where that leaves nothing. */
+static bool exact_leaves(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
+                         double tol, double *d_inv, double *s_leaf)
 {
     const struct arrow_shape *sh = &g->lmm.shape;
-    int p = g->lmm.p, ng = sh->n_global;
-    struct core_info info;
-    double *Sigma = leaf_work + 2 * p * p + 2 * (size_t) p * (size_t) ng;
-    if (glmm_response_factor(g, t, s, &w->P, &w->F, leaf_work, &info)) return false;
-    arrow_inverse(sh, &w->F, S_global, d_inv, q, s_leaf, w->scratch);
-    if (p == 0) return true;
+    int r = sh->r;
+    double V[EXPFAM_MAX_R * EXPFAM_MAX_R], D[EXPFAM_MAX_R * EXPFAM_MAX_R];
+    for (int l = 0; l < sh->n_leaf; l++) {
+        size_t at = (size_t) sh->n_global + (size_t) l * (size_t) r;
+        double *own = d_inv + (size_t) l * (size_t) (r * r), *all = s_leaf + (own - d_inv);
+        for (int c = 0; c < r; c++) {
+            if (!tilt_coordinate(g, s, w, at + (size_t) c, tol)) return false;
+            memcpy(V + c * r, w->dm + at, sizeof(double) * (size_t) r);
+        }
+        for (int c = 0; c < r; c++)
+            for (int d = 0; d < r; d++)
+                AT(D, d, c, r) = AT(own, d, c, r) - AT(all, d, c, r) +
+                                 0.5 * (AT(V, d, c, r) + AT(V, c, d, r));
+        memcpy(V, D, sizeof(double) * (size_t) (r * r));
+        if (la_chol(r, V)) continue;
+        for (int i = 0; i < r * r; i++) {
+            all[i] += D[i] - own[i];
+            own[i] = D[i];
+        }
+    }
+    return true;
+}
+
+/* The coefficients' block exactly; cols_m and cols_w as in glmm_theta_response(). */
+static bool exact_beta(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
+                       double tol, double *S_global, double *work, double *cols_m, double *cols_w)
+{
+    int p = g->lmm.p, ng = g->lmm.shape.n_global;
+    size_t dim = arrow_dim(&g->lmm.shape);
+    double *Sigma = work + 2 * p * p + 2 * (size_t) p * (size_t) ng;
     for (int j = 0; j < p; j++) {
-        memset(w->g, 0, sizeof(double) * arrow_dim(sh));
-        w->g[j] = 1;
-        if (!glmm_respond(g, s, w, (struct glmm_tilt){.tol = tol})) return false;
+        if (!tilt_coordinate(g, s, w, (size_t) j, tol)) return false;
         memcpy(Sigma + j * p, w->dm, sizeof(double) * (size_t) p);
         if (!cols_m) continue;
-        memcpy(cols_m + (size_t) j * arrow_dim(sh), w->dm,
-               sizeof(double) * arrow_dim(sh));
+        memcpy(cols_m + (size_t) j * dim, w->dm, sizeof(double) * dim);
         glmm_weight_response(g, s, w, cols_w + (size_t) j * g->n);
     }
-    if (!replace_beta_block(p, ng, Sigma, S_global, leaf_work)) return false;
+    return p == 0 || replace_beta_block(p, ng, Sigma, S_global, work);
+}
+
+bool glmm_theta_response(const struct glmm *g, const double *t,
+                         const struct glmm_state *s, struct glmm_work *w, struct theta_response want,
+                         double *S_global, double *d_inv, double *q, double *s_leaf,
+                         double *leaf_work)
+{
+    const struct arrow_shape *sh = &g->lmm.shape;
+    struct core_info info;
+    if (glmm_response_factor(g, t, s, &w->P, &w->F, leaf_work, &info)) return false;
+    arrow_inverse(sh, &w->F, S_global, d_inv, q, s_leaf, w->scratch);
+    bool ok = want.effects
+                  ? exact_global(g, s, w, want.tol, S_global, leaf_work)
+                  : exact_beta(g, s, w, want.tol, S_global, leaf_work, want.cols_m, want.cols_w);
+    if (!ok) return false;
     arrow_spread_leaf(sh, S_global, d_inv, q, s_leaf, w->scratch);
-    return true;
+    return !want.effects || exact_leaves(g, s, w, want.tol, d_inv, s_leaf);
 }
 
 enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl,
@@ -330,8 +403,9 @@ enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl,
     s->elbo = elbo(b, s);
     s->lr_ok = coupling(b, s) && lr_respond(&s->lr);
     global_inverse(&b->g->lmm.shape, &b->w->F, s->Sq_global); /* so far on the pattern only */
-    if (!glmm_theta_response(b->g, s->t, b->theta, b->w, BETA_TOL, s->S_global,
-                             s->d_inv, s->q, s->s_leaf, leaf_work, NULL, NULL))
+    struct theta_response want = {.tol = BETA_TOL, .effects = glmm_exact_effects(b->g)};
+    if (!glmm_theta_response(b->g, s->t, b->theta, b->w, want, s->S_global, s->d_inv, s->q,
+                             s->s_leaf, leaf_work))
         s->lr_ok = false;
     return st;
 }

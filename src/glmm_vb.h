@@ -30,19 +30,28 @@ struct glmm_vb glmm_vb_carve(const struct glmm *g, struct arena *a);
 
 /* Runs to convergence. s->m, s->Sq_global and s->sq_leaf must be theta's m, S.global and S.leaf.
  * Out: as vb_run(); S_global, d_inv, q and s_leaf hold the linear response of theta at fixed t:
- * of the coefficients exactly, of the effects up to terms between leaves beyond theirs.
+ * of the coefficients exactly, of the effects too when they are few.
  * leaf_work: as long as glmm_leaf_work(). */
 enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl,
                              struct vb_state *s, struct vb_work *w, double *leaf_work,
                              struct core_info *info);
 
-/* The response at fixed t into S_global, d_inv, q and s_leaf. cols_m (dim x p), cols_w (n x p), or
- * NULL: the response of m and of -w to a unit tilt of each coefficient. False: no response
- * exists. Needs glmm_curvature(). */
+/* The response of theta at fixed t into S_global, d_inv, q and s_leaf: of the coefficients exactly,
+ * of the effects as glmm_response_factor() has it or, with `effects`, exactly as well (of a leaf its
+ * own block). cols_m (dim x p), cols_w (n x p), or NULL: the response of m and of -w to a unit tilt
+ * of each coefficient (without `effects`). False: no response exists. Needs glmm_curvature(). */
+struct theta_response {
+    double tol; /* of glmm_respond()                                                  */
+    bool effects;
+    double *cols_m, *cols_w;
+};
 bool glmm_theta_response(const struct glmm *g, const double *t,
-                         const struct glmm_state *s, struct glmm_work *w, double tol,
+                         const struct glmm_state *s, struct glmm_work *w, struct theta_response want,
                          double *S_global, double *d_inv, double *q, double *s_leaf,
-                         double *leaf_work, double *cols_m, double *cols_w);
+                         double *leaf_work);
+
+/* Few enough effects for exact responses. */
+bool glmm_exact_effects(const struct glmm *g);
 size_t glmm_leaf_work(const struct glmm *g);
 
 /* Puts the direction of statistic (a, b) of precision k into w->dP and the gradient it has on m
