@@ -51,7 +51,8 @@
 #'   \item{posterior}{means and covariances of coefficients, random effects and
 #'     log precisions, mean-field and corrected}
 #'   \item{trace}{data frame, a row per sweep (the first 100 with Newton steps): log precisions, `elbo`, `change`
-#'     (largest move on the log scale), `step`}
+#'     (largest move on the log scale), `step`; of [neg_binomial()] the bound at a fixed dispersion, where
+#'     `vb$elbo` has its distribution}
 #'   \item{integrated}{nodes, weights and moments of the posterior integrated over the precisions, as
 #'     in [fit_exact()], or `NULL`; then `not_integrated` says why: `"not needed"`, `"too dear"`,
 #'     `"failed"`, `"unidentified"`}

@@ -33,6 +33,8 @@ struct glmm_vb glmm_vb_carve(const struct glmm *g, struct arena *a)
     return b;
 }
 
+static const double LOG_2PI = 1.837877066409345483560659472811;
+
 /* Gradient and curvature in l = log phi with q(theta) held; log Gamma prior on phi. */
 static void dispersion_terms(struct glmm_vb *b, double phi)
 {
@@ -139,6 +141,32 @@ static double elbo(void *ctx, const struct vb_state *s)
 static double dispersion_variance(const struct glmm_vb *b)
 {
     return 1 / fmax(-b->curve_l, 1e-3);
+}
+
+/* Expected log likelihood and log prior of log phi. */
+static double dispersion_bound(const struct glmm_vb *b, double phi)
+{
+    const struct glmm *g = b->g;
+    const struct precision *pr = &g->lmm.prec[0];
+    double sum = 0.5 * pr->df0 * log(phi) - 0.5 * pr->rate0[0] * phi;
+    for (size_t i = 0; i < g->n; i++)
+        sum += family_value(g->family, g->y[i], g->size[i], phi, b->theta->mu[i], b->theta->v[i]) +
+               family_constant(g->family, g->y[i], g->size[i], phi);
+    return sum;
+}
+
+/* What the bound gains when log phi, so far a point, gets the normal distribution about it: the
+ * change of the expectation (trapezoid rule: exact to rounding) and the entropy. */
+static double spread_dispersion(const struct glmm_vb *b, double phi)
+{
+    const double step = 0.8;
+    double V = dispersion_variance(b), at_mode = dispersion_bound(b, phi), sum = 0, weight = 0;
+    for (int k = -7; k <= 7; k++) {
+        double w = exp(-0.5 * step * step * k * k);
+        weight += w;
+        sum += w * (k ? dispersion_bound(b, phi * exp(step * k * sqrt(V))) - at_mode : 0);
+    }
+    return sum / weight + 0.5 * (1 + LOG_2PI + log(V));
 }
 
 static void targets(void *ctx, const struct vb_state *s, double *target, double *cavi)
@@ -401,6 +429,7 @@ enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl,
     b->last = true;
     if ((fit = update(b, s, info))) return fit;
     s->elbo = elbo(b, s);
+    if (b->g->lmm.first_term) s->elbo += spread_dispersion(b, s->t[0]);
     s->lr_ok = coupling(b, s) && lr_respond(&s->lr);
     global_inverse(&b->g->lmm.shape, &b->w->F, s->Sq_global); /* so far on the pattern only */
     struct theta_response want = {.tol = BETA_TOL, .effects = glmm_exact_effects(b->g)};

@@ -3,8 +3,8 @@
  *     q(theta) prod_j q(Lambda_j) prod q(c),   q(theta) = N(m, S) of glmm_fit.h,
  *
  * ascended over the globals by vb_ascend(), with full linear response: nothing is dropped. The
- * negative binomial's log dispersion is a point (the mode of its factor), with the curvature of
- * the bound as its variance before linear response. */
+ * negative binomial's log dispersion is normal about the mode of its factor, with the curvature of
+ * the bound as its precision; on the way it is a point, and so are the bounds on the trace. */
 #ifndef MEANFIELD_GLMM_VB_H
 #define MEANFIELD_GLMM_VB_H
 
