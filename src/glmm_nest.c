@@ -19,6 +19,9 @@ static const double MAX_TENSOR = 1e8, MAX_SHIFT = 1e7;
  * left out, and the correction is the gaps alone. Some 2,000 connected rows pass. */
 static const double MAX_PAIRS = 5e7;
 
+/* A correction that says nothing of how the series converges. */
+static const double NOISE = 1e-6;
+
 /* Gauss-Hermite nodes >= 0 and weights for the standard normal; the others mirror them. */
 static const double NODE_15[] = {0,
                                  0.7991290683245453,
@@ -615,8 +618,9 @@ double glmm_correction(struct glmm_nest *x)
     double rest =
         x->c3 - x->c3_local; /* meaningless once it is large: the series diverges there */
     if (!several) return sum + rest / (1 + 4 * rest * rest);
-    /* sum / c3_local: by how much the series overstates what is known of it */
-    return sum + (sum < x->c3_local ? fmax(sum, 0) / x->c3_local : 1) * rest;
+    /* by how much the series overstates the part of it that is known; next to none is noise */
+    double known = fmax(sum, 0) + NOISE, series = x->c3_local + NOISE;
+    return sum + (known < series ? known / series : 1) * rest;
 }
 
 /* ---- the conditional fit ---------------------------------------------------------------------------- */
