@@ -519,8 +519,8 @@ static void covary_row(const struct glmm_nest *x, int cluster, int l, size_t i)
     memset(c->Sc, 0, sizeof(double) * (size_t) p);
     for (int k = 0; k < n_col; k++) c->Sc[col[k]] = 0;
     for (int a = 0; a < listed; a++) {
-        const double *S = x->s.S.global +
-                          (size_t) sh->idx[sh->ptr[l] + a] * (size_t) sh->n_global;
+        const double *S =
+            x->s.S.global + (size_t) sh->idx[sh->ptr[l] + a] * (size_t) sh->n_global;
         for (int k = 0; k < p; k++) c->Sc[k] += c->h[a] * S[k];
         for (int k = 0; k < n_col; k++) c->Sc[col[k]] += c->h[a] * S[col[k]];
     }
@@ -537,15 +537,18 @@ static void covary_leaf(const struct glmm_nest *x, int m, int l, size_t i, doubl
                  *d_inv = x->s.d_inv + (size_t) m * (size_t) (r * r);
     for (int c = 0; c < r; c++) {
         t[c] = 0;
-        for (int a = 0; a < listed; a++) t[c] += AT(q, a, c, listed) * x->clusters.Sc[idx[a]];
+        for (int a = 0; a < listed; a++)
+            t[c] += AT(q, a, c, listed) * x->clusters.Sc[idx[a]];
         if (m == l)
             for (int d = 0; d < r; d++)
-                t[c] += AT(d_inv, c, d, r) * (g->z ? g->z[i * (size_t) r + (size_t) d] : 1);
+                t[c] +=
+                    AT(d_inv, c, d, r) * (g->z ? g->z[i * (size_t) r + (size_t) d] : 1);
     }
 }
 
 /* K_ij = c_j'(Sc, t). */
-static double covary_rows(const struct glmm *g, size_t j, const double *Sc, const double *t)
+static double covary_rows(const struct glmm *g, size_t j, const double *Sc,
+                          const double *t)
 {
     int p = g->lmm.p, r = g->lmm.shape.r;
     double K = 0;
@@ -555,7 +558,8 @@ static double covary_rows(const struct glmm *g, size_t j, const double *Sc, cons
         for (int d = 0; d < o->r; d++)
             K += (o->z ? o->z[j * (size_t) o->r + (size_t) d] : 1) * Sc[o->col[j] + d];
     }
-    for (int d = 0; d < r; d++) K += (g->z ? g->z[j * (size_t) r + (size_t) d] : 1) * t[d];
+    for (int d = 0; d < r; d++)
+        K += (g->z ? g->z[j * (size_t) r + (size_t) d] : 1) * t[d];
     return K;
 }
 

@@ -46,8 +46,8 @@ struct glmm_nest {
     double *tensor;          /* of c3                                        */
     size_t *level_start[GLMM_MAX_FACTORS]; /* of the other factors: rows by level       */
     int *level_rows[GLMM_MAX_FACTORS];
-    struct glmm_clusters clusters; /* with several factors                           */
-    bool with_pairs;               /* is their c3 worth its cost                     */
+    struct glmm_clusters clusters;   /* with several factors                           */
+    bool with_pairs;                 /* is their c3 worth its cost                     */
     double correction, c3, c3_local; /* at the last phi                              */
     double *log;                     /* corrections at the nodes of a mixture, or NULL */
     int logged;
