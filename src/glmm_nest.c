@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 #include "la.h"
+#include "arrow_global.h"
 #include "glmm_nest.h"
 #include "logchol.h"
 
@@ -14,6 +15,13 @@ static const double MAX_PHI = 60;
 /* Flops above which the part of c3 that runs through the coefficients alone is left out, and
  * doubles above which their means are not shifted. */
 static const double MAX_TENSOR = 1e8, MAX_SHIFT = 1e7;
+
+/* With several factors c3 takes all pairs of rows of a cluster: multiplications above which it is
+ * left out, and the correction is the gaps alone. Some 2,000 connected rows pass. */
+static const double MAX_PAIRS = 5e7;
+
+/* A correction that says nothing of how the series converges. */
+static const double NOISE = 1e-6;
 
 /* Gauss-Hermite nodes >= 0 and weights for the standard normal; the others mirror them. */
 static const double NODE_15[] = {0,
@@ -56,6 +64,106 @@ static int product_rule(int r, double *z, double *log_w)
     return n;
 }
 
+/* Distinct elements of a symmetric tensor of third order. */
+static size_t tensor_size(int p)
+{
+    return (size_t) p * (size_t) (p + 1) * (size_t) (p + 2) / 6;
+}
+
+/* ---- clusters -------------------------------------------------------------------------------- */
+
+static struct glmm_clusters clusters_carve(const struct glmm *g, struct arena *a)
+{
+    const struct arrow_shape *sh = &g->lmm.shape;
+    size_t p = (size_t) g->lmm.p, leaves = (size_t) sh->n_leaf,
+           columns = (size_t) sh->n_global;
+    struct glmm_clusters c = {.n = 0};
+    c.root = arena_ints(a, leaves);
+    c.owner = arena_ints(a, columns);
+    c.leaf_start = arena_ints(a, leaves + 1);
+    c.leaf = arena_ints(a, leaves);
+    c.col_start = arena_ints(a, leaves + 1);
+    c.col = arena_ints(a, columns);
+    c.h = arena_doubles(a, columns);
+    c.Sc = arena_doubles(a, columns);
+    c.beta = arena_doubles(a, g->n * p);
+    return c;
+}
+
+static int root_of(int *root, int l)
+{
+    while (root[l] != l) l = root[l] = root[root[l]];
+    return l;
+}
+
+/* Lists items 0 .. n - 1 by cluster, those of cluster < 0 left out. */
+static void list_by(int n, const int *cluster, int n_cluster, int *start, int *list)
+{
+    memset(start, 0, sizeof(int) * ((size_t) n_cluster + 1));
+    for (int k = 0; k < n; k++)
+        if (cluster[k] >= 0) start[cluster[k] + 1]++;
+    for (int c = 0; c < n_cluster; c++) start[c + 1] += start[c];
+    for (int k = 0; k < n; k++)
+        if (cluster[k] >= 0) list[start[cluster[k]]++] = k;
+    for (int c = n_cluster; c > 0; c--) start[c] = start[c - 1];
+    start[0] = 0;
+}
+
+/* Leaves that list a common level of another factor are of one cluster. */
+static void find_clusters(struct glmm_nest *x)
+{
+    struct glmm_clusters *c = &x->clusters;
+    const struct arrow_shape *sh = &x->g->lmm.shape;
+    int p = x->g->lmm.p;
+    for (int l = 0; l < sh->n_leaf; l++) c->root[l] = l;
+    for (int k = 0; k < sh->n_global; k++) c->owner[k] = -1;
+    for (int l = 0; l < sh->n_leaf; l++)
+        for (int j = sh->ptr[l]; j < sh->ptr[l + 1]; j++) {
+            int k = sh->idx[j];
+            if (k < p) continue;
+            if (c->owner[k] < 0) c->owner[k] = l;
+            int a = root_of(c->root, l), b = root_of(c->root, c->owner[k]);
+            c->root[a > b ? a : b] = a > b ? b : a;
+        }
+    c->n = 0; /* a root is the first of its leaves: number them as they come */
+    for (int l = 0; l < sh->n_leaf; l++) {
+        int root = root_of(c->root, l);
+        c->leaf[l] = root == l ? c->n++ : c->leaf[root];
+    }
+    for (int k = 0; k < sh->n_global; k++)
+        if (c->owner[k] >= 0) c->owner[k] = c->leaf[c->owner[k]];
+    memcpy(c->root, c->leaf, sizeof(int) * (size_t) sh->n_leaf);
+    list_by(sh->n_leaf, c->root, c->n, c->leaf_start, c->leaf);
+    list_by(sh->n_global, c->owner, c->n, c->col_start, c->col);
+}
+
+/* Multiplications of third_order_pairs(). */
+static double pairs_cost(const struct glmm_nest *x)
+{
+    const struct glmm_clusters *c = &x->clusters;
+    const struct glmm *g = x->g;
+    const struct arrow_shape *sh = &g->lmm.shape;
+    double p = g->lmm.p, width = p + sh->r + 2, cost = 0;
+    if (sh->r > MAX_GAP_R) return INFINITY;
+    for (int f = 0; f < g->n_other; f++) {
+        if (g->other[f].r > MAX_GAP_R) return INFINITY;
+        width += g->other[f].r;
+    }
+    if (c->n > 1) width += p;
+    for (int k = 0; k < c->n; k++) {
+        double rows = 0, pieces = 0, columns = p + c->col_start[k + 1] - c->col_start[k];
+        for (int i = c->leaf_start[k]; i < c->leaf_start[k + 1]; i++) {
+            int l = c->leaf[i];
+            double n = (double) (g->start[l + 1] - g->start[l]),
+                   listed = sh->ptr[l + 1] - sh->ptr[l];
+            rows += n;
+            pieces += listed * sh->r;
+            cost += n * (listed * columns + pieces + rows * width);
+        }
+    }
+    return cost + (c->n > 1 ? (double) g->n * p * (p + 1) * (p + 2) / 6 : 0);
+}
+
 struct glmm_nest glmm_nest_carve(const struct glmm *g, struct arena *a)
 {
     const struct arrow_shape *sh = &g->lmm.shape;
@@ -79,13 +187,14 @@ struct glmm_nest glmm_nest_carve(const struct glmm *g, struct arena *a)
     x.keep_w = arena_doubles(a, g->n);
     x.cols_m = arena_doubles(a, x.shifted ? dim * p : 0);
     x.cols_w = arena_doubles(a, x.shifted ? g->n * p : 0);
-    x.tensor = arena_doubles(a, p * p + p + r + p * (p + 1) * (p + 2) / 6 +
+    x.tensor = arena_doubles(a, p * p + p + r + tensor_size(g->lmm.p) +
                                     r * p * (p + 1) / 2 + r * r * p + r * r * r);
     for (int f = 0; f < g->n_other; f++) {
         size_t starts = (size_t) g->other[f].n_levels + 1;
         x.level_start[f] = (size_t *) arena_doubles(a, starts);
         x.level_rows[f] = arena_ints(a, g->n);
     }
+    if (g->n_other) x.clusters = clusters_carve(g, a);
     return x;
 }
 
@@ -108,6 +217,10 @@ void glmm_nest_prepare(struct glmm_nest *x)
         for (int l = 0; l < h->n_levels; l++)
             start[l] = start[l + 1]; /* moved back above */
         start[h->n_levels] = g->n;
+    }
+    if (g->n_other) {
+        find_clusters(x);
+        x->with_pairs = pairs_cost(x) <= MAX_PAIRS;
     }
 }
 
@@ -181,8 +294,8 @@ static double integrand_rows(const struct glmm_nest *x, const struct level *l,
     return sum;
 }
 
-/* What the level's Gaussian loses; with `other` false, its third-order part s3 gets
- * sum_cde (sum_i g e_c e_d e_e)^2 of the rows on their own (e = L'z). */
+/* What the level's Gaussian loses; its third-order part s3 gets sum_cde (sum_i g e_c e_d e_e)^2,
+ * e = L'z. */
 static double level_gap(const struct glmm_nest *x, const struct level *l, bool other,
                         double *s3)
 {
@@ -195,23 +308,25 @@ static double level_gap(const struct glmm_nest *x, const struct level *l, bool o
     if (!level_covariance(x, l, L, &logdet)) return NAN;
     for (size_t k = 0; k < l->n; k++) {
         size_t i = row_of(l, k);
-        if (other) {
-            bound += x->s.e.f[i];
-            continue;
-        }
-        double e[MAX_GAP_R], own = 0;
+        double e[MAX_GAP_R], own = 0, g3;
         for (int b = 0; b < r; b++) {
             e[b] = 0;
             for (int a = b; a < r; a++) e[b] += AT(L, a, b, r) * z_of(l, i, a);
             own += e[b] * e[b];
         }
-        struct expected_loglik f =
-            family_expect(g->family, g->y[i], g->size[i], phi, x->s.mu[i], own);
-        bound += f.f;
+        if (other) {
+            bound += x->s.e.f[i];
+            g3 = 2 * x->s.e.mv[i];
+        } else {
+            struct expected_loglik f =
+                family_expect(g->family, g->y[i], g->size[i], phi, x->s.mu[i], own);
+            bound += f.f;
+            g3 = 2 * f.mv;
+        }
         for (int c = 0; c < r; c++)
             for (int d = 0; d < r; d++)
                 for (int h = 0; h < r; h++)
-                    s[(c * r + d) * r + h] += 2 * f.mv * e[c] * e[d] * e[h];
+                    s[(c * r + d) * r + h] += g3 * e[c] * e[d] * e[h];
     }
     *s3 = 0;
     for (int c = 0; c < r * r * r; c++) *s3 += s[c] * s[c];
@@ -306,6 +421,16 @@ static double tensor_norm(int p, const double *T)
     return sum;
 }
 
+/* T += g a (x) a (x) a, its distinct elements. */
+static void tensor_add(int p, double g, const double *a, double *T)
+{
+    for (int b = 0, at = 0; b < p; b++)
+        for (int c = b; c < p; c++) {
+            double gab = g * a[b] * a[c];
+            for (int d = c; d < p; d++, at++) T[at] += gab * a[d];
+        }
+}
+
 /* With L L' = S_b, a = L'(x + q z), e = chol(W)'z, K_ij = a_i'a_j + [same leaf] e_i'e_j:
  *     12 c3 = ||sum g a^3||^2 + sum_k (3 ||sum g a^2 e||^2 + 3 ||sum g a e^2||^2 + ||sum g e^3||^2). */
 static double third_order(struct glmm_nest *x)
@@ -313,8 +438,7 @@ static double third_order(struct glmm_nest *x)
     const struct glmm *g = x->g;
     const struct arrow_shape *sh = &g->lmm.shape;
     int p = sh->n_global, r = sh->n_leaf ? sh->r : 0;
-    size_t t3 = (size_t) p * (size_t) (p + 1) * (size_t) (p + 2) / 6,
-           t2 = (size_t) vech_size(p);
+    size_t t3 = tensor_size(p), t2 = (size_t) vech_size(p);
     bool through_beta = (double) g->n * (double) t3 <= MAX_TENSOR;
     double *L = x->tensor, *a = L + p * p, *e = a + p, *T = e + (r ? r : 1), *A = T + t3;
     double *B = A + (size_t) r * t2, *s = B + r * r * p;
@@ -347,12 +471,7 @@ static double third_order(struct glmm_nest *x)
                 e[c] = 0;
                 for (int d = c; d < r; d++) e[c] += AT(W, d, c, r) * (z ? z[d] : 1);
             }
-            if (through_beta)
-                for (int b = 0, at = 0; b < p; b++)
-                    for (int c = b; c < p; c++) {
-                        double gab = g3 * a[b] * a[c];
-                        for (int d = c; d < p; d++, at++) T[at] += gab * a[d];
-                    }
+            if (through_beta) tensor_add(p, g3, a, T);
             for (int c = 0; c < r; c++) {
                 double ge = g3 * e[c], *Ac = A + (size_t) c * t2;
                 for (int b = 0, at = 0; b < p; b++)
@@ -376,6 +495,126 @@ static double third_order(struct glmm_nest *x)
     return (sum + tensor_norm(p, T)) / 12;
 }
 
+/* ---- c3 of several factors ------------------------------------------------------------------ */
+
+/* Sc <- S_gg h, h = c_i,global + Q_l'z: Cov(theta_global, eta_i) among the coefficients of the
+ * cluster of leaf l, for the whole S_gg. */
+static void covary_row(const struct glmm_nest *x, const double *S_gg, int cluster, int l, size_t i)
+{
+    const struct glmm_clusters *c = &x->clusters;
+    const struct glmm *g = x->g;
+    const struct arrow_shape *sh = &g->lmm.shape;
+    int p = g->lmm.p, r = sh->r, listed = sh->ptr[l + 1] - sh->ptr[l];
+    const double *q = x->s.q + (size_t) sh->ptr[l] * (size_t) r,
+                 *z = g->z ? g->z + i * (size_t) r : NULL;
+    for (int a = 0; a < listed; a++) {
+        c->h[a] = a < p ? g->X[i * (size_t) p + (size_t) a] : 0;
+        for (int d = 0; d < r; d++) c->h[a] += AT(q, a, d, listed) * (z ? z[d] : 1);
+    }
+    for (int f = 0; f < g->n_other; f++) {
+        const struct glmm_factor *o = &g->other[f];
+        for (int d = 0; d < o->r; d++)
+            c->h[o->pos[i] + d] += o->z ? o->z[i * (size_t) o->r + (size_t) d] : 1;
+    }
+    const int *col = c->col + c->col_start[cluster];
+    int n_col = c->col_start[cluster + 1] - c->col_start[cluster];
+    memset(c->Sc, 0, sizeof(double) * (size_t) p);
+    for (int k = 0; k < n_col; k++) c->Sc[col[k]] = 0;
+    for (int a = 0; a < listed; a++) {
+        const double *S = S_gg + (size_t) sh->idx[sh->ptr[l] + a] * (size_t) sh->n_global;
+        for (int k = 0; k < p; k++) c->Sc[k] += c->h[a] * S[k];
+        for (int k = 0; k < n_col; k++) c->Sc[col[k]] += c->h[a] * S[col[k]];
+    }
+}
+
+/* t <- Cov(u_m, eta_i) = Q_m Sc, with D_m^-1 z of row i when it is of leaf m. */
+static void covary_leaf(const struct glmm_nest *x, int m, int l, size_t i, double *t)
+{
+    const struct glmm *g = x->g;
+    const struct arrow_shape *sh = &g->lmm.shape;
+    int r = sh->r, listed = sh->ptr[m + 1] - sh->ptr[m];
+    const int *idx = sh->idx + sh->ptr[m];
+    const double *q = x->s.q + (size_t) sh->ptr[m] * (size_t) r,
+                 *d_inv = x->s.d_inv + (size_t) m * (size_t) (r * r);
+    for (int c = 0; c < r; c++) {
+        t[c] = 0;
+        for (int a = 0; a < listed; a++)
+            t[c] += AT(q, a, c, listed) * x->clusters.Sc[idx[a]];
+        if (m == l)
+            for (int d = 0; d < r; d++)
+                t[c] +=
+                    AT(d_inv, c, d, r) * (g->z ? g->z[i * (size_t) r + (size_t) d] : 1);
+    }
+}
+
+/* K_ij = c_j'(Sc, t). */
+static double covary_rows(const struct glmm *g, size_t j, const double *Sc,
+                          const double *t)
+{
+    int p = g->lmm.p, r = g->lmm.shape.r;
+    double K = 0;
+    for (int a = 0; a < p; a++) K += g->X[j * (size_t) p + (size_t) a] * Sc[a];
+    for (int f = 0; f < g->n_other; f++) {
+        const struct glmm_factor *o = &g->other[f];
+        for (int d = 0; d < o->r; d++)
+            K += (o->z ? o->z[j * (size_t) o->r + (size_t) d] : 1) * Sc[o->col[j] + d];
+    }
+    for (int d = 0; d < r; d++)
+        K += (g->z ? g->z[j * (size_t) r + (size_t) d] : 1) * t[d];
+    return K;
+}
+
+/* Rows of different clusters covary through the coefficients alone, K_ij = a_i'a_j with
+ * a = L^-1 Cov(beta, eta), L L' = S_b:
+ *     12 c3 = ||sum g a^3||^2 + sum over pairs of a cluster of g_i g_j (K_ij^3 - (a_i'a_j)^3),
+ * the sum over all pairs when they are one cluster. */
+static double third_order_pairs(struct glmm_nest *x)
+{
+    const struct glmm_clusters *c = &x->clusters;
+    const struct glmm *g = x->g;
+    int p = g->lmm.p, ng = g->lmm.shape.n_global;
+    bool split = c->n > 1;
+    size_t t3 = tensor_size(p);
+    double *L = x->tensor, *T = L + p * p, t[MAX_GAP_R], sum = 0;
+    const double *S_gg = x->s.S.global;
+    if (g->lmm.shape.n_elim) { /* a sparse global block is filled on its pattern only */
+        global_inverse(&g->lmm.shape, &x->w.F, x->S_global);
+        S_gg = x->S_global;
+    }
+    for (int b = 0; b < p; b++)
+        for (int a = 0; a < p; a++) AT(L, a, b, p) = AT(S_gg, a, b, ng);
+    if (split && la_chol(p, L)) return NAN;
+    memset(T, 0, sizeof(double) * t3);
+    for (int k = 0; k < c->n; k++)
+        for (int u = c->leaf_start[k]; u < c->leaf_start[k + 1]; u++) {
+            int l = c->leaf[u];
+            for (size_t i = g->start[l]; i < g->start[l + 1]; i++) {
+                double *a = c->beta + i * (size_t) p, gi = 2 * x->s.e.mv[i], pairs = 0;
+                covary_row(x, S_gg, k, l, i);
+                if (split) {
+                    memcpy(a, c->Sc, sizeof(double) * (size_t) p);
+                    la_solve_l(p, L, a);
+                    tensor_add(p, gi, a, T);
+                }
+                for (int v = c->leaf_start[k]; v <= u; v++) {
+                    int m = c->leaf[v];
+                    size_t end = m == l ? i + 1 : g->start[m + 1];
+                    covary_leaf(x, m, l, i, t);
+                    for (size_t j = g->start[m]; j < end; j++) {
+                        double K = covary_rows(g, j, c->Sc, t), cube = K * K * K;
+                        if (split) {
+                            double b = la_dot(p, a, c->beta + j * (size_t) p);
+                            cube -= b * b * b;
+                        }
+                        pairs += (j == i ? 1 : 2) * x->s.e.mv[j] * cube;
+                    }
+                }
+                sum += 2 * gi * pairs;
+            }
+        }
+    return (sum + (split ? tensor_norm(p, T) : 0)) / 12;
+}
+
 double glmm_correction(struct glmm_nest *x)
 {
     const struct glmm *g = x->g;
@@ -384,11 +623,14 @@ double glmm_correction(struct glmm_nest *x)
     x->c3 = x->c3_local = 0;
     if (!x->corrected || g->lmm.shape.n_leaf == 0) return 0;
     for (int f = -1; f < g->n_other; f++) sum += factor_gaps(x, f, several, &x->c3_local);
-    if (several || bound || g->lmm.shape.r > MAX_GAP_R) return sum;
-    x->c3 = third_order(x);
+    if (bound || g->lmm.shape.r > MAX_GAP_R || (several && !x->with_pairs)) return sum;
+    x->c3 = several ? third_order_pairs(x) : third_order(x);
     double rest =
         x->c3 - x->c3_local; /* meaningless once it is large: the series diverges there */
-    return sum + rest / (1 + 4 * rest * rest);
+    if (!several) return sum + rest / (1 + 4 * rest * rest);
+    /* by how much the series overstates the part of it that is known; next to none is noise */
+    double known = fmax(sum, 0) + NOISE, series = x->c3_local + NOISE;
+    return sum + (known < series ? known / series : 1) * rest;
 }
 
 /* ---- the conditional fit ---------------------------------------------------------------------------- */

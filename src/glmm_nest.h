@@ -8,7 +8,9 @@
  *                    gap = log int p(y_k, u | beta = m_b, t) du - its Gaussian bound,
  *                    c3  = sum_ij g_i g_j K_ij^3 / 12,  g_i = E f'''(eta_i) = 2 f_mv
  *     several        the gaps of all levels of all factors, each with the other effects averaged
- *                    over q: f(mu + z'(u - m), v - z'W z), W = the level's conditional covariance
+ *                    over q: f(mu + z'(u - m), v - z'W z), W = the level's conditional covariance,
+ *                    + (c3 - sum of the c3 of the levels on their own, at their W) gap / c3 of
+ *                    the levels where that is below one
  *
  * by 15, 7 x 7 or 5 x 5 x 5 Gauss-Hermite nodes for one, two or three coefficients. Given t, theta
  * has the linear-response covariance, and E[beta_j | t] is shifted by the derivative of the
@@ -18,6 +20,17 @@
 
 #include "glmm_vb.h"
 #include "lmm_exact.h"
+
+/* Leaves that share levels of other factors, directly or through others, form a cluster: rows of
+ * different clusters are independent given the coefficients. */
+struct glmm_clusters {
+    int n;
+    int *root, *owner;      /* while they are found: per leaf and per global column */
+    int *leaf_start, *leaf; /* leaves by cluster                                    */
+    int *col_start, *col;   /* global columns but those of the coefficients         */
+    double *h, *Sc;         /* n_global: a row's covariances                        */
+    double *beta;           /* p x n: Cov(beta, eta), whitened                      */
+};
 
 struct glmm_nest {
     const struct glmm *g;
@@ -34,6 +47,8 @@ struct glmm_nest {
     double *tensor;          /* of c3                                        */
     size_t *level_start[GLMM_MAX_FACTORS]; /* of the other factors: rows by level       */
     int *level_rows[GLMM_MAX_FACTORS];
+    struct glmm_clusters clusters;   /* with several factors                           */
+    bool with_pairs;                 /* is their c3 worth its cost                     */
     double correction, c3, c3_local; /* at the last phi                              */
     double *log;                     /* corrections at the nodes of a mixture, or NULL */
     int logged;

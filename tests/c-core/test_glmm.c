@@ -6,6 +6,7 @@
 #include "check.h"
 #include "la.h"
 #include "glmm_fit.h"
+#include "glmm_nest.h"
 #include "support.h"
 
 /* ---- families ------------------------------------------------------------------------------- */
@@ -350,6 +351,82 @@ static void test_fit(enum glmm_family family, bool crossed)
         CHECK(fabs((up_v[i] - s.v[i]) / (2 * h) - dv[i]) <= 1e-5 * scale);
 }
 
+/* Leaves of two belong to a level of the other factor, so that a leaf lists one level of it. */
+static void nest_leaves(struct small *m)
+{
+    struct glmm *g = &m->g;
+    enum { P = 2, LEVELS = 5 };
+    int *ptr = ints(LEVELS + 1), *idx = ints(LEVELS * (P + 1)), *col = ints(g->n),
+        *pos = ints(g->n), n = (int) g->n;
+    for (int l = 0; l < LEVELS; l++) {
+        ptr[l + 1] = (l + 1) * (P + 1);
+        for (int a = 0; a <= P; a++) idx[l * (P + 1) + a] = a < P ? a : P + l / 2;
+    }
+    for (int i = 0; i < n; i++) {
+        int l = i / (n / LEVELS);
+        AT(m->C, i, g->other[0].col[i], n) = 0;
+        AT(m->C, i, P + l / 2, n) = 1;
+        col[i] = P + l / 2;
+        pos[i] = P;
+    }
+    g->lmm.shape.ptr = ptr;
+    g->lmm.shape.idx = idx;
+    g->other[0].col = col;
+    g->other[0].pos = pos;
+}
+
+/* c3 against its definition, sum_ij g_i g_j K_ij^3 / 12 by the dense covariance; and that of the
+ * levels on their own, at their conditional covariances. */
+static void test_c3(enum glmm_family family, bool crossed, bool nested)
+{
+    struct small m = small_model(family, crossed);
+    if (nested) nest_leaves(&m);
+    const struct glmm *g = &m.g;
+    const struct arrow_shape *sh = &g->lmm.shape;
+    int n = (int) g->n, dim = (int) arrow_dim(sh), ng = sh->n_global;
+    struct arena count = {NULL, 0};
+    glmm_nest_carve(g, &count);
+    struct arena a = arena_of(count.used);
+    struct glmm_nest x = glmm_nest_carve(g, &a);
+    glmm_nest_prepare(&x);
+    if (crossed) CHECK(x.clusters.n == (nested ? 3 : 1) && x.with_pairs);
+    struct core_info info = {0, -1};
+    memcpy(x.t, m.t, sizeof(double) * (size_t) g->lmm.n_par);
+    CHECK(glmm_start(g, x.t, &x.s, &x.w, &info) == CORE_OK);
+    CHECK(glmm_fit(g, x.t, 1e-9, 50, &x.s, &x.w, NULL, &info) == CORE_OK);
+    double correction = glmm_correction(&x);
+    CHECK(isfinite(correction) && correction > 0);
+    double *S = zeros((size_t) dim * (size_t) dim), c3 = 0, local = 0;
+    glmm_gram(g, x.s.w, &x.w.P);
+    glmm_add_prior(g, x.t, &x.w.P);
+    double *P = dense_of(sh, &x.w.P);
+    naive_inverse(dim, P, S);
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < n; j++) {
+            double K = form(&m, S, i, j);
+            c3 += 4 * x.s.e.mv[i] * x.s.e.mv[j] * K * K * K / 12;
+        }
+    CHECK_NEAR(x.c3, c3, 1e-10);
+    if (!crossed) return;
+    for (int first = ng > 2 ? 2 : ng; first < dim; first += first < ng ? 1 : 2) {
+        int r = first < ng ? 1 : 2;
+        double *W = zeros((size_t) (r * r)), *Q = zeros((size_t) (r * r));
+        for (int b = 0; b < r; b++)
+            for (int c = 0; c < r; c++) AT(Q, b, c, r) = AT(P, first + b, first + c, dim);
+        naive_inverse(r, Q, W);
+        for (int i = 0; i < n; i++)
+            for (int j = 0; j < n; j++) {
+                double K = 0;
+                for (int b = 0; b < r; b++)
+                    for (int c = 0; c < r; c++)
+                        K += AT(m.C, i, first + b, n) * AT(W, b, c, r) *
+                             AT(m.C, j, first + c, n);
+                local += 4 * x.s.e.mv[i] * x.s.e.mv[j] * K * K * K / 12;
+            }
+    }
+    CHECK_NEAR(x.c3_local, local, 1e-10);
+}
+
 static void test_interrupt(void)
 {
     struct small m = small_model(GLMM_POISSON, true);
@@ -371,6 +448,10 @@ void test_glmm(void)
         test_fit(GLMM_BINOMIAL, crossed);
         test_fit(GLMM_BINOMIAL_PG, crossed);
         test_fit(GLMM_POISSON, crossed);
+        test_c3(GLMM_BINOMIAL, crossed, false);
+        test_c3(GLMM_POISSON, crossed, false);
     }
+    test_c3(GLMM_BINOMIAL, true, true);
+    test_c3(GLMM_POISSON, true, true);
     test_interrupt();
 }
