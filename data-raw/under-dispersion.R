@@ -5,6 +5,7 @@
 #   Rscript data-raw/under-dispersion.R ratios   # Table 2 and the table by Q; two minutes
 # Linear algebra on one thread: OPENBLAS_NUM_THREADS=1.
 library(meanfield)
+source("tests/testthat/helper-reference.R") # paper_data()
 
 part <- commandArgs(TRUE)
 if (!length(part)) part <- c("times", "ratios")
@@ -12,16 +13,6 @@ groups <- c(5, 10, 20, 50, 100)
 prior <- priors(normal_prior(0, 10), gamma_prior(.01, .01), gamma_prior(.01, .01))
 linear <- y ~ x1 + x2 + x3
 grouped <- y ~ x1 + x2 + x3 + (1 | g)
-
-# A data set of the design; Q = 0: no groups (the paper's Model 1).
-simulate_rows <- function(seed, Q, tau_u, n = 300) {
-  set.seed(seed)
-  X <- cbind(1, matrix(rnorm(3 * n), n))
-  g <- rep(seq_len(max(Q, 1)), length.out = n)
-  u <- if (Q) rnorm(Q, 0, 1 / sqrt(tau_u)) else 0
-  y <- drop(X %*% c(1, .5, 0, -.5)) + u[g] + rnorm(n)
-  data.frame(y, x1 = X[, 2], x2 = X[, 3], x3 = X[, 4], g = factor(g))
-}
 
 # ---- Table 1: seconds, medians of turns ----------------------------------------------
 
@@ -58,7 +49,7 @@ if ("times" %in% part) {
   paper <- data.frame(Q = c(0, groups), paper_vb = c(.05, .25, .01, .02, .02, .10),
     paper_gibbs = c(6.42, 12.73, 14.96, 14.56, 34.18, 102.20))
   ours <- lapply(paper$Q, function(Q) {
-    medians(engines(if (Q) grouped else linear, simulate_rows(max(Q, 1), Q, 1)))
+    medians(engines(if (Q) grouped else linear, paper_data(Q, 1)))
   })
   out <- cbind(Q = paper$Q, signif(do.call(rbind, ours), 4), paper[-1])
   write.csv(out, "inst/extdata/under-dispersion-times.csv", row.names = FALSE)
@@ -71,7 +62,7 @@ methods <- c("mfvb", "lrvb", "integrated")
 
 # Every quantity of one data set, a matrix quantity x method.
 one_set <- function(seed, Q, tau_u, n) {
-  d <- simulate_rows(seed, Q, tau_u, n)
+  d <- paper_data(Q, tau_u, n, seed)
   fit <- fit_vb(if (Q) grouped else linear, d, prior = prior)
   plain <- suppressWarnings(fit_vb(fit, integrate = "no"))
   exact <- fit_exact(fit)

@@ -41,6 +41,24 @@ SEXP C_gmm_start(SEXP X, SEXP k, SEXP seed, SEXP rounds)
     return out;
 }
 
+/* What one pass over the rows writes to. */
+struct pass {
+    struct gmm_stats s;
+    struct gmm_work w;
+};
+
+static struct pass r_pass(const struct gmm *g)
+{
+    struct pass p;
+    struct arena a = {NULL, 0};
+    for (int pass = 0; pass < 2; pass++) { /* count, then carve */
+        if (pass) a = r_arena(&a);
+        p.s = gmm_stats_carve(g, &a);
+        p.w = gmm_work_carve(g, &a);
+    }
+    return p;
+}
+
 /* Statistics of a hard clustering as one vector (N, mean, ss). */
 SEXP C_gmm_label_stats(SEXP core, SEXP label)
 {
@@ -50,15 +68,10 @@ SEXP C_gmm_label_stats(SEXP core, SEXP label)
     for (int n = 0; n < g.n; n++)
         if (INTEGER(label)[n] < 0 || INTEGER(label)[n] >= g.k)
             Rf_error("internal error: label out of range");
-    struct arena count = {NULL, 0};
-    gmm_stats_carve(&g, &count);
-    gmm_work_carve(&g, &count);
-    struct arena a = r_arena(&count);
-    struct gmm_stats s = gmm_stats_carve(&g, &a);
-    struct gmm_work w = gmm_work_carve(&g, &a);
-    gmm_label_stats(&g, INTEGER(label), &s, &w);
+    struct pass p = r_pass(&g);
+    gmm_label_stats(&g, INTEGER(label), &p.s, &p.w);
     SEXP out = PROTECT(Rf_allocVector(REALSXP, (R_xlen_t) gmm_stats_size(&g)));
-    memcpy(REAL(out), s.N, sizeof(double) * gmm_stats_size(&g));
+    memcpy(REAL(out), p.s.N, sizeof(double) * gmm_stats_size(&g));
     UNPROTECT(1);
     return out;
 }
@@ -199,14 +212,9 @@ SEXP C_gmm_classify(SEXP core, SEXP m, SEXP R, SEXP offset)
         Rf_error("internal error: bad factors");
     SEXP out = PROTECT(Rf_allocMatrix(REALSXP, g.n, g.k));
     memset(REAL(out), 0, sizeof(double) * (size_t) Rf_xlength(out));
-    struct arena count = {NULL, 0};
-    gmm_stats_carve(&g, &count);
-    gmm_work_carve(&g, &count);
-    struct arena a = r_arena(&count);
-    struct gmm_stats s = gmm_stats_carve(&g, &a);
-    struct gmm_work w = gmm_work_carve(&g, &a);
+    struct pass p = r_pass(&g);
     double change;
-    gmm_pass(&g, REAL(m), REAL(R), REAL(offset), REAL(out), &s, &w, &change);
+    gmm_pass(&g, REAL(m), REAL(R), REAL(offset), REAL(out), &p.s, &p.w, &change);
     UNPROTECT(1);
     return out;
 }

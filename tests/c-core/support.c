@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <R_ext/Random.h>
+#include "check.h"
 #include "support.h"
 
 struct cell {
@@ -302,3 +303,43 @@ double mean_and_se2(int n, const double *x, double (*f)(double), double *se2)
 }
 
 double identity(double x) { return x; }
+
+/* E Lambda = df R^-1 */
+static void check_wishart(const struct precision *pr, int n, const double *x)
+{
+    double *inv = nans((size_t) (pr->r * pr->r)), se2;
+    naive_inverse(pr->r, pr->rate0, inv);
+    for (int b = 0; b < pr->r; b++)
+        for (int a = b; a < pr->r; a++) {
+            double mean = mean_and_se2(n, x + vech_at(pr->r, a, b) * n, identity, &se2);
+            CHECK(fabs(mean - pr->df0 * AT(inv, a, b, pr->r)) < 5 * sqrt(se2));
+        }
+}
+
+/* A half-t SD with nu = 2 has median A sqrt(2/3). */
+static void check_half_t(const struct precision *pr, int n, const double *x)
+{
+    int r = pr->r, stats = vech_size(r);
+    double *L = nans((size_t) (r * r)), *inv = nans((size_t) (r * r));
+    double *v = nans((size_t) stats), *below = nans((size_t) (n * r)), se2;
+    CHECK(pr->nu == 2);
+    for (int i = 0; i < n; i++) {
+        for (int s = 0; s < stats; s++) v[s] = x[s * n + i];
+        vech_unpack(r, v, L);
+        naive_inverse(r, L, inv);
+        for (int a = 0; a < r; a++)
+            AT(below, i, a, n) = AT(inv, a, a, r) * pr->aux_rate[a] < 2.0 / 3;
+    }
+    for (int a = 0; a < r; a++) {
+        double err = mean_and_se2(n, below + a * n, identity, &se2) - 0.5;
+        CHECK(fabs(err) < 5 * sqrt(se2) && se2 < 1e-3);
+    }
+}
+
+void check_prior_precisions(const struct lmm *m, int from, int n, const double *draws)
+{
+    for (int k = from; k < m->n_prec; k++) {
+        const struct precision *pr = &m->prec[k];
+        (pr->aux < 0 ? check_wishart : check_half_t)(pr, n, draws + pr->at * n);
+    }
+}

@@ -56,4 +56,8 @@ bool on_diagonal(const struct lmm *m, int i);
 double mean_and_se2(int n, const double *x, double (*f)(double), double *se2);
 double identity(double x);
 
+/* Draws of the statistics (n x n_stat) of a chain without data: are precisions from, from + 1, ...
+ * distributed as their priors? A half-t prior must have nu = 2. */
+void check_prior_precisions(const struct lmm *m, int from, int n, const double *draws);
+
 #endif

@@ -143,39 +143,13 @@ static void check_chains(const struct lmm *m, int n)
         CHECK(c.s.draws[(m->p + k + 1) * c.kept - 1] == c.s.t[k]);
 }
 
-/* Without data the draws are the prior: E Lambda = df R^-1, and half-t SDs with nu = 2, whose
- * median is A sqrt(2/3). */
+/* Without data the draws are the prior. */
 static void check_prior(const struct lmm *m, bool interweave)
 {
     struct gibbs_control ctl = {12200, 200, 1, interweave};
     struct chain c = run(m, ctl, start_of(m, 1, 1), NULL);
     CHECK(c.status == CORE_OK);
-    for (int k = 0; k < m->n_prec; k++) {
-        const struct precision *pr = &m->prec[k];
-        int r = pr->r;
-        double *x = c.s.draws + (m->p + pr->at) * c.kept, se2, inv[9], *below = nans(12000);
-        if (pr->aux < 0) {
-            naive_inverse(r, pr->rate0, inv);
-            for (int b = 0; b < r; b++)
-                for (int a = b; a < r; a++) {
-                    double mean = mean_and_se2(c.kept, x + vech_at(r, a, b) * c.kept, identity,
-                                               &se2);
-                    CHECK(fabs(mean - pr->df0 * AT(inv, a, b, r)) < 5 * sqrt(se2));
-                }
-            continue;
-        }
-        for (int a = 0; a < r; a++) {
-            for (int i = 0; i < c.kept; i++) {
-                double L[9], v[6];
-                for (int s = 0; s < vech_size(r); s++) v[s] = x[s * c.kept + i];
-                vech_unpack(r, v, L);
-                naive_inverse(r, L, inv);
-                below[i] = AT(inv, a, a, r) * pr->aux_rate[a] < 2.0 / 3;
-            }
-            double err = mean_and_se2(c.kept, below, identity, &se2) - 0.5;
-            CHECK(fabs(err) < 5 * sqrt(se2) && se2 < 1e-3);
-        }
-    }
+    check_prior_precisions(m, 0, c.kept, c.s.draws + m->p * c.kept);
 }
 
 static void check_stops(const struct lmm *m)

@@ -200,8 +200,7 @@ static void check_agree(const struct glmm *g, const struct chain *a, const struc
     }
 }
 
-/* Rows of size zero say nothing: Wishart precisions keep their prior mean, half-t SDs with nu = 2
- * their median A sqrt(2/3), beta its mean. */
+/* Rows of size zero say nothing: the draws are the prior, beta's mean with them. */
 static void check_prior(const struct glmm *g, enum glmm_mover mover)
 {
     struct glmm_gibbs_control ctl = {{16500, 500, 1, true}, mover};
@@ -211,32 +210,7 @@ static void check_prior(const struct glmm *g, enum glmm_mover mover)
         double se2, mean = mean_and_se2(c.kept, c.s.g.draws + j * c.kept, identity, &se2);
         CHECK(fabs(mean - g->lmm.mu[j]) < 5 * sqrt(se2));
     }
-    for (int k = 1; k < g->lmm.n_prec; k++) {
-        const struct precision *pr = &g->lmm.prec[k];
-        int r = pr->r;
-        double *x = c.s.g.draws + (g->lmm.p + pr->at) * c.kept, se2, inv[9], *below = nans(16000);
-        if (pr->aux < 0) {
-            naive_inverse(r, pr->rate0, inv);
-            for (int b = 0; b < r; b++)
-                for (int a = b; a < r; a++) {
-                    const double *y = x + vech_at(r, a, b) * c.kept;
-                    double mean = mean_and_se2(c.kept, y, identity, &se2);
-                    CHECK(fabs(mean - pr->df0 * AT(inv, a, b, r)) < 5 * sqrt(se2));
-                }
-            continue;
-        }
-        for (int a = 0; a < r; a++) {
-            for (int i = 0; i < c.kept; i++) {
-                double L[9], v[6];
-                for (int s = 0; s < vech_size(r); s++) v[s] = x[s * c.kept + i];
-                vech_unpack(r, v, L);
-                naive_inverse(r, L, inv);
-                below[i] = AT(inv, a, a, r) * pr->aux_rate[a] < 2.0 / 3;
-            }
-            double err = mean_and_se2(c.kept, below, identity, &se2) - 0.5;
-            CHECK(fabs(err) < 5 * sqrt(se2) && se2 < 1e-3);
-        }
-    }
+    check_prior_precisions(&g->lmm, 1, c.kept, c.s.g.draws + g->lmm.p * c.kept);
 }
 
 static void check_stops(const struct glmm *g, enum glmm_mover mover)

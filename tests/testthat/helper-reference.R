@@ -2,14 +2,15 @@
 
 # ---- data ------------------------------------------------------------------------
 
-# The generator of the paper's Model 2 design: N = 300, four coefficients.
-paper_data <- function(Q, tau_u) {
-  set.seed(Q)
-  X <- cbind(1, matrix(rnorm(900), 300))
-  g <- rep(1:Q, length.out = 300)
-  u <- rnorm(Q, 0, 1 / sqrt(tau_u))
-  y <- drop(X %*% c(1, .5, 0, -.5)) + u[g] + rnorm(300)
-  data.frame(y = y, x1 = X[, 2], x2 = X[, 3], x3 = X[, 4], g = factor(g))
+# The paper's design: n rows, four coefficients, Q groups of equal size; Q = 0: no groups (Model 1).
+# data-raw/under-dispersion.R takes its data from here too.
+paper_data <- function(Q, tau_u, n = 300, seed = max(Q, 1)) {
+  set.seed(seed)
+  X <- cbind(1, matrix(rnorm(3 * n), n))
+  g <- rep(seq_len(max(Q, 1)), length.out = n)
+  u <- if (Q) rnorm(Q, 0, 1 / sqrt(tau_u)) else 0
+  y <- drop(X %*% c(1, .5, 0, -.5)) + u[g] + rnorm(n)
+  data.frame(y, x1 = X[, 2], x2 = X[, 3], x3 = X[, 4], g = factor(g))
 }
 
 small_data <- function(n = 60, G = 7, seed = 11) {

@@ -3,15 +3,6 @@
 stored <- function(name) read.csv(system.file("extdata", name, package = "meanfield"))
 vague <- priors(normal_prior(0, 10), gamma_prior(.01, .01), gamma_prior(.01, .01))
 
-design_rows <- function(seed, Q, tau_u, n = 300) {
-  set.seed(seed)
-  X <- cbind(1, matrix(rnorm(3 * n), n))
-  g <- rep(seq_len(max(Q, 1)), length.out = n)
-  u <- if (Q) rnorm(Q, 0, 1 / sqrt(tau_u)) else 0
-  y <- drop(X %*% c(1, .5, 0, -.5)) + u[g] + rnorm(n)
-  data.frame(y, x1 = X[, 2], x2 = X[, 3], x3 = X[, 4], g = factor(g))
-}
-
 test_that("Model 1's stored ratios are the closed forms", {
   t <- stored("under-dispersion-ratios.csv")
   one <- function(what, m, n) t$value[t$Q == 0 & t$n == n & t$quantity == what & t$method == m]
@@ -26,7 +17,7 @@ test_that("Model 1's stored ratios are the closed forms", {
 test_that("the stored table by Q is what the engines give now", {
   t <- stored("under-dispersion-ratios.csv")
   for (design in list(c(5, 1), c(100, 4))) {
-    d <- design_rows(design[1], design[1], design[2])
+    d <- paper_data(design[1], design[2])
     fit <- fit_vb(y ~ x1 + x2 + x3 + (1 | g), d, prior = vague)
     now <- as.data.frame(sd_ratio_report(fit, fit_exact(fit)))
     now <- now[match(c("tau_u[g]", "log_tau_u[g]", "tau_e", "beta[(Intercept)]"), now$variable), ]
