@@ -49,8 +49,8 @@ static double at_z(const struct nest_target *f, const double *phi, const double 
 }
 
 /* w->grad, w->H (full) <- gradient and minus Hessian in z at phi, from differences over a tenth
- * of the scale; false when a value is not finite. A mixed one comes from both diagonal points and
- * the four on its axes. */
+ * of the scale; false when a value is not finite. All four diagonal points, for what is symmetric
+ * in an axis must stay so. */
 static bool differentiate(const struct nest_target *f, const double *phi, const double *L,
                           double peak, struct nest_work *w)
 {
@@ -66,15 +66,15 @@ static bool differentiate(const struct nest_target *f, const double *phi, const 
         AT(w->H, i, i, d) = (2 * peak - up - down) / (e * e);
         if (!isfinite(AT(w->H, i, i, d))) return false;
         for (int j = 0; j < i; j++) {
-            w->z[i] = w->z[j] = e;
-            double sum = at_z(f, phi, L, w);
-            w->z[i] = w->z[j] = -e;
-            sum += at_z(f, phi, L, w);
+            double sum = 0;
+            for (int k = 0; k < 4; k++) {
+                w->z[i] = k < 2 ? e : -e;
+                w->z[j] = k % 2 ? -e : e;
+                sum += (k == 0 || k == 3 ? 1 : -1) * at_z(f, phi, L, w);
+            }
             w->z[j] = 0;
-            double both = (2 * peak - sum) / (e * e);
-            if (!isfinite(both)) return false;
-            AT(w->H, i, j, d) = AT(w->H, j, i, d) =
-                0.5 * (both - AT(w->H, i, i, d) - AT(w->H, j, j, d));
+            AT(w->H, i, j, d) = AT(w->H, j, i, d) = -sum / (4 * e * e);
+            if (!isfinite(sum)) return false;
         }
         w->z[i] = 0;
     }

@@ -46,7 +46,7 @@ struct nest_work nest_work_carve(int d, struct arena *a);
  * R the correlations, R^1/2 symmetric: a smooth function of the Hessian, of whose rounding little
  * is seen. *peak = f(phi). CORE_NONFINITE when f is not finite at the start, CORE_MAXIT when the
  * mode was not reached: phi, L and *peak are the last found and still usable.
- * Cost: 1 + d + d^2 evaluations a step, two steps at least. */
+ * Cost: 1 + 2 d^2 evaluations a step, two steps at least. */
 enum core_status nest_mode(const struct nest_target *f, double *phi, double *L, double *peak,
                            struct nest_work *w, const struct core_hooks *h,
                            struct core_info *info);
