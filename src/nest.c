@@ -133,10 +133,11 @@ static void rescale(int d, double *L, struct nest_work *w)
 }
 
 /* L <- D R^1/2 Q with L L' = D R D as before, R a correlation matrix, Q orthogonal and the same
- * for every density (Hartley's). Eigenvectors are arbitrary where eigenvalues are close; the
- * symmetric root moves no more than R does. Q turns the axes away from the parameters: the error
- * of the trapezoid rule along an axis is the density's Fourier transform there, which of one
- * skewed parameter falls slower than the product of several. */
+ * for every density. Eigenvectors are arbitrary where eigenvalues are close; the symmetric root
+ * moves no more than R does. Q turns the axes away from the parameters, by pi / 2d in each plane
+ * of neighbours: the error of the trapezoid rule along an axis is the density's Fourier transform
+ * there, which of one skewed parameter falls slower than the product of several. More than two
+ * parameters are turned by less, for what is summed along one of them alone. */
 static void fix_axes(int d, double *L, struct nest_work *w)
 {
     double *scale = w->z;
@@ -150,21 +151,20 @@ static void fix_axes(int d, double *L, struct nest_work *w)
     for (int j = 0; j < d; j++)
         for (int i = j; i < d; i++) AT(w->H, i, j, d) /= scale[i] * scale[j];
     if (!eigen(d, w)) return; /* L is a root as it is */
-    memset(w->root, 0, sizeof(double) * (size_t) d * (size_t) d);
+    memset(L, 0, sizeof(double) * (size_t) d * (size_t) d);
     for (int k = 0; k < d; k++) {
         const double *v = w->H + (size_t) k * (size_t) d;
         double s = sqrt(fmax(w->eigen[k], 1e-15));
         for (int j = 0; j < d; j++)
-            for (int i = 0; i < d; i++) AT(w->root, i, j, d) += s * v[i] * v[j];
+            for (int i = 0; i < d; i++) AT(L, i, j, d) += s * scale[i] * v[i] * v[j];
     }
-    for (int j = 0; j < d; j++)
+    double c = cos(0.5 * PI / d), s = sin(0.5 * PI / d);
+    for (int j = 0; j + 1 < d; j++)
         for (int i = 0; i < d; i++) {
-            double angle = 2 * PI * ((i * j) % d) / d;
-            AT(w->H, i, j, d) = (cos(angle) + sin(angle)) / sqrt(d);
+            double a = AT(L, i, j, d), b = AT(L, i, j + 1, d);
+            AT(L, i, j, d) = c * a + s * b;
+            AT(L, i, j + 1, d) = c * b - s * a;
         }
-    la_matmul(d, w->root, w->H, L);
-    for (int j = 0; j < d; j++)
-        for (int i = 0; i < d; i++) AT(L, i, j, d) *= scale[i];
 }
 
 /* Halve the step until f rises, or falls by less than `slack`; false when it never does. */

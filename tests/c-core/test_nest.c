@@ -6,6 +6,7 @@
 #include <R_ext/Random.h>
 #include <Rmath.h>
 #include "check.h"
+#include "la.h"
 #include "lmm_exact.h"
 #include "logchol.h"
 #include "nest.h"
@@ -134,8 +135,8 @@ static void test_mode(int d, int skewed, double scale)
     if (scale == 1) CHECK(calls <= 1 + (m.info.iter + 1) * (2 * d * d + 1));
 }
 
-/* L = D R^1/2 Q of the covariance D R D, Q the Hartley matrix, wherever the search came from and
- * however f rounds. */
+/* L = D R^1/2 Q of the covariance D R D, Q the product of turns by pi / 2d in the planes of
+ * neighbours, wherever the search came from and however f rounds. */
 struct rounded {
     struct known *k;
     double error;
@@ -161,17 +162,25 @@ static void test_axes(int d)
     double *mix = zeros((size_t) (d * d));
     for (int i = 0; i < d; i++) AT(mix, i, i, d) = 0.5 + i;
     struct known k = known_mix(d, 0, 1, mix); /* independent: all eigenvalues of R are one */
+    double *Q = zeros((size_t) (d * d)), *G = zeros((size_t) (d * d)), *QG = zeros((size_t) (d * d));
+    for (int i = 0; i < d; i++) AT(Q, i, i, d) = 1;
+    for (int j = 0; j + 1 < d; j++) {
+        for (int i = 0; i < d * d; i++) G[i] = i % (d + 1) == 0;
+        AT(G, j, j, d) = AT(G, j + 1, j + 1, d) = cos(PI / (2 * d));
+        AT(G, j + 1, j, d) = sin(PI / (2 * d));
+        AT(G, j, j + 1, d) = -sin(PI / (2 * d));
+        la_matmul(d, Q, G, QG);
+        memcpy(Q, QG, sizeof(double) * (size_t) (d * d));
+    }
     for (int rounding = 0; rounding < 2; rounding++) {
         struct rounded r = {&k, rounding ? 1e-9 : 0};
         struct nest_target f = {d, rounded_density, &r};
         struct mode m = mode_of(&f, POINT, rounding ? 0.3 : 2);
         CHECK(m.status == CORE_OK);
         for (int j = 0; j < d; j++)
-            for (int i = 0; i < d; i++) {
-                double cas = cos(2 * PI * i * j / d) + sin(2 * PI * i * j / d);
-                CHECK_NEAR(AT(m.L, i, j, d), AT(mix, i, i, d) * cas / sqrt(d),
+            for (int i = 0; i < d; i++)
+                CHECK_NEAR(AT(m.L, i, j, d), AT(mix, i, i, d) * AT(Q, i, j, d),
                            rounding ? 1e-5 : 1e-8);
-            }
     }
 }
 
