@@ -11,6 +11,12 @@ static const double PI = 3.141592653589793238462643383280;
 
 /* ---- mode ----------------------------------------------------------------------- */
 
+/* The differences vanish a little beside the mode, and there f may fall along a step towards that
+ * point. So once a step promises a gain below NEAR it is taken whole, unless f falls by as much,
+ * and the one below SETTLED is the last; MAX_WHOLE where noise in f keeps them from shrinking. */
+static const double NEAR = 1e-3, SETTLED = 1e-6;
+enum { MAX_WHOLE = 4 };
+
 struct nest_work nest_work_carve(int d, struct arena *a)
 {
     struct nest_work w;
@@ -43,7 +49,8 @@ static double at_z(const struct nest_target *f, const double *phi, const double 
 }
 
 /* w->grad, w->H (full) <- gradient and minus Hessian in z at phi, from differences over a tenth
- * of the scale; false when a value is not finite. */
+ * of the scale; false when a value is not finite. All four diagonal points, for what is symmetric
+ * in an axis must stay so. */
 static bool differentiate(const struct nest_target *f, const double *phi, const double *L,
                           double peak, struct nest_work *w)
 {
@@ -74,18 +81,25 @@ static bool differentiate(const struct nest_target *f, const double *phi, const 
     return true;
 }
 
-/* w->H <- eigenvectors, w->eigen <- eigenvalues kept where a step or a scale can use them: a
- * convex axis counts as one of unit curvature, and a scale changes at most fourfold. */
-static bool curvature(int d, struct nest_work *w)
+/* w->H <- its eigenvectors, w->eigen <- its eigenvalues. */
+static bool eigen(int d, struct nest_work *w)
 {
     int info = 0;
     F77_CALL(dsyev)("V", "L", &d, w->H, &d, w->eigen, w->eigen + d, &w->eigen_size,
                     &info FCONE FCONE);
+    return info == 0;
+}
+
+/* Eigenvalues are kept where a step or a scale can use them: a convex axis counts as one of unit
+ * curvature, and a scale changes at most fourfold. */
+static bool curvature(int d, struct nest_work *w)
+{
+    bool done = eigen(d, w);
     for (int j = 0; j < d; j++) {
         double c = w->eigen[j];
         w->eigen[j] = c <= 0 ? 1 : c < 0.0625 ? 0.0625 : c > 16 ? 16 : c;
     }
-    return info == 0;
+    return done;
 }
 
 /* w->step <- (-H)^-1 grad, no longer than three scales on any axis; returns grad'step. */
@@ -103,8 +117,8 @@ static double newton_step(int d, struct nest_work *w)
     return gain;
 }
 
-/* L <- L V diag(eigen)^-1/2: the axes and scales of the Hessian. */
-static void turn_axes(int d, double *L, struct nest_work *w)
+/* L <- L V diag(eigen)^-1/2, a root of the inverse Hessian. */
+static void rescale(int d, double *L, struct nest_work *w)
 {
     for (int j = 0; j < d; j++) {
         const double *v = w->H + (size_t) j * (size_t) d;
@@ -118,14 +132,49 @@ static void turn_axes(int d, double *L, struct nest_work *w)
     memcpy(L, w->root, sizeof(double) * (size_t) d * (size_t) d);
 }
 
-/* Halve the step until f rises; false when it never does. */
+/* L <- D R^1/2 Q with L L' = D R D as before, R a correlation matrix, Q orthogonal and the same
+ * for every density. Eigenvectors are arbitrary where eigenvalues are close; the symmetric root
+ * moves no more than R does. Q turns the axes away from the parameters, by pi / 2d in each plane
+ * of neighbours: the error of the trapezoid rule along an axis is the density's Fourier transform
+ * there, which of one skewed parameter falls slower than the product of several. More than two
+ * parameters are turned by less, for what is summed along one of them alone. */
+static void fix_axes(int d, double *L, struct nest_work *w)
+{
+    double *scale = w->z;
+    for (int j = 0; j < d; j++) /* D R D */
+        for (int i = j; i < d; i++) {
+            double s = 0;
+            for (int k = 0; k < d; k++) s += AT(L, i, k, d) * AT(L, j, k, d);
+            AT(w->H, i, j, d) = s;
+        }
+    for (int i = 0; i < d; i++) scale[i] = sqrt(AT(w->H, i, i, d));
+    for (int j = 0; j < d; j++)
+        for (int i = j; i < d; i++) AT(w->H, i, j, d) /= scale[i] * scale[j];
+    if (!eigen(d, w)) return; /* L is a root as it is */
+    memset(L, 0, sizeof(double) * (size_t) d * (size_t) d);
+    for (int k = 0; k < d; k++) {
+        const double *v = w->H + (size_t) k * (size_t) d;
+        double s = sqrt(fmax(w->eigen[k], 1e-15));
+        for (int j = 0; j < d; j++)
+            for (int i = 0; i < d; i++) AT(L, i, j, d) += s * scale[i] * v[i] * v[j];
+    }
+    double c = cos(0.5 * PI / d), s = sin(0.5 * PI / d);
+    for (int j = 0; j + 1 < d; j++)
+        for (int i = 0; i < d; i++) {
+            double a = AT(L, i, j, d), b = AT(L, i, j + 1, d);
+            AT(L, i, j, d) = c * a + s * b;
+            AT(L, i, j + 1, d) = c * b - s * a;
+        }
+}
+
+/* Halve the step until f rises, or falls by less than `slack`; false when it never does. */
 static bool climb(const struct nest_target *f, double *phi, const double *L, double *peak,
-                  struct nest_work *w)
+                  double slack, struct nest_work *w)
 {
     for (int halved = 0; halved < 20; halved++) {
         memcpy(w->z, w->step, sizeof(double) * (size_t) f->d);
         double value = at_z(f, phi, L, w);
-        if (value > *peak) {
+        if (value > *peak - slack) {
             memcpy(phi, w->phi, sizeof(double) * (size_t) f->d);
             *peak = value;
             return true;
@@ -140,6 +189,7 @@ enum core_status nest_mode(const struct nest_target *f, double *phi, double *L, 
                            struct core_info *info)
 {
     size_t dd = (size_t) f->d * (size_t) f->d;
+    int whole = 0;
     *peak = f->log_density(f->ctx, phi);
     if (!isfinite(*peak)) return CORE_NONFINITE;
     for (info->iter = 0; info->iter < 60; info->iter++) {
@@ -149,9 +199,14 @@ enum core_status nest_mode(const struct nest_target *f, double *phi, double *L, 
             continue;
         }
         double gain = newton_step(f->d, w);
-        bool moved = gain > 1e-6 && climb(f, phi, L, peak, w);
-        turn_axes(f->d, L, w);
-        if (!moved) return gain > 1e-2 ? CORE_MAXIT : CORE_OK;
+        bool near = gain < NEAR;
+        whole += near;
+        bool moved = climb(f, phi, L, peak, near ? NEAR : 0, w);
+        rescale(f->d, L, w);
+        fix_axes(f->d, L, w);
+        bool settled = info->iter > 0 && gain < SETTLED; /* in axes of its own */
+        if (!moved || settled || whole == MAX_WHOLE)
+            return gain > 1e-2 ? CORE_MAXIT : CORE_OK;
     }
     return CORE_MAXIT;
 }

@@ -6,7 +6,7 @@
  *     f(phi) = log p(y | phi) + log p(phi) + log |d precisions / d phi|
  *
  * exactly (Gaussian family) or approximately (others); -INFINITY where it cannot. The integrator
- * knows nothing else about the model. It finds the mode, turns the axes to the Hessian there,
+ * knows nothing else about the model. It finds the mode, takes axes from the Hessian there,
  *
  *     phi = mode + L z,    L L' = (-f'')^-1,
  *
@@ -36,12 +36,17 @@ struct nest_work {
 
 struct nest_work nest_work_carve(int d, struct arena *a);
 
-/* Newton's method with central differences in the coordinates phi = centre + L z.
- * In: phi (d) a start, L (d x d) a scale. Out: phi the mode, L with L L' = (-f'')^-1 there
- * (columns: the Hessian's axes; a flat or convex axis keeps at most four times the scale it came
- * with), *peak = f(phi). CORE_NONFINITE when f is not finite at the start, CORE_MAXIT when the
- * mode was not reached: phi, L and *peak are the best found and still usable.
- * Cost: 1 + 2 d^2 evaluations a step. */
+/* Newton's method with central differences in the coordinates phi = centre + L z, until they
+ * vanish.
+ * In: phi (d) a start, L (d x d) a scale. Out: phi the mode, L with L L' = (-f'')^-1 there = D R D
+ * (a step changes the scale of a flat axis at most fourfold, and of a convex one not at all),
+ *
+ *     L = D R^1/2 Q,    Q = G_1 ... G_{d-1},    G_j a turn by pi / 2d of axes j and j + 1,
+ *
+ * R the correlations, R^1/2 symmetric: a smooth function of the Hessian, of whose rounding little
+ * is seen. *peak = f(phi). CORE_NONFINITE when f is not finite at the start, CORE_MAXIT when the
+ * mode was not reached: phi, L and *peak are the last found and still usable.
+ * Cost: 1 + 2 d^2 evaluations a step, two steps at least. */
 enum core_status nest_mode(const struct nest_target *f, double *phi, double *L, double *peak,
                            struct nest_work *w, const struct core_hooks *h,
                            struct core_info *info);

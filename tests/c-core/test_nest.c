@@ -6,6 +6,7 @@
 #include <R_ext/Random.h>
 #include <Rmath.h>
 #include "check.h"
+#include "la.h"
 #include "lmm_exact.h"
 #include "logchol.h"
 #include "nest.h"
@@ -113,6 +114,8 @@ static void test_mode(int d, int skewed, double scale)
     struct mode m = mode_of(&f, POINT, scale);
     CHECK(m.status == CORE_OK);
     CHECK(m.info.iter < 30);
+    int calls = k.calls;
+    CHECK_NEAR(m.peak, f.log_density(&k, m.phi), 1e-12);
     for (int i = 0; i < d; i++) {
         double at = k.mean[i];
         for (int j = 0; j < skewed; j++) at += AT(k.mix, i, j, d) * log(3);
@@ -126,10 +129,105 @@ static void test_mode(int d, int skewed, double scale)
             CHECK_NEAR(got, want, 2e-2);
         }
     }
-    /* of a normal density all of it is exact */
-    if (!skewed)
-        for (int i = 0; i < d; i++) CHECK_NEAR(m.phi[i], k.mean[i], 2e-3);
-    CHECK(m.peak >= f.log_density(&k, m.phi) - 1e-12);
+    /* of a normal density all of it is exact, and every step is a whole one */
+    if (skewed) return;
+    for (int i = 0; i < d; i++) CHECK_NEAR(m.phi[i], k.mean[i], 1e-6);
+    if (scale == 1) CHECK(calls <= 1 + (m.info.iter + 1) * (2 * d * d + 1));
+}
+
+/* L = D R^1/2 Q of the covariance D R D, Q the product of turns by pi / 2d in the planes of
+ * neighbours, wherever the search came from and however f rounds. */
+struct rounded {
+    struct known *k;
+    double error;
+};
+
+static double rounded_density(void *ctx, const double *phi)
+{
+    struct rounded *r = ctx;
+    double f = known_density(r->k, phi);
+    return f + r->error * cos(1e6 * f + 1e7 * phi[0]);
+}
+
+static struct known known_mix(int d, int skewed, double shape, const double *mix)
+{
+    struct known k = known_of(d, skewed, shape);
+    k.mix = copy((size_t) (d * d), mix);
+    naive_inverse(d, k.mix, k.inv);
+    return k;
+}
+
+static void test_axes(int d)
+{
+    double *mix = zeros((size_t) (d * d));
+    for (int i = 0; i < d; i++) AT(mix, i, i, d) = 0.5 + i;
+    struct known k = known_mix(d, 0, 1, mix); /* independent: all eigenvalues of R are one */
+    double *Q = zeros((size_t) (d * d)), *G = zeros((size_t) (d * d)), *QG = zeros((size_t) (d * d));
+    for (int i = 0; i < d; i++) AT(Q, i, i, d) = 1;
+    for (int j = 0; j + 1 < d; j++) {
+        for (int i = 0; i < d * d; i++) G[i] = i % (d + 1) == 0;
+        AT(G, j, j, d) = AT(G, j + 1, j + 1, d) = cos(PI / (2 * d));
+        AT(G, j + 1, j, d) = sin(PI / (2 * d));
+        AT(G, j, j + 1, d) = -sin(PI / (2 * d));
+        la_matmul(d, Q, G, QG);
+        memcpy(Q, QG, sizeof(double) * (size_t) (d * d));
+    }
+    for (int rounding = 0; rounding < 2; rounding++) {
+        struct rounded r = {&k, rounding ? 1e-9 : 0};
+        struct nest_target f = {d, rounded_density, &r};
+        struct mode m = mode_of(&f, POINT, rounding ? 0.3 : 2);
+        CHECK(m.status == CORE_OK);
+        for (int j = 0; j < d; j++)
+            for (int i = 0; i < d; i++)
+                CHECK_NEAR(AT(m.L, i, j, d), AT(mix, i, i, d) * AT(Q, i, j, d),
+                           rounding ? 1e-5 : 1e-8);
+    }
+}
+
+/* A ridge, |correlation| = .98, from the scales of its conditionals to those of its margins. */
+static void test_ridge(int skewed, double sign)
+{
+    double mix[4] = {1, sign * 0.98, 0, sqrt(1 - 0.98 * 0.98)};
+    struct known k = known_mix(2, skewed, 3, mix);
+    struct nest_target f = {2, known_density, &k};
+    struct mode m[2] = {mode_of(&f, POINT, 0.2), mode_of(&f, k.mean, 1)};
+    double var = skewed ? 1.0 / 3 : 1, want[4]; /* mix diag(var, 1) mix' */
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < 2; j++)
+            want[i + 2 * j] = var * mix[i] * mix[j] + mix[2 + i] * mix[2 + j];
+    for (int s = 0; s < 2; s++) {
+        CHECK(m[s].status == CORE_OK);
+        CHECK(m[s].info.iter < 15);
+        for (int i = 0; i < 2; i++)
+            for (int j = 0; j < 2; j++)
+                CHECK_NEAR(m[s].L[i] * m[s].L[j] + m[s].L[2 + i] * m[s].L[2 + j],
+                           want[i + 2 * j], skewed ? 5e-3 : 1e-6);
+        for (int i = 0; i < 2; i++)
+            CHECK_NEAR(m[s].phi[i], k.mean[i] + (skewed ? mix[i] * log(3) : 0),
+                       skewed ? 2e-3 : 1e-6);
+    }
+    for (int i = 0; i < 4; i++) CHECK_NEAR(m[0].L[i], m[1].L[i], 1e-3);
+    for (int i = 0; i < 2; i++) CHECK_NEAR(m[0].phi[i], m[1].phi[i], 1e-5);
+}
+
+/* Noise in f, as of an optimisation, costs few evaluations and moves the mode by about as much
+ * over the step of the differences. */
+static void test_noise(double error)
+{
+    struct known k = known_of(3, 2, 3);
+    struct rounded r = {&k, 0};
+    struct nest_target f = {3, rounded_density, &r};
+    struct mode exact = mode_of(&f, k.mean, 1);
+    int calls = k.calls;
+    r.error = error;
+    struct mode noisy = mode_of(&f, k.mean, 1);
+    CHECK(noisy.status == CORE_OK);
+    CHECK(k.calls - calls <= calls + 4 * 19 + 20);
+    for (int i = 0; i < 3; i++) {
+        double sd = 0;
+        for (int j = 0; j < 3; j++) sd += AT(exact.L, i, j, 3) * AT(exact.L, i, j, 3);
+        CHECK_NEAR((noisy.phi[i] - exact.phi[i]) / sqrt(sd), 0, 1e-4 + 20 * error);
+    }
 }
 
 /* Sum over the lattice = integral = |mix|, mean and variance of x. */
@@ -594,6 +692,14 @@ void test_nest(void)
         test_mode(d, d > 1 ? 2 : 1, 1);
         test_mode(d, 1, 4);
     }
+    for (int d = 1; d <= 4; d++) test_axes(d);
+    for (int skewed = 0; skewed < 2; skewed++) {
+        test_ridge(skewed, 1);
+        test_ridge(skewed, -1);
+    }
+    test_noise(1e-8);
+    test_noise(1e-6);
+    test_noise(1e-4);
     test_sums(1, 0, 0.5, 35, 1e-10);
     test_sums(1, 1, 0.4, 35, 1e-8);
     test_sums(2, 0, 0.5, 35, 1e-10);

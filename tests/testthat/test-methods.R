@@ -103,10 +103,8 @@ test_that("tibbles, interactions of groups, missing data argument, dots, contras
   a <- fit_vb(y ~ x + (1 | g:h), d)
   d$gh <- interaction(d$g, d$h, sep = ":", drop = TRUE)
   b <- fit_vb(y ~ x + (1 | gh), d)
-  same <- function(a, b, ...) expect_equal(sort(ranef(a)[[1]][[1]]), sort(ranef(b)[[1]][[1]]), ...)
-  same(fit_vb(a, integrate = "no"), fit_vb(b, integrate = "no"))
-  # groups in another order round otherwise, and a lattice is as near as it says
-  same(a, b, tolerance = a$integrated$error)
+  # groups in another order round otherwise; the axes of the lattice may not depend on it
+  expect_equal(sort(ranef(a)[[1]][[1]]), sort(ranef(b)[[1]][[1]]))
   expect_true(all(rownames(ranef(a)[[1]]) %in% levels(d$gh)))
   expect_equal(unname(predict(a, d[1:4, ])), unname(fitted(a)[1:4]))
   y <- d$y
