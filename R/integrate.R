@@ -18,6 +18,7 @@ integrate_vb <- function(fit, integrate, core) {
     affordable <- 4 * INTEGRATE_FLOPS / node_flops(core)
     settings$capacity <- min(settings$capacity, max(affordable, 500))
   }
+  if (!is_gaussian(fit)) announce_nest(fit)
   nodes <- integrate_model(fit$model, fit$vb, fit$posterior$tau, settings, core)
   trusted <- is_integral(nodes) && nodes$error < UNTRUSTED_ERROR[[nodes$method]] &&
     !(nodes$method == "importance" && nodes$khat > 0.7)
@@ -48,9 +49,21 @@ why_not_integrate <- function(fit, core) {
 # The same for a conditional fit that is an optimisation; d parameters take about this many.
 NEST_FLOPS <- 4e10
 why_not_nest <- function(fit, d) {
+  if (nest_flops(fit, d) > NEST_FLOPS) "too dear"
+}
+
+nest_flops <- function(fit, d) {
   fits <- c(50, 110, 270, 700, 2000, 5000)[d]
   if (is.na(fits)) fits <- 5000
-  if (fits * conditional_fit_flops(fit$model) > NEST_FLOPS) "too dear"
+  fits * conditional_fit_flops(fit$model)
+}
+
+# In interactive runs that will take longer than about 5 seconds.
+announce_nest <- function(fit) {
+  seconds <- nest_flops(fit, length(fit$posterior$tau$mean)) / 3e9
+  if (!interactive() || seconds < 5) return(invisible())
+  message("Integrating over the variance parameters, at most about ", signif(seconds, 1),
+    " s; integrate = \"no\" leaves it out")
 }
 
 # Three Newton steps with their responses: expectations of the rows, quadrature, arrow algebra.
