@@ -160,7 +160,7 @@ coef.meanfield_fit <- function(object, ...) {
 #' @export VarCorr
 #' @export
 VarCorr.meanfield_fit <- function(x, sigma = 1, ...) {
-  s <- as.data.frame(summary(x))
+  s <- summary_table(x)
   pick <- function(names, what) s[[what]][match(names, s$variable)]
   out <- lapply(x$model$groups, function(t) {
     names <- if (t$vector) vector_names(t) else list(sigma = sub("^tau", "sigma", t$name))
@@ -182,7 +182,7 @@ VarCorr.meanfield_fit <- function(x, sigma = 1, ...) {
 
 # Mean and SD of every sigma, from the summary.
 sigma_table <- function(fit) {
-  s <- as.data.frame(summary(fit))
+  s <- summary_table(fit)
   s <- s[grepl("^sigma_", s$variable), ]
   data.frame(mean = s$mean, sd = s$sd, row.names = s$variable)
 }
@@ -244,7 +244,7 @@ sigma.meanfield_fit <- function(object, ...) {
 #' @export
 confint.meanfield_fit <- function(object, parm = NULL, level = 0.95, ...) {
   no_dots(...)
-  s <- as.data.frame(summary(object, level = level))
+  s <- summary_table(object, check_level(level))
   q <- quantile_names(level)
   out <- as.matrix(s[, q])
   dimnames(out) <- list(s$variable, paste(sub("^q", "", q), "%"))

@@ -192,7 +192,5 @@ print.exact_fit <- function(x, digits = 3, ...) {
 summary.exact_fit <- function(object, pars = NULL, level = 0.95, ...) {
   no_dots(...)
   check_pars(pars)
-  out <- integrated_rows(object, check_level(level), "u" %in% pars)
-  names(out)[4:5] <- quantile_names(level)
-  new_summary(out)
+  new_summary(summary_table(object, check_level(level), "u" %in% pars))
 }

@@ -61,7 +61,7 @@ normal_rule <- function(n) {
 # Posterior mean of the negative binomial's phi.
 dispersion_mean <- function(fit) {
   if (fit$model$family$family != "neg_binomial") return(NULL)
-  s <- as.data.frame(summary(fit))
+  s <- summary_table(fit)
   exp(s$mean[s$variable == "log_phi"])
 }
 

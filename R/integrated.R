@@ -56,17 +56,19 @@ beta_rows_of <- function(model, core) {
 
 # ---- summary -------------------------------------------------------------------------
 
-# Rows of summary(): variable, mean, sd, lower, upper.
-integrated_rows <- function(fit, level, u = FALSE) {
+# Rows of summary(): variable, mean, sd, and at a level the limits of the interval.
+integrated_rows <- function(fit, level = NULL, u = FALSE) {
   nodes <- fit$integrated
   values <- precision_draws(nodes$stats, fit$model, t(nodes$phi))
   m <- weighted_moments(t(values), nodes$weights)
-  parts <- mixture_components(fit, u)
-  q <- mixture_quantiles(parts, nodes$weights, c((1 - level) / 2, (1 + level) / 2))
-  out <- data.frame(variable = names(parts),
+  out <- data.frame(
+    variable = c(beta_names(fit$model), colnames(values), if (u) u_names(fit$model)),
     mean = unname(c(nodes$beta$mean, m$mean, if (u) nodes$u$mean)),
-    sd = unname(c(sqrt(diag(nodes$beta$cov)), m$sd, if (u) sqrt(nodes$u$var))),
-    lower = q[1L, ], upper = q[2L, ])
+    sd = unname(c(sqrt(diag(nodes$beta$cov)), m$sd, if (u) sqrt(nodes$u$var))))
+  if (!is.null(level)) {
+    q <- mixture_quantiles(mixture_components(fit, u), nodes$weights, c(1 - level, 1 + level) / 2)
+    out[quantile_names(level)] <- list(q[1L, ], q[2L, ])
+  }
   drop_missing_moments(out, fit$model)
 }
 
@@ -100,16 +102,21 @@ effect_components <- function(fit) {
 }
 
 # Quantiles (probs x variables), found on the scale of the link and carried back; one call for all
-# mixtures of a kind.
+# mixtures of a kind. Those of tau and sigma are found as those of log tau and log sigma.
 mixture_quantiles <- function(parts, weights, probs) {
   q <- matrix(NA_real_, length(probs), length(parts))
   kind <- vapply(parts, function(p) if (is.null(p$spread)) "points" else if (p$sinc) "sinc" else "normal", "")
+  log_row <- match(paste0("log_", names(parts)), names(parts))
+  own <- is.na(log_row)
   for (k in setdiff(unique(kind), "points")) {
-    at <- which(kind == k)
+    at <- which(kind == k & own)
     field <- function(name) vapply(parts[at], `[[`, weights, name)
     q[, at] <- call_nest_quantiles(k == "sinc", weights, field("centre"), field("spread"), probs)
   }
-  for (j in which(kind == "points")) q[, j] <- weighted_quantile(parts[[j]]$centre, weights, probs)
+  for (j in which(kind == "points" & own)) {
+    q[, j] <- weighted_quantile(parts[[j]]$centre, weights, probs)
+  }
+  q[, !own] <- q[, log_row[!own]]
   for (j in seq_along(parts)) q[, j] <- inverse_link(q[, j], rep(parts[[j]]$link, length(probs)))
   q
 }

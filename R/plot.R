@@ -61,7 +61,7 @@ plot.gibbs_fit <- function(x, variables = NULL, ...) {
 #' @rdname plot.vb_fit
 #' @export
 plot.exact_fit <- function(x, variables = NULL, ...) {
-  known <- integrated_rows(x, 0.95, any(grepl("^u\\[", variables)))$variable
+  known <- integrated_rows(x, u = any(grepl("^u\\[", variables)))$variable
   variables <- plot_variables(variables, known)
   curves <- exact_curves(x, variables)
   draw_panels(variables, lapply(variables, function(v) list(curves = list(exact = curves[[v]]))), "")

@@ -76,7 +76,7 @@ print_correction <- function(nodes) {
 integration_change <- function(x) {
   rows <- vb_rows(x)
   rows <- rows[!grepl("^(tau_|sigma_|Lambda_|phi)", rows$variable) & !is.na(rows$sd_lrvb), ]
-  exact <- integrated_rows(x, 0.95)
+  exact <- integrated_rows(x)
   change <- exact$sd[match(rows$variable, exact$variable)] / rows$sd_lrvb - 1
   at <- which.max(abs(change))
   stats::setNames(change[at], rows$variable[at])

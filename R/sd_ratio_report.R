@@ -109,7 +109,7 @@ reference_source <- function(fit, reference) {
 }
 
 exact_sds <- function(fit) {
-  exact <- integrated_rows(fit, 0.95)
+  exact <- integrated_rows(fit)
   data.frame(variable = exact$variable, sd = exact$sd, rel = fit$integrated$error)
 }
 
@@ -161,7 +161,7 @@ reference_sds <- function(names, draws, map) {
 }
 
 report_table <- function(fit, rows, kind, ref) {
-  own <- as.data.frame(summary(fit))
+  own <- summary_table(fit)
   own <- own[match(rows$variable, own$variable), ]
   sd <- own$sd
   predicted <- kind == "predicted"

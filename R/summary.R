@@ -29,30 +29,44 @@
 summary.vb_fit <- function(object, pars = NULL, level = 0.95, ...) {
   no_dots(...)
   check_pars(pars)
-  rows <- vb_rows(object, u = "u" %in% pars)
-  z <- qnorm((1 + check_level(level)) / 2)
-  spread <- ifelse(rows$source == "lrvb", rows$s_lrvb, rows$s_mfvb)
-  lower <- rows$loc - z * spread
-  upper <- rows$loc + z * spread
-  lower <- inverse_link(lower, rows$link)
-  upper <- inverse_link(upper, rows$link)
+  new_summary(summary_table(object, check_level(level), "u" %in% pars))
+}
+
+# The columns of summary(). level = NULL: without the intervals, which of an integrated fit take most
+# of the time.
+summary_table <- function(fit, level = NULL, u = FALSE) UseMethod("summary_table")
+
+#' @export
+summary_table.vb_fit <- function(fit, level = NULL, u = FALSE) {
+  rows <- vb_rows(fit, u)
   corrected <- rows$source == "lrvb"
   out <- data.frame(
     variable = rows$variable,
     mean = ifelse(corrected, rows$mean_lrvb, rows$mean_mfvb),
     sd = ifelse(corrected, rows$sd_lrvb, rows$sd_mfvb),
-    mean_mfvb = rows$mean_mfvb, sd_mfvb = rows$sd_mfvb, source = rows$source,
-    lower = lower, upper = upper
+    mean_mfvb = rows$mean_mfvb, sd_mfvb = rows$sd_mfvb, source = rows$source
   )
-  if (best_source(object) == "integrated") {
-    exact <- integrated_rows(object, level, "u" %in% pars)
-    exact <- exact[match(out$variable, exact$variable), ]
-    out[c("mean", "sd", "lower", "upper")] <- exact[c("mean", "sd", "lower", "upper")]
+  if (best_source(fit) == "integrated") {
+    exact <- integrated_rows(fit, level, u)
+    own <- setdiff(names(exact), "variable")
+    out[own] <- exact[match(out$variable, exact$variable), own]
     out$source <- "integrated"
+  } else if (!is.null(level)) {
+    z <- qnorm((1 + level) / 2) * ifelse(corrected, rows$s_lrvb, rows$s_mfvb)
+    q <- list(inverse_link(rows$loc - z, rows$link), inverse_link(rows$loc + z, rows$link))
+    out[quantile_names(level)] <- q
   }
-  out <- drop_unidentified(out, object$model)
-  names(out)[7:8] <- quantile_names(level)
-  new_summary(out)
+  drop_unidentified(out, fit$model)
+}
+
+#' @export
+summary_table.exact_fit <- function(fit, level = NULL, u = FALSE) integrated_rows(fit, level, u)
+
+# Draws have their quantiles at hand.
+#' @export
+summary_table.default <- function(fit, level = NULL, u = FALSE) {
+  level <- level %||% 0.95
+  as.data.frame(if (u) summary(fit, pars = "u", level = level) else summary(fit, level = level))
 }
 
 # No number for a variance that the data say nothing about.

@@ -29,7 +29,8 @@ tidy.meanfield_fit <- function(x, effects = c("fixed", "ran_pars"), conf.int = F
   if (!is.character(effects) || !all(effects %in% allowed)) {
     mf_abort("control", "`effects` must be among ", toString(allowed), arg = "effects")
   }
-  s <- as.data.frame(summary(x, pars = if ("ran_vals" %in% effects) "u", level = conf.level))
+  conf.level <- check_level(conf.level, "conf.level")
+  s <- summary_table(x, if (conf.int) conf.level, "ran_vals" %in% effects)
   q <- quantile_names(conf.level)
   pick <- function(variables, effect, grp, term) {
     rows <- match(variables, s$variable)
