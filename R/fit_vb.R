@@ -255,7 +255,7 @@ warn_vb <- function(fit) {
       " (the optimum is flat there, as at a variance near zero): mean-field SDs are ",
       "reported for it; use integrate = \"yes\", fit_exact() or fit_gibbs()", arg = "formula")
   }
-  if (!fit$converged) {
+  if (!fit$converged && !fit$rounding) { # among rounding errors more sweeps are no remedy
     change <- fit$trace$change
     mf_warn("convergence", "not converged after ", fit$control$max_iter,
       " sweeps (last change of a log precision: ", format(signif(change[length(change)], 2)),

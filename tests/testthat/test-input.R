@@ -212,6 +212,10 @@ test_that("exact fits, flat optima and disagreeing chains are announced", {
   e <- d
   e$z <- 1 + 2 * e$x
   expect_warning(fit_vb(z ~ x, e), class = "meanfield_warning_exact_fit")
+  # whether such a fit converges hangs on rounding: no second warning then, with a remedy that is none
+  heard <- capture_warnings(f <- fit_vb(z ~ x, e, control = vb_control(max_iter = 2)))
+  expect_false(f$converged)
+  expect_match(heard, "exactly", all = TRUE)
   e <- data.frame(x = c(1, 2, 4), y = c(1, 3, 2))
   f <- suppressWarnings(fit_vb(y ~ x, e, prior = priors(flat_prior(), gamma_prior(1e-8, 1e-8))))
   expect_true(all(is.finite(summary(f)$sd)))
