@@ -93,6 +93,13 @@ with_fixed_seed <- function(expr) {
   expr
 }
 
+# vb_khat() where it can be had and costs nothing to speak of, else NULL.
+cheap_khat <- function(fit) {
+  if (is_gaussian(fit) || is.null(fit$model$frame)) return(NULL)
+  if (nobs(fit) > 2000 || length(fit$vb$mean) > 500) return(NULL)
+  tryCatch(vb_khat(fit), meanfield_error = function(e) NULL)
+}
+
 khat_words <- function(k) {
   if (k <= 0.5) "good" else if (k <= 0.7) "usable" else
     "above .7: part of the posterior is missed, check with fit_gibbs()"

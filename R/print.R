@@ -25,15 +25,13 @@ print.vb_fit <- function(x, digits = 3, ...) {
   print(out[keep, ], row.names = FALSE)
   print_widening(s)
   print_weak(x)
-  print_khat(x)
+  print_khat(s)
   invisible(x)
 }
 
-# For generalised models small enough that it costs nothing to speak of.
-print_khat <- function(x) {
-  if (is_gaussian(x) || is.null(x$model$frame)) return(invisible())
-  if (nobs(x) > 2000 || length(x$vb$mean) > 500) return(invisible())
-  print(vb_khat(x))
+print_khat <- function(summary) {
+  khat <- attr(summary, "khat")
+  if (!is.null(khat)) print(khat)
 }
 
 print_kind <- function(x) {

@@ -15,6 +15,10 @@
 #'   the quantiles, `mcse_mean`, `mcse_sd`, `ess_bulk`, `ess_tail`, `rhat`. For an `exact_fit`:
 #'   `variable`, `mean`, `sd`, the quantiles.
 #'
+#'   The summary of a `vb_fit` of a binomial, Poisson or negative binomial model has the attribute
+#'   `khat`, what [vb_khat()] says about the approximation, where that costs nothing to speak of (at
+#'   most 2,000 rows and 500 coefficients, in a fit that has its data); printing shows it in words.
+#'
 #'   Rows: `beta[...]`, `tau_e`, `log_tau_e`, `sigma_e`, and for each group term
 #'   `tau_u`, `log_tau_u`, `sigma_u`, `log_sigma_u` (one coefficient) or `Lambda_u`,
 #'   `sigma_u`, `log_sigma_u`, `rho_u` (several). Intervals of precisions and
@@ -29,7 +33,8 @@
 summary.vb_fit <- function(object, pars = NULL, level = 0.95, ...) {
   no_dots(...)
   check_pars(pars)
-  new_summary(summary_table(object, check_level(level), "u" %in% pars))
+  structure(new_summary(summary_table(object, check_level(level), "u" %in% pars)),
+    khat = cheap_khat(object))
 }
 
 # The columns of summary(). level = NULL: without the intervals, which of an integrated fit take most
@@ -105,12 +110,14 @@ print.meanfield_summary <- function(x, digits = 3, ...) {
   num <- vapply(out, is.numeric, NA)
   out[num] <- lapply(out[num], function(v) format_numbers(v, digits))
   print(out, row.names = FALSE, ...)
+  print_khat(x)
   invisible(x)
 }
 
 #' @export
 as.data.frame.meanfield_summary <- function(x, ...) {
   class(x) <- "data.frame"
+  attr(x, "khat") <- NULL
   x
 }
 

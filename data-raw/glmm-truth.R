@@ -7,7 +7,7 @@
 # every group SD. Methods: "exact", nested quadrature of tests/testthat/helper-glmm-exact.R (one
 # scalar random effect, at most four coefficients); "gibbs", fit_gibbs() by Hamiltonian
 # moves; "jags", JAGS without its glm module, as an independent check (slice sampling). Monte
-# Carlo errors of "exact" are 0: its own is below 1e-3 SDs. About a quarter of an hour in all.
+# Carlo errors of "exact" are 0: its own is below 1e-3 SDs. About twenty minutes in all.
 
 library(meanfield)
 source("data-raw/glmm-data.R")
@@ -16,7 +16,7 @@ source("tests/testthat/helper-glmm-exact.R")
 
 prior_u <- list(gamma = c(1, 1), half_t = list(df = 3, scale = 2.5))
 # sweeps per chain (four of them) after 1,000 of warm-up
-sweeps <- c(contraception = 20000, epil = 50000, VerbAgg = 10000, grouseticks = 9000)
+sweeps <- c(contraception = 20000, epil = 50000, VerbAgg = 10000, grouseticks = 40000)
 nodes <- c(cbpp = 13, bacteria = 7)
 with_jags <- c(cbpp = 1e5, bacteria = 2e4, epil = 4e4, P3 = 2e4)
 

@@ -43,6 +43,30 @@ test_that("k-hat is small where q is nearly exact, the same every time, and leav
   expect_output(print(fit), "k-hat")
 })
 
+test_that("the summary carries k-hat and prints it in words, and stays a table", {
+  d <- khat_data()
+  fit <- fit_vb(cbind(y, t - y) ~ x + (1 | g), d, family = binomial())
+  set.seed(9)
+  before <- .Random.seed
+  s <- summary(fit)
+  expect_output(print(s), "k-hat .*\\(good\\)")
+  expect_identical(.Random.seed, before)
+  expect_identical(attr(s, "khat"), vb_khat(fit))
+  expect_named(s, c("variable", "mean", "sd", "mean_mfvb", "sd_mfvb", "source", "q2.5", "q97.5"))
+  expect_setequal(names(attributes(as.data.frame(s))), c("names", "class", "row.names"))
+  expect_output(print(structure(s, khat = structure(0.9, ess = 0.1, class = "meanfield_khat"))),
+    "0.9 \\(above .7: part of the posterior is missed, check with fit_gibbs")
+  # printed once with the fit
+  expect_length(grep("k-hat", capture.output(print(fit))), 1)
+  # none where it says nothing or is not cheap
+  expect_null(attr(summary(fit_vb(dist ~ speed, cars)), "khat"))
+  set.seed(3)
+  many <- data.frame(y = rpois(2001, 2), x = rnorm(2001))
+  long <- summary(fit_vb(y ~ x, many, family = poisson()))
+  expect_null(attr(long, "khat"))
+  expect_false(any(grepl("k-hat", capture.output(print(long)))))
+})
+
 test_that("k-hat is refused where it says nothing", {
   expect_error(vb_khat(fit_vb(dist ~ speed, cars)), class = "meanfield_error_engine")
   expect_error(vb_khat(3), class = "meanfield_error_engine")
