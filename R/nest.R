@@ -12,15 +12,15 @@
 nest_settings <- function(kind, tol = 1e-4, draws = 10000) {
   switch(kind,
     exact = list(step = c(.45, .45, .75, .9, 1.1, 1.3), drop = c(35, 35, 16, 13, 11, 10),
-      tol = tol * c(1, 1, 10, 10, 50, 50), capacity = 4e5, refine = 10L,
+      tol = tol * c(1, 1, 10, 10, 50, 50), capacity = 4e5, refine = rep(10L, 6L),
       negligible = c(0, 1e-13, 1e-9, 1e-8, 1e-7, 1e-7),
       points = 4 * max(draws, 1000)),
     quick = list(step = c(.75, .75, 1, 1.1, 1.3, 1.5), drop = c(12, 12, 10, 10, 9, 9),
-      tol = c(2e-2, 2e-2, 3e-2, 5e-2, .1, .1), capacity = 5e4, refine = 8L,
+      tol = c(2e-2, 2e-2, 3e-2, 5e-2, .1, .1), capacity = 5e4, refine = rep(8L, 6L),
       negligible = c(0, 0, 1e-6, 3e-5, 1e-4, 1e-4), points = 8000),
-    # a conditional fit is an optimisation here: as few as will do
+    # a conditional fit is an optimisation here: as few as will do, and once more where they do not
     nested = list(step = c(.9, 1.25, 1.4, 1.4, 1.4, 1.4), drop = c(14, 9, 9, 9, 9, 8),
-      tol = rep(2e-2, 6L), capacity = 2e4, refine = 1L,
+      tol = c(2e-2, .1, .4, .4, .4, .4), capacity = 2e4, refine = c(2L, 2L, 2L, 1L, 1L, 1L),
       negligible = c(0, 1e-5, 1e-4, 1e-4, 1e-4, 1e-4), points = 1000)
   )
 }
@@ -100,7 +100,7 @@ lattice_nodes <- function(target, top, settings) {
   drop <- settings$drop[d]
   tol <- settings$tol[d]
   best <- NULL
-  for (attempt in seq_len(settings$refine)) {
+  for (attempt in seq_len(settings$refine[d])) {
     run <- grow_lattice(target, top, step, drop, settings$capacity)
     if (is.null(run)) break
     best <- weigh_lattice(run$result, target$tails, top, step, drop, settings$negligible[d])
