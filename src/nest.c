@@ -165,6 +165,8 @@ static void fix_axes(int d, double *L, struct nest_work *w)
             AT(L, i, j, d) = c * a + s * b;
             AT(L, i, j + 1, d) = c * b - s * a;
         }
+    for (int j = 1; j < d; j += 2) /* the first row of Q is positive */
+        for (int i = 0; i < d; i++) AT(L, i, j, d) = -AT(L, i, j, d);
 }
 
 /* Halve the step until f rises, or falls by less than `slack`; false when it never does. */

@@ -41,7 +41,9 @@ struct nest_work nest_work_carve(int d, struct arena *a);
  * In: phi (d) a start, L (d x d) a scale. Out: phi the mode, L with L L' = (-f'')^-1 there = D R D
  * (a step changes the scale of a flat axis at most fourfold, and of a convex one not at all),
  *
- *     L = D R^1/2 Q,    Q = G_1 ... G_{d-1},    G_j a turn by pi / 2d of axes j and j + 1,
+ *     L = D R^1/2 Q,    Q = G_1 ... G_{d-1},    G_j a turn by pi / 2d of axes j and j + 1
+ *
+ * (with the signs that make Q's first row positive),
  *
  * R the correlations, R^1/2 symmetric: a smooth function of the Hessian, of whose rounding little
  * is seen. *peak = f(phi). CORE_NONFINITE when f is not finite at the start, CORE_MAXIT when the

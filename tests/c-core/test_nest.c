@@ -172,6 +172,9 @@ static void test_axes(int d)
         la_matmul(d, Q, G, QG);
         memcpy(Q, QG, sizeof(double) * (size_t) (d * d));
     }
+    for (int j = 0; j < d; j++) /* the first row of Q is positive */
+        for (int i = d - 1; i >= 0; i--)
+            if (AT(Q, 0, j, d) < 0) AT(Q, i, j, d) = -AT(Q, i, j, d);
     for (int rounding = 0; rounding < 2; rounding++) {
         struct rounded r = {&k, rounding ? 1e-9 : 0};
         struct nest_target f = {d, rounded_density, &r};
