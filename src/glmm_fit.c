@@ -12,7 +12,7 @@ static const double ELBO_SLACK = 1e-11;
 
 /* Conjugate gradients stop here whatever the residual: with so much coupling left the point is
  * far from the optimum, and the line search has the last word. */
-enum { CG_MAX = 60, HALVINGS = 14 };
+enum { CG_MAX = 60, HALVINGS = 14, SWEEPS = 3 };
 
 /* The squared norm of a residual is guessed from the last one's share in the large eigenvalues,
  * which conjugate gradients take out first; with this allowance. */
@@ -294,8 +294,8 @@ void glmm_weight_response(const struct glmm *g, const struct glmm_state *s,
 
 /* ---- Newton's method ------------------------------------------------------------------------ */
 
-/* The Newton step in (m, S) to a relative accuracy of tol; where the ELBO is not concave, or
- * without tol, that in m alone. Returns the squared decrement; w->goal_w gets the weights that the
+/* The Newton step in (m, S) to a relative accuracy of tol; where the ELBO is not concave that in m
+ * alone, with a residual of -1. Returns the squared decrement; w->goal_w gets the weights that the
  * step leads to. */
 static double newton_step(const struct glmm *g, const double *t,
                           const struct glmm_state *s, struct glmm_work *w, double tol)
@@ -305,13 +305,14 @@ static double newton_step(const struct glmm *g, const double *t,
     for (size_t i = 0; i < dim; i++) w->g[i] -= w->prior_grad[i];
     for (size_t i = 0; i < n; i++) w->rho[i] = s->w[i] + 2 * s->e.v[i];
     double d2 = -1;
-    if (tol > 0 && glmm_respond(g, s, w, (struct glmm_tilt){.eps0 = w->rho, .tol = tol}))
+    if (glmm_respond(g, s, w, (struct glmm_tilt){.eps0 = w->rho, .tol = tol}))
         d2 = dot(dim, w->g, w->dm) + 0.5 * dot(n, w->rho, w->dv);
     if (!(d2 >= 0)) {
         memset(w->dv, 0, sizeof(double) * n);
         move_mean(g, s, w, w->g, w->dv, w->dm, w->dmu);
         covary(g, s, w, w->rho, w->Kr, NULL);
         d2 = dot(dim, w->g, w->dm) + 0.5 * dot(n, w->rho, w->Kr);
+        w->residual = -1;
     }
     double phi = glmm_dispersion(g, t);
     for (size_t i = 0; i < n; i++) {
@@ -363,6 +364,28 @@ static double line_search(const struct glmm *g, const double *t, struct glmm_sta
     return 0;
 }
 
+/* A few sweeps: m at fixed S, then S towards its fixed point at that m. Either moves the ELBO up
+ * whatever its shape, if only by a short step. False when none does: what is left is rounding. */
+static bool sweep(const struct glmm *g, const double *t, struct glmm_state *s,
+                  struct glmm_work *w, struct core_info *info)
+{
+    size_t n = g->n, dim = arrow_dim(&g->lmm.shape);
+    bool rose = false;
+    for (int k = 0; k < SWEEPS; k++) {
+        if (glmm_curvature(g, t, s, w, info)) return rose;
+        glmm_adjoint(g, s->e.m, w->dm);
+        for (size_t i = 0; i < dim; i++) w->dm[i] -= w->prior_grad[i];
+        arrow_solve(&g->lmm.shape, &w->A, w->dm);
+        memcpy(w->goal_w, s->w, sizeof(double) * n);
+        bool mean = line_search(g, t, s, w, info) > 0;
+        memset(w->dm, 0, sizeof(double) * dim);
+        for (size_t i = 0; i < n; i++) w->goal_w[i] = -2 * s->e.v[i];
+        if (!(line_search(g, t, s, w, info) > 0) && !mean) return rose;
+        rose = true;
+    }
+    return rose;
+}
+
 /* Newton's method: what remains of a step of length d is its part that was not solved for, and
  * factor d^2. The factor is learned from step to step and outlives a fit: the next one is near. */
 static double forecast(const struct glmm_state *s, const struct glmm_work *w)
@@ -374,30 +397,28 @@ enum core_status glmm_fit(const struct glmm *g, const double *t, double tol, int
                           struct glmm_state *s, struct glmm_work *w,
                           const struct core_hooks *h, struct core_info *info)
 {
-    bool plain = false;
     double last = INFINITY, step_tol = tol < NEWTON_TOL_FAR ? NEWTON_TOL : NEWTON_TOL_FAR;
     enum core_status st = glmm_evaluate(g, t, s, w, info);
     if (st) return st;
     for (s->steps = 0; s->steps < max_iter; s->steps++) {
         if (core_stop(h, s->steps)) return CORE_INTERRUPTED;
         if ((st = glmm_curvature(g, t, s, w, info))) return st;
-        s->decrement = sqrt(newton_step(g, t, s, w, plain ? 0 : step_tol));
+        double d2 = newton_step(g, t, s, w, step_tol);
+        bool newton = w->residual >= 0;
+        s->decrement = sqrt(d2);
         if (!isfinite(s->decrement)) return CORE_NONFINITE;
         if (last < 1) s->factor = s->decrement / (last * last);
         if (s->decrement <= tol) return CORE_OK;
-        double fraction = line_search(g, t, s, w, info), next = forecast(s, w);
-        if (fraction == 0) { /* what is left is rounding, or the plain step is still to be tried */
-            if (plain || s->decrement < 1e-5) return s->decrement < 1e-4 ? CORE_OK : CORE_MAXIT;
-            plain = true;
-            continue;
-        }
-        if (!plain && fraction == 1 && next <= tol) {
-            s->decrement = next;
+        double fraction = line_search(g, t, s, w, info);
+        if (fraction == 0 && (s->decrement < 1e-5 || !sweep(g, t, s, w, info)))
+            return s->decrement < 1e-4 ? CORE_OK : CORE_MAXIT;
+        bool whole = newton && fraction == 1;
+        if (whole && forecast(s, w) <= tol) {
+            s->decrement = forecast(s, w);
             return CORE_OK;
         }
-        last = plain || fraction < 1 ? INFINITY : s->decrement;
+        last = whole ? s->decrement : INFINITY;
         step_tol = fmax(NEWTON_TOL, fmin(NEWTON_TOL_FAR, 0.1 * last));
-        plain = false;
     }
     return CORE_MAXIT;
 }
