@@ -59,9 +59,9 @@ SEXP C_test_arrow(SEXP P, SEXP x)
     s.full = Rf_asLogical(r_elt(P, "full"));
     size_t dim = arrow_dim(&s), ng = (size_t) s.n_global;
     if ((size_t) Rf_xlength(x) != dim) Rf_error("internal error: x has the wrong length");
-    struct arrow in = {(double *) r_dbl(P, "global", (R_xlen_t) arrow_global_size(&s)),
-                       (double *) r_dbl(P, "leaf", (R_xlen_t) arrow_leaf_size(&s)),
-                       (double *) r_dbl(P, "cross", (R_xlen_t) arrow_cross_size(&s))};
+    struct arrow in = {.global = (double *) r_dbl(P, "global", (R_xlen_t) arrow_global_size(&s)),
+                       .leaf = (double *) r_dbl(P, "leaf", (R_xlen_t) arrow_leaf_size(&s)),
+                       .cross = (double *) r_dbl(P, "cross", (R_xlen_t) arrow_cross_size(&s))};
     enum { STATUS, LOGDET, SOLVE, BACKSOLVE, MUL, S_GLOBAL, D_INV, Q, S_LEAF, OUTER, N_FIELDS };
     const struct r_field f[N_FIELDS] = {
         [STATUS] = {"status", 2, R_VECTOR},        [LOGDET] = {"logdet", 1, R_VECTOR},

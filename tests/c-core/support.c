@@ -140,9 +140,15 @@ static void set_gram(struct sim *d, int ng, int n_leaf, int r)
             if (AT(D, a, ng + l * r, dim) != 0) idx[used++] = a;
         ptr[l + 1] = used;
     }
-    *s = (struct arrow_shape){ng, n_leaf, r, ptr, idx, used == n_leaf * ng};
-    struct arrow G = {nans(arrow_global_size(s)), nans(arrow_leaf_size(s)),
-                      nans(arrow_cross_size(s))};
+    *s = (struct arrow_shape){.n_global = ng,
+                              .n_leaf = n_leaf,
+                              .r = r,
+                              .ptr = ptr,
+                              .idx = idx,
+                              .full = used == n_leaf * ng};
+    struct arrow G = {.global = nans(arrow_global_size(s)),
+                      .leaf = nans(arrow_leaf_size(s)),
+                      .cross = nans(arrow_cross_size(s))};
     for (int j = 0; j < ng; j++)
         for (int i = j; i < ng; i++) AT(G.global, i, j, ng) = AT(D, i, j, dim);
     for (int l = 0; l < n_leaf; l++)
@@ -262,9 +268,9 @@ struct sim sim_general(bool rich)
 struct lmm no_data(const struct lmm *m)
 {
     struct lmm out = *m;
-    out.G = (struct arrow){zeros(arrow_global_size(&m->shape)),
-                           zeros(arrow_leaf_size(&m->shape)),
-                           zeros(arrow_cross_size(&m->shape))};
+    out.G = (struct arrow){.global = zeros(arrow_global_size(&m->shape)),
+                           .leaf = zeros(arrow_leaf_size(&m->shape)),
+                           .cross = zeros(arrow_cross_size(&m->shape))};
     out.h = zeros(arrow_dim(&m->shape));
     out.yy = out.n = 0;
     return out;

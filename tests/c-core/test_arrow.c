@@ -24,7 +24,8 @@ static struct arrow_shape make_shape(int ng, int nl, int r, bool sparse)
     for (int l = 0; l < nl; l++)
         for (int j = 0; j < ng; j++)
             if (listed(sparse, l, j)) idx[at++] = j;
-    return (struct arrow_shape){ng, nl, r, ptr, idx, !sparse};
+    return (struct arrow_shape){
+        .n_global = ng, .n_leaf = nl, .r = r, .ptr = ptr, .idx = idx, .full = !sparse};
 }
 
 static struct arrow new_arrow(const struct arrow_shape *s)
