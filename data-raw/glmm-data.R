@@ -13,8 +13,26 @@ glmm_designs <- list( # rows, groups, trials, coefficients, SD of u
   P3 = list(n = 500, groups = 100, beta = c(-1, 0.5), sd = 1)
 )
 
+# correlated intercepts and slopes; half-t priors only
+glmm_slopes <- c("contraception_slopes", "S1", "S2")
+
 glmm_names <- c("cbpp", "bacteria", "contraception", "epil", "VerbAgg", "grouseticks",
-  names(glmm_designs))
+  names(glmm_designs), glmm_slopes)
+
+glmm_priors <- function(name) if (name %in% glmm_slopes) "half_t" else c("gamma", "half_t")
+
+# 40 groups of 12: S1 Bernoulli, S2 Poisson
+glmm_slope_simulation <- function(name) {
+  set.seed(4, kind = "Mersenne-Twister", normal.kind = "Inversion")
+  g <- rep(seq_len(40), each = 12)
+  x <- stats::rnorm(480)
+  u <- matrix(stats::rnorm(80), 40) %*% chol(matrix(c(.6, .2, .2, .3), 2))
+  eta <- .3 + .4 * x + u[g, 1] + u[g, 2] * x
+  p <- stats::runif(480)
+  y <- if (name == "S1") stats::qbinom(p, 1, stats::plogis(eta)) else stats::qpois(p, exp(eta))
+  list(formula = y ~ x + (x | g), data = data.frame(y, x, g),
+    family = if (name == "S1") stats::binomial() else stats::poisson())
+}
 
 glmm_simulation <- function(name) {
   d <- glmm_designs[[name]]
@@ -42,6 +60,13 @@ glmm_case <- function(name) {
         utils::data("Contraception", package = "mlmRev", envir = environment())
         Contraception
       }), stats::binomial()),
+    contraception_slopes = local({
+      case <- glmm_case("contraception")
+      case$formula <- use ~ age + I(age^2) + urban + livch + (1 + urban | district)
+      case
+    }),
+    S1 = ,
+    S2 = glmm_slope_simulation(name),
     epil = real(y ~ lbase * trt + lage + V4 + (1 | subject), MASS::epil, stats::poisson()),
     VerbAgg = real(r2 ~ Anger + Gender + btype + situ + (1 | id) + (1 | item), lme4::VerbAgg,
       stats::binomial()),

@@ -6,7 +6,7 @@ library(meanfield)
 source("data-raw/glmm-data.R")
 
 truth <- utils::read.csv("inst/extdata/glmm-truth.csv")
-truth <- truth[grepl("^(beta|log_tau_u)", truth$variable), ]
+truth <- truth[grepl("^(beta|log_tau_u|log_sigma_u|rho_u)", truth$variable), ]
 # the exact value where there is one, else the longest run
 truth <- truth[order(truth$mcse_mean), ]
 truth <- truth[!duplicated(truth[c("data", "prior", "variable")]), ]

@@ -16,7 +16,8 @@ source("tests/testthat/helper-glmm-exact.R")
 
 prior_u <- list(gamma = c(1, 1), half_t = list(df = 3, scale = 2.5))
 # sweeps per chain (four of them) after 1,000 of warm-up
-sweeps <- c(contraception = 20000, epil = 50000, VerbAgg = 10000, grouseticks = 40000)
+sweeps <- c(contraception = 20000, epil = 50000, VerbAgg = 10000, grouseticks = 40000,
+  contraception_slopes = 40000, S1 = 40000, S2 = 40000)
 nodes <- c(cbpp = 13, bacteria = 7)
 with_jags <- c(cbpp = 1e5, bacteria = 2e4, epil = 4e4, P3 = 2e4)
 
@@ -59,7 +60,7 @@ by_gibbs <- function(name, prior) {
   fit <- fit_gibbs(case$formula, case$data, family = case$family, prior = glmm_prior(prior),
     sampler = "hamiltonian", iter = sweeps[[name]] + 1000, warmup = 1000, save_u = FALSE)
   s <- summary(fit)
-  s <- s[grepl("^beta|^log_tau", s$variable), ]
+  s <- s[grepl(if (name %in% glmm_slopes) "^beta|^log_sigma_u|^rho_u" else "^beta|^log_tau", s$variable), ]
   message(name, " ", prior, ": smallest ESS ", round(min(s$ess_bulk)), ", R-hat ",
     signif(max(s$rhat), 4), ", ", round(fit$seconds), " s")
   rows(name, prior, "gibbs", s$variable, s$mean, s$sd, s$mcse_mean, s$mcse_sd)
@@ -95,7 +96,7 @@ wanted <- commandArgs(TRUE)
 if (!length(wanted)) wanted <- glmm_names
 stopifnot(wanted %in% glmm_names)
 fresh <- lapply(wanted, function(name) {
-  lapply(names(prior_u), function(prior) {
+  lapply(glmm_priors(name), function(prior) {
     reference <- if (name %in% names(sweeps)) by_gibbs(name, prior) else by_quadrature(name, prior)
     out <- if (name %in% names(with_jags)) rbind(reference, by_jags(name, prior)) else reference
     message(name, " ", prior, " done")
@@ -110,4 +111,4 @@ file <- "inst/extdata/glmm-truth.csv"
 old <- if (file.exists(file)) utils::read.csv(file)
 all <- rbind(old[!old$data %in% wanted, ], fresh)
 all <- all[order(match(all$data, glmm_names), all$prior, all$method), ]
-utils::write.csv(all, file, row.names = FALSE, quote = FALSE)
+utils::write.csv(all, file, row.names = FALSE)
