@@ -99,30 +99,33 @@ lattice_nodes <- function(target, top, settings) {
   step <- settings$step[d]
   drop <- settings$drop[d]
   tol <- settings$tol[d]
-  best <- NULL
+  best <- known <- NULL
   for (attempt in seq_len(settings$refine[d])) {
-    run <- grow_lattice(target, top, step, drop, settings$capacity)
+    run <- grow_lattice(target, top, step, drop, settings$capacity, known)
     if (is.null(run)) break
     best <- weigh_lattice(run$result, target$tails, top, step, drop, settings$negligible[d])
     if (best$error <= tol) break
     if (best$truncation > tol / 4) drop <- min(drop + 3, 40)
     coarse <- best$axis_errors > tol / 4
     top$L[, coarse] <- 0.8 * top$L[, coarse]
+    known <- if (!any(coarse)) run$result
   }
   best
 }
 
 # Most lattices are small, and memory for the largest costs more than the points of a small one: the
-# capacity starts at 4,000 points and grows eightfold. NULL when the lattice does not fit.
-grow_lattice <- function(target, top, step, drop, capacity) {
-  room <- min(4000, capacity)
+# capacity starts at 4,000 points and grows eightfold. NULL when the lattice does not fit. known: points
+# of a smaller lattice with the same axes and step.
+grow_lattice <- function(target, top, step, drop, capacity, known = NULL) {
+  room <- min(max(4000, 2 * length(known$log_density)), capacity)
   repeat {
     run <- target$lattice(top$phi, top$L,
-      list(step = step, drop = drop, capacity = as.integer(room)))
+      list(step = step, drop = drop, capacity = as.integer(room), known = known))
     stop_if_interrupted(run$status)
     if (run$status[1L] == core_status[["ok"]]) return(run)
     if (run$status[1L] != core_status[["full"]] || room >= capacity) return(NULL)
     room <- min(8 * room, capacity)
+    known <- run$result
   }
 }
 

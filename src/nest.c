@@ -291,10 +291,12 @@ enum core_status nest_lattice(const struct nest_target *f, const double *mode, c
     int d = f->d, index[LATTICE_MAX_D] = {0};
     size_t size = lattice_table_size(l->capacity);
     memset(table, 0, sizeof(int) * size);
-    l->n = 0;
-    lattice_add(f, mode, L, step, index, l);
-    table[table_slot(d, index, l, table, size)] = 1;
-    double peak = l->log_density[0];
+    if (l->n == 0) lattice_add(f, mode, L, step, index, l);
+    double peak = -INFINITY;
+    for (int k = 0; k < l->n; k++) {
+        table[table_slot(d, l->index + (size_t) k * (size_t) d, l, table, size)] = k + 1;
+        peak = fmax(peak, l->log_density[k]);
+    }
     for (int k = 0; k < l->n; k++) { /* breadth first: the list is its own queue */
         info->iter = k;
         if (k % 64 == 0 && core_stop(h, k)) return CORE_INTERRUPTED;

@@ -63,7 +63,8 @@ struct lattice {
 
 struct lattice lattice_carve(int d, int capacity, struct arena *a);
 
-/* Grows the lattice from the mode. CORE_FULL when more than `capacity` points are within `drop`
+/* Grows the lattice from the mode, or from the l->n points that it has already (of the same mode, L
+ * and step: an index, phi and log density each). CORE_FULL when more than `capacity` points are within `drop`
  * of the highest. table: lattice_table_size(capacity) ints of scratch. */
 enum core_status nest_lattice(const struct nest_target *f, const double *mode, const double *L,
                               double step, double drop, struct lattice *l, int *table,

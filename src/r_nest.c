@@ -126,7 +126,20 @@ SEXP C_nest_log_density(SEXP core, SEXP centre, SEXP phi)
     return out;
 }
 
-/* control: list(step, drop, capacity); progress: function of the points done, or NULL.
+/* Points of an earlier lattice: list(index, phi, log_density), or NULL. */
+static void put_known(SEXP known, int d, struct lattice *l)
+{
+    if (Rf_isNull(known)) return;
+    int n = Rf_length(r_elt(known, "log_density"));
+    const double *index = r_dbl(known, "index", (R_xlen_t) n * d);
+    if (n > l->capacity) Rf_error("internal error: a lattice larger than its capacity");
+    for (int i = 0; i < n * d; i++) l->index[i] = (int) index[i];
+    memcpy(l->phi, r_dbl(known, "phi", (R_xlen_t) n * d), sizeof(double) * (size_t) n * (size_t) d);
+    memcpy(l->log_density, r_dbl(known, "log_density", n), sizeof(double) * (size_t) n);
+    l->n = n;
+}
+
+/* control: list(step, drop, capacity, known); progress: function of the points done, or NULL.
  * Returns list(list(index, phi, gradient (d x n each), log_density (n)), status). */
 SEXP C_nest_lattice(SEXP core, SEXP centre, SEXP mode, SEXP L, SEXP control, SEXP progress)
 {
@@ -142,7 +155,7 @@ SEXP C_nest_lattice(SEXP core, SEXP centre, SEXP mode, SEXP L, SEXP control, SEX
     engine_carve(&en, &a);
     struct lattice l = lattice_carve(d, capacity, &a);
     int *table = arena_ints(&a, lattice_table_size(capacity));
-    
+    put_known(r_elt(control, "known"), d, &l);
     struct r_poll poll = {progress, 64};
     struct core_hooks h = {r_poll_hook, &poll};
     engine_prepare(&en, &h);

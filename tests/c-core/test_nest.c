@@ -687,8 +687,33 @@ static void test_mixture(const struct sim *d)
     CHECK(lmm_exact_mixture(&x, N, phi, w, NULL, &bare, &work, NULL, &info) == CORE_NONFINITE);
 }
 
+/* A lattice that goes on from a smaller one is the larger one, for the points that are new. */
+static void test_known_points(void)
+{
+    struct known k = known_of(2, 1, 3);
+    struct nest_target f = {2, known_density, &k};
+    struct mode m = mode_of(&f, POINT, 0.5);
+    struct grid whole = lattice_of(&f, &m, 0.7, 9, 4000, NULL);
+    struct grid part = lattice_of(&f, &m, 0.7, 4, 4000, NULL);
+    int first = part.l.n, calls = k.calls;
+    CHECK(first > 10 && first < whole.l.n);
+    CHECK(nest_lattice(&f, m.phi, m.L, 0.7, 9, &part.l, ints(lattice_table_size(4000)), NULL,
+                       &part.info) == CORE_OK);
+    CHECK(part.l.n == whole.l.n && k.calls - calls == whole.l.n - first);
+    for (int i = 0; i < whole.l.n; i++) {
+        int at = -1;
+        for (int j = 0; j < part.l.n; j++)
+            if (!memcmp(part.l.index + 2 * j, whole.l.index + 2 * i, 2 * sizeof(int))) at = j;
+        CHECK(at >= 0);
+        if (at < 0) continue;
+        CHECK(part.l.log_density[at] == whole.l.log_density[i]);
+        CHECK(part.l.gradient[2 * at] == whole.l.gradient[2 * i]);
+    }
+}
+
 void test_nest(void)
 {
+    test_known_points();
     for (int d = 1; d <= 4; d++) {
         test_mode(d, 0, 1);
         test_mode(d, 0, 0.05);
