@@ -409,12 +409,13 @@ bool glmm_theta_response(const struct glmm *g, const double *t,
     struct core_info info;
     if (glmm_response_factor(g, t, s, &w->P, &w->F, leaf_work, &info)) return false;
     arrow_inverse(sh, &w->F, S_global, d_inv, q, s_leaf, w->scratch);
-    bool ok = want.effects
-                  ? exact_global(g, s, w, want.tol, S_global, leaf_work)
+    if (want.exact == EXACT_NONE) return true;
+    bool all = want.exact == EXACT_ALL;
+    bool ok = all ? exact_global(g, s, w, want.tol, S_global, leaf_work)
                   : exact_beta(g, s, w, want.tol, S_global, leaf_work, want.cols_m, want.cols_w);
     if (!ok) return false;
     arrow_spread_leaf(sh, S_global, d_inv, q, s_leaf, w->scratch);
-    return !want.effects || exact_leaves(g, s, w, want.tol, d_inv, s_leaf);
+    return !all || exact_leaves(g, s, w, want.tol, d_inv, s_leaf);
 }
 
 enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl,
@@ -432,7 +433,7 @@ enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl,
     if (b->g->lmm.first_term) s->elbo += spread_dispersion(b, s->t[0]);
     s->lr_ok = coupling(b, s) && lr_respond(&s->lr);
     global_inverse(&b->g->lmm.shape, &b->w->F, s->Sq_global); /* so far on the pattern only */
-    struct theta_response want = {.tol = BETA_TOL, .effects = glmm_exact_effects(b->g)};
+    struct theta_response want = {glmm_exact_effects(b->g) ? EXACT_ALL : EXACT_BETA, .tol = BETA_TOL};
     if (!glmm_theta_response(b->g, s->t, b->theta, b->w, want, s->S_global, s->d_inv, s->q,
                              s->s_leaf, leaf_work))
         s->lr_ok = false;

@@ -36,13 +36,14 @@ enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl,
                              struct vb_state *s, struct vb_work *w, double *leaf_work,
                              struct core_info *info);
 
-/* The response of theta at fixed t into S_global, d_inv, q and s_leaf: of the coefficients exactly,
- * of the effects as glmm_response_factor() has it or, with `effects`, exactly as well (of a leaf its
- * own block). cols_m (dim x p), cols_w (n x p), or NULL: the response of m and of -w to a unit tilt
- * of each coefficient (without `effects`). False: no response exists. Needs glmm_curvature(). */
+/* The response of theta at fixed t into S_global, d_inv, q and s_leaf, as glmm_response_factor() has
+ * it and then exactly for the coefficients, or for the effects too (of a leaf its own block).
+ * cols_m (dim x p), cols_w (n x p), or NULL: the response of m and of -w to a unit tilt of each
+ * coefficient (EXACT_BETA only). False: no response exists. Needs glmm_curvature(). */
+enum theta_exact { EXACT_NONE, EXACT_BETA, EXACT_ALL };
 struct theta_response {
+    enum theta_exact exact;
     double tol; /* of glmm_respond()                                                  */
-    bool effects;
     double *cols_m, *cols_w;
 };
 bool glmm_theta_response(const struct glmm *g, const double *t,
