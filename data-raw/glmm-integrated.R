@@ -38,7 +38,7 @@ one <- function(name, kind) {
 }
 `%||%` <- function(a, b) if (is.null(a)) b else a
 
-grid <- expand.grid(prior = c("gamma", "half_t"), data = glmm_names, stringsAsFactors = FALSE)
+grid <- do.call(rbind, lapply(glmm_names, function(n) data.frame(data = n, prior = glmm_priors(n))))
 out <- do.call(rbind, Map(one, grid$data, grid$prior))
 num <- vapply(out, is.numeric, NA)
 out[num] <- lapply(out[num], signif, 3)
