@@ -2,7 +2,8 @@
 #'
 #' @param tol Convergence tolerance: the largest change of a log precision in a
 #'   step (scale free). Default 1e-10; with Newton steps the last digits come
-#'   almost free.
+#'   almost free. Families other than the Gaussian end with the Newton step that leaves
+#'   less than 1e-7 to go.
 #' @param max_iter Largest number of sweeps. When it is reached the fit comes back
 #'   with `converged = FALSE` and a warning of class
 #'   `meanfield_warning_convergence`.
