@@ -34,7 +34,7 @@ mf_interrupt <- function() {
 # Status codes of src/core.h.
 core_status <- c(
   ok = 0L, maxit = 1L, interrupted = 2L, not_pd_leaf = 3L,
-  not_pd_global = 4L, nonfinite = 5L, full = 6L
+  not_pd_global = 4L, nonfinite = 5L, full = 6L, dear = 7L
 )
 
 # Turn a core status into a condition; "ok" and "maxit" come back to the caller.

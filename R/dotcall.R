@@ -58,9 +58,9 @@ call_arrow_draws <- function(core, vb, ndraws) {
   .Call(C_arrow_draws, core, vb$S_global, vb$d_inv, vb$q, as.integer(ndraws))
 }
 
-# phi: start; L: scale, phi = mode + L z.
-call_nest_mode <- function(core, centre, phi, L) {
-  named_status(.Call(C_nest_mode, core, centre, as.double(phi), L))
+# phi: start; L: scale, phi = mode + L z; most: evaluations that conditional fits may take.
+call_nest_mode <- function(core, centre, phi, L, most = Inf) {
+  named_status(.Call(C_nest_mode, core, centre, as.double(phi), L, most))
 }
 
 # phi: a column per point.

@@ -19,13 +19,15 @@ integrate_vb <- function(fit, integrate, core) {
     settings$capacity <- min(settings$capacity, max(affordable, 500))
   }
   if (!is_gaussian(fit)) announce_nest(fit)
-  nodes <- integrate_model(fit$model, fit$vb, fit$posterior$tau, settings, core)
+  most <- if (integrate == "auto" && !is_gaussian(fit)) most_evaluations(fit) else Inf
+  nodes <- integrate_model(fit$model, fit$vb, fit$posterior$tau, settings, core, most = most)
   trusted <- is_integral(nodes) && nodes$error < UNTRUSTED_ERROR[[nodes$method]] &&
     !(nodes$method == "importance" && nodes$khat > 0.7)
   if (integrate == "yes" && !is_integral(nodes)) abort_integral(nodes)
   if (integrate == "yes" && !trusted) warn_integral(nodes, UNTRUSTED_ERROR[[nodes$method]])
   if (trusted && isTRUE(nodes$edge)) warn_edge()
-  if (trusted || integrate == "yes") fit$integrated <- nodes else fit$not_integrated <- "failed"
+  if (trusted || integrate == "yes") fit$integrated <- nodes
+  else fit$not_integrated <- if (identical(attr(nodes, "why"), "too dear")) "too dear" else "failed"
   fit
 }
 
@@ -57,6 +59,10 @@ nest_flops <- function(fit, d) {
   if (is.na(fits)) fits <- 5000
   fits * conditional_fit_flops(fit$model)
 }
+
+# Evaluations of conditional bounds that "auto" may spend, three to a fit: posteriors with long tails
+# take several times the points that nest_flops() counts, and fits far out many steps each.
+most_evaluations <- function(fit) 15 * NEST_FLOPS / conditional_fit_flops(fit$model)
 
 # In interactive runs that will take longer than about 5 seconds.
 announce_nest <- function(fit) {

@@ -8,9 +8,10 @@
 #   cov_global, cov_leaf  covariance of the core's global block and of each leaf's effects
 #   correction  of the log density at the nodes (families other than the Gaussian)
 #   centre list(theta, grad, rss): what conditional fits are taken around
-integrate_model <- function(model, vb, tau, settings, core = engine_core(model), progress = NULL) {
+integrate_model <- function(model, vb, tau, settings, core = engine_core(model), progress = NULL,
+                            most = Inf) {
   centre <- vb_centre(core, vb)
-  nodes <- integrate_precisions(gaussian_target(core, centre, progress), nest_start(tau), settings)
+  nodes <- integrate_precisions(gaussian_target(core, centre, progress, most), nest_start(tau), settings)
   if (!is_integral(nodes)) return(nodes)
   c(nodes, list(centre = centre, stats = phi_statistics(nodes$phi, stat_index(model))),
     mixture_moments(model, core, centre, nodes))

@@ -33,6 +33,7 @@ MAX_LATTICE_D <- 6L # LATTICE_MAX_D of src/nest.h
 # attribute "why" where the integral could not be done.
 integrate_precisions <- function(target, start, settings) {
   top <- find_mode(target, start)
+  if (identical(top, "dear")) return(no_integral("too dear"))
   if (is.null(top)) return(no_integral("the posterior density of the variances has no mode"))
   d <- length(top$phi)
   if (d <= MAX_LATTICE_D) {
@@ -46,12 +47,12 @@ no_integral <- function(why) structure(list(), why = why)
 is_integral <- function(nodes) length(nodes) > 0L
 
 # The Gaussian model at given phi: what the integrator and the mixtures ask for.
-gaussian_target <- function(core, centre, progress = NULL) {
+gaussian_target <- function(core, centre, progress = NULL, most = Inf) {
   list(
     log_density = function(phi) call_nest_log_density(core, centre, phi),
-    mode = function(phi, L) call_nest_mode(core, centre, phi, L),
+    mode = function(phi, L) call_nest_mode(core, centre, phi, L, most),
     lattice = function(mode, L, control) {
-      call_nest_lattice(core, centre, mode, L, control, progress)
+      call_nest_lattice(core, centre, mode, L, c(control, most = most), progress)
     },
     tails = long_tails(core)
   )
@@ -82,6 +83,7 @@ nest_start <- function(tau) {
 find_mode <- function(target, start) {
   run <- target$mode(start$mean, diag(start$sd, length(start$sd)))
   stop_if_interrupted(run$status)
+  if (run$status[1L] == core_status[["dear"]]) return("dear")
   if (run$status[1L] == core_status[["nonfinite"]]) return(NULL)
   run$result
 }
@@ -102,6 +104,7 @@ lattice_nodes <- function(target, top, settings) {
   best <- known <- NULL
   for (attempt in seq_len(settings$refine[d])) {
     run <- grow_lattice(target, top, step, drop, settings$capacity, known)
+    if (identical(run, "dear")) return(best %||% no_integral("too dear"))
     if (is.null(run)) break
     best <- weigh_lattice(run$result, target$tails, top, step, drop, settings$negligible[d])
     if (best$error <= tol) break
@@ -114,8 +117,8 @@ lattice_nodes <- function(target, top, settings) {
 }
 
 # Most lattices are small, and memory for the largest costs more than the points of a small one: the
-# capacity starts at 4,000 points and grows eightfold. NULL when the lattice does not fit. known: points
-# of a smaller lattice with the same axes and step.
+# capacity starts at 4,000 points and grows eightfold. NULL when the lattice does not fit, "dear" when it
+# takes more work than target allows. known: points of a smaller lattice with the same axes and step.
 grow_lattice <- function(target, top, step, drop, capacity, known = NULL) {
   room <- min(max(4000, 2 * length(known$log_density)), capacity)
   repeat {
@@ -123,6 +126,7 @@ grow_lattice <- function(target, top, step, drop, capacity, known = NULL) {
       list(step = step, drop = drop, capacity = as.integer(room), known = known))
     stop_if_interrupted(run$status)
     if (run$status[1L] == core_status[["ok"]]) return(run)
+    if (run$status[1L] == core_status[["dear"]]) return("dear")
     if (run$status[1L] != core_status[["full"]] || room >= capacity) return(NULL)
     room <- min(8 * room, capacity)
     known <- run$result

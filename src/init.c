@@ -23,7 +23,7 @@ SEXP C_nest_draws(SEXP, SEXP, SEXP);
 SEXP C_nest_lattice(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_nest_log_density(SEXP, SEXP, SEXP);
 SEXP C_nest_mixture(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
-SEXP C_nest_mode(SEXP, SEXP, SEXP, SEXP);
+SEXP C_nest_mode(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_nest_quantiles(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_test_arrow(SEXP, SEXP);
 SEXP C_test_normals(SEXP);
@@ -50,7 +50,7 @@ static const R_CallMethodDef call_entries[] = {
     {"C_nest_lattice", (DL_FUNC) &C_nest_lattice, 6},
     {"C_nest_log_density", (DL_FUNC) &C_nest_log_density, 3},
     {"C_nest_mixture", (DL_FUNC) &C_nest_mixture, 7},
-    {"C_nest_mode", (DL_FUNC) &C_nest_mode, 4},
+    {"C_nest_mode", (DL_FUNC) &C_nest_mode, 5},
     {"C_nest_quantiles", (DL_FUNC) &C_nest_quantiles, 5},
     {"C_test_arrow", (DL_FUNC) &C_test_arrow, 2},
     {"C_test_normals", (DL_FUNC) &C_test_normals, 1},

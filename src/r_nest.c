@@ -1,5 +1,6 @@
 /* r_nest.c: glue of the integration over variance parameters. Every entry takes core, see r_model()
  * and r_glmm(), and centre, list(theta, grad, rss), of which other families use theta only. */
+#include <math.h>
 #include <string.h>
 #include "r_glmm.h"
 #include "glmm_nest.h"
@@ -59,6 +60,35 @@ static void engine_prepare(struct engine *en, const struct core_hooks *h)
     }
 }
 
+/* Stops for Ctrl-C, or when the conditional fits have taken more than `most` evaluations, and stays
+ * stopped: a fit that was interrupted looks like a point without density to the integrator. */
+struct limit {
+    struct r_poll poll;
+    const double *evaluations; /* NULL: not counted                                        */
+    double most;
+    enum core_status why; /* CORE_OK: not stopped                                          */
+};
+
+static int limit_hook(void *ctx, int done)
+{
+    struct limit *l = ctx;
+    if (l->why == CORE_OK && l->evaluations && *l->evaluations > l->most) l->why = CORE_DEAR;
+    if (l->why == CORE_OK && r_poll_hook(&l->poll, done)) l->why = CORE_INTERRUPTED;
+    return l->why != CORE_OK;
+}
+
+static struct limit r_limit(const struct engine *en, SEXP progress, int every, double most)
+{
+    return (struct limit){.poll = {progress, every},
+                          .evaluations = en->gaussian ? NULL : &en->nest.w.evaluations,
+                          .most = most};
+}
+
+static inline enum core_status stopped_or(enum core_status st, const struct limit *l)
+{
+    return l->why == CORE_OK ? st : l->why;
+}
+
 static void need_phi(const struct lmm *m, SEXP phi)
 {
     if (TYPEOF(phi) != REALSXP || Rf_xlength(phi) % m->n_stat)
@@ -76,8 +106,9 @@ static SEXP with_status(SEXP result, enum core_status st, const struct core_info
     return out;
 }
 
-/* phi: start (d); L: scale (d x d). Returns list(list(phi, L, peak), status). */
-SEXP C_nest_mode(SEXP core, SEXP centre, SEXP phi, SEXP L)
+/* phi: start (d); L: scale (d x d); most: evaluations of conditional fits. Returns
+ * list(list(phi, L, peak), status). */
+SEXP C_nest_mode(SEXP core, SEXP centre, SEXP phi, SEXP L, SEXP most)
 {
     struct engine en = r_engine(core, centre);
     size_t d = (size_t) en.m.n_stat;
@@ -94,14 +125,13 @@ SEXP C_nest_mode(SEXP core, SEXP centre, SEXP phi, SEXP L)
     struct arena a = r_arena(&count);
     engine_carve(&en, &a);
     struct nest_work w = nest_work_carve((int) d, &a);
-    
-    struct r_poll poll = {R_NilValue, 0};
-    struct core_hooks h = {r_poll_hook, &poll};
+    struct limit limit = r_limit(&en, R_NilValue, 0, Rf_asReal(most));
+    struct core_hooks h = {limit_hook, &limit};
     engine_prepare(&en, &h);
     struct core_info info = {0, -1};
     const struct nest_target target = {(int) d, en.x.log_density, en.x.ctx};
     enum core_status st = nest_mode(&target, r_out(res, 0), r_out(res, 1), r_out(res, 2), &w, &h, &info);
-    SEXP out = with_status(res, st, &info);
+    SEXP out = with_status(res, stopped_or(st, &limit), &info);
     UNPROTECT(1);
     return out;
 }
@@ -139,7 +169,7 @@ static void put_known(SEXP known, int d, struct lattice *l)
     l->n = n;
 }
 
-/* control: list(step, drop, capacity, known); progress: function of the points done, or NULL.
+/* control: list(step, drop, capacity, most, known); progress: function of the points done, or NULL.
  * Returns list(list(index, phi, gradient (d x n each), log_density (n)), status). */
 SEXP C_nest_lattice(SEXP core, SEXP centre, SEXP mode, SEXP L, SEXP control, SEXP progress)
 {
@@ -156,8 +186,8 @@ SEXP C_nest_lattice(SEXP core, SEXP centre, SEXP mode, SEXP L, SEXP control, SEX
     struct lattice l = lattice_carve(d, capacity, &a);
     int *table = arena_ints(&a, lattice_table_size(capacity));
     put_known(r_elt(control, "known"), d, &l);
-    struct r_poll poll = {progress, 64};
-    struct core_hooks h = {r_poll_hook, &poll};
+    struct limit limit = r_limit(&en, progress, 64, r_num(control, "most"));
+    struct core_hooks h = {limit_hook, &limit};
     engine_prepare(&en, &h);
     struct core_info info = {0, -1};
     const struct nest_target target = {d, en.x.log_density, en.x.ctx};
@@ -171,7 +201,7 @@ SEXP C_nest_lattice(SEXP core, SEXP centre, SEXP mode, SEXP L, SEXP control, SEX
     memcpy(r_out(res, 1), l.phi, sizeof(double) * dn);
     if (st == CORE_OK) memcpy(r_out(res, 2), l.gradient, sizeof(double) * dn);
     memcpy(r_out(res, 3), l.log_density, sizeof(double) * n);
-    SEXP out = with_status(res, st, &info);
+    SEXP out = with_status(res, stopped_or(st, &limit), &info);
     UNPROTECT(1);
     return out;
 }
@@ -228,13 +258,13 @@ SEXP C_nest_mixture(SEXP core, SEXP centre, SEXP phi, SEXP weights, SEXP want, S
     struct arena a = r_arena(&count);
     engine_carve(&en, &a);
     struct lmm_mixture_work work = lmm_mixture_carve(&en.m.shape, dense, &a);
-    struct r_poll poll = {progress, 16};
-    struct core_hooks h = {r_poll_hook, &poll};
+    struct limit limit = r_limit(&en, progress, 16, INFINITY);
+    struct core_hooks h = {limit_hook, &limit};
     engine_prepare(&en, &h);
     struct core_info info = {0, -1};
     if (!en.gaussian) en.nest.log = r_out(res, CORRECTION);
     enum core_status st = lmm_exact_mixture(&en.x, n, REAL(phi), REAL(weights), &rw, &mix, &work, &h, &info);
-    SEXP out = with_status(res, st, &info);
+    SEXP out = with_status(res, stopped_or(st, &limit), &info);
     UNPROTECT(1);
     return out;
 }

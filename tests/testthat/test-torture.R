@@ -23,7 +23,7 @@ test_that("one fit of each kind survives gctorture", {
     tau <- fit$posterior$tau$mean
     nodes <- fit$integrated
     stopifnot(length(nodes$weights) > 10)
-    few <- list(step = 2, drop = 4, capacity = 60L, known = NULL)
+    few <- list(step = 2, drop = 4, capacity = 60L, most = Inf, known = NULL)
     linear <- list(global = matrix(1, core$n_global, 2), leaf = c(1L, -1L), z = matrix(1, core$r, 2))
     run <- function() {
       set.seed(1)
