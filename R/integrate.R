@@ -72,12 +72,16 @@ announce_nest <- function(fit) {
     " s; integrate = \"no\" leaves it out")
 }
 
-# Three Newton steps with their responses: expectations of the rows, quadrature, arrow algebra.
+# Three Newton steps with their responses: expectations of the rows, quadrature of every factor's
+# levels (an expectation again where others' effects are averaged), arrow algebra.
 conditional_fit_flops <- function(model) {
   core <- lmm_core(model)
   log_link <- model$family$family == "poisson"
-  width <- core$p + core$r + sum(vapply(model$factors[-1L], function(f) length(f$coef), 0L))
-  per_row <- 3 * (if (log_link) 300 else 3000) + 15 * 40 * length(model$factors) + 40 * width^2
+  r <- vapply(model$factors, function(f) length(f$coef), 0L)
+  nodes <- c(15, 49, 125)[pmin(r, 3L)] * (r <= 3)
+  averaged <- length(r) > 1L && !log_link
+  per_row <- 3 * (if (log_link) 300 else 3000) + sum(nodes) * (if (averaged) 600 else 40) +
+    40 * (core$p + sum(r))^2
   per_row * core$n + 3 * node_flops(core)
 }
 

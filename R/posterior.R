@@ -52,7 +52,7 @@ label <- function(S, names) structure(S, dimnames = list(names, names))
 effect_variances <- function(S_global, leaf, r, p) {
   global <- diag(S_global)
   each <- matrix(leaf, r * r) # a leaf per column
-  c(if (length(global) > p) global[-seq_len(p)], each[seq.int(1L, r * r, by = r + 1L), ])
+  c(global[seq_along(global) > p], each[seq.int(1L, r * r, by = r + 1L), ])
 }
 
 # Coefficients of the leaf factor (one in a model without groups, as in the core).

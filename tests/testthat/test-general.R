@@ -222,3 +222,20 @@ test_that("extremes end with an answer and a warning, or an error", {
   big <- data.frame(a = factor(rep(1:9000, 2)), b = factor(sample(rep(1:9000, 2))), y = rnorm(18000))
   expect_error(fit_vb(y ~ (1 | a) + (1 | b), big), class = "meanfield_error_size")
 })
+
+test_that("no fixed effects: the effects of every factor keep their variances", {
+  set.seed(6)
+  d <- data.frame(a = rep(1:12, 10), b = rep(1:10, each = 12), x = rnorm(120))
+  d$y <- rnorm(12)[d$a] + rnorm(10)[d$b] + rnorm(120)
+  d$k <- rpois(120, exp(rnorm(12)[d$a] / 2 + rnorm(10)[d$b] / 2))
+  for (family in list(gaussian(), poisson())) {
+    formula <- if (family$family == "gaussian") y ~ 0 + (1 | a) + (1 | b) else k ~ 0 + (1 | a) + (1 | b)
+    fit <- function(f) {
+      fit_vb(f, d, family, integrate = "no", prior = priors(normal_prior(0, 1e-6), tau_u = gamma_prior(2, 1)))
+    }
+    expect_no_warning(none <- fit(formula))
+    next_to_none <- fit(update(formula, . ~ . + x))
+    expect_length(none$posterior$u$var_lrvb, 22)
+    expect_equal(none$posterior$u$var_lrvb, next_to_none$posterior$u$var_lrvb, tolerance = 1e-6)
+  }
+})
