@@ -62,7 +62,7 @@ nest_flops <- function(fit, d) {
 
 # Evaluations of conditional bounds that "auto" may spend, three to a fit: posteriors with long tails
 # take several times the points that nest_flops() counts, and fits far out many steps each.
-most_evaluations <- function(fit) 15 * NEST_FLOPS / conditional_fit_flops(fit$model)
+most_evaluations <- function(fit) 9 * NEST_FLOPS / conditional_fit_flops(fit$model)
 
 # In interactive runs that will take longer than about 5 seconds.
 announce_nest <- function(fit) {
