@@ -155,12 +155,13 @@ static double dispersion_bound(const struct glmm_vb *b, double phi)
     return sum;
 }
 
-/* What the bound gains when log phi, so far a point, gets the normal distribution about it: the
- * change of the expectation (trapezoid rule: exact to rounding) and the entropy. */
+/* What the bound gains when log phi, so far a point, gets a normal distribution about it: the
+ * change of the expectation (trapezoid rule: exact to rounding) and the entropy. Any variance makes
+ * a bound: a very large one, where the data say nothing, is cut short of overflow. */
 static double spread_dispersion(const struct glmm_vb *b, double phi)
 {
     const double step = 0.8;
-    double V = dispersion_variance(b), at_mode = dispersion_bound(b, phi), sum = 0, weight = 0;
+    double V = fmin(dispersion_variance(b), 4), at_mode = dispersion_bound(b, phi), sum = 0, weight = 0;
     for (int k = -7; k <= 7; k++) {
         double w = exp(-0.5 * step * step * k * k);
         weight += w;

@@ -93,8 +93,50 @@ static void test_dispersion(double y, double n, double phi, double mu, double v)
 #undef F
 }
 
+/* Derivative k of log(1 + e^x), x far below zero: relative accuracy. */
+static double tail_derivative(int k, double x)
+{
+    double e = exp(x), s = e / (1 + e);
+    switch (k) {
+    case 0:
+        return log1p(e);
+    case 1:
+        return s;
+    case 2:
+        return s * (1 - s);
+    case 3:
+        return s * (1 - s) * (1 - 2 * s);
+    default:
+        return s * (1 - s) * (1 - 6 * s * (1 - s));
+    }
+}
+
+/* Rare events: every moment to nine digits of itself, on either side of zero. */
+static void test_far_tail(double mu, double v)
+{
+    double B[5], mirror[5];
+    logistic_moments(mu, v, B);
+    logistic_moments(-mu, v, mirror);
+    for (int k = 0; k < 5; k++) {
+        double sum = 0, total = 0;
+        for (int i = -1200; i <= 1200; i++) {
+            double z = 0.01 * i, w = exp(-0.5 * z * z);
+            sum += w * tail_derivative(k, mu + sqrt(v) * z);
+            total += w;
+        }
+        CHECK(fabs(B[k] / (sum / total) - 1) < 1e-9);
+        double there = k == 0 ? -mu + B[0] : k == 1 ? 1 - B[1] : k == 3 ? -B[3] : B[k];
+        CHECK(fabs(mirror[k] - there) <= 1e-14 * fabs(there));
+    }
+}
+
 static void test_families(void)
 {
+    for (int j = 0; j < 3; j++) {
+        static const double vs[] = {0.02, 0.4, 1.2};
+        test_far_tail(-15.5, vs[j]);
+        test_far_tail(-40, vs[j]);
+    }
     static const double mus[] = {-6, -1.5, 0, 0.7, 5}, vs[] = {0.01, 0.3, 2, 16};
     for (int i = 0; i < 5; i++)
         for (int j = 0; j < 4; j++) {
