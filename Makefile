@@ -7,6 +7,9 @@ INSTALL  = $(R) CMD INSTALL --preclean --clean --no-multiarch
 # Put a library in front without hiding the ones that are already there.
 WITH_LIB = R_LIBS="$(1)$${R_LIBS:+:$$R_LIBS}"
 
+# matrices here are small: a threaded BLAS spends its time waiting
+export OPENBLAS_NUM_THREADS ?= 1
+
 .PHONY: help deps demo check test doc c-core bench clean
 
 help:
