@@ -5,9 +5,6 @@
 #include "la.h"
 #include "arrow_global.h"
 
-/* As la_chol(): a pivot below this fraction of its diagonal is rounding noise. */
-static const double PIVOT_TOL = 64 * 2.220446049250313e-16;
-
 /* ---- order of elimination ------------------------------------------------------------------- */
 
 /* Below this a dense block costs nothing; a sparse one must at least take this many columns. */
@@ -135,7 +132,7 @@ int global_factor(const struct arrow_shape *s, struct arrow *F)
     for (int e = 0; e < s->n_elim; e++) {
         struct column c = column(s, e);
         double d = AT(F->global, c.j, c.j, ng), *l = pivot(s, F->elim, e), *w = F->elim + c.at;
-        if (!(d > PIVOT_TOL * *l) || !(d > 0) || !isfinite(d)) return c.j + 1;
+        if (!(d > LA_PIVOT_TOL * *l) || !(d > 0) || !isfinite(d)) return c.j + 1;
         *l = sqrt(d);
         for (int a = 0; a < c.k; a++) w[a] = *low(F->global, ng, c.j, c.list[a]) / *l;
         for (int b = 0; b < c.k; b++)

@@ -36,7 +36,6 @@ struct glmm_nest glmm_nest_carve(const struct glmm *g, struct arena *a)
     x.s = glmm_state_carve(g, a);
     x.w = glmm_work_carve(g, a);
     x.t = arena_doubles(a, (size_t) g->lmm.n_par);
-    x.unit = arena_doubles(a, (size_t) g->lmm.n_stat);
     x.prior_const = arena_doubles(a, (size_t) g->lmm.n_prec);
     x.S_global = arena_doubles(a, arrow_global_size(sh));
     x.d_inv = arena_doubles(a, arrow_leaf_size(sh));
@@ -62,7 +61,6 @@ struct glmm_nest glmm_nest_carve(const struct glmm *g, struct arena *a)
 void glmm_nest_prepare(struct glmm_nest *x)
 {
     const struct glmm *g = x->g;
-    memset(x->unit, 0, sizeof(double) * (size_t) g->lmm.n_stat);
     for (int k = 0; k < g->lmm.n_prec; k++)
         x->prior_const[k] = lmm_prior_constant(&g->lmm, k);
     for (int f = 0; f < g->n_other; f++) {

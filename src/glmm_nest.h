@@ -38,7 +38,7 @@ struct glmm_nest {
     bool corrected, shifted;
     struct glmm_state s;
     struct glmm_work w;
-    double *t, *unit, *prior_const;
+    double *t, *prior_const;
     double *S_global, *d_inv, *q, *s_leaf, *leaf_work; /* response given t             */
     struct arrow_shape dense; /* the model's, with a dense global block: of F         */
     struct arrow F;           /* factor of the response's inverse                     */

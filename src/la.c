@@ -5,10 +5,6 @@
 #include "blas.h"
 #include "la.h"
 
-/* A pivot below this fraction of its diagonal is rounding noise: the matrix is singular to
- * working precision. 64 eps leaves room for the n^3 rounding of moderate blocks. */
-static const double PIVOT_TOL = 64 * 2.220446049250313e-16;
-
 static int chol_1(double *A)
 {
     if (!(A[0] > 0) || !isfinite(A[0])) return 1;
@@ -22,7 +18,7 @@ static int chol_2(double *A)
     A[0] = sqrt(A[0]);
     A[1] /= A[0];
     double d = A[3] - A[1] * A[1];
-    if (!(d > PIVOT_TOL * A[3]) || !isfinite(d)) return 2;
+    if (!(d > LA_PIVOT_TOL * A[3]) || !isfinite(d)) return 2;
     A[3] = sqrt(d);
     return 0;
 }
@@ -42,7 +38,7 @@ int la_chol(int n, double *A)
     if (info) return info;
     for (int j = 0; j < n; j++) {
         double l = AT(A, j, j, n), d = j ? AT(A, j - 1, j, n) : first;
-        if (!(l * l > PIVOT_TOL * d)) return j + 1;
+        if (!(l * l > LA_PIVOT_TOL * d)) return j + 1;
     }
     return 0;
 }

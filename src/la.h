@@ -4,6 +4,10 @@
 #ifndef MEANFIELD_LA_H
 #define MEANFIELD_LA_H
 
+/* A pivot below this fraction of its diagonal is rounding noise: the matrix is singular to
+ * working precision. 64 eps leaves room for the n^3 rounding of moderate blocks. */
+#define LA_PIVOT_TOL (64 * 2.220446049250313e-16)
+
 /* A = L L', A (n x n, ld n) overwritten by L (lower). Returns 0, or k > 0 when the leading
  * minor of order k is not positive definite to working precision. Cost n^3 / 3. */
 int la_chol(int n, double *A);
