@@ -18,8 +18,8 @@ integrate_vb <- function(fit, integrate, core) {
     affordable <- 4 * INTEGRATE_FLOPS / node_flops(core)
     settings$capacity <- min(settings$capacity, max(affordable, 500))
   }
-  if (!is_gaussian(fit)) announce_nest(fit)
-  most <- if (integrate == "auto" && !is_gaussian(fit)) most_evaluations(fit) else Inf
+  if (!is_gaussian(fit)) announce_nest(fit, core)
+  most <- if (integrate == "auto" && !is_gaussian(fit)) most_evaluations(fit, core) else Inf
   nodes <- integrate_model(fit$model, fit$vb, fit$posterior$tau, settings, core, most = most)
   trusted <- is_integral(nodes) && nodes$error < UNTRUSTED_ERROR[[nodes$method]] &&
     !(nodes$method == "importance" && nodes$khat > 0.7)
@@ -41,7 +41,7 @@ why_not_integrate <- function(fit, core) {
   if (!length(tau$mean)) return("not needed")
   uncertain <- max(own_log_sds(tau$phi$cov_lrvb, tau$index)^2)
   if (!length(tau$failed) && uncertain < INTEGRATE_ABOVE) return("not needed")
-  if (!is_gaussian(fit)) return(why_not_nest(fit, length(tau$mean)))
+  if (!is_gaussian(fit)) return(if (nest_flops(fit, core) > NEST_FLOPS) "too dear")
   nodes <- c(40, 200, 700, 2000, 8000, 15000)[length(tau$mean)]
   if (is.na(nodes)) nodes <- 8000 # importance sampling
   if (nodes * node_flops(core) > INTEGRATE_FLOPS) return("too dear")
@@ -50,32 +50,28 @@ why_not_integrate <- function(fit, core) {
 
 # The same for a conditional fit that is an optimisation; d parameters take about this many.
 NEST_FLOPS <- 4e10
-why_not_nest <- function(fit, d) {
-  if (nest_flops(fit, d) > NEST_FLOPS) "too dear"
-}
-
-nest_flops <- function(fit, d) {
-  fits <- c(50, 110, 270, 700, 2000, 5000)[d]
+nest_flops <- function(fit, core) {
+  fits <- c(50, 110, 270, 700, 2000, 5000)[length(fit$posterior$tau$mean)]
   if (is.na(fits)) fits <- 5000
-  fits * conditional_fit_flops(fit$model)
+  fits * conditional_fit_flops(fit$model, core)
 }
 
 # Evaluations of conditional bounds that "auto" may spend, three to a fit: posteriors with long tails
 # take several times the points that nest_flops() counts, and fits far out many steps each.
-most_evaluations <- function(fit) 9 * NEST_FLOPS / conditional_fit_flops(fit$model)
+most_evaluations <- function(fit, core) 9 * NEST_FLOPS / conditional_fit_flops(fit$model, core)
 
 # In interactive runs that will take longer than about 5 seconds.
-announce_nest <- function(fit) {
-  seconds <- nest_flops(fit, length(fit$posterior$tau$mean)) / 3e9
-  if (!interactive() || seconds < 5) return(invisible())
+announce_nest <- function(fit, core) {
+  if (!interactive()) return(invisible())
+  seconds <- nest_flops(fit, core) / 3e9
+  if (seconds < 5) return(invisible())
   message("Integrating over the variance parameters, at most about ", signif(seconds, 1),
     " s; integrate = \"no\" leaves it out")
 }
 
 # Three Newton steps with their responses: expectations of the rows, quadrature of every factor's
 # levels (an expectation again where others' effects are averaged), arrow algebra.
-conditional_fit_flops <- function(model) {
-  core <- lmm_core(model)
+conditional_fit_flops <- function(model, core) {
   log_link <- model$family$family == "poisson"
   r <- vapply(model$factors, function(f) length(f$coef), 0L)
   nodes <- c(15, 49, 125)[pmin(r, 3L)] * (r <= 3)

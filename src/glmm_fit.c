@@ -162,25 +162,6 @@ enum core_status glmm_curvature(const struct glmm *g, const double *t,
     return arrow_factor(&g->lmm.shape, &w->P, &w->A, info);
 }
 
-/* sums (n_stat) <- over the levels of each term, its blocks of dS: lower triangles. */
-static void block_sums(const struct lmm *m, const struct arrow *dS, double *sums)
-{
-    int R = m->shape.r, ng = m->shape.n_global;
-    for (int k = m->first_term; k < m->n_prec; k++) {
-        const struct precision *pr = &m->prec[k];
-        const double *block = pr->leaf ? dS->leaf + (size_t) pr->first * (size_t) (R + 1)
-                                       : dS->global + lmm_coef(m, k, 0) * ((size_t) ng + 1);
-        size_t next = pr->leaf ? (size_t) (R * R) : (size_t) pr->stride * ((size_t) ng + 1);
-        int ld = pr->leaf ? R : ng;
-        for (int b = 0; b < pr->r; b++)
-            for (int a = b; a < pr->r; a++) {
-                double sum = 0;
-                for (int l = 0; l < pr->n_levels; l++) sum += AT(block + (size_t) l * next, a, b, ld);
-                sums[pr->at + vech_at(pr->r, a, b)] = sum;
-            }
-    }
-}
-
 /* dS <- -S dP S for the dP in w; out <- its quadratic forms of the rows; sums, unless NULL, its
  * block sums. */
 static void spread(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
@@ -188,7 +169,9 @@ static void spread(const struct glmm *g, const struct glmm_state *s, struct glmm
 {
     arrow_inverse_push(&g->lmm.shape, &s->S, s->q, s->d_inv, &w->dP, &w->dS, &w->push);
     glmm_quad(g, &w->dS, out);
-    if (sums) block_sums(&g->lmm, &w->dS, sums);
+    const struct lmm *m = &g->lmm;
+    for (int k = m->first_term; sums && k < m->n_prec; k++)
+        lmm_block_sum(m, k, w->dS.global, w->dS.leaf, sums + m->prec[k].at);
 }
 
 /* out <- (K o K) eps, and the block sums of the change of S that it goes with. */
@@ -295,6 +278,14 @@ void glmm_weight_response(const struct glmm *g, const struct glmm_state *s,
 
 /* ---- Newton's method ------------------------------------------------------------------------ */
 
+/* out <- the ELBO's gradient in m. */
+static void gradient(const struct glmm *g, const struct glmm_state *s, const struct glmm_work *w,
+                     double *out)
+{
+    glmm_adjoint(g, s->e.m, out);
+    for (size_t i = 0; i < arrow_dim(&g->lmm.shape); i++) out[i] -= w->prior_grad[i];
+}
+
 /* The Newton step in (m, S) to a relative accuracy of tol; where the ELBO is not concave that in m
  * alone, with a residual of -1. Returns the squared decrement; w->goal_w gets the weights that the
  * step leads to. */
@@ -302,8 +293,7 @@ static double newton_step(const struct glmm *g, const double *t,
                           const struct glmm_state *s, struct glmm_work *w, double tol)
 {
     size_t n = g->n, dim = arrow_dim(&g->lmm.shape);
-    glmm_adjoint(g, s->e.m, w->g);
-    for (size_t i = 0; i < dim; i++) w->g[i] -= w->prior_grad[i];
+    gradient(g, s, w, w->g);
     for (size_t i = 0; i < n; i++) w->rho[i] = s->w[i] + 2 * s->e.v[i];
     double d2 = -1;
     if (glmm_respond(g, s, w, (struct glmm_tilt){.eps0 = w->rho, .tol = tol}))
@@ -374,8 +364,7 @@ static bool sweep(const struct glmm *g, const double *t, struct glmm_state *s,
     bool rose = false;
     for (int k = 0; k < SWEEPS; k++) {
         if (glmm_curvature(g, t, s, w, info)) return rose;
-        glmm_adjoint(g, s->e.m, w->dm);
-        for (size_t i = 0; i < dim; i++) w->dm[i] -= w->prior_grad[i];
+        gradient(g, s, w, w->dm);
         arrow_solve(&g->lmm.shape, &w->A, w->dm);
         memcpy(w->goal_w, s->w, sizeof(double) * n);
         bool mean = line_search(g, t, s, w, info) > 0;
@@ -414,8 +403,9 @@ enum core_status glmm_fit(const struct glmm *g, const double *t, double tol, int
         if (fraction == 0 && (s->decrement < 1e-5 || !sweep(g, t, s, w, info)))
             return s->decrement < 1e-4 ? CORE_OK : CORE_MAXIT;
         bool whole = newton && fraction == 1;
-        if (whole && forecast(s, w) <= tol) {
-            s->decrement = forecast(s, w);
+        double next = forecast(s, w);
+        if (whole && next <= tol) {
+            s->decrement = next;
             return CORE_OK;
         }
         last = whole ? s->decrement : INFINITY;

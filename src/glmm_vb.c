@@ -26,7 +26,6 @@ struct glmm_vb glmm_vb_carve(const struct glmm *g, struct arena *a)
     struct glmm_vb b = {.g = g};
     size_t n = g->family == GLMM_NEGBIN ? g->n : 0;
     b.unit = arena_doubles(a, (size_t) g->lmm.n_stat);
-    b.last_t = arena_doubles(a, (size_t) g->lmm.n_stat);
     b.fitted_t = arena_doubles(a, (size_t) g->lmm.n_stat);
     b.lm = arena_doubles(a, n);
     b.lv = arena_doubles(a, n);
@@ -63,8 +62,8 @@ static void predict_mean(struct glmm_vb *b, const struct vb_state *s)
         for (int i = 0; i < vech_size(m->prec[k].r); i++) {
             int at = m->prec[k].at + i;
             const double *J = s->J + (size_t) at * dim;
-            double dt = m->prec[k].r == 1 ? b->last_t[at] * log(s->t[at] / b->last_t[at])
-                                          : s->t[at] - b->last_t[at];
+            double dt = m->prec[k].r == 1 ? b->fitted_t[at] * log(s->t[at] / b->fitted_t[at])
+                                          : s->t[at] - b->fitted_t[at];
             for (size_t j = 0; j < dim; j++) s->m[j] += dt * J[j];
         }
     b->has_response = false;
@@ -111,7 +110,7 @@ static enum core_status update(void *ctx, struct vb_state *s, struct core_info *
     for (int k = m->first_term; k < m->n_prec; k++) {
         double U[EXPFAM_MAX_R * EXPFAM_MAX_R], v[EXPFAM_MAX_R * (EXPFAM_MAX_R + 1) / 2];
         int at = m->prec[k].at;
-        vb_block_sum(m, s, k, s->ss + at);
+        lmm_block_sum(m, k, s->Sq_global, s->sq_leaf, s->ss + at);
         lmm_outer_u(m, k, s->m, U);
         vech_pack(m->prec[k].r, U, v);
         for (int i = 0; i < vech_size(m->prec[k].r); i++) s->ss[at + i] += v[i];
@@ -268,7 +267,6 @@ static bool coupling(void *ctx, struct vb_state *s)
                 if (!glmm_respond(g, b->theta, b->w, tilt)) return false;
                 response_column(b, s, m->prec[k].at + vech_at(m->prec[k].r, x, y));
             }
-    memcpy(b->last_t, s->t, sizeof(double) * (size_t) m->n_stat);
     b->has_response = true;
     for (int j = 0; j < m->n_stat; j++)
         for (int i = 0; i < j; i++)

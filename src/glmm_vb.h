@@ -20,8 +20,7 @@ struct glmm_vb {
     double *lm, *lv;        /* n each: dispersion only                             */
     double grad_l, curve_l; /* of the bound in log phi, prior included             */
     double response_tol;    /* of glmm_respond()                                   */
-    double *last_t;         /* n_stat: where J was taken                           */
-    double *fitted_t;       /* n_stat: where q(theta) was fitted last              */
+    double *fitted_t;       /* n_stat: of the last fit, and of J                    */
     bool started, has_response;
     bool last;              /* at the optimum: everything to full accuracy         */
 };

@@ -39,6 +39,20 @@ static void scale_into(size_t n, double tau, const double *from, double *to)
     for (size_t i = 0; i < n; i++) to[i] = tau * from[i];
 }
 
+void lmm_block_sum(const struct lmm *m, int k, const double *global, const double *leaf, double *U)
+{
+    const struct precision *pr = &m->prec[k];
+    int r = pr->r, R = m->shape.r, ng = m->shape.n_global, ld = pr->leaf ? R : ng;
+    memset(U, 0, sizeof(double) * (size_t) vech_size(r));
+    for (int g = 0; g < pr->n_levels; g++) {
+        const double *at = pr->leaf ? leaf + (size_t) g * (size_t) R * (size_t) R +
+                                          (size_t) pr->first * (size_t) (R + 1)
+                                    : global + lmm_coef(m, k, g) * ((size_t) ng + 1);
+        for (int b = 0; b < r; b++)
+            for (int a = b; a < r; a++) U[vech_at(r, a, b)] += AT(at, a, b, ld);
+    }
+}
+
 void lmm_add_term(const struct lmm *m, int k, const double *t, struct arrow *P)
 {
     const struct precision *pr = &m->prec[k];

@@ -76,6 +76,10 @@ double lmm_aux_rate(const struct lmm *m, int k, int i, double x);
 /* Offset in theta of coefficient 0 of level g of precision k. */
 size_t lmm_coef(const struct lmm *m, int k, int g);
 
+/* U (vech) <- the sum over levels of precision k's r x r blocks of a symmetric matrix given by its
+ * global block and its leaves (lower triangles). */
+void lmm_block_sum(const struct lmm *m, int k, const double *global, const double *leaf, double *U);
+
 /* P += Lambda on every diagonal block that precision k governs. */
 void lmm_add_term(const struct lmm *m, int k, const double *t, struct arrow *P);
 

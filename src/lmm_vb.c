@@ -53,22 +53,6 @@ struct vb_work vb_work_carve(const struct lmm *m, struct arena *a)
     return w;
 }
 
-void vb_block_sum(const struct lmm *m, const struct vb_state *s, int k, double *U)
-{
-    const struct precision *pr = &m->prec[k];
-    int r = pr->r, R = m->shape.r, ng = m->shape.n_global;
-    memset(U, 0, sizeof(double) * (size_t) vech_size(r));
-    for (int g = 0; g < pr->n_levels; g++) {
-        int ld = pr->leaf ? R : ng;
-        const double *at = pr->leaf
-                               ? s->sq_leaf + (size_t) g * (size_t) R * (size_t) R +
-                                     (size_t) pr->first * (size_t) (R + 1)
-                               : s->Sq_global + lmm_coef(m, k, g) * ((size_t) ng + 1);
-        for (int b = 0; b < r; b++)
-            for (int a = b; a < r; a++) U[vech_at(r, a, b)] += AT(at, a, b, ld);
-    }
-}
-
 /* tr(T_b S_bb), 0 under a flat prior. */
 static double prior_trace(const struct lmm *m, const double *S)
 {
@@ -165,7 +149,7 @@ enum core_status vb_update_theta(const struct lmm *m, struct vb_state *s, struct
     for (int k = m->first_term; k < m->n_prec; k++) {
         double U[RR], v[RV];
         int at = m->prec[k].at;
-        vb_block_sum(m, s, k, w->us + at);
+        lmm_block_sum(m, k, s->Sq_global, s->sq_leaf, w->us + at);
         lmm_outer_u(m, k, s->m, U);
         vech_pack(m->prec[k].r, U, v);
         for (int i = 0; i < vech_size(m->prec[k].r); i++) s->ss[at + i] = v[i] + w->us[at + i];

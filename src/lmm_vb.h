@@ -96,7 +96,4 @@ void vb_coupling(const struct lmm *m, struct vb_state *s, struct vb_work *w);
 
 int vb_n_pairs(const struct lmm *m); /* ordered pairs of coefficients, over all terms */
 
-/* sum over levels g of the r x r blocks of q's covariance, precision k -> U (vech). */
-void vb_block_sum(const struct lmm *m, const struct vb_state *s, int k, double *U);
-
 #endif
