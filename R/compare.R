@@ -91,6 +91,7 @@ loo_columns <- function(fits, ndraws) {
 
 #' @export
 print.meanfield_comparison <- function(x, digits = 1, ...) {
+  no_dots(...)
   out <- as.data.frame(x)
   class(out) <- "data.frame"
   num <- vapply(out, is.numeric, NA)

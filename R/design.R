@@ -281,6 +281,8 @@ build_factor <- function(bars, name, frame, w, contrasts, env) {
       "rows or use na.action = na.omit", arg = "formula")
   }
   used <- used_codes(values, w)
+  # levels that weights of zero leave out: no surprise to predict()
+  weightless <- if (any(w == 0)) setdiff(used_codes(values, NULL)$levels, used$levels)
   terms <- lapply(bars, build_term, frame = frame, contrasts = contrasts, env = env)
   r <- vapply(terms, function(t) length(t$coef), 0L)
   last <- cumsum(r)
@@ -292,7 +294,7 @@ build_factor <- function(bars, name, frame, w, contrasts, env) {
   z <- lapply(terms, `[[`, "z")
   plain <- length(terms) == 1L && is.null(z[[1L]])
   list(
-    name = name, expr = expr, codes = used$codes, levels = used$levels,
+    name = name, expr = expr, codes = used$codes, levels = used$levels, weightless = weightless,
     coef = coef, z = if (!plain) factor_z(z, nrow(frame)),
     terms = lapply(terms, function(t) t[c("coef", "cols", "tt", "xlevels", "contrasts")])
   )

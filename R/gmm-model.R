@@ -212,6 +212,7 @@ resolve_mixture_prior <- function(prior, x, k) {
 
 #' @export
 print.meanfield_mixture_prior <- function(x, ...) {
+  no_dots(...)
   show <- function(v, default) {
     if (is.null(v)) default else if (length(v) == 1L) format(signif(drop(v), 3)) else
       if (is.matrix(v)) sprintf("a %d x %d matrix", nrow(v), ncol(v)) else
@@ -276,6 +277,7 @@ gmm_variables <- function(model) {
 
 #' @export
 print.gaussian_mixture <- function(x, ...) {
+  no_dots(...)
   cat("Mixture of ", x$k, " normal distribution", if (x$k > 1L) "s", " in ", ncol(x$x),
     " dimension", if (ncol(x$x) > 1L) "s", " (", toString(utils::head(colnames(x$x), 6)),
     if (ncol(x$x) > 6L) ", ...", ")\nData:    ", format(nrow(x$x), big.mark = ","), " rows\n",

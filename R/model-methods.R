@@ -7,7 +7,7 @@
 #' model and prior, from below (under a flat prior, relative to Lebesgue measure).
 #'
 #' @param object,x,formula A fit.
-#' @param ... Passed on or not used.
+#' @param ... Not used (an unknown argument is an error); for `update()`, arguments of the new fit.
 #' @return As for [stats::lm()]. `nobs()` counts rows of positive weight;
 #'   `df.residual()` is `nobs()` minus the number of coefficients; `ngrps()` a named
 #'   vector of group counts; `prior_summary()` a data frame with a row per component.
@@ -21,23 +21,36 @@ NULL
 
 #' @rdname model-methods
 #' @export
-nobs.meanfield_fit <- function(object, ...) as.integer(object$model$gram$n)
+nobs.meanfield_fit <- function(object, ...) {
+  no_dots(...)
+  as.integer(object$model$gram$n)
+}
 
 #' @rdname model-methods
 #' @export
-formula.meanfield_fit <- function(x, ...) x$model$formula
+formula.meanfield_fit <- function(x, ...) {
+  no_dots(...)
+  x$model$formula
+}
 
 #' @rdname model-methods
 #' @export
-family.meanfield_fit <- function(object, ...) object$model$family
+family.meanfield_fit <- function(object, ...) {
+  no_dots(...)
+  object$model$family
+}
 
 #' @rdname model-methods
 #' @export
-terms.meanfield_fit <- function(x, ...) x$model$terms
+terms.meanfield_fit <- function(x, ...) {
+  no_dots(...)
+  x$model$terms
+}
 
 #' @rdname model-methods
 #' @export
 model.frame.meanfield_fit <- function(formula, ...) {
+  no_dots(...)
   frame <- formula$model$frame
   if (is.null(frame)) {
     mf_abort("data", "the fit was made with model = FALSE and holds no rows: ",
@@ -49,6 +62,7 @@ model.frame.meanfield_fit <- function(formula, ...) {
 #' @rdname model-methods
 #' @export
 model.matrix.meanfield_fit <- function(object, ...) {
+  no_dots(...)
   stats::model.matrix(stats::delete.response(object$model$terms), model.frame(object),
     contrasts.arg = object$model$contrasts)
 }
@@ -62,11 +76,15 @@ weights.meanfield_fit <- function(object, ...) {
 
 #' @rdname model-methods
 #' @export
-df.residual.meanfield_fit <- function(object, ...) nobs(object) - length(object$model$x_names)
+df.residual.meanfield_fit <- function(object, ...) {
+  no_dots(...)
+  nobs(object) - length(object$model$x_names)
+}
 
 #' @rdname model-methods
 #' @export
 logLik.vb_fit <- function(object, ...) {
+  no_dots(...)
   structure(object$vb$elbo, df = length(object$model$x_names) + length(object$model$resolved$tau),
     nobs = nobs(object), class = c("elbo", "logLik"))
 }
@@ -85,6 +103,7 @@ no_information_criterion <- function() {
 #' @rdname model-methods
 #' @export
 logLik.exact_fit <- function(object, ...) {
+  no_dots(...)
   structure(object$log_evidence, df = attr(logLik.vb_fit(object), "df"), nobs = nobs(object),
     class = c("log_evidence", "logLik"))
 }
@@ -97,6 +116,7 @@ BIC.exact_fit <- function(object, ...) no_information_criterion()
 
 #' @export
 print.log_evidence <- function(x, digits = max(3L, getOption("digits") - 3L), ...) {
+  no_dots(...)
   cat("Log evidence (log marginal likelihood): ", format(c(x), digits = digits), "\n", sep = "")
   invisible(x)
 }
@@ -110,6 +130,7 @@ logLik.gibbs_fit <- function(object, ...) {
 
 #' @export
 print.elbo <- function(x, digits = max(3L, getOption("digits") - 3L), ...) {
+  no_dots(...)
   cat("ELBO (lower bound of the log evidence): ", format(c(x), digits = digits), "\n", sep = "")
   invisible(x)
 }
@@ -120,21 +141,33 @@ ngrps <- function(object, ...) UseMethod("ngrps")
 
 #' @export
 ngrps.meanfield_fit <- function(object, ...) {
+  no_dots(...)
   stats::setNames(vapply(object$model$factors, function(f) length(f$levels), 0L),
     vapply(object$model$factors, `[[`, "", "name"))
 }
 
 #' @export
-ngrps.default <- function(object, ...) foreign_generic("ngrps", c("lme4", "brms", "rstanarm"))(object, ...)
+ngrps.default <- function(object, ...) {
+  foreign_generic("ngrps", c("lme4", "brms", "rstanarm"), object)(object, ...)
+}
 
-# A generic of the same name in a package that is loaded: ours, when attached later,
-# must not take its methods away.
-foreign_generic <- function(name, packages) {
+# A function of the same name in a package that is loaded and has a method for this object: ours,
+# when attached later, must not take it away.
+foreign_generic <- function(name, packages, object) {
   for (p in intersect(packages, loadedNamespaces())) {
     f <- get0(name, envir = asNamespace(p), inherits = FALSE)
-    if (is.function(f)) return(f)
+    if (is.function(f) && serves(f, name, object, asNamespace(p))) return(f)
   }
-  mf_abort("engine", "no ", name, "() method for this object", arg = "object")
+  mf_abort("engine", "there is no ", name, "() for an object of class ", class(object)[1L],
+    ": load the package that has one (", toString(packages), ")", arg = "object")
+}
+
+serves <- function(f, name, object, env) {
+  if (isS4(object) || !utils::isS3stdGeneric(f)) return(TRUE)
+  methods <- lapply(c(class(object), "default"), function(class) {
+    utils::getS3method(name, class, optional = TRUE, envir = env)
+  })
+  !all(vapply(methods, is.null, NA))
 }
 
 #' @rdname model-methods
@@ -143,11 +176,12 @@ prior_summary <- function(object, ...) UseMethod("prior_summary")
 
 #' @export
 prior_summary.default <- function(object, ...) {
-  foreign_generic("prior_summary", c("rstantools", "brms"))(object, ...)
+  foreign_generic("prior_summary", c("rstantools", "brms"), object)(object, ...)
 }
 
 #' @export
 prior_summary.meanfield_fit <- function(object, ...) {
+  no_dots(...)
   r <- object$model$resolved
   b <- r$beta
   beta <- if (b$kind == "flat") {
@@ -161,29 +195,4 @@ prior_summary.meanfield_fit <- function(object, ...) {
   if (at > 0L) beta[at] <- paste(beta[at], "at the mean predictors")
   data.frame(variable = c(beta_names(object$model), names(r$tau)),
     prior = c(beta, vapply(r$tau, format, "", digits = 4)), row.names = NULL)
-}
-
-#' @rdname model-methods
-#' @param formula. Changes to the formula, as in [stats::update()].
-#' @param evaluate Evaluate the new call?
-#' @export
-update.meanfield_fit <- function(object, formula., ..., evaluate = TRUE) {
-  call <- object$call
-  extra <- match.call(expand.dots = FALSE)$...
-  if (!missing(formula.)) call$formula <- stats::update(formula(object), formula.)
-  for (arg in names(extra)) call[[arg]] <- extra[[arg]]
-  if (!evaluate) return(call)
-  eval(call, update_environment(call, parent.frame(), environment(formula(object))))
-}
-
-# Where the data of the call can be found: here, or where the formula was written (a fit
-# made inside a function).
-update_environment <- function(call, here, there) {
-  args <- intersect(c("data", "prior", "control", "family"), names(call))
-  needed <- unlist(lapply(as.list(call)[args], all.vars))
-  found <- function(v) {
-    x <- get0(v, envir = here)
-    !is.null(x) && !is.function(x) # data named like a function of base R
-  }
-  if (all(vapply(needed, found, NA))) here else there
 }

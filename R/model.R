@@ -10,7 +10,7 @@ build_model <- function(call, formula, data, family, prior, contrasts, keep_fram
   check_gram(gram, d)
   coords <- working_coordinates(gram, d$X)
   check_size_of_global(gram)
-  factors <- lapply(d$factors, `[`, c("name", "expr", "levels", "coef", "terms"))
+  factors <- lapply(d$factors, `[`, c("name", "expr", "levels", "weightless", "coef", "terms"))
   terms <- model_terms(factors)
   scales <- gram_scales(gram)
   if (!is_gaussian(family)) scales$sd_y <- 1 # default scales are those of the link
@@ -21,7 +21,7 @@ build_model <- function(call, formula, data, family, prior, contrasts, keep_fram
       formula = d$formula, terms = d$terms, xlevels = d$xlevels, contrasts = d$contrasts,
       family = family, frame = if (keep_frame) d$frame,
       na_action = attr(d$frame, "na.action"), x_names = gram$x_names,
-      response = names(d$frame)[1L], n_rows = nrow(d$frame),
+      response = names(d$frame)[1L], prototype = utils::head(d$frame[[1L]], 0L), n_rows = nrow(d$frame),
       weighted = !is.null(stats::model.weights(d$frame)), factors = factors, groups = terms, gram = gram, coords = coords,
       prior = prior, resolved = resolved
     ),
