@@ -112,9 +112,19 @@ glmm_residuals <- function(object, frame, parts, type) {
   mu <- predict_glmm(object, list_without_restore(parts), "response", "none", .95, FALSE, size)
   if (type == "response") return(y - mu)
   phi <- dispersion_mean(object)
+  if (type == "deviance") {
+    unit <- unit_deviance(object$model$family, y, mu, r$size, phi)
+    return(sign(y - mu) * sqrt(pmax(unit, 0)))
+  }
   variance <- switch(object$model$family$family, binomial = mu * (1 - mu), poisson = mu,
     neg_binomial = mu + mu^2 / phi)
   (y - mu) / sqrt(variance / size)
+}
+
+# Times the weights; of the negative binomial family at the posterior mean of log phi.
+unit_deviance <- function(family, y, mu, w, phi) {
+  if (family$family != "neg_binomial") return(family$dev.resids(y, mu, w))
+  2 * w * (y * log(pmax(1, y) / mu) - (y + phi) * log((y + phi) / (mu + phi)))
 }
 
 # The rows as they are, so that the caller puts na.exclude's back once.

@@ -8,7 +8,7 @@
 #' [plot()], [predict()] and [as_draws()] work on the fits as on those of mixed models.
 #'
 #' @param x A numeric matrix or data frame, a row per observation; or a one-sided formula,
-#'   `~ eruptions + waiting`, with `data`.
+#'   `~ eruptions + waiting`, or its text, with `data`.
 #' @param k Number of components.
 #' @param prior Made by [mixture_prior()]; or [flat_prior()]: flat in the means, the precision
 #'   matrices and the weights, as in the paper. A component then needs more than P + 1 rows.
@@ -27,6 +27,7 @@
 #'   \item{k}{number of components}
 #'   \item{prior}{the prior with every default made a number: `mean`, `k0`, `cov`, `df`,
 #'     `scale`, `alpha`, and `flat_mean`, `flat_precision`}
+#'   \item{given}{the prior as it was given}
 #'   \item{units}{`centre` and `U` with x = centre + U' w, w centred and white: fits work on w}
 #' }
 #' @section Errors: `meanfield_error_data` for values that are missing, infinite or not
@@ -45,10 +46,12 @@ gaussian_mixture <- function(x, k, prior = mixture_prior(), data = NULL) {
     mf_abort("control", "`k`, the number of components, is missing", arg = "k")
   }
   k <- check_count(k, "k", 1, 64)
+  if (!is.null(data)) x <- as_model_formula(x, parent.frame(), "x")
   x <- mixture_data(x, data)
   units <- mixture_units(x)
   structure(
-    list(call = call, x = x, k = k, prior = resolve_mixture_prior(prior, x, k), units = units),
+    list(call = call, x = x, k = k, prior = resolve_mixture_prior(prior, x, k), given = prior,
+      units = units),
     class = "gaussian_mixture"
   )
 }

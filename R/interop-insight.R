@@ -36,6 +36,10 @@ get_df.meanfield_fit <- function(x, type = "residual", ...) {
   switch(type, normal = , wald = Inf, model = attr(logLik.vb_fit(x), "df"), df.residual(x))
 }
 
+# Neither an ELBO nor an evidence is a log likelihood to make an AIC of.
+#' @exportS3Method insight::get_loglikelihood
+get_loglikelihood.meanfield_fit <- function(x, ...) no_information_criterion()
+
 #' @exportS3Method insight::is_converged
 is_converged.meanfield_fit <- function(x, ...) {
   if (!is.null(x$converged)) return(x$converged)

@@ -9,8 +9,12 @@
 #' @param object,x,formula A fit.
 #' @param ... Not used (an unknown argument is an error); for `update()`, arguments of the new fit.
 #' @return As for [stats::lm()]. `nobs()` counts rows of positive weight;
-#'   `df.residual()` is `nobs()` minus the number of coefficients; `ngrps()` a named
-#'   vector of group counts; `prior_summary()` a data frame with a row per component.
+#'   `df.residual()` is `nobs()` minus the number of coefficients; `weights()` has the weights of the
+#'   rows, one where the fit has none, times the trials of a binomial response, as for [stats::glm()];
+#'   `deviance()` is the sum of the squared deviance residuals, that is of the unit deviances of the
+#'   family at the fitted values times the weights (the weighted sum of squares of the Gaussian
+#'   family); `ngrps()` a named vector of group counts; `prior_summary()` a data frame with a row per
+#'   component.
 #' @examples
 #' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
 #' nobs(fit)
@@ -68,10 +72,46 @@ model.matrix.meanfield_fit <- function(object, ...) {
 }
 
 #' @rdname model-methods
+#' @param type `"prior"`: the weights of the call, the only ones there are.
 #' @export
-weights.meanfield_fit <- function(object, ...) {
-  if (!object$model$weighted) return(NULL)
-  stats::naresid(object$model$na_action, stats::model.weights(model.frame(object)))
+weights.meanfield_fit <- function(object, type = "prior", ...) {
+  no_dots(...)
+  check_choice(type, "prior", "type")
+  model <- object$model
+  w <- if (model$family$family == "binomial") {
+    fit_response(object)$size
+  } else if (model$weighted) {
+    as.double(stats::model.weights(model.frame(object)))
+  } else {
+    rep(1, model$n_rows)
+  }
+  stats::naresid(model$na_action, w)
+}
+
+#' @rdname model-methods
+#' @importFrom stats deviance
+#' @export
+deviance.meanfield_fit <- function(object, ...) {
+  no_dots(...)
+  sum(residuals(object, type = "deviance")^2, na.rm = TRUE)
+}
+
+#' @rdname model-methods
+#' @param full Name rows of weight zero too?
+#' @importFrom stats case.names
+#' @export
+case.names.meanfield_fit <- function(object, full = FALSE, ...) {
+  no_dots(...)
+  names <- names(residuals(object))
+  if (check_flag(full, "full")) names else names[!weights(object) %in% 0]
+}
+
+#' @rdname model-methods
+#' @importFrom stats variable.names
+#' @export
+variable.names.meanfield_fit <- function(object, ...) {
+  no_dots(...)
+  object$model$x_names
 }
 
 #' @rdname model-methods

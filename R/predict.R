@@ -83,10 +83,11 @@ variance_budget <- function(object, parts, m, fit) {
 #' `fitted()` is the posterior mean of the linear predictor, random effects included;
 #' `residuals()` is the response minus that, or times the root of the row weight
 #' (`type = "pearson"`). For other families than the Gaussian, `fitted()` is the posterior mean of
-#' the expected response, and Pearson residuals are over its standard deviation.
+#' the expected response, and Pearson residuals are over its standard deviation. Deviance residuals
+#' are the signed roots of the unit deviances times the weights.
 #'
 #' @param object A fit.
-#' @param type `"response"` or `"pearson"`.
+#' @param type `"response"`, `"pearson"` or `"deviance"`.
 #' @param ... Not used.
 #' @return Numeric vectors as [stats::lm()] gives them, `NA` where `na.exclude` left a
 #'   row out.
@@ -101,12 +102,13 @@ fitted.meanfield_fit <- function(object, ...) {
 
 #' @rdname fitted.meanfield_fit
 #' @export
-residuals.meanfield_fit <- function(object, type = c("response", "pearson"), ...) {
-  type <- check_choice(type, c("response", "pearson"), "type")
+residuals.meanfield_fit <- function(object, type = c("response", "pearson", "deviance"), ...) {
+  no_dots(...)
+  type <- check_choice(type, c("response", "pearson", "deviance"), "type")
   frame <- model.frame(object)
   parts <- linear_parts(object, NULL, NULL, TRUE)
   if (!is_gaussian(object)) return(parts$restore(glmm_residuals(object, frame, parts, type)))
   res <- frame_response(frame) - linear_mean(parts, moments(object), object$model)
-  if (type == "pearson") res <- res * sqrt(parts$w)
+  if (type != "response") res <- res * sqrt(parts$w)
   parts$restore(res)
 }

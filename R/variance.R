@@ -117,7 +117,7 @@ variance_means <- function(fit) {
     terms = lapply(seq_along(model$groups), function(k) {
       sum(group_covariance(fit, k) * mean_covariates(model$gram, model$groups[[k]]))
     }),
-    residual = residual_variance(fit, matrix(lead, 1L))
+    residual = residual_variance(fit, matrix(lead %||% NA, 1L))
   )
 }
 
