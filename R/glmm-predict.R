@@ -11,10 +11,11 @@ check_glmm_prediction <- function(type, interval, budget) {
   }
 }
 
-# list(y, size) of the fit's own rows.
+# list(y, size) of the fit's own rows, whose oddities were announced when they were fitted.
 fit_response <- function(fit) {
   frame <- model.frame(fit)
-  glmm_response(frame, frame_weights(frame), fit$model$family)
+  suppressWarnings(glmm_response(frame, frame_weights(frame), fit$model$family),
+    classes = "meanfield_warning_response")
 }
 
 # The response as draws of it are: counts, or numbers of successes.
@@ -104,8 +105,8 @@ response_quantiles <- function(fit, nodes, w, size, probs) {
   if (family == "binomial") out / size else out
 }
 
-glmm_residuals <- function(object, frame, parts, type) {
-  r <- glmm_response(frame, frame_weights(frame), object$model$family)
+glmm_residuals <- function(object, parts, type) {
+  r <- fit_response(object)
   size <- ifelse(r$size > 0, r$size, NA)
   binomial <- object$model$family$family == "binomial"
   y <- if (binomial) r$y / size else r$y

@@ -188,7 +188,15 @@ ngrps.meanfield_fit <- function(object, ...) {
 
 #' @export
 ngrps.default <- function(object, ...) {
-  foreign_generic("ngrps", c("lme4", "brms", "rstanarm"), object)(object, ...)
+  call_foreign("ngrps", c("lme4", "brms", "rstanarm"), object, ...)
+}
+
+# Called from where our own default methods cannot be seen: dispatch looks there first, and would come
+# back here.
+call_foreign <- function(name, packages, object, ...) {
+  env <- list2env(list(f = foreign_generic(name, packages, object), x = object),
+    parent = globalenv())
+  eval(as.call(c(list(quote(f), quote(x)), list(...))), env)
 }
 
 # A function of the same name in a package that is loaded and has a method for this object: ours,
@@ -216,7 +224,7 @@ prior_summary <- function(object, ...) UseMethod("prior_summary")
 
 #' @export
 prior_summary.default <- function(object, ...) {
-  foreign_generic("prior_summary", c("rstantools", "brms"), object)(object, ...)
+  call_foreign("prior_summary", c("rstantools", "brms"), object, ...)
 }
 
 #' @export

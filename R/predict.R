@@ -105,10 +105,9 @@ fitted.meanfield_fit <- function(object, ...) {
 residuals.meanfield_fit <- function(object, type = c("response", "pearson", "deviance"), ...) {
   no_dots(...)
   type <- check_choice(type, c("response", "pearson", "deviance"), "type")
-  frame <- model.frame(object)
   parts <- linear_parts(object, NULL, NULL, TRUE)
-  if (!is_gaussian(object)) return(parts$restore(glmm_residuals(object, frame, parts, type)))
-  res <- frame_response(frame) - linear_mean(parts, moments(object), object$model)
+  if (!is_gaussian(object)) return(parts$restore(glmm_residuals(object, parts, type)))
+  res <- frame_response(model.frame(object)) - linear_mean(parts, moments(object), object$model)
   if (type != "response") res <- res * sqrt(parts$w)
   parts$restore(res)
 }

@@ -40,7 +40,7 @@ icc <- function(object, ...) UseMethod("icc")
 #' @export
 icc.default <- function(object, ...) {
   requireNamespace("performance", quietly = TRUE)
-  foreign_generic("icc", "performance", object)(object, ...)
+  call_foreign("icc", "performance", object, ...)
 }
 
 #' @rdname icc
@@ -69,7 +69,7 @@ r2 <- function(object, ...) UseMethod("r2")
 #' @export
 r2.default <- function(object, ...) {
   requireNamespace("performance", quietly = TRUE)
-  foreign_generic("r2", "performance", object)(object, ...)
+  call_foreign("r2", "performance", object, ...)
 }
 
 #' @rdname icc
@@ -174,7 +174,7 @@ isSingular <- function(x, tol = 2, ...) UseMethod("isSingular")
 
 #' @export
 isSingular.default <- function(x, tol = 1e-4, ...) {
-  foreign_generic("isSingular", "lme4", x)(x, tol, ...)
+  call_foreign("isSingular", "lme4", x, tol, ...)
 }
 
 #' @rdname isSingular
