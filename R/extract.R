@@ -272,9 +272,10 @@ confint.meanfield_fit <- function(object, parm = NULL, level = 0.95, ...) {
   dimnames(out) <- list(s$variable, paste(sub("^q", "", q), "%"))
   if (identical(parm, "all")) return(out)
   beta <- beta_names(object$model)
+  bare <- function(names) gsub("`", "", names, fixed = TRUE) # my x for `my x`
   at <- function(names) {
-    i <- match(names, s$variable)
-    ifelse(is.na(i), match(paste0("beta[", names, "]"), s$variable), i)
+    i <- match(bare(names), bare(s$variable))
+    ifelse(is.na(i), match(bare(paste0("beta[", names, "]")), bare(s$variable)), i)
   }
   if (is.null(parm)) parm <- object$model$x_names
   if (identical(parm, "beta_")) parm <- object$model$x_names # as in lme4

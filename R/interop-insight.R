@@ -141,34 +141,29 @@ predicted_effects <- function(x, data, include_random) {
 # Posterior means, in insight's terms; see icc().
 #' @exportS3Method insight::get_variance
 get_variance.meanfield_fit <- function(x, component = "all", ...) {
-  if (!length(x$model$groups)) return(NULL)
-  v <- variance_means(x)
-  groups <- term_groups(x$model)
-  re <- VarCorr(x)
-  part <- function(what) unlist(Map(what, x$model$groups, seq_along(groups)))
-  is_intercept <- function(t) plain_coef(t$coef) == "(Intercept)"
-  covariance <- lapply(seq_along(groups), function(k) group_covariance(x, k))
-  out <- list(var.fixed = v$fixed, var.random = sum(unlist(v$terms)), var.residual = v$residual,
-    var.distribution = v$residual, var.dispersion = 0,
-    var.intercept = part(function(t, k) {
-      at <- is_intercept(t)
-      stats::setNames(diag(covariance[[k]])[at], rep(t$group, sum(at)))
-    }),
-    var.slope = part(function(t, k) {
-      at <- !is_intercept(t)
-      stats::setNames(diag(covariance[[k]])[at], paste0(rep(t$group, sum(at)), ".", t$coef[at]))
-    }),
-    cor.slope_intercept = part(function(t, k) {
-      at <- !is_intercept(t)
-      if (sum(!at) != 1L || !any(at)) return(NULL)
-      stats::setNames(attr(re[[k]], "correlation")[at, !at], rep(t$group, sum(at)))
-    }))
-  out <- out[!vapply(out, is.null, NA)]
-  if (component == "all") return(out)
   names <- c(fixed = "var.fixed", random = "var.random", residual = "var.residual",
     distribution = "var.distribution", dispersion = "var.dispersion", intercept = "var.intercept",
     slope = "var.slope", rho01 = "cor.slope_intercept")
-  out[[names[[check_choice(component, names(names), "component")]]]]
+  component <- check_choice(component, c("all", names(names)), "component")
+  if (!length(x$model$groups)) return(NULL)
+  v <- variance_means(x)
+  terms <- Map(term_variances, x$model$groups, seq_along(x$model$groups), list(x), VarCorr(x))
+  of_terms <- function(what) unlist(lapply(unname(terms), `[[`, what))
+  out <- list(var.fixed = v$fixed, var.random = sum(unlist(v$terms)), var.residual = v$residual,
+    var.distribution = v$residual, var.dispersion = 0, var.intercept = of_terms("intercept"),
+    var.slope = of_terms("slope"), cor.slope_intercept = of_terms("rho"))
+  out <- out[!vapply(out, is.null, NA)]
+  if (component == "all") out else out[[names[[component]]]]
+}
+
+# Variances of a term's intercept and slopes, and the correlation of the two where there is one.
+term_variances <- function(t, k, fit, re) {
+  first <- plain_coef(t$coef) == "(Intercept)"
+  v <- diag(group_covariance(fit, k))
+  rho <- attr(re, "correlation")[first, !first]
+  list(intercept = stats::setNames(v[first], rep(t$group, sum(first))),
+    slope = stats::setNames(v[!first], sprintf("%s.%s", t$group, t$coef[!first])),
+    rho = if (length(rho) == 1L) stats::setNames(rho, t$group))
 }
 
 #' @exportS3Method performance::check_singularity

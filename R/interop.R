@@ -33,7 +33,8 @@ recover_data.meanfield_fit <- function(object, data = NULL, ...) {
 
 #' @exportS3Method emmeans::emm_basis
 emm_basis.meanfield_fit <- function(object, trms, xlev, grid, ...) {
-  m <- stats::model.frame(trms, grid, na.action = stats::na.pass, xlev = xlev)
+  # names in backticks are "no factors" to model.frame()
+  m <- suppressWarnings(stats::model.frame(trms, grid, na.action = stats::na.pass, xlev = xlev))
   X <- stats::model.matrix(trms, m, contrasts.arg = object$model$contrasts)
   list(X = X, bhat = fixef.meanfield_fit(object), nbasis = matrix(NA), V = vcov(object),
     dffun = function(k, dfargs) Inf, dfargs = list(), misc = link_labels(object$model$family))

@@ -69,9 +69,9 @@ refuse_re_form <- function(model, ...) {
 factor_of_bar <- function(model, expr) {
   f <- match(grouping_key(expr), vapply(model$factors, function(x) grouping_key(x$expr), ""))
   if (is.na(f)) {
+    known <- vapply(model$factors, `[[`, "", "name")
     refuse_re_form(model, "`re.form` names the grouping factor '", deparse1(expr),
-      "', which is none of the model's: ",
-      toString(vapply(model$factors, `[[`, "", "name")))
+      "', which the model has not; it has ", if (length(known)) toString(known) else "none")
   }
   f
 }

@@ -77,15 +77,14 @@ model.matrix.meanfield_fit <- function(object, ...) {
 weights.meanfield_fit <- function(object, type = "prior", ...) {
   no_dots(...)
   check_choice(type, "prior", "type")
-  model <- object$model
-  w <- if (model$family$family == "binomial") {
-    fit_response(object)$size
-  } else if (model$weighted) {
-    as.double(stats::model.weights(model.frame(object)))
-  } else {
-    rep(1, model$n_rows)
-  }
-  stats::naresid(model$na_action, w)
+  stats::naresid(object$model$na_action, prior_weights(object))
+}
+
+# Of the rows that the fit has.
+prior_weights <- function(fit) {
+  if (fit$model$family$family == "binomial") return(fit_response(fit)$size)
+  if (!fit$model$weighted) return(rep(1, fit$model$n_rows))
+  as.double(stats::model.weights(model.frame(fit)))
 }
 
 #' @rdname model-methods
@@ -102,8 +101,8 @@ deviance.meanfield_fit <- function(object, ...) {
 #' @export
 case.names.meanfield_fit <- function(object, full = FALSE, ...) {
   no_dots(...)
-  names <- names(residuals(object))
-  if (check_flag(full, "full")) names else names[!weights(object) %in% 0]
+  names <- rownames(model.frame(object))
+  if (check_flag(full, "full")) names else names[prior_weights(object) > 0]
 }
 
 #' @rdname model-methods

@@ -43,7 +43,7 @@ tidy.meanfield_fit <- function(x, effects = c("fixed", "ran_pars"), conf.int = F
   out <- lapply(parts[intersect(names(parts), effects)], function(part) part(x, s))
   if (check_flag(exponentiate, "exponentiate")) out$fixed <- exponentiated(out$fixed, x)
   if ("ran_coefs" %in% effects) out$ran_coefs <- tidy_ran_coefs(x, conf.int, conf.level)
-  out <- do.call(rbind, unname(out))
+  out <- do.call(rbind, unname(out)) %||% tidy_rows(s, character(), "", "", "")
   if (!any(c("ran_vals", "ran_coefs") %in% effects)) out$level <- NULL
   rownames(out) <- NULL
   as_tibble_if_possible(out)
@@ -51,15 +51,15 @@ tidy.meanfield_fit <- function(x, effects = c("fixed", "ran_pars"), conf.int = F
 
 # Rows of the summary `s` in broom's columns.
 tidy_rows <- function(s, variables, effect, group, term, level = NA_character_) {
-  if (!length(variables)) return(NULL)
   rows <- match(variables, s$variable)
-  out <- data.frame(effect = effect, group = group, level = level, term = term,
-    estimate = s$mean[rows], std.error = s$sd[rows])
+  n <- length(rows)
+  out <- data.frame(effect = rep(effect, n), group = rep_len(group, n), level = rep_len(level, n),
+    term = rep_len(term, n), estimate = s$mean[rows], std.error = s$sd[rows])
   cbind(out, s[rows, intersect(c("conf.low", "conf.high"), names(s)), drop = FALSE])
 }
 
 tidy_fixed <- function(x, s) {
-  tidy_rows(s, beta_names(x$model), "fixed", NA_character_, x$model$x_names)
+  tidy_rows(s, beta_names(x$model), "fixed", NA_character_, as.character(x$model$x_names))
 }
 
 tidy_ran_pars <- function(x, s) {
@@ -106,7 +106,7 @@ unit_rows <- function(names, columns) outer(names, columns, `==`) * 1
 
 # As broom does.
 exponentiated <- function(rows, x) {
-  if (is.null(rows)) return(NULL)
+  if (is.null(rows)) return(NULL) # not asked for
   if (!x$model$family$link %in% c("log", "logit")) {
     mf_warn("link", "`exponentiate` was asked for, but the link is ", x$model$family$link,
       ": the exponentials are no ratios of odds or means", arg = "exponentiate")

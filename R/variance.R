@@ -47,11 +47,11 @@ icc.default <- function(object, ...) {
 #' @export
 icc.meanfield_fit <- function(object, level = 0.95, ndraws = 4000, ...) {
   no_dots(...)
-  v <- variance_draws(object, ndraws)
-  if (!ncol(v$groups)) {
+  if (!length(object$model$groups)) {
     mf_abort("groups", "the model has no group terms: there is no intraclass correlation",
       arg = "object")
   }
+  v <- variance_draws(object, ndraws)
   total <- rowSums(v$groups)
   shares <- cbind(icc = total / (total + v$residual))
   if (ncol(v$groups) > 1L) {
