@@ -296,7 +296,7 @@ VarCorr.gmm_fit <- function(x, sigma = 1, ...) {
 
 #' @export
 ngrps.gmm_fit <- function(object, ...) {
-  no_mixture("grouping factors", "the number of components is the `k` of glance()")
+  no_mixture("grouping factors", "see `k` in glance() for the number of components")
 }
 
 #' @export
