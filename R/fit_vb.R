@@ -282,18 +282,39 @@ warn_separation <- function(fit) {
   }
 }
 
-# The optimum from the data's start, or from the priors' when those say something far
-# apart: then the ELBO may have two maxima, and the higher one is wanted.
+# The optimum from the data's start, and from others where the ELBO may have several maxima: the
+# priors', when those say something far apart, and for terms whose origin the prior holds, the one
+# that the same covariates would give were they centred. The highest one is wanted.
 best_run <- function(core, control) {
   start <- if (is.null(core$rows)) vb_start(core) else glmm_vb_start(core)
+  others <- list(prior_start(core, start), centred_start(core, start))
   run <- call_fit_vb(core, start, control)
-  other <- prior_start(core, start)
-  if (is.null(other)) return(run)
-  second <- call_fit_vb(core, other, control)
   worked <- c(core_status[["ok"]], core_status[["maxit"]])
-  better <- second$status[1L] %in% worked &&
-    (!run$status[1L] %in% worked || second$result$elbo > run$result$elbo)
-  if (better) second else run
+  for (other in Filter(Negate(is.null), others)) {
+    second <- call_fit_vb(core, other, control)
+    better <- second$status[1L] %in% worked &&
+      (!run$status[1L] %in% worked || second$result$elbo > run$result$elbo)
+    if (better) run <- second
+  }
+  run
+}
+
+# Where covariates stand far from the origin that a prior holds, effects that are independent at the
+# mean of the covariates are correlated ones at the origin. NULL when there are none.
+centred_start <- function(core, start) {
+  at <- stat_positions(core)
+  t <- start[seq_len(sum(lengths(at)))]
+  far <- which(!vapply(core$prec, function(p) is.null(p$off_centre), NA))
+  if (!length(far)) return(NULL)
+  for (k in far) {
+    off <- core$prec[[k]]$off_centre # z'u = (z - off)'v, u = (I - e off') v, e the intercept
+    size <- term_mean_square(core, core$prec[[k]])
+    own <- diag(unvech(t[at[[k]]])) * pmax(1 - off$mean^2 / size, 1e-12)
+    B <- diag(1, length(own)) + outer(off$constant, off$mean)
+    Lambda <- crossprod(B, own * B)
+    t[at[[k]]] <- Lambda[lower.tri(Lambda, diag = TRUE)]
+  }
+  with_auxiliaries(core, t)
 }
 
 # Precisions at 1 / scale^2 or at their prior's mean; NULL unless one of them is more than a
@@ -341,6 +362,7 @@ vb_start <- function(core) {
   terms <- length(core$prec) - 1L
   t <- unlist(lapply(core$prec[-1L], function(pr) {
     size <- term_mean_square(core, pr) # sum w z^2 / n of each coefficient
+    size[size == 0] <- 1 # no row speaks of it
     diag(2 * terms * size / s2, pr$r)[lower.tri(diag(pr$r), diag = TRUE)]
   }))
   with_auxiliaries(core, c(if (terms) 2 / s2 else 1 / s2, t))
@@ -358,7 +380,7 @@ term_mean_square <- function(core, pr) {
       sum(d[pr$first + k + pr$stride * (seq_len(pr$n_levels) - 1L)])
     }, 0)
   }
-  pmax(total / core$n, .Machine$double.xmin)
+  total / core$n
 }
 
 # Least squares of the fixed effects with just enough ridge to exist for any X.

@@ -64,8 +64,10 @@ integrated_rows <- function(fit, level = NULL, u = FALSE) {
   m <- weighted_moments(t(values), nodes$weights)
   out <- data.frame(
     variable = c(beta_names(fit$model), colnames(values), if (u) u_names(fit$model)),
-    mean = unname(c(nodes$beta$mean, m$mean, if (u) nodes$u$mean)),
-    sd = unname(c(sqrt(diag(nodes$beta$cov)), m$sd, if (u) sqrt(nodes$u$var))))
+    mean = unname(c(nodes$beta$mean, m$mean,
+      if (u) user_effects(fit$model, as.matrix(nodes$u$mean)))),
+    sd = unname(c(sqrt(diag(nodes$beta$cov)), m$sd, if (u) sqrt(user_effect_variances(fit$model,
+      nodes$u$var, function(f) integrated_level_covariances(fit, f))))))
   if (!is.null(level)) {
     q <- mixture_quantiles(mixture_components(fit, u), nodes$weights, c(1 - level, 1 + level) / 2)
     out[quantile_names(level)] <- list(q[1L, ], q[2L, ])
@@ -94,12 +96,42 @@ normal_components <- function(names, mean, sd) {
 effect_components <- function(fit) {
   nodes <- fit$integrated
   core <- engine_core(fit$model)
-  run <- call_nest_mixture(core, nodes$centre, nodes$phi, nodes$weights, each = TRUE)
-  check_status(run$status, fit$model)
   names <- u_names(fit$model)
+  rows <- user_effect_combinations(fit$model, core)
+  run <- call_nest_mixture(core, nodes$centre, nodes$phi, nodes$weights, each = TRUE, rows = rows)
+  check_status(run$status, fit$model)
   at <- core$p + seq_along(names)
-  normal_components(names, t(run$result$node_mean[at, , drop = FALSE]),
-    sqrt(t(run$result$node_var[at, , drop = FALSE])))
+  mean <- run$result$node_mean[at, , drop = FALSE]
+  var <- run$result$node_var[at, , drop = FALSE]
+  mean[rows$effect, ] <- run$result$row_mean
+  var[rows$effect, ] <- run$result$row_var
+  normal_components(names, t(mean), sqrt(t(var)))
+}
+
+# The effects that are not working effects themselves, as linear combinations of these: core_rows(),
+# and their positions in effect_table().
+user_effect_combinations <- function(model, core) {
+  table <- effect_table(model)
+  moved <- which(!vapply(model$factors, function(f) is_identity(f$A), NA))
+  effect <- which(table$factor %in% moved)
+  if (!length(effect)) return(NULL)
+  rows <- list(global = matrix(0, core$n_global, length(effect)), leaf = rep(-1L, length(effect)),
+    z = matrix(0, core$r, length(effect)), effect = effect)
+  for (f in moved) {
+    A <- factor_map(model, f)
+    at <- which(table$factor[effect] == f)
+    level <- rep(seq_len(length(at) / nrow(A)), each = nrow(A))
+    if (f == 1L) {
+      rows$leaf[at] <- level - 1L
+      rows$z[, at] <- t(A)
+    } else {
+      first <- effect_columns(model, f)[1L] - 1L
+      for (k in seq_len(nrow(A))) {
+        rows$global[cbind(first + (level - 1L) * nrow(A) + k, at)] <- rep(A[, k], max(level))
+      }
+    }
+  }
+  rows
 }
 
 # Quantiles (probs x variables), found on the scale of the link and carried back; one call for all
@@ -177,7 +209,7 @@ weighted_quantile <- function(x, w, probs) {
 # moments() of an integrated fit.
 integrated_moments <- function(fit) {
   nodes <- fit$integrated
-  list(beta = nodes$beta$mean, cov_beta = nodes$beta$cov, u = nodes$u$mean, var_u = nodes$u$var,
+  list(beta = nodes$beta$mean, cov_beta = nodes$beta$cov, u = nodes$u$mean,
     sigma2_e = if (is_gaussian(fit)) sum(nodes$weights / nodes$stats[, 1L]))
 }
 
@@ -236,18 +268,14 @@ integrated_full_cov <- function(fit) {
   core <- engine_core(model)
   run <- call_nest_mixture(core, nodes$centre, nodes$phi, nodes$weights, each = TRUE, dense = TRUE)
   check_status(run$status, model)
-  n <- length(run$result$mean)
-  M <- diag(1, n)
-  M[seq_len(core$p), seq_len(core$p)] <- model$coords$M
   scalar <- unlist(Filter(function(at) length(at) == 1L, stat_index(model)))
   own <- nodes$stats[, scalar, drop = FALSE]
   other <- cbind(nodes$stats, log(own), 1 / sqrt(own))
-  theta <- t(M %*% run$result$node_mean)
   centred <- function(x) x - rep(drop(nodes$weights %*% x), each = nrow(x))
-  cross <- t(centred(theta)) %*% (centred(other) * nodes$weights)
-  S <- rbind(cbind(M %*% run$result$cov %*% t(M), cross),
+  cross <- t(centred(t(run$result$node_mean))) %*% (centred(other) * nodes$weights)
+  S <- rbind(cbind(run$result$cov, cross),
     cbind(t(cross), t(centred(other)) %*% (centred(other) * nodes$weights)))
-  label(S, full_cov_names(model, scalar))
+  label(user_covariance(model, S), full_cov_names(model, scalar))
 }
 
 # ---- draws -------------------------------------------------------------------------------

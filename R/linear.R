@@ -141,7 +141,7 @@ match_groups <- function(f, model, frame, allow_new, is_new) {
   list(factor = f, code = code, new = new, Z = factor_covariates(x, frame, is_new))
 }
 
-# rows x r covariates of a factor, as the fit saw them. The fit's own frame holds the terms
+# rows x r working covariates of a factor, as the fit saw them. The fit's own frame holds the terms
 # already evaluated; new data hold the variables.
 factor_covariates <- function(x, frame, is_new) {
   columns <- lapply(x$terms, function(t) {
@@ -151,7 +151,8 @@ factor_covariates <- function(x, frame, is_new) {
     } else {
       drop_predictor_levels(frame, t$tt)
     }
-    unname(stats::model.matrix(t$tt, vars, contrasts.arg = t$contrasts))
+    z <- unname(stats::model.matrix(t$tt, vars, contrasts.arg = t$contrasts))
+    z[, t$own, drop = FALSE] %*% t$A
   })
   do.call(cbind, columns)
 }
@@ -198,7 +199,6 @@ known_variance <- function(fit, parts, m) UseMethod("known_variance")
 known_variance.vb_fit <- function(fit, parts, m) {
   if (best_source(fit) == "integrated") return(integrated_variance(fit, parts))
   n <- nrow(parts$X)
-  if (!length(parts$groups)) return(rowSums((parts$X %*% m$cov_beta) * parts$X))
   core <- lmm_core(fit$model)
   block <- max(1L, floor(4e6 / max(core$n_global, 1L)))
   out <- numeric(n)

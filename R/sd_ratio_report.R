@@ -333,11 +333,6 @@ effect_columns <- function(model, f) {
   length(model$x_names) + which(effect_table(model)$factor == f)
 }
 
-solve_spd <- function(A) {
-  d <- sqrt(diag(A))
-  chol2inv(chol(A / tcrossprod(d))) / tcrossprod(d)
-}
-
 report_aggregates <- function(t, weights, normalise) {
   one <- function(ratio) {
     if (!length(ratio) || all(is.na(ratio))) return(c(NA_real_, NA_real_))

@@ -65,6 +65,7 @@ static struct precision r_precision(SEXP x)
         Rf_error("internal error: a precision matrix of size %d", pr.r);
     pr.rate0 = r_dbl(x, "rate0", (R_xlen_t) pr.r * pr.r);
     pr.aux_rate = r_dbl(x, "aux_rate", pr.nu > 0 ? pr.r : 0);
+    pr.map = r_is_null(x, "map") ? NULL : r_dbl(x, "map", (R_xlen_t) pr.r * pr.r);
     return pr;
 }
 
