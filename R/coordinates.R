@@ -43,8 +43,8 @@ product_columns <- function(columns) {
 }
 
 # What the products of a hierarchical formula are made of, or NULL when it has none: list(
-#   vars: per variable, columns (rows x k), own (X's coefficients of each: p x k), full (coded by all
-#         its levels, as the first factor without an intercept is);
+#   vars: per variable, columns (rows x k), own (X's coefficients of each: p x k), full (the columns of
+#         all its levels, as the first factor without an intercept has, or NULL);
 #   terms: list(vars, cols, size (columns of each variable)); constant: X's coefficients of 1).
 # rows: those that columns are wanted for.
 product_parts <- function(X, tt, frame, rows = seq_len(nrow(X))) {
@@ -81,11 +81,11 @@ variable_part <- function(term, X, frame, rows) {
   columns <- X[rows, term$cols, drop = FALSE]
   own <- diag(1, ncol(X))[, term$cols, drop = FALSE]
   spec <- attr(X, "contrasts")[[term$vars]]
-  if (is.null(spec)) return(list(columns = columns, own = own, full = FALSE, factor = FALSE))
+  if (is.null(spec)) return(list(columns = columns, own = own, full = NULL, factor = FALSE))
   full <- ncol(columns) == n_levels_of(frame[[term$vars]])
   C <- if (full) contrast_matrix(spec, frame[[term$vars]])
   list(columns = if (full) columns %*% C else columns, own = if (full) own %*% C else own,
-    full = full, factor = TRUE)
+    full = if (full) term$cols, factor = TRUE)
 }
 
 n_levels_of <- function(x) if (is.factor(x)) nlevels(x) else length(unique(x[!is.na(x)]))
@@ -99,8 +99,8 @@ contrast_matrix <- function(spec, x) {
 # The intercept, or all the levels of one factor; NULL when neither is there.
 constant_of_parts <- function(X, assign, vars) {
   if (0L %in% assign) return(as.double(assign == 0L))
-  full <- Filter(function(v) v$full, vars)
-  if (length(full) == 1L) as.double(rowSums(abs(full[[1L]]$own)) > 0)
+  full <- Filter(function(v) !is.null(v$full), vars)
+  if (length(full) == 1L) as.double(seq_len(ncol(X)) %in% full[[1L]]$full)
 }
 
 # Are the columns of an interaction the products that they are taken for? (A few rows tell.)
@@ -143,11 +143,10 @@ margin_coefficients <- function(vars, index, d) {
 contrast_sets <- function(X, tt, frame) {
   d <- product_parts(X, tt, frame, rows = seq_len(min(nrow(X), 20L)))
   if (is.null(d)) return(list())
-  is_factor <- vapply(d$vars, function(v) v$factor && !(v$full), NA)
+  number <- !vapply(d$vars, `[[`, NA, "factor")
   sets <- lapply(d$terms, function(t) {
-    if (length(t$vars) == 1L && d$vars[[t$vars]]$full) return(NULL)
-    numbers <- !is_factor[t$vars] & !vapply(d$vars[t$vars], function(v) v$full, NA)
-    index <- expand.grid(lapply(t$size, seq_len))[numbers]
+    if (length(t$vars) == 1L && !is.null(d$vars[[t$vars]]$full)) return(NULL)
+    index <- expand.grid(lapply(t$size, seq_len))[number[t$vars]]
     split(t$cols, if (ncol(index)) do.call(paste, index) else rep("", length(t$cols)))
   })
   Filter(function(cols) length(cols) > 1L, unlist(unname(sets), recursive = FALSE))
