@@ -17,6 +17,11 @@ mf_warn <- function(kind, ..., arg = NULL) {
   ))
 }
 
+mf_inform <- function(kind, ...) {
+  message(structure(list(message = paste0(..., "\n"), call = NULL),
+    class = c(paste0("meanfield_message_", kind), "meanfield_message", "message", "condition")))
+}
+
 # Ctrl-C seen by the C core, which swallowed it: send it again, so that R treats it as any
 # other (handlers, finally, on.exit, exit status).
 mf_interrupt <- function() {

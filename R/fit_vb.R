@@ -85,8 +85,8 @@
 #'
 #' The variance of a grouping factor with one level per row is reported for counts (the
 #' normal-Poisson model) and for several trials, but a single trial per level says nothing about
-#' it: `meanfield_warning_unidentified`, and `NA` in the summary. Complete separation under a flat
-#' prior: `meanfield_warning_separation`.
+#' it: `meanfield_warning_unidentified`, and `NA` in the summary. Separation under a flat prior is an
+#' error, `meanfield_error_separation`: the posterior is improper.
 #'
 #' @section Errors and warnings:
 #' All errors have class `meanfield_error` and a class for their kind:
@@ -96,8 +96,9 @@
 #' `_rank` (rank-deficient predictors under a flat prior), `_control`, `_family`,
 #' `_not_pd`. Warnings: `meanfield_warning_convergence`, `meanfield_warning_lrvb`
 #' (linear response failed for the named component and the fit was not integrated: mean-field SDs are
-#' reported), `meanfield_warning_exact_fit`,
-#' `meanfield_warning_groups`. Ctrl-C returns at once with an interrupt.
+#' reported), `meanfield_warning_integration` (the integral over the precisions failed and linear
+#' response is shown; a message of class `meanfield_message_integration` where it was left out for its
+#' cost), `meanfield_warning_exact_fit`, `meanfield_warning_groups`. Ctrl-C returns at once with an interrupt.
 #'
 #' @references Monahan, J. F. and Stefanski, L. A. (1992). Normal scale mixture approximations to
 #'   F*(z) and computation of the logistic-normal integral. In *Handbook of the Logistic
@@ -250,7 +251,6 @@ vb_optimum <- function(call, model, control, core = engine_core(model)) {
 }
 
 warn_vb <- function(fit) {
-  warn_separation(fit)
   if (fit$rounding) {
     mf_warn("exact_fit", "the model explains the response (almost) exactly: the residual ",
       "variance is rounding noise, and no SD means much", arg = "formula")
@@ -261,6 +261,7 @@ warn_vb <- function(fit) {
       " (the optimum is flat there, as at a variance near zero): mean-field SDs are ",
       "reported for it; use integrate = \"yes\", fit_exact() or fit_gibbs()", arg = "formula")
   }
+  say_not_integrated(fit)
   if (!fit$converged && !fit$rounding) { # among rounding errors more sweeps are no remedy
     change <- fit$trace$change
     mf_warn("convergence", "not converged after ", fit$control$max_iter,
@@ -269,16 +270,18 @@ warn_vb <- function(fit) {
   }
 }
 
-# A flat prior and a likelihood that rises for ever: what stopped the ascent is rounding.
-warn_separation <- function(fit) {
-  model <- fit$model
-  if (is_gaussian(model) || model$resolved$beta$kind != "flat") return(invisible())
-  wild <- abs(fit$vb$mean[seq_along(model$x_names)]) * c(sqrt(diag(model$gram$cross) / model$gram$sum_w)[
-    seq_along(model$x_names)] + (seq_along(model$x_names) == model$coords$intercept)) > 25
-  if (any(wild)) {
-    mf_warn("separation", "the responses do not bound ", toString(model$x_names[wild]),
-      " (complete separation, or all responses at their limit) and its prior is flat: ",
-      "use a proper `prior` on beta", arg = "prior")
+# What the default set out to do and did not.
+say_not_integrated <- function(fit) {
+  why <- fit$not_integrated %||% ""
+  if (why == "failed" && !fit$rounding) {
+    mf_warn("integration", "the posterior could not be integrated over the variance parameters: ",
+      "linear response is shown, which may be too narrow where few groups tell of a variance; try ",
+      "integrate = \"yes\", or compare with fit_gibbs()", arg = "integrate")
+  }
+  if (why == "too dear") {
+    mf_inform("integration", "Not integrated over the variance parameters, which would take long: ",
+      "linear response is shown. integrate = \"yes\" does it, integrate = \"no\" says that ",
+      "this is wanted.")
   }
 }
 

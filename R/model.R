@@ -20,6 +20,9 @@ build_model <- function(call, formula, data, family, prior, contrasts, keep_fram
   scales$sets <- lapply(d$sets, function(at) list(at = at, cov = gram$cross[at, at] / gram$sum_w))
   resolved <- resolve_priors(prior, scales, coords, gram$x_names, terms, family)
   check_identified(gram, coords, resolved, factors, d$size, family)
+  if (!is_gaussian(family) && resolved$beta$kind == "flat") {
+    check_separation(d$X, d$y, d$size, family)
+  }
   model <- structure(
     list(
       formula = d$formula, terms = d$terms, xlevels = d$xlevels, contrasts = d$contrasts,

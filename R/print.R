@@ -47,10 +47,11 @@ print_integration <- function(x) {
     change <- integration_change(x)
     cat("Integrated over ", format(n$points, big.mark = ","),
       if (n$method == "lattice") " lattice points" else " importance points",
-      " (error below ", format(n$error, digits = 1), " SD", if (!is.na(n$khat))
+      " (error about ", format(n$error, digits = 1), " SD", if (!is.na(n$khat))
         paste0(", k-hat ", format(n$khat, digits = 2)), ");\nmost moved since linear response: SD of ",
       names(change), ", ", sprintf("%+.1f%%", 100 * change), "\n",
       if (!is.null(n$correction)) print_correction(n), sep = "")
+    if (n$error > LARGE_ERROR) cat(error_advice(x), "\n", sep = "")
     return(invisible())
   }
   cat(switch(x$not_integrated %||% "",
@@ -59,6 +60,15 @@ print_integration <- function(x) {
     unidentified = "Not integrated: the data say nothing about a group variance\n",
     `not needed` = "Not integrated: the precisions are too well known for it to matter\n"
   ))
+}
+
+# In posterior SDs: means and SDs are then not to be taken to their last printed digit.
+LARGE_ERROR <- 0.05
+
+error_advice <- function(x) {
+  paste0("That is more than ", LARGE_ERROR, " SD: for closer means and SDs use ",
+    if (is_gaussian(x)) "fit_exact() or fit_gibbs()" else "fit_gibbs()",
+    ", or a tighter `prior` on the\ngroup SDs, one of which the data hardly determine")
 }
 
 # By how much the correction of the variational bound moves the density of the variances, over the
