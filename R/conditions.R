@@ -17,6 +17,13 @@ mf_warn <- function(kind, ..., arg = NULL) {
   ))
 }
 
+# R's own "cannot allocate vector of size ..." is no fault of the formula or the data.
+stop_if_memory <- function(e) {
+  if (!grepl("cannot allocate|memory exhausted", conditionMessage(e))) return(invisible())
+  mf_abort("memory", "not enough memory (", conditionMessage(e), "): use fewer rows, coefficients ",
+    "or draws")
+}
+
 mf_inform <- function(kind, ...) {
   message(structure(list(message = paste0(..., "\n"), call = NULL),
     class = c(paste0("meanfield_message_", kind), "meanfield_message", "message", "condition")))

@@ -11,6 +11,7 @@ build_frame <- function(call, frame_formula, env) {
   mf$formula <- frame_formula
   mf$drop.unused.levels <- FALSE
   frame <- tryCatch(complete_frame(mf, env), meanfield_error = stop, error = function(e) {
+    stop_if_memory(e)
     mf_abort("data", "`formula` and `data` do not fit together: ", conditionMessage(e),
       arg = "data")
   })
@@ -105,6 +106,7 @@ fixed_matrix <- function(tt, frame, contrasts) {
   tryCatch(
     stats::model.matrix(stats::delete.response(tt), frame, contrasts.arg = contrasts),
     error = function(e) {
+      stop_if_memory(e)
       mf_abort("data", "the model matrix cannot be built: ", conditionMessage(e),
         arg = "data")
     }
@@ -242,6 +244,7 @@ build_factor <- function(bars, name, frame, w, contrasts, env, centred) {
 factor_values <- function(expr, name, frame, env) {
   values <- tryCatch(group_values(expr, frame, env), meanfield_error = stop,
     error = function(e) {
+      stop_if_memory(e)
       mf_abort("groups", "the grouping factor '", name, "' cannot be evaluated: ",
         conditionMessage(e), arg = "formula")
     })
