@@ -86,8 +86,9 @@ call_nest_draws <- function(core, centre, phi) {
 
 # centre, spread: nodes x mixtures. A matrix, probs x mixtures.
 call_nest_quantiles <- function(sinc, weights, centre, spread, probs) {
-  .Call(C_nest_quantiles, as.integer(sinc), as.double(weights), as_double_matrix(centre),
-    as_double_matrix(spread), as.double(probs))
+  nodes <- length(weights)
+  .Call(C_nest_quantiles, as.integer(sinc), as.double(weights), matrix(as.double(centre), nodes),
+    matrix(as.double(spread), nodes), as.double(probs))
 }
 
 as_double_matrix <- function(x) {

@@ -94,7 +94,7 @@ precision_draws <- function(stats, model, phi = NULL) {
       sub("^tau", "log_sigma", name))
     if (name == "phi") out[, 1:2, drop = FALSE] else if (k <= lead) out[, 1:3, drop = FALSE] else out
   })
-  do.call(cbind, blocks)
+  do.call(cbind, c(list(matrix(0, nrow(stats), 0L)), blocks)) # a model may have no precision
 }
 
 vector_draws <- function(t, term, eta = NULL) {
@@ -149,7 +149,7 @@ joint_draws.vb_fit <- function(fit, ndraws, u) {
   check_size(ndraws, if (u) length(fit$vb$mean) else p)
   n <- length(post$mean)
   phi <- matrix(stats::rnorm(ndraws * n), ndraws) %*% half(post$phi$cov_lrvb)
-  slope <- post$phi$cross %*% solve(post$phi$cov_lrvb)
+  slope <- if (n) post$phi$cross %*% solve(post$phi$cov_lrvb) else post$phi$cross
   rest <- half(post$cov_lrvb - slope %*% t(post$phi$cross))
   response <- phi %*% t(slope) + matrix(stats::rnorm(ndraws * n), ndraws) %*% rest
   x <- seq_len(p)

@@ -124,6 +124,7 @@ mixture_quantiles <- function(parts, weights, probs) {
 
 # Precisions and what follows from them, at every node.
 precision_components <- function(model, nodes) {
+  if (!nrow(nodes$phi)) return(list())
   values <- precision_draws(nodes$stats, model, t(nodes$phi))
   names <- colnames(values)
   link <- variable_link(names, model)
@@ -293,6 +294,7 @@ integrated_draws <- function(fit, ndraws, u) {
 # proposals, as in Caffo, Booth and Davis (2002).
 lattice_draws <- function(nodes, ndraws, log_density) {
   d <- nrow(nodes$phi)
+  if (!d) return(list(phi = matrix(0, 0L, ndraws), at = rep(1L, ndraws)))
   out <- matrix(0, d + 1L, 0L) # phi, and the node it came from
   bound <- -Inf
   while (ncol(out) < ndraws) {
