@@ -63,7 +63,7 @@ integrated_rows <- function(fit, level = NULL, u = FALSE) {
   values <- precision_draws(nodes$stats, fit$model, t(nodes$phi))
   m <- weighted_moments(t(values), nodes$weights)
   out <- data.frame(
-    variable = c(beta_names(fit$model), colnames(values), if (u) u_names(fit$model)),
+    variable = c(character(), beta_names(fit$model), colnames(values), if (u) u_names(fit$model)),
     mean = unname(c(nodes$beta$mean, m$mean, if (u) nodes$u$mean)),
     sd = unname(c(sqrt(diag(nodes$beta$cov)), m$sd, if (u) sqrt(nodes$u$var))))
   if (!is.null(level)) {
