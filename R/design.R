@@ -320,9 +320,9 @@ build_term <- function(bar, frame, contrasts, env) {
     mf_abort("formula", "the group term (", deparse1(bar), ") has no coefficients",
       arg = "formula")
   }
-  if (ncol(z) > 32L) {
-    mf_abort("size", "the group term (", deparse1(bar), ") has ", ncol(z),
-      " coefficients, more than 32: use || or fewer of them", arg = "formula")
+  if (ncol(z) > CORE_LIMITS[["coefficients"]]) {
+    mf_abort("size", "the group term (", deparse1(bar), ") has ", ncol(z), " coefficients, more than ",
+      CORE_LIMITS[["coefficients"]], ": use || or fewer of them", arg = "formula")
   }
   list(coef = colnames(z), z = z, tt = tt, xlevels = stats::.getXlevels(tt, frame),
     contrasts = attr(z, "contrasts"))
