@@ -19,9 +19,13 @@ mf_warn <- function(kind, ..., arg = NULL) {
 
 # R's own "cannot allocate vector of size ..." is no fault of the formula or the data.
 stop_if_memory <- function(e) {
-  if (!grepl("cannot allocate|memory exhausted", conditionMessage(e))) return(invisible())
-  mf_abort("memory", "not enough memory (", conditionMessage(e), "): use fewer rows, coefficients ",
-    "or draws")
+  if (!is_out_of_memory(conditionMessage(e))) return(invisible())
+  mf_abort("memory", conditionMessage(e), ": use fewer rows, draws or terms")
+}
+
+is_out_of_memory <- function(message) {
+  own <- sub("%.*", "", gettext("cannot allocate vector of size %0.1f Gb", domain = "R"))
+  startsWith(message, own) || grepl("cannot allocate|memory exhausted", message)
 }
 
 mf_inform <- function(kind, ...) {

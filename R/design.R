@@ -90,9 +90,9 @@ safe_terms <- function(formula, frame) {
   tt
 }
 
-# Drop unused levels of factors among the predictors only.
+# Drop unused levels of factors among the predictors only: a response of one level keeps the other.
 drop_predictor_levels <- function(frame, tt) {
-  vars <- vapply(as.list(attr(tt, "variables"))[-1L], deparse1, "")
+  vars <- vapply(as.list(attr(stats::delete.response(tt), "variables"))[-1L], deparse1, "")
   for (v in intersect(vars, names(frame))) {
     x <- frame[[v]]
     if (is.factor(x) && any(tabulate(x, nlevels(x)) == 0L)) {
@@ -299,13 +299,11 @@ check_term_size <- function(z, bar) {
   if (!ncol(z)) {
     mf_abort("formula", "the group term (", text, ") has no coefficients", arg = "formula")
   }
-  if (ncol(z) > MAX_COEFFICIENTS && !bar$split) {
+  if (ncol(z) > CORE_LIMITS[["coefficients"]] && !bar$split) {
     mf_abort("size", "the group term (", text, ") has ", ncol(z), " coefficients, more than ",
-      MAX_COEFFICIENTS, ": use || or fewer of them", arg = "formula")
+      CORE_LIMITS[["coefficients"]], ": use || or fewer of them", arg = "formula")
   }
 }
-
-MAX_COEFFICIENTS <- 32L # EXPFAM_MAX_R of src/expfam.h
 
 block_diagonal <- function(blocks) {
   size <- vapply(blocks, nrow, 0L)

@@ -92,7 +92,7 @@ precision_draws <- function(stats, model, phi = NULL) {
     if (!term$vector) return(scalar_draws(t, term$name, FALSE))
     vector_draws(t, term, if (!is.null(phi)) phi[, index[[k]], drop = FALSE])
   })
-  do.call(cbind, blocks)
+  do.call(cbind, c(list(matrix(0, nrow(stats), 0L)), blocks)) # a model may have no precision
 }
 
 scalar_draws <- function(t, name, lead) {
@@ -151,7 +151,7 @@ joint_draws.vb_fit <- function(fit, ndraws, u) {
   check_size(ndraws, if (u) length(fit$vb$mean) else p)
   n <- length(post$mean)
   phi <- matrix(stats::rnorm(ndraws * n), ndraws) %*% half(post$phi$cov_lrvb)
-  slope <- post$phi$cross %*% solve(post$phi$cov_lrvb)
+  slope <- if (n) post$phi$cross %*% solve(post$phi$cov_lrvb) else post$phi$cross
   rest <- half(post$cov_lrvb - slope %*% t(post$phi$cross))
   response <- phi %*% t(slope) + matrix(stats::rnorm(ndraws * n), ndraws) %*% rest
   x <- seq_len(p)

@@ -207,16 +207,25 @@ as.data.frame.VarCorr.meanfield <- function(x, ...) {
       sd_sdcor = attr(v, "sd_rho")))
   })
   sc <- attr(x, "sc")
-  if (is.na(sc)) return(do.call(rbind, rows)) # a family without
+  if (is.na(sc)) return(do.call(rbind, rows) %||% no_variances()) # a family without
   out <- do.call(rbind, c(rows, list(data.frame(grp = "Residual", var1 = NA_character_,
     var2 = NA_character_, vcov = sc^2, sdcor = sc, sd_sdcor = attr(x, "sd_sc")))))
   rownames(out) <- NULL
   out
 }
 
+no_variances <- function() {
+  data.frame(grp = character(), var1 = character(), var2 = character(), vcov = numeric(),
+    sdcor = numeric(), sd_sdcor = numeric())
+}
+
 #' @export
 print.VarCorr.meanfield <- function(x, digits = 4, ...) {
   d <- as.data.frame(x)
+  if (!nrow(d)) {
+    cat("The model has no variances\n")
+    return(invisible(x))
+  }
   own <- d[is.na(d$var2), ]
   corr <- vapply(seq_len(nrow(own)), function(i) {
     rho <- d[!is.na(d$var2) & d$grp == own$grp[i] & d$var2 %in% own$var1[i], ]

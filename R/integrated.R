@@ -75,7 +75,7 @@ integrated_rows <- function(fit, level = NULL, u = FALSE) {
   values <- precision_draws(nodes$stats, fit$model, t(nodes$phi))
   m <- weighted_moments(t(values), nodes$weights)
   out <- data.frame(
-    variable = c(beta_names(fit$model), colnames(values), if (u) u_names(fit$model)),
+    variable = c(character(), beta_names(fit$model), colnames(values), if (u) u_names(fit$model)),
     mean = unname(c(nodes$beta$mean, m$mean,
       if (u) user_effects(fit$model, as.matrix(nodes$u$mean)))),
     sd = unname(c(sqrt(diag(nodes$beta$cov)), m$sd, if (u) sqrt(user_effect_variances(fit$model,
@@ -168,6 +168,7 @@ mixture_quantiles <- function(parts, weights, probs) {
 
 # Precisions and what follows from them, at every node.
 precision_components <- function(model, nodes) {
+  if (!nrow(nodes$phi)) return(list())
   values <- precision_draws(nodes$stats, model, t(nodes$phi))
   names <- colnames(values)
   link <- variable_link(names, model)

@@ -9,10 +9,10 @@ build_model <- function(call, formula, data, family, prior, contrasts, keep_fram
   d <- build_design(call, formula, data, contrasts, env, family, function(name) {
     stands_at_mean(prior$tau_u, name)
   })
+  check_limits(d, family)
   gram <- gram_of_rows(if (is_gaussian(family)) d else linked_design(d, family))
   check_gram(gram, d)
   coords <- working_coordinates(gram, d$basis, d$constant)
-  check_size_of_global(gram)
   factors <- lapply(d$factors, `[`, c("name", "expr", "levels", "coef", "A", "terms"))
   terms <- model_terms(factors)
   scales <- gram_scales(gram)
@@ -72,14 +72,43 @@ unique_name <- function(stem, terms) {
   name
 }
 
-check_size_of_global <- function(gram) {
-  n_global <- length(gram$x_names) +
-    sum(vapply(gram$factors[-1L], function(f) length(f$levels) * length(f$coef), 0))
-  if (n_global > 8000) {
-    mf_abort("size", "the fixed effects and the grouping factors other than '",
-      gram$factors[[1L]]$name, "' have ", format(n_global, big.mark = ","),
-      " coefficients, which need a dense matrix of that size; the limit is 8,000: ",
-      "drop or coarsen a factor, or fit a subset", arg = "formula")
+# What the core has room for: LMM_MAX_PREC (src/lmm.h), EXPFAM_MAX_R (src/expfam.h) coefficients of
+# a term, GLMM_MAX_FACTORS (src/glmm.h); one precision is kept for tau_e, or what stands in its place.
+CORE_LIMITS <- c(precisions = 64L, coefficients = 32L, other_factors = 16L)
+MAX_GLOBAL <- 8000 # columns of the dense block
+
+check_limits <- function(d, family) {
+  terms <- unlist(lapply(d$factors, `[[`, "terms"), recursive = FALSE)
+  refuse <- function(what, limit) {
+    mf_abort("size", "the formula has ", what, ", and the limit is ", limit, ": ",
+      "leave some out, or fit a simpler model", arg = "formula")
+  }
+  if (length(terms) >= CORE_LIMITS[["precisions"]]) {
+    refuse(paste(length(terms), "group terms"), CORE_LIMITS[["precisions"]] - 1L)
+  }
+  if (!is_gaussian(family)) {
+    if (length(d$factors) > CORE_LIMITS[["other_factors"]] + 1L) {
+      refuse(paste(length(d$factors), "grouping factors"), CORE_LIMITS[["other_factors"]] + 1L)
+    }
+    widest <- max(0L, lengths(lapply(d$factors, `[[`, "coef"))) # all terms of a factor together
+    if (widest > CORE_LIMITS[["coefficients"]]) {
+      refuse(paste(widest, "coefficients on one factor"), CORE_LIMITS[["coefficients"]])
+    }
+  }
+  check_size_of_global(d)
+}
+
+check_size_of_global <- function(d) {
+  n_global <- ncol(d$X) +
+    sum(vapply(d$factors[-1L], function(f) length(f$levels) * length(f$coef), 0))
+  if (n_global > MAX_GLOBAL) {
+    others <- if (length(d$factors)) {
+      paste0(" and the grouping factors other than '", d$factors[[1L]]$name, "'")
+    }
+    mf_abort("size", "the fixed effects", others, " have ", format(n_global, big.mark = ","),
+      " coefficients, which need a dense matrix of that size; the limit is ",
+      format(MAX_GLOBAL, big.mark = ","), ": drop or coarsen a factor, or fit a subset",
+      arg = "formula")
   }
 }
 

@@ -32,6 +32,7 @@ MAX_LATTICE_D <- 6L # LATTICE_MAX_D of src/nest.h
 # (relative to posterior SDs), khat, and for a lattice step, L, gradient (d x n)); NULL with
 # attribute "why" where the integral could not be done.
 integrate_precisions <- function(target, start, settings) {
+  if (!length(start$mean)) return(single_node(target))
   top <- find_mode(target, start)
   if (identical(top, "dear")) return(no_integral("too dear"))
   if (is.null(top)) return(no_integral("the posterior density of the variances has no mode"))
@@ -41,6 +42,16 @@ integrate_precisions <- function(target, start, settings) {
     if (!is.null(nodes)) return(nodes)
   }
   importance_nodes(target, top, settings)
+}
+
+# Without precisions there is nothing to integrate over: one conditional fit is the posterior.
+single_node <- function(target) {
+  phi <- matrix(0, 0L, 1L)
+  f <- target$log_density(phi)
+  if (!is.finite(f)) return(no_integral("the posterior of the coefficients has no mode"))
+  list(method = "lattice", phi = phi, weights = 1, gradient = phi, log_density = f,
+    log_evidence = f, error = 1e-8, axis_errors = numeric(), truncation = 0, edge = FALSE,
+    khat = NA_real_, points = 1L, step = 1, L = matrix(0, 0L, 0L), mode = numeric())
 }
 
 no_integral <- function(why) structure(list(), why = why)

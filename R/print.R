@@ -3,9 +3,7 @@
 #' @export
 print.vb_fit <- function(x, digits = 3, ...) {
   integrated <- best_source(x) == "integrated"
-  cat("Variational Bayes (", print_kind(x), "), ",
-    if (integrated) "integrated over the precisions" else "corrected by linear response", "\n",
-    sep = "")
+  cat("Variational Bayes (", print_kind(x), "), ", print_source(x), "\n", sep = "")
   print_model_lines(x)
   cat(
     if (x$converged) "Converged in " else "NOT converged after ", x$sweeps, " sweeps",
@@ -22,9 +20,11 @@ print.vb_fit <- function(x, digits = 3, ...) {
     sd = format_numbers(s$sd, digits), q2.5 = format_numbers(s$q2.5, digits),
     q97.5 = format_numbers(s$q97.5, digits), widened = widening(s$sd, s$sd_mfvb)
   )
-  print(out[keep, ], row.names = FALSE)
-  print_widening(s)
-  print_weak(x)
+  if (nrow(out)) {
+    print(out[keep, ], row.names = FALSE)
+    print_widening(s)
+    print_weak(x)
+  }
   print_khat(s)
   invisible(x)
 }
@@ -40,9 +40,18 @@ print_kind <- function(x) {
     "Gaussian approximation", sep = ", ")
 }
 
+print_source <- function(x) {
+  if (best_source(x) == "lrvb") return("corrected by linear response")
+  if (has_precisions(x$model)) return("integrated over the precisions")
+  "corrected by linear response, means to the next order"
+}
+
+has_precisions <- function(model) length(model$resolved$tau) > 0L
+
 # What integration did, or why it was left out.
 print_integration <- function(x) {
   n <- x$integrated
+  if (!has_precisions(x$model)) return(invisible())
   if (!is.null(n)) {
     change <- integration_change(x)
     cat("Integrated over ", format(n$points, big.mark = ","),
@@ -102,8 +111,10 @@ print_widening <- function(s) {
   cat("\n`widened`: SD after ", corrected, " against the mean-field SD.\n", sep = "")
   precise <- s[grepl("^log_(tau|sigma)", s$variable) &
     !(grepl("^log_sigma", s$variable) & sub("sigma", "tau", s$variable) %in% s$variable), ]
-  cat("On the log scale: ", paste0(sub("^log_", "", precise$variable), " ",
-    widening(precise$sd, precise$sd_mfvb), collapse = ", "), ".\n", sep = "")
+  if (nrow(precise)) {
+    cat("On the log scale: ", paste0(sub("^log_", "", precise$variable), " ",
+      widening(precise$sd, precise$sd_mfvb), collapse = ", "), ".\n", sep = "")
+  }
   failed <- s$variable[s$source == "mfvb"]
   if (length(failed)) {
     cat("Linear response failed for ", toString(failed), ": mean-field SDs shown.\n", sep = "")

@@ -61,6 +61,7 @@ sd_ratio_report.default <- function(fit, reference = NULL,
   weights <- check_report_weights(weights)
   check_flag(normalise, "normalise")
   rows <- vb_rows(fit)
+  if (!nrow(rows)) mf_abort("report", "the model has no parameter to report on", arg = "fit")
   source <- reference_source(fit, reference)
   table <- report_table(fit, rows, source$kind,
     source$sds %||% reference_sds(rows$variable, source$draws, variables))

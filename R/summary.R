@@ -55,7 +55,7 @@ summary_table.vb_fit <- function(fit, level = NULL, u = FALSE) {
     exact <- integrated_rows(fit, level, u)
     own <- setdiff(names(exact), "variable")
     out[own] <- exact[match(out$variable, exact$variable), own]
-    out$source <- "integrated"
+    out$source[] <- "integrated" # of no row too
   } else if (!is.null(level)) {
     z <- qnorm((1 + level) / 2) * ifelse(corrected, rows$s_lrvb, rows$s_mfvb)
     q <- list(inverse_link(rows$loc - z, rows$link), inverse_link(rows$loc + z, rows$link))
@@ -138,7 +138,14 @@ vb_rows <- function(fit, u = FALSE) {
     }),
     if (u) list(u_rows(fit))
   )
-  do.call(rbind, rows)
+  do.call(rbind, rows) %||% no_rows()
+}
+
+# Of a model without a parameter.
+no_rows <- function() {
+  none <- numeric()
+  row_block(character(), character(), none, none, none, character(), none, none, none, none,
+    character())
 }
 
 row_block <- function(variable, type, loc, s_mfvb, s_lrvb, link, mean_mfvb, sd_mfvb, mean_lrvb,

@@ -135,6 +135,6 @@ add_sigma_rows <- function(S, fit, log_rows, scalar) {
 # scalar: positions of the statistics that are precisions of one coefficient.
 full_cov_names <- function(model, scalar) {
   own <- stat_names(model)[scalar]
-  c(beta_names(model), u_names(model), stat_names(model), paste0("log_", own),
+  c(beta_names(model), u_names(model), stat_names(model), sprintf("log_%s", own),
     sub("^tau", "sigma", own))
 }
