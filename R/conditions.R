@@ -17,6 +17,22 @@ mf_warn <- function(kind, ..., arg = NULL) {
   ))
 }
 
+# R's own "cannot allocate vector of size ..." is no fault of the formula or the data.
+stop_if_memory <- function(e) {
+  if (!is_out_of_memory(conditionMessage(e))) return(invisible())
+  mf_abort("memory", conditionMessage(e), ": use fewer rows, draws or terms")
+}
+
+is_out_of_memory <- function(message) {
+  own <- sub("%.*", "", gettext("cannot allocate vector of size %0.1f Gb", domain = "R"))
+  startsWith(message, own) || grepl("cannot allocate|memory exhausted", message)
+}
+
+mf_inform <- function(kind, ...) {
+  message(structure(list(message = paste0(..., "\n"), call = NULL),
+    class = c(paste0("meanfield_message_", kind), "meanfield_message", "message", "condition")))
+}
+
 # Ctrl-C seen by the C core, which swallowed it: send it again, so that R treats it as any
 # other (handlers, finally, on.exit, exit status).
 mf_interrupt <- function() {

@@ -1,57 +1,5 @@
 # formula, data -> design: response, model matrix, groups, weights, offset.
 
-# Split a formula with the help of reformulas; refuse what is not built yet.
-parse_formula <- function(formula, data) {
-  if (!inherits(formula, "formula")) {
-    mf_abort("formula", "`formula` must be a formula, not ", describe(formula),
-      arg = "formula")
-  }
-  if (length(formula) != 3L) {
-    mf_abort("formula", "`formula` needs a response: y ~ x or y ~ x + (1 | g)",
-      arg = "formula")
-  }
-  env <- environment(formula)
-  has_bar <- any(c("|", "||") %in% all.names(formula))
-  if (!has_bar) {
-    if ("." %in% all.vars(formula)) formula <- expand_dot(formula, data, NULL)
-    return(list(formula = formula, fixed = formula, frame = formula, bars = NULL))
-  }
-  bars <- reformulas::findbars(formula)
-  if ("." %in% all.vars(formula)) {
-    formula <- expand_dot(formula, data, unlist(lapply(bars, function(b) all.vars(b[[3L]]))))
-    bars <- reformulas::findbars(formula)
-  }
-  fixed <- without_bars(formula)
-  frame <- reformulas::subbars(formula)
-  environment(fixed) <- environment(frame) <- env
-  list(formula = formula, fixed = fixed, frame = frame, bars = bars)
-}
-
-# nobars() of the right side only: of a formula with nothing but bars there, it gives the call on the
-# left, when that is one, for the whole.
-without_bars <- function(formula) {
-  right <- formula
-  right[[2L]] <- NULL
-  formula[[3L]] <- reformulas::nobars(right)[[2L]]
-  formula
-}
-
-# `.` stands for every column of data but the response and the grouping variables.
-expand_dot <- function(formula, data, groups) {
-  if (is.null(data)) {
-    mf_abort("formula", "'.' in `formula` needs a `data` argument", arg = "formula")
-  }
-  others <- setdiff(names(data), c(all.vars(formula[[2L]]), groups))
-  dot <- if (length(others)) {
-    Reduce(function(a, b) call("+", a, b), lapply(others, as.name))
-  } else {
-    1
-  }
-  out <- eval(call("substitute", formula, list(. = dot)))
-  out <- stats::as.formula(out, environment(formula))
-  out
-}
-
 # ---- model frame ----------------------------------------------------------------
 
 # Evaluate data, weights, subset and offset as lm() does. Levels of factors are
@@ -63,6 +11,7 @@ build_frame <- function(call, frame_formula, env) {
   mf$formula <- frame_formula
   mf$drop.unused.levels <- FALSE
   frame <- tryCatch(complete_frame(mf, env), meanfield_error = stop, error = function(e) {
+    stop_if_memory(e)
     mf_abort("data", "`formula` and `data` do not fit together: ", conditionMessage(e),
       arg = "data")
   })
@@ -141,9 +90,9 @@ safe_terms <- function(formula, frame) {
   tt
 }
 
-# Drop unused levels of factors among the predictors only.
+# Drop unused levels of factors among the predictors only: a response of one level keeps the other.
 drop_predictor_levels <- function(frame, tt) {
-  vars <- vapply(as.list(attr(tt, "variables"))[-1L], deparse1, "")
+  vars <- vapply(as.list(attr(stats::delete.response(tt), "variables"))[-1L], deparse1, "")
   for (v in intersect(vars, names(frame))) {
     x <- frame[[v]]
     if (is.factor(x) && any(tabulate(x, nlevels(x)) == 0L)) {
@@ -157,6 +106,7 @@ fixed_matrix <- function(tt, frame, contrasts) {
   tryCatch(
     stats::model.matrix(stats::delete.response(tt), frame, contrasts.arg = contrasts),
     error = function(e) {
+      stop_if_memory(e)
       mf_abort("data", "the model matrix cannot be built: ", conditionMessage(e),
         arg = "data")
     }
@@ -260,30 +210,24 @@ used_codes <- function(x, w) {
 # columns, term$cols says which are the term's. The factor with most coefficients comes
 # first: it is the leaf of the arrow.
 
-build_factors <- function(bars, frame, w, contrasts, env) {
-  names <- vapply(bars, function(b) deparse1(b[[3L]]), "")
+# centred: function of a factor's name: do the priors of its vector terms stand at the mean of the
+# covariates?
+build_factors <- function(bars, frame, w, contrasts, env, centred) {
+  names <- vapply(bars, function(b) deparse1(b$group), "")
   factors <- lapply(unique(names), function(name) {
-    build_factor(bars[names == name], name, frame, w, contrasts, env)
+    build_factor(bars[names == name], name, frame, w, contrasts, env, centred(name))
   })
   size <- vapply(factors, function(f) length(f$levels) * length(f$coef), 0)
   factors[order(-size)]
 }
 
-build_factor <- function(bars, name, frame, w, contrasts, env) {
-  expr <- bars[[1L]][[3L]]
-  values <- tryCatch(group_values(expr, frame, env), meanfield_error = stop,
-    error = function(e) {
-      mf_abort("groups", "the grouping factor '", name, "' cannot be evaluated: ",
-        conditionMessage(e), arg = "formula")
-    })
-  if (anyNA(values$codes)) {
-    mf_abort("groups", "the grouping factor '", name, "' has missing values: remove those ",
-      "rows or use na.action = na.omit", arg = "formula")
-  }
+build_factor <- function(bars, name, frame, w, contrasts, env, centred) {
+  values <- factor_values(bars[[1L]]$group, name, frame, env)
   used <- used_codes(values, w)
   # levels that weights of zero leave out: no surprise to predict()
   weightless <- if (any(w == 0)) setdiff(used_codes(values, NULL)$levels, used$levels)
-  terms <- lapply(bars, build_term, frame = frame, contrasts = contrasts, env = env)
+  terms <- unlist(lapply(bars, build_terms, frame = frame, w = w, contrasts = contrasts, env = env,
+    centred = centred), recursive = FALSE)
   r <- vapply(terms, function(t) length(t$coef), 0L)
   last <- cumsum(r)
   coef <- numbered(unlist(lapply(terms, `[[`, "coef")))
@@ -294,10 +238,25 @@ build_factor <- function(bars, name, frame, w, contrasts, env) {
   z <- lapply(terms, `[[`, "z")
   plain <- length(terms) == 1L && is.null(z[[1L]])
   list(
-    name = name, expr = expr, codes = used$codes, levels = used$levels, weightless = weightless,
-    coef = coef, z = if (!plain) factor_z(z, nrow(frame)),
-    terms = lapply(terms, function(t) t[c("coef", "cols", "tt", "xlevels", "contrasts")])
+    name = name, expr = bars[[1L]]$group, codes = used$codes, levels = used$levels,
+    weightless = weightless,
+    coef = coef, z = if (!plain) factor_z(z, nrow(frame)), A = block_diagonal(lapply(terms, `[[`, "A")),
+    terms = lapply(terms, function(t) t[setdiff(names(t), "z")])
   )
+}
+
+factor_values <- function(expr, name, frame, env) {
+  values <- tryCatch(group_values(expr, frame, env), meanfield_error = stop,
+    error = function(e) {
+      stop_if_memory(e)
+      mf_abort("groups", "the grouping factor '", name, "' cannot be evaluated: ",
+        conditionMessage(e), arg = "formula")
+    })
+  if (anyNA(values$codes)) {
+    mf_abort("groups", "the grouping factor '", name, "' has missing values: remove those ",
+      "rows or use na.action = na.omit", arg = "formula")
+  }
+  values
 }
 
 # A coefficient that a factor has twice is "x" and "x#2"; plain_coef() takes that back.
@@ -309,36 +268,67 @@ numbered <- function(coef) {
 
 plain_coef <- function(coef) sub("#[0-9]+$", "", coef)
 
-# One term: its coefficients and covariates; z is NULL for a plain intercept.
-build_term <- function(bar, frame, contrasts, env) {
-  lhs <- bar[[2L]]
-  if (identical(lhs, 1) || identical(lhs, 1L)) return(list(coef = "(Intercept)", z = NULL))
+# The terms of one bar, one or (||) one per coefficient: coef; z, the working covariates (rows x r,
+# NULL for a plain intercept); A (r x r), u = A v with v the working effects; and how new rows get their
+# covariates: tt, xlevels, contrasts, and which columns of the model matrix (`own`).
+build_terms <- function(bar, frame, w, contrasts, env, centred) {
+  lhs <- bar$lhs
+  if (identical(lhs, 1) || identical(lhs, 1L)) {
+    return(list(list(coef = "(Intercept)", z = NULL, A = matrix(1))))
+  }
   formula <- stats::as.formula(call("~", lhs), env)
   tt <- safe_terms(formula, frame)
   frame <- drop_predictor_levels(frame, tt)
   used <- intersect(names(contrasts), all.vars(formula))
   z <- fixed_matrix(tt, frame, if (length(used)) contrasts[used])
+  check_term_size(z, bar)
+  shared <- list(tt = tt, xlevels = stats::.getXlevels(tt, frame), contrasts = attr(z, "contrasts"))
+  if (ncol(z) == 1L || bar$split) {
+    return(lapply(seq_len(ncol(z)), function(j) scalar_term(z, j, shared)))
+  }
+  work <- term_coordinates(z, tt, frame, w, centred)
+  list(c(list(coef = colnames(z), own = seq_len(ncol(z))), work, shared))
+}
+
+# Column j alone. The intercept among several independent coefficients is a plain one.
+scalar_term <- function(z, j, shared) {
+  if (ncol(z) > 1L && attr(z, "assign")[j] == 0L) {
+    return(list(coef = "(Intercept)", z = NULL, A = matrix(1)))
+  }
+  c(list(coef = colnames(z)[j], z = unname(z[, j, drop = FALSE]), A = matrix(1), own = j), shared)
+}
+
+check_term_size <- function(z, bar) {
+  text <- paste(deparse1(bar$lhs), if (bar$split) "||" else "|", deparse1(bar$group))
   if (!ncol(z)) {
-    mf_abort("formula", "the group term (", deparse1(bar), ") has no coefficients",
-      arg = "formula")
+    mf_abort("formula", "the group term (", text, ") has no coefficients", arg = "formula")
   }
-  if (ncol(z) > 32L) {
-    mf_abort("size", "the group term (", deparse1(bar), ") has ", ncol(z),
-      " coefficients, more than 32: use || or fewer of them", arg = "formula")
+  if (ncol(z) > CORE_LIMITS[["coefficients"]] && !bar$split) {
+    mf_abort("size", "the group term (", text, ") has ", ncol(z), " coefficients, more than ",
+      CORE_LIMITS[["coefficients"]], ": use || or fewer of them", arg = "formula")
   }
-  list(coef = colnames(z), z = z, tt = tt, xlevels = stats::.getXlevels(tt, frame),
-    contrasts = attr(z, "contrasts"))
+}
+
+block_diagonal <- function(blocks) {
+  size <- vapply(blocks, nrow, 0L)
+  out <- matrix(0, sum(size), sum(size))
+  last <- cumsum(size)
+  for (k in seq_along(blocks)) {
+    at <- seq.int(last[k] - size[k] + 1L, last[k])
+    out[at, at] <- blocks[[k]]
+  }
+  out
 }
 
 # Covariates of all terms of a factor, one row of the data per column.
 factor_z <- function(z, n) {
-  t(do.call(cbind, lapply(z, function(x) if (is.null(x)) rep(1, n) else unname(x))))
+  t(do.call(cbind, lapply(z, function(x) if (is.null(x)) rep(1, n) else x)))
 }
 
 # ---- everything -----------------------------------------------------------------
 
-# call: match.call() of the user's function; env: where to evaluate it.
-build_design <- function(call, formula, data, contrasts, env, family) {
+# call: match.call() of the user's function; env: where to evaluate it; centred: see build_factors().
+build_design <- function(call, formula, data, contrasts, env, family, centred) {
   parsed <- parse_formula(formula, data)
   frame <- build_frame(call, parsed$frame, env)
   tt <- safe_terms(parsed$fixed, frame)
@@ -350,9 +340,12 @@ build_design <- function(call, formula, data, contrasts, env, family) {
   if (!is.null(response$size)) w <- if (any(response$size != 1)) response$size
   mine <- intersect(names(contrasts), all.vars(parsed$fixed))
   X <- fixed_matrix(tt, frame, if (length(mine)) contrasts[mine])
-  factors <- build_factors(parsed$bars, frame, w, contrasts, environment(formula))
+  products <- centred_products(X, tt, frame, w)
+  factors <- build_factors(parsed$bars, frame, w, contrasts, environment(formula), centred)
   list(
-    formula = parsed$formula, terms = tt, frame = frame, X = X,
+    formula = parsed$formula, terms = tt, frame = frame, X = products$X %||% X,
+    basis = products$basis, sets = contrast_sets(X, tt, frame),
+    constant = span_constant(X, tt, frame),
     y = response$y, size = response$size, w = w, offset = frame_offset(frame), factors = factors,
     xlevels = stats::.getXlevels(tt, frame), contrasts = attr(X, "contrasts")
   )

@@ -1,11 +1,23 @@
 # Every .Call of the package, with the types the C side expects set here.
 
+# The only door to C, which refuses what cannot be an argument of it by an R error. A calling handler
+# costs half of what tryCatch() does.
+call_core <- function(entry, ...) withCallingHandlers(.Call(entry, ...), error = abort_core)
+
+# A refusal, or memory that could not be had, as a classed condition; other classes go their way.
+abort_core <- function(e) {
+  if (!inherits(e, "simpleError")) return(invisible())
+  stop_if_memory(e)
+  mf_abort("internal", sub("^(internal error: )?", "internal error: ", conditionMessage(e)),
+    ": the fit object was changed or made by another version: refit")
+}
+
 # rows: list(X, y, offset, w, factors = list of list(code, z, r, n_levels)).
-call_gram <- function(rows) .Call(C_gram, typed_rows(rows))
+call_gram <- function(rows) call_core(C_gram, typed_rows(rows))
 
 # Cross block of factors a and b (1-based).
 call_gram_pair <- function(rows, a, b) {
-  .Call(C_gram_pair, typed_rows(rows), as.integer(a - 1L), as.integer(b - 1L))
+  call_core(C_gram_pair, typed_rows(rows), as.integer(a - 1L), as.integer(b - 1L))
 }
 
 typed_rows <- function(rows) {
@@ -19,11 +31,11 @@ typed_rows <- function(rows) {
 }
 
 call_gram_merge <- function(a, b, map_a, map_b, r, n_levels) {
-  .Call(C_gram_merge, a, b, map_a, map_b, as.integer(r), as.integer(n_levels))
+  call_core(C_gram_merge, a, b, map_a, map_b, as.integer(r), as.integer(n_levels))
 }
 
 call_group_codes <- function(codes, w, n_levels) {
-  out <- .Call(C_group_codes, codes, w, as.integer(n_levels))
+  out <- call_core(C_group_codes, codes, w, as.integer(n_levels))
   list(codes = out[[1L]], used = out[[2L]])
 }
 
@@ -32,62 +44,63 @@ call_fit_vb <- function(core, start, control) {
   # Newton needs a dozen sweeps: a record of max_iter rows would cost more than the fit
   control$trace_rows <- if (control$newton) min(control$max_iter, 100L) else control$max_iter
   out <- if (is.null(core$rows)) {
-    .Call(C_fit_vb, core, as.double(start), control)
+    call_core(C_fit_vb, core, as.double(start), control)
   } else {
-    .Call(C_fit_glmm_vb, core, as.double(start), control)
+    call_core(C_fit_glmm_vb, core, as.double(start), control)
   }
   named_status(out)
 }
 
 call_fit_gibbs <- function(core, start, centre, control, progress) {
-  out <- .Call(C_fit_gibbs, core, as.double(start), centre, control, progress)
+  out <- call_core(C_fit_gibbs, core, as.double(start), centre, control, progress)
   named_status(out)
 }
 
 # core: engine_core(); start: phi or 1, precisions, auxiliaries.
 call_fit_glmm_gibbs <- function(core, start, control, progress) {
-  named_status(.Call(C_fit_glmm_gibbs, core, as.double(start), control, progress))
+  named_status(call_core(C_fit_glmm_gibbs, core, as.double(start), control, progress))
 }
 
 call_theta_draws <- function(core, tau, mean, ndraws) {
-  .Call(C_theta_draws, core, as.double(tau), as.double(mean), as.integer(ndraws))
+  call_core(C_theta_draws, core, as.double(tau), as.double(mean), as.integer(ndraws))
 }
 
 # Draws with mean zero of a covariance in arrow form (S_global, d_inv, q of a fit).
 call_arrow_draws <- function(core, vb, ndraws) {
-  .Call(C_arrow_draws, core, vb$S_global, vb$d_inv, vb$q, as.integer(ndraws))
+  call_core(C_arrow_draws, core, vb$S_global, vb$d_inv, vb$q, as.integer(ndraws))
 }
 
 # phi: start; L: scale, phi = mode + L z; most: evaluations that conditional fits may take.
 call_nest_mode <- function(core, centre, phi, L, most = Inf) {
-  named_status(.Call(C_nest_mode, core, centre, as.double(phi), L, most))
+  named_status(call_core(C_nest_mode, core, centre, as.double(phi), L, most))
 }
 
 # phi: a column per point.
 call_nest_log_density <- function(core, centre, phi) {
-  .Call(C_nest_log_density, core, centre, as_double_matrix(phi))
+  call_core(C_nest_log_density, core, centre, as_double_matrix(phi))
 }
 
 call_nest_lattice <- function(core, centre, mode, L, control, progress = NULL) {
-  named_status(.Call(C_nest_lattice, core, centre, as.double(mode), L, control, progress))
+  named_status(call_core(C_nest_lattice, core, centre, as.double(mode), L, control, progress))
 }
 
 # phi: a column per node; rows: linear combinations of theta, see src/lmm_exact.h.
 call_nest_mixture <- function(core, centre, phi, weights, blocks = FALSE, each = FALSE,
                               dense = FALSE, rows = NULL, progress = NULL) {
   want <- list(blocks = blocks, each = each, dense = dense)
-  named_status(.Call(C_nest_mixture, core, centre, as_double_matrix(phi), as.double(weights), want,
+  named_status(call_core(C_nest_mixture, core, centre, as_double_matrix(phi), as.double(weights), want,
     rows, progress))
 }
 
 call_nest_draws <- function(core, centre, phi) {
-  .Call(C_nest_draws, core, centre, as_double_matrix(phi))
+  call_core(C_nest_draws, core, centre, as_double_matrix(phi))
 }
 
 # centre, spread: nodes x mixtures. A matrix, probs x mixtures.
 call_nest_quantiles <- function(sinc, weights, centre, spread, probs) {
-  .Call(C_nest_quantiles, as.integer(sinc), as.double(weights), as_double_matrix(centre),
-    as_double_matrix(spread), as.double(probs))
+  nodes <- length(weights)
+  call_core(C_nest_quantiles, as.integer(sinc), as.double(weights), matrix(as.double(centre), nodes),
+    matrix(as.double(spread), nodes), as.double(probs))
 }
 
 as_double_matrix <- function(x) {
@@ -97,26 +110,26 @@ as_double_matrix <- function(x) {
 
 named_status <- function(out) list(result = out[[1L]], status = out[[2L]])
 
-call_lr <- function(V, C) .Call(C_lr, V, C)
+call_lr <- function(V, C) call_core(C_lr, V, C)
 
-call_test_normals <- function(n) .Call(C_test_normals, as.integer(n))
+call_test_normals <- function(n) call_core(C_test_normals, as.integer(n))
 
 call_test_pg <- function(b, c) {
   n <- max(length(b), length(c))
-  .Call(C_test_pg, rep_len(as.double(b), n), rep_len(as.double(c), n))
+  call_core(C_test_pg, rep_len(as.double(b), n), rep_len(as.double(c), n))
 }
 
-call_test_arrow <- function(P, x) .Call(C_test_arrow, P, as.double(x))
+call_test_arrow <- function(P, x) call_core(C_test_arrow, P, as.double(x))
 
 # ---- mixtures: core is gmm_core(); stats one vector (N, mean, ss), see src/gmm.h ----------
 
 call_gmm_start <- function(X, k, seed, rounds) {
-  .Call(C_gmm_start, X, as.integer(k), as.double(seed), as.integer(rounds))
+  call_core(C_gmm_start, X, as.integer(k), as.double(seed), as.integer(rounds))
 }
 
 # label: 0-based.
 call_gmm_label_stats <- function(core, label) {
-  .Call(C_gmm_label_stats, core, as.integer(label))
+  call_core(C_gmm_label_stats, core, as.integer(label))
 }
 
 # units: list(U, A) or NULL when no covariances are asked for.
@@ -125,19 +138,22 @@ call_gmm_fit <- function(core, stats, units, control, keep_r = FALSE) {
   if (is.null(units)) units <- list(U = diag(1, p), A = diag(1, p))
   control$trace_rows <- min(control$max_iter, 1000L)
   control$keep_r <- keep_r
-  out <- .Call(C_gmm_fit, core, as.double(stats),
+  out <- call_core(C_gmm_fit, core, as.double(stats),
     list(U = as.double(units$U), A = as.double(units$A)), control)
   list(result = out[[1L]], status = out[[2L]])
 }
 
 # R: Cholesky factors (lower) of the precision matrices, p x p x k.
 call_gmm_classify <- function(core, m, R, offset) {
-  .Call(C_gmm_classify, core, as.double(m), as.double(R), as.double(offset))
+  call_core(C_gmm_classify, core, as.double(m), as.double(R), as.double(offset))
 }
 
 call_gmm_gibbs <- function(core, start, label, units, control, progress) {
   start <- lapply(start, as.double)
   units <- lapply(units, as.double)
-  out <- .Call(C_gmm_gibbs, core, start, as.integer(label), units, control, progress)
+  out <- call_core(C_gmm_gibbs, core, start, as.integer(label), units, control, progress)
   list(draws = out[[1L]], perm = out[[2L]], status = out[[3L]])
 }
+
+# Most precisions, coefficients of a term, and factors beside the leaf of a generalised model.
+call_limits <- function() call_core(C_limits)

@@ -35,7 +35,7 @@ as_draws.vb_fit <- function(x, ndraws = 4000, u = "auto", ...) {
   out <- cbind(structure(d$beta, dimnames = list(NULL, beta_names(model))),
     precision_draws(d$tau, model))
   if (keep_u && length(effects)) {
-    out <- cbind(out, structure(d$u, dimnames = list(NULL, effects)))
+    out <- cbind(out, structure(t(user_effects(model, t(d$u))), dimnames = list(NULL, effects)))
   }
   posterior::as_draws_matrix(out)
 }
@@ -67,53 +67,53 @@ settle_u <- function(u, size, available) {
 gibbs_array <- function(fit, u = FALSE) {
   d <- dim(fit$draws)
   p <- length(fit$model$x_names)
-  derived <- precision_draws(flat_draws(fit$draws)[, p + seq_len(d[3L] - p), drop = FALSE],
-    fit$model)
+  derived <- precision_draws(working_precisions(fit), fit$model)
   main <- dimnames(fit$draws)[[3L]][seq_len(p)]
   all <- c(main, colnames(derived), if (u) dimnames(fit$u_draws)[[3L]])
   array(c(fit$draws[, , seq_len(p)], derived, if (u) fit$u_draws),
     c(d[1:2], length(all)), list(iteration = NULL, chain = NULL, variable = all))
 }
 
-# Draws of the statistics (tau, vech Lambda) to every row of summary(), in its order.
+# Draws of the working statistics, all chains below each other.
+working_precisions <- function(fit) {
+  flat_draws(fit$precisions %||% fit$draws)[, stat_names(fit$model), drop = FALSE]
+}
+
+# Draws of the (working) statistics to every row of summary(), in its order and the user's coordinates.
 # phi: the same draws in scale-free coordinates, where they are at hand: SDs and correlations then need
 # no inverse.
 precision_draws <- function(stats, model, phi = NULL) {
   index <- stat_index(model)
+  lead <- n_lead(model)
   blocks <- lapply(seq_along(index), function(k) {
-    lead <- n_lead(model)
-    if (k > lead && model$groups[[k - lead]]$vector) {
-      at <- index[[k]]
-      return(vector_draws(stats[, at, drop = FALSE], model$groups[[k - lead]],
-        if (!is.null(phi)) scale_free_log_sd_atanh(phi[, at, drop = FALSE])))
-    }
-    t <- stats[, index[[k]]]
-    name <- precision_names(model)[k]
-    out <- cbind(t, log(t), 1 / sqrt(t), -log(t) / 2)
-    colnames(out) <- c(name, paste0("log_", name), sub("^tau", "sigma", name),
-      sub("^tau", "log_sigma", name))
-    if (name == "phi") out[, 1:2, drop = FALSE] else if (k <= lead) out[, 1:3, drop = FALSE] else out
+    t <- stats[, index[[k]], drop = FALSE]
+    if (k <= lead) return(scalar_draws(t, precision_names(model)[k], TRUE))
+    term <- model$groups[[k - lead]]
+    if (!term$vector) return(scalar_draws(t, term$name, FALSE))
+    vector_draws(t, term, if (!is.null(phi)) phi[, index[[k]], drop = FALSE])
   })
-  do.call(cbind, blocks)
+  do.call(cbind, c(list(matrix(0, nrow(stats), 0L)), blocks)) # a model may have no precision
 }
 
-vector_draws <- function(t, term, eta = NULL) {
-  if (is.null(eta)) eta <- if (ncol(t) == 3L) log_sd_atanh_2(t) else t(apply(t, 1L, log_sd_atanh))
+scalar_draws <- function(t, name, lead) {
+  out <- cbind(t, log(t), 1 / sqrt(t), -log(t) / 2)
+  colnames(out) <- c(name, paste0("log_", name), sub("^tau", "sigma", name),
+    sub("^tau", "log_sigma", name))
+  if (name == "phi") out[, 1:2, drop = FALSE] else if (lead) out[, 1:3, drop = FALSE] else out
+}
+
+vector_draws <- function(t, term, phi = NULL) {
   r <- length(term$coef)
+  eta <- log_sd_atanh_rows(phi %||% scale_free_rows(t), term$A)
   names <- vector_names(term)
-  out <- cbind(t, exp(eta[, seq_len(r)]), eta[, seq_len(r)], tanh(eta[, -seq_len(r)]))
+  out <- cbind(t %*% t(precision_map(term$A)), exp(eta[, seq_len(r)]), eta[, seq_len(r)],
+    tanh(eta[, -seq_len(r)]))
   colnames(out) <- c(names$lambda, names$sigma, sub("^sigma", "log_sigma", names$sigma), names$rho)
   out
 }
 
-# log_sd_atanh() written out for 2 x 2 matrices, a row per draw of (L_11, L_21, L_22).
-log_sd_atanh_2 <- function(t) {
-  det <- t[, 1L] * t[, 3L] - t[, 2L]^2
-  cbind((log(t[, 3L]) - log(det)) / 2, (log(t[, 1L]) - log(det)) / 2,
-    atanh(-t[, 2L] / sqrt(t[, 1L] * t[, 3L])))
-}
-
-# list(beta (draws x p), u (draws x effects) or NULL, tau (draws x statistics)).
+# list(beta (draws x p), u (draws x effects) or NULL, tau (draws x statistics)); effects and statistics
+# in working coordinates.
 joint_draws <- function(fit, ndraws, u) UseMethod("joint_draws")
 
 #' @export
@@ -131,8 +131,10 @@ joint_draws.gibbs_fit <- function(fit, ndraws, u) {
   }
   list(
     beta = d[rows, seq_len(p), drop = FALSE],
-    u = if (u) flat_draws(fit$u_draws)[rows, , drop = FALSE],
-    tau = d[rows, stat_names(fit$model), drop = FALSE]
+    u = if (u) {
+      t(user_effects(fit$model, t(flat_draws(fit$u_draws)[rows, , drop = FALSE]), back = TRUE))
+    },
+    tau = working_precisions(fit)[rows, , drop = FALSE]
   )
 }
 
@@ -149,7 +151,7 @@ joint_draws.vb_fit <- function(fit, ndraws, u) {
   check_size(ndraws, if (u) length(fit$vb$mean) else p)
   n <- length(post$mean)
   phi <- matrix(stats::rnorm(ndraws * n), ndraws) %*% half(post$phi$cov_lrvb)
-  slope <- post$phi$cross %*% solve(post$phi$cov_lrvb)
+  slope <- if (n) post$phi$cross %*% solve(post$phi$cov_lrvb) else post$phi$cross
   rest <- half(post$cov_lrvb - slope %*% t(post$phi$cross))
   response <- phi %*% t(slope) + matrix(stats::rnorm(ndraws * n), ndraws) %*% rest
   x <- seq_len(p)
@@ -179,13 +181,6 @@ theta_draws <- function(fit, core, ndraws) {
 #' @export
 joint_draws.exact_fit <- function(fit, ndraws, u) {
   integrated_draws(fit, check_count(ndraws %||% fit$draws, "ndraws", 1), u)
-}
-
-# H with H'H = S for a covariance matrix that rounding may have left indefinite.
-half <- function(S) {
-  if (!nrow(S)) return(S)
-  e <- eigen((S + t(S)) / 2, symmetric = TRUE)
-  sqrt(pmax(e$values, 0)) * t(e$vectors)
 }
 
 #' @importFrom posterior as_draws_array

@@ -25,3 +25,59 @@ effect_table <- function(model) {
 }
 
 u_names <- function(model) effect_table(model)$name
+
+# ---- from working to the user's coordinates ----------------------------------------------------
+
+# u = A v for the effects of a level of a factor (r x r), v the working ones.
+factor_map <- function(model, f) model$factors[[f]]$A
+
+is_identity <- function(A) all(A == diag(1, nrow(A)))
+
+# Rows of X (effects in the order of effect_table(), n columns) in the user's coordinates, or back.
+user_effects <- function(model, X, back = FALSE) {
+  table <- effect_table(model)
+  for (f in seq_along(model$factors)) {
+    A <- factor_map(model, f)
+    if (is_identity(A)) next
+    if (back) A <- solve(A)
+    rows <- table$factor == f
+    X[rows, ] <- A %*% matrix(X[rows, ], nrow(A))
+  }
+  X
+}
+
+# Variances of all effects in the user's coordinates. own: of the working ones; blocks: function of a
+# factor, the covariance of each level's effects (r x r x levels), asked where A is not the identity.
+user_effect_variances <- function(model, own, blocks) {
+  table <- effect_table(model)
+  for (f in seq_along(model$factors)) {
+    A <- factor_map(model, f)
+    if (!is_identity(A)) {
+      own[table$factor == f] <- apply(blocks(f), 3L, function(V) rowSums((A %*% V) * A))
+    }
+  }
+  own
+}
+
+# The covariance of the effects of a level of group term k.
+user_group_covariance <- function(fit, k) {
+  A <- fit$model$groups[[k]]$A
+  A %*% group_covariance(fit, k) %*% t(A)
+}
+
+# A V A' for the covariances V of each level's working effects (r x r x levels).
+user_level_covariances <- function(V, A) {
+  if (is_identity(A)) return(V)
+  array(apply(V, 3L, function(v) A %*% v %*% t(A)), dim(V))
+}
+
+# The statistics (tau, vech Lambda; a row per point) in the user's coordinates.
+user_statistics <- function(stats, model) {
+  index <- stat_index(model)
+  for (k in seq_along(model$groups)) {
+    A <- model$groups[[k]]$A
+    at <- index[[k + n_lead(model)]]
+    if (!is_identity(A)) stats[, at] <- stats[, at, drop = FALSE] %*% t(precision_map(A))
+  }
+  stats
+}

@@ -37,36 +37,45 @@ ranef.meanfield_fit <- function(object, condVar = TRUE, ...) {
     mf_abort("groups", "the model has no group terms: ranef() has nothing to return",
       arg = "object")
   }
-  m <- moments(object)
+  u_mean <- drop(user_effects(model, as.matrix(moments(object)$u)))
   table <- effect_table(model)
   out <- lapply(seq_along(model$factors), function(f) {
     x <- model$factors[[f]]
     rows <- table$factor == f
     r <- length(x$coef)
-    u <- as.data.frame(matrix(m$u[rows], ncol = r, byrow = TRUE,
+    u <- as.data.frame(matrix(u_mean[rows], ncol = r, byrow = TRUE,
       dimnames = list(x$levels, x$coef)), check.names = FALSE)
-    if (condVar) attr(u, "postVar") <- level_covariances(object, f, m)
+    if (condVar) {
+      attr(u, "postVar") <- user_level_covariances(level_covariances(object, f), factor_map(model, f))
+    }
     u
   })
   structure(stats::setNames(out, vapply(model$factors, `[[`, "", "name")),
     class = c("ranef.meanfield", "list"))
 }
 
-# r x r x levels: posterior covariance of each level's effects.
-level_covariances <- function(fit, f, m) UseMethod("level_covariances")
+# r x r x levels: posterior covariance of each level's working effects.
+level_covariances <- function(fit, f) UseMethod("level_covariances")
 
 #' @export
-level_covariances.vb_fit <- function(fit, f, m) {
+level_covariances.vb_fit <- function(fit, f) {
   if (best_source(fit) == "integrated") return(integrated_level_covariances(fit, f))
+  normal_level_covariances(fit, f, "lrvb")
+}
+
+# Of linear response, or q's own (type "mfvb").
+normal_level_covariances <- function(fit, f, type) {
   x <- fit$model$factors[[f]]
   r <- length(x$coef)
   rows <- which(effect_table(fit$model)$factor == f) + length(fit$model$x_names)
   vb <- fit$vb
+  own <- type == "mfvb"
   out <- if (f == 1L) {
-    array(vb$s_leaf, c(r, r, length(x$levels)))
+    array(if (own) vb$sq_leaf else vb$s_leaf, c(r, r, length(x$levels)))
   } else {
-    diagonal_blocks(vb$S_global, rows[1L], r, length(x$levels))
+    diagonal_blocks(if (own) vb$Sq_global else vb$S_global, rows[1L], r, length(x$levels))
   }
+  if (own) return(out)
   J <- array(vb$J[rows, ], c(r, length(x$levels), ncol(vb$J)))
   Sigma <- fit$posterior$tau$cov_lrvb
   for (g in seq_along(x$levels)) {
@@ -83,23 +92,19 @@ diagonal_blocks <- function(S, first, r, n) {
 }
 
 #' @export
-level_covariances.exact_fit <- function(fit, f, m) integrated_level_covariances(fit, f)
+level_covariances.exact_fit <- function(fit, f) integrated_level_covariances(fit, f)
 
 #' @export
-level_covariances.gibbs_fit <- function(fit, f, m) {
+level_covariances.gibbs_fit <- function(fit, f) {
   x <- fit$model$factors[[f]]
   r <- length(x$coef)
   rows <- which(effect_table(fit$model)$factor == f)
-  out <- array(0, c(r, r, length(x$levels)))
-  for (g in seq_along(x$levels)) {
-    at <- rows[(g - 1L) * r + seq_len(r)]
-    out[, , g] <- if (r > 1L && !is.null(fit$u_draws)) {
-      stats::cov(flat_draws(fit$u_draws[, , at, drop = FALSE]))
-    } else {
-      diag(m$var_u[at], r)
-    }
-  }
-  out
+  u <- if (r > 1L && !is.null(fit$u_draws)) flat_draws(fit$u_draws[, , rows, drop = FALSE])
+  user <- vapply(seq_along(x$levels), function(g) {
+    at <- (g - 1L) * r + seq_len(r)
+    if (is.null(u)) diag(fit$u$sd[rows[at]]^2, r) else stats::cov(u[, at, drop = FALSE])
+  }, matrix(0, r, r))
+  user_level_covariances(array(user, c(r, r, length(x$levels))), solve(factor_map(fit$model, f)))
 }
 
 #' @export
@@ -139,9 +144,10 @@ coef.meanfield_fit <- function(object, ...) {
   model <- object$model
   if (!length(model$factors)) return(m$beta)
   table <- effect_table(model)
+  effects <- drop(user_effects(model, as.matrix(m$u)))
   out <- lapply(seq_along(model$factors), function(f) {
     x <- model$factors[[f]]
-    u <- matrix(m$u[table$factor == f], ncol = length(x$coef), byrow = TRUE)
+    u <- matrix(effects[table$factor == f], ncol = length(x$coef), byrow = TRUE)
     plain <- plain_coef(x$coef)
     all <- union(names(m$beta), plain)
     co <- matrix(0, length(x$levels), length(all), dimnames = list(x$levels, all))
@@ -224,14 +230,23 @@ as.data.frame.VarCorr.meanfield <- function(x, row.names = NULL, optional = FALS
     data.frame(grp = "Residual", var1 = NA_character_, var2 = NA_character_, vcov = sc^2,
       sdcor = sc, sd_sdcor = attr(x, "sd_sc"))
   }
-  out <- do.call(rbind, c(rows, list(residual)))
+  out <- do.call(rbind, c(rows, list(residual))) %||% no_variances()
   rownames(out) <- NULL
   named_rows(row.names, out)
+}
+
+no_variances <- function() {
+  data.frame(grp = character(), var1 = character(), var2 = character(), vcov = numeric(),
+    sdcor = numeric(), sd_sdcor = numeric())
 }
 
 #' @export
 print.VarCorr.meanfield <- function(x, digits = 4, ...) {
   d <- as.data.frame(x)
+  if (!nrow(d)) {
+    cat("The model has no variances\n")
+    return(invisible(x))
+  }
   own <- d[is.na(d$var2), ]
   corr <- vapply(seq_len(nrow(own)), function(i) {
     rho <- d[!is.na(d$var2) & d$grp == own$grp[i] & d$var2 %in% own$var1[i], ]

@@ -75,6 +75,13 @@ binomial_response <- function(y, w, name) {
   if (is.matrix(y) && ncol(y) == 2L) return(success_failure(y, w, name))
   if (is.matrix(y) && ncol(y) == 1L) y <- y[, 1L]
   if (is.factor(y)) {
+    if (nlevels(y) > 2L) y <- y[, drop = TRUE]
+    if (nlevels(y) > 2L) {
+      mf_abort("response", "the response `", name, "` of a binomial family is a factor of ",
+        nlevels(y), " levels (", toString(utils::head(levels(y), 5)), "): say what counts as a ",
+        "success, as in I(", name, " != \"", levels(y)[1L], "\")",
+        arg = "formula")
+    }
     y <- as.double(y != levels(y)[1L])
   } else if (is.logical(y)) {
     y <- as.double(y)

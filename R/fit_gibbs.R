@@ -44,6 +44,8 @@
 #'     `tau_u[...]` and, for vector terms, the lower triangle of `Lambda_u[...]`}
 #'   \item{u_draws}{array iteration x chain x random effect, or `NULL`}
 #'   \item{u}{data frame of the means and SDs of the random effects}
+#'   \item{precisions}{draws of the precisions as the sampler has them, at the mean of the covariates
+#'     and in units of their SDs, or `NULL` where that is the same}
 #'   \item{chains, iter, warmup, thin}{the settings}
 #'   \item{sampler, tuning}{families other than the Gaussian: the move, and a data frame
 #'     of `accept` (mean acceptance probability after the warm-up) and `step`, a row per chain}
@@ -230,13 +232,19 @@ collect_chains <- function(chains, model, settings) {
   names <- c(beta_names(model), stat_names(model))
   draws <- array(NA_real_, c(n, settings$chains, length(names)),
     list(iteration = NULL, chain = NULL, variable = names))
+  stats <- seq_along(names)[-x]
+  if (!p) stats <- seq_along(names)
+  precisions <- draws[, , stats, drop = FALSE]
   for (k in seq_along(chains)) {
     d <- chains[[k]]$draws
+    precisions[, k, ] <- d[, stats]
+    d[, stats] <- user_statistics(d[, stats, drop = FALSE], model)
     if (p) d[, x] <- t(to_raw_draws(model$coords, t(d[, x, drop = FALSE])))
     draws[, k, ] <- d
   }
+  moved <- !all(vapply(model$groups, function(t) is_identity(t$A), NA))
   list(draws = draws, u_draws = collect_u(chains, model, settings),
-    u = pool_u(chains, model, n))
+    u = pool_u(chains, model, n), precisions = if (moved) precisions)
 }
 
 collect_u <- function(chains, model, settings) {

@@ -87,8 +87,8 @@
 #'
 #' The variance of a grouping factor with one level per row is reported for counts (the
 #' normal-Poisson model) and for several trials, but a single trial per level says nothing about
-#' it: `meanfield_warning_unidentified`, and `NA` in the summary. Complete separation under a flat
-#' prior: `meanfield_warning_separation`.
+#' it: `meanfield_warning_unidentified`, and `NA` in the summary. Separation under a flat prior is an
+#' error, `meanfield_error_separation`: the posterior is improper.
 #'
 #' @section Errors and warnings:
 #' All errors have class `meanfield_error` and a class for their kind:
@@ -98,8 +98,9 @@
 #' `_rank` (rank-deficient predictors under a flat prior), `_control`, `_family`,
 #' `_not_pd`. Warnings: `meanfield_warning_convergence`, `meanfield_warning_lrvb`
 #' (linear response failed for the named component and the fit was not integrated: mean-field SDs are
-#' reported), `meanfield_warning_exact_fit`,
-#' `meanfield_warning_groups`. Ctrl-C returns at once with an interrupt.
+#' reported), `meanfield_warning_integration` (the integral over the precisions failed and linear
+#' response is shown; a message of class `meanfield_message_integration` where it was left out for its
+#' cost), `meanfield_warning_exact_fit`, `meanfield_warning_groups`. Ctrl-C returns at once with an interrupt.
 #'
 #' @references Monahan, J. F. and Stefanski, L. A. (1992). Normal scale mixture approximations to
 #'   F*(z) and computation of the logistic-normal integral. In *Handbook of the Logistic
@@ -220,7 +221,6 @@ vb_optimum <- function(call, model, control, core = engine_core(model)) {
 }
 
 warn_vb <- function(fit) {
-  warn_separation(fit)
   if (fit$rounding) {
     mf_warn("exact_fit", "the model explains the response (almost) exactly: the residual ",
       "variance is rounding noise, and no SD means much", arg = "formula")
@@ -231,6 +231,7 @@ warn_vb <- function(fit) {
       " (the optimum is flat there, as at a variance near zero): mean-field SDs are ",
       "reported for it; use integrate = \"yes\", fit_exact() or fit_gibbs()", arg = "formula")
   }
+  say_not_integrated(fit)
   if (!fit$converged && !fit$rounding) { # among rounding errors more sweeps are no remedy
     change <- fit$trace$change
     mf_warn("convergence", "not converged after ", fit$control$max_iter,
@@ -239,31 +240,54 @@ warn_vb <- function(fit) {
   }
 }
 
-# A flat prior and a likelihood that rises for ever: what stopped the ascent is rounding.
-warn_separation <- function(fit) {
-  model <- fit$model
-  if (is_gaussian(model) || model$resolved$beta$kind != "flat") return(invisible())
-  wild <- abs(fit$vb$mean[seq_along(model$x_names)]) * c(sqrt(diag(model$gram$cross) / model$gram$sum_w)[
-    seq_along(model$x_names)] + (seq_along(model$x_names) == model$coords$intercept)) > 25
-  if (any(wild)) {
-    mf_warn("separation", "the responses do not bound ", toString(model$x_names[wild]),
-      " (complete separation, or all responses at their limit) and its prior is flat: ",
-      "use a proper `prior` on beta", arg = "prior")
+# What the default set out to do and did not.
+say_not_integrated <- function(fit) {
+  why <- fit$not_integrated %||% ""
+  if (why == "failed" && !fit$rounding) {
+    mf_warn("integration", "the posterior could not be integrated over the variance parameters: ",
+      "linear response is shown, which may be too narrow where few groups tell of a variance; try ",
+      "integrate = \"yes\", or compare with fit_gibbs()", arg = "integrate")
+  }
+  if (why == "too dear") {
+    mf_inform("integration", "Not integrated over the variance parameters, which would take long: ",
+      "linear response is shown. integrate = \"yes\" does it, integrate = \"no\" says that ",
+      "this is wanted.")
   }
 }
 
-# The optimum from the data's start, or from the priors' when those say something far
-# apart: then the ELBO may have two maxima, and the higher one is wanted.
+# The optimum from the data's start, and from others where the ELBO may have several maxima: the
+# priors', when those say something far apart, and for terms whose origin the prior holds, the one
+# that the same covariates would give were they centred. The highest one is wanted.
 best_run <- function(core, control) {
   start <- if (is.null(core$rows)) vb_start(core) else glmm_vb_start(core)
+  others <- list(prior_start(core, start), centred_start(core, start))
   run <- call_fit_vb(core, start, control)
-  other <- prior_start(core, start)
-  if (is.null(other)) return(run)
-  second <- call_fit_vb(core, other, control)
   worked <- c(core_status[["ok"]], core_status[["maxit"]])
-  better <- second$status[1L] %in% worked &&
-    (!run$status[1L] %in% worked || second$result$elbo > run$result$elbo)
-  if (better) second else run
+  for (other in Filter(Negate(is.null), others)) {
+    second <- call_fit_vb(core, other, control)
+    better <- second$status[1L] %in% worked &&
+      (!run$status[1L] %in% worked || second$result$elbo > run$result$elbo)
+    if (better) run <- second
+  }
+  run
+}
+
+# Where covariates stand far from the origin that a prior holds, effects that are independent at the
+# mean of the covariates are correlated ones at the origin. NULL when there are none.
+centred_start <- function(core, start) {
+  at <- stat_positions(core)
+  t <- start[seq_len(sum(lengths(at)))]
+  far <- which(!vapply(core$prec, function(p) is.null(p$off_centre), NA))
+  if (!length(far)) return(NULL)
+  for (k in far) {
+    off <- core$prec[[k]]$off_centre # z'u = (z - off)'v, u = (I - e off') v, e the intercept
+    size <- term_mean_square(core, core$prec[[k]])
+    own <- diag(unvech(t[at[[k]]])) * pmax(1 - off$mean^2 / size, 1e-12)
+    B <- diag(1, length(own)) + outer(off$constant, off$mean)
+    Lambda <- crossprod(B, own * B)
+    t[at[[k]]] <- Lambda[lower.tri(Lambda, diag = TRUE)]
+  }
+  with_auxiliaries(core, t)
 }
 
 # Precisions at 1 / scale^2 or at their prior's mean; NULL unless one of them is more than a
@@ -311,6 +335,7 @@ vb_start <- function(core) {
   terms <- length(core$prec) - 1L
   t <- unlist(lapply(core$prec[-1L], function(pr) {
     size <- term_mean_square(core, pr) # sum w z^2 / n of each coefficient
+    size[size == 0] <- 1 # no row speaks of it
     diag(2 * terms * size / s2, pr$r)[lower.tri(diag(pr$r), diag = TRUE)]
   }))
   with_auxiliaries(core, c(if (terms) 2 / s2 else 1 / s2, t))
@@ -328,7 +353,7 @@ term_mean_square <- function(core, pr) {
       sum(d[pr$first + k + pr$stride * (seq_len(pr$n_levels) - 1L)])
     }, 0)
   }
-  pmax(total / core$n, .Machine$double.xmin)
+  total / core$n
 }
 
 # Least squares of the fixed effects with just enough ridge to exist for any X.

@@ -2,6 +2,10 @@
 
 new_glmm_gibbs_fit <- function(call, model, settings) {
   core <- engine_core(model)
+  if (!length(core$h) && !length(core$prec)) {
+    mf_abort("formula", "the model has no parameter to sample: add a term to the formula",
+      arg = "formula")
+  }
   settings$sampler <- settle_sampler(settings, core)
   settings$save_u <- settle_save_u(settings, core)
   bar <- gibbs_progress(settings, sweep_seconds(core))

@@ -36,14 +36,12 @@ linked_mean <- function(d, family) {
 
 # ---- rows -------------------------------------------------------------------------------
 
-# The list of r_glmm(): covariates, what to subtract from them (as working_coordinates() has it),
+# The list of r_glmm(): the Gram's covariates, what to subtract from them (working_coordinates()),
 # response, and the offset with the shift of the working coordinates in it. Rows of size zero go.
 glmm_rows <- function(X, y, size, offset, factors, coords) {
   used <- size > 0
   all <- all(used)
-  j <- coords$intercept
   pick <- function(v) if (all) v else v[used]
-  shift <- if (j > 0L) coords$shift[j] else drop(X %*% coords$shift)
   X <- if (all) X else X[used, , drop = FALSE]
   if (!is.double(X)) storage.mode(X) <- "double"
   terms <- lapply(factors, function(f) {
@@ -57,9 +55,8 @@ glmm_rows <- function(X, y, size, offset, factors, coords) {
   }, 0L)))
   others <- Map(function(f, first) c(f, list(first = as.integer(first))), terms[-1L],
     first[seq_len(max(length(terms) - 1L, 0L))])
-  centre <- if (j > 0L) replace(coords$mean_x, j, 0) else numeric(ncol(X))
-  list(X = X, centre = centre, y = pick(as.double(y)), size = pick(as.double(size)),
-    offset = pick(as.double(rep_len((offset %||% 0) + shift, length(y)))),
+  list(X = X, centre = coords$mean_x - coords$mean_w, y = pick(as.double(y)), size = pick(as.double(size)),
+    offset = pick(as.double(rep_len((offset %||% 0) + coords$level, length(y)))),
     leaf = if (length(terms)) terms[[1L]], others = unname(others))
 }
 
@@ -77,7 +74,7 @@ glmm_rows_of_frame <- function(model) {
     plain <- length(x$coef) == 1L && is.null(x$terms[[1L]]$tt)
     c(x[c("levels", "coef")], list(codes = g$code, z = if (!plain) t(g$Z)))
   })
-  glmm_rows(parts$X, response$y, response$size, parts$offset, factors, model$coords)
+  glmm_rows(parts$X %*% model$coords$basis, response$y, response$size, parts$offset, factors, model$coords)
 }
 
 # ---- start --------------------------------------------------------------------------------
@@ -88,6 +85,7 @@ glmm_vb_start <- function(core) {
   lead <- as.integer(core$family == 2L)
   terms <- lapply(core$prec[seq_along(core$prec) > lead], function(pr) {
     size <- term_mean_square(core, pr) * core$n / core$sum_w
+    size[size == 0] <- 1
     diag(size, pr$r)[lower.tri(diag(pr$r), diag = TRUE)]
   })
   with_auxiliaries(core, c(rep(1, lead), unlist(terms)))

@@ -287,7 +287,7 @@ gmm_twins <- function(fit) {
   for (k in seq_len(fit$model$k)[-1L]) {
     for (l in seq_len(k - 1L)) {
       d <- vb$mean[, k] - vb$mean[, l]
-      M <- solve(vb$L[, , k], vb$L[, , l])
+      M <- solve_spd(as.matrix(vb$L[, , k])) %*% vb$L[, , l]
       kl <- (sum(diag(as.matrix(M))) - length(d) - as.numeric(determinant(as.matrix(M))$modulus) +
         sum(d * (vb$L[, , l] %*% d))) / 2
       if (vb$N[k] >= 1 && vb$N[l] >= 1 && kl < 1e-3) {

@@ -4,7 +4,9 @@
 #   n, sum_w, sum_log_w   rows of positive weight, their weights
 #   mean    (p + 1)       weighted means of the columns of X and of y
 #   cross   (p + 1)^2     weighted cross-products about the means
-#   factors               per grouping factor: name, levels, coef (r names), and per level
+#   basis   (p x p)       columns are X basis, see centred_products()
+#   factors               per grouping factor: name, levels, coef (r names), A (r x r: covariates are
+#                         A'z, see term_coordinates()), and per level
 #                         zz (r x r), z1 (r), zv ((p + 1) x r): sums of w z z', w z,
 #                         w (v - mean) z'; see lmm_gram.h
 #   pairs                 per pair of factors (a < b): a, b, ptr, idx, val; level i of a meets
@@ -21,16 +23,16 @@ gram_of_rows <- function(rows) {
   )
   raw <- call_gram(c_rows)
   if (raw[[1L]]$status != 0) mf_interrupt()
-  factors <- Map(function(f, x) c(f[c("name", "levels", "coef")], x), rows$factors, raw[[2L]])
-  new_gram(raw[[1L]], unname(factors), gram_pairs(c_rows), colnames(rows$X))
+  factors <- Map(function(f, x) c(f[c("name", "levels", "coef", "A")], x), rows$factors, raw[[2L]])
+  new_gram(raw[[1L]], unname(factors), gram_pairs(c_rows), colnames(rows$X), rows$basis)
 }
 
-new_gram <- function(main, factors, pairs, x_names) {
+new_gram <- function(main, factors, pairs, x_names, basis = NULL) {
   structure(
     list(
       n = main$head[1L], sum_w = main$head[2L], sum_log_w = main$head[3L],
       mean = main$mean, cross = main$cross, factors = factors, pairs = pairs,
-      x_names = x_names
+      x_names = x_names, basis = basis %||% diag(1, length(x_names))
     ),
     class = "meanfield_gram"
   )
@@ -49,8 +51,38 @@ gram_pairs <- function(c_rows) {
   })
 }
 
+# The same sums for other working coordinates: columns X basis, covariates A'z (a list of A, one per
+# factor).
+gram_in <- function(g, A, basis) {
+  x <- seq_along(g$x_names)
+  to <- solve(g$basis, basis)
+  if (!is_identity(to)) {
+    g$mean[x] <- crossprod(to, g$mean[x])
+    g$cross[x, ] <- crossprod(to, g$cross[x, , drop = FALSE])
+    g$cross[, x] <- g$cross[, x, drop = FALSE] %*% to
+  }
+  B <- Map(function(f, A) solve(f$A, A), g$factors, A)
+  g$factors <- Map(function(f, A, B) {
+    r <- nrow(B)
+    if (!is_identity(to)) f$zv[x, ] <- crossprod(to, f$zv[x, , drop = FALSE])
+    if (is_identity(B)) return(f)
+    f$zz <- as.double(apply(array(f$zz, c(r, r, length(f$levels))), 3L, function(z) crossprod(B, z %*% B)))
+    f$z1 <- as.double(crossprod(B, matrix(f$z1, r)))
+    f$zv[] <- apply(array(f$zv, c(nrow(f$zv), r, length(f$levels))), 3L, function(z) z %*% B)
+    f$A <- A
+    f
+  }, g$factors, A, B)
+  g$pairs <- lapply(g$pairs, function(pair) {
+    val <- array(pair$val, c(nrow(B[[pair$a]]), nrow(B[[pair$b]]), length(pair$idx)))
+    pair$val <- as.double(apply(val, 3L, function(v) crossprod(B[[pair$a]], v %*% B[[pair$b]])))
+    pair
+  })
+  g$basis <- basis
+  g
+}
+
 # Two Grams over disjoint rows of the same columns add up; levels are matched by name, in
-# the order of first appearance.
+# the order of first appearance. The sum is in the coordinates of the first.
 #' @export
 "+.meanfield_gram" <- function(e1, e2) {
   same <- inherits(e1, "meanfield_gram") && inherits(e2, "meanfield_gram") &&
@@ -58,6 +90,7 @@ gram_pairs <- function(c_rows) {
     all(mapply(function(f, g) identical(f[c("name", "coef")], g[c("name", "coef")]),
       e1$factors, e2$factors))
   if (!same) mf_abort("gram", "only two Grams with the same columns and factors can be added")
+  e2 <- gram_in(e2, lapply(e1$factors, `[[`, "A"), e1$basis)
   levels <- Map(function(f, g) union(f$levels, g$levels), e1$factors, e2$factors)
   maps <- lapply(list(e1, e2), function(e) {
     Map(function(f, l) match(f$levels, l) - 1L, e$factors, levels)
@@ -65,10 +98,10 @@ gram_pairs <- function(c_rows) {
   as_raw <- function(e) list(c(list(head = c(e$n, e$sum_w, e$sum_log_w)), unclass(e)), e$factors)
   raw <- call_gram_merge(as_raw(e1), as_raw(e2), maps[[1L]], maps[[2L]],
     lengths(lapply(e1$factors, `[[`, "coef")), lengths(levels))
-  factors <- Map(function(f, l, x) c(list(name = f$name, levels = l, coef = f$coef), x),
+  factors <- Map(function(f, l, x) c(list(name = f$name, levels = l, coef = f$coef, A = f$A), x),
     e1$factors, levels, raw[[2L]])
   pairs <- Map(function(x, y) add_pairs(x, y, maps, lengths(levels)), e1$pairs, e2$pairs)
-  new_gram(raw[[1L]], factors, pairs, e1$x_names)
+  new_gram(raw[[1L]], factors, pairs, e1$x_names, e1$basis)
 }
 
 # Sum of two sparse cross blocks after their levels were renumbered by maps.
@@ -110,7 +143,7 @@ gram_scales <- function(gram) {
   sd_x[constant] <- spread$size[seq_len(p)][constant]
   list(
     sd_y = spread$sd[p + 1L], mean_y = gram$mean[p + 1L], sd_x = sd_x, constant = constant,
-    row_scale = sqrt(gram$sum_w / n),
+    row_scale = sqrt(gram$sum_w / n), bessel = bessel,
     sd_z = lapply(gram$factors, factor_scale, sum_w = gram$sum_w, bessel = bessel)
   )
 }

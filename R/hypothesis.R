@@ -39,7 +39,7 @@ hypothesis.meanfield_fit <- function(x, hypothesis, level = 0.95, ...) {
     h <- parse_hypothesis(text, names(m$beta))
     est <- sum(h$weights * m$beta) + h$constant
     s <- sqrt(drop(h$weights %*% m$cov_beta %*% h$weights))
-    d <- combination_distribution(x, h, est, s, c((1 - level) / 2, (1 + level) / 2))
+    d <- combination_distribution(x, h, c((1 - level) / 2, (1 + level) / 2))
     data.frame(hypothesis = text, estimate = est, sd = s, lower = d$q[1L], upper = d$q[2L],
       prob = switch(h$op, `>` = d$above, `<` = 1 - d$above, NA_real_))
   }
@@ -48,12 +48,19 @@ hypothesis.meanfield_fit <- function(x, hypothesis, level = 0.95, ...) {
   new_summary(out)
 }
 
-# Quantiles of a linear combination of the coefficients and its probability of being positive:
-# normal, or the mixture over the nodes of an integrated fit.
-combination_distribution <- function(fit, h, estimate, sd, probs) {
+# Quantiles of a linear combination of the coefficients (h: weights, constant) and its probability of
+# being positive: list(q, above).
+combination_distribution <- function(fit, h, probs) UseMethod("combination_distribution")
+
+# Normal, or the mixture over the nodes of an integrated fit.
+#' @export
+combination_distribution.vb_fit <- function(fit, h, probs) {
   nodes <- fit$integrated
   if (is.null(nodes)) {
-    return(list(q = qnorm(probs, estimate, sd), above = pnorm(estimate / sd)))
+    m <- moments(fit)
+    mean <- sum(h$weights * m$beta) + h$constant
+    sd <- sqrt(drop(h$weights %*% m$cov_beta %*% h$weights))
+    return(list(q = qnorm(probs, mean, sd), above = pnorm(mean / sd)))
   }
   core <- engine_core(fit$model)
   global <- matrix(0, core$n_global, 1L)
@@ -65,6 +72,15 @@ combination_distribution <- function(fit, h, estimate, sd, probs) {
   s <- sqrt(drop(run$result$row_var))
   list(q = drop(call_nest_quantiles(FALSE, nodes$weights, mean, s, probs)),
     above = sum(nodes$weights * pnorm(mean / s)))
+}
+
+#' @export
+combination_distribution.exact_fit <- combination_distribution.vb_fit
+
+#' @export
+combination_distribution.gibbs_fit <- function(fit, h, probs) {
+  x <- drop(joint_draws(fit, NULL, u = FALSE)$beta %*% h$weights) + h$constant
+  list(q = stats::quantile(x, probs, names = FALSE), above = mean(x > 0))
 }
 
 # "a + 2 * b > 1" -> weights of the coefficients, constant, operator.

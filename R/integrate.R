@@ -21,7 +21,7 @@ integrate_vb <- function(fit, integrate, core) {
   if (!is_gaussian(fit)) announce_nest(fit, core)
   most <- if (integrate == "auto" && !is_gaussian(fit)) most_evaluations(fit, core) else Inf
   nodes <- integrate_model(fit$model, fit$vb, fit$posterior$tau, settings, core, most = most)
-  trusted <- is_integral(nodes) && nodes$error < UNTRUSTED_ERROR[[nodes$method]] &&
+  trusted <- is_integral(nodes) && (nodes$bound %||% nodes$error) < UNTRUSTED_ERROR[[nodes$method]] &&
     !(nodes$method == "importance" && nodes$khat > 0.7)
   if (integrate == "yes" && !is_integral(nodes)) abort_integral(nodes)
   if (integrate == "yes" && !trusted) warn_integral(nodes, UNTRUSTED_ERROR[[nodes$method]])
@@ -31,8 +31,7 @@ integrate_vb <- function(fit, integrate, core) {
   fit
 }
 
-# Estimated error, in posterior SDs, above which "auto" shows linear response instead. That of a
-# lattice is conservative.
+# Bound of the error, in posterior SDs, above which "auto" shows linear response instead.
 UNTRUSTED_ERROR <- c(lattice = 0.5, importance = 0.25)
 
 why_not_integrate <- function(fit, core) {

@@ -32,6 +32,9 @@ vb_khat <- function(fit, ndraws = 1000) {
     mf_abort("size", "k-hat needs a dense covariance, and the fit has ", length(core$h),
       " coefficients, more than 3,000", arg = "fit")
   }
+  if (!length(core$h)) {
+    mf_abort("engine", "the model has no coefficients to check an approximation of", arg = "fit")
+  }
   q <- conditional_normal(fit, core)
   z <- with_fixed_seed(matrix(stats::rnorm(length(q$mean) * ndraws), ncol = ndraws))
   theta <- q$mean + q$root %*% z

@@ -45,13 +45,12 @@ included_effects <- function(model, re.form) {
   if (is.null(re.form)) return(all)
   if (length(re.form) == 1L && is.atomic(re.form) && is.na(re.form)) return(list())
   if (!inherits(re.form, "formula")) refuse_re_form(model)
-  rhs <- re.form[[length(re.form)]]
-  bars <- reformulas::findbars(re.form)
-  fixed <- if (length(bars)) reformulas::nobars(rhs) else rhs
-  if (!is.null(fixed) && !identical(fixed, 0) && !(length(bars) && identical(fixed, 1))) {
+  parts <- split_bars(re.form[[length(re.form)]])
+  bars <- group_bars(parts$bars)
+  if (!identical(parts$fixed, 0) && !(length(bars) && identical(parts$fixed, 1))) {
     refuse_re_form(model)
   }
-  at <- vapply(bars, function(b) factor_of_bar(model, b[[3L]]), 0L)
+  at <- vapply(bars, function(b) factor_of_bar(model, b$group), 0L)
   lapply(sort(unique(at)), function(f) {
     list(factor = f, terms = lapply(bars[at == f], part_term, model = model, f = f,
       env = environment(re.form)))
@@ -88,9 +87,9 @@ grouping_key <- function(expr) {
 # The left side of a bar of re.form as a part of the terms of factor f: tt, xlevels, contrasts, with
 # the parameters of poly(), ns() and scale() that the fit has.
 part_term <- function(bar, model, f, env) {
-  if (identical(bar[[2L]], 1)) return(list(tt = NULL))
+  if (identical(bar$lhs, 1)) return(list(tt = NULL))
   x <- model$factors[[f]]
-  tt <- stats::terms(stats::as.formula(call("~", bar[[2L]]), env))
+  tt <- stats::terms(stats::as.formula(call("~", bar$lhs), env))
   mine <- variable_names(tt)
   predvars <- do.call(c, lapply(x$terms, function(t) {
     if (!is.null(t$tt)) stats::setNames(as.list(attr(t$tt, "predvars"))[-1L], variable_names(t$tt))
@@ -206,21 +205,22 @@ match_groups <- function(included, model, frame, allow_new, is_new) {
     Z = factor_covariates(included, model, frame, is_new))
 }
 
-# rows x r covariates of a factor, as the fit saw them; zero where a coefficient is not included.
+# rows x r working covariates of a factor, as the fit saw them; a coefficient that is not included has
+# zeros before they are made.
 factor_covariates <- function(included, model, frame, is_new) {
   x <- model$factors[[included$factor]]
   Z <- matrix(0, nrow(frame), length(x$coef))
   for (t in included$terms) {
     z <- term_covariates(t, frame, is_new)
-    if (!is.null(t$cols)) {
-      Z[, t$cols] <- z
+    if (!is.null(t$cols)) { # a term of the fit
+      Z[, t$cols] <- if (is.null(t$own)) z else z[, t$own]
       next
     }
     lost <- setdiff(colnames(z), plain_coef(x$coef)) # coded otherwise than in the fit
     if (length(lost)) refuse_effect(model, included$factor, lost[1L])
     for (k in colnames(z)) Z[, plain_coef(x$coef) == k] <- z[, k]
   }
-  Z
+  Z %*% factor_map(model, included$factor)
 }
 
 # The fit's own frame holds the terms already evaluated; new data hold the variables.
@@ -281,7 +281,6 @@ known_variance <- function(fit, parts, m) UseMethod("known_variance")
 known_variance.vb_fit <- function(fit, parts, m) {
   if (best_source(fit) == "integrated") return(integrated_variance(fit, parts))
   n <- nrow(parts$X)
-  if (!length(parts$groups)) return(rowSums((parts$X %*% m$cov_beta) * parts$X))
   core <- lmm_core(fit$model)
   block <- max(1L, floor(4e6 / max(core$n_global, 1L)))
   out <- numeric(n)

@@ -5,17 +5,24 @@
 
 build_model <- function(call, formula, data, family, prior, contrasts, keep_frame, env) {
   family <- check_family(family)
-  d <- build_design(call, formula, data, contrasts, env, family)
+  check_priors(prior)
+  d <- build_design(call, formula, data, contrasts, env, family, function(name) {
+    stands_at_mean(prior$tau_u, name)
+  })
+  check_limits(d, family)
   gram <- gram_of_rows(if (is_gaussian(family)) d else linked_design(d, family))
   check_gram(gram, d)
-  coords <- working_coordinates(gram, d$X)
-  check_size_of_global(gram)
-  factors <- lapply(d$factors, `[`, c("name", "expr", "levels", "weightless", "coef", "terms"))
+  coords <- working_coordinates(gram, d$basis, d$constant)
+  factors <- lapply(d$factors, `[`, c("name", "expr", "levels", "weightless", "coef", "A", "terms"))
   terms <- model_terms(factors)
   scales <- gram_scales(gram)
   if (!is_gaussian(family)) scales$sd_y <- 1 # default scales are those of the link
+  scales$sets <- lapply(d$sets, function(at) list(at = at, cov = gram$cross[at, at] / gram$sum_w))
   resolved <- resolve_priors(prior, scales, coords, gram$x_names, terms, family)
   check_identified(gram, coords, resolved, factors, d$size, family)
+  if (!is_gaussian(family) && resolved$beta$kind == "flat") {
+    check_separation(d$X, d$y, d$size, family)
+  }
   model <- structure(
     list(
       formula = d$formula, terms = d$terms, xlevels = d$xlevels, contrasts = d$contrasts,
@@ -36,7 +43,8 @@ build_model <- function(call, formula, data, family, prior, contrasts, keep_fram
 
 # The group terms in the order of their precisions: factor (index), factor name, cols (which
 # of the factor's coefficients), coef, name of the precision, keys under which priors may
-# name it (shorter first), vector (r > 1).
+# name it (shorter first), vector (r > 1), A (u = A v, v the working effects of a level), off_centre:
+# see term_coordinates().
 model_terms <- function(factors) {
   out <- list()
   for (f in seq_along(factors)) {
@@ -48,7 +56,8 @@ model_terms <- function(factors) {
       label <- if (several && scalar) own else x$name
       out[[length(out) + 1L]] <- list(factor = f, group = x$name, cols = t$cols, coef = t$coef,
         label = label, name = unique_name(paste0(if (scalar) "tau_u[" else "Lambda_u[", label),
-          out), keys = c(x$name, if (scalar) own), vector = !scalar)
+          out), keys = c(x$name, if (scalar) own), vector = !scalar, A = t$A,
+        off_centre = t$off_centre)
     }
   }
   out
@@ -63,14 +72,43 @@ unique_name <- function(stem, terms) {
   name
 }
 
-check_size_of_global <- function(gram) {
-  n_global <- length(gram$x_names) +
-    sum(vapply(gram$factors[-1L], function(f) length(f$levels) * length(f$coef), 0))
-  if (n_global > 8000) {
-    mf_abort("size", "the fixed effects and the grouping factors other than '",
-      gram$factors[[1L]]$name, "' have ", format(n_global, big.mark = ","),
-      " coefficients, which need a dense matrix of that size; the limit is 8,000: ",
-      "drop or coarsen a factor, or fit a subset", arg = "formula")
+# What the core has room for: LMM_MAX_PREC (src/lmm.h), EXPFAM_MAX_R (src/expfam.h) coefficients of
+# a term, GLMM_MAX_FACTORS (src/glmm.h); one precision is kept for tau_e, or what stands in its place.
+CORE_LIMITS <- c(precisions = 64L, coefficients = 32L, other_factors = 16L)
+MAX_GLOBAL <- 8000 # columns of the dense block
+
+check_limits <- function(d, family) {
+  terms <- unlist(lapply(d$factors, `[[`, "terms"), recursive = FALSE)
+  refuse <- function(what, limit) {
+    mf_abort("size", "the formula has ", what, ", and the limit is ", limit, ": ",
+      "leave some out, or fit a simpler model", arg = "formula")
+  }
+  if (length(terms) >= CORE_LIMITS[["precisions"]]) {
+    refuse(paste(length(terms), "group terms"), CORE_LIMITS[["precisions"]] - 1L)
+  }
+  if (!is_gaussian(family)) {
+    if (length(d$factors) > CORE_LIMITS[["other_factors"]] + 1L) {
+      refuse(paste(length(d$factors), "grouping factors"), CORE_LIMITS[["other_factors"]] + 1L)
+    }
+    widest <- max(0L, lengths(lapply(d$factors, `[[`, "coef"))) # all terms of a factor together
+    if (widest > CORE_LIMITS[["coefficients"]]) {
+      refuse(paste(widest, "coefficients on one factor"), CORE_LIMITS[["coefficients"]])
+    }
+  }
+  check_size_of_global(d)
+}
+
+check_size_of_global <- function(d) {
+  n_global <- ncol(d$X) +
+    sum(vapply(d$factors[-1L], function(f) length(f$levels) * length(f$coef), 0))
+  if (n_global > MAX_GLOBAL) {
+    others <- if (length(d$factors)) {
+      paste0(" and the grouping factors other than '", d$factors[[1L]]$name, "'")
+    }
+    mf_abort("size", "the fixed effects", others, " have ", format(n_global, big.mark = ","),
+      " coefficients, which need a dense matrix of that size; the limit is ",
+      format(MAX_GLOBAL, big.mark = ","), ": drop or coarsen a factor, or fit a subset",
+      arg = "formula")
   }
 }
 
@@ -97,65 +135,6 @@ check_gram <- function(gram, d) {
   mf_abort("data", "sums of squares overflow: rescale the response or the predictors",
     arg = "data")
 }
-
-# ---- working coordinates --------------------------------------------------------
-
-# beta = shift + M gamma. With an intercept, gamma is the coefficient vector of the
-# centred predictors and shift puts the mean response into the intercept; without
-# one, M is the identity, and shift = mean(y) c where X c = 1 if such a c exists.
-# Nothing downstream ever subtracts large means from each other.
-working_coordinates <- function(gram, X) {
-  p <- length(gram$x_names)
-  mean_x <- gram$mean[seq_len(p)]
-  mean_y <- gram$mean[p + 1L]
-  intercept <- match("(Intercept)", gram$x_names, 0L)
-  if (intercept > 0L && !(gram$cross[intercept, intercept] == 0 && mean_x[intercept] == 1)) {
-    intercept <- 0L # a predictor of that name
-  }
-  M <- diag(1, p)
-  shift <- rep(0, p)
-  if (intercept > 0L) {
-    M[intercept, -intercept] <- -mean_x[-intercept]
-    shift[intercept] <- mean_y
-  } else {
-    shift <- mean_y * constant_combination(gram, mean_x)
-  }
-  list(
-    intercept = intercept, M = M, shift = shift, mean_x = mean_x,
-    y_centred = any(shift != 0) || mean_y == 0
-  )
-}
-
-# c with X c = 1 on every row, or zeros when there is none. From the Gram:
-# sum w (x'c - 1)^2 = (c'mean - 1)^2 W + c'cross c.
-constant_combination <- function(gram, mean_x) {
-  p <- length(mean_x)
-  if (p == 0L) return(numeric())
-  A <- gram$cross[seq_len(p), seq_len(p), drop = FALSE] + gram$sum_w * tcrossprod(mean_x)
-  scale <- sqrt(diag(A))
-  scale[scale == 0] <- 1
-  eig <- eigen(A / tcrossprod(scale), symmetric = TRUE)
-  keep <- eig$values > 1e-12 * eig$values[1L]
-  V <- eig$vectors[, keep, drop = FALSE]
-  rhs <- gram$sum_w * mean_x / scale
-  coef <- drop(V %*% (crossprod(V, rhs) / eig$values[keep])) / scale
-  fit <- sum(coef * mean_x)
-  if (abs(fit - 1) < 1e-9) coef else rep(0, p)
-}
-
-to_working <- function(coords, beta) {
-  gamma <- beta - coords$shift
-  j <- coords$intercept
-  if (j > 0L) gamma[j] <- gamma[j] + sum(coords$mean_x[-j] * gamma[-j])
-  gamma
-}
-
-to_raw <- function(coords, gamma) drop(coords$shift + coords$M %*% gamma)
-
-to_raw_cov <- function(coords, S) coords$M %*% S %*% t(coords$M)
-
-# Draws in columns (p x n) of gamma to draws of beta.
-to_raw_draws <- function(coords, gamma) coords$shift + coords$M %*% gamma
 
 # ---- the list the C core reads ----------------------------------------------------
 
@@ -186,32 +165,18 @@ global_layout <- function(g) {
   list(size = as.integer(p + sum(size[-1L])), first = c(NA, first[seq_len(max(length(size) - 1L, 0L))]))
 }
 
-# Gram of X, of X with each factor's Z, and their products with y.
+# Gram of X, of X with each factor's Z, and their products with y, in working coordinates: the
+# cross-products about the means, and what the means of the working columns add.
 working_gram <- function(g, coords) {
   p <- length(g$x_names)
   x <- seq_len(p)
-  mean_x <- g$mean[x]
-  mean_y <- g$mean[p + 1L]
-  j <- coords$intercept
-  XX <- g$cross[x, x, drop = FALSE]
-  Xy <- g$cross[x, p + 1L]
-  yy <- g$cross[p + 1L, p + 1L]
-  XZ <- lapply(g$factors, function(f) f$zv[x, , drop = FALSE])
-  Zy <- lapply(g$factors, function(f) f$zv[p + 1L, ])
-  if (j > 0L) { # the centred predictors are orthogonal to the constant
-    XX[j, ] <- XX[, j] <- 0
-    XX[j, j] <- g$sum_w
-    for (f in seq_along(XZ)) XZ[[f]][j, ] <- g$factors[[f]]$z1
-    return(list(XX = XX, Xy = Xy, yy = yy, XZ = XZ, Zy = Zy))
-  }
-  XX <- XX + g$sum_w * tcrossprod(mean_x)
-  XZ <- Map(function(z, f) z + tcrossprod(mean_x, f$z1), XZ, g$factors)
-  if (!coords$y_centred) {
-    Xy <- Xy + g$sum_w * mean_x * mean_y
-    yy <- yy + g$sum_w * mean_y^2
-    Zy <- Map(function(z, f) z + f$z1 * mean_y, Zy, g$factors)
-  }
-  list(XX = XX, Xy = Xy, yy = yy, XZ = XZ, Zy = Zy)
+  mean_x <- coords$mean_w
+  XX <- g$cross[x, x, drop = FALSE] + g$sum_w * tcrossprod(mean_x)
+  XZ <- lapply(g$factors, function(f) f$zv[x, , drop = FALSE] + tcrossprod(mean_x, f$z1))
+  mean_y <- if (coords$y_centred) 0 else g$mean[p + 1L]
+  list(XX = XX, Xy = g$cross[x, p + 1L] + g$sum_w * mean_x * mean_y,
+    yy = g$cross[p + 1L, p + 1L] + g$sum_w * mean_y^2, XZ = XZ,
+    Zy = lapply(g$factors, function(f) f$zv[p + 1L, ] + f$z1 * mean_y))
 }
 
 global_block <- function(g, w, layout) {
@@ -293,7 +258,8 @@ leaf_cross <- function(g, w, layout) {
   list(ptr = as.integer(ptr), idx = as.integer(idx), val = val)
 }
 
-# list(r, n_levels, leaf, first, stride, block, df0, nu, rate0, aux_rate) per precision; see src/lmm.h.
+# list(r, n_levels, leaf, first, stride, block, df0, nu, rate0, aux_rate, map) per precision; see
+# src/lmm.h.
 core_precisions <- function(model, layout) {
   tau <- model$resolved$tau
   lead <- n_lead(model)
@@ -305,22 +271,24 @@ core_precisions <- function(model, layout) {
     out[[i + lead]] <- core_precision(tau[[i + lead]], length(t$cols),
       length(model$factors[[t$factor]]$levels), leaf,
       if (leaf) t$cols[1L] - 1L else layout$first[t$factor] + t$cols[1L] - 1L,
-      length(model$factors[[t$factor]]$coef), if (leaf) 0L else layout$first[t$factor])
+      length(model$factors[[t$factor]]$coef), if (leaf) 0L else layout$first[t$factor],
+      map = if (!is_identity(t$A)) t$A)
+    out[[i + lead]]$off_centre <- t$off_centre
   }
   out
 }
 
-core_precision <- function(prior, r, n_levels, leaf, first, stride = r, block = 0L) {
+core_precision <- function(prior, r, n_levels, leaf, first, stride = r, block = 0L, map = NULL) {
   prior_rate <- switch(prior$kind,
     gamma = list(df0 = 2 * prior$shape, nu = 0, rate0 = matrix(2 * prior$rate)),
-    wishart = list(df0 = prior$df, nu = 0, rate0 = solve(prior$scale)),
+    wishart = list(df0 = prior$df, nu = 0, rate0 = solve_spd(prior$scale)),
     half_t = list(df0 = prior$df + r - 1, nu = prior$df, rate0 = matrix(0, r, r))
   )
   c(
     list(r = as.integer(r), n_levels = as.integer(n_levels), leaf = leaf,
       first = as.integer(first), stride = as.integer(stride), block = as.integer(block)),
     prior_rate,
-    list(aux_rate = if (prior$kind == "half_t") 1 / prior$scale^2 else numeric())
+    list(aux_rate = if (prior$kind == "half_t") 1 / prior$scale^2 else numeric(), map = map)
   )
 }
 
@@ -368,11 +336,6 @@ term_stat_names <- function(t) {
   pairs <- lower_pairs(length(t$coef))
   sub("]", paste0(":%s]"), t$name, fixed = TRUE) |>
     sprintf(paste0(t$coef[pairs$col], ",", t$coef[pairs$row]))
-}
-
-lower_pairs <- function(r) {
-  list(row = unlist(lapply(seq_len(r), function(j) seq.int(j, r))),
-    col = rep(seq_len(r), rev(seq_len(r))))
 }
 
 # Positions of each precision's statistics: list of integer vectors.

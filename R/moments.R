@@ -1,8 +1,9 @@
 # Posterior moments: what every method that serves both engines starts from.
 
-# First and second posterior moments in the user's coordinates:
-#   beta, cov_beta; u, var_u (all effects, in the order of effect_table());
-#   sigma2_e: E[1 / tau_e].
+# First and second posterior moments:
+#   beta, cov_beta  in the user's coordinates
+#   u               working effects, in the order of effect_table()
+#   sigma2_e        E[1 / tau_e]
 moments <- function(fit, ...) UseMethod("moments")
 
 #' @export
@@ -14,7 +15,7 @@ moments.vb_fit <- function(fit, type = best_source(fit), ...) {
   cov_phi <- if (lr) post$tau$phi$cov_lrvb else post$tau$phi$cov_mfvb
   list(
     beta = post$beta$mean, cov_beta = if (lr) post$beta$cov_lrvb else post$beta$cov_mfvb,
-    u = post$u$mean, var_u = if (lr) post$u$var_lrvb else post$u$var_mfvb,
+    u = post$u$mean,
     sigma2_e = if (is_gaussian(fit)) exp(-post$tau$phi$mean[1L] + cov_phi[1L, 1L] / 2)
   )
 }
@@ -28,7 +29,7 @@ moments.exact_fit <- function(fit, ...) {
   integrated_moments(fit)
 }
 
-# E[Lambda^-1] of group term k: the covariance of the effects of a level not seen.
+# E[Lambda^-1] of group term k: the covariance of the working effects of a level not seen.
 group_covariance <- function(fit, k) UseMethod("group_covariance")
 
 # Log-normal SDs, correlations at E[Lambda].
@@ -61,13 +62,14 @@ moments.gibbs_fit <- function(fit, ...) {
   colnames(b) <- fit$model$x_names
   list(
     beta = colMeans(b), cov_beta = if (p) stats::cov(b) else matrix(0, 0, 0),
-    u = fit$u$mean, var_u = fit$u$sd^2, sigma2_e = if (is_gaussian(fit)) mean(1 / draws[, "tau_e"])
+    u = drop(user_effects(fit$model, as.matrix(fit$u$mean), back = TRUE)),
+    sigma2_e = if (is_gaussian(fit)) mean(1 / draws[, "tau_e"])
   )
 }
 
 #' @export
 group_covariance.gibbs_fit <- function(fit, k) {
-  t <- flat_draws(fit$draws)[, term_stat_names(fit$model$groups[[k]]), drop = FALSE]
+  t <- working_precisions(fit)[, term_stat_names(fit$model$groups[[k]]), drop = FALSE]
   mean_inverse(t, rep(1 / nrow(t), nrow(t)))
 }
 
@@ -88,8 +90,8 @@ group_covariance.exact_fit <- function(fit, k) {
 # Weighted mean of the inverses of precision matrices, a row of vech each.
 mean_inverse <- function(t, w) {
   if (ncol(t) == 1L) return(matrix(sum(w / t[, 1L])))
-  r <- (sqrt(8 * ncol(t) + 1) - 1) / 2
-  matrix(apply(t, 1L, function(v) solve(unvech(v))) %*% w, r, r)
+  r <- vech_order(ncol(t))
+  matrix(apply(t, 1L, function(v) solve_spd(unvech(v))) %*% w, r, r)
 }
 
 # iteration x chain x variable -> draw x variable

@@ -32,6 +32,7 @@ MAX_LATTICE_D <- 6L # LATTICE_MAX_D of src/nest.h
 # (relative to posterior SDs), khat, and for a lattice step, L, gradient (d x n)); NULL with
 # attribute "why" where the integral could not be done.
 integrate_precisions <- function(target, start, settings) {
+  if (!length(start$mean)) return(single_node(target))
   top <- find_mode(target, start)
   if (identical(top, "dear")) return(no_integral("too dear"))
   if (is.null(top)) return(no_integral("the posterior density of the variances has no mode"))
@@ -41,6 +42,16 @@ integrate_precisions <- function(target, start, settings) {
     if (!is.null(nodes)) return(nodes)
   }
   importance_nodes(target, top, settings)
+}
+
+# Without precisions there is nothing to integrate over: one conditional fit is the posterior.
+single_node <- function(target) {
+  phi <- matrix(0, 0L, 1L)
+  f <- target$log_density(phi)
+  if (!is.finite(f)) return(no_integral("the posterior of the coefficients has no mode"))
+  list(method = "lattice", phi = phi, weights = 1, gradient = phi, log_density = f,
+    log_evidence = f, error = 1e-8, axis_errors = numeric(), truncation = 0, edge = FALSE,
+    khat = NA_real_, points = 1L, step = 1, L = matrix(0, 0L, 0L), mode = numeric())
 }
 
 no_integral <- function(why) structure(list(), why = why)
@@ -107,7 +118,7 @@ lattice_nodes <- function(target, top, settings) {
     if (identical(run, "dear")) return(best %||% no_integral("too dear"))
     if (is.null(run)) break
     best <- weigh_lattice(run$result, target$tails, top, step, drop, settings$negligible[d])
-    if (best$error <= tol) break
+    if (best$bound <= tol) break
     if (best$truncation > tol / 4) drop <- min(drop + 3, 40)
     coarse <- best$axis_errors > tol / 4
     top$L[, coarse] <- 0.8 * top$L[, coarse]
@@ -134,9 +145,12 @@ grow_lattice <- function(target, top, step, drop, capacity, known = NULL) {
 }
 
 # Weights, evidence and error of a lattice (of phi and of what has longer tails). A lattice of twice
-# the step on one axis makes the error e = exp(-c / h), so this one makes e^2 there, or less: of a
-# normal density e^4. Doubled with what lies beyond the lattice, for both are estimates. Points that
-# carry a share of less than `negligible` between them are left out.
+# the step on one axis makes an error e, so this one makes e^2 there where the rule converges as
+# exp(-c / h), the worst that a smooth density does, and e^4 of a normal one. `bound`, which lattices are
+# refined by, is twice the worst, with what lies beyond the lattice; `error`, which is reported, goes
+# half way, e^3, and takes of the series beyond what it was found to overstate (against finer lattices
+# of 70 posteriors it was between .5 and 4 times the true error in nine of ten). Points that carry a
+# share of less than `negligible` between them are left out.
 weigh_lattice <- function(lattice, tails, top, step, drop, negligible) {
   f <- lattice$log_density
   peak <- max(f)
@@ -154,8 +168,8 @@ weigh_lattice <- function(lattice, tails, top, step, drop, negligible) {
     method = "lattice", phi = lattice$phi[, keep, drop = FALSE],
     weights = mass[keep] / sum(mass[keep]), gradient = lattice$gradient[, keep, drop = FALSE],
     log_density = f[keep], log_evidence = peak + log(sum(mass)) + log_cell,
-    error = max(2 * (max(axis_errors) + truncation), 1e-8), axis_errors = axis_errors,
-    truncation = truncation, edge = highest_edge(lattice$index, f) > peak - 20, khat = NA_real_,
+    error = max(max(axis_errors)^1.5 + .35 * truncation, 1e-8),
+    bound = 2 * (max(axis_errors) + truncation), axis_errors = axis_errors, truncation = truncation, edge = highest_edge(lattice$index, f) > peak - 20, khat = NA_real_,
     points = length(f), step = step, L = top$L, mode = top$phi
   )
 }
@@ -188,10 +202,13 @@ highest_edge <- function(index, f) {
 # Largest change of a mean or SD, in SDs, or of the log evidence, between two sets of weights;
 # `factor`: cell size of the second over the first.
 rule_change <- function(x, a, b, factor) {
+  max(moment_change(x, a, b), abs(log(sum(b) * factor / sum(a))))
+}
+
+moment_change <- function(x, a, b) {
   ma <- weighted_moments(x, a / sum(a))
   mb <- weighted_moments(x, b / sum(b))
-  max(abs(ma$mean - mb$mean) / ma$sd, abs(ma$sd - mb$sd) / ma$sd,
-    abs(log(sum(b) * factor / sum(a))))
+  max(abs(ma$mean - mb$mean) / ma$sd, abs(ma$sd - mb$sd) / ma$sd)
 }
 
 # x: variables x nodes

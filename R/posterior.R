@@ -46,8 +46,6 @@ vb_posterior <- function(fit) {
   )
 }
 
-label <- function(S, names) structure(S, dimnames = list(names, names))
-
 # Variances of the random effects: those of the global block, then the leaves'.
 effect_variances <- function(S_global, leaf, r, p) {
   global <- diag(S_global)
@@ -93,113 +91,13 @@ unconstrained_moments <- function(vb, lr, index, names) {
   list(mean = mean, cov_mfvb = Q, cov_lrvb = Q + t(C) %*% K %*% C, cross = C + V %*% K %*% C)
 }
 
-unvech <- function(t) {
-  r <- (sqrt(8 * length(t) + 1) - 1) / 2
-  X <- matrix(0, r, r)
-  X[lower.tri(X, diag = TRUE)] <- t
-  X + t(X) - diag(diag(X), r)
-}
-
-# vech of the Cholesky factor with logged diagonal; rows relative to it below.
-log_cholesky <- function(t) {
-  L <- t(chol(unvech(t)))
-  d <- diag(L)
-  L <- L / rep(d, each = nrow(L))
-  diag(L) <- log(d)
-  L[lower.tri(L, diag = TRUE)]
-}
-
-from_log_cholesky <- function(l) {
-  L <- matrix(0, (sqrt(8 * length(l) + 1) - 1) / 2, (sqrt(8 * length(l) + 1) - 1) / 2)
-  L[lower.tri(L, diag = TRUE)] <- l
-  d <- exp(diag(L))
-  diag(L) <- 1
-  X <- tcrossprod(L * rep(d, each = nrow(L)))
-  X[lower.tri(X, diag = TRUE)]
-}
-
-# Scale-free coordinates (src/logchol.h), in which the integrator works: diagonal -2 log SD, below it
-# atanh of the canonical partial correlations; log t of a scalar.
-scale_free <- function(t) {
-  if (length(t) == 1L) return(log(t))
-  Sigma <- solve(unvech(t))
-  v <- diag(Sigma)
-  C <- t(chol(Sigma / sqrt(tcrossprod(v))))
-  left <- 1 - t(apply(C^2, 1L, cumsum)) + C^2 # what the columns before leave of each row
-  X <- atanh(pmax(pmin(C / sqrt(pmax(left, 1e-300)), 1 - 1e-15), 1e-15 - 1))
-  diag(X) <- -log(v)
-  X[lower.tri(X, diag = TRUE)]
-}
-
-# Back, a row per point: columns of x to columns of vech of the precision matrix.
-from_scale_free <- function(x) {
-  r <- (sqrt(8 * ncol(x) + 1) - 1) / 2
-  if (r == 1) return(exp(x))
-  C <- correlation_roots(x, r)
-  M <- matrix(list(0), r, r) # C^-1
-  for (a in seq_len(r)) {
-    for (b in seq_len(a - 1L)) {
-      terms <- lapply(seq.int(b, a - 1L), function(c) C[[a, c]] * M[[c, b]])
-      M[[a, b]] <- -Reduce(`+`, terms) / C[[a, a]]
-    }
-    M[[a, a]] <- 1 / C[[a, a]]
-  }
-  pairs <- lower_pairs(r)
-  out <- Map(function(a, b) {
-    root <- Reduce(`+`, lapply(seq.int(a, r), function(c) M[[c, a]] * M[[c, b]]))
-    root * exp((x[, vech_at(r, a, a)] + x[, vech_at(r, b, b)]) / 2)
-  }, pairs$row, pairs$col)
-  matrix(unlist(out), nrow(x))
-}
-
-vech_at <- function(r, a, b) (b - 1) * r - b * (b - 1) / 2 + a
-
-# Cholesky factor of the correlation matrix at every row of x: r x r cells, a vector over the rows in
-# each of the lower triangle.
-correlation_roots <- function(x, r) {
-  C <- matrix(list(0), r, r)
-  for (a in seq_len(r)) {
-    left <- rep(1, nrow(x))
-    for (b in seq_len(a - 1L)) {
-      C[[a, b]] <- left * tanh(x[, vech_at(r, a, b)])
-      left <- left / cosh(x[, vech_at(r, a, b)])
-    }
-    C[[a, a]] <- left
-  }
-  C
-}
-
-# log SDs, then atanh of the correlations (lower triangle), a column each, at every row of x.
-scale_free_log_sd_atanh <- function(x) {
-  r <- (sqrt(8 * ncol(x) + 1) - 1) / 2
-  C <- correlation_roots(x, r)
-  pairs <- lower_pairs(r)
-  off <- pairs$row > pairs$col
-  rho <- Map(function(a, b) {
-    if (b == 1L) return(x[, vech_at(r, a, b)])
-    atanh(Reduce(`+`, lapply(seq_len(b), function(c) C[[a, c]] * C[[b, c]])))
-  }, pairs$row[off], pairs$col[off])
-  cbind(-x[, !off, drop = FALSE] / 2, matrix(unlist(rho), nrow(x)))
-}
-
-# Central differences, scaled to each argument: f is smooth and t is far from its boundary.
-numeric_jacobian <- function(f, t) {
-  scale <- sqrt(abs(diag(unvech(t)))) # units of Lambda_ab are those of sqrt(L_aa L_bb)
-  pairs <- lower_pairs(length(scale))
-  h <- 1e-5 * scale[pairs$row] * scale[pairs$col]
-  vapply(seq_along(t), function(j) {
-    e <- replace(numeric(length(t)), j, h[j])
-    (f(t + e) - f(t - e)) / (2 * h[j])
-  }, f(t))
-}
-
 # SD of the log precision of each precision, the largest of a matrix's. The diagonal
 # log-Cholesky coordinates are half a log precision.
 own_log_sds <- function(cov_phi, index) {
   s <- sqrt(pmax(diag(cov_phi), 0))
   vapply(index, function(at) {
     if (length(at) == 1L) return(s[at])
-    pairs <- lower_pairs((sqrt(8 * length(at) + 1) - 1) / 2)
+    pairs <- lower_pairs(vech_order(length(at)))
     2 * max(s[at][pairs$row == pairs$col])
   }, 0)
 }

@@ -10,9 +10,7 @@ print_table <- function(x, ..., row.names = FALSE) {
 print.vb_fit <- function(x, digits = 3, ...) {
   no_dots(...)
   integrated <- best_source(x) == "integrated"
-  cat("Variational Bayes (", print_kind(x), "), ",
-    if (integrated) "integrated over the precisions" else "corrected by linear response", "\n",
-    sep = "")
+  cat("Variational Bayes (", print_kind(x), "), ", print_source(x), "\n", sep = "")
   print_model_lines(x)
   cat(
     if (x$converged) "Converged in " else "NOT converged after ", x$sweeps, " sweeps",
@@ -29,9 +27,11 @@ print.vb_fit <- function(x, digits = 3, ...) {
     sd = format_numbers(s$sd, digits), q2.5 = format_numbers(s$q2.5, digits),
     q97.5 = format_numbers(s$q97.5, digits), widened = widening(s$sd, s$sd_mfvb)
   )
-  print(out[keep, ], row.names = FALSE)
-  print_widening(s)
-  print_weak(x)
+  if (nrow(out)) {
+    print(out[keep, ], row.names = FALSE)
+    print_widening(s)
+    print_weak(x)
+  }
   print_khat(s)
   invisible(x)
 }
@@ -47,17 +47,27 @@ print_kind <- function(x) {
     "Gaussian approximation", sep = ", ")
 }
 
+print_source <- function(x) {
+  if (best_source(x) == "lrvb") return("corrected by linear response")
+  if (has_precisions(x$model)) return("integrated over the precisions")
+  "corrected by linear response, means to the next order"
+}
+
+has_precisions <- function(model) length(model$resolved$tau) > 0L
+
 # What integration did, or why it was left out.
 print_integration <- function(x) {
   n <- x$integrated
+  if (!has_precisions(x$model)) return(invisible())
   if (!is.null(n)) {
     change <- integration_change(x)
     cat("Integrated over ", format(n$points, big.mark = ","),
       if (n$method == "lattice") " lattice points" else " importance points",
-      " (error below ", format(n$error, digits = 1), " SD", if (!is.na(n$khat))
+      " (error about ", format(n$error, digits = 1), " SD", if (!is.na(n$khat))
         paste0(", k-hat ", format(n$khat, digits = 2)), ");\nmost moved since linear response: SD of ",
       names(change), ", ", sprintf("%+.1f%%", 100 * change), "\n",
       if (!is.null(n$correction)) print_correction(n), sep = "")
+    if (n$error > LARGE_ERROR) cat(error_advice(x), "\n", sep = "")
     return(invisible())
   }
   cat(switch(x$not_integrated %||% "",
@@ -66,6 +76,15 @@ print_integration <- function(x) {
     unidentified = "Not integrated: the data say nothing about a group variance\n",
     `not needed` = "Not integrated: the precisions are too well known for it to matter\n"
   ))
+}
+
+# In posterior SDs: means and SDs are then not to be taken to their last printed digit.
+LARGE_ERROR <- 0.05
+
+error_advice <- function(x) {
+  paste0("That is more than ", LARGE_ERROR, " SD: for closer means and SDs use ",
+    if (is_gaussian(x)) "fit_exact() or fit_gibbs()" else "fit_gibbs()",
+    ", or a tighter `prior` on the\ngroup SDs, one of which the data hardly determine")
 }
 
 # By how much the correction of the variational bound moves the density of the variances, over the
@@ -99,8 +118,10 @@ print_widening <- function(s) {
   cat("\n`widened`: SD after ", corrected, " against the mean-field SD.\n", sep = "")
   precise <- s[grepl("^log_(tau|sigma)", s$variable) &
     !(grepl("^log_sigma", s$variable) & sub("sigma", "tau", s$variable) %in% s$variable), ]
-  cat("On the log scale: ", paste0(sub("^log_", "", precise$variable), " ",
-    widening(precise$sd, precise$sd_mfvb), collapse = ", "), ".\n", sep = "")
+  if (nrow(precise)) {
+    cat("On the log scale: ", paste0(sub("^log_", "", precise$variable), " ",
+      widening(precise$sd, precise$sd_mfvb), collapse = ", "), ".\n", sep = "")
+  }
   failed <- s$variable[s$source == "mfvb"]
   if (length(failed)) {
     cat("Linear response failed for ", toString(failed), ": mean-field SDs shown.\n", sep = "")

@@ -192,7 +192,8 @@ format.meanfield_prior <- function(x, digits = 3, ...) {
       nrow(x$scale), ncol(x$scale)),
     half_t = sprintf(
       "half-t(df %s, scale %s) on the SD%s", num(x$df),
-      if (is.null(x$scale)) "2.5 sd(y)" else many(x$scale), if (length(x$scale) > 1L) "s" else ""
+      if (is.null(x$scale)) "2.5 sd(y)" else many(x$stated %||% x$scale),
+      if (length(x$scale) > 1L) "s" else ""
     )
   )
 }
@@ -227,20 +228,29 @@ print.meanfield_priors <- function(x, ...) {
 # Value: list(beta = list(kind, mean, sd | cov, centred), tau = list of gamma, half_t or
 # wishart priors, tau_e first, named by precision).
 resolve_priors <- function(spec, scales, coords, x_names, terms, family = stats::gaussian()) {
-  if (!inherits(spec, "meanfield_priors")) {
-    mf_abort("prior", "`prior` must be made by priors() or default_priors(), not ",
-      describe(spec),
-      arg = "prior"
-    )
-  }
   check_prior_names(spec$tau_u, terms)
   tau <- resolve_lead(spec, scales, family)
   for (t in terms) {
     scale <- 2.5 * scales$sd_y / scales$sd_z[[t$factor]][t$cols]
     tau[[t$name]] <- resolve_precision(pick_group_prior(spec$tau_u, t), scale, t$name, scales,
-      t$coef)
+      t$coef, t$A)
   }
   list(beta = resolve_beta(spec$beta, scales, coords, x_names), tau = tau)
+}
+
+check_priors <- function(prior) {
+  if (!inherits(prior, "meanfield_priors")) {
+    mf_abort("prior", "`prior` must be made by priors() or default_priors(), not ",
+      describe(prior), arg = "prior")
+  }
+}
+
+# Does the prior of a vector term of this factor stand at the mean of the covariates? A half-t prior
+# with scales of the user's stands at the origin of the covariates as they are written; one without,
+# and a Wishart prior, which is one in any coordinates, do not tie the origin down.
+stands_at_mean <- function(tau_u, name) {
+  prior <- if (inherits(tau_u, "meanfield_prior")) tau_u else tau_u[[name]]
+  is.null(prior) || prior$kind != "half_t" || is.null(prior$scale)
 }
 
 # The prior of the precision that belongs to no group term, if the family has one.
@@ -281,20 +291,20 @@ pick_group_prior <- function(tau_u, term) {
 
 `%||%` <- function(a, b) if (is.null(a)) b else a
 
-# scale: default scales of the SDs, one per coefficient of the term.
-resolve_precision <- function(prior, scale, arg, scales, coef) {
+# In the working coordinates of the term, u = A v. scale: default scales of the SDs of v. stated: the
+# scale in the user's units.
+resolve_precision <- function(prior, scale, arg, scales, coef, A = matrix(1)) {
   prior <- prior %||% default_sd_prior
   r <- length(scale)
   if (prior$kind == "half_t") {
-    if (is.null(prior$scale)) {
-      need_spread(scales, arg)
-      prior$scale <- scale
-    }
-    if (!length(prior$scale) %in% c(1L, r)) {
+    given <- prior$scale
+    if (is.null(given)) need_spread(scales, arg)
+    if (!length(given) %in% c(0L, 1L, r)) {
       mf_abort("prior", "the half-t prior of ", arg, " has ", length(prior$scale),
         " scales for the ", r, " coefficients ", toString(coef), arg = "scale")
     }
-    prior$scale <- rep_len(prior$scale, r)
+    prior$scale <- if (is.null(given)) scale else rep_len(given, r) / diag(A)
+    prior$stated <- prior$scale * diag(A)
   }
   if (prior$kind == "gamma" && r > 1L) {
     mf_abort("prior", "the gamma prior of ", arg, " is for one coefficient, not ", r, " (",
@@ -307,6 +317,8 @@ resolve_precision <- function(prior, scale, arg, scales, coef) {
       mf_abort("prior", "the Wishart prior of ", arg, " needs a ", r, " x ", r,
         " scale and df above ", r - 1, " (coefficients ", toString(coef), ")", arg = "tau_u")
     }
+    prior$stated <- prior$scale
+    prior$scale <- crossprod(A, prior$scale %*% A) # of A' Lambda A
   }
   prior
 }
@@ -384,12 +396,25 @@ fill_coefficients <- function(value, default, x_names, arg) {
   as.double(rep_len(value, p))
 }
 
-# In working coordinates: intercept at the mean predictors, response at its mean.
+# In working coordinates: intercept at the mean predictors, response at its mean. Contrasts of one
+# factor have a joint prior, whose density depends on what they say of the cells alone: any contrasts,
+# and any order of the levels, give the same fit.
 default_beta <- function(scales, coords) {
-  list(
-    kind = "normal", centred = TRUE, mean = rep(0, length(scales$sd_x)),
-    sd = 2.5 * scales$sd_y / scales$sd_x
-  )
+  sd <- 2.5 * scales$sd_y / scales$sd_x
+  precision <- diag(1 / sd^2, length(sd))
+  for (set in scales$sets) {
+    precision[set$at, set$at] <- contrast_precision(set, scales) / (2.5 * scales$sd_y)^2
+  }
+  if (length(scales$sets)) sd <- sqrt(diag(solve_spd(precision)))
+  list(kind = "normal", centred = TRUE, mean = rep(0, length(sd)), sd = sd, precision = precision)
+}
+
+# The covariance of the columns, with unit precision in directions that no row speaks of.
+contrast_precision <- function(set, scales) {
+  size <- scales$sd_x[set$at]
+  e <- eigen(scales$bessel * set$cov / tcrossprod(size), symmetric = TRUE)
+  values <- ifelse(e$values > 1e-10, e$values, 1)
+  tcrossprod(e$vectors * rep(sqrt(values), each = length(size))) * tcrossprod(size)
 }
 
 # The same scales read as priors on the raw coefficients, to fill partial input.
@@ -404,10 +429,8 @@ working_beta_prior <- function(beta, coords) {
     return(list(flat = TRUE, mu = rep(0, p), Tb = matrix(0, p, p), logdet = 0))
   }
   if (beta$centred) {
-    precision <- diag(1 / beta$sd^2, p)
-    return(list(
-      flat = FALSE, mu = beta$mean, Tb = precision, logdet = -2 * sum(log(beta$sd))
-    ))
+    return(list(flat = FALSE, mu = beta$mean, Tb = beta$precision,
+      logdet = log_det_spd(beta$precision)))
   }
   root <- if (is.null(beta$cov)) diag(1 / beta$sd, p) else solve(t(chol(beta$cov)))
   logdet <- 2 * as.double(determinant(root)$modulus)

@@ -61,6 +61,7 @@ sd_ratio_report.default <- function(fit, reference = NULL,
   weights <- check_report_weights(weights)
   check_flag(normalise, "normalise")
   rows <- vb_rows(fit)
+  if (!nrow(rows)) mf_abort("report", "the model has no parameter to report on", arg = "fit")
   source <- reference_source(fit, reference)
   table <- report_table(fit, rows, source$kind,
     source$sds %||% reference_sds(rows$variable, source$draws, variables))
@@ -263,7 +264,7 @@ shortfall.default <- function(t, fit) {
 # Effective number of levels for each coefficient of a term: sum_g (1 - S_gg / prior)^2.
 effective_levels <- function(fit, k) {
   term <- fit$model$groups[[k]]
-  prior <- diag(solve(unvech(fit$posterior$tau$mean[fit$posterior$tau$index[[k + n_lead(fit$model)]]])))
+  prior <- diag(solve_spd(unvech(fit$posterior$tau$mean[fit$posterior$tau$index[[k + n_lead(fit$model)]]])))
   at <- effect_table(fit$model)$factor == term$factor
   S <- matrix(fit$posterior$u$var_mfvb[at], length(fit$model$factors[[term$factor]]$coef))
   rowSums((1 - pmin(S[term$cols, , drop = FALSE] / prior, 1))^2)
@@ -322,7 +323,7 @@ response_precision <- function(core, fit) {
     k <- core$ptr[l + 1L] - core$ptr[l]
     at <- core$idx[core$ptr[l] + seq_len(k)] + 1L
     q <- matrix(fit$vb$q[core$ptr[l] * r + seq_len(k * r)], k)
-    D <- solve(matrix(fit$vb$d_inv[(l - 1L) * r^2 + seq_len(r^2)], r))
+    D <- solve_spd(matrix(fit$vb$d_inv[(l - 1L) * r^2 + seq_len(r^2)], r))
     P[at, at] <- P[at, at] + q %*% D %*% t(q)
   }
   P
@@ -331,11 +332,6 @@ response_precision <- function(core, fit) {
 # Columns of the global block that belong to factor f (not the leaf).
 effect_columns <- function(model, f) {
   length(model$x_names) + which(effect_table(model)$factor == f)
-}
-
-solve_spd <- function(A) {
-  d <- sqrt(diag(A))
-  chol2inv(chol(A / tcrossprod(d))) / tcrossprod(d)
 }
 
 report_aggregates <- function(t, weights, normalise) {

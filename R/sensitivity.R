@@ -39,17 +39,21 @@ vb_sensitivity <- function(fit, scaled = FALSE) {
   out / ctx$sd * rep(size, each = nrow(out))
 }
 
-# What every column needs. Tilts are kept in working coordinates.
+# What every column needs. Tilts are kept in working coordinates; map: statistics to the user's.
 sensitivity_context <- function(fit) {
   post <- fit$posterior
   scalar <- unlist(post$tau$index[lengths(post$tau$index) == 1L])
   s <- seq_along(post$tau$mean)
-  list(
+  ctx <- list(
     fit = fit, core = lmm_core(fit$model), Sigma = fit$vb$Sigma, K = fit$vb$K, V = fit$vb$V,
     stats = s, scalar = scalar,
     rows = c(beta_names(fit$model), names(post$tau$mean), paste0("log_", names(post$tau$mean)[scalar])),
-    sd = sqrt(c(diag(post$beta$cov_lrvb), diag(post$tau$cov_lrvb), diag(post$tau$phi$cov_lrvb)[scalar]))
+    map = t(user_statistics(diag(1, length(s)), fit$model)),
+    sd = sqrt(c(diag(post$beta$cov_lrvb), NA * s, diag(post$tau$phi$cov_lrvb)[scalar]))
   )
+  at <- length(fit$model$x_names) + s
+  ctx$sd[at] <- sqrt(rowSums((ctx$map %*% post$tau$cov_lrvb) * ctx$map))
+  ctx
 }
 
 # Response of (beta, statistics, logs) when the globals move by dt and, on top, beta (working
@@ -58,7 +62,7 @@ respond <- function(ctx, dt, d_gamma = 0, d_log = 0) {
   x <- seq_len(ctx$core$p)
   dt <- dt[ctx$stats]
   gamma <- d_gamma + drop(ctx$fit$vb$J[x, , drop = FALSE] %*% dt)
-  c(drop(ctx$fit$model$coords$M %*% gamma), dt, dt[ctx$scalar] / ctx$fit$vb$t[ctx$scalar] + d_log)
+  c(drop(ctx$fit$model$coords$M %*% gamma), drop(ctx$map %*% dt), dt[ctx$scalar] / ctx$fit$vb$t[ctx$scalar] + d_log)
 }
 
 # Tilt eta of the linear statistics (all globals) and lambda of log|Lambda_k| and log c.
@@ -96,7 +100,8 @@ beta_sensitivity <- function(ctx) {
   if (prior$kind == "flat" || !p) return(list())
   names <- beta_names(model)
   M <- if (prior$centred) diag(p) else model$coords$M # beta as the prior states it = const + M gamma
-  precision <- if (is.null(prior$cov)) diag(1 / prior$sd^2, p) else solve(prior$cov)
+  precision <- prior$precision %||%
+    (if (is.null(prior$cov)) diag(1 / prior$sd^2, p) else solve_spd(prior$cov))
   out <- list()
   for (j in seq_len(p)) {
     g <- drop(crossprod(M, precision[, j]))
@@ -104,11 +109,17 @@ beta_sensitivity <- function(ctx) {
   }
   if (!is.null(prior$cov)) return(out)
   centre <- if (prior$centred) ctx$fit$vb$mean[seq_len(p)] else ctx$fit$posterior$beta$mean
-  for (j in seq_len(p)) {
-    d <- tilt_square(ctx, M[j, ], centre[j] - prior$mean[j]) / prior$sd[j]^3
-    out[[paste0(names[j], ".sd")]] <- list(d = d, size = prior$sd[j])
+  dev <- centre - prior$mean
+  for (j in seq_len(p)) { # log p = -d'P d / 2, P = D^-1 C D^-1: its slope is d_j (P d)_j / sd_j
+    d <- tilt_product(ctx, M[j, ], dev[j], drop(precision[j, ] %*% M), sum(precision[j, ] * dev))
+    out[[paste0(names[j], ".sd")]] <- list(d = d / prior$sd[j], size = prior$sd[j])
   }
   out
+}
+
+# Tilt by the product of a'gamma + const and b'gamma + const, of means ea and eb.
+tilt_product <- function(ctx, a, ea, b, eb) {
+  (tilt_square(ctx, a + b, ea + eb) - tilt_square(ctx, a - b, ea - eb)) / 4
 }
 
 # Tilt g'gamma.
@@ -202,19 +213,20 @@ gamma_columns <- function(ctx, k, prior) {
 # log p = (df - r - 1)/2 log|L| - tr(S^-1 L)/2 + const(df, S)
 wishart_columns <- function(ctx, k, prior) {
   at <- ctx$fit$posterior$tau$index[[k]]
-  r <- nrow(prior$scale)
-  inv <- solve(prior$scale)
+  r <- nrow(prior$stated)
+  inv <- solve_spd(prior$stated)
+  B <- solve(ctx$fit$model$groups[[k - n_lead(ctx$fit$model)]]$A)
   pairs <- lower_pairs(r)
   out <- list(df = globals_column(ctx, no_tilt(ctx), unit(length(ctx$fit$vb$df), k) / 2,
     size = prior$df))
   for (i in seq_along(pairs$row)) {
     E <- matrix(0, r, r)
     E[pairs$row[i], pairs$col[i]] <- E[pairs$col[i], pairs$row[i]] <- 1
-    W <- inv %*% E %*% inv / 2
+    W <- B %*% (inv %*% E %*% inv / 2) %*% t(B) # of the working precision
     eta <- no_tilt(ctx)
     eta[at] <- W[cbind(pairs$row, pairs$col)] * ifelse(pairs$row == pairs$col, 1, 2)
     out[[sprintf("scale[%d,%d]", pairs$row[i], pairs$col[i])]] <- globals_column(ctx, eta,
-      size = sqrt(prior$scale[pairs$row[i], pairs$row[i]] * prior$scale[pairs$col[i], pairs$col[i]]))
+      size = sqrt(prior$stated[pairs$row[i], pairs$row[i]] * prior$stated[pairs$col[i], pairs$col[i]]))
   }
   out
 }
@@ -234,8 +246,8 @@ half_t_columns <- function(ctx, k, prior) {
     unit(length(t) - length(ctx$stats), aux - length(ctx$stats)) / 2, size = prior$df))
   for (i in seq_len(r)) {
     name <- if (r == 1L) "scale" else sprintf("scale[%d]", i)
-    out[[name]] <- globals_column(ctx, 2 / prior$scale[i]^3 * unit(length(t), aux[i]),
-      size = prior$scale[i])
+    out[[name]] <- globals_column(ctx, 2 / (prior$scale[i]^2 * prior$stated[i]) *
+      unit(length(t), aux[i]), size = prior$stated[i])
   }
   out
 }

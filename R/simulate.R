@@ -65,10 +65,9 @@ like_pair <- function(y, size, w, like) {
 }
 
 like_label <- function(size, like) {
-  if (nlevels(like) > 2L || any(size != 1)) {
-    mf_abort("response", "a ", if (is.factor(like)) "factor" else "logical", " response ",
-      if (nlevels(like) > 2L) "with more than two levels" else "with `weights`",
-      " cannot be simulated as one: fit cbind(success, failure)", arg = "object")
+  if (any(size != 1)) {
+    mf_abort("response", "a ", if (is.factor(like)) "factor" else "logical", " response with ",
+      "`weights` cannot be simulated as one: fit cbind(success, failure)", arg = "object")
   }
   if (is.logical(like)) return(function(y) y > 0)
   function(y) factor(levels(like)[y + 1], levels = levels(like), ordered = is.ordered(like))

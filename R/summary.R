@@ -55,7 +55,7 @@ summary_table.vb_fit <- function(fit, level = NULL, u = FALSE) {
     exact <- integrated_rows(fit, level, u)
     own <- setdiff(names(exact), "variable")
     out[own] <- exact[match(out$variable, exact$variable), own]
-    out$source <- "integrated"
+    out$source[] <- "integrated" # of no row too
   } else if (!is.null(level)) {
     z <- qnorm((1 + level) / 2) * ifelse(corrected, rows$s_lrvb, rows$s_mfvb)
     q <- list(inverse_link(rows$loc - z, rows$link), inverse_link(rows$loc + z, rows$link))
@@ -139,7 +139,14 @@ vb_rows <- function(fit, u = FALSE) {
     }),
     if (u) list(u_rows(fit))
   )
-  do.call(rbind, rows)
+  do.call(rbind, rows) %||% no_rows()
+}
+
+# Of a model without a parameter.
+no_rows <- function() {
+  none <- numeric()
+  row_block(character(), character(), none, none, none, character(), none, none, none, none,
+    character())
 }
 
 row_block <- function(variable, type, loc, s_mfvb, s_lrvb, link, mean_mfvb, sd_mfvb, mean_lrvb,
@@ -164,7 +171,11 @@ beta_rows <- function(fit) {
 u_rows <- function(fit) {
   u <- fit$posterior$u
   if (!length(u$mean)) return(NULL)
-  identity_rows(u_names(fit$model), "u", u$mean, sqrt(u$var_mfvb), sqrt(u$var_lrvb), "lrvb")
+  variance <- function(own, type) {
+    user_effect_variances(fit$model, own, function(f) normal_level_covariances(fit, f, type))
+  }
+  identity_rows(u_names(fit$model), "u", drop(user_effects(fit$model, as.matrix(u$mean))),
+    sqrt(variance(u$var_mfvb, "mfvb")), sqrt(variance(u$var_lrvb, "lrvb")), "lrvb")
 }
 
 # tau, log tau, sigma (and log sigma for a group term) of scalar precision k.
@@ -209,13 +220,16 @@ vector_rows <- function(fit, k) {
   na <- if (exists) 1 else NA_real_
   t <- unname(tau$mean[at])
   spread <- lapply(list(tau$cov_mfvb, tau$cov_lrvb), function(V) V[at, at])
-  names <- vector_names(fit$model$groups[[k - n_lead(fit$model)]])
+  term <- fit$model$groups[[k - n_lead(fit$model)]]
+  names <- vector_names(term)
   r <- length(names$sigma)
-  s <- lapply(spread, function(V) unname(sqrt(diag(V))))
-  lambda <- row_block(names$lambda, if (exists) "tau_u" else "derived", t, s[[1L]], s[[2L]],
-    "identity", na * t, na * s[[1L]], na * t, na * s[[2L]], source)
-  eta <- log_sd_atanh(t)
-  D <- numeric_jacobian(log_sd_atanh, t)
+  map <- precision_map(term$A)
+  own <- drop(map %*% t)
+  s <- lapply(spread, function(V) sqrt(rowSums((map %*% V) * map)))
+  lambda <- row_block(names$lambda, if (exists) "tau_u" else "derived", own, s[[1L]], s[[2L]],
+    "identity", na * own, na * s[[1L]], na * own, na * s[[2L]], source)
+  eta <- log_sd_atanh(t, term$A)
+  D <- numeric_jacobian(function(t) log_sd_atanh(t, term$A), t)
   e <- lapply(spread, function(V) sqrt(diag(D %*% V %*% t(D))))
   i <- seq_len(r)
   sig <- lapply(e, function(v) lognormal(eta[i], v[i]))
@@ -235,14 +249,6 @@ rho_rows <- function(names, eta, s_mfvb, s_lrvb, source) {
   slope <- 1 - tanh(eta)^2
   row_block(names, "derived", eta, s_mfvb, s_lrvb, "tanh", tanh(eta), slope * s_mfvb, tanh(eta),
     slope * s_lrvb, source)
-}
-
-# vech Lambda -> (log SDs, atanh correlations of the lower triangle).
-log_sd_atanh <- function(t) {
-  Sigma <- solve(unvech(t))
-  s <- sqrt(diag(Sigma))
-  R <- Sigma / tcrossprod(s)
-  c(log(s), atanh(R[lower.tri(R)]))
 }
 
 # Names of the rows of a vector term: Lambda_u[g:a,b], sigma_u[g:a], rho_u[g:a,b].

@@ -103,7 +103,8 @@ variance_draws <- function(fit, ndraws) {
     groups[, t$factor] <- groups[, t$factor] +
       term_variance(d$tau[, term_stat_names(t), drop = FALSE], mean_covariates(model$gram, t))
   }
-  list(fixed = rowSums((d$beta %*% predictor_covariance(model$gram)) * d$beta), groups = groups,
+  cov_x <- predictor_covariance(model$gram)
+  list(fixed = rowSums((d$beta %*% cov_x) * d$beta), groups = groups,
     residual = residual_variance(fit, d$tau[, seq_len(n_lead(model)), drop = FALSE]))
 }
 
@@ -123,10 +124,11 @@ variance_means <- function(fit) {
 
 predictor_covariance <- function(gram) {
   x <- seq_along(gram$x_names)
-  gram$cross[x, x, drop = FALSE] / gram$sum_w
+  to_user <- solve(gram$basis) # the Gram's columns are X basis
+  crossprod(to_user, gram$cross[x, x, drop = FALSE] %*% to_user) / gram$sum_w
 }
 
-# Mean over the rows of zz' for the covariates of a group term.
+# Mean over the rows of zz' for the working covariates of a group term.
 mean_covariates <- function(gram, t) {
   zz <- gram$factors[[t$factor]]$zz
   r <- length(gram$factors[[t$factor]]$coef)

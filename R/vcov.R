@@ -74,15 +74,25 @@ vb_full_cov <- function(fit, lr) {
     theta <- theta + vb$J %*% stats %*% t(vb$J)
     with_tau <- cbind(vb$J %*% stats, vb$J %*% cross[, scalar, drop = FALSE])
   }
-  p <- length(fit$model$x_names)
-  M <- diag(1, n)
-  M[seq_len(p), seq_len(p)] <- fit$model$coords$M
   cs <- cross[, scalar, drop = FALSE]
-  S <- rbind(
-    cbind(M %*% theta %*% t(M), M %*% with_tau),
-    cbind(t(M %*% with_tau), rbind(cbind(stats, cs), cbind(t(cs), phi[scalar, scalar, drop = FALSE])))
-  )
+  tt <- rbind(cbind(stats, cs), cbind(t(cs), phi[scalar, scalar, drop = FALSE]))
+  S <- user_covariance(fit$model, rbind(cbind(theta, with_tau), cbind(t(with_tau), tt)))
   add_sigma_rows(S, fit, n + length(tau$mean) + seq_along(scalar), scalar)
+}
+
+# Of (theta, statistics, anything) in working coordinates to the user's.
+user_covariance <- function(model, S) {
+  rows <- function(X) {
+    p <- length(model$x_names)
+    x <- seq_len(p)
+    u <- p + seq_along(u_names(model))
+    stats <- p + length(u) + seq_along(stat_names(model))
+    X[x, ] <- model$coords$M %*% X[x, , drop = FALSE]
+    X[u, ] <- user_effects(model, X[u, , drop = FALSE])
+    X[stats, ] <- t(user_statistics(t(X[stats, , drop = FALSE]), model))
+    X
+  }
+  rows(t(rows(S)))
 }
 
 # S of q(theta) in the order (beta, effects): S_ll = blockdiag(D^-1) + Q S_gg Q'.
@@ -128,6 +138,6 @@ add_sigma_rows <- function(S, fit, log_rows, scalar) {
 # scalar: positions of the statistics that are precisions of one coefficient.
 full_cov_names <- function(model, scalar) {
   own <- stat_names(model)[scalar]
-  c(beta_names(model), u_names(model), stat_names(model), paste0("log_", own),
+  c(beta_names(model), u_names(model), stat_names(model), sprintf("log_%s", own),
     sub("^tau", "sigma", own))
 }

@@ -221,6 +221,13 @@ static void to_theta(const struct glmm *m, struct glmm_gibbs_work *w)
     linear_predictor(m, w->theta, w->eta_new);
 }
 
+/* Steps to a quarter turn. A step that tuning has made zero or NaN is no number of them. */
+static int leapfrog_steps(double step)
+{
+    double steps = QUARTER_TURN / step + 0.5;
+    return !(steps < MAX_LEAPFROG) ? MAX_LEAPFROG : steps < 1 ? 1 : (int) steps;
+}
+
 /* One trajectory of about a quarter turn from (v, z) with energy
  *     H = |v|^2 / 2 + |z|^2 / 2 - remainder(theta(v)),   v = F'(theta - centre):
  * kicks by the remainder's force between rotations. accept <- min(1, e^(H - H')), 0 where the
@@ -235,8 +242,7 @@ static enum core_status move_hamiltonian(const struct glmm *m, struct glmm_gibbs
     if (st) return st;
     whiten(m, s->g.theta, w);
     rand_normals(&w->g.zig, dim, z);
-    int steps = (int) (QUARTER_TURN / step + 0.5);
-    steps = steps < 1 ? 1 : steps > MAX_LEAPFROG ? MAX_LEAPFROG : steps;
+    int steps = leapfrog_steps(step);
     step *= 0.8 + 0.4 * rand_uniform(); /* no trajectory can resonate */
     double start = half_norm(dim, v) + half_norm(dim, z) -
                    remainder_value(m, s->phi, &w->ref, w->eta);

@@ -89,7 +89,7 @@ double glmm_correction(struct glmm_nest *x)
     bool several = g->n_other > 0, bound = g->family == GLMM_BINOMIAL_PG;
     double sum = 0;
     x->c3 = x->c3_local = 0;
-    if (!x->corrected || g->lmm.shape.n_leaf == 0) return 0;
+    if (!x->corrected) return 0;
     for (int f = -1; f < g->n_other; f++) sum += glmm_gaps(x, f, several, &x->c3_local);
     if (bound || g->lmm.shape.r > MAX_GAP_R || (several && !x->with_pairs)) return sum;
     x->c3 = several ? glmm_third_order_pairs(x) : glmm_third_order(x);

@@ -143,15 +143,16 @@ double glmm_third_order(struct glmm_nest *x)
     memcpy(L, x->s.S.global, sizeof(double) * (size_t) (p * p));
     if (la_chol(p, L)) return NAN;
     memset(T, 0, sizeof(double) * t3);
-    for (int k = 0; k < sh->n_leaf; k++) {
+    for (int k = 0; k < glmm_runs(g); k++) { /* without groups r is zero: the coefficients alone */
         const double *q =
             x->s.q + (size_t) k * (size_t) p * (size_t) r; /* one factor: full */
+        size_t from = r ? g->start[k] : 0, to = r ? g->start[k + 1] : g->n;
         memset(A, 0,
                sizeof(double) * ((size_t) r * t2 + (size_t) (r * r * p + r * r * r)));
         memcpy(W, x->s.d_inv + (size_t) k * (size_t) (r * r),
                sizeof(double) * (size_t) (r * r));
         if (la_chol(r, W)) return NAN;
-        for (size_t i = g->start[k]; i < g->start[k + 1]; i++) {
+        for (size_t i = from; i < to; i++) {
             const double *xi = g->X + i * (size_t) p,
                          *z = g->z ? g->z + i * (size_t) r : NULL;
             double g3 = 2 * x->s.e.mv[i];

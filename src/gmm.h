@@ -18,7 +18,8 @@
 /* Rows worked on at a time. A constant, so that loops over it become vector code. */
 enum { GMM_ROWS = 128 };
 
-enum { GMM_MAX_K = 64 }; /* components */
+/* Components, and columns: a linear-response matrix has at most 64 x 2,000 x 2,001 / 2 rows, an int. */
+enum { GMM_MAX_K = 64, GMM_MAX_P = 2000 };
 
 struct gmm {
     int n, p, k;

@@ -18,6 +18,7 @@ SEXP C_gram(SEXP);
 SEXP C_gram_pair(SEXP, SEXP, SEXP);
 SEXP C_gram_merge(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_group_codes(SEXP, SEXP, SEXP);
+SEXP C_limits(void);
 SEXP C_lr(SEXP, SEXP);
 SEXP C_nest_draws(SEXP, SEXP, SEXP);
 SEXP C_nest_lattice(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
@@ -45,6 +46,7 @@ static const R_CallMethodDef call_entries[] = {
     {"C_gram_pair", (DL_FUNC) &C_gram_pair, 3},
     {"C_gram_merge", (DL_FUNC) &C_gram_merge, 6},
     {"C_group_codes", (DL_FUNC) &C_group_codes, 3},
+    {"C_limits", (DL_FUNC) &C_limits, 0},
     {"C_lr", (DL_FUNC) &C_lr, 2},
     {"C_nest_draws", (DL_FUNC) &C_nest_draws, 3},
     {"C_nest_lattice", (DL_FUNC) &C_nest_lattice, 6},

@@ -32,6 +32,7 @@ struct precision {
     double nu;              /* half-t df, 0 for a plain Wishart or gamma             */
     const double *rate0;    /* prior rate matrix r x r; zero under half-t            */
     const double *aux_rate; /* 1 / A_k^2 (r), half-t only                            */
+    const double *map;      /* r x r: map times the effects are the user's; NULL: they are */
 };
 
 enum { LMM_MAX_PREC = 64 };

@@ -165,20 +165,33 @@ static void gibbs_move_scale(const struct lmm *m, const struct lmm_centre *c,
     gibbs_apply_scale(m, s->t, s->theta, k, i, exp(x));
 }
 
+/* Coefficient i of the user's effects of level g of precision k. */
+static double user_effect(const struct lmm *m, int k, const double *theta, int g, int i)
+{
+    const struct precision *pr = &m->prec[k];
+    const double *v = theta + lmm_coef(m, k, g);
+    if (!pr->map) return v[i];
+    double u = 0;
+    for (int j = 0; j < pr->r; j++) u += AT(pr->map, i, j, pr->r) * v[j];
+    return u;
+}
+
 void gibbs_keep(const struct lmm *m, const struct gibbs_control *ctl, struct gibbs_state *s,
                 int row)
 {
     size_t kept = (size_t) gibbs_kept(ctl), at = (size_t) row, p = (size_t) m->p;
-    size_t nu = arrow_dim(&m->shape) - p;
     for (int j = 0; j < m->p; j++) AT(s->draws, at, j, kept) = s->theta[j];
     for (int k = 0; k < m->n_stat; k++) AT(s->draws, at, m->p + k, kept) = s->t[k];
     double step = 1 / (double) (row + 1);
-    for (size_t i = 0; i < nu; i++) {
-        double u = s->theta[p + i], d = u - s->u_mean[i];
-        s->u_mean[i] += d * step;
-        s->u_m2[i] += d * (u - s->u_mean[i]);
-        if (s->u_draws) AT(s->u_draws, at, i, kept) = u;
-    }
+    for (int k = m->first_term; k < m->n_prec; k++)
+        for (int g = 0; g < m->prec[k].n_levels; g++)
+            for (int a = 0; a < m->prec[k].r; a++) {
+                size_t i = lmm_coef(m, k, g) + (size_t) a - p;
+                double u = user_effect(m, k, s->theta, g, a), d = u - s->u_mean[i];
+                s->u_mean[i] += d * step;
+                s->u_m2[i] += d * (u - s->u_mean[i]);
+                if (s->u_draws) AT(s->u_draws, at, i, kept) = u;
+            }
 }
 
 bool gibbs_valid_precisions(const struct lmm *m, const double *t)

@@ -20,7 +20,7 @@ struct gibbs_state {
     double *t;          /* globals; in: start, out: last draw                        */
     double *theta;      /* dim; out: last draw                                       */
     double *draws;      /* kept x (p + n_stat): beta, vech of every precision         */
-    double *u_draws;    /* kept x n_u, or NULL; u = theta without its first p         */
+    double *u_draws;    /* kept x n_u, or NULL; the user's effects, in the order of theta */
     double *u_mean, *u_m2; /* running mean and sum of squares of u (n_u each); in: 0  */
 };
 

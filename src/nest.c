@@ -81,10 +81,14 @@ static bool differentiate(const struct nest_target *f, const double *phi, const 
     return true;
 }
 
-/* w->H <- its eigenvectors, w->eigen <- its eigenvalues. */
+/* w->H <- its eigenvectors, w->eigen <- its eigenvalues. False where there are none: LAPACK is not
+ * to be asked about a NaN. */
 static bool eigen(int d, struct nest_work *w)
 {
     int info = 0;
+    for (int j = 0; j < d; j++)
+        for (int i = j; i < d; i++)
+            if (!isfinite(AT(w->H, i, j, d))) return false;
     F77_CALL(dsyev)("V", "L", &d, w->H, &d, w->eigen, w->eigen + d, &w->eigen_size,
                     &info FCONE FCONE);
     return info == 0;
@@ -94,12 +98,12 @@ static bool eigen(int d, struct nest_work *w)
  * curvature, and a scale changes at most fourfold. */
 static bool curvature(int d, struct nest_work *w)
 {
-    bool done = eigen(d, w);
+    if (!eigen(d, w)) return false;
     for (int j = 0; j < d; j++) {
         double c = w->eigen[j];
         w->eigen[j] = c <= 0 ? 1 : c < 0.0625 ? 0.0625 : c > 16 ? 16 : c;
     }
-    return done;
+    return true;
 }
 
 /* w->step <- (-H)^-1 grad, no longer than three scales on any axis; returns grad'step. */

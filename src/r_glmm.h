@@ -5,8 +5,7 @@
 #include "r_util.h"
 #include "glmm.h"
 
-/* Views of the priors, and copies of the rows in R_alloc memory. order (n, or NULL): which row
- * of the data stands at each place. */
-struct glmm r_glmm(SEXP core, const int **order);
+/* Views of the priors, and copies of the rows in R_alloc memory, checked against each other. */
+struct glmm r_glmm(SEXP core);
 
 #endif

@@ -1,4 +1,6 @@
 /* r_gmm.c: glue of the Gaussian mixtures. */
+#include <float.h>
+#include <limits.h>
 #include <string.h>
 #include "r_util.h"
 #include "gmm_gibbs.h"
@@ -8,35 +10,54 @@
 static struct gmm r_mixture(SEXP core)
 {
     SEXP X = r_elt(core, "X");
-    struct gmm g = {.n = Rf_nrows(X), .p = Rf_ncols(X), .k = r_int(core, "k")};
+    struct gmm g = {.p = r_columns(X, "X", -1),
+                    .n = Rf_nrows(X),
+                    .k = r_int(core, "k", 1, GMM_MAX_K)};
     R_xlen_t pp = (R_xlen_t) g.p * g.p;
-    if (TYPEOF(X) != REALSXP || g.k < 1 || g.k > GMM_MAX_K || g.p < 1)
-        Rf_error("internal error: bad mixture model");
-    g.X = REAL(X);
-    g.coupled = Rf_asLogical(r_elt(core, "coupled"));
-    g.flat_mean = Rf_asLogical(r_elt(core, "flat_mean"));
-    g.flat_precision = Rf_asLogical(r_elt(core, "flat_precision"));
-    g.k0 = r_num(core, "k0");
-    g.m0 = r_dbl(core, "m0", g.p);
-    g.P0 = r_dbl(core, "P0", pp);
-    g.df0 = r_num(core, "df0");
-    g.rate0 = r_dbl(core, "rate0", pp);
-    g.logdet_P0 = r_num(core, "logdet_P0");
-    g.logdet_rate0 = r_num(core, "logdet_rate0");
-    g.alpha0 = r_dbl(core, "alpha0", g.k);
+    if (g.n < 1 || g.p < 1 || g.p > GMM_MAX_P) r_bad("X");
+    g.X = r_as_finite(X, "X", -1);
+    g.coupled = r_flag(core, "coupled");
+    g.flat_mean = r_flag(core, "flat_mean");
+    g.flat_precision = r_flag(core, "flat_precision");
+    g.k0 = r_num(core, "k0", 0, DBL_MAX);
+    g.m0 = r_finite(core, "m0", g.p);
+    g.P0 = r_finite(core, "P0", pp);
+    g.df0 = r_finite_num(core, "df0");
+    g.rate0 = r_finite(core, "rate0", pp);
+    g.logdet_P0 = r_finite_num(core, "logdet_P0");
+    g.logdet_rate0 = r_finite_num(core, "logdet_rate0");
+    g.alpha0 = r_finite(core, "alpha0", g.k);
+    for (int k = 0; k < g.k; k++)
+        if (!(g.alpha0[k] > 0)) r_bad("alpha0");
     return g;
+}
+
+/* 0-based labels of the rows. */
+static const int *r_labels(SEXP label, const struct gmm *g)
+{
+    const int *l = r_as_ints(label, "label", g->n);
+    r_in_range(l, g->n, 0, g->k - 1, "label");
+    return l;
 }
 
 /* X: n x p; returns 0-based labels. */
 SEXP C_gmm_start(SEXP X, SEXP k, SEXP seed, SEXP rounds)
 {
-    int n = Rf_nrows(X), p = Rf_ncols(X), K = Rf_asInteger(k);
+    int p = r_columns(X, "X", -1), n = Rf_nrows(X), K = r_as_int(k, "k", 1, GMM_MAX_K);
+    if (n < 1 || p < 1) r_bad("X");
+    const double *x = r_as_finite(X, "X", -1);
+    uint64_t from = (uint64_t) r_as_num(seed, "seed", 0, 9007199254740992.0);
+    int times = r_as_int(rounds, "rounds", 0, 1000);
     SEXP out = PROTECT(Rf_allocVector(INTSXP, n));
-    double *centre = (double *) R_alloc((size_t) K * (size_t) p, sizeof(double));
-    double *dist = (double *) R_alloc((size_t) n, sizeof(double));
-    double *best = (double *) R_alloc((size_t) n, sizeof(double));
-    gmm_start(n, p, K, REAL(X), (uint64_t) Rf_asReal(seed), Rf_asInteger(rounds),
-              INTEGER(out), centre, dist, best);
+    double *centre, *dist, *best;
+    struct arena a = {NULL, 0};
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass) a = r_arena(&a);
+        centre = arena_doubles(&a, (size_t) K * (size_t) p);
+        dist = arena_doubles(&a, (size_t) n);
+        best = arena_doubles(&a, (size_t) n);
+    }
+    gmm_start(n, p, K, x, from, times, INTEGER(out), centre, dist, best);
     UNPROTECT(1);
     return out;
 }
@@ -51,7 +72,7 @@ static struct pass r_pass(const struct gmm *g)
 {
     struct pass p;
     struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) { /* count, then carve */
+    for (int pass = 0; pass < 2; pass++) {
         if (pass) a = r_arena(&a);
         p.s = gmm_stats_carve(g, &a);
         p.w = gmm_work_carve(g, &a);
@@ -63,13 +84,9 @@ static struct pass r_pass(const struct gmm *g)
 SEXP C_gmm_label_stats(SEXP core, SEXP label)
 {
     const struct gmm g = r_mixture(core);
-    if (TYPEOF(label) != INTSXP || Rf_xlength(label) != g.n)
-        Rf_error("internal error: a label per row needed");
-    for (int n = 0; n < g.n; n++)
-        if (INTEGER(label)[n] < 0 || INTEGER(label)[n] >= g.k)
-            Rf_error("internal error: label out of range");
+    const int *labels = r_labels(label, &g);
     struct pass p = r_pass(&g);
-    gmm_label_stats(&g, INTEGER(label), &p.s, &p.w);
+    gmm_label_stats(&g, labels, &p.s, &p.w);
     SEXP out = PROTECT(Rf_allocVector(REALSXP, (R_xlen_t) gmm_stats_size(&g)));
     memcpy(REAL(out), p.s.N, sizeof(double) * gmm_stats_size(&g));
     UNPROTECT(1);
@@ -132,22 +149,27 @@ static void copy_out(SEXP res, int field, const double *x)
            sizeof(double) * (size_t) Rf_xlength(VECTOR_ELT(res, field)));
 }
 
+static struct gmm_control r_gmm_control(SEXP control)
+{
+    struct gmm_control c = {.tol = r_num(control, "tol", 0, DBL_MAX),
+                            .change = r_num(control, "change", 0, DBL_MAX),
+                            .max_iter = r_int(control, "max_iter", 1, INT_MAX - 1),
+                            .newton = r_flag(control, "newton")};
+    c.trace_rows = r_int(control, "trace_rows", 0, c.max_iter);
+    return c;
+}
+
 /* start: statistics; units: list(U, A); control: list(tol, change, max_iter, trace_rows, newton,
  * keep_r). With newton the covariances come along. Returns list(result, status). */
 SEXP C_gmm_fit(SEXP core, SEXP start, SEXP units, SEXP control)
 {
     const struct gmm g = r_mixture(core);
-    const struct gmm_control ctl = {
-        r_num(control, "tol"), r_num(control, "change"), r_int(control, "max_iter"),
-        r_int(control, "trace_rows"), Rf_asLogical(r_elt(control, "newton"))};
-    bool keep_r = Rf_asLogical(r_elt(control, "keep_r"));
+    const struct gmm_control ctl = r_gmm_control(control);
+    bool keep_r = r_flag(control, "keep_r");
     R_xlen_t pp = (R_xlen_t) g.p * g.p;
-    const double *U = r_dbl(units, "U", pp), *A = r_dbl(units, "A", pp);
-    if (TYPEOF(start) != REALSXP || (size_t) Rf_xlength(start) != gmm_stats_size(&g))
-        Rf_error("internal error: statistics of the wrong length");
-    SEXP out = PROTECT(Rf_allocVector(VECSXP, 2));
-    SET_VECTOR_ELT(out, 0, fit_result(&g, ctl.trace_rows, ctl.newton, keep_r));
-    SET_VECTOR_ELT(out, 1, Rf_allocVector(INTSXP, 3));
+    const double *U = r_finite(units, "U", pp), *A = r_finite(units, "A", pp);
+    const double *from = r_as_finite(start, "start", (R_xlen_t) gmm_stats_size(&g));
+    SEXP out = PROTECT(r_with_status(fit_result(&g, ctl.trace_rows, ctl.newton, keep_r)));
     SEXP res = VECTOR_ELT(out, 0);
     size_t N = ctl.newton ? (size_t) Rf_nrows(VECTOR_ELT(res, MFVB)) : 0;
     size_t n = (size_t) g.k * (size_t) gmm_lr_size(&g), nr = (size_t) g.n * (size_t) g.k;
@@ -157,7 +179,7 @@ SEXP C_gmm_fit(SEXP core, SEXP start, SEXP units, SEXP control)
     struct gmm_lr lr = {.n = 0};
     double *work = NULL;
     struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) { /* count, then carve */
+    for (int pass = 0; pass < 2; pass++) {
         if (pass) a = r_arena(&a);
         q.s = gmm_stats_carve(&g, &a);
         q.f = gmm_factors_carve(&g, &a);
@@ -169,7 +191,7 @@ SEXP C_gmm_fit(SEXP core, SEXP start, SEXP units, SEXP control)
         }
     }
     q.trace = r_out(res, TRACE);
-    memcpy(q.s.N, REAL(start), sizeof(double) * gmm_stats_size(&g));
+    memcpy(q.s.N, from, sizeof(double) * gmm_stats_size(&g));
     memset(q.r, 0, sizeof(double) * nr);
     struct r_poll poll = {R_NilValue, 0};
     struct core_hooks h = {r_poll_hook, &poll};
@@ -208,15 +230,23 @@ SEXP C_gmm_classify(SEXP core, SEXP m, SEXP R, SEXP offset)
 {
     const struct gmm g = r_mixture(core);
     R_xlen_t pk = (R_xlen_t) g.p * g.k;
-    if (Rf_xlength(m) != pk || Rf_xlength(R) != pk * g.p || Rf_xlength(offset) != g.k)
-        Rf_error("internal error: bad factors");
+    const double *mean = r_as_finite(m, "m", pk), *root = r_as_finite(R, "R", pk * g.p),
+                 *level = r_as_finite(offset, "offset", g.k);
     SEXP out = PROTECT(Rf_allocMatrix(REALSXP, g.n, g.k));
     memset(REAL(out), 0, sizeof(double) * (size_t) Rf_xlength(out));
     struct pass p = r_pass(&g);
     double change;
-    gmm_pass(&g, REAL(m), REAL(R), REAL(offset), REAL(out), &p.s, &p.w, &change);
+    gmm_pass(&g, mean, root, level, REAL(out), &p.s, &p.w, &change);
     UNPROTECT(1);
     return out;
+}
+
+static struct gmm_gibbs_control r_gmm_gibbs_control(SEXP control)
+{
+    struct gmm_gibbs_control c = {.iter = r_int(control, "iter", 1, INT_MAX - 1),
+                                  .thin = r_int(control, "thin", 1, INT_MAX)};
+    c.warmup = r_int(control, "warmup", 0, c.iter);
+    return c;
 }
 
 /* start: list(mu, Lambda, log_pi); label: reference clustering, 0-based; units: list(U, A,
@@ -227,24 +257,24 @@ SEXP C_gmm_gibbs(SEXP core, SEXP start, SEXP label, SEXP units, SEXP control,
 {
     const struct gmm g = r_mixture(core);
     R_xlen_t pk = (R_xlen_t) g.p * g.k, pp = (R_xlen_t) g.p * g.p;
-    const struct gmm_gibbs_control ctl = {
-        r_int(control, "iter"), r_int(control, "warmup"), r_int(control, "thin")};
-    size_t kept = (size_t) gmm_kept(&ctl), k = (size_t) g.k, p = (size_t) g.p;
-    if (TYPEOF(label) != INTSXP || Rf_xlength(label) != g.n)
-        Rf_error("internal error: a label per row needed");
-    const double *mu = r_dbl(start, "mu", pk), *Lambda = r_dbl(start, "Lambda", pk * g.p);
-    const double *log_pi = r_dbl(start, "log_pi", g.k);
+    const struct gmm_gibbs_control ctl = r_gmm_gibbs_control(control);
+    size_t k = (size_t) g.k, p = (size_t) g.p;
+    int kept = gmm_kept(&ctl);
+    const double *mu = r_finite(start, "mu", pk),
+                 *Lambda = r_finite(start, "Lambda", pk * g.p);
+    const double *log_pi = r_finite(start, "log_pi", g.k);
+    struct gmm_gibbs c = {.label = r_labels(label, &g),
+                          .centre = r_finite(units, "centre", g.p),
+                          .U = r_finite(units, "U", pp),
+                          .A = r_finite(units, "A", pp),
+                          .log_det_A = r_finite_num(units, "log_det_A")};
+    struct r_poll poll = {r_progress(progress), ctl.iter > 100 ? ctl.iter / 100 : 1};
     SEXP out = PROTECT(Rf_allocVector(VECSXP, 3));
-    SET_VECTOR_ELT(out, 0, Rf_allocMatrix(REALSXP, (int) kept, gmm_draw_size(&g) * g.k));
-    SET_VECTOR_ELT(out, 1, Rf_allocMatrix(INTSXP, (int) kept, g.k));
+    SET_VECTOR_ELT(out, 0, Rf_allocMatrix(REALSXP, kept, gmm_draw_size(&g) * g.k));
+    SET_VECTOR_ELT(out, 1, Rf_allocMatrix(INTSXP, kept, g.k));
     SET_VECTOR_ELT(out, 2, Rf_allocVector(INTSXP, 3));
-    struct gmm_gibbs c = {.label = INTEGER(label),
-                          .centre = r_dbl(units, "centre", g.p),
-                          .U = r_dbl(units, "U", pp),
-                          .A = r_dbl(units, "A", pp),
-                          .log_det_A = r_num(units, "log_det_A"),
-                          .draws = REAL(VECTOR_ELT(out, 0)),
-                          .perm = INTEGER(VECTOR_ELT(out, 1))};
+    c.draws = REAL(VECTOR_ELT(out, 0));
+    c.perm = INTEGER(VECTOR_ELT(out, 1));
     struct gmm_gibbs_work w;
     struct arena a = {NULL, 0};
     for (int pass = 0; pass < 2; pass++) {
@@ -259,7 +289,6 @@ SEXP C_gmm_gibbs(SEXP core, SEXP start, SEXP label, SEXP units, SEXP control,
     memcpy(c.mu, mu, sizeof(double) * p * k);
     memcpy(c.Lambda, Lambda, sizeof(double) * p * p * k);
     memcpy(c.log_pi, log_pi, sizeof(double) * k);
-    struct r_poll poll = {progress, ctl.iter > 100 ? ctl.iter / 100 : 1};
     struct core_hooks h = {r_poll_hook, &poll};
     struct core_info info = {0, -1};
     GetRNGstate();

@@ -5,22 +5,24 @@
 /* V, C: q x q. Returns list(Sigma, K), or NULL when V^-1 - C is not positive definite. */
 SEXP C_lr(SEXP V, SEXP C)
 {
-    int q = Rf_nrows(V);
+    int q = r_columns(V, "V", -1);
     size_t n = (size_t) q * (size_t) q;
-    if (TYPEOF(V) != REALSXP || TYPEOF(C) != REALSXP || (size_t) Rf_xlength(V) != n ||
-        (size_t) Rf_xlength(C) != n)
-        Rf_error("internal error: V and C must be square matrices of one size");
-    const struct r_field f[2] = {{"Sigma", (size_t) q, (size_t) q}, {"K", (size_t) q, (size_t) q}};
+    if (q > R_MAX_SQUARE) r_bad("V");
+    const double *v = r_as_dbl(V, "V", (R_xlen_t) n), *c = r_as_dbl(C, "C", (R_xlen_t) n);
+    const struct r_field f[2] = {{"Sigma", (size_t) q, (size_t) q},
+                                 {"K", (size_t) q, (size_t) q}};
     SEXP out = PROTECT(r_list(f, 2));
-    struct arena count = {NULL, 0};
-    lr_carve(q, &count);
-    struct arena a = r_arena(&count);
-    struct lr w = lr_carve(q, &a);
-    memcpy(w.V, REAL(V), sizeof(double) * n);
-    memcpy(w.C, REAL(C), sizeof(double) * n);
+    struct lr w;
+    struct arena a = {NULL, 0};
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass) a = r_arena(&a);
+        w = lr_carve(q, &a);
+    }
+    memcpy(w.V, v, sizeof(double) * n);
+    memcpy(w.C, c, sizeof(double) * n);
     bool ok = lr_respond(&w);
-    memcpy(r_out(out, 0), w.Sigma, sizeof(double) * n);
-    memcpy(r_out(out, 1), w.K, sizeof(double) * n);
+    if (ok) memcpy(r_out(out, 0), w.Sigma, sizeof(double) * n);
+    if (ok) memcpy(r_out(out, 1), w.K, sizeof(double) * n);
     UNPROTECT(1);
     return ok ? out : R_NilValue;
 }

@@ -1,9 +1,30 @@
 /* r_vb.c: glue of the variational fit. */
+#include <float.h>
+#include <limits.h>
 #include <string.h>
 #include "r_vb.h"
 
-enum { T, DF, MEAN, S_GLOBAL, D_INV, Q, S_LEAF, SQ_GLOBAL, SQ_LEAF, J, SS, TRACE, ELBO, LR_OK, V, C, SIGMA, K,
-       N_FIELDS };
+enum {
+    T,
+    DF,
+    MEAN,
+    S_GLOBAL,
+    D_INV,
+    Q,
+    S_LEAF,
+    SQ_GLOBAL,
+    SQ_LEAF,
+    J,
+    SS,
+    TRACE,
+    ELBO,
+    LR_OK,
+    V,
+    C,
+    SIGMA,
+    K,
+    N_FIELDS
+};
 
 static SEXP result_list(const struct lmm *m, int trace_rows)
 {
@@ -33,22 +54,26 @@ static SEXP result_list(const struct lmm *m, int trace_rows)
 
 SEXP r_vb_new(const struct lmm *m, int trace_rows)
 {
-    SEXP out = PROTECT(Rf_allocVector(VECSXP, 2));
-    SET_VECTOR_ELT(out, 0, result_list(m, trace_rows));
-    SET_VECTOR_ELT(out, 1, Rf_allocVector(INTSXP, 3));
-    UNPROTECT(1);
-    return out;
+    return r_with_status(result_list(m, trace_rows));
 }
 
 struct vb_state r_vb_view(SEXP result, const double *start, int q)
 {
     SEXP out = VECTOR_ELT(result, 0);
-    struct vb_state s = {.t = r_out(out, T), .df = r_out(out, DF), .m = r_out(out, MEAN),
-                         .S_global = r_out(out, S_GLOBAL), .d_inv = r_out(out, D_INV),
-                         .q = r_out(out, Q), .s_leaf = r_out(out, S_LEAF),
-                         .Sq_global = r_out(out, SQ_GLOBAL), .sq_leaf = r_out(out, SQ_LEAF), .J = r_out(out, J),
-                         .ss = r_out(out, SS), .trace = r_out(out, TRACE)};
-    s.lr = (struct lr){q, r_out(out, V), r_out(out, C), r_out(out, SIGMA), r_out(out, K), NULL};
+    struct vb_state s = {.t = r_out(out, T),
+                         .df = r_out(out, DF),
+                         .m = r_out(out, MEAN),
+                         .S_global = r_out(out, S_GLOBAL),
+                         .d_inv = r_out(out, D_INV),
+                         .q = r_out(out, Q),
+                         .s_leaf = r_out(out, S_LEAF),
+                         .Sq_global = r_out(out, SQ_GLOBAL),
+                         .sq_leaf = r_out(out, SQ_LEAF),
+                         .J = r_out(out, J),
+                         .ss = r_out(out, SS),
+                         .trace = r_out(out, TRACE)};
+    s.lr = (struct lr){
+        q, r_out(out, V), r_out(out, C), r_out(out, SIGMA), r_out(out, K), NULL};
     if (q) memcpy(s.t, start, sizeof(double) * (size_t) q);
     return s;
 }
@@ -63,9 +88,11 @@ void r_vb_close(SEXP out, const struct vb_state *s, enum core_status st,
 
 struct vb_control r_vb_control(SEXP control)
 {
-    return (struct vb_control){r_num(control, "tol"), r_int(control, "max_iter"),
-                               r_int(control, "trace_rows"),
-                               Rf_asLogical(r_elt(control, "newton"))};
+    struct vb_control c = {.tol = r_num(control, "tol", 0, DBL_MAX),
+                           .max_iter = r_int(control, "max_iter", 1, INT_MAX - 1),
+                           .newton = r_flag(control, "newton")};
+    c.trace_rows = r_int(control, "trace_rows", 0, c.max_iter);
+    return c;
 }
 
 /* core: see r_model(); start: E of the globals; control: list(tol, max_iter, trace_rows, newton).
@@ -75,15 +102,16 @@ SEXP C_fit_vb(SEXP core, SEXP start, SEXP control)
     const struct lmm m = r_model(core);
     const struct vb_control ctl = r_vb_control(control);
     int q = m.n_par;
-    if (Rf_length(start) != q) Rf_error("internal error: %d starting values needed", q);
+    const double *from = r_as_finite(start, "start", q);
     SEXP out = PROTECT(r_vb_new(&m, ctl.trace_rows));
-    struct vb_state s = r_vb_view(out, REAL(start), q);
-    struct arena count = {NULL, 0};
-    vb_work_carve(&m, &count);
-    arena_doubles(&count, (size_t) q * (size_t) q);
-    struct arena a = r_arena(&count);
-    struct vb_work w = vb_work_carve(&m, &a);
-    s.lr.work = arena_doubles(&a, (size_t) q * (size_t) q);
+    struct vb_state s = r_vb_view(out, from, q);
+    struct vb_work w;
+    struct arena a = {NULL, 0};
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass) a = r_arena(&a);
+        w = vb_work_carve(&m, &a);
+        s.lr.work = arena_doubles(&a, (size_t) q * (size_t) q);
+    }
     struct r_poll poll = {R_NilValue, 0};
     struct core_hooks h = {r_poll_hook, &poll};
     struct core_info info = {0, -1};

@@ -417,12 +417,26 @@ static void nest_leaves(struct small *m)
     g->other[0].pos = pos;
 }
 
+/* The coefficients alone: no leaves and no precisions. */
+static void drop_groups(struct small *m)
+{
+    struct glmm *g = &m->g;
+    g->lmm.shape.n_leaf = g->lmm.n_prec = g->lmm.n_stat = g->lmm.n_par = 0;
+    g->lmm.shape.r = 1;
+    g->lmm.shape.full = false;
+    g->z = NULL;
+}
+
+enum groups { ONE_FACTOR, CROSSED, NESTED, NO_GROUPS };
+
 /* c3 against its definition, sum_ij g_i g_j K_ij^3 / 12 by the dense covariance; and that of the
  * levels on their own, at their conditional covariances. */
-static void test_c3(enum glmm_family family, bool crossed, bool nested)
+static void test_c3(enum glmm_family family, enum groups groups)
 {
+    bool crossed = groups == CROSSED || groups == NESTED;
     struct small m = small_model(family, crossed);
-    if (nested) nest_leaves(&m);
+    if (groups == NESTED) nest_leaves(&m);
+    if (groups == NO_GROUPS) drop_groups(&m);
     const struct glmm *g = &m.g;
     const struct arrow_shape *sh = &g->lmm.shape;
     int n = (int) g->n, dim = (int) arrow_dim(sh), ng = sh->n_global;
@@ -431,7 +445,7 @@ static void test_c3(enum glmm_family family, bool crossed, bool nested)
     struct arena a = arena_of(count.used);
     struct glmm_nest x = glmm_nest_carve(g, &a);
     glmm_nest_prepare(&x);
-    if (crossed) CHECK(x.clusters.n == (nested ? 3 : 1) && x.with_pairs);
+    if (crossed) CHECK(x.clusters.n == (groups == NESTED ? 3 : 1) && x.with_pairs);
     struct core_info info = {0, -1};
     memcpy(x.t, m.t, sizeof(double) * (size_t) g->lmm.n_par);
     CHECK(glmm_start(g, x.t, &x.s, &x.w, &info) == CORE_OK);
@@ -490,10 +504,10 @@ void test_glmm(void)
         test_fit(GLMM_BINOMIAL, crossed);
         test_fit(GLMM_BINOMIAL_PG, crossed);
         test_fit(GLMM_POISSON, crossed);
-        test_c3(GLMM_BINOMIAL, crossed, false);
-        test_c3(GLMM_POISSON, crossed, false);
     }
-    test_c3(GLMM_BINOMIAL, true, true);
-    test_c3(GLMM_POISSON, true, true);
+    for (enum groups groups = ONE_FACTOR; groups <= NO_GROUPS; groups++) {
+        test_c3(GLMM_BINOMIAL, groups);
+        test_c3(GLMM_POISSON, groups);
+    }
     test_interrupt();
 }

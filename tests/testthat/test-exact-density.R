@@ -45,8 +45,11 @@ test_that("log densities of vector, nested and crossed terms equal the dense for
     phi <- matrix(rnorm(4 * length(unlist(index)), 0, 0.7), ncol = 4)
     got <- meanfield:::call_nest_log_density(core, centre, phi)
     expected <- apply(phi, 2, function(f) {
-      L <- lapply(index[-1], function(at) brute_scale_free(f[at]))
-      jacobian <- sum(vapply(index[-1], function(at) brute_jacobian(f[at]), 0))
+      # working precisions L of v, u = A v: the user's are A^-T L A^-1
+      A <- lapply(fit$model$groups, `[[`, "A")
+      L <- Map(function(at, A) crossprod(solve(A), brute_scale_free(f[at])) %*% solve(A), index[-1], A)
+      jacobian <- sum(vapply(index[-1], function(at) brute_jacobian(f[at]), 0)) -
+        sum(vapply(A, function(A) (nrow(A) + 1) * log(abs(det(A))), 0))
       brute_conditional(m, exp(f[1]), L, FALSE)$log + log_prior_l(m$e, f[1]) + jacobian +
         sum(mapply(function(t, l) t$p(l), u, L))
     })
@@ -71,6 +74,7 @@ test_that("half-t and Wishart priors of matrices are normalised, each SD is half
     }
   }
   h <- 0.4
+  unit <- sd(d$x) # of the second working effect; a half-t prior with scales keeps the origin
   for (case in list(list(p = half_t_prior(3, c(1, 4)), df = 3), list(p = half_t_prior(2, c(1, 4)), df = 2))) {
     f <- no_data(case$p)
     # x_aa = -2 log SD, with tails exp(-x / 2) and exp(df x / 2); x_21 = atanh of the correlation
@@ -82,10 +86,13 @@ test_that("half-t and Wishart priors of matrices are normalised, each SD is half
     g <- as.matrix(expand.grid(seq(-52, 52, h), seq(-16, 16, h)))
     for (x22 in c(-2, 1)) {
       s <- exp(-x22 / 2)
-      expect_close(sum(exp(f(cbind(g, x22)))) * h^2, dt(s / 4, case$df) / 4 * s, 1e-6)
+      expect_close(sum(exp(f(cbind(g, x22)))) * h^2, dt(s / unit / 4, case$df) / 4 * s / unit, 1e-6)
     }
   }
-  W <- matrix(c(1, 0.4, 0.4, 0.6), 2)
+  # stated at the origin, so that in working coordinates it is one that this grid resolves
+  centred <- fit_vb(y ~ x + (x | g), d, integrate = "no")
+  B <- solve(centred$model$groups[[1]]$A)
+  W <- t(B) %*% matrix(c(1, 0.4, 0.4, 0.6), 2) %*% B
   f <- no_data(wishart_prior(5, W))
   h <- 0.25
   grid <- as.matrix(expand.grid(seq(-14, 5, 2 * h), seq(-6, 6, h), seq(-14, 5, 2 * h)))

@@ -440,8 +440,8 @@ test_that("data that say little, or too much, give an answer", {
   ok(few ~ x + offset(off) + (1 | g), d, poisson())
   ok(split ~ x + offset(-off) + (1 | g), d, binomial())
   ok(few ~ x + (1 | g), d, poisson(), prior = priors(tau_u = gamma_prior(0.01, 0.01)))
-  expect_warning(fit_vb(split ~ x + (1 | g), d, binomial(), prior = priors(flat_prior())),
-    class = "meanfield_warning_separation")
+  expect_error(fit_vb(split ~ x + (1 | g), d, binomial(), prior = priors(flat_prior())),
+    class = "meanfield_error_separation")
 })
 
 test_that("a response that is a call stands before nothing but group terms", {

@@ -55,7 +55,7 @@ finest <- function(fit, tol = 1e-7) {
   suppressWarnings(fit_exact(fit, tol = tol))
 }
 
-test_that("the reported error is above the true one", {
+test_that("the reported error is near the true one", {
   skip_below_level(2)
   errors <- vapply(301:324, function(seed) {
     m <- random_model(seed)
@@ -68,7 +68,9 @@ test_that("the reported error is above the true one", {
     c(worst_error(summary(fit), ref) / fit$integrated$error,
       worst_error(summary(loose), ref) / loose$error)
   }, numeric(2))
-  expect_lt(max(errors), 1)
+  # an estimate, neither a bound nor far off
+  expect_lt(max(errors), 3)
+  expect_gt(median(errors), .1)
 })
 
 # ---- against Gibbs and over real data ------------------------------------------------

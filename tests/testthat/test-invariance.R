@@ -136,3 +136,119 @@ test_that("an offset is subtracted, in the formula or as an argument", {
   f <- fit_vb(y ~ x + offset(o) + (1 | g), d)
   expect_equal(unname(predict(f, d[1:5, ])), unname(fitted(f)[1:5]), tolerance = 1e-12)
 })
+
+# ---- origins, units, contrasts, order of levels ---------------------------------------------------
+
+moved_data <- function() {
+  set.seed(3)
+  n <- 160
+  d <- data.frame(x = rnorm(n), z = rnorm(n, 2), f = factor(sample(c("a", "b", "c"), n, TRUE)),
+    h = factor(sample(c("u", "v"), n, TRUE)), g = factor(rep(1:16, 10)))
+  d$y <- d$x * (1 + .5 * (d$f == "b")) + .3 * d$z * d$x + rnorm(16)[d$g] + .5 * rnorm(16)[d$g] * d$x +
+    rnorm(n)
+  d$count <- rpois(n, exp(.3 * d$y))
+  d$yes <- rbinom(n, 1, plogis(d$y))
+  d
+}
+moves <- list(
+  origin = function(d) transform(d, x = x + 1000),
+  unit = function(d) transform(d, x = x * 1e6 - 50, z = z * 1e-3 + 7),
+  contrasts = function(d) {
+    contrasts(d$f) <- "contr.sum"
+    contrasts(d$h) <- "contr.helmert"
+    d
+  },
+  order = function(d) transform(d, f = factor(f, c("c", "a", "b")), h = factor(h, c("v", "u")))
+)
+# The largest change of a fitted value in its SDs, or of such an SD.
+moved_by <- function(formula, d, e, ...) {
+  a <- predict(suppressWarnings(fit_vb(formula, d, ...)), se.fit = TRUE)
+  b <- predict(suppressWarnings(fit_vb(formula, e, ...)), se.fit = TRUE)
+  max(abs(a$fit - b$fit) / a$se.fit, abs(b$se.fit / a$se.fit - 1))
+}
+
+test_that("default fits do not know the origin and unit of a covariate, contrasts, the order of levels", {
+  d <- moved_data()
+  fixed <- c("x * z", "f * x", "0 + f * x", "x * z * f", "0 + f + x", "x + f * h", "1")
+  groups <- c("", "(1 | g)", "(x | g)", "(0 + f + x | g)")
+  all <- expand.grid(response = c("y", "count", "yes"), fixed = fixed, groups = groups,
+    stringsAsFactors = FALSE)
+  # a group term in f holds the basis its own prior is stated in, and binomial ones are slow
+  all <- all[all$groups != "(0 + f + x | g)" | all$response == "y", ]
+  thin <- if (test_level() >= 3) seq_len(nrow(all)) else seq(1, nrow(all), by = 3)
+  family <- list(y = gaussian(), count = poisson(), yes = binomial())
+  for (i in thin) {
+    r <- all$response[i]
+    f <- as.formula(paste(r, "~", all$fixed[i], if (nzchar(all$groups[i])) paste("+", all$groups[i])))
+    for (m in names(moves)) {
+      expect_lt(moved_by(f, d, moves[[m]](d), family = family[[r]], integrate = "no"), 1e-6,
+        label = paste(m, deparse1(f)))
+    }
+  }
+})
+
+test_that("integrated, exact and sampled fits do not either", {
+  d <- moved_data()[1:80, ]
+  for (m in names(moves)) {
+    expect_lt(moved_by(y ~ f * x + (x | g), d, moves[[m]](d)), 1e-6)
+    # means of nested fits move by a difference along each coefficient: to its truncation
+    expect_lt(moved_by(count ~ f + x + (1 | g), d, moves[[m]](d), family = poisson()), 2e-4)
+  }
+  a <- summary(fit_exact(y ~ x + (1 | g), d))
+  b <- summary(fit_exact(y ~ x + (1 | g), moves$origin(d)))
+  expect_lt(max(abs(a$sd / b$sd - 1)[-1], na.rm = TRUE), 1e-6)
+  gibbs <- function(data) {
+    set.seed(1)
+    fit_gibbs(y ~ x + (x | g), data, chains = 1, iter = 300, warmup = 100)
+  }
+  a <- gibbs(d)
+  b <- gibbs(moves$origin(d))
+  expect_lt(max(abs(fitted(a) - fitted(b))), 1e-6)
+  u <- function(fit) unclass(posterior::as_draws_matrix(posterior::as_draws(fit, u = TRUE)))
+  slope <- c("sigma_u[g:x]", "u[g:3,x]")
+  expect_equal(u(a)[, slope], u(b)[, slope], tolerance = 1e-6)
+  # u at the old origin, from the new one
+  expect_equal(u(a)[, "u[g:3,(Intercept)]"],
+    u(b)[, "u[g:3,(Intercept)]"] + 1000 * u(b)[, "u[g:3,x]"], tolerance = 1e-6)
+})
+
+test_that("what is reported of a slope term is at the user's origin", {
+  d <- moved_data()
+  for (how in c("no", "yes")) {
+    a <- fit_vb(y ~ x + (x | g), d, integrate = how)
+    b <- fit_vb(y ~ x + (x | g), transform(d, x = x + 3), integrate = how)
+    to <- matrix(c(1, 0, -3, 1), 2) # the intercept at x = -3
+    ua <- as.matrix(ranef(a)$g)
+    ub <- as.matrix(ranef(b)$g)
+    expect_equal(unname(ub), unname(ua %*% t(to)), tolerance = 1e-6)
+    va <- attr(ranef(a)$g, "postVar")
+    vb <- attr(ranef(b)$g, "postVar")
+    expect_equal(vb[, , 5], to %*% va[, , 5] %*% t(to), tolerance = 1e-6)
+    # every way to a variance of an effect agrees
+    s <- summary(b, pars = "u")
+    expect_equal(s$sd[match("u[g:5,(Intercept)]", s$variable)], sqrt(vb[1, 1, 5]), tolerance = 1e-8)
+    V <- vcov(b, pars = "all")
+    expect_equal(sqrt(V["u[g:5,(Intercept)]", "u[g:5,(Intercept)]"]), sqrt(vb[1, 1, 5]), tolerance = 1e-8)
+    expect_equal(V["u[g:5,(Intercept)]", "u[g:5,x]"], vb[1, 2, 5], tolerance = 1e-8)
+    set.seed(1)
+    w <- posterior::as_draws_matrix(as_draws(b, ndraws = 4000))
+    for (v in c("u[g:5,(Intercept)]", "sigma_u[g:(Intercept)]", "log_sigma_u[g:x]", "Lambda_u[g:x,x]")) {
+      at <- match(v, s$variable)
+      if (is.na(s$mean[at]) || (how == "no" && !grepl("^u", v))) next
+      expect_lt(abs(mean(w[, v]) - s$mean[at]) / s$sd[at], tol_mcse / sqrt(4000))
+    }
+  }
+})
+
+test_that("a prior with scales of the user's stands at the origin, and its right mode is found", {
+  # half-t on the SD of the intercept at x = 0: another model at another origin
+  d <- moved_data()
+  p <- priors(tau_u = half_t_prior(3, c(5, 5)))
+  expect_gt(moved_by(y ~ x + (x | g), d, moves$origin(d), prior = p, integrate = "no"), 1e-3)
+  # far from the origin independent starting values lead to a mode without slopes
+  s <- transform(lme4::sleepstudy, x = Days + 100)
+  fit <- fit_vb(Reaction ~ x + (x | Subject), s, integrate = "no",
+    prior = priors(tau_u = half_t_prior(3, c(141, 49))))
+  expect_gt(fit$vb$elbo, -915)
+  expect_gt(as.data.frame(VarCorr(fit))$sdcor[2], 4)
+})

@@ -77,7 +77,7 @@ test_that("what re.form cannot mean is refused by name", {
 
 test_that("new levels: the effects included, with their full variance", {
   new <- data.frame(x = 2, g = "new")
-  S <- meanfield:::group_covariance(slope, 1)
+  S <- meanfield:::user_group_covariance(slope, 1)
   base <- drop(c(1, 2) %*% vcov(slope) %*% c(1, 2))
   v <- function(r) predict(slope, new, re.form = r, allow_new_levels = TRUE, se.fit = TRUE)$se.fit^2
   expect_equal(unname(v(NULL)), base + drop(c(1, 2) %*% S %*% c(1, 2)))
@@ -104,7 +104,7 @@ test_that("a level without weight is predicted as a new one, wherever its rows c
     one <- which(d$g == "2")[1]
     z <- c(1, d$x[one])
     expect_equal(unname(a$se.fit[one]^2),
-      drop(z %*% (vcov(x) + meanfield:::group_covariance(x, 1)) %*% z), tolerance = 1e-10)
+      drop(z %*% (vcov(x) + meanfield:::user_group_covariance(x, 1)) %*% z), tolerance = 1e-10)
   }
   expect_error(predict(f, data.frame(x = 0, g = "10")), class = "meanfield_error_newdata")
   p <- fit_vb(cbind(n, 3 * w - n) ~ x + (1 | g), transform(d, n = w), family = binomial())

@@ -77,9 +77,9 @@ test_that("log likelihoods of the fit's rows as new data have their weights", {
 })
 
 test_that("what cannot be drawn is refused; rows left out are padded", {
-  d <- data.frame(y = factor(rep(c("a", "b", "c"), 20)), g = gl(6, 10), w = rep(c(1, 1.5), 30),
+  d <- data.frame(y = factor(rep(c("a", "b"), 30)), g = gl(6, 10), w = rep(c(1, 1.5), 30),
     z = rep(0:1, 30))
-  f <- fit_vb(y ~ 1 + (1 | g), d, family = binomial())
+  f <- fit_vb(y ~ 1 + (1 | g), d, family = binomial(), weights = rep(2, 60))
   expect_error(simulate(f), class = "meanfield_error_response")
   f <- suppressWarnings(fit_vb(z ~ 1 + (1 | g), d, family = binomial(), weights = w))
   expect_error(simulate(f), class = "meanfield_error_weights")

@@ -20,7 +20,7 @@ test_that("icc and r2 against their definitions", {
   g <- gl(12, 10)
   y <- rnorm(12)[g] + rnorm(12)[g] * x + rnorm(120)
   s <- fit_vb(y ~ x + (x | g))
-  V <- meanfield:::group_covariance(s, 1)
+  V <- meanfield:::user_group_covariance(s, 1)
   z <- cbind(1, x)
   mean_var <- mean(rowSums((z %*% V) * z))
   expect_equal(icc(s)$mean, mean_var / (mean_var + sigma(s)^2), tolerance = .05)
@@ -54,6 +54,24 @@ test_that("icc and r2 of counts: the log-normal approximation, whatever the spel
   expect_error(icc(fit_vb(y ~ x, d, family = poisson())), class = "meanfield_error_groups")
   w <- fit_vb(y ~ x + (1 | g), d, family = poisson(), model = FALSE)
   expect_error(icc(w), class = "meanfield_error_data")
+})
+
+test_that("r2 of interactions, whose columns engines see in other coordinates", {
+  set.seed(4)
+  d <- data.frame(x = rnorm(80, 3), z = rnorm(80, -2), g = gl(8, 10))
+  d$y <- d$x - d$z + d$x * d$z / 3 + rnorm(8)[d$g] + rnorm(80)
+  f <- fit_vb(y ~ x * z + (x | g), d)
+  set.seed(1)
+  g <- fit_gibbs(f, chains = 2, iter = 800, warmup = 200)
+  m <- as.matrix(g, u = FALSE)
+  X <- model.matrix(g)
+  fixed <- apply(m[, 1:4] %*% t(X), 1, function(eta) mean((eta - mean(eta))^2))
+  s <- cbind(m[, "sigma_u[g:(Intercept)]"], m[, "sigma_u[g:x]"])
+  rho <- m[, "rho_u[g:(Intercept),x]"]
+  u <- s[, 1]^2 + 2 * rho * s[, 1] * s[, 2] * mean(d$x) + s[, 2]^2 * mean(d$x^2)
+  e <- m[, "sigma_e"]^2
+  expect_equal(r2(g)$mean, c(mean(fixed / (fixed + u + e)), mean((fixed + u) / (fixed + u + e))))
+  expect_equal(icc(g)$mean, mean(u / (u + e)))
 })
 
 test_that("icc of trials: the logistic distribution's variance", {

@@ -1,0 +1,178 @@
+# Symmetric matrices as vectors: lower triangles column by column, inverses and roots, unconstrained
+# coordinates of precision matrices.
+
+unvech <- function(t) {
+  r <- vech_order(length(t))
+  X <- matrix(0, r, r)
+  X[lower.tri(X, diag = TRUE)] <- t
+  X + t(X) - diag(diag(X), r)
+}
+
+vech_order <- function(n) (sqrt(8 * n + 1) - 1) / 2
+
+vech_at <- function(r, a, b) (b - 1) * r - b * (b - 1) / 2 + a
+
+lower_pairs <- function(r) {
+  list(row = unlist(lapply(seq_len(r), function(j) seq.int(j, r))),
+    col = rep(seq_len(r), rev(seq_len(r))))
+}
+
+# Inverse and log-determinant, whatever the units of rows and columns.
+solve_spd <- function(A) {
+  d <- sqrt(diag(A))
+  chol2inv(chol(A / tcrossprod(d))) / tcrossprod(d)
+}
+
+log_det_spd <- function(A) {
+  if (!nrow(A)) return(0)
+  d <- sqrt(diag(A))
+  2 * sum(log(d)) + 2 * sum(log(diag(chol(A / tcrossprod(d)))))
+}
+
+# H with H'H = S for a covariance matrix that rounding may have left indefinite.
+half <- function(S) {
+  if (!nrow(S)) return(S)
+  d <- sqrt(pmax(diag(S), 0))
+  d[d == 0] <- 1
+  e <- eigen((S + t(S)) / 2 / tcrossprod(d), symmetric = TRUE)
+  sqrt(pmax(e$values, 0)) * t(e$vectors * d)
+}
+
+label <- function(S, names) structure(S, dimnames = list(names, names))
+
+# ---- unconstrained coordinates --------------------------------------------------------------
+
+# vech of the Cholesky factor with logged diagonal; rows relative to it below.
+log_cholesky <- function(t) {
+  L <- t(chol(unvech(t)))
+  d <- diag(L)
+  L <- L / rep(d, each = nrow(L))
+  diag(L) <- log(d)
+  L[lower.tri(L, diag = TRUE)]
+}
+
+from_log_cholesky <- function(l) {
+  L <- matrix(0, vech_order(length(l)), vech_order(length(l)))
+  L[lower.tri(L, diag = TRUE)] <- l
+  d <- exp(diag(L))
+  diag(L) <- 1
+  X <- tcrossprod(L * rep(d, each = nrow(L)))
+  X[lower.tri(X, diag = TRUE)]
+}
+
+# Scale-free coordinates (src/logchol.h), in which the integrator works: diagonal -2 log SD, below it
+# atanh of the canonical partial correlations; log t of a scalar.
+scale_free <- function(t) {
+  if (length(t) == 1L) return(log(t))
+  Sigma <- solve_spd(unvech(t))
+  v <- diag(Sigma)
+  C <- t(chol(Sigma / sqrt(tcrossprod(v))))
+  left <- 1 - t(apply(C^2, 1L, cumsum)) + C^2 # what the columns before leave of each row
+  X <- atanh_inside(C / sqrt(pmax(left, 1e-300)))
+  diag(X) <- -log(v)
+  X[lower.tri(X, diag = TRUE)]
+}
+
+# Of many precision matrices, a row of vech each.
+scale_free_rows <- function(t) {
+  if (ncol(t) == 1L) return(log(t))
+  if (ncol(t) > 3L) return(matrix(t(apply(t, 1L, scale_free)), nrow(t)))
+  det <- t[, 1L] * t[, 3L] - t[, 2L]^2
+  cbind(log(det) - log(t[, 3L]), atanh_inside(-t[, 2L] / sqrt(t[, 1L] * t[, 3L])),
+    log(det) - log(t[, 1L]))
+}
+
+# A correlation that rounding has put on its boundary stays a number.
+atanh_inside <- function(x) atanh(pmax(pmin(x, 1 - 1e-15), 1e-15 - 1))
+
+# Back, a row per point: columns of x to columns of vech of the precision matrix.
+from_scale_free <- function(x) {
+  r <- vech_order(ncol(x))
+  if (r == 1) return(exp(x))
+  C <- correlation_roots(x, r)
+  M <- matrix(list(0), r, r) # C^-1
+  for (a in seq_len(r)) {
+    for (b in seq_len(a - 1L)) {
+      terms <- lapply(seq.int(b, a - 1L), function(c) C[[a, c]] * M[[c, b]])
+      M[[a, b]] <- -Reduce(`+`, terms) / C[[a, a]]
+    }
+    M[[a, a]] <- 1 / C[[a, a]]
+  }
+  pairs <- lower_pairs(r)
+  out <- Map(function(a, b) {
+    root <- Reduce(`+`, lapply(seq.int(a, r), function(c) M[[c, a]] * M[[c, b]]))
+    root * exp((x[, vech_at(r, a, a)] + x[, vech_at(r, b, b)]) / 2)
+  }, pairs$row, pairs$col)
+  matrix(unlist(out), nrow(x))
+}
+
+# Cholesky factor of the correlation matrix at every row of x: r x r cells, a vector over the rows in
+# each of the lower triangle.
+correlation_roots <- function(x, r) {
+  C <- matrix(list(0), r, r)
+  for (a in seq_len(r)) {
+    left <- rep(1, nrow(x))
+    for (b in seq_len(a - 1L)) {
+      C[[a, b]] <- left * tanh(x[, vech_at(r, a, b)])
+      left <- left / cosh(x[, vech_at(r, a, b)])
+    }
+    C[[a, a]] <- left
+  }
+  C
+}
+
+# log SDs, then atanh of the correlations (lower triangle), a column each, of u = A v at every row of
+# x, the scale-free coordinates of the precision of v.
+log_sd_atanh_rows <- function(x, A = diag(1, vech_order(ncol(x)))) {
+  r <- nrow(A)
+  C <- correlation_roots(x, r)
+  roots <- matrix(list(), r, r) # A times the Cholesky factor of Cov(v)
+  for (a in seq_len(r)) {
+    for (c in seq_len(r)) {
+      own <- Filter(function(k) A[a, k] != 0, seq.int(c, r))
+      roots[[a, c]] <- Reduce(`+`, lapply(own, function(k) {
+        A[a, k] * C[[k, c]] * exp(-x[, vech_at(r, k, k)] / 2)
+      }), 0)
+    }
+  }
+  dot <- function(a, b) Reduce(`+`, Map(`*`, roots[a, ], roots[b, ]))
+  sd <- lapply(seq_len(r), function(a) sqrt(dot(a, a)))
+  pairs <- which(lower.tri(A), arr.ind = TRUE)
+  rho <- lapply(seq_len(nrow(pairs)), function(i) {
+    a <- pairs[i, 1L]
+    b <- pairs[i, 2L]
+    atanh_inside(dot(a, b) / (sd[[a]] * sd[[b]]))
+  })
+  matrix(unlist(c(lapply(sd, log), rho)), nrow(x))
+}
+
+# The same of one precision matrix (vech): log SDs, atanh correlations.
+log_sd_atanh <- function(t, A = diag(1, vech_order(length(t)))) {
+  root <- A %*% t(chol(solve_spd(unvech(t))))
+  s <- sqrt(rowSums(root^2))
+  R <- tcrossprod(root / s)
+  c(log(s), atanh_inside(R[lower.tri(R)]))
+}
+
+# Central differences, scaled to each argument: f is smooth and t is far from its boundary.
+numeric_jacobian <- function(f, t) {
+  scale <- sqrt(abs(diag(unvech(t)))) # units of Lambda_ab are those of sqrt(L_aa L_bb)
+  pairs <- lower_pairs(length(scale))
+  h <- 1e-5 * scale[pairs$row] * scale[pairs$col]
+  vapply(seq_along(t), function(j) {
+    e <- replace(numeric(length(t)), j, h[j])
+    (f(t + e) - f(t - e)) / (2 * h[j])
+  }, f(t))
+}
+
+# vech of A^-T Lambda A^-1, the precision of A v, as a linear map of vech Lambda.
+precision_map <- function(A) {
+  r <- nrow(A)
+  B <- solve(A)
+  pairs <- lower_pairs(r)
+  vapply(seq_along(pairs$row), function(k) {
+    E <- matrix(0, r, r)
+    E[pairs$row[k], pairs$col[k]] <- E[pairs$col[k], pairs$row[k]] <- 1
+    (crossprod(B, E %*% B))[lower.tri(E, diag = TRUE)]
+  }, numeric(length(pairs$row)))
+}
