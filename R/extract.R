@@ -181,8 +181,8 @@ coef.meanfield_fit <- function(object, ...) {
 VarCorr.meanfield_fit <- function(x, sigma = 1, ...) {
   no_dots(...)
   if (!identical(as.double(sigma), 1)) {
-    mf_abort("control", "`sigma` must be 1, not ", describe(sigma), ": the standard deviations are ",
-      "those of the fit", arg = "sigma")
+    mf_abort("control", "`sigma` must be 1, not ", describe(sigma),
+      ": the standard deviations are those of the fit", arg = "sigma")
   }
   s <- summary_table(x)
   pick <- function(names, what) s[[what]][match(names, s$variable)]

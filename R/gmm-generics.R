@@ -128,9 +128,11 @@ prior_summary.gmm_fit <- function(object, ...) {
     paste0("normal(", paste(format_numbers(p$mean, 4), collapse = ", "), "; ",
       if (is.null(p$cov)) paste("worth", format(p$k0), "rows") else "given covariance", ")")
   }
-  data.frame(variable = c("mu", "Lambda", "pi"), prior = c(mu,
-    if (p$flat_precision) "flat" else paste0("Wishart(df ", format(p$df), ", ", nrow(p$scale), " x ",
-      ncol(p$scale), " scale)"), paste0("Dirichlet(", format(p$alpha), ")")))
+  Lambda <- if (p$flat_precision) "flat" else {
+    sprintf("Wishart(df %s, %d x %d scale)", format(p$df), nrow(p$scale), ncol(p$scale))
+  }
+  data.frame(variable = c("mu", "Lambda", "pi"),
+    prior = c(mu, Lambda, paste0("Dirichlet(", format(p$alpha), ")")))
 }
 
 # ---- draws -------------------------------------------------------------------------
@@ -139,7 +141,8 @@ prior_summary.gmm_fit <- function(object, ...) {
 gmm_draw_parameters <- function(model, d) {
   v <- gmm_variables(model)
   pick <- function(type) matrix(d[v$variable[v$type == type]], ncol = model$k)
-  list(mu = t(pick("mu")), R = lapply(seq_len(model$k), function(k) chol(unvech(pick("Lambda")[, k]))),
+  Lambda <- pick("Lambda")
+  list(mu = t(pick("mu")), R = lapply(seq_len(model$k), function(k) chol(unvech(Lambda[, k]))),
     log_pi = drop(pick("log_pi")), log_det = drop(pick("log_det")))
 }
 
@@ -182,7 +185,9 @@ log_lik.gmm_fit <- function(object, newdata = NULL, draws = 1000, ...) {
   check_size(draws, nrow(x))
   d <- unclass(gmm_draws(object, draws))
   out <- matrix(0, draws, nrow(x))
-  for (i in seq_len(draws)) out[i, ] <- mixture_log_density(x, gmm_draw_parameters(object$model, d[i, ]))
+  for (i in seq_len(draws)) {
+    out[i, ] <- mixture_log_density(x, gmm_draw_parameters(object$model, d[i, ]))
+  }
   out
 }
 
@@ -218,7 +223,8 @@ update.gmm_fit <- function(object, ..., evaluate = TRUE) {
   call$object[names(new)[of_model]] <- written[of_model]
   call[names(new)[!of_model]] <- written[!of_model]
   if (!check_flag(evaluate, "evaluate")) return(call)
-  old <- lapply(as.list(object$call)[setdiff(names(object$call)[-1L], "object")], eval, parent.frame())
+  of_fit <- setdiff(names(object$call)[-1L], "object")
+  old <- lapply(as.list(object$call)[of_fit], eval, parent.frame())
   args <- utils::modifyList(old, new[!of_model], keep.null = TRUE)
   fit <- do.call(get(as.character(call[[1L]]), envir = topenv()),
     c(list(updated_mixture(object$model, new[of_model])), args))
@@ -313,7 +319,8 @@ isSingular.gmm_fit <- function(x, ...) {
 
 #' @export
 hypothesis.gmm_fit <- function(x, hypothesis, ...) {
-  no_mixture("coefficients", "use the draws, as in mean(d[, \"mu[1,a]\"] < d[, \"mu[2,a]\"]) with d <- as.matrix(fit)")
+  no_mixture("coefficients", paste("use the draws, as in mean(d[, \"mu[1,a]\"] < d[, \"mu[2,a]\"])",
+    "with d <- as.matrix(fit)"))
 }
 
 #' @export

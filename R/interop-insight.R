@@ -63,8 +63,8 @@ get_data.meanfield_fit <- function(x, effects = "all", ...) {
     slopes = unlist(lapply(model$factors, function(f) {
       lapply(f$terms, function(t) if (!is.null(t$tt)) all.vars(t$tt))
     })), weights = all.vars(x$call$weights), offset = all.vars(x$call$offset))
-  wanted <- switch(effects, random = group, fixed = all[c("response", "fixed", "weights", "offset")],
-    all)
+  wanted <- switch(effects, random = group, all = all,
+    fixed = all[c("response", "fixed", "weights", "offset")])
   variable_frame(x, frame, unique(unlist(wanted)))
 }
 
@@ -107,9 +107,10 @@ get_predicted.meanfield_fit <- function(x, data = NULL, predict = "expectation",
   predict <- extra$type %||% predict
   kind <- check_choice(predict, c("expectation", "response", "link", "prediction"), "predict")
   re.form <- predicted_effects(x, data, include_random)
+  interval <- if (kind == "prediction") "prediction" else "confidence"
+  type <- if (kind == "link") "link" else "response"
   at <- function(level) {
-    predict.meanfield_fit(x, data, re.form, if (kind == "prediction") "prediction" else "confidence",
-      level, TRUE, TRUE, type = if (kind == "link") "link" else "response")
+    predict(x, data, re.form, interval, level, allow_new_levels = TRUE, se.fit = TRUE, type = type)
   }
   p <- at(if (length(ci)) ci[1L] else 0.95)
   out <- unname(p$fit[, "fit"])

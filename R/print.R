@@ -2,7 +2,8 @@
 
 # A data frame as it stands. `...`: arguments of print.data.frame() and print.default().
 print_table <- function(x, ..., row.names = FALSE) {
-  known_dots(c("digits", "quote", "right", "max", "na.print", "print.gap", "zero.print", "justify"), ...)
+  known_dots(c("digits", "quote", "right", "max", "na.print", "print.gap", "zero.print",
+    "justify"), ...)
   print.data.frame(x, row.names = row.names, ...)
 }
 

@@ -150,7 +150,8 @@ glance.meanfield_fit <- function(x, ...) {
 #' @export augment
 #' @export
 augment.meanfield_fit <- function(x, data = NULL, newdata = NULL,
-                                  type.predict = c("link", "response"), type.residuals = NULL, ...) {
+                                  type.predict = c("link", "response"), type.residuals = NULL,
+                                  ...) {
   no_dots(...)
   type <- check_choice(type.predict, c("link", "response"), "type.predict")
   has_u <- !length(x$model$factors) || !inherits(x, "gibbs_fit") || !is.null(x$u_draws)

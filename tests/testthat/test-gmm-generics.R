@@ -79,7 +79,8 @@ test_that("log likelihoods sum the components out; models of other k compare", {
 
 test_that("update changes the model or the run", {
   expect_equal(update(fit, k = 3)$model$k, 3)
-  expect_identical(update(fit, k = 3, evaluate = FALSE)$object, quote(gaussian_mixture(x = faithful, k = 3)))
+  expect_identical(update(fit, k = 3, evaluate = FALSE)$object,
+    quote(gaussian_mixture(x = faithful, k = 3)))
   flat <- update(fit, prior = flat_prior())
   expect_true(flat$model$prior$flat_mean)
   expect_true(update(flat, k = 3)$model$prior$flat_mean) # the prior as it was given

@@ -108,7 +108,8 @@ test_that("insight: predictions and variances", {
   expect_equal(limits$CI_low, unname(predict(f, interval = "confidence", level = .8,
     type = "response")[, "lwr"]))
   new <- data.frame(x = 3, g = c("1", "unseen"))
-  expect_equal(as.numeric(insight::get_predicted(f, new[1, ])), unname(predict(f, new[1, ], type = "response")))
+  expect_equal(as.numeric(insight::get_predicted(f, new[1, ])),
+    unname(predict(f, new[1, ], type = "response")))
   population <- unname(predict(f, new, re.form = NA, type = "response"))
   expect_equal(as.numeric(insight::get_predicted(f, new)), population)
   expect_equal(as.numeric(insight::get_predicted(f, new, include_random = FALSE)), population)

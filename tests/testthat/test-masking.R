@@ -78,7 +78,8 @@ test_that("getME has what lme4's functions ask for", {
   skip_if_not_installed("lme4")
   d <- small_data()
   d$h <- factor(rep(1:4, 15))
-  f <- fit_vb(y ~ x + (x | g) + (1 | h), d, prior = priors(tau_u = half_t_prior(4, 2)), integrate = "no")
+  f <- fit_vb(y ~ x + (x | g) + (1 | h), d, prior = priors(tau_u = half_t_prior(4, 2)),
+    integrate = "no")
   m <- suppressMessages(lme4::lmer(y ~ x + (x | g) + (1 | h), d))
   same <- c("X", "y", "n", "p", "q", "n_rtrms", "n_rfacs", "lower")
   for (name in same) {

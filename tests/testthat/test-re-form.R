@@ -9,10 +9,13 @@ fixed <- function(f) drop(model.matrix(f) %*% fixef(f))
 test_that("re.form takes some of the coefficients of a term", {
   u <- ranef(slope)$g[d$g, ]
   expect_equal(unname(predict(slope, re.form = ~ (1 | g))), unname(fixed(slope)) + u[[1]])
-  expect_equal(unname(predict(slope, d, re.form = ~ (0 + x | g))), unname(fixed(slope)) + u[[2]] * d$x)
+  slopes <- predict(slope, d, re.form = ~ (0 + x | g))
+  expect_equal(unname(slopes), unname(fixed(slope)) + u[[2]] * d$x)
   both <- list(~ (x | g), ~ (1 + x | g), ~ (1 | g) + (0 + x | g), NULL)
   for (r in both) expect_equal(predict(slope, re.form = r), predict(slope))
-  for (r in list(NA, ~0, NA_real_)) expect_equal(unname(predict(slope, re.form = r)), unname(fixed(slope)))
+  for (r in list(NA, ~0, NA_real_)) {
+    expect_equal(unname(predict(slope, re.form = r)), unname(fixed(slope)))
+  }
   # its variance: that of the full covariance
   V <- vcov(slope, pars = "all")
   at <- c("beta[(Intercept)]", "beta[x]", "u[g:2,(Intercept)]")
