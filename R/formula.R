@@ -110,7 +110,10 @@ expand_groups <- function(expr) {
     return(c(inner, outer))
   }
   if (is_call_to(expr, c(":", "%in%"))) {
-    return(list(interaction_call(as.list(expr)[-1L])))
+    a <- expand_groups(expr[[2L]])
+    b <- expand_groups(expr[[3L]])
+    return(unlist(lapply(b, function(y) lapply(a, function(x) interaction_call(list(x, y)))),
+      recursive = FALSE))
   }
   list(expr)
 }

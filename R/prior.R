@@ -35,10 +35,24 @@ default_sd_prior <- new_prior("half_t", df = 3, scale = NULL)
 #' @details
 #' The default, `default_priors()`, is half-t(3, 2.5 s) on the residual and on
 #' every group standard deviation and normal(0, 2.5 s / sd(x)) on the
-#' coefficients, where s is the standard deviation of the response. The intercept
-#' is normal(mean(y), 2.5 s) *at the mean of the predictors*, so that shifting
-#' and rescaling predictors or response changes nothing but units. Under unequal
-#' row weights the standard deviations and means are weighted ones, and the scale
+#' coefficients, where s is the standard deviation of the response; half-t(3, 2.5 s / sd(x)) on the
+#' standard deviation of a slope that varies by group. The intercept is normal(mean(y), 2.5 s).
+#'
+#' All of it is stated *at the mean of the predictors*: the intercept is the one there, a variable that
+#' is multiplied by others is centred first, and the standard deviations and correlations of a term
+#' `(1 + x | g)` are those of the effects at mean(x). So the origin and unit of a predictor (years,
+#' ages, cents) change nothing but the numbers in which the same fit is told; what is reported
+#' (`sigma_u`, `rho_u`, `Lambda_u`, effects) is always at the origin of x as written. The contrasts of
+#' one factor have a joint normal prior, with precision cov(columns) / (2.5 s)^2, which depends on what
+#' they say of the cells only: any contrasts, and any order of the levels, give the same fit. (The
+#' contrasts of a factor that varies by group, `(f | g)`, keep a prior each. Products without their
+#' margins, `x:z` alone, and independent terms, `(x || g)`, are other models at another origin, and
+#' powers as `I(x^2)` are best written as `poly(x, 2)`.)
+#'
+#' A prior that the user gives stands at the origin of x as written, `half_t_prior(3, c(5, 5))` for the
+#' effects at x = 0; one without scales, `half_t_prior(3)`, is a default one.
+#'
+#' Under unequal row weights the standard deviations and means are weighted ones, and the scale
 #' for the residual standard deviation, which is that of a row of weight one, is
 #' 2.5 s times the square root of the mean weight.
 #'

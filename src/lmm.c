@@ -81,6 +81,15 @@ void lmm_precision(const struct lmm *m, const double *t, struct arrow *P)
     for (int k = m->first_term; k < m->n_prec; k++) lmm_add_term(m, k, t, P);
 }
 
+double lmm_prior_trace(const struct lmm *m, const double *A)
+{
+    double s = 0;
+    if (m->flat) return 0;
+    for (int j = 0; j < m->p; j++)
+        for (int i = 0; i < m->p; i++) s += AT(m->Tb, i, j, m->p) * AT(A, i, j, m->shape.n_global);
+    return s;
+}
+
 void lmm_rhs(const struct lmm *m, double tau_e, double *x)
 {
     scale_into(arrow_dim(&m->shape), tau_e, m->h, x);

@@ -87,6 +87,9 @@ void lmm_add_term(const struct lmm *m, int k, const double *t, struct arrow *P);
 /* P <- tau_e G + T(t), T = blockdiag(T_b, I (x) Lambda_j). O(size of the arrow). */
 void lmm_precision(const struct lmm *m, const double *t, struct arrow *P);
 
+/* tr(T_b A_bb) of a symmetric n_global^2 matrix, 0 under a flat prior. */
+double lmm_prior_trace(const struct lmm *m, const double *A);
+
 /* x <- tau_e h + T mu. */
 void lmm_rhs(const struct lmm *m, double tau_e, double *x);
 

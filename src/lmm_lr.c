@@ -157,14 +157,15 @@ static void all_pair_traces(const struct lmm *m, const struct vb_state *s, struc
                                     pair_trace(m, s, w, j, a, b, k, c, d);
 }
 
-/* w->T <- T_b S_b. (p x n_global); returns tr(T_b S T_b S), *trace gets tr(T_b S). */
+/* w->T <- T_b S_b. (p x n_global, or p x p of a sparse block); returns tr(T_b S T_b S), *trace gets
+ * tr(T_b S). */
 static double prior_products(const struct lmm *m, const struct vb_state *s, struct vb_work *w,
                              double *trace)
 {
-    int p = m->p, ng = m->shape.n_global;
+    int p = m->p, ng = m->shape.n_global, columns = m->shape.n_elim ? p : ng;
     double square = 0;
     *trace = 0;
-    for (int j = 0; j < ng; j++)
+    for (int j = 0; j < columns; j++)
         for (int i = 0; i < p; i++) {
             double sum = 0;
             if (!m->flat)
@@ -256,6 +257,66 @@ static void trace_part(const struct lmm *m, struct vb_state *s, struct vb_work *
             }
 }
 
+/* ---- the same traces where the global block is sparse ------------------------------------------
+ *
+ * S is known on the pattern only. What a statistic y does to it is as well, dS_y = -S K_y S, and with
+ * the coefficients in the dense core that is all that is needed:
+ *     tr(K_x S K_y S) = -tr(K_x dS_y),   tr(T_b S K_y S) = -tr(T_b dS_y).
+ * One push of the selected inverse per statistic. */
+
+/* w->dS <- dS_y on the pattern, y = element (a, b) of precision k. */
+static void push_statistic(const struct lmm *m, const struct vb_state *s, struct vb_work *w, int y,
+                           int k)
+{
+    const struct arrow_shape *sh = &m->shape;
+    memset(w->dP.global, 0, sizeof(double) * arrow_global_size(sh));
+    memset(w->dP.leaf, 0, sizeof(double) * arrow_leaf_size(sh));
+    memset(w->unit, 0, sizeof(double) * (size_t) m->n_stat);
+    w->unit[y] = 1;
+    lmm_add_term(m, k, w->unit, &w->dP); /* E_aa, or E_ab + E_ba */
+    arrow_inverse_push(sh, &w->S, s->q, s->d_inv, &w->dP, &w->dS, &w->push);
+}
+
+/* C's column y += tr(K_x S K_y S) / 2 for every x; returns their sum weighted by the precisions,
+ * tr((T - T_b) S K_y S). */
+static double pushed_traces(const struct lmm *m, struct vb_state *s, struct vb_work *w, int y)
+{
+    double sum = 0, block[EXPFAM_MAX_R * (EXPFAM_MAX_R + 1) / 2];
+    for (int j = 1; j < m->n_prec; j++) {
+        const struct precision *pr = &m->prec[j];
+        lmm_block_sum(m, j, w->dS.global, w->dS.leaf, block);
+        for (int d = 0; d < pr->r; d++)
+            for (int c = d; c < pr->r; c++) {
+                int x = stat_at(pr, c, d);
+                double h = -(c == d ? 1 : 2) * block[vech_at(pr->r, c, d)];
+                sum += s->t[x] * h;
+                AT(s->lr.C, x, y, s->lr.q) += 0.5 * h;
+            }
+    }
+    return sum;
+}
+
+static void sparse_trace_part(const struct lmm *m, struct vb_state *s, struct vb_work *w)
+{
+    int q = s->lr.q;
+    double tau_e = s->t[0], tr_ts, tr_tsts = prior_products(m, s, w, &tr_ts);
+    memset(w->dP.cross, 0, sizeof(double) * arrow_cross_size(&m->shape));
+    for (int k = 1; k < m->n_prec; k++)
+        for (int b = 0; b < m->prec[k].r; b++)
+            for (int a = b; a < m->prec[k].r; a++) {
+                int y = stat_at(&m->prec[k], a, b);
+                push_statistic(m, s, w, y, k);
+                double B = -lmm_prior_trace(m, w->dS.global), X = B + pushed_traces(m, s, w, y);
+                double us = (a == b ? 1 : 2) * w->us[y];
+                tr_ts += s->t[y] * us;
+                tr_tsts += s->t[y] * (B + X);
+                AT(s->lr.C, y, 0, q) += 0.5 * (us - X) / tau_e;
+            }
+    for (int i = 1; i < m->n_stat; i++) AT(s->lr.C, 0, i, q) = AT(s->lr.C, i, 0, q);
+    double dim = (double) arrow_dim(&m->shape);
+    AT(s->lr.C, 0, 0, q) = 0.5 * (dim - 2 * tr_ts + tr_tsts) / (tau_e * tau_e);
+}
+
 /* grad <- [g_e, g_ab, ...]: g_e = h - G m = T (m - mu) / tau_e, g_ab = -K_ab m; J <- S grad. */
 static void gradients(const struct lmm *m, struct vb_state *s, struct vb_work *w)
 {
@@ -303,7 +364,10 @@ void vb_coupling(const struct lmm *m, struct vb_state *s, struct vb_work *w)
     size_t dim = arrow_dim(&m->shape), bytes = sizeof(double) * (size_t) q * (size_t) q;
     memset(s->lr.V, 0, bytes);
     memset(s->lr.C, 0, bytes);
-    trace_part(m, s, w);
+    if (m->shape.n_elim)
+        sparse_trace_part(m, s, w);
+    else
+        trace_part(m, s, w);
     gradients(m, s, w);
     for (int j = 0; j < m->n_stat; j++)
         for (int i = 0; i < m->n_stat; i++) {

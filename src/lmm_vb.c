@@ -41,27 +41,25 @@ struct vb_work vb_work_carve(const struct lmm *m, struct arena *a)
     w.scratch = arena_doubles(a, (size_t) m->shape.n_global * (r > 1 ? r : 1));
     w.prior_grad = arena_doubles(a, dim);
     w.grad = arena_doubles(a, dim * s);
-    w.T = arena_doubles(a, ng2);
-    w.M = arena_doubles(a, ng2);
-    w.SM = arena_doubles(a, (m->shape.n_leaf ? r * r : 0) * ng2);
-    w.H = arena_doubles(a, (size_t) vb_n_pairs(m) * (size_t) vb_n_pairs(m));
+    if (m->shape.n_elim) {
+        w.T = arena_doubles(a, (size_t) m->p * (size_t) m->p);
+        w.S = arrow_carve(&m->shape, a);
+        w.dP = arrow_carve(&m->shape, a);
+        w.dS = arrow_carve(&m->shape, a);
+        w.push = arrow_push_carve(&m->shape, a);
+        w.unit = arena_doubles(a, s);
+    } else {
+        w.T = arena_doubles(a, ng2);
+        w.M = arena_doubles(a, ng2);
+        w.SM = arena_doubles(a, (m->shape.n_leaf ? r * r : 0) * ng2);
+        w.H = arena_doubles(a, (size_t) vb_n_pairs(m) * (size_t) vb_n_pairs(m));
+    }
     w.us = arena_doubles(a, s);
     w.target = arena_doubles(a, q);
     w.cavi = arena_doubles(a, q);
     w.step = arena_doubles(a, q);
     w.resid = arena_doubles(a, q);
     return w;
-}
-
-/* tr(T_b S_bb), 0 under a flat prior. */
-static double prior_trace(const struct lmm *m, const double *S)
-{
-    double s = 0;
-    if (m->flat) return 0;
-    for (int j = 0; j < m->p; j++)
-        for (int i = 0; i < m->p; i++)
-            s += AT(m->Tb, i, j, m->p) * AT(S, i, j, m->shape.n_global);
-    return s;
 }
 
 /* tr(A B) of two symmetric r x r matrices in vech form. */
@@ -80,7 +78,7 @@ static double vech_trace(int r, const double *a, const double *b)
 static double expected_rss(const struct lmm *m, const struct vb_state *s,
                            const struct vb_work *w)
 {
-    double rss = m->yy, tau_e = s->t[0], tr_ts = prior_trace(m, s->Sq_global);
+    double rss = m->yy, tau_e = s->t[0], tr_ts = lmm_prior_trace(m, s->Sq_global);
     size_t dim = arrow_dim(&m->shape);
     for (size_t i = 0; i < dim; i++) rss -= s->m[i] * (m->h[i] + w->prior_grad[i] / tau_e);
     for (int k = m->first_term; k < m->n_prec; k++)
@@ -143,7 +141,13 @@ enum core_status vb_update_theta(const struct lmm *m, struct vb_state *s, struct
     if (st) return st;
     lmm_rhs(m, s->t[0], s->m);
     arrow_solve(&m->shape, &w->F, s->m);
-    arrow_inverse(&m->shape, &w->F, s->S_global, s->d_inv, s->q, s->s_leaf, w->scratch);
+    if (m->shape.n_elim) {
+        w->S.global = s->S_global;
+        w->S.leaf = s->s_leaf;
+        arrow_selected_inverse(&m->shape, &w->F, &w->S, s->d_inv, s->q, w->scratch);
+    } else {
+        arrow_inverse(&m->shape, &w->F, s->S_global, s->d_inv, s->q, s->s_leaf, w->scratch);
+    }
     w->log_det_P = m->separate ? separate_covariance(m, s, w) : joint_covariance(m, s, w);
     lmm_prior_gradient(m, s->t, s->m, w->prior_grad);
     for (int k = m->first_term; k < m->n_prec; k++) {
@@ -245,7 +249,7 @@ double vb_elbo(const struct lmm *m, const struct vb_state *s, const struct vb_wo
     double elbo = 0.5 * (m->n * (vb_mean_logdet(m, s, 0) - LOG_2PI) + m->sum_log_w -
                          s->t[0] * s->ss[0]);                       /* E log p(y | .) */
     if (!m->flat) {                                                 /* E log p(beta)  */
-        double quad = prior_trace(m, s->Sq_global);
+        double quad = lmm_prior_trace(m, s->Sq_global);
         for (int i = 0; i < m->p; i++) quad += w->prior_grad[i] * (s->m[i] - m->mu[i]);
         elbo += 0.5 * (m->logdet_Tb - m->p * LOG_2PI - quad);
     }
@@ -457,5 +461,10 @@ enum core_status vb_run(const struct lmm *m, const struct vb_control *ctl, struc
     struct gaussian x = {m, w};
     const struct vb_theta q = {&x, gaussian_update, gaussian_elbo, gaussian_targets,
                                gaussian_coupling, 0};
-    return vb_ascend(m, &q, ctl, s, w, h, info);
+    enum core_status st = vb_ascend(m, &q, ctl, s, w, h, info);
+    if (m->shape.n_elim && (st == CORE_OK || st == CORE_MAXIT)) { /* off the pattern too */
+        arrow_inverse(&m->shape, &w->F, s->S_global, s->d_inv, s->q, s->s_leaf, w->scratch);
+        joint_covariance(m, s, w);
+    }
+    return st;
 }

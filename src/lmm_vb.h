@@ -42,9 +42,12 @@ struct vb_work {
     double *scratch;               /* n_global * max(r, 1)                            */
     double *prior_grad;            /* dim: T (m - mu)                                 */
     double *grad;                  /* dim x s                                         */
-    double *T, *M;                 /* n_global^2 each                                 */
+    double *T, *M;                 /* n_global^2 each (T: p^2 with a sparse global block) */
     double *SM;                    /* shape.r^2 pieces of n_global^2: S M_ab          */
     double *H;                     /* traces of pairs of statistics, vb_n_pairs()^2   */
+    struct arrow S, dP, dS;        /* with a sparse global block, instead: S on its pattern, K_y, */
+    struct arrow_push_work push;   /* -S K_y S there                                  */
+    double *unit;                  /* s                                               */
     double *us;                    /* covariance part of the quadratic forms (s)      */
     double *target, *cavi, *step, *resid; /* q each                                   */
     double log_det_P;              /* of q's own precision                            */

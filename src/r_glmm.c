@@ -163,18 +163,6 @@ SEXP C_limits(void)
     return out;
 }
 
-/* An order of elimination of the global block, in R_alloc memory. */
-static void put_order(struct lmm *m)
-{
-    struct elimination w;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
-        w = elimination_carve(m->shape.n_global, &a);
-    }
-    global_order(&m->shape, m->p, w);
-}
-
 /* core$rows: list(X, centre, y, size, offset, leaf = list(code, z, r) or NULL, others). */
 struct glmm r_glmm(SEXP core)
 {
@@ -185,7 +173,7 @@ struct glmm r_glmm(SEXP core)
     if (g.lmm.first_term && g.lmm.prec[0].nu > 0) r_bad("prec");
     if (s->r > EXPFAM_MAX_R) r_bad("r");
     need_fixed_effects(&g.lmm);
-    put_order(&g.lmm);
+    r_order_global(&g.lmm);
     SEXP rows = r_elt(core, "rows"), leaf = r_elt(rows, "leaf"), X = r_elt(rows, "X");
     if (r_columns(X, "X", -1) != g.lmm.p || Rf_nrows(X) < 1) r_bad("X");
     g.n = (size_t) Rf_nrows(X);

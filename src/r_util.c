@@ -5,6 +5,7 @@
 #include <string.h>
 #include "la.h"
 #include "r_util.h"
+#include "arrow_global.h"
 
 /* ---- single values and vectors --------------------------------------------------------- */
 
@@ -310,6 +311,17 @@ struct lmm_centre r_centre(SEXP centre, const struct lmm *m)
 }
 
 /* ---- results ----------------------------------------------------------------------------- */
+
+void r_order_global(struct lmm *m)
+{
+    struct elimination w;
+    struct arena a = {NULL, 0};
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass) a = r_arena(&a);
+        w = elimination_carve(m->shape.n_global, &a);
+    }
+    global_order(&m->shape, m->p, w);
+}
 
 struct arena r_arena(const struct arena *counted)
 {

@@ -58,6 +58,9 @@ struct lmm r_prior(SEXP core, int first_term);
 struct arrow_shape r_shape(SEXP core);
 struct lmm_centre r_centre(SEXP centre, const struct lmm *m);
 
+/* An order of elimination of the global block (arrow_global.h), in R_alloc memory. */
+void r_order_global(struct lmm *m);
+
 /* One R_alloc for a whole call. Carve in a loop of two passes, the first of which counts:
  *     for (int pass = 0; pass < 2; pass++) { if (pass) a = r_arena(&a); ... } */
 struct arena r_arena(const struct arena *counted);

@@ -368,3 +368,20 @@ test_that("Machines, three correlated coefficients of a factor, equals the dense
     list(on(Worker, ~Machine, data = m)), list(d_wishart(5, W)), wishart_prior(5, W),
     d_half_t(3, 20), half_t_prior(3, 20))
 })
+
+# Enough outer levels that they are eliminated one by one (src/arrow_global.h); the same bound and the
+# same linear response as by dense algebra.
+test_that("many nested groups equal the dense twin", {
+  set.seed(12)
+  e <- data.frame(x = rnorm(180), a = factor(rep(1:30, each = 6)), b = factor(rep(rep(1:2, each = 3), 30)))
+  e$y <- 1 + e$x + rnorm(30)[e$a] + .5 * rnorm(30)[e$a] * e$x + rnorm(60, 0, .7)[e$a:e$b] + rnorm(180)
+  e$inner <- factor(paste(e$b, e$a))
+  priors <- priors(normal_prior(0, 10), gamma_prior(.5, .3),
+    list(inner = gamma_prior(2, 1), a = wishart_prior(4, W2)))
+  fit <- fit_vb(y ~ x + (1 | inner) + (1 + x | a), e, integrate = "no", prior = priors)
+  ref <- dense_vb_general(cbind("(Intercept)" = 1, x = e$x),
+    list(on(inner, ~1, data = e), on(a, ~x, data = e)), e$y,
+    prior = list(mean = 0, cov = diag(100, 2), e = d_gamma(.5, .3),
+      u = list(d_gamma(2, 1), d_wishart(4, W2))))
+  expect_same_fit(fit, ref)
+})
