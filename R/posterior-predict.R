@@ -134,6 +134,10 @@ new_weights <- function(fit, newdata) {
   if (is.null(newdata) || !is.language(expr) || !all(all.vars(expr) %in% names(newdata))) {
     return(NULL)
   }
-  w <- rep_len(as.double(eval(expr, newdata, environment(fit$model$formula))), nrow(newdata))
-  frame_weights(list2DF(list(`(weights)` = w)))
+  w <- eval(expr, newdata, environment(fit$model$formula))
+  if (!is.numeric(w) || !length(w) %in% c(1L, nrow(newdata)) || any(w < 0, na.rm = TRUE)) {
+    mf_abort("weights", "the `weights` of the fit are no numbers, one per row and none negative, in ",
+      "`newdata`", arg = "newdata")
+  }
+  rep_len(as.double(w), nrow(newdata))
 }

@@ -74,6 +74,10 @@ test_that("log likelihoods of the fit's rows as new data have their weights", {
   a <- rstantools::log_lik(f, draws = 3)
   set.seed(1)
   expect_equal(unname(rstantools::log_lik(f, newdata = d, draws = 3)), unname(a))
+  d$w <- 0
+  expect_equal(dim(rstantools::log_lik(f, newdata = d, draws = 3)), c(3, 0))
+  d$w <- -1
+  expect_error(rstantools::log_lik(f, newdata = d, draws = 3), class = "meanfield_error_weights")
 })
 
 test_that("what cannot be drawn is refused; rows left out are padded", {
