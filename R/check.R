@@ -60,3 +60,17 @@ describe <- function(x) {
   if (is.atomic(x) && length(x) == 1L) return(format(x))
   sprintf("%s of length %d", class(x)[1L], length(x))
 }
+
+# `...` is there for the generic's other methods: nothing gets lost in it.
+no_dots <- function(...) known_dots(character(), ...)
+
+# known: names of arguments that may come for another function.
+known_dots <- function(known, ...) {
+  if (!...length()) return(invisible())
+  names <- names(as.list(substitute(list(...)))[-1L]) %||% rep("", ...length())
+  bad <- names[!nzchar(names) | !names %in% known]
+  if (length(bad)) {
+    mf_abort("control", "unknown argument ",
+      if (nzchar(bad[1L])) paste0("`", bad[1L], "`") else "without a name", arg = "...")
+  }
+}

@@ -4,7 +4,8 @@
 #' The two answer different questions: how well model *and prior* predicted all the data, and how
 #' well the fitted model predicts one more row of the groups it has seen.
 #'
-#' @param ... Fits of the same response and weights; names become the names of the models.
+#' @param ... Fits of the same response and weights, or mixtures of the same data; names become the
+#'   names of the models.
 #' @param loo Compute leave-one-out cross-validation by [loo::loo()]? It draws from the posteriors
 #'   with R's generator and needs the rows (`model = TRUE`).
 #' @param ndraws Draws of each posterior for it.
@@ -14,7 +15,7 @@
 #'   fit); with `loo`, `elpd_loo`, `se_elpd`, `elpd_diff` and `se_diff` (from the best `elpd_loo`) and
 #'   `khat`, the largest Pareto k. Attribute `flat`: fits with a flat prior on the coefficients, whose
 #'   evidence is relative to Lebesgue measure, and comparable only between models with the same flat
-#'   coefficients in the same units.
+#'   coefficients in the same units. The bound of a mixture counts all labellings of its components.
 #' @section Errors: `meanfield_error_compare` for something that is no fit, fewer than two, or
 #'   different responses or weights.
 #' @references Vehtari, A., Gelman, A. and Gabry, J. (2017). *Statistics and Computing* 27,
@@ -36,7 +37,7 @@ compare <- function(..., loo = TRUE, ndraws = 2000) {
   }, fits, names(fits)))
   out$evidence_diff <- out$log_evidence - suppressWarnings(max(out$log_evidence, na.rm = TRUE))
   if (loo) out <- cbind(out, loo_columns(fits, ndraws))
-  flat <- vapply(fits, function(f) f$model$resolved$beta$kind == "flat", NA)
+  flat <- vapply(fits, has_flat_prior, NA)
   out <- out[order(-out$log_evidence), ]
   rownames(out) <- NULL
   structure(out, class = c("meanfield_comparison", "data.frame"), flat = names(fits)[flat])
@@ -48,10 +49,19 @@ comparison_names <- function(fits, expressions) {
   make.unique(ifelse(given == "", written, given))
 }
 
+has_flat_prior <- function(fit) {
+  if (inherits(fit, "gmm_fit")) return(fit$model$prior$flat_mean || fit$model$prior$flat_precision)
+  fit$model$resolved$beta$kind == "flat"
+}
+
 check_comparable <- function(fits) {
+  if (length(fits) > 1L && all(vapply(fits, inherits, NA, "gmm_fit"))) {
+    return(check_same_rows(fits))
+  }
   is_fit <- vapply(fits, inherits, NA, "meanfield_fit")
   if (length(fits) < 2L || !all(is_fit)) {
-    mf_abort("compare", "`compare()` needs two or more fits of this package", arg = "...")
+    mf_abort("compare", "`compare()` needs two or more fits of this package, all of them mixtures or ",
+      "none", arg = "...")
   }
   seen <- lapply(fits, function(f) {
     g <- f$model$gram
@@ -65,7 +75,18 @@ check_comparable <- function(fits) {
   }
 }
 
+check_same_rows <- function(fits) {
+  same <- vapply(fits, function(f) isTRUE(all.equal(f$model$x, fits[[1L]]$model$x)), NA)
+  if (!all(same)) {
+    mf_abort("compare", "'", names(fits)[!same][1L], "' was fitted to other data than '",
+      names(fits)[1L], "'", arg = "...")
+  }
+}
+
 fit_evidence <- function(fit) {
+  if (inherits(fit, "gmm_vb_fit")) {
+    return(list(value = fit$vb$elbo + lfactorial(fit$model$k), source = "elbo"))
+  }
   if (!is.null(fit$integrated)) {
     return(list(value = fit$integrated$log_evidence, source = "exact"))
   }
@@ -75,7 +96,7 @@ fit_evidence <- function(fit) {
 
 loo_columns <- function(fits, ndraws) {
   each <- lapply(fits, function(f) {
-    suppressWarnings(loo.meanfield_fit(f, draws = if (!inherits(f, "gibbs_fit")) ndraws))
+    suppressWarnings(loo::loo(f, draws = if (!inherits(f, "gibbs_fit")) ndraws))
   })
   pointwise <- lapply(each, function(l) l$pointwise[, "elpd_loo"])
   total <- vapply(pointwise, sum, 0)
@@ -91,6 +112,7 @@ loo_columns <- function(fits, ndraws) {
 
 #' @export
 print.meanfield_comparison <- function(x, digits = 1, ...) {
+  no_dots(...)
   out <- as.data.frame(x)
   class(out) <- "data.frame"
   num <- vapply(out, is.numeric, NA)

@@ -222,7 +222,10 @@ build_factors <- function(bars, frame, w, contrasts, env, centred) {
 }
 
 build_factor <- function(bars, name, frame, w, contrasts, env, centred) {
-  used <- used_codes(factor_values(bars[[1L]]$group, name, frame, env), w)
+  values <- factor_values(bars[[1L]]$group, name, frame, env)
+  used <- used_codes(values, w)
+  # levels that weights of zero leave out: no surprise to predict()
+  weightless <- if (any(w == 0)) setdiff(used_codes(values, NULL)$levels, used$levels)
   terms <- unlist(lapply(bars, build_terms, frame = frame, w = w, contrasts = contrasts, env = env,
     centred = centred), recursive = FALSE)
   r <- vapply(terms, function(t) length(t$coef), 0L)
@@ -236,6 +239,7 @@ build_factor <- function(bars, name, frame, w, contrasts, env, centred) {
   plain <- length(terms) == 1L && is.null(z[[1L]])
   list(
     name = name, expr = bars[[1L]]$group, codes = used$codes, levels = used$levels,
+    weightless = weightless,
     coef = coef, z = if (!plain) factor_z(z, nrow(frame)), A = block_diagonal(lapply(terms, `[[`, "A")),
     terms = lapply(terms, function(t) t[setdiff(names(t), "z")])
   )

@@ -20,13 +20,18 @@
 #' @aliases fixef ranef
 #' @export fixef
 #' @export
-fixef.meanfield_fit <- function(object, ...) moments(object)$beta
+fixef.meanfield_fit <- function(object, ...) {
+  no_dots(...)
+  moments(object)$beta
+}
 
 #' @rdname fixef.meanfield_fit
 #' @importFrom nlme ranef
 #' @export ranef
 #' @export
 ranef.meanfield_fit <- function(object, condVar = TRUE, ...) {
+  no_dots(...)
+  check_flag(condVar, "condVar")
   model <- object$model
   if (!length(model$factors)) {
     mf_abort("groups", "the model has no group terms: ranef() has nothing to return",
@@ -108,26 +113,33 @@ print.ranef.meanfield <- function(x, ...) {
     cat("$", g, "\n", sep = "")
     out <- x[[g]]
     attr(out, "postVar") <- NULL
-    print(out, ...)
+    print_table(out, row.names = TRUE, ...)
   }
   invisible(x)
 }
 
 #' @export
-as.data.frame.ranef.meanfield <- function(x, ...) {
-  do.call(rbind, lapply(names(x), function(g) {
+as.data.frame.ranef.meanfield <- function(x, row.names = NULL, optional = FALSE, ...) {
+  known_dots("stringsAsFactors", ...)
+  named_rows(row.names, do.call(rbind, lapply(names(x), function(g) {
     u <- x[[g]]
     v <- attr(u, "postVar")
     do.call(rbind, lapply(seq_along(u), function(k) {
       data.frame(grpvar = g, term = names(u)[k], grp = rownames(u), condval = u[[k]],
         condsd = if (is.null(v)) NA_real_ else sqrt(v[k, k, ]))
     }))
-  }))
+  })))
+}
+
+named_rows <- function(row.names, x) {
+  if (!is.null(row.names)) rownames(x) <- row.names
+  x
 }
 
 #' @rdname fixef.meanfield_fit
 #' @export
 coef.meanfield_fit <- function(object, ...) {
+  no_dots(...)
   m <- moments(object)
   model <- object$model
   if (!length(model$factors)) return(m$beta)
@@ -152,7 +164,8 @@ coef.meanfield_fit <- function(object, ...) {
 #' returns that of every group term and, beside it, its posterior SD.
 #'
 #' @param object,x A fit.
-#' @param sigma,... Not used.
+#' @param sigma 1, as the generic has it: standard deviations are those of the fit.
+#' @param ... Not used.
 #' @return `sigma()`: one number. `VarCorr()`: a list of class `VarCorr.meanfield`,
 #'   per group term a covariance matrix with attributes `stddev`, `sd_stddev` and
 #'   `correlation`, and attributes `sc` and `sd_sc` for the residual; its
@@ -166,6 +179,11 @@ coef.meanfield_fit <- function(object, ...) {
 #' @export VarCorr
 #' @export
 VarCorr.meanfield_fit <- function(x, sigma = 1, ...) {
+  no_dots(...)
+  if (!identical(as.double(sigma), 1)) {
+    mf_abort("control", "`sigma` must be 1, not ", describe(sigma), ": the standard deviations are ",
+      "those of the fit", arg = "sigma")
+  }
   s <- summary_table(x)
   pick <- function(names, what) s[[what]][match(names, s$variable)]
   out <- lapply(x$model$groups, function(t) {
@@ -194,7 +212,8 @@ sigma_table <- function(fit) {
 }
 
 #' @export
-as.data.frame.VarCorr.meanfield <- function(x, ...) {
+as.data.frame.VarCorr.meanfield <- function(x, row.names = NULL, optional = FALSE, ...) {
+  known_dots("stringsAsFactors", ...)
   rows <- lapply(names(x), function(g) {
     v <- x[[g]]
     R <- attr(v, "correlation")
@@ -207,11 +226,13 @@ as.data.frame.VarCorr.meanfield <- function(x, ...) {
       sd_sdcor = attr(v, "sd_rho")))
   })
   sc <- attr(x, "sc")
-  if (is.na(sc)) return(do.call(rbind, rows) %||% no_variances()) # a family without
-  out <- do.call(rbind, c(rows, list(data.frame(grp = "Residual", var1 = NA_character_,
-    var2 = NA_character_, vcov = sc^2, sdcor = sc, sd_sdcor = attr(x, "sd_sc")))))
+  residual <- if (!is.na(sc)) { # NA: a family without
+    data.frame(grp = "Residual", var1 = NA_character_, var2 = NA_character_, vcov = sc^2,
+      sdcor = sc, sd_sdcor = attr(x, "sd_sc"))
+  }
+  out <- do.call(rbind, c(rows, list(residual))) %||% no_variances()
   rownames(out) <- NULL
-  out
+  named_rows(row.names, out)
 }
 
 no_variances <- function() {
@@ -236,13 +257,14 @@ print.VarCorr.meanfield <- function(x, digits = 4, ...) {
     Std.Dev. = format_numbers(own$sdcor, digits), `SD of it` = format_numbers(own$sd_sdcor, digits),
     Corr = corr, check.names = FALSE)
   if (all(corr == "")) out$Corr <- NULL
-  print(out, row.names = FALSE, ...)
+  print_table(out, ...)
   invisible(x)
 }
 
 #' @rdname VarCorr.meanfield_fit
 #' @export
 sigma.meanfield_fit <- function(object, ...) {
+  no_dots(...)
   if (is_gaussian(object)) sigma_table(object)["sigma_e", "mean"] else 1
 }
 
@@ -265,9 +287,10 @@ confint.meanfield_fit <- function(object, parm = NULL, level = 0.95, ...) {
   dimnames(out) <- list(s$variable, paste(sub("^q", "", q), "%"))
   if (identical(parm, "all")) return(out)
   beta <- beta_names(object$model)
+  bare <- function(names) gsub("`", "", names, fixed = TRUE) # my x for `my x`
   at <- function(names) {
-    i <- match(names, s$variable)
-    ifelse(is.na(i), match(paste0("beta[", names, "]"), s$variable), i)
+    i <- match(bare(names), bare(s$variable))
+    ifelse(is.na(i), match(bare(paste0("beta[", names, "]")), bare(s$variable)), i)
   }
   if (is.null(parm)) parm <- object$model$x_names
   if (identical(parm, "beta_")) parm <- object$model$x_names # as in lme4

@@ -72,13 +72,15 @@ fit_exact.formula <- function(formula, data = NULL, family = gaussian(),
                               tol = 1e-4, draws = 10000, ...) {
   no_dots(...)
   settings <- exact_settings(tol, draws)
-  call <- match.call()
-  call[[1L]] <- quote(fit_exact)
-  call$formula <- formula # a name would be lost outside this frame
+  formula <- as_model_formula(formula, parent.frame())
+  call <- fit_call(match.call(), "fit_exact", formula, parent.frame(), model)
   m <- build_model(call, formula, data, family, prior, contrasts,
     check_flag(model, "model"), parent.frame())
   new_exact_fit(call, vb_optimum(call, m, check_vb_control(control)), settings)
 }
+
+#' @export
+fit_exact.character <- fit_exact.formula
 
 #' @rdname fit_exact
 #' @export
@@ -86,7 +88,7 @@ fit_exact.meanfield_fit <- function(object, tol = 1e-4, draws = 10000, control =
                                     ...) {
   no_dots(...)
   settings <- exact_settings(tol, draws)
-  call <- refit_call(object, "fit_exact", match.call())
+  call <- refit_call(object, "fit_exact", match.call(), parent.frame())
   start <- if (inherits(object, "vb_fit")) {
     object
   } else {
@@ -97,7 +99,7 @@ fit_exact.meanfield_fit <- function(object, tol = 1e-4, draws = 10000, control =
 
 #' @export
 fit_exact.data.frame <- function(object, formula, ...) {
-  eval(data_first_call(match.call(), quote(fit_exact)), parent.frame())
+  eval(data_first_call(match.call(), "fit_exact"), parent.frame())
 }
 
 #' @export
@@ -169,6 +171,7 @@ lattice_progress <- function(model) {
 
 #' @export
 print.exact_fit <- function(x, digits = 3, ...) {
+  no_dots(...)
   n <- x$integrated
   cat("Exact posterior by ", if (x$method == "lattice") "numerical integration" else
     "importance sampling", "\n", sep = "")

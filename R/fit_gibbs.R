@@ -84,15 +84,17 @@ fit_gibbs.formula <- function(formula, data = NULL, family = gaussian(),
                               sampler = c("auto", "polya-gamma", "hamiltonian"), ...) {
   no_dots(...)
   settings <- gibbs_settings(chains, iter, warmup, thin, save_u, sampler)
-  call <- match.call()
-  call[[1L]] <- quote(fit_gibbs)
-  call$formula <- formula # a name would be lost outside this frame
+  formula <- as_model_formula(formula, parent.frame())
+  call <- fit_call(match.call(), "fit_gibbs", formula, parent.frame(), model)
   m <- build_model(call, formula, data, family, prior, contrasts,
     check_flag(model, "model"), parent.frame())
   check_vb_control(control)
   if (!is_gaussian(m)) return(new_glmm_gibbs_fit(call, m, settings))
   new_gibbs_fit(call, vb_optimum(call, m, control), settings)
 }
+
+#' @export
+fit_gibbs.character <- fit_gibbs.formula
 
 #' @rdname fit_gibbs
 #' @export
@@ -102,7 +104,7 @@ fit_gibbs.meanfield_fit <- function(object, chains = 4, iter = 2000, warmup = 50
                                     control = vb_control(), ...) {
   no_dots(...)
   settings <- gibbs_settings(chains, iter, warmup, thin, save_u, sampler)
-  call <- refit_call(object, "fit_gibbs", match.call())
+  call <- refit_call(object, "fit_gibbs", match.call(), parent.frame())
   if (!is_gaussian(object)) return(new_glmm_gibbs_fit(call, object$model, settings))
   centre <- if (inherits(object, "vb_fit") && object$converged) {
     object
@@ -114,7 +116,7 @@ fit_gibbs.meanfield_fit <- function(object, chains = 4, iter = 2000, warmup = 50
 
 #' @export
 fit_gibbs.data.frame <- function(object, formula, ...) {
-  eval(data_first_call(match.call(), quote(fit_gibbs)), parent.frame())
+  eval(data_first_call(match.call(), "fit_gibbs"), parent.frame())
 }
 
 #' @export

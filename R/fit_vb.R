@@ -5,12 +5,14 @@
 #' covariance by linear response. For the Gaussian family the rows are read once; everything after
 #' that works on their sums of squares and products.
 #'
-#' @param object A model formula, or a fit of either engine (its model and prior
-#'   are used as they are).
+#' @param object A model formula or its text, a data frame (then `formula` comes second, so that
+#'   `data |> fit_vb(y ~ x)` works), or a fit of any engine (its model and prior are used as they
+#'   are).
 #' @param formula `y ~ x1 + x2`, `y ~ x + (1 + x | g)`, `y ~ x + (1 | g) + (1 | h)`: the
 #'   grammar of lme4 (slopes, `||`, nested `(1 | a/b)` and crossed factors, any number of
 #'   terms), with factors, interactions, `poly()`, `ns()`, `offset()`, `.`. A grouping
-#'   variable may be a factor, character, integer or logical variable, or `g1:g2`.
+#'   variable may be a factor, character, integer or logical variable, or `g1:g2`. One string with
+#'   the text of a formula will do, as for [stats::lm()].
 #' @param data Data frame (or tibble); variables not in it are looked up in the
 #'   environment of the formula.
 #' @param family `gaussian()`, `binomial()` (logit; 0/1, logical or factor responses,
@@ -131,9 +133,8 @@ fit_vb.formula <- function(formula, data = NULL, family = gaussian(),
   blocks <- check_choice(blocks, c("joint", "separate"), "blocks")
   integrate <- check_choice(integrate, c("auto", "no", "yes"), "integrate")
   control <- check_vb_control(control)
-  call <- match.call()
-  call[[1L]] <- quote(fit_vb)
-  call$formula <- formula # a name would be lost outside this frame
+  formula <- as_model_formula(formula, parent.frame())
+  call <- fit_call(match.call(), "fit_vb", formula, parent.frame(), model)
   m <- build_model(call, formula, data, family, prior, contrasts,
     check_flag(model, "model"), parent.frame())
   m$blocks <- blocks
@@ -141,12 +142,15 @@ fit_vb.formula <- function(formula, data = NULL, family = gaussian(),
   new_vb_fit(call, m, control, integrate)
 }
 
+#' @export
+fit_vb.character <- fit_vb.formula
+
 #' @rdname fit_vb
 #' @export
 fit_vb.meanfield_fit <- function(object, blocks = c("joint", "separate"),
                                  integrate = c("auto", "no", "yes"), control = vb_control(), ...) {
   no_dots(...)
-  call <- refit_call(object, "fit_vb", match.call())
+  call <- refit_call(object, "fit_vb", match.call(), parent.frame())
   model <- object$model
   model$blocks <- check_choice(blocks, c("joint", "separate"), "blocks")
   new_vb_fit(call, model, check_vb_control(control),
@@ -155,18 +159,7 @@ fit_vb.meanfield_fit <- function(object, blocks = c("joint", "separate"),
 
 #' @export
 fit_vb.data.frame <- function(object, formula, ...) {
-  eval(data_first_call(match.call(), quote(fit_vb)), parent.frame())
-}
-
-# data |> fit_vb(y ~ x): the same call with the formula first and the data named.
-data_first_call <- function(call, verb) {
-  call[[1L]] <- verb
-  names(call)[match("object", names(call))] <- "data"
-  at <- match("formula", names(call))
-  if (is.na(at)) {
-    mf_abort("formula", "`formula` is missing: data |> ", verb, "(y ~ x)", arg = "formula")
-  }
-  call[c(1L, at, setdiff(seq_along(call)[-1L], at))]
+  eval(data_first_call(match.call(), "fit_vb"), parent.frame())
 }
 
 #' @export
@@ -175,29 +168,6 @@ fit_vb.default <- function(object, ...) unknown_model(object, "fit_vb")
 unknown_model <- function(object, verb) {
   mf_abort("formula", "`", verb, "()` needs a formula or a fit as its first argument, not ",
     describe(object), arg = "object")
-}
-
-no_dots <- function(...) {
-  if (...length()) {
-    names <- ...names()
-    mf_abort("control", "unknown argument ",
-      if (is.null(names) || is.na(names[1L]) || names[1L] == "") "without a name"
-      else paste0("`", names[1L], "`"),
-      arg = "...")
-  }
-}
-
-# The call of a fit with its engine changed and the arguments of `call` laid over
-# it, so that update() works on fits made from fits.
-refit_call <- function(object, verb, call) {
-  out <- object$call
-  out[[1L]] <- as.name(verb)
-  out$control <- NULL
-  allowed <- names(formals(paste0(verb, ".formula")))
-  keep <- names(out) %in% c("", allowed)
-  out <- out[keep]
-  for (arg in setdiff(names(call)[-1L], c("object", ""))) out[[arg]] <- call[[arg]]
-  out
 }
 
 # How expected log likelihoods are made; only the binomial family has a choice.

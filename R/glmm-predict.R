@@ -11,10 +11,11 @@ check_glmm_prediction <- function(type, interval, budget) {
   }
 }
 
-# list(y, size) of the fit's own rows.
+# list(y, size) of the fit's own rows, whose oddities were announced when they were fitted.
 fit_response <- function(fit) {
   frame <- model.frame(fit)
-  glmm_response(frame, frame_weights(frame), fit$model$family)
+  suppressWarnings(glmm_response(frame, frame_weights(frame), fit$model$family),
+    classes = "meanfield_warning_response")
 }
 
 # The response as draws of it are: counts, or numbers of successes.
@@ -25,8 +26,17 @@ fitted_response <- function(fit) {
 # Trials (binomial) or row weights of the rows of a prediction.
 response_size <- function(fit, newdata, weights, n) {
   if (!is.null(weights)) return(rep_len(weights, n))
-  if (is.null(newdata)) fit_response(fit)$size else rep(1, n)
+  if (is.null(newdata)) return(fit_response(fit)$size)
+  trials <- 1
+  lhs <- fit$model$formula[[2L]]
+  if (is_pair(fit$model$prototype) && all(all.vars(lhs) %in% names(newdata))) {
+    trials <- rowSums(new_response(fit$model, newdata))
+  }
+  rep_len(trials * (new_weights(fit, newdata) %||% 1), n)
 }
+
+# cbind(success, failure)?
+is_pair <- function(y) is.matrix(y) && ncol(y) == 2L
 
 predict_glmm <- function(object, parts, type, interval, level, se.fit, size) {
   m <- moments(object)
@@ -95,17 +105,27 @@ response_quantiles <- function(fit, nodes, w, size, probs) {
   if (family == "binomial") out / size else out
 }
 
-glmm_residuals <- function(object, frame, parts, type) {
-  r <- glmm_response(frame, frame_weights(frame), object$model$family)
+glmm_residuals <- function(object, parts, type) {
+  r <- fit_response(object)
   size <- ifelse(r$size > 0, r$size, NA)
   binomial <- object$model$family$family == "binomial"
   y <- if (binomial) r$y / size else r$y
   mu <- predict_glmm(object, list_without_restore(parts), "response", "none", .95, FALSE, size)
   if (type == "response") return(y - mu)
   phi <- dispersion_mean(object)
+  if (type == "deviance") {
+    unit <- unit_deviance(object$model$family, y, mu, r$size, phi)
+    return(sign(y - mu) * sqrt(pmax(unit, 0)))
+  }
   variance <- switch(object$model$family$family, binomial = mu * (1 - mu), poisson = mu,
     neg_binomial = mu + mu^2 / phi)
   (y - mu) / sqrt(variance / size)
+}
+
+# Times the weights; of the negative binomial family at the posterior mean of log phi.
+unit_deviance <- function(family, y, mu, w, phi) {
+  if (family$family != "neg_binomial") return(family$dev.resids(y, mu, w))
+  2 * w * (y * log(pmax(1, y) / mu) - (y + phi) * log((y + phi) / (mu + phi)))
 }
 
 # The rows as they are, so that the caller puts na.exclude's back once.
@@ -117,19 +137,26 @@ list_without_restore <- function(parts) {
 # draws x rows of new responses.
 draw_responses <- function(object, d, newdata) {
   size <- response_size(object, newdata, NULL, ncol(d$eta))
-  mu <- object$model$family$linkinv(d$eta)
-  n <- length(mu)
-  y <- switch(object$model$family$family,
-    binomial = stats::rbinom(n, rep(as.integer(round(size)), each = nrow(mu)), mu),
+  family <- object$model$family$family
+  if (family == "binomial" && any(abs(size - round(size)) > 1e-3, na.rm = TRUE)) {
+    mf_abort("weights", "responses can be drawn for whole numbers of trials only: the fit has ",
+      "`weights` that are none", arg = "object")
+  }
+  y <- array(NA_real_, dim(d$eta), dimnames(d$eta))
+  ok <- which(!is.na(d$eta) & !is.na(rep(size, each = nrow(y))))
+  mu <- object$model$family$linkinv(d$eta[ok])
+  n <- length(ok)
+  y[ok] <- switch(family,
+    binomial = stats::rbinom(n, rep(as.integer(round(size)), each = nrow(y))[ok], mu),
     poisson = stats::rpois(n, mu),
-    neg_binomial = stats::rnbinom(n, size = d$lead, mu = mu)
+    neg_binomial = stats::rnbinom(n, size = rep_len(d$lead, length(y))[ok], mu = mu)
   )
-  matrix(as.double(y), nrow(mu), dimnames = dimnames(d$eta))
+  y
 }
 
-# draws x rows (of positive size) of the log likelihood.
-glmm_log_lik <- function(object, d, newdata) {
-  r <- if (is.null(newdata)) fit_response(object) else new_glmm_response(object$model, newdata)
+# draws x rows (of positive size) of the log likelihood. w: weights of new rows.
+glmm_log_lik <- function(object, d, newdata, w = NULL) {
+  r <- if (is.null(newdata)) fit_response(object) else new_glmm_response(object$model, newdata, w)
   y <- rep(r$y, each = nrow(d$eta))
   size <- rep(r$size, each = nrow(d$eta))
   eta <- d$eta
@@ -145,9 +172,7 @@ lchoose_real <- function(n, k) lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
 
 log1p_exp <- function(x) pmax(x, 0) + log1p(exp(-abs(x)))
 
-new_glmm_response <- function(model, newdata) {
-  lhs <- model$formula[[2L]]
-  check_variables(all.vars(lhs), newdata, environment(model$formula))
-  y <- eval(lhs, newdata, environment(model$formula))
-  glmm_response(list2DF(stats::setNames(list(y), deparse1(lhs))), NULL, model$family)
+new_glmm_response <- function(model, newdata, w) {
+  y <- new_response(model, newdata)
+  glmm_response(list2DF(stats::setNames(list(y), deparse1(model$formula[[2L]]))), w, model$family)
 }

@@ -67,9 +67,8 @@ glmm_rows_of_design <- function(d, coords) {
 # The rows again, from the model frame that the fit kept.
 glmm_rows_of_frame <- function(model) {
   fit <- structure(list(model = model), class = "meanfield_fit")
-  frame <- model.frame(fit)
   parts <- linear_parts(fit, NULL, NULL, TRUE)
-  response <- glmm_response(frame, frame_weights(frame), model$family)
+  response <- fit_response(fit)
   factors <- lapply(parts$groups, function(g) {
     x <- model$factors[[g$factor]]
     plain <- length(x$coef) == 1L && is.null(x$terms[[1L]]$tt)

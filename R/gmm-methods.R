@@ -20,6 +20,7 @@ NULL
 #' @rdname gmm-methods
 #' @export
 coef.gmm_fit <- function(object, ...) {
+  no_dots(...)
   vb <- inherits(object, "gmm_vb_fit")
   p <- ncol(object$model$x)
   mean <- if (vb) t(object$vb$mean) else {
@@ -59,11 +60,15 @@ vcov.gmm_gibbs_fit <- function(object, pars = c("mu", "all"), ...) {
 
 #' @rdname gmm-methods
 #' @export
-nobs.gmm_fit <- function(object, ...) nrow(object$model$x)
+nobs.gmm_fit <- function(object, ...) {
+  no_dots(...)
+  nrow(object$model$x)
+}
 
 #' @rdname gmm-methods
 #' @export
 logLik.gmm_vb_fit <- function(object, ...) {
+  no_dots(...)
   p <- ncol(object$model$x)
   k <- object$model$k
   structure(object$vb$elbo, df = k * (p + p * (p + 1) / 2 + 1) - 1, nobs = nobs(object),
@@ -268,6 +273,7 @@ as_draws_rvars.gmm_fit <- function(x, ...) posterior::as_draws_rvars(as_draws(x,
 #' @export
 plot.gmm_vb_fit <- function(x, what = c("posterior", "data"), variables = NULL,
                             reference = NULL, columns = 1:2, ...) {
+  no_dots(...)
   what <- check_choice(what, c("posterior", "data"), "what")
   if (what == "data") return(plot_components(x, columns))
   rows <- gmm_rows(x)
@@ -290,6 +296,7 @@ plot.gmm_vb_fit <- function(x, what = c("posterior", "data"), variables = NULL,
 #' @rdname plot.gmm_vb_fit
 #' @export
 plot.gmm_gibbs_fit <- function(x, what = c("posterior", "trace"), variables = NULL, ...) {
+  no_dots(...)
   what <- check_choice(what, c("posterior", "trace"), "what")
   variables <- gmm_plot_variables(variables, dimnames(x$draws)[[3L]])
   if (what == "trace") {

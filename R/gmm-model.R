@@ -8,7 +8,7 @@
 #' [plot()], [predict()] and [as_draws()] work on the fits as on those of mixed models.
 #'
 #' @param x A numeric matrix or data frame, a row per observation; or a one-sided formula,
-#'   `~ eruptions + waiting`, with `data`.
+#'   `~ eruptions + waiting`, or its text, with `data`.
 #' @param k Number of components.
 #' @param prior Made by [mixture_prior()]; or [flat_prior()]: flat in the means, the precision
 #'   matrices and the weights, as in the paper. A component then needs more than P + 1 rows.
@@ -27,6 +27,7 @@
 #'   \item{k}{number of components}
 #'   \item{prior}{the prior with every default made a number: `mean`, `k0`, `cov`, `df`,
 #'     `scale`, `alpha`, and `flat_mean`, `flat_precision`}
+#'   \item{given}{the prior as it was given}
 #'   \item{units}{`centre` and `U` with x = centre + U' w, w centred and white: fits work on w}
 #' }
 #' @section Errors: `meanfield_error_data` for values that are missing, infinite or not
@@ -45,10 +46,12 @@ gaussian_mixture <- function(x, k, prior = mixture_prior(), data = NULL) {
     mf_abort("control", "`k`, the number of components, is missing", arg = "k")
   }
   k <- check_count(k, "k", 1, 64)
+  if (!is.null(data)) x <- as_model_formula(x, parent.frame(), "x")
   x <- mixture_data(x, data)
   units <- mixture_units(x)
   structure(
-    list(call = call, x = x, k = k, prior = resolve_mixture_prior(prior, x, k), units = units),
+    list(call = call, x = x, k = k, prior = resolve_mixture_prior(prior, x, k), given = prior,
+      units = units),
     class = "gaussian_mixture"
   )
 }
@@ -212,6 +215,7 @@ resolve_mixture_prior <- function(prior, x, k) {
 
 #' @export
 print.meanfield_mixture_prior <- function(x, ...) {
+  no_dots(...)
   show <- function(v, default) {
     if (is.null(v)) default else if (length(v) == 1L) format(signif(drop(v), 3)) else
       if (is.matrix(v)) sprintf("a %d x %d matrix", nrow(v), ncol(v)) else
@@ -276,6 +280,7 @@ gmm_variables <- function(model) {
 
 #' @export
 print.gaussian_mixture <- function(x, ...) {
+  no_dots(...)
   cat("Mixture of ", x$k, " normal distribution", if (x$k > 1L) "s", " in ", ncol(x$x),
     " dimension", if (ncol(x$x) > 1L) "s", " (", toString(utils::head(colnames(x$x), 6)),
     if (ncol(x$x) > 6L) ", ...", ")\nData:    ", format(nrow(x$x), big.mark = ","), " rows\n",

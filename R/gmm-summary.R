@@ -186,6 +186,7 @@ summary.gmm_gibbs_fit <- function(object, level = 0.95, ...) {
 
 #' @export
 print.gmm_vb_fit <- function(x, digits = 3, ...) {
+  no_dots(...)
   cat("Variational Bayes of a Gaussian mixture, corrected by linear response
 ")
   print_mixture_lines(x)
@@ -245,6 +246,7 @@ print_mixture_lines <- function(x) {
 
 #' @export
 print.gmm_gibbs_fit <- function(x, digits = 3, ...) {
+  no_dots(...)
   cat("Gibbs sampler of a Gaussian mixture
 ")
   print_mixture_lines(x)

@@ -125,6 +125,7 @@ add_pairs <- function(x, y, maps, n_levels) {
 
 #' @export
 print.meanfield_gram <- function(x, ...) {
+  no_dots(...)
   cat("Gram of ", format(x$n, big.mark = ","), " rows, ", length(x$x_names), " columns",
     vapply(x$factors, function(f) paste0("; ", f$name, ": ", length(f$levels), " groups"), ""),
     "\n", sep = "")

@@ -22,7 +22,7 @@ hypothesis <- function(x, hypothesis, ...) UseMethod("hypothesis")
 
 #' @export
 hypothesis.default <- function(x, hypothesis, ...) {
-  foreign_generic("hypothesis", "brms")(x, hypothesis, ...)
+  call_foreign("hypothesis", "brms", x, hypothesis, ...)
 }
 
 #' @rdname hypothesis

@@ -1,15 +1,19 @@
 # Methods for the generics of packages that need not be installed; zzz.R and
-# NAMESPACE register them when those packages are loaded.
+# NAMESPACE register them when those packages are loaded. Methods that only these packages call
+# (recover_data, emm_basis, get_*, find_*) do not check `...`: what is passed on in it changes from
+# version to version.
 
 #' @exportS3Method bayesplot::pp_check
 pp_check.meanfield_fit <- function(object, type = "dens_overlay", draws = 50, ...) {
   fun <- getExportedValue("bayesplot", paste0("ppc_", sub("^ppc_", "", type)))
+  known_dots(names(formals(fun)), ...)
   yrep <- posterior_predict.meanfield_fit(object, draws = draws)
   fun(fitted_response(object), yrep, ...)
 }
 
 #' @exportS3Method loo::loo
 loo.meanfield_fit <- function(x, draws = NULL, ...) {
+  known_dots(c("cores", "save_psis", "is_method"), ...)
   ll <- log_lik.meanfield_fit(x, draws = draws)
   r_eff <- if (inherits(x, "gibbs_fit") && is.null(draws)) {
     chain <- rep(seq_len(x$chains), each = dim(x$draws)[1L])
@@ -29,10 +33,18 @@ recover_data.meanfield_fit <- function(object, data = NULL, ...) {
 
 #' @exportS3Method emmeans::emm_basis
 emm_basis.meanfield_fit <- function(object, trms, xlev, grid, ...) {
-  m <- stats::model.frame(trms, grid, na.action = stats::na.pass, xlev = xlev)
+  # names in backticks are "no factors" to model.frame()
+  m <- suppressWarnings(stats::model.frame(trms, grid, na.action = stats::na.pass, xlev = xlev))
   X <- stats::model.matrix(trms, m, contrasts.arg = object$model$contrasts)
   list(X = X, bhat = fixef.meanfield_fit(object), nbasis = matrix(NA), V = vcov(object),
-    dffun = function(k, dfargs) Inf, dfargs = list(), misc = list())
+    dffun = function(k, dfargs) Inf, dfargs = list(), misc = link_labels(object$model$family))
+}
+
+# What emmeans wants to know for type = "response"; the labels are its own (.std.link.labels()).
+link_labels <- function(family) {
+  if (family$link == "identity") return(list())
+  list(tran = family$link,
+    inv.lbl = switch(family$family, binomial = "prob", poisson = "rate", "response"))
 }
 
 #' @exportS3Method marginaleffects::get_coef
@@ -46,47 +58,94 @@ set_coef.meanfield_fit <- function(model, coefs, ...) {
   structure(list(fit = model, beta = coefs), class = c("meanfield_shifted", class(model)))
 }
 
+# Of the population, a function of the coefficients alone, so that the delta method reaches it.
 #' @exportS3Method marginaleffects::get_predict
-get_predict.meanfield_fit <- function(model, newdata, ...) {
-  base <- if (inherits(model, "meanfield_shifted")) model$fit else model
-  p <- predict(base, newdata, re.form = NA)
-  if (inherits(model, "meanfield_shifted")) {
-    parts <- linear_parts(base, newdata, NA, TRUE)
-    p <- drop(parts$X %*% model$beta) + parts$offset
-  }
+get_predict.meanfield_fit <- function(model, newdata, type = "response", ...) {
+  type <- check_choice(type %||% "response", c("response", "link"), "type")
+  shifted <- inherits(model, "meanfield_shifted")
+  fit <- if (shifted) model$fit else model
+  parts <- linear_parts(fit, newdata, NA, TRUE)
+  p <- drop(parts$X %*% (if (shifted) model$beta else fixef.meanfield_fit(fit))) + parts$offset
+  if (type == "response") p <- fit$model$family$linkinv(p)
   data.frame(rowid = seq_along(p), estimate = unname(p))
 }
 
-#' @exportS3Method insight::find_formula
-find_formula.meanfield_fit <- function(x, verbose = TRUE, ...) {
-  f <- x$model$formula
-  out <- list(conditional = stats::formula(x$model$terms))
-  random <- lapply(x$model$groups, function(t) {
-    lhs <- paste(sub("^\\(Intercept\\)$", "1", t$coef), collapse = " + ")
-    stats::as.formula(paste("~", lhs, "|", t$group), environment(f))
+#' Components of a fit by lme4's names
+#'
+#' For [lme4::getME()], and for the functions of lme4 that call it, such as `lme4::isSingular()`.
+#'
+#' @param object A fit.
+#' @param name One or more of `"X"`, `"y"`, `"mu"`, `"offset"`, `"beta"`, `"fixef"`, `"b"`, `"sigma"`,
+#'   `"theta"`, `"lower"`, `"cnms"`, `"flist"`, `"n"`, `"p"`, `"q"`, `"n_rtrms"`, `"n_rfacs"`, `"l_i"`.
+#' @param ... Not used.
+#' @return The component, or a named list of several. `theta` holds, term by term, the lower triangle
+#'   of the Cholesky factor of the group covariance (posterior mean SDs and correlations) over the
+#'   residual SD. A posterior mean is never zero: the diagonal element of a coefficient whose variance
+#'   [isSingular()] finds at its boundary is set to zero, so that lme4's `isSingular()` agrees.
+#' @exportS3Method lme4::getME
+getME.meanfield_fit <- function(object, name, ...) {
+  no_dots(...)
+  parts <- lme4_components(object)
+  if (!is.character(name) || !length(name) || !all(name %in% names(parts))) {
+    mf_abort("control", "`name` must be among ", toString(names(parts)), ", not ",
+      toString(setdiff(as.character(name), names(parts))), arg = "name")
+  }
+  if (length(name) > 1L) return(lapply(stats::setNames(nm = name), function(n) parts[[n]]()))
+  parts[[name]]()
+}
+
+lme4_components <- function(object) {
+  model <- object$model
+  levels <- vapply(model$factors, function(f) length(f$levels), 0L)
+  list(
+    X = function() model.matrix(object), y = function() frame_response(model.frame(object)),
+    mu = function() fitted(object), offset = function() linear_parts(object, NULL, NA, TRUE)$offset,
+    beta = function() unname(fixef(object)), fixef = function() fixef(object),
+    b = function() c(user_effects(model, as.matrix(moments(object)$u))), sigma = function() sigma(object),
+    theta = function() relative_cholesky(object), lower = function() theta_lower(model),
+    cnms = function() stats::setNames(lapply(model$groups, `[[`, "coef"), term_groups(model)),
+    flist = function() group_factors(object), n = function() nobs(object),
+    p = function() length(model$x_names), q = function() nrow(effect_table(model)),
+    n_rtrms = function() length(model$groups), n_rfacs = function() length(model$factors),
+    l_i = function() stats::setNames(levels, vapply(model$factors, `[[`, "", "name"))
+  )
+}
+
+term_groups <- function(model) vapply(model$groups, `[[`, "", "group")
+
+relative_cholesky <- function(fit) {
+  v <- VarCorr(fit)
+  low <- boundary_coefficients(fit)
+  s <- sigma(fit)
+  out <- lapply(seq_along(v), function(k) {
+    L <- t(chol(v[[k]][, , drop = FALSE])) / s
+    diag(L)[low[[k]]] <- 0
+    L[lower.tri(L, diag = TRUE)]
   })
-  if (length(random) == 1L) out$random <- random[[1L]]
-  if (length(random) > 1L) out$random <- random
-  structure(out, class = c("insight_formula", "list"))
+  names <- lapply(fit$model$groups, theta_names)
+  stats::setNames(as.double(unlist(out)), unlist(names))
 }
 
-#' @exportS3Method insight::get_parameters
-get_parameters.meanfield_fit <- function(x, ...) {
-  b <- fixef.meanfield_fit(x)
-  data.frame(Parameter = names(b), Estimate = unname(b))
+# "g.(Intercept)", "g.x.(Intercept)", "g.x", as lme4 has them.
+theta_names <- function(t) {
+  pairs <- lower_pairs(length(t$coef))
+  paste0(t$group, ".", ifelse(pairs$row == pairs$col, t$coef[pairs$row],
+    paste0(t$coef[pairs$row], ".", t$coef[pairs$col])))
 }
 
-#' @exportS3Method insight::find_parameters
-find_parameters.meanfield_fit <- function(x, flatten = FALSE, ...) {
-  out <- list(conditional = x$model$x_names)
-  if (flatten) unlist(out, use.names = FALSE) else out
+theta_lower <- function(model) {
+  as.double(unlist(lapply(model$groups, function(t) {
+    pairs <- lower_pairs(length(t$coef))
+    ifelse(pairs$row == pairs$col, 0, -Inf)
+  })))
 }
 
-#' @exportS3Method insight::get_statistic
-get_statistic.meanfield_fit <- function(x, ...) {
-  b <- fixef.meanfield_fit(x)
-  data.frame(Parameter = names(b), Statistic = unname(b / sqrt(diag(vcov(x)))))
+# The grouping factors of the fit's rows.
+group_factors <- function(fit) {
+  groups <- linear_parts(fit, NULL, NULL, TRUE)$groups
+  out <- lapply(groups, function(g) {
+    structure(g$code, levels = fit$model$factors[[g$factor]]$levels, class = "factor")
+  })
+  names(out) <- vapply(fit$model$factors, `[[`, "", "name")
+  list2DF(out)
 }
-
-#' @exportS3Method insight::get_data
-get_data.meanfield_fit <- function(x, ...) as.data.frame(model.frame(x))

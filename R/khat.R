@@ -21,6 +21,7 @@
 #' vb_khat(fit_vb(y ~ x + (1 | g), d, family = binomial()))
 #' @export
 vb_khat <- function(fit, ndraws = 1000) {
+  if (inherits(fit, "gmm_fit")) no_mixture("k-hat", "check it by sd_ratio_report(fit, fit_gibbs(fit))")
   if (!inherits(fit, "vb_fit") || is_gaussian(fit)) {
     mf_abort("engine", "`fit` must be a vb_fit of a binomial, Poisson or negative binomial model",
       arg = "fit")
@@ -110,6 +111,7 @@ khat_words <- function(k) {
 
 #' @export
 print.meanfield_khat <- function(x, ...) {
+  no_dots(...)
   cat("Pareto k-hat of q(beta, u | precisions): ", format(c(unclass(x)), digits = 2), " (",
     khat_words(x), "), effective share of the draws ", format(attr(x, "ess"), digits = 2), "\n",
     sep = "")

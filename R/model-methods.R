@@ -7,10 +7,14 @@
 #' model and prior, from below (under a flat prior, relative to Lebesgue measure).
 #'
 #' @param object,x,formula A fit.
-#' @param ... Passed on or not used.
+#' @param ... Not used (an unknown argument is an error); for `update()`, arguments of the new fit.
 #' @return As for [stats::lm()]. `nobs()` counts rows of positive weight;
-#'   `df.residual()` is `nobs()` minus the number of coefficients; `ngrps()` a named
-#'   vector of group counts; `prior_summary()` a data frame with a row per component.
+#'   `df.residual()` is `nobs()` minus the number of coefficients; `weights()` has the weights of the
+#'   rows, one where the fit has none, times the trials of a binomial response, as for [stats::glm()];
+#'   `deviance()` is the sum of the squared deviance residuals, that is of the unit deviances of the
+#'   family at the fitted values times the weights (the weighted sum of squares of the Gaussian
+#'   family); `ngrps()` a named vector of group counts; `prior_summary()` a data frame with a row per
+#'   component.
 #' @examples
 #' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
 #' nobs(fit)
@@ -21,23 +25,36 @@ NULL
 
 #' @rdname model-methods
 #' @export
-nobs.meanfield_fit <- function(object, ...) as.integer(object$model$gram$n)
+nobs.meanfield_fit <- function(object, ...) {
+  no_dots(...)
+  as.integer(object$model$gram$n)
+}
 
 #' @rdname model-methods
 #' @export
-formula.meanfield_fit <- function(x, ...) x$model$formula
+formula.meanfield_fit <- function(x, ...) {
+  no_dots(...)
+  x$model$formula
+}
 
 #' @rdname model-methods
 #' @export
-family.meanfield_fit <- function(object, ...) object$model$family
+family.meanfield_fit <- function(object, ...) {
+  no_dots(...)
+  object$model$family
+}
 
 #' @rdname model-methods
 #' @export
-terms.meanfield_fit <- function(x, ...) x$model$terms
+terms.meanfield_fit <- function(x, ...) {
+  no_dots(...)
+  x$model$terms
+}
 
 #' @rdname model-methods
 #' @export
 model.frame.meanfield_fit <- function(formula, ...) {
+  no_dots(...)
   frame <- formula$model$frame
   if (is.null(frame)) {
     mf_abort("data", "the fit was made with model = FALSE and holds no rows: ",
@@ -49,24 +66,64 @@ model.frame.meanfield_fit <- function(formula, ...) {
 #' @rdname model-methods
 #' @export
 model.matrix.meanfield_fit <- function(object, ...) {
+  no_dots(...)
   stats::model.matrix(stats::delete.response(object$model$terms), model.frame(object),
     contrasts.arg = object$model$contrasts)
 }
 
 #' @rdname model-methods
+#' @param type `"prior"`: the weights of the call, the only ones there are.
 #' @export
-weights.meanfield_fit <- function(object, ...) {
-  if (!object$model$weighted) return(NULL)
-  stats::naresid(object$model$na_action, stats::model.weights(model.frame(object)))
+weights.meanfield_fit <- function(object, type = "prior", ...) {
+  no_dots(...)
+  check_choice(type, "prior", "type")
+  stats::naresid(object$model$na_action, prior_weights(object))
+}
+
+# Of the rows that the fit has.
+prior_weights <- function(fit) {
+  if (fit$model$family$family == "binomial") return(fit_response(fit)$size)
+  if (!fit$model$weighted) return(rep(1, fit$model$n_rows))
+  as.double(stats::model.weights(model.frame(fit)))
+}
+
+#' @rdname model-methods
+#' @importFrom stats deviance
+#' @export
+deviance.meanfield_fit <- function(object, ...) {
+  no_dots(...)
+  sum(residuals(object, type = "deviance")^2, na.rm = TRUE)
+}
+
+#' @rdname model-methods
+#' @param full Name rows of weight zero too?
+#' @importFrom stats case.names
+#' @export
+case.names.meanfield_fit <- function(object, full = FALSE, ...) {
+  no_dots(...)
+  names <- rownames(model.frame(object))
+  if (check_flag(full, "full")) names else names[prior_weights(object) > 0]
+}
+
+#' @rdname model-methods
+#' @importFrom stats variable.names
+#' @export
+variable.names.meanfield_fit <- function(object, ...) {
+  no_dots(...)
+  object$model$x_names
 }
 
 #' @rdname model-methods
 #' @export
-df.residual.meanfield_fit <- function(object, ...) nobs(object) - length(object$model$x_names)
+df.residual.meanfield_fit <- function(object, ...) {
+  no_dots(...)
+  nobs(object) - length(object$model$x_names)
+}
 
 #' @rdname model-methods
 #' @export
 logLik.vb_fit <- function(object, ...) {
+  no_dots(...)
   structure(object$vb$elbo, df = length(object$model$x_names) + length(object$model$resolved$tau),
     nobs = nobs(object), class = c("elbo", "logLik"))
 }
@@ -85,6 +142,7 @@ no_information_criterion <- function() {
 #' @rdname model-methods
 #' @export
 logLik.exact_fit <- function(object, ...) {
+  no_dots(...)
   structure(object$log_evidence, df = attr(logLik.vb_fit(object), "df"), nobs = nobs(object),
     class = c("log_evidence", "logLik"))
 }
@@ -97,6 +155,7 @@ BIC.exact_fit <- function(object, ...) no_information_criterion()
 
 #' @export
 print.log_evidence <- function(x, digits = max(3L, getOption("digits") - 3L), ...) {
+  no_dots(...)
   cat("Log evidence (log marginal likelihood): ", format(c(x), digits = digits), "\n", sep = "")
   invisible(x)
 }
@@ -110,6 +169,7 @@ logLik.gibbs_fit <- function(object, ...) {
 
 #' @export
 print.elbo <- function(x, digits = max(3L, getOption("digits") - 3L), ...) {
+  no_dots(...)
   cat("ELBO (lower bound of the log evidence): ", format(c(x), digits = digits), "\n", sep = "")
   invisible(x)
 }
@@ -120,21 +180,41 @@ ngrps <- function(object, ...) UseMethod("ngrps")
 
 #' @export
 ngrps.meanfield_fit <- function(object, ...) {
+  no_dots(...)
   stats::setNames(vapply(object$model$factors, function(f) length(f$levels), 0L),
     vapply(object$model$factors, `[[`, "", "name"))
 }
 
 #' @export
-ngrps.default <- function(object, ...) foreign_generic("ngrps", c("lme4", "brms", "rstanarm"))(object, ...)
+ngrps.default <- function(object, ...) {
+  call_foreign("ngrps", c("lme4", "brms", "rstanarm"), object, ...)
+}
 
-# A generic of the same name in a package that is loaded: ours, when attached later,
-# must not take its methods away.
-foreign_generic <- function(name, packages) {
+# Called from where our own default methods cannot be seen: dispatch looks there first, and would come
+# back here.
+call_foreign <- function(name, packages, object, ...) {
+  env <- list2env(list(f = foreign_generic(name, packages, object), x = object),
+    parent = globalenv())
+  eval(as.call(c(list(quote(f), quote(x)), list(...))), env)
+}
+
+# A function of the same name in a package that is loaded and has a method for this object: ours,
+# when attached later, must not take it away.
+foreign_generic <- function(name, packages, object) {
   for (p in intersect(packages, loadedNamespaces())) {
     f <- get0(name, envir = asNamespace(p), inherits = FALSE)
-    if (is.function(f)) return(f)
+    if (is.function(f) && serves(f, name, object, asNamespace(p))) return(f)
   }
-  mf_abort("engine", "no ", name, "() method for this object", arg = "object")
+  mf_abort("engine", "there is no ", name, "() for an object of class ", class(object)[1L],
+    ": load the package that has one (", toString(packages), ")", arg = "object")
+}
+
+serves <- function(f, name, object, env) {
+  if (isS4(object) || !utils::isS3stdGeneric(f)) return(TRUE)
+  methods <- lapply(c(class(object), "default"), function(class) {
+    utils::getS3method(name, class, optional = TRUE, envir = env)
+  })
+  !all(vapply(methods, is.null, NA))
 }
 
 #' @rdname model-methods
@@ -143,11 +223,12 @@ prior_summary <- function(object, ...) UseMethod("prior_summary")
 
 #' @export
 prior_summary.default <- function(object, ...) {
-  foreign_generic("prior_summary", c("rstantools", "brms"))(object, ...)
+  call_foreign("prior_summary", c("rstantools", "brms"), object, ...)
 }
 
 #' @export
 prior_summary.meanfield_fit <- function(object, ...) {
+  no_dots(...)
   r <- object$model$resolved
   b <- r$beta
   beta <- if (b$kind == "flat") {
@@ -161,29 +242,4 @@ prior_summary.meanfield_fit <- function(object, ...) {
   if (at > 0L) beta[at] <- paste(beta[at], "at the mean predictors")
   data.frame(variable = c(beta_names(object$model), names(r$tau)),
     prior = c(beta, vapply(r$tau, format, "", digits = 4)), row.names = NULL)
-}
-
-#' @rdname model-methods
-#' @param formula. Changes to the formula, as in [stats::update()].
-#' @param evaluate Evaluate the new call?
-#' @export
-update.meanfield_fit <- function(object, formula., ..., evaluate = TRUE) {
-  call <- object$call
-  extra <- match.call(expand.dots = FALSE)$...
-  if (!missing(formula.)) call$formula <- stats::update(formula(object), formula.)
-  for (arg in names(extra)) call[[arg]] <- extra[[arg]]
-  if (!evaluate) return(call)
-  eval(call, update_environment(call, parent.frame(), environment(formula(object))))
-}
-
-# Where the data of the call can be found: here, or where the formula was written (a fit
-# made inside a function).
-update_environment <- function(call, here, there) {
-  args <- intersect(c("data", "prior", "control", "family"), names(call))
-  needed <- unlist(lapply(as.list(call)[args], all.vars))
-  found <- function(v) {
-    x <- get0(v, envir = here)
-    !is.null(x) && !is.function(x) # data named like a function of base R
-  }
-  if (all(vapply(needed, found, NA))) here else there
 }

@@ -13,7 +13,7 @@ build_model <- function(call, formula, data, family, prior, contrasts, keep_fram
   gram <- gram_of_rows(if (is_gaussian(family)) d else linked_design(d, family))
   check_gram(gram, d)
   coords <- working_coordinates(gram, d$basis, d$constant)
-  factors <- lapply(d$factors, `[`, c("name", "expr", "levels", "coef", "A", "terms"))
+  factors <- lapply(d$factors, `[`, c("name", "expr", "levels", "weightless", "coef", "A", "terms"))
   terms <- model_terms(factors)
   scales <- gram_scales(gram)
   if (!is_gaussian(family)) scales$sd_y <- 1 # default scales are those of the link
@@ -28,7 +28,7 @@ build_model <- function(call, formula, data, family, prior, contrasts, keep_fram
       formula = d$formula, terms = d$terms, xlevels = d$xlevels, contrasts = d$contrasts,
       family = family, frame = if (keep_frame) d$frame,
       na_action = attr(d$frame, "na.action"), x_names = gram$x_names,
-      response = names(d$frame)[1L], n_rows = nrow(d$frame),
+      response = names(d$frame)[1L], prototype = utils::head(d$frame[[1L]], 0L), n_rows = nrow(d$frame),
       weighted = !is.null(stats::model.weights(d$frame)), factors = factors, groups = terms, gram = gram, coords = coords,
       prior = prior, resolved = resolved
     ),

@@ -8,6 +8,7 @@ moments <- function(fit, ...) UseMethod("moments")
 
 #' @export
 moments.vb_fit <- function(fit, type = best_source(fit), ...) {
+  no_dots(...)
   if (type == "integrated") return(integrated_moments(fit))
   post <- fit$posterior
   lr <- type == "lrvb"
@@ -23,7 +24,10 @@ moments.vb_fit <- function(fit, type = best_source(fit), ...) {
 best_source <- function(fit) if (is.null(fit$integrated)) "lrvb" else "integrated"
 
 #' @export
-moments.exact_fit <- function(fit, ...) integrated_moments(fit)
+moments.exact_fit <- function(fit, ...) {
+  no_dots(...)
+  integrated_moments(fit)
+}
 
 # E[Lambda^-1] of group term k: the covariance of the working effects of a level not seen.
 group_covariance <- function(fit, k) UseMethod("group_covariance")
@@ -51,6 +55,7 @@ group_covariance.vb_fit <- function(fit, k) {
 
 #' @export
 moments.gibbs_fit <- function(fit, ...) {
+  no_dots(...)
   p <- length(fit$model$x_names)
   draws <- flat_draws(fit$draws)
   b <- draws[, seq_len(p), drop = FALSE]

@@ -54,8 +54,15 @@ check_size <- function(ndraws, n) {
 #' @param nsim,seed Number of simulated responses, and a seed to set first.
 #' @param ... Not used.
 #' @return `posterior_linpred()`, `posterior_epred()`, `posterior_predict()` and
-#'   `log_lik()`: matrix, draws x rows. `simulate()`: data frame, rows x `nsim`. Simulated
-#'   binomial responses are numbers of successes among the row's trials (one per row of new data).
+#'   `log_lik()`: matrix, draws x rows; a binomial response as the number of successes among the row's
+#'   trials. `simulate()`: data frame of `nsim` responses of the kind that was fitted, so that each can
+#'   stand in the data for the response: `cbind(success, failure)` a matrix with these columns, a
+#'   factor with its levels, logical values, proportions of the trials, whole numbers; attribute
+#'   `seed` as in [stats::simulate()].
+#'
+#'   Trials of new data are those that they hold: `cbind(success, failure)` where its variables are
+#'   there, the `weights` of the fit where theirs are, else one. `log_lik()` takes weights from new
+#'   data in the same way.
 #' @examples
 #' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
 #' set.seed(1)
@@ -103,47 +110,30 @@ posterior_predict.meanfield_fit <- function(object, newdata = NULL, draws = NULL
 log_lik.meanfield_fit <- function(object, newdata = NULL, draws = NULL, re.form = NULL,
                                   allow_new_levels = FALSE, ...) {
   no_dots(...)
+  w <- new_weights(object, newdata)
   d <- linpred_draws(object, newdata, draws, re.form, allow_new_levels)
-  if (!is_gaussian(object)) return(glmm_log_lik(object, d, newdata))
-  frame <- if (is.null(newdata)) model.frame(object) else newdata
-  y <- if (is.null(newdata)) frame_response(frame) else new_response(object$model, newdata)
-  scale <- (1 / sqrt(d$lead)) %o% (1 / sqrt(d$w))
+  if (!is_gaussian(object)) return(glmm_log_lik(object, d, newdata, w))
+  y <- if (is.null(newdata)) frame_response(model.frame(object)) else {
+    as.double(new_response(object$model, newdata))
+  }
+  w <- w %||% d$w
+  scale <- (1 / sqrt(d$lead)) %o% (1 / sqrt(w))
   out <- stats::dnorm(rep(y, each = nrow(d$eta)), d$eta, scale, log = TRUE)
-  used <- d$w > 0
-  matrix(out, nrow(d$eta), dimnames = list(NULL, colnames(d$eta)))[, used, drop = FALSE]
+  matrix(out, nrow(d$eta), dimnames = list(NULL, colnames(d$eta)))[, w > 0, drop = FALSE]
 }
 
 new_response <- function(model, newdata) {
   lhs <- model$formula[[2L]]
   check_variables(all.vars(lhs), newdata, environment(model$formula))
-  as.double(eval(lhs, newdata, environment(model$formula)))
+  eval(lhs, newdata, environment(model$formula))
 }
 
-#' @rdname posterior-draws
-#' @export
-simulate.meanfield_fit <- function(object, nsim = 1, seed = NULL, newdata = NULL,
-                                   re.form = NULL, allow_new_levels = FALSE, ...) {
-  nsim <- check_count(nsim, "nsim", 1)
-  no_dots(...)
-  state <- seeded_state(seed)
-  if (!is.null(seed)) {
-    on.exit(assign(".Random.seed", state$before, envir = globalenv()))
+# The weights of the fit in new data that have the columns they are made of, else NULL.
+new_weights <- function(fit, newdata) {
+  expr <- fit$call$weights
+  if (is.null(newdata) || !is.language(expr) || !all(all.vars(expr) %in% names(newdata))) {
+    return(NULL)
   }
-  y <- t(posterior_predict.meanfield_fit(object, newdata, nsim, re.form, allow_new_levels))
-  out <- as.data.frame(y)
-  if (is.null(newdata)) {
-    out <- as.data.frame(lapply(out, function(v) stats::naresid(object$model$na_action, v)))
-  }
-  names(out) <- paste0("sim_", seq_len(ncol(y)))
-  structure(out, seed = state$used)
-}
-
-# As in stats::simulate(): a seed is set for the simulation only, and the state it started
-# from is kept.
-seeded_state <- function(seed) {
-  if (!exists(".Random.seed", envir = globalenv(), inherits = FALSE)) stats::runif(1)
-  before <- get(".Random.seed", envir = globalenv())
-  if (is.null(seed)) return(list(before = before, used = before))
-  set.seed(check_count(seed, "seed", -.Machine$integer.max))
-  list(before = before, used = structure(seed, kind = as.list(RNGkind())))
+  w <- rep_len(as.double(eval(expr, newdata, environment(fit$model$formula))), nrow(newdata))
+  frame_weights(list2DF(list(`(weights)` = w)))
 }

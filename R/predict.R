@@ -4,20 +4,23 @@
 #'
 #' @param object A fit.
 #' @param newdata Data frame; the data of the fit by default.
-#' @param re.form `NULL` (or the group term as a formula): include the random
-#'   effects. `NA` or `~0`: leave them out.
+#' @param re.form Which random effects to include: `NULL`, all; `NA` or `~0`, none; or, as in lme4, a
+#'   formula with some of the group terms or of their coefficients: `~ (1 | g)` includes the intercepts
+#'   of a fit with `(x | g)`, not the slopes. The other effects are zero, in the variance too.
 #' @param interval `"none"`; `"confidence"` for the mean; `"prediction"` for a new
 #'   response of weight `weights`.
 #' @param level Mass of the central interval.
 #' @param allow_new_levels Accept group levels that the fit has not seen? Their effect
-#'   has mean zero and the *full* variance of the group distribution, in every interval.
+#'   has mean zero and the *full* variance of the group distribution, in every interval. So has that of
+#'   a level whose rows all had weight zero (or no trials), which needs no permission: the fit knew
+#'   that it was there, and nothing else of it.
 #' @param se.fit Return the standard deviations too?
 #' @param weights Positive precision weights of the new responses.
 #' @param type `"link"`: the linear predictor (as [lme4::predict.merMod()] has it). `"response"`: the
 #'   posterior mean of the expected response (a probability or a count); its intervals are those
 #'   of the linear predictor carried over, and with `interval = "prediction"` quantiles of a new
-#'   response (for the binomial family, of the proportion among `weights` trials). The same for
-#'   the Gaussian family.
+#'   response (for the binomial family, of the proportion among `weights` trials; by default those of
+#'   the row, see [simulate.meanfield_fit()] for new data). The same for the Gaussian family.
 #' @param budget Return where the variance of a new response comes from instead: a data frame with
 #'   `fit`, the variances `fixed` (coefficients), `group` (random effects and their covariance with
 #'   the coefficients, so it may be negative) and `residual`, and the total `sd`.
@@ -83,10 +86,11 @@ variance_budget <- function(object, parts, m, fit) {
 #' `fitted()` is the posterior mean of the linear predictor, random effects included;
 #' `residuals()` is the response minus that, or times the root of the row weight
 #' (`type = "pearson"`). For other families than the Gaussian, `fitted()` is the posterior mean of
-#' the expected response, and Pearson residuals are over its standard deviation.
+#' the expected response, and Pearson residuals are over its standard deviation. Deviance residuals
+#' are the signed roots of the unit deviances times the weights.
 #'
 #' @param object A fit.
-#' @param type `"response"` or `"pearson"`.
+#' @param type `"response"`, `"pearson"` or `"deviance"`.
 #' @param ... Not used.
 #' @return Numeric vectors as [stats::lm()] gives them, `NA` where `na.exclude` left a
 #'   row out.
@@ -101,12 +105,12 @@ fitted.meanfield_fit <- function(object, ...) {
 
 #' @rdname fitted.meanfield_fit
 #' @export
-residuals.meanfield_fit <- function(object, type = c("response", "pearson"), ...) {
-  type <- check_choice(type, c("response", "pearson"), "type")
-  frame <- model.frame(object)
+residuals.meanfield_fit <- function(object, type = c("response", "pearson", "deviance"), ...) {
+  no_dots(...)
+  type <- check_choice(type, c("response", "pearson", "deviance"), "type")
   parts <- linear_parts(object, NULL, NULL, TRUE)
-  if (!is_gaussian(object)) return(parts$restore(glmm_residuals(object, frame, parts, type)))
-  res <- frame_response(frame) - linear_mean(parts, moments(object), object$model)
-  if (type == "pearson") res <- res * sqrt(parts$w)
+  if (!is_gaussian(object)) return(parts$restore(glmm_residuals(object, parts, type)))
+  res <- frame_response(model.frame(object)) - linear_mean(parts, moments(object), object$model)
+  if (type != "response") res <- res * sqrt(parts$w)
   parts$restore(res)
 }

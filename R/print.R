@@ -1,7 +1,14 @@
 # What the user sees first.
 
+# A data frame as it stands. `...`: arguments of print.data.frame() and print.default().
+print_table <- function(x, ..., row.names = FALSE) {
+  known_dots(c("digits", "quote", "right", "max", "na.print", "print.gap", "zero.print", "justify"), ...)
+  print.data.frame(x, row.names = row.names, ...)
+}
+
 #' @export
 print.vb_fit <- function(x, digits = 3, ...) {
+  no_dots(...)
   integrated <- best_source(x) == "integrated"
   cat("Variational Bayes (", print_kind(x), "), ", print_source(x), "\n", sep = "")
   print_model_lines(x)
@@ -135,6 +142,7 @@ print_weak <- function(fit) {
 
 #' @export
 print.gibbs_fit <- function(x, digits = 3, ...) {
+  no_dots(...)
   cat("Blocked Gibbs sampler\n")
   print_model_lines(x)
   cat(x$chains, " chain", if (x$chains != 1L) "s", " of ", x$iter, " sweeps (", x$warmup,

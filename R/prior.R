@@ -191,6 +191,7 @@ check_positive <- function(x, arg, length = NULL) {
 
 #' @export
 format.meanfield_prior <- function(x, digits = 3, ...) {
+  no_dots(...)
   num <- function(v) paste(format(signif(v, digits), trim = TRUE), collapse = ", ")
   many <- function(v) if (length(v) > 3L) paste0(num(v[1:3]), ", ...") else num(v)
   switch(x$kind,
@@ -219,6 +220,7 @@ print.meanfield_prior <- function(x, ...) {
 
 #' @export
 print.meanfield_priors <- function(x, ...) {
+  known_dots("digits", ...)
   show <- function(p, default) if (is.null(p)) default else format(p, ...)
   cat("beta:  ", show(x$beta, "normal(0, 2.5 sd(y)/sd(x)), intercept at the mean response"),
     "\ntau_e: ", show(x$tau_e, format(half_t_prior())), "\n",

@@ -349,12 +349,16 @@ report_aggregates <- function(t, weights, normalise) {
 #' @rdname sd_ratio_report
 #' @param x,row.names,optional A report; the other two are not used.
 #' @export
-as.data.frame.sd_ratio_report <- function(x, row.names = NULL, optional = FALSE, ...) x$table
+as.data.frame.sd_ratio_report <- function(x, row.names = NULL, optional = FALSE, ...) {
+  known_dots("stringsAsFactors", ...)
+  named_rows(row.names, x$table)
+}
 
 #' @rdname sd_ratio_report
 #' @param digits Significant digits to print.
 #' @export
 print.sd_ratio_report <- function(x, digits = 3, ...) {
+  no_dots(...)
   what <- c(
     exact = "exact integration of the same model", gibbs = "blocked Gibbs sampling of the same model",
     draws = "the draws given", predicted = "none: the ratio linear response predicts"
@@ -403,6 +407,7 @@ print_aggregates <- function(x) {
 #' @rdname sd_ratio_report
 #' @export
 plot.sd_ratio_report <- function(x, ...) {
+  no_dots(...)
   t <- x$table[!is.na(x$table$ratio_mfvb), ]
   n <- nrow(t)
   y <- rev(seq_len(n))

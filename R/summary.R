@@ -109,16 +109,17 @@ print.meanfield_summary <- function(x, digits = 3, ...) {
   out <- as.data.frame(x)
   num <- vapply(out, is.numeric, NA)
   out[num] <- lapply(out[num], function(v) format_numbers(v, digits))
-  print(out, row.names = FALSE, ...)
+  print_table(out, ...)
   print_khat(x)
   invisible(x)
 }
 
 #' @export
-as.data.frame.meanfield_summary <- function(x, ...) {
+as.data.frame.meanfield_summary <- function(x, row.names = NULL, optional = FALSE, ...) {
+  known_dots("stringsAsFactors", ...)
   class(x) <- "data.frame"
   attr(x, "khat") <- NULL
-  x
+  named_rows(row.names, x)
 }
 
 format_numbers <- function(v, digits = 3) {

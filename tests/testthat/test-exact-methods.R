@@ -211,7 +211,7 @@ test_that("bad input is refused by name", {
   refuse(fit_exact(y ~ x, d, drawz = 10), "control", "...")
   refuse(fit_exact(y ~ x, d, control = 3), "control", "control")
   refuse(fit_exact(), "formula", "object")
-  refuse(fit_exact("y ~ x", d), "formula", "object")
+  refuse(fit_exact(42, d), "formula", "object")
   refuse(fit_vb(y ~ x, d, integrate = "maybe"), "control", "integrate")
   refuse(fit_vb(y ~ x, d, integrate = TRUE), "control", "integrate")
   refuse(fit_vb(fit_vb(y ~ x, d), integrate = "never"), "control", "integrate")

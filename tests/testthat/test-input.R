@@ -39,7 +39,7 @@ test_that("data and formulas", {
   d$inf <- replace(d$x, 2, Inf)
   expect_refused(fit_vb(y ~ inf, d), "data")
   expect_refused(fit_vb(~x, d), "formula")
-  expect_refused(fit_vb("y ~ x", d), "formula")
+  expect_refused(fit_vb(42, d), "formula")
   expect_refused(fit_vb(y ~ x + (0 | g), d), "formula")
   expect_refused(fit_vb(y ~ x + (nowhere | g), d), "data")
   expect_refused(fit_vb(y ~ x, d, wieghts = w), "control", "...")

@@ -168,6 +168,109 @@ test_that("tidy, glance, augment, confint", {
   expect_equal(rownames(confint(gibbs, "sigma_e")), "sigma_e")
 })
 
+test_that("tidy as in broom.mixed: levels, coefficients of levels, exponentials", {
+  skip_if_not_installed("lme4")
+  cbpp <- lme4::cbpp
+  f <- fit_vb(cbind(incidence, size - incidence) ~ period + (1 | herd), cbpp, family = binomial())
+  v <- as.data.frame(tidy(f, "ran_vals"))
+  expect_equal(v$level, rownames(ranef(f)$herd))
+  expect_equal(v$estimate, ranef(f)$herd[[1]])
+  expect_false("level" %in% names(tidy(f)))
+  plain <- as.data.frame(tidy(f, "fixed", conf.int = TRUE))
+  e <- as.data.frame(tidy(f, "fixed", conf.int = TRUE, exponentiate = TRUE))
+  expect_equal(e$estimate, exp(plain$estimate))
+  expect_equal(e$std.error, plain$std.error * exp(plain$estimate))
+  expect_equal(e$conf.high, exp(plain$conf.high))
+  ran <- tidy(f, c("fixed", "ran_pars"), exponentiate = TRUE)
+  expect_equal(ran$estimate[5], tidy(f, "ran_pars")$estimate) # SDs are not coefficients
+  expect_warning(tidy(vb, exponentiate = TRUE), class = "meanfield_warning_link")
+  for (x in list(vb, lrvb, exact, gibbs)) {
+    co <- as.data.frame(tidy(x, "ran_coefs", conf.int = TRUE))
+    expect_equal(co$estimate, unlist(coef(x)$county, use.names = FALSE))
+    at <- data.frame(floor = 0, county = levels(radon$county))
+    own <- predict(x, at, se.fit = TRUE, interval = "confidence")
+    first <- co$term == "(Intercept)"
+    expect_equal(co$std.error[first], unname(own$se.fit))
+    expect_equal(co$conf.low[first], unname(own$fit[, "lwr"]))
+    expect_equal(co$std.error[!first], rep(sqrt(vcov(x)["floor", "floor"]), 85))
+  }
+})
+
+test_that("augment on either scale, with broom's residuals", {
+  skip_if_not_installed("lme4")
+  f <- fit_vb(cbind(incidence, size - incidence) ~ period + (1 | herd), lme4::cbpp, family = binomial())
+  a <- augment(f)
+  expect_equal(a$.fitted, unname(predict(f)))
+  expect_equal(a$.resid, unname(residuals(f, "deviance")))
+  b <- augment(f, type.predict = "response", type.residuals = "response")
+  expect_equal(b$.fitted, unname(fitted(f)))
+  expect_equal(b$.fitted + b$.resid, with(lme4::cbpp, incidence / size))
+})
+
+test_that("weights, deviances and names of rows are those of stats", {
+  d <- small_data()
+  d$x[5] <- NA
+  d$w[9] <- 0
+  f <- fit_vb(y ~ x + (1 | g), d, weights = w, na.action = na.exclude)
+  expect_equal(weights(f), replace(d$w, 5, NA))
+  expect_equal(weights(fit_vb(y ~ x + (1 | g), small_data())), rep(1, 60))
+  expect_equal(deviance(f), sum(d$w * (d$y - fitted(f))^2, na.rm = TRUE))
+  expect_equal(case.names(f), as.character(setdiff(1:60, c(5, 9))))
+  expect_equal(length(case.names(f, full = TRUE)), 59)
+  expect_equal(variable.names(f), c("(Intercept)", "x"))
+  expect_identical(getCall(f), f$call)
+  set.seed(1)
+  d <- data.frame(g = gl(6, 10), x = rnorm(60), size = rep(1:5, 12))
+  d$n <- rbinom(60, d$size, plogis(d$x))
+  d$k <- rpois(60, exp(d$x))
+  b <- fit_vb(cbind(n, size - n) ~ x + (1 | g), d, family = binomial())
+  expect_equal(weights(b), d$size)
+  r <- function(family, y, mu, w) sign(y - mu) * sqrt(family$dev.resids(y, mu, w))
+  expect_equal(unname(residuals(b, "deviance")),
+    unname(r(binomial(), d$n / d$size, fitted(b), d$size)))
+  expect_equal(deviance(b), sum(residuals(b, "deviance")^2))
+  p <- fit_vb(k ~ x + (1 | g), d, family = poisson(), weights = size)
+  expect_equal(deviance(p), sum(poisson()$dev.resids(d$k, fitted(p), d$size)))
+  skip_if_not_installed("MASS")
+  nb <- fit_vb(k ~ x + (1 | g), d, family = neg_binomial())
+  s <- summary(nb)
+  phi <- exp(s$mean[s$variable == "log_phi"])
+  expect_equal(deviance(nb), sum(MASS::negative.binomial(phi)$dev.resids(d$k, fitted(nb), rep(1, 60))))
+})
+
+test_that("draws in the shapes of base R", {
+  for (f in list(vb, exact, gibbs)) {
+    set.seed(1)
+    d <- as_draws_matrix(f)
+    set.seed(1)
+    m <- as.matrix(f)
+    expect_true(is.matrix(m) && is.numeric(m))
+    expect_equal(c(m), c(unclass(d)))
+    expect_equal(colnames(m), posterior::variables(d))
+    set.seed(1)
+    expect_equal(as.data.frame(f)[["sigma_e"]], unname(m[, "sigma_e"]))
+  }
+  expect_equal(dim(as.array(gibbs, u = FALSE)), c(600, 2, 9))
+  expect_equal(nrow(as.matrix(vb, ndraws = 7)), 7)
+})
+
+test_that("names in backticks and with colons", {
+  set.seed(2)
+  d <- data.frame(rnorm(48), rnorm(48), gl(8, 6), factor(rep(c("u v", "w:x"), 24)))
+  names(d) <- c("my y", "my x", "a:b", "if")
+  f <- fit_vb(`my y` ~ `my x` * `if` + (`my x` | `a:b`), d, integrate = "no")
+  terms <- c("(Intercept)", "`my x`", "`if`w:x", "`my x`:`if`w:x")
+  expect_named(fixef(f), terms)
+  expect_equal(as.data.frame(tidy(f, "fixed"))$term, terms)
+  expect_equal(rownames(confint(f)), terms)
+  expect_equal(confint(f, "my x"), confint(f, "`my x`"), ignore_attr = TRUE)
+  expect_equal(unique(as.data.frame(tidy(f, "ran_vals"))$level), as.character(1:8))
+  expect_output(print(f), "sigma_u[a:b:`my x`]", fixed = TRUE)
+  expect_equal(unname(predict(f, d[4:5, ])), unname(fitted(f)[4:5]))
+  expect_equal(hypothesis(f, "`my x` > 0")$estimate, fixef(f)[["`my x`"]])
+  expect_named(fixef(update(f, . ~ . - `my x`:`if`)), terms[-4])
+})
+
 test_that("draws of a variational fit have its moments", {
   set.seed(3)
   v <- c("beta[(Intercept)]", "beta[floor]", "u[county:Aitkin]", "u[county:Anoka]", "log_tau_e",

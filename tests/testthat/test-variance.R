@@ -20,12 +20,50 @@ test_that("icc and r2 against their definitions", {
   g <- gl(12, 10)
   y <- rnorm(12)[g] + rnorm(12)[g] * x + rnorm(120)
   s <- fit_vb(y ~ x + (x | g))
-  V <- meanfield:::group_covariance(s, 1)
+  A <- s$model$groups[[1]]$A
+  V <- A %*% meanfield:::group_covariance(s, 1) %*% t(A)
   z <- cbind(1, x)
   mean_var <- mean(rowSums((z %*% V) * z))
   expect_equal(icc(s)$mean, mean_var / (mean_var + sigma(s)^2), tolerance = .05)
   three <- suppressWarnings(fit_vb(y ~ x + (x | g) + (1 | factor(x))))
   expect_equal(icc(three)$variable, c("icc", "icc[g]", "icc[factor(x)]"))
+})
+
+test_that("icc and r2 of counts: the log-normal approximation, whatever the spelling of an offset", {
+  set.seed(410)
+  d <- data.frame(g = gl(15, 8), x = rnorm(120), e = runif(120, 1, 9))
+  d$y <- rpois(120, exp(.2 + .3 * d$x + rnorm(15, 0, .6)[d$g]) * d$e)
+  shares <- function(fit, phi) { # from the draws and the definition
+    m <- as.matrix(fit)
+    u <- m[, "sigma_u[g]"]^2
+    e <- log(1 + 1 / mean(d$y) + if (phi) 1 / m[, "phi"] else 0)
+    f <- m[, "beta[x]"]^2 * mean((d$x - mean(d$x))^2)
+    c(mean(u / (u + e)), mean(f / (f + u + e)), mean((f + u) / (f + u + e)))
+  }
+  for (family in list(poisson(), neg_binomial())) {
+    a <- fit_vb(y ~ x + offset(log(e)) + (1 | g), d, family = family)
+    b <- fit_vb(y ~ x + (1 | g), d, family = family, offset = log(e))
+    set.seed(1)
+    g <- suppressWarnings(fit_gibbs(a, chains = 2, iter = 600, warmup = 200))
+    phi <- family$family == "neg_binomial"
+    expect_equal(c(icc(g)$mean, r2(g)$mean), shares(g, phi))
+    set.seed(1)
+    one <- c(icc(a)$mean, r2(a)$mean)
+    set.seed(1)
+    expect_equal(c(icc(b)$mean, r2(b)$mean), one)
+  }
+  expect_error(icc(fit_vb(y ~ x, d, family = poisson())), class = "meanfield_error_groups")
+  w <- fit_vb(y ~ x + (1 | g), d, family = poisson(), model = FALSE)
+  expect_error(icc(w), class = "meanfield_error_data")
+})
+
+test_that("icc of trials: the logistic distribution's variance", {
+  skip_if_not_installed("lme4")
+  f <- fit_vb(cbind(incidence, size - incidence) ~ period + (1 | herd), lme4::cbpp, family = binomial())
+  set.seed(1)
+  g <- fit_gibbs(f, chains = 2, iter = 600, warmup = 200)
+  u <- as.matrix(g)[, "sigma_u[herd]"]^2
+  expect_equal(icc(g)$mean, mean(u / (u + pi^2 / 3)))
 })
 
 test_that("singular fits are told", {

@@ -1,0 +1,88 @@
+# Simulated responses are of the kind of the response.
+
+test_that("each kind of response comes back and can be fitted again", {
+  set.seed(3)
+  d <- data.frame(g = gl(8, 6), x = rnorm(48), size = rep(c(1L, 4L, 7L), 16))
+  p <- plogis(d$x + rnorm(8)[d$g])
+  d$yes <- rbinom(48, d$size, p)
+  d$no <- d$size - d$yes
+  d$one <- rbinom(48, 1, p)
+  d$flag <- d$one == 1
+  d$label <- factor(ifelse(d$flag, "won", "lost"), levels = c("lost", "won"))
+  d$share <- d$yes / d$size
+  d$count <- rpois(48, exp(d$x))
+  again <- function(formula, family, check, ...) {
+    f <- suppressWarnings(fit_vb(formula, d, family = family, ...))
+    s <- simulate(f, 3, seed = 1)
+    expect_equal(dim(s), c(48, 3))
+    expect_identical(s, simulate(f, 3, seed = 1))
+    check(s[[2]])
+    d$new <- s[[2]]
+    expect_s3_class(suppressWarnings(fit_vb(update(formula, new ~ .), d, family = family, ...)),
+      "vb_fit")
+    s[[2]]
+  }
+  again(cbind(yes, no) ~ x + (1 | g), binomial(), function(y) {
+    expect_equal(colnames(y), c("yes", "no"))
+    expect_equal(rowSums(y), d$size)
+  })
+  again(label ~ x + (1 | g), binomial(), function(y) {
+    expect_s3_class(y, "factor")
+    expect_identical(levels(y), c("lost", "won"))
+  })
+  again(flag ~ x + (1 | g), binomial(), function(y) expect_type(y, "logical"))
+  again(one ~ x + (1 | g), binomial(), function(y) {
+    expect_type(y, "integer")
+    expect_true(all(y %in% 0:1))
+  })
+  again(share ~ x + (1 | g), binomial(), function(y) {
+    expect_true(all(abs(y * d$size - round(y * d$size)) < 1e-12) && all(y <= 1))
+  }, weights = d$size)
+  for (family in list(poisson(), neg_binomial())) {
+    again(count ~ x + (1 | g), family, function(y) expect_type(y, "integer"))
+  }
+  again(x ~ 1 + (1 | g), gaussian(), function(y) expect_type(y, "double"))
+})
+
+test_that("simulated pairs have the mean and the trials of the fit", {
+  skip_if_not_installed("lme4")
+  f <- fit_vb(cbind(incidence, size - incidence) ~ period + (1 | herd), lme4::cbpp,
+    family = binomial())
+  s <- simulate(f, 400, seed = 2)
+  share <- vapply(s, function(y) sum(y[, 1]) / sum(y), 0)
+  expected <- sum(fitted(f) * lme4::cbpp$size) / sum(lme4::cbpp$size)
+  expect_lt(abs(mean(share) - expected) / (sd(share) / sqrt(400)), tol_mcse)
+  # new data bring their own trials, or have one
+  new <- data.frame(period = "1", herd = "1", incidence = 0, size = c(3, 50))
+  expect_equal(rowSums(simulate(f, 1, seed = 1, newdata = new)[[1]]), new$size)
+  bare <- new[c("period", "herd")]
+  expect_equal(rowSums(simulate(f, 1, seed = 1, newdata = bare)[[1]]), c(1, 1))
+  skip_if_not_installed("rstantools")
+  set.seed(1)
+  expect_equal(dim(rstantools::posterior_predict(f, draws = 5)), c(5, 56)) # numbers of successes
+  set.seed(1)
+  a <- rstantools::log_lik(f, draws = 3)
+  set.seed(1)
+  expect_equal(unname(rstantools::log_lik(f, newdata = lme4::cbpp, draws = 3)), unname(a))
+})
+
+test_that("log likelihoods of the fit's rows as new data have their weights", {
+  skip_if_not_installed("rstantools")
+  d <- small_data()
+  f <- fit_vb(y ~ x + (1 | g), d, weights = w)
+  set.seed(1)
+  a <- rstantools::log_lik(f, draws = 3)
+  set.seed(1)
+  expect_equal(unname(rstantools::log_lik(f, newdata = d, draws = 3)), unname(a))
+})
+
+test_that("what cannot be drawn is refused; rows left out are padded", {
+  d <- data.frame(g = gl(6, 10), w = rep(c(1, 1.5), 30), z = rep(0:1, 30))
+  f <- suppressWarnings(fit_vb(z ~ 1 + (1 | g), d, family = binomial(), weights = w))
+  expect_error(simulate(f), class = "meanfield_error_weights")
+  d$z[7] <- NA
+  f <- fit_vb(factor(z) ~ 1 + (1 | g), d, family = binomial(), na.action = na.exclude)
+  s <- simulate(f, 2, seed = 1)
+  expect_equal(dim(s), c(60, 2))
+  expect_true(is.na(s[7, 1]) && sum(is.na(s)) == 2)
+})
