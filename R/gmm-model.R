@@ -48,7 +48,8 @@ gaussian_mixture <- function(x, k, prior = mixture_prior(), data = NULL) {
   x <- mixture_data(x, data)
   units <- mixture_units(x)
   structure(
-    list(call = call, x = x, k = k, prior = resolve_mixture_prior(prior, x, k), units = units),
+    list(layout = FIT_LAYOUT, call = call, x = x, k = k, prior = resolve_mixture_prior(prior, x, k),
+      units = units),
     class = "gaussian_mixture"
   )
 }
