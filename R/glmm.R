@@ -70,7 +70,7 @@ glmm_rows_of_design <- function(d, coords) {
 # The rows again, from the model frame that the fit kept.
 glmm_rows_of_frame <- function(model) {
   fit <- structure(list(model = model), class = "meanfield_fit")
-  frame <- model.frame(fit)
+  frame <- kept_frame(model)
   parts <- linear_parts(fit, NULL, NULL, TRUE)
   response <- glmm_response(frame, frame_weights(frame), model$family)
   factors <- lapply(parts$groups, function(g) {

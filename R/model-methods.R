@@ -37,13 +37,11 @@ terms.meanfield_fit <- function(x, ...) x$model$terms
 
 #' @rdname model-methods
 #' @export
-model.frame.meanfield_fit <- function(formula, ...) {
-  frame <- formula$model$frame
-  if (is.null(frame)) {
-    mf_abort("data", "the fit was made with model = FALSE and holds no rows: ",
-      "refit with model = TRUE, or give `newdata`", arg = "model")
-  }
-  frame
+model.frame.meanfield_fit <- function(formula, ...) kept_frame(formula$model)
+
+kept_frame <- function(model) {
+  model$frame %||% mf_abort("data", "the fit was made with model = FALSE and holds no rows: ",
+    "refit with model = TRUE, or give `newdata`", arg = "model")
 }
 
 #' @rdname model-methods
