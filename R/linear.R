@@ -7,7 +7,7 @@
 linear_parts <- function(fit, newdata, re.form, allow_new_levels, weights = NULL) {
   model <- fit$model
   use <- included_effects(model, re.form)
-  frame <- if (is.null(newdata)) model.frame(fit) else new_frame(model, newdata, use)
+  frame <- if (is.null(newdata)) kept_frame(model) else new_frame(model, newdata, use)
   X <- stats::model.matrix(stats::delete.response(model$terms), frame,
     contrasts.arg = model$contrasts)
   w <- weights %||% if (is.null(newdata) && model$weighted) stats::model.weights(frame) else 1
