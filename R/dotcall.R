@@ -155,5 +155,8 @@ call_gmm_gibbs <- function(core, start, label, units, control, progress) {
   list(draws = out[[1L]], perm = out[[2L]], status = out[[3L]])
 }
 
+# shape: named list of integer lengths or dimensions. Position of the first that x has not, or 0.
+call_misshapen <- function(x, shape, finite) .Call(C_misshapen, x, shape, finite)
+
 # Most precisions, coefficients of a term, and factors beside the leaf of a generalised model.
 call_limits <- function() call_core(C_limits)

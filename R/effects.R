@@ -59,12 +59,6 @@ user_effect_variances <- function(model, own, blocks) {
   own
 }
 
-# The covariance of the effects of a level of group term k.
-user_group_covariance <- function(fit, k) {
-  A <- fit$model$groups[[k]]$A
-  A %*% group_covariance(fit, k) %*% t(A)
-}
-
 # A V A' for the covariances V of each level's working effects (r x r x levels).
 user_level_covariances <- function(V, A) {
   if (is_identity(A)) return(V)

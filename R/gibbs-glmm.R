@@ -15,6 +15,7 @@ new_glmm_gibbs_fit <- function(call, model, settings) {
     run_glmm_chain(core, settings, bar$step(chain), model)
   })
   tuning <- vapply(chains, function(x) x$mover[2:3], numeric(2L))
+  model$rows <- NULL # the frame has them
   fit <- structure(
     c(
       list(call = call, model = model), collect_chains(chains, model, settings),

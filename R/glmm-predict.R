@@ -13,14 +13,14 @@ check_glmm_prediction <- function(type, interval, budget) {
 
 # list(y, size) of the fit's own rows, whose oddities were announced when they were fitted.
 fit_response <- function(fit) {
-  frame <- model.frame(fit)
+  frame <- kept_frame(fit$model)
   suppressWarnings(glmm_response(frame, frame_weights(frame), fit$model$family),
     classes = "meanfield_warning_response")
 }
 
 # The response as draws of it are: counts, or numbers of successes.
 fitted_response <- function(fit) {
-  if (is_gaussian(fit)) frame_response(model.frame(fit)) else fit_response(fit)$y
+  if (is_gaussian(fit)) frame_response(kept_frame(fit$model)) else fit_response(fit)$y
 }
 
 # Trials (binomial) or row weights of the rows of a prediction.

@@ -50,7 +50,8 @@ gaussian_mixture <- function(x, k, prior = mixture_prior(), data = NULL) {
   x <- mixture_data(x, data)
   units <- mixture_units(x)
   structure(
-    list(call = call, x = x, k = k, prior = resolve_mixture_prior(prior, x, k), given = prior,
+    list(layout = FIT_LAYOUT, call = call, x = x, k = k, prior = resolve_mixture_prior(prior, x, k),
+      given = prior,
       units = units),
     class = "gaussian_mixture"
   )

@@ -4,9 +4,8 @@
 #' @exportS3Method insight::find_formula
 find_formula.meanfield_fit <- function(x, verbose = TRUE, ...) {
   env <- environment(x$model$formula)
-  bars <- group_bars(split_bars(x$model$formula[[3L]])$bars)
-  random <- lapply(bars, function(bar) {
-    stats::as.formula(call("~", call("|", bar$lhs, bar$group)), env)
+  random <- lapply(group_bars(split_bars(x$model$formula[[3L]])$bars), function(bar) {
+    stats::as.formula(call("~", call(if (bar$split) "||" else "|", bar$lhs, bar$group)), env)
   })
   out <- list(conditional = stats::formula(x$model$terms))
   if (length(random) == 1L) out$random <- random[[1L]]
@@ -161,7 +160,7 @@ get_variance.meanfield_fit <- function(x, component = "all", ...) {
 # Variances of a term's intercept and slopes, and the correlation of the two where there is one.
 term_variances <- function(t, k, fit, re) {
   first <- plain_coef(t$coef) == "(Intercept)"
-  v <- diag(user_group_covariance(fit, k))
+  v <- diag(t$A %*% group_covariance(fit, k) %*% t(t$A))
   rho <- attr(re, "correlation")[first, !first]
   list(intercept = stats::setNames(v[first], rep(t$group, sum(first))),
     slope = stats::setNames(v[!first], sprintf("%s.%s", t$group, t$coef[!first])),

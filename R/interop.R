@@ -101,7 +101,7 @@ lme4_components <- function(object) {
     X = function() model.matrix(object), y = function() frame_response(model.frame(object)),
     mu = function() fitted(object), offset = function() linear_parts(object, NULL, NA, TRUE)$offset,
     beta = function() unname(fixef(object)), fixef = function() fixef(object),
-    b = function() drop(user_effects(model, as.matrix(unname(moments(object)$u)))),
+    b = function() c(user_effects(model, as.matrix(moments(object)$u))),
     sigma = function() sigma(object),
     theta = function() relative_cholesky(object), lower = function() theta_lower(model),
     cnms = function() stats::setNames(lapply(model$groups, `[[`, "coef"), term_groups(model)),

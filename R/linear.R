@@ -7,7 +7,7 @@
 linear_parts <- function(fit, newdata, re.form, allow_new_levels, weights = NULL) {
   model <- fit$model
   use <- included_effects(model, re.form)
-  frame <- if (is.null(newdata)) model.frame(fit) else new_frame(model, newdata, use)
+  frame <- if (is.null(newdata)) kept_frame(model) else new_frame(model, newdata, use)
   X <- stats::model.matrix(stats::delete.response(model$terms), frame,
     contrasts.arg = model$contrasts)
   w <- weights %||% if (is.null(newdata) && model$weighted) stats::model.weights(frame) else 1
@@ -205,22 +205,21 @@ match_groups <- function(included, model, frame, allow_new, is_new) {
     Z = factor_covariates(included, model, frame, is_new))
 }
 
-# rows x r working covariates of a factor, as the fit saw them; a coefficient that is not included has
-# zeros before they are made.
+# rows x r working covariates of a factor, as the fit saw them, of the coefficients that are included.
 factor_covariates <- function(included, model, frame, is_new) {
   x <- model$factors[[included$factor]]
   Z <- matrix(0, nrow(frame), length(x$coef))
   for (t in included$terms) {
     z <- term_covariates(t, frame, is_new)
-    if (!is.null(t$cols)) { # a term of the fit
-      Z[, t$cols] <- if (is.null(t$own)) z else z[, t$own]
+    if (!is.null(t$cols)) {
+      Z[, t$cols] <- z[, t$own %||% 1L]
       next
     }
     lost <- setdiff(colnames(z), plain_coef(x$coef)) # coded otherwise than in the fit
     if (length(lost)) refuse_effect(model, included$factor, lost[1L])
     for (k in colnames(z)) Z[, plain_coef(x$coef) == k] <- z[, k]
   }
-  Z %*% factor_map(model, included$factor)
+  if (is_identity(x$A)) Z else Z %*% x$A
 }
 
 # The fit's own frame holds the terms already evaluated; new data hold the variables.

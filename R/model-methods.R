@@ -55,12 +55,12 @@ terms.meanfield_fit <- function(x, ...) {
 #' @export
 model.frame.meanfield_fit <- function(formula, ...) {
   no_dots(...)
-  frame <- formula$model$frame
-  if (is.null(frame)) {
-    mf_abort("data", "the fit was made with model = FALSE and holds no rows: ",
-      "refit with model = TRUE, or give `newdata`", arg = "model")
-  }
-  frame
+  kept_frame(formula$model)
+}
+
+kept_frame <- function(model) {
+  model$frame %||% mf_abort("data", "the fit was made with model = FALSE and holds no rows: ",
+    "refit with model = TRUE, or give `newdata`", arg = "model")
 }
 
 #' @rdname model-methods

@@ -25,7 +25,7 @@ build_model <- function(call, formula, data, family, prior, contrasts, keep_fram
   }
   model <- structure(
     list(
-      formula = d$formula, terms = d$terms, xlevels = d$xlevels, contrasts = d$contrasts,
+      layout = FIT_LAYOUT, formula = d$formula, terms = d$terms, xlevels = d$xlevels, contrasts = d$contrasts,
       family = family, frame = if (keep_frame) d$frame,
       na_action = attr(d$frame, "na.action"), x_names = gram$x_names,
       response = names(d$frame)[1L], prototype = utils::head(d$frame[[1L]], 0L), n_rows = nrow(d$frame),

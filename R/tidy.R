@@ -92,7 +92,7 @@ tidy_ran_coefs <- function(x, conf.int, conf.level) {
     rows <- expand.grid(level = factor$levels, term = names(co), stringsAsFactors = FALSE)
     parts <- list(X = unit_rows(rows$term, model$x_names), groups = list(list(factor = f,
       code = match(rows$level, factor$levels),
-      Z = unit_rows(rows$term, plain_coef(factor$coef)) %*% factor_map(model, f))))
+      Z = unit_rows(rows$term, plain_coef(factor$coef)) %*% factor$A)))
     out <- data.frame(effect = "ran_coefs", group = factor$name, level = rows$level,
       term = rows$term, estimate = unlist(co, use.names = FALSE),
       std.error = if (known) sqrt(linear_variance(parts, moments(x), x)) else NA_real_)

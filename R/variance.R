@@ -122,10 +122,13 @@ variance_means <- function(fit) {
   )
 }
 
+# Of the columns as written.
 predictor_covariance <- function(gram) {
   x <- seq_along(gram$x_names)
-  to_user <- solve(gram$basis) # the Gram's columns are X basis
-  crossprod(to_user, gram$cross[x, x, drop = FALSE] %*% to_user) / gram$sum_w
+  cov <- gram$cross[x, x, drop = FALSE] / gram$sum_w
+  if (is_identity(gram$basis)) return(cov)
+  B <- solve(gram$basis)
+  crossprod(B, cov %*% B)
 }
 
 # Mean over the rows of zz' for the working covariates of a group term.
@@ -153,7 +156,7 @@ mean_count <- function(fit) {
 # tr(Lambda^-1 zz) for every draw of vech Lambda.
 term_variance <- function(t, zz) {
   if (ncol(t) == 1L) return(drop(zz) / t[, 1L])
-  apply(t, 1L, function(v) sum(solve(unvech(v)) * zz))
+  apply(t, 1L, function(v) sum(solve_spd(unvech(v)) * zz))
 }
 
 #' Does a variance lie at its boundary?

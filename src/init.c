@@ -20,6 +20,7 @@ SEXP C_gram_merge(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_group_codes(SEXP, SEXP, SEXP);
 SEXP C_limits(void);
 SEXP C_lr(SEXP, SEXP);
+SEXP C_misshapen(SEXP, SEXP, SEXP);
 SEXP C_nest_draws(SEXP, SEXP, SEXP);
 SEXP C_nest_lattice(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_nest_log_density(SEXP, SEXP, SEXP);
@@ -48,6 +49,7 @@ static const R_CallMethodDef call_entries[] = {
     {"C_group_codes", (DL_FUNC) &C_group_codes, 3},
     {"C_limits", (DL_FUNC) &C_limits, 0},
     {"C_lr", (DL_FUNC) &C_lr, 2},
+    {"C_misshapen", (DL_FUNC) &C_misshapen, 3},
     {"C_nest_draws", (DL_FUNC) &C_nest_draws, 3},
     {"C_nest_lattice", (DL_FUNC) &C_nest_lattice, 6},
     {"C_nest_log_density", (DL_FUNC) &C_nest_log_density, 3},

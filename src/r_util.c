@@ -61,12 +61,17 @@ const double *r_as_dbl(SEXP x, const char *name, R_xlen_t length)
     return REAL(x);
 }
 
+bool r_all_finite(const double *x, R_xlen_t n)
+{
+    double sum = 0; /* of x - x: zero, or NaN */
+    for (R_xlen_t i = 0; i < n; i++) sum += x[i] - x[i];
+    return sum == 0;
+}
+
 const double *r_as_finite(SEXP x, const char *name, R_xlen_t length)
 {
     const double *v = r_as_dbl(x, name, length);
-    double sum = 0; /* of x - x: zero, or NaN */
-    for (R_xlen_t i = 0; i < Rf_xlength(x); i++) sum += v[i] - v[i];
-    if (sum != 0) r_bad(name);
+    if (!r_all_finite(v, Rf_xlength(x))) r_bad(name);
     return v;
 }
 
@@ -105,7 +110,7 @@ void r_in_range(const int *code, R_xlen_t n, int low, int high, const char *name
 
 /* ---- named lists ------------------------------------------------------------------------ */
 
-static SEXP find(SEXP list, const char *name)
+SEXP r_find(SEXP list, const char *name)
 {
     if (TYPEOF(list) != VECSXP)
         Rf_error("internal error: no list where C looks for '%s'", name);
@@ -118,14 +123,14 @@ static SEXP find(SEXP list, const char *name)
 
 SEXP r_elt(SEXP list, const char *name)
 {
-    SEXP e = find(list, name);
+    SEXP e = r_find(list, name);
     if (!e) Rf_error("internal error: the list passed to C has no element '%s'", name);
     return e;
 }
 
 bool r_is_null(SEXP list, const char *name)
 {
-    SEXP e = find(list, name);
+    SEXP e = r_find(list, name);
     return !e || Rf_isNull(e);
 }
 

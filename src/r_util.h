@@ -23,6 +23,8 @@ int r_as_int(SEXP x, const char *name, int low, int high);
 double r_as_num(SEXP x, const char *name, double low, double high);
 bool r_as_flag(SEXP x, const char *name);
 
+bool r_all_finite(const double *x, R_xlen_t n);
+
 /* Vectors of a length (-1: any); r_as_finite() looks at every number. */
 const double *r_as_dbl(SEXP x, const char *name, R_xlen_t length);
 const double *r_as_finite(SEXP x, const char *name, R_xlen_t length);
@@ -37,7 +39,9 @@ int r_columns(SEXP x, const char *name, int nrow);
 /* NULL or a function. */
 SEXP r_progress(SEXP x);
 
-/* Elements of a named list; r_elt() raises the error when there is none of that name. */
+/* Elements of a named list: r_find() gives NULL when there is none of that name, r_elt() raises the
+ * error. */
+SEXP r_find(SEXP list, const char *name);
 SEXP r_elt(SEXP list, const char *name);
 bool r_is_null(SEXP list, const char *name);
 int r_int(SEXP list, const char *name, int low, int high);

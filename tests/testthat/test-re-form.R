@@ -78,9 +78,15 @@ test_that("what re.form cannot mean is refused by name", {
   expect_length(predict(f, new, re.form = ~ (1 | g)), 1)
 })
 
+# E Lambda^-1 at the user's origin: the covariance of the effects of a new level
+level_variance <- function(fit) {
+  A <- fit$model$groups[[1]]$A
+  A %*% meanfield:::group_covariance(fit, 1) %*% t(A)
+}
+
 test_that("new levels: the effects included, with their full variance", {
   new <- data.frame(x = 2, g = "new")
-  S <- meanfield:::user_group_covariance(slope, 1)
+  S <- level_variance(slope)
   base <- drop(c(1, 2) %*% vcov(slope) %*% c(1, 2))
   v <- function(r) predict(slope, new, re.form = r, allow_new_levels = TRUE, se.fit = TRUE)$se.fit^2
   expect_equal(unname(v(NULL)), base + drop(c(1, 2) %*% S %*% c(1, 2)))
@@ -107,7 +113,7 @@ test_that("a level without weight is predicted as a new one, wherever its rows c
     one <- which(d$g == "2")[1]
     z <- c(1, d$x[one])
     expect_equal(unname(a$se.fit[one]^2),
-      drop(z %*% (vcov(x) + meanfield:::user_group_covariance(x, 1)) %*% z), tolerance = 1e-10)
+      drop(z %*% (vcov(x) + level_variance(x)) %*% z), tolerance = 1e-10)
   }
   expect_error(predict(f, data.frame(x = 0, g = "10")), class = "meanfield_error_newdata")
   p <- fit_vb(cbind(n, 3 * w - n) ~ x + (1 | g), transform(d, n = w), family = binomial())

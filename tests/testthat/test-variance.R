@@ -20,7 +20,8 @@ test_that("icc and r2 against their definitions", {
   g <- gl(12, 10)
   y <- rnorm(12)[g] + rnorm(12)[g] * x + rnorm(120)
   s <- fit_vb(y ~ x + (x | g))
-  V <- meanfield:::user_group_covariance(s, 1)
+  A <- s$model$groups[[1]]$A
+  V <- A %*% meanfield:::group_covariance(s, 1) %*% t(A)
   z <- cbind(1, x)
   mean_var <- mean(rowSums((z %*% V) * z))
   expect_equal(icc(s)$mean, mean_var / (mean_var + sigma(s)^2), tolerance = .05)
