@@ -5,7 +5,7 @@
 find_formula.meanfield_fit <- function(x, verbose = TRUE, ...) {
   env <- environment(x$model$formula)
   random <- lapply(group_bars(split_bars(x$model$formula[[3L]])$bars), function(bar) {
-    stats::as.formula(call("~", call(if (bar$split) "||" else "|", bar$lhs, bar$group)), env)
+    stats::as.formula(call("~", call("|", bar$lhs, bar$group)), env) # insight cannot read ||
   })
   out <- list(conditional = stats::formula(x$model$terms))
   if (length(random) == 1L) out$random <- random[[1L]]

@@ -28,7 +28,7 @@ build_model <- function(call, formula, data, family, prior, contrasts, keep_fram
       layout = FIT_LAYOUT, formula = d$formula, terms = d$terms, xlevels = d$xlevels, contrasts = d$contrasts,
       family = family, frame = if (keep_frame) d$frame,
       na_action = attr(d$frame, "na.action"), x_names = gram$x_names,
-      response = names(d$frame)[1L], prototype = utils::head(d$frame[[1L]], 0L), n_rows = nrow(d$frame),
+      response = names(d$frame)[1L], prototype = response_prototype(d$frame[[1L]]), n_rows = nrow(d$frame),
       weighted = !is.null(stats::model.weights(d$frame)), factors = factors, groups = terms, gram = gram, coords = coords,
       prior = prior, resolved = resolved
     ),

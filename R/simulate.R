@@ -53,6 +53,15 @@ response_kind <- function(fit, newdata, n) {
   function(y) if (whole) as_plain_integer(y) else y / size
 }
 
+# No rows of the response. Of a factor, with the labels of failure and success, which need not be its
+# first two levels when there are unused ones.
+response_prototype <- function(y) {
+  out <- utils::head(y, 0L)
+  if (!is.factor(y)) return(out)
+  used <- levels(y)[tabulate(y, nlevels(y)) > 0L]
+  structure(out, outcome = if (nlevels(y) > 2L) union(used, levels(y))[1:2] else levels(y))
+}
+
 as_plain_integer <- function(y) {
   storage.mode(y) <- "integer"
   y
@@ -70,7 +79,8 @@ like_label <- function(size, like) {
       "`weights` cannot be simulated as one: fit cbind(success, failure)", arg = "object")
   }
   if (is.logical(like)) return(function(y) y > 0)
-  function(y) factor(levels(like)[y + 1], levels = levels(like), ordered = is.ordered(like))
+  outcome <- attr(like, "outcome")
+  function(y) factor(outcome[y + 1], levels = levels(like), ordered = is.ordered(like))
 }
 
 # As in stats::simulate(): a seed is set for the simulation only, and the state it started

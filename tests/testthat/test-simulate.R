@@ -44,6 +44,14 @@ test_that("each kind of response comes back and can be fitted again", {
   again(x ~ 1 + (1 | g), gaussian(), function(y) expect_type(y, "double"))
 })
 
+test_that("a factor with unused levels keeps them, and what success means", {
+  d <- data.frame(y = factor(rep(c("low", "high"), 20), levels = c("low", "mid", "high")),
+    g = gl(4, 10))
+  s <- simulate(fit_vb(y ~ 1 + (1 | g), d, family = binomial()), 1, seed = 1)[[1]]
+  expect_identical(levels(s), levels(d$y))
+  expect_setequal(as.character(s), c("low", "high"))
+})
+
 test_that("simulated pairs have the mean and the trials of the fit", {
   skip_if_not_installed("lme4")
   f <- fit_vb(cbind(incidence, size - incidence) ~ period + (1 | herd), lme4::cbpp,
