@@ -87,6 +87,14 @@ binding_env <- function(name, env) {
   NULL
 }
 
+# The call of a formula method for one with text, which has no first argument where the text is
+# given as `formula = `.
+text_call <- function(call, verb) {
+  names(call)[names(call) == "object"] <- "formula"
+  call[[1L]] <- get(paste0(verb, ".formula"), envir = topenv())
+  call
+}
+
 # data |> fit_vb(y ~ x): the same call with the formula first and the data named.
 data_first_call <- function(call, verb) {
   call[[1L]] <- get(verb, envir = topenv())

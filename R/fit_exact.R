@@ -80,7 +80,9 @@ fit_exact.formula <- function(formula, data = NULL, family = gaussian(),
 }
 
 #' @export
-fit_exact.character <- fit_exact.formula
+fit_exact.character <- function(object, ...) {
+  eval(text_call(match.call(), "fit_exact"), parent.frame())
+}
 
 #' @rdname fit_exact
 #' @export

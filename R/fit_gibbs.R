@@ -94,7 +94,9 @@ fit_gibbs.formula <- function(formula, data = NULL, family = gaussian(),
 }
 
 #' @export
-fit_gibbs.character <- fit_gibbs.formula
+fit_gibbs.character <- function(object, ...) {
+  eval(text_call(match.call(), "fit_gibbs"), parent.frame())
+}
 
 #' @rdname fit_gibbs
 #' @export

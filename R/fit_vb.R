@@ -143,7 +143,9 @@ fit_vb.formula <- function(formula, data = NULL, family = gaussian(),
 }
 
 #' @export
-fit_vb.character <- fit_vb.formula
+fit_vb.character <- function(object, ...) {
+  eval(text_call(match.call(), "fit_vb"), parent.frame())
+}
 
 #' @rdname fit_vb
 #' @export
