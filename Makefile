@@ -6,11 +6,15 @@ LIB     := $(CURDIR)/build/lib
 INSTALL  = $(R) CMD INSTALL --preclean --clean --no-multiarch
 # Put a library in front without hiding the ones that are already there.
 WITH_LIB = R_LIBS="$(1)$${R_LIBS:+:$$R_LIBS}"
+# The working tree, installed in a library in front that goes when the recipe ends.
+INSTALLED = lib=$$(mktemp -d) && trap 'rm -rf "$$lib"' EXIT && \
+	{ $(INSTALL) --no-docs --library="$$lib" . > "$$lib/log" 2>&1 || { cat "$$lib/log"; exit 1; }; } && \
+	export $(call WITH_LIB,$$lib)
 
 # matrices here are small: a threaded BLAS spends its time waiting
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help deps demo check test doc c-core bench clean
+.PHONY: help deps demo check test doc c-core fuzz stress bench clean
 
 help:
 	@echo "make deps    install what DESCRIPTION asks for and is missing"
@@ -19,6 +23,8 @@ help:
 	@echo "make test    testthat only, on a temporary installation"
 	@echo "make doc     NAMESPACE and man/ from roxygen comments"
 	@echo "make c-core  the C tests, with sanitizers"
+	@echo "make fuzz    N random calls of each SEED, judged; make fuzz SEED=\"3 4\" N=1000"
+	@echo "make stress  memory over thousands of fits, Ctrl-C in every engine"
 	@echo "make bench   the benchmarks"
 	@echo "make clean   remove everything generated"
 
@@ -34,9 +40,7 @@ check: deps
 	@$(RSCRIPT) tools/check.R
 
 test:
-	@lib=$$(mktemp -d) && trap 'rm -rf "$$lib"' EXIT && \
-	$(INSTALL) --no-docs --library="$$lib" . > "$$lib/log" 2>&1 || { cat "$$lib/log"; exit 1; } && \
-	NOT_CRAN=true $(call WITH_LIB,$$lib) $(RSCRIPT) -e \
+	@$(INSTALLED) && NOT_CRAN=true $(RSCRIPT) -e \
 	  'testthat::test_dir("tests/testthat", package = "meanfield", load_package = "installed")'
 
 doc:
@@ -44,6 +48,14 @@ doc:
 
 c-core:
 	@$(MAKE) --no-print-directory -C tests/c-core
+
+SEED ?= 1 2
+N    ?= 200
+fuzz:
+	@$(INSTALLED) && $(RSCRIPT) tests/fuzz/run.R n=$(N) $(SEED)
+
+stress:
+	@$(INSTALLED) && $(RSCRIPT) tests/fuzz/memory.R && $(RSCRIPT) tests/fuzz/interrupt.R
 
 bench:
 	@$(RSCRIPT) inst/benchmarks/run-all.R

@@ -1,58 +1,160 @@
 # Garbage collection at every allocation: the glue must protect what it holds. In a
 # process of its own, whose heap is small enough to be collected thousands of times.
 
-test_that("one fit of each kind survives gctorture", {
-  skip_on_cran()
-  script <- withr::local_tempfile(fileext = ".R")
-  writeLines(deparse(quote({
-    library(meanfield)
-    set.seed(1)
-    d <- data.frame(x = rnorm(12), g = gl(3, 4), y = rnorm(12), w = 1 + (1:12) / 12)
-    fit <- fit_vb(y ~ x + (1 | g), d)
-    core <- meanfield:::lmm_core(fit$model)
-    start <- meanfield:::vb_start(core)
-    control <- vb_control(max_iter = 50)
-    centre <- meanfield:::vb_centre(core, fit$vb)
-    settings <- list(iter = 5L, warmup = 2L, thin = 1L, save_u = TRUE, interweave = TRUE)
-    X <- model.matrix(fit)
-    z <- rbind(1, d$x)
-    rows <- list(X = X, y = d$y, offset = NULL, w = d$w, factors = list(
-      list(code = as.integer(d$g), z = z, r = 2L, n_levels = 3L),
-      list(code = rep(1:2, 6), z = NULL, r = 1L, n_levels = 2L)
-    ))
-    tau <- fit$posterior$tau$mean
-    nodes <- fit$integrated
-    stopifnot(length(nodes$weights) > 10)
-    few <- list(step = 2, drop = 4, capacity = 60L, most = Inf, known = NULL)
-    linear <- list(global = matrix(1, core$n_global, 2), leaf = c(1L, -1L), z = matrix(1, core$r, 2))
-    run <- function() {
-      set.seed(1)
-      list(
-        meanfield:::call_gram(rows),
-        meanfield:::call_gram_pair(rows, 1L, 2L),
-        meanfield:::call_group_codes(c(3L, 1L, 3L), NULL, 3L),
-        meanfield:::call_fit_vb(core, start, control),
-        meanfield:::call_fit_gibbs(core, start, centre, settings, function(done) list(done)),
-        meanfield:::call_theta_draws(core, tau, fit$vb$mean, 3L),
-        meanfield:::call_lr(fit$vb$V, fit$vb$C),
-        fit$model$gram + fit$model$gram,
-        meanfield:::call_nest_mode(core, centre, nodes$mode + .1, diag(2)),
-        meanfield:::call_nest_log_density(core, centre, nodes$phi[, 1:3]),
-        meanfield:::call_nest_lattice(core, centre, nodes$mode, nodes$L, few, function(done) list(done)),
-        meanfield:::call_nest_mixture(core, centre, nodes$phi[, 1:3], c(.2, .3, .5), TRUE, TRUE, TRUE,
-          linear, function(done) list(done)),
-        meanfield:::call_nest_draws(core, centre, nodes$phi[, 1:3]),
-        meanfield:::call_nest_quantiles(TRUE, c(.5, .5), diag(2), diag(2) + 1, c(.1, .9)),
-        meanfield:::call_nest_quantiles(FALSE, c(.5, .5), diag(2), diag(2) + 1, c(.1, .9))
-      )
-    }
+# A script defines run(); its value must be the same with a collection at every `step`-th
+# allocation.
+expect_same_under_torture <- function(script, step = 1L) {
+  file <- withr::local_tempfile(fileext = ".R")
+  tail <- bquote({
     calm <- run()
-    gctorture(TRUE)
+    gctorture2(.(step))
     stressed <- run()
-    gctorture(FALSE)
+    gctorture2(0L)
     cat(identical(stressed, calm))
-  })), script)
-  out <- system2(file.path(R.home("bin"), "Rscript"), shQuote(script), stdout = TRUE,
+  })
+  writeLines(c("library(meanfield)", deparse(script), deparse(tail)), file)
+  out <- system2(file.path(R.home("bin"), "Rscript"), shQuote(file), stdout = TRUE,
     env = paste0("R_LIBS=", paste(.libPaths(), collapse = ":")))
   expect_equal(utils::tail(out, 1), "TRUE")
+}
+
+gaussian_script <- quote({
+  set.seed(1)
+  d <- data.frame(x = rnorm(12), g = gl(3, 4), y = rnorm(12), w = 1 + (1:12) / 12)
+  fit <- fit_vb(y ~ x + (1 | g), d)
+  core <- meanfield:::lmm_core(fit$model)
+  start <- meanfield:::vb_start(core)
+  control <- vb_control(max_iter = 50)
+  centre <- meanfield:::vb_centre(core, fit$vb)
+  settings <- list(iter = 5L, warmup = 2L, thin = 1L, save_u = TRUE, interweave = TRUE)
+  X <- model.matrix(fit)
+  z <- rbind(1, d$x)
+  rows <- list(X = X, y = d$y, offset = NULL, w = d$w, factors = list(
+    list(code = as.integer(d$g), z = z, r = 2L, n_levels = 3L),
+    list(code = rep(1:2, 6), z = NULL, r = 1L, n_levels = 2L)
+  ))
+  tau <- fit$posterior$tau$mean
+  nodes <- fit$integrated
+  stopifnot(length(nodes$weights) > 10)
+  few <- list(step = 2, drop = 4, capacity = 60L, most = Inf, known = NULL)
+  linear <- list(global = matrix(1, core$n_global, 2), leaf = c(1L, -1L), z = matrix(1, core$r, 2))
+  run <- function() {
+    set.seed(1)
+    list(
+      meanfield:::call_gram(rows),
+      meanfield:::call_gram_pair(rows, 1L, 2L),
+      meanfield:::call_group_codes(c(3L, 1L, 3L), NULL, 3L),
+      meanfield:::call_fit_vb(core, start, control),
+      meanfield:::call_fit_gibbs(core, start, centre, settings, function(done) list(done)),
+      meanfield:::call_theta_draws(core, tau, fit$vb$mean, 3L),
+      meanfield:::call_lr(fit$vb$V, fit$vb$C),
+      fit$model$gram + fit$model$gram,
+      meanfield:::call_nest_mode(core, centre, nodes$mode + .1, diag(2)),
+      meanfield:::call_nest_log_density(core, centre, nodes$phi[, 1:3]),
+      meanfield:::call_nest_lattice(core, centre, nodes$mode, nodes$L, few,
+        function(done) list(done)),
+      meanfield:::call_nest_mixture(core, centre, nodes$phi[, 1:3], c(.2, .3, .5), TRUE, TRUE, TRUE,
+        linear, function(done) list(done)),
+      meanfield:::call_nest_draws(core, centre, nodes$phi[, 1:3]),
+      meanfield:::call_nest_quantiles(TRUE, c(.5, .5), diag(2), diag(2) + 1, c(.1, .9)),
+      meanfield:::call_nest_quantiles(FALSE, c(.5, .5), diag(2), diag(2) + 1, c(.1, .9))
+    )
+  }
+})
+
+# Every kind of core that the first does not have: several factors and vectors, blocks, families.
+families_script <- quote({
+  set.seed(2)
+  d <- data.frame(x = rnorm(12), g = gl(3, 4), h = factor(rep(1:2, 6)), y = rnorm(12),
+    hit = rep(c(0, 1, 1), 4), count = rpois(12, 2))
+  quick <- function(...) suppressWarnings(fit_vb(..., data = d, integrate = "no"))
+  fits <- list(
+    crossed = quick(y ~ x + (x | g) + (1 | h)),
+    separate = quick(y ~ x + (1 | g), blocks = "separate"),
+    binomial = quick(hit ~ x + (1 | g), family = binomial()),
+    polya_gamma = quick(hit ~ x + (1 | g), family = binomial(), approximation = "pg"),
+    poisson = quick(count ~ x + (1 | g) + (1 | h), family = poisson()),
+    neg_binomial = quick(count ~ x + (1 | g), family = neg_binomial())
+  )
+  control <- vb_control(max_iter = 3)
+  step <- function(done) list(done)
+  engines <- lapply(fits, function(fit) {
+    core <- meanfield:::engine_core(fit$model)
+    list(core = core, vb = fit$vb, tau = fit$posterior$tau,
+      centre = meanfield:::vb_centre(core, fit$vb),
+      start = if (is.null(core$rows)) meanfield:::vb_start(core) else
+        meanfield:::glmm_vb_start(core))
+  })
+  few <- list(step = 3, drop = 2, capacity = 300L, most = Inf, known = NULL)
+  one <- function(e) {
+    top <- meanfield:::nest_start(e$tau)
+    L <- diag(top$sd, length(top$sd))
+    phi <- cbind(top$mean, top$mean + .1)
+    rows <- list(global = matrix(1, e$core$n_global, 1), leaf = 1L, z = matrix(1, e$core$r, 1))
+    list(
+      meanfield:::call_fit_vb(e$core, e$start, control),
+      meanfield:::call_nest_mode(e$core, e$centre, top$mean, L),
+      meanfield:::call_nest_log_density(e$core, e$centre, phi),
+      meanfield:::call_nest_lattice(e$core, e$centre, top$mean, L, few, step),
+      meanfield:::call_nest_mixture(e$core, e$centre, phi, c(.4, .6), TRUE, TRUE, TRUE, rows, step),
+      meanfield:::call_nest_draws(e$core, e$centre, phi),
+      meanfield:::call_arrow_draws(e$core, e$vb, 2L)
+    )
+  }
+  chain <- function(e, hamiltonian) {
+    settings <- list(iter = 4L, warmup = 2L, thin = 1L, save_u = TRUE, interweave = TRUE,
+      hamiltonian = hamiltonian, step = .3)
+    meanfield:::call_fit_glmm_gibbs(e$core, meanfield:::glmm_gibbs_start(e$core), settings, step)
+  }
+  run <- function() {
+    set.seed(1)
+    list(lapply(engines, one), chain(engines$binomial, FALSE), chain(engines$binomial, TRUE),
+      chain(engines$neg_binomial, TRUE))
+  }
+})
+
+mixture_script <- quote({
+  set.seed(3)
+  x <- cbind(a = c(rnorm(8), rnorm(8, 5)), b = rnorm(16))
+  fit <- fit_vb(gaussian_mixture(x, 2), starts = 1)
+  core <- meanfield:::gmm_core(fit$model)
+  label <- rep(0:1, each = 8L)
+  control <- list(tol = 1e-8, change = 1e-8, max_iter = 4L, newton = TRUE)
+  settings <- list(iter = 4L, warmup = 2L, thin = 1L, kept = 2L, chains = 1L)
+  start <- meanfield:::gmm_gibbs_start(fit)
+  R <- apply(fit$core$L, 2L, function(L) t(chol(matrix(L, 2))))
+  arrow <- list(n_global = 1L, r = 2L, n_leaf = 1L, ptr = c(0L, 1L), idx = 0L, global = 3,
+    cross = c(.5, .2), leaf = c(2, .3, .3, 1), full = TRUE)
+  run <- function() {
+    set.seed(1)
+    list(
+      meanfield:::call_gmm_start(core$X, 2, 1, 3L), meanfield:::call_gmm_label_stats(core, label),
+      meanfield:::call_gmm_fit(core, fit$core$stats, fit$model$units, control, TRUE),
+      meanfield:::call_gmm_classify(core, fit$core$m, R, fit$core$offset),
+      meanfield:::call_gmm_gibbs(core, start, label, fit$model$units, settings,
+        function(done) list(done)),
+      meanfield:::call_test_normals(3), meanfield:::call_test_pg(1:2, 0:1),
+      meanfield:::call_test_arrow(arrow, c(1, 2, 3))
+    )
+  }
+})
+
+test_that("one fit of each kind survives gctorture", {
+  skip_on_cran()
+  expect_same_under_torture(gaussian_script)
+})
+
+test_that("so do families and mixtures", {
+  skip_on_cran()
+  skip_below_level(2)
+  expect_same_under_torture(mixture_script)
+  expect_same_under_torture(families_script, if (test_level() < 3) 20L else 1L) # two minutes
+})
+
+test_that("no entry of the core is left out", {
+  entries <- ls(asNamespace("meanfield"), pattern = "^call_")
+  scripts <- c(gaussian_script, families_script, mixture_script)
+  called <- unlist(lapply(scripts, function(s) all.names(s)))
+  called <- c(called, if ("+" %in% all.names(gaussian_script)) "call_gram_merge")
+  expect_equal(setdiff(entries, called), character())
 })

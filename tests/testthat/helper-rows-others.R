@@ -1,0 +1,199 @@
+# The matrix's other rows: fits of mixtures, and what is called once.
+
+mixture_cells <- data.frame(structure = "mixture", response = "mixture",
+  engine = c("gmm_vb", "gmm_gibbs"), id = c("mixture/vb", "mixture/gibbs"))
+
+mixture_scope <- function(cell, parent) {
+  set.seed(12)
+  n <- 80
+  x <- cbind(a = c(rnorm(n / 2, -3), rnorm(n / 2, 3)), b = rnorm(n, 1))
+  e <- list2env(list(cell = as.list(cell), n = n, p = 2L, k = 2L, x = x), parent = parent)
+  e$mu <- c("mu[1,a]", "mu[1,b]", "mu[2,a]", "mu[2,b]")
+  lower <- function(stem) sprintf("%s[%d,%s]", stem, rep(1:2, each = 3), c("a,a", "a,b", "b,b"))
+  each <- function(stem) sprintf("%s[%d]", stem, 1:2)
+  e$variables <- c(e$mu, lower("Lambda"), each("log_det"), each("pi"), each("log_pi"),
+    lower("Sigma"))
+  e$gibbs <- cell$engine == "gmm_gibbs"
+  e$vb_class <- if (e$gibbs) "gmm_gibbs_fit" else "gmm_vb_fit"
+  e$model <- gaussian_mixture(x, 2)
+  set.seed(1)
+  evalq({ # here, so that update() finds the model
+    vb <- fit_vb(model)
+    fit <- if (gibbs) fit_gibbs(vb, chains = 2, iter = 400, warmup = 100) else vb
+    s <- by_name(summary(fit))
+    draws <- posterior::as_draws_array(if (gibbs) as_draws(fit) else as_draws(fit, ndraws = 2000))
+  }, e)
+  e
+}
+
+matrix_mixture_rows <- list(
+  matrix_row("fit_vb", fit_vb(fit), is_a(value, "gmm_vb_fit"), when = !gibbs),
+  matrix_row("fit_vb", fit_vb(model), is_a(value, "gmm_vb_fit"), of = model),
+  matrix_row("fit_gibbs", fit_gibbs(fit, chains = 1, iter = 100, warmup = 50),
+    is_a(value, "gmm_gibbs_fit")),
+  matrix_row("fit_gibbs", fit_gibbs(model, chains = 1, iter = 100, warmup = 50),
+    is_a(value, "gmm_gibbs_fit"), of = model),
+  matrix_row("fit_exact", fit_exact(fit), refuses = TRUE),
+  matrix_row("nobs", nobs(fit), near(value, n)),
+  matrix_row("coef", coef(fit), is_matrix_of(value, k, p, c("a", "b")),
+    near(t(value), s[mu, "mean"])),
+  matrix_row("vcov", vcov(fit), is_matrix_of(value, 4L, 4L, mu),
+    near(sqrt(diag(value)), s[mu, "sd"])),
+  matrix_row("vcov", vcov(fit, pars = "all"),
+    check = c(holds(setequal(rownames(value), variables), "other variables"),
+      near(sqrt(pmax(diag(value), 0)), s[rownames(value), "sd"], 1e-6))),
+  matrix_row("logLik", logLik(fit), is_a(value, "logLik"), refuses = gibbs),
+  matrix_row("AIC", AIC(fit), refuses = TRUE),
+  matrix_row("BIC", BIC(fit), refuses = TRUE),
+  matrix_row("summary", summary(fit),
+    is_frame_of(value, length(variables), c("variable", "mean", "sd", "q2.5", "q97.5")),
+    c(alike(value$variable, variables), holds(value$sd > 0, "an SD is not positive"),
+      holds(value$q2.5 < value$mean & value$mean < value$q97.5,
+        "a mean lies outside its interval"))),
+  matrix_row("print", prints(fit), printed(value)),
+  matrix_row("print", prints(model), printed(value), of = model),
+  matrix_row("plot", plots(fit), holds(!value$visible, "not silent")),
+  matrix_row("plot", plots(fit, what = if (gibbs) "trace" else "data"),
+    holds(!value$visible, "not silent")),
+  matrix_row("predict", predict(fit), is_matrix_of(value, n, k), near(rowSums(value), rep(1, n))),
+  matrix_row("predict", predict(fit, x[5:1, ]), is_matrix_of(value, 5L, k),
+    near(value, predict(fit)[5:1, ])),
+  matrix_row("predict", predict(fit, type = "class"), is_vector_of(value, n),
+    near(value, max.col(predict(fit)))),
+  matrix_row("predict", predict(fit, x[, 1, drop = FALSE]), refuses = TRUE),
+  matrix_row("as_draws", draws,
+    check = c(holds(setequal(posterior::variables(value), variables), "other variables"),
+      agrees_with_draws(s, draws, variables, gibbs))),
+  matrix_row("as_draws_array", draws_in("array", fit), is_a(value, "draws_array")),
+  matrix_row("as_draws_df", draws_in("df", fit), is_a(value, "draws_df")),
+  matrix_row("as_draws_list", draws_in("list", fit), is_a(value, "draws_list")),
+  matrix_row("as_draws_matrix", draws_in("matrix", fit), is_a(value, "draws_matrix")),
+  matrix_row("as_draws_rvars", draws_in("rvars", fit), is_a(value, "draws_rvars")),
+  matrix_row("sd_ratio_report", sd_ratio_report(fit), is_a(value, "sd_ratio_report"), na = TRUE,
+    refuses = gibbs),
+  matrix_row("sd_ratio_report",
+    sd_ratio_report(fit, fit_gibbs(fit, chains = 2, iter = 300, warmup = 100)),
+    check = near(value$table$ratio_lrvb, value$table$sd_lrvb / value$table$sd_ref), na = TRUE,
+    when = !gibbs),
+  matrix_row("update", update(fit), is_a(value, vb_class)),
+  matrix_row("", kept(fit), alike(summary(value), summary(fit)))
+)
+
+# The generics of R and of this package that have a method for some fit of ours and no row above.
+# On a mixture they refuse: what another package's default says of a fit that it does not know is
+# made up. (Or they get a method for mixtures, and with it a row.)
+mixture_leftovers <- function() {
+  methods <- registered_methods()
+  fits <- c("meanfield_fit", "vb_fit", "gibbs_fit", "exact_fit", "default")
+  generics <- unique(methods$generic[methods$class %in% fits & is.na(methods$package)])
+  had <- vapply(matrix_mixture_rows, `[[`, "", "generic")
+  setdiff(generics, c(had, internal_generics(generics)))
+}
+
+# R's own "no applicable method" will do for a generic that this package does not export.
+leftover_complaint <- function(generic, fit) {
+  value <- tryCatch(suppressWarnings(get(generic, asNamespace("meanfield"))(fit)), error = identity)
+  if (!inherits(value, "error")) {
+    return(paste0("made up ", class(value)[1L], " of length ", length(value)))
+  }
+  ours <- generic %in% getNamespaceExports("meanfield")
+  if (!ours && grepl("no applicable method", conditionMessage(value))) return("")
+  judge_matrix_error(value, TRUE)
+}
+
+# ---- once ----------------------------------------------------------------------------
+
+once_scope <- function(cell, parent) {
+  d <- matrix_data()
+  e <- list2env(list(cell = as.list(cell), d = d), parent = parent)
+  e$fit <- fit_vb(y ~ x + (1 | g), d, integrate = "no")
+  e$gram <- e$fit$model$gram
+  e
+}
+once_cells <- data.frame(structure = "once", response = "once", engine = "once", id = "once")
+
+beside <- function(package, expr) {
+  loadNamespace(package)
+  expr
+}
+
+matrix_once_rows <- list(
+  matrix_row("normal_prior", normal_prior(0, c(x = 2)), is_a(value, "meanfield_prior"), of = NULL),
+  matrix_row("normal_prior", normal_prior(0, -1), refuses = TRUE, of = NULL),
+  matrix_row("flat_prior", flat_prior(), is_a(value, "meanfield_prior"), of = NULL),
+  matrix_row("gamma_prior", gamma_prior(1, 2), is_a(value, "meanfield_prior"), of = NULL),
+  matrix_row("gamma_prior", gamma_prior(0, 2), refuses = TRUE, of = NULL),
+  matrix_row("half_t_prior", half_t_prior(3, 1), is_a(value, "meanfield_prior"), of = NULL),
+  matrix_row("half_t_prior", half_t_prior(Inf), refuses = TRUE, of = NULL),
+  matrix_row("wishart_prior", wishart_prior(3, diag(2)), is_a(value, "meanfield_prior"), of = NULL),
+  matrix_row("wishart_prior", wishart_prior(3, -diag(2)), refuses = TRUE, of = NULL),
+  matrix_row("format", format(gamma_prior(1, 2)),
+    holds(is.character(value) && length(value) == 1L, "no text"), of = gamma_prior(1, 2)),
+  matrix_row("print", prints(gamma_prior(1, 2)), printed(value), of = gamma_prior(1, 2)),
+  matrix_row("priors", priors(gamma_prior(1, 1)), refuses = TRUE, of = NULL),
+  matrix_row("default_priors", default_priors(), is_a(value, "meanfield_priors"), of = NULL),
+  matrix_row("print", prints(default_priors()), printed(value), of = default_priors()),
+  matrix_row("print", prints(priors(tau_u = list(g = gamma_prior(1, 1)))), printed(value),
+    of = default_priors()),
+  matrix_row("mixture_prior", mixture_prior(alpha = 2), is_a(value, "meanfield_mixture_prior"),
+    of = NULL),
+  matrix_row("mixture_prior", mixture_prior(alpha = 0), refuses = TRUE, of = NULL),
+  matrix_row("print", prints(mixture_prior()), printed(value), of = mixture_prior()),
+  matrix_row("gaussian_mixture", gaussian_mixture(d["x"], 2), is_a(value, "gaussian_mixture"),
+    of = NULL),
+  matrix_row("gaussian_mixture", gaussian_mixture(d["x"]), refuses = TRUE, of = NULL),
+  matrix_row("vb_control", vb_control(tol = 1e-6), is_a(value, "vb_control"), of = NULL),
+  matrix_row("vb_control", vb_control(tol = -1), refuses = TRUE, of = NULL),
+  matrix_row("neg_binomial", neg_binomial(), is_a(value, "family"), of = NULL),
+  matrix_row("fit_vb", fit_vb(y ~ x + (1 | g), d), is_a(value, "vb_fit"), of = y ~ x),
+  matrix_row("fit_exact", fit_exact(y ~ x + (1 | g), d), is_a(value, "exact_fit"), of = y ~ x),
+  matrix_row("fit_gibbs", fit_gibbs(y ~ x + (1 | g), d, chains = 1, iter = 60, warmup = 50),
+    is_a(value, "gibbs_fit"), of = y ~ x),
+  matrix_row("fit_vb", fit_vb(d, y ~ x), is_a(value, "vb_fit"), of = d),
+  matrix_row("fit_exact", fit_exact(d, y ~ x), is_a(value, "exact_fit"), of = d),
+  matrix_row("fit_gibbs", fit_gibbs(d, y ~ x, chains = 1, iter = 60, warmup = 50),
+    is_a(value, "gibbs_fit"), of = d),
+  matrix_row("fit_vb", fit_vb("y ~ x", d), refuses = TRUE, of = ""),
+  matrix_row("fit_exact", fit_exact("y ~ x", d), refuses = TRUE, of = ""),
+  matrix_row("fit_gibbs", fit_gibbs(NULL), refuses = TRUE, of = ""),
+  matrix_row("hypothesis", hypothesis(1, "x > 0"), refuses = TRUE, of = 1),
+  # with the peers loaded, whose generics ours hand foreign objects to
+  matrix_row("isSingular", isSingular(lme4::lmer(y ~ x + (1 | g), d)),
+    holds(is.logical(value), "no flag"), of = 1, needs = "lme4"),
+  matrix_row("ngrps", ngrps(lme4::lmer(y ~ x + (1 | g), d)), near(value, 6), of = 1,
+    needs = "lme4"),
+  matrix_row("ngrps", beside("lme4", ngrps(1)), refuses = TRUE, of = 1, needs = "lme4"),
+  matrix_row("prior_summary", beside("rstantools", prior_summary(1)), refuses = TRUE, of = 1,
+    needs = "rstantools"),
+  matrix_row("sd_ratio_report", sd_ratio_report(1), refuses = TRUE, of = 1),
+  matrix_row("compare", meanfield::compare(fit, 1), refuses = TRUE, of = NULL),
+  matrix_row("vb_khat", vb_khat(1), refuses = TRUE, of = NULL),
+  matrix_row("vb_sensitivity", vb_sensitivity(1), refuses = TRUE, of = NULL),
+  matrix_row("icc", icc(1), refuses = TRUE, of = NULL),
+  matrix_row("r2", r2(1), refuses = TRUE, of = NULL),
+  matrix_row("+", gram + gram, near(value$n, 2 * gram$n), of = gram),
+  matrix_row("+", gram + 1, refuses = TRUE, of = gram),
+  matrix_row("print", prints(gram), printed(value), of = gram)
+)
+
+# ---- dots ----------------------------------------------------------------------------
+
+# Arguments that no method knows are refused. Left out: print(), which hands them on; update(),
+# whose arguments are those of the call; what other packages call with arguments of their own, as
+# nobs(use.fallback = ), formula(fixed.only = ).
+dots_generics <- function() {
+  methods <- registered_methods()
+  ours <- methods$class %in% c("meanfield_fit", "vb_fit") & is.na(methods$package)
+  generics <- unique(methods$generic[ours])
+  accessors <- c("nobs", "formula", "terms", "family", "weights", "df.residual", "model.frame",
+    "model.matrix", "logLik")
+  setdiff(generics, c("print", "update", "fit_exact", accessors, internal_generics(generics)))
+}
+
+dots_complaint <- function(generic, fit) {
+  f <- get(generic, asNamespace("meanfield"))
+  value <- tryCatch(suppressWarnings(f(fit, nonsense = 1)), error = identity)
+  if (!inherits(value, "error")) return("swallows an unknown argument")
+  if (inherits(value, "meanfield_error")) return("")
+  paste("error without a class:", conditionMessage(value))
+}

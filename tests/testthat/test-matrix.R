@@ -1,0 +1,74 @@
+# Every exported function and method, on every kind of fit: a value of the right shape and size,
+# or a classed refusal that says what to do. The tables are in helper-matrix.R and helper-
+# rows-*.R.
+
+skip_on_cran()
+
+d <- matrix_data()
+here <- environment()
+models <- run_matrix(matrix_model_rows, matrix_cells(), function(cell) cell_scope(cell, d, here))
+mixtures <- run_matrix(matrix_mixture_rows, mixture_cells, function(c) mixture_scope(c, here))
+once <- run_matrix(matrix_once_rows, once_cells, function(cell) once_scope(cell, here))
+
+test_that("fits of models", {
+  expect_rows(models)
+})
+test_that("fits of mixtures", {
+  expect_rows(mixtures)
+})
+test_that("constructors, defaults, foreign objects", {
+  expect_rows(once)
+})
+
+test_that("no method and no export is without a row", {
+  methods <- registered_methods()
+  methods <- methods[!methods$generic %in% internal_generics(methods$generic), ]
+  seen <- unique(c(models$method, mixtures$method, once$method))
+  foreign <- methods$package
+  absent <- !is.na(foreign) & !vapply(foreign, function(p) !is.na(p) &&
+    requireNamespace(p, quietly = TRUE), NA)
+  expect_equal(setdiff(methods$method[!absent], seen), character(), info = "not in the table")
+  rows <- c(matrix_model_rows, matrix_mixture_rows, matrix_once_rows)
+  named <- vapply(rows, `[[`, "", "generic")
+  exports <- grep("^[.]__", getNamespaceExports("meanfield"), value = TRUE, invert = TRUE)
+  expect_equal(setdiff(exports, named), character(), info = "not in the table")
+})
+
+test_that("what an engine is not for is refused, with a remedy", {
+  cells <- refused_matrix_cells()
+  for (i in seq_len(nrow(cells))) {
+    value <- tryCatch(cell_fit(cells[i, ], d), error = identity)
+    wrong <- if (inherits(value, "error")) judge_matrix_error(value, TRUE) else "fitted"
+    expect(wrong == "", paste(cells$id[i], wrong))
+  }
+})
+
+test_that("no other package's default answers for a mixture", {
+  for (i in seq_len(nrow(mixture_cells))) {
+    fit <- mixture_scope(mixture_cells[i, ], here)$fit
+    wrong <- vapply(mixture_leftovers(), leftover_complaint, "", fit)
+    wrong <- wrong[nzchar(wrong)]
+    expect(!length(wrong), paste0(names(wrong), "(", class(fit)[1L], "): ", wrong, collapse = "\n"))
+  }
+})
+
+test_that("no method swallows arguments", {
+  fits <- list(fit_vb(y ~ x + (1 | g), d), fit_vb(hit ~ x + (1 | g), d, family = binomial()))
+  for (fit in fits) {
+    wrong <- vapply(dots_generics(), dots_complaint, "", fit)
+    wrong <- wrong[nzchar(wrong)]
+    expect(!length(wrong), paste0(names(wrong), "(<", family(fit)$family, ">): ", wrong,
+      collapse = "\n"))
+  }
+})
+
+test_that("fits but those of samplers leave the random numbers alone", {
+  cells <- matrix_cells()
+  cells <- cells[cells$structure %in% c("intercept", "slopes") & cells$engine != "gibbs", ]
+  set.seed(4)
+  before <- .Random.seed
+  for (i in seq_len(nrow(cells))) {
+    cell_fit_unseeded(cells[i, ], d)
+    expect(identical(.Random.seed, before), cells$id[i])
+  }
+})
