@@ -321,8 +321,8 @@ build_term <- function(bar, frame, contrasts, env) {
       arg = "formula")
   }
   if (ncol(z) > CORE_LIMITS[["coefficients"]]) {
-    mf_abort("size", "the group term (", deparse1(bar), ") has ", ncol(z), " coefficients, more than ",
-      CORE_LIMITS[["coefficients"]], ": use || or fewer of them", arg = "formula")
+    mf_abort("size", "the group term (", deparse1(bar), ") has ", ncol(z),
+      " coefficients, more than ", CORE_LIMITS[["coefficients"]], ": use || or fewer of them", arg = "formula")
   }
   list(coef = colnames(z), z = z, tt = tt, xlevels = stats::.getXlevels(tt, frame),
     contrasts = attr(z, "contrasts"))

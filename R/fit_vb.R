@@ -94,7 +94,9 @@
 #' unknown variables, infinite predictors), `_response` (not numeric, missing or
 #' infinite, constant under a default prior), `_weights`, `_groups`, `_prior`,
 #' `_rank` (rank-deficient predictors under a flat prior), `_control`, `_family`,
-#' `_not_pd`. Warnings: `meanfield_warning_convergence`, `meanfield_warning_lrvb`
+#' `_not_pd`, `_size` (more terms, coefficients or factors than there is room for). Methods of a fit
+#' raise `_fit` when it was edited or made by another version, `_memory` when R has not enough of it,
+#' and `_internal` when the core refuses what it is given. Warnings: `meanfield_warning_convergence`, `meanfield_warning_lrvb`
 #' (linear response failed for the named component and the fit was not integrated: mean-field SDs are
 #' reported), `meanfield_warning_exact_fit`,
 #' `meanfield_warning_groups`. Ctrl-C returns at once with an interrupt.

@@ -117,7 +117,7 @@ class_result <- function(r, type) {
 # core: with the rows to classify.
 gmm_responsibilities <- function(fit, core) {
   p <- ncol(core$X)
-  R <- apply(fit$core$L, 2L, function(L) t(chol(matrix(L, p))))
+  R <- apply(fit$core$L, 2L, function(L) t(chol_of_fit(matrix(L, p))))
   call_gmm_classify(core, fit$core$m, R, fit$core$offset)
 }
 
@@ -138,7 +138,7 @@ predict.gmm_gibbs_fit <- function(object, newdata = NULL, type = c("prob", "clas
   total <- 0
   for (i in rows) {
     pick <- function(type) matrix(d[i, v$variable[v$type == type]], ncol = model$k)
-    R <- apply(pick("Lambda"), 2L, function(l) t(chol(unvech(l))))
+    R <- apply(pick("Lambda"), 2L, function(l) t(chol_of_fit(unvech(l))))
     total <- total + call_gmm_classify(core, pick("mu"), R,
       as.double(pick("log_pi") + pick("log_det") / 2))
   }

@@ -297,7 +297,9 @@ lattice_draws <- function(nodes, ndraws, log_density) {
   if (!d) return(list(phi = matrix(0, 0L, ndraws), at = rep(1L, ndraws)))
   out <- matrix(0, d + 1L, 0L) # phi, and the node it came from
   bound <- -Inf
+  rounds <- 0L
   while (ncol(out) < ndraws) {
+    if ((rounds <- rounds + 1L) > MAX_ROUNDS) abort_draws()
     n <- ceiling(1.3 * (ndraws - ncol(out))) + 50L
     at <- sample.int(length(nodes$weights), n, TRUE, nodes$weights)
     g <- nodes$gradient[, at, drop = FALSE]
@@ -314,6 +316,14 @@ lattice_draws <- function(nodes, ndraws, log_density) {
   }
   out <- out[, seq_len(ndraws), drop = FALSE]
   list(phi = out[seq_len(d), , drop = FALSE], at = as.integer(out[d + 1L, ]))
+}
+
+# Most rounds of proposals; a few do, unless the lattice is not that of the density.
+MAX_ROUNDS <- 500L
+
+abort_draws <- function() {
+  mf_abort("fit", "the nodes of the fit do not belong to its posterior, which cannot be drawn ",
+    "from: refit", arg = "object")
 }
 
 # x in [-h/2, h/2] with density proportional to exp(g x); log_density: of f's first-order model at x

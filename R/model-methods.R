@@ -126,11 +126,14 @@ ngrps.meanfield_fit <- function(object, ...) {
 ngrps.default <- function(object, ...) foreign_generic("ngrps", c("lme4", "brms", "rstanarm"))(object, ...)
 
 # A generic of the same name in a package that is loaded: ours, when attached later,
-# must not take its methods away.
+# must not take its methods away. Called from the global environment, for from here it would find
+# our default method again, and so on for ever.
 foreign_generic <- function(name, packages) {
   for (p in intersect(packages, loadedNamespaces())) {
     f <- get0(name, envir = asNamespace(p), inherits = FALSE)
-    if (is.function(f)) return(f)
+    if (is.function(f)) {
+      return(function(...) do.call(f, list(...), quote = TRUE, envir = globalenv()))
+    }
   }
   mf_abort("engine", "no ", name, "() method for this object", arg = "object")
 }

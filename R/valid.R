@@ -1,9 +1,9 @@
-# Is a fit what the methods take it for? Fits are plain lists: they are edited by hand, and read from
-# files that other versions wrote. A method must then say so, not compute from what it finds.
+# Is a fit what the methods take it for? Fits are plain lists: they are edited by hand, and read
+# from files that other versions wrote. A method must then say so, not compute from what it finds.
 #
-# The checks are structural: types, lengths and dimensions that hang together, ranges of what indexes,
-# finite numbers. Each returns the name of the first part that is wrong, or NULL; the shape of a part is
-# a named list of lengths (one number) or dimensions (several) of numeric elements.
+# The checks are structural: types, lengths and dimensions that hang together, ranges of what
+# indexes, finite numbers. Each returns the name of the first part that is wrong, or NULL; the shape
+# of a part is a named list of lengths (one number) or dimensions (several) of numeric elements.
 
 # Raised by one whenever elements of a fit change their name, type or meaning.
 FIT_LAYOUT <- 1L
@@ -40,6 +40,10 @@ is_true_false <- function(x) is.logical(x) && length(x) == 1L && !is.na(x)
 is_one <- function(x) is.numeric(x) && length(x) == 1L
 is_within <- function(x, low, high) is.numeric(x) && !anyNA(x) && all(x >= low & x <= high)
 is_positive <- function(x, length) is_shape(x, length) && all(x > 0)
+is_variance <- function(S) all((if (is.matrix(S)) diag(S) else S) >= 0)
+is_pd <- function(t) { # given by its vech
+  if (length(t) == 1L) t > 0 else !inherits(try(chol(unvech(t)), silent = TRUE), "try-error")
+}
 is_null_or <- function(x, ok) is.null(x) || ok
 
 # The first element of x that has not its shape, as path$element.
@@ -55,6 +59,14 @@ first_wrong <- function(...) {
     if (!is.null(wrong)) return(wrong)
   }
   NULL
+}
+
+# The Cholesky factor of a matrix that a fit holds; that it has one is more than its shape tells.
+chol_of_fit <- function(S) {
+  tryCatch(chol(S), error = function(e) {
+    mf_abort("fit", "the fit was changed: a covariance or precision matrix is not positive ",
+      "definite; refit", arg = "object")
+  })
 }
 
 # ---- the model -------------------------------------------------------------------------------
@@ -111,12 +123,14 @@ unsound_design <- function(m) {
   if (!is_null_or(m$na_action, is.numeric(m$na_action))) return("na_action")
   if (!is.null(m$rows)) return("rows")
   if (!is_null_or(m$xlevels, is.list(m$xlevels))) return("xlevels")
-  if (!is_null_or(m$contrasts, is.list(m$contrasts))) return("contrasts")
+  if (!all(vapply(m$contrasts, is_contrast, NA))) return("contrasts")
   if (!is_null_or(m$blocks, is_text(m$blocks))) return("blocks")
   if (!is_null_or(m$unidentified, is.character(m$unidentified))) return("unidentified")
   if (!is_null_or(m$approximation, is_text(m$approximation))) return("approximation")
   NULL
 }
+
+is_contrast <- function(x) is_text(x) || is.matrix(x) || is.function(x)
 
 # Rows and classes of the columns as they were when the frame was made.
 is_frame <- function(frame, n) {
@@ -265,6 +279,9 @@ unsound_posterior <- function(post, s) {
       cross = square(s$d)), "posterior$tau$phi")
   )
   if (!is.null(wrong)) return(wrong)
+  spread <- c(post$beta[-1L], post$u[-1L], tau[c("cov_mfvb", "cov_lrvb")],
+    tau$phi[c("cov_mfvb", "cov_lrvb")])
+  if (!all(vapply(spread, is_variance, NA))) return("posterior")
   named <- length(s$tau_r)
   if (named && !is_text(tau$names, named)) return("posterior$tau$names")
   if (!is_null_or(tau$failed, is.character(tau$failed))) return("posterior$tau$failed")
@@ -272,6 +289,7 @@ unsound_posterior <- function(post, s) {
   size <- (s$tau_r * (s$tau_r + 1L)) %/% 2L
   if (!is.list(tau$index) || !identical(lengths(tau$index, FALSE), size) ||
     !identical(as.integer(unlist(tau$index)), seq_len(s$d))) return("posterior$tau$index")
+  for (at in tau$index) if (!is_pd(tau$mean[at])) return("posterior$tau$mean")
   NULL
 }
 
@@ -291,7 +309,9 @@ unsound_integral <- function(x, s) {
       node_sd = c(n, s$p)), "integrated$beta"),
     misshapen(x$u, list(mean = s$effects, var = s$effects), "integrated$u"),
     misshapen(x$centre, list(theta = s$dim, grad = s$dim, rss = 1L), "integrated$centre"),
+    if (lattice && !is_within(x$step, 1e-3, 10)) "integrated$step",
     if (!is_shape(x$log_density, n)) "integrated$log_density",
+    if (!all(vapply(list(x$beta$cov, x$u$var, c(x$beta$node_sd)), is_variance, NA))) "integrated",
     if (!is_one(x$khat)) "integrated$khat", if (!is_one(x$error)) "integrated$error",
     if (!is_null_or(x$correction, is_shape(x$correction, n))) "integrated$correction"
   )
@@ -299,8 +319,9 @@ unsound_integral <- function(x, s) {
 
 unsound_exact <- function(fit, s) {
   first_wrong(
-    misshapen(fit, list(log_evidence = 1L, elbo = 1L, tol = 1L, draws = 1L), "fit"),
-    if (!is_one(fit$khat)) "khat", if (!is_one(fit$error)) "error", if (!is_text(fit$method)) "method",
+    misshapen(fit, list(log_evidence = 1L, elbo = 1L, draws = 1L), "fit"),
+    if (!is_one(fit$khat)) "khat", if (!is_one(fit$error)) "error",
+    if (!is_text(fit$method)) "method",
     misshapen(fit$vb, list(t = s$q, mean = s$dim), "vb"), unsound_integral(fit$integrated, s)
   )
 }
@@ -313,6 +334,8 @@ unsound_gibbs <- function(fit, s) {
   names <- c(beta_names(fit$model), stat_names(fit$model))
   kept <- (fit$iter - fit$warmup) %/% fit$thin
   if (!is_draws(fit$draws, kept, fit$chains, names)) return("draws")
+  scalar <- names %in% precision_names(fit$model)
+  if (any(scalar) && length(fit$draws) <= 1e6 && !min(fit$draws[, , scalar]) > 0) return("draws")
   if (!s$effects) return(if (!is.null(fit$u) || !is.null(fit$u_draws)) "u")
   u <- fit$u
   if (!is.data.frame(u) || !is_text(u$name, s$effects) || !is_shape(u$mean, s$effects) ||
@@ -366,15 +389,16 @@ unsound_mixture_prior <- function(prior, p) {
 unsound_gmm_vb <- function(fit, n, p, k) {
   v <- fit$posterior$variables
   N <- k * (p + (p * (p + 1L)) %/% 2L + 2L)
-  if (!is.data.frame(v) || !identical(v$variable, unlist(mixture_names(fit$model)[1:4], use.names = FALSE))) {
-    return("posterior$variables")
-  }
+  names <- mixture_names(fit$model)[1:4]
+  ok <- is.data.frame(v) && identical(v$variable, unlist(names, use.names = FALSE)) &&
+    identical(v$type, rep(names(names), lengths(names))) && is_within(v$component, 1, k)
+  if (!ok) return("posterior$variables")
   lr <- !is.null(fit$posterior$cov_lrvb)
   first_wrong(
     misshapen(fit$vb, list(N = k, mean = c(p, k), S = c(p, p, k), df = k, L = c(p, p, k),
       mean_log_det = k, alpha = k, mean_log_pi = k, elbo = 1L), "vb"),
-    misshapen(fit$core, list(stats = k * (1L + p + p * p), m = c(p, k), L = c(p * p, k), offset = k),
-      "core"),
+    misshapen(fit$core, list(stats = k * (1L + p + p * p), m = c(p, k), L = c(p * p, k),
+      offset = k), "core"),
     misshapen(fit$posterior, c(list(mean = N, cov_mfvb = c(N, N)), if (lr) {
       list(cov_lrvb = c(N, N), direction = N)
     }), "posterior"),
