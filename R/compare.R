@@ -54,7 +54,7 @@ check_comparable <- function(fits) {
     mf_abort("compare", "`compare()` needs two or more fits of this package", arg = "...")
   }
   seen <- lapply(fits, function(f) {
-    g <- f$model$gram
+    g <- valid_fit(f)$model$gram
     at <- length(g$x_names) + 1L
     c(g$n, g$sum_w, g$sum_log_w, g$mean[at], g$cross[at, at])
   })

@@ -20,13 +20,14 @@
 #' @aliases fixef ranef
 #' @export fixef
 #' @export
-fixef.meanfield_fit <- function(object, ...) moments(object)$beta
+fixef.meanfield_fit <- function(object, ...) moments(valid_fit(object))$beta
 
 #' @rdname fixef.meanfield_fit
 #' @importFrom nlme ranef
 #' @export ranef
 #' @export
 ranef.meanfield_fit <- function(object, condVar = TRUE, ...) {
+  valid_fit(object)
   model <- object$model
   if (!length(model$factors)) {
     mf_abort("groups", "the model has no group terms: ranef() has nothing to return",
@@ -123,6 +124,7 @@ as.data.frame.ranef.meanfield <- function(x, ...) {
 #' @rdname fixef.meanfield_fit
 #' @export
 coef.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
   m <- moments(object)
   model <- object$model
   if (!length(model$factors)) return(m$beta)
@@ -160,6 +162,7 @@ coef.meanfield_fit <- function(object, ...) {
 #' @export VarCorr
 #' @export
 VarCorr.meanfield_fit <- function(x, sigma = 1, ...) {
+  valid_fit(x)
   s <- summary_table(x)
   pick <- function(names, what) s[[what]][match(names, s$variable)]
   out <- lapply(x$model$groups, function(t) {
@@ -237,6 +240,7 @@ print.VarCorr.meanfield <- function(x, digits = 4, ...) {
 #' @rdname VarCorr.meanfield_fit
 #' @export
 sigma.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
   if (is_gaussian(object)) sigma_table(object)["sigma_e", "mean"] else 1
 }
 
@@ -252,6 +256,7 @@ sigma.meanfield_fit <- function(object, ...) {
 #' confint(fit_vb(log_radon ~ floor + (1 | county), data = radon), "all")
 #' @export
 confint.meanfield_fit <- function(object, parm = NULL, level = 0.95, ...) {
+  valid_fit(object)
   no_dots(...)
   s <- summary_table(object, check_level(level))
   q <- quantile_names(level)

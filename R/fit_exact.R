@@ -84,6 +84,7 @@ fit_exact.formula <- function(formula, data = NULL, family = gaussian(),
 #' @export
 fit_exact.meanfield_fit <- function(object, tol = 1e-4, draws = 10000, control = vb_control(),
                                     ...) {
+  valid_fit(object)
   no_dots(...)
   settings <- exact_settings(tol, draws)
   call <- refit_call(object, "fit_exact", match.call())
@@ -169,6 +170,7 @@ lattice_progress <- function(model) {
 
 #' @export
 print.exact_fit <- function(x, digits = 3, ...) {
+  valid_fit(x)
   n <- x$integrated
   cat("Exact posterior by ", if (x$method == "lattice") "numerical integration" else
     "importance sampling", "\n", sep = "")
@@ -190,6 +192,7 @@ print.exact_fit <- function(x, digits = 3, ...) {
 #' @rdname summary.vb_fit
 #' @export
 summary.exact_fit <- function(object, pars = NULL, level = 0.95, ...) {
+  valid_fit(object)
   no_dots(...)
   check_pars(pars)
   new_summary(summary_table(object, check_level(level), "u" %in% pars))

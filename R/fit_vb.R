@@ -146,6 +146,7 @@ fit_vb.formula <- function(formula, data = NULL, family = gaussian(),
 #' @export
 fit_vb.meanfield_fit <- function(object, blocks = c("joint", "separate"),
                                  integrate = c("auto", "no", "yes"), control = vb_control(), ...) {
+  valid_fit(object)
   no_dots(...)
   call <- refit_call(object, "fit_vb", match.call())
   model <- object$model

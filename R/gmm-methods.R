@@ -20,6 +20,7 @@ NULL
 #' @rdname gmm-methods
 #' @export
 coef.gmm_fit <- function(object, ...) {
+  valid_fit(object)
   vb <- inherits(object, "gmm_vb_fit")
   p <- ncol(object$model$x)
   mean <- if (vb) t(object$vb$mean) else {
@@ -34,6 +35,7 @@ coef.gmm_fit <- function(object, ...) {
 #' @rdname gmm-methods
 #' @export
 vcov.gmm_vb_fit <- function(object, type = c("lrvb", "mfvb"), pars = c("mu", "all"), ...) {
+  valid_fit(object)
   no_dots(...)
   type <- check_choice(type, c("lrvb", "mfvb"), "type")
   pars <- check_choice(pars, c("mu", "all"), "pars")
@@ -49,6 +51,7 @@ vcov.gmm_vb_fit <- function(object, type = c("lrvb", "mfvb"), pars = c("mu", "al
 #' @rdname gmm-methods
 #' @export
 vcov.gmm_gibbs_fit <- function(object, pars = c("mu", "all"), ...) {
+  valid_fit(object)
   no_dots(...)
   d <- flat_draws(object$draws)
   if (check_choice(pars, c("mu", "all"), "pars") == "mu") {
@@ -59,11 +62,12 @@ vcov.gmm_gibbs_fit <- function(object, pars = c("mu", "all"), ...) {
 
 #' @rdname gmm-methods
 #' @export
-nobs.gmm_fit <- function(object, ...) nrow(object$model$x)
+nobs.gmm_fit <- function(object, ...) nrow(valid_fit(object)$model$x)
 
 #' @rdname gmm-methods
 #' @export
 logLik.gmm_vb_fit <- function(object, ...) {
+  valid_fit(object)
   p <- ncol(object$model$x)
   k <- object$model$k
   structure(object$vb$elbo, df = k * (p + p * (p + 1) / 2 + 1) - 1, nobs = nobs(object),
@@ -103,6 +107,7 @@ BIC.gmm_vb_fit <- function(object, ...) no_information_criterion()
 #' predict(fit, data.frame(eruptions = c(2, 3, 4.5), waiting = c(50, 65, 80)))
 #' @export
 predict.gmm_vb_fit <- function(object, newdata = NULL, type = c("prob", "class"), ...) {
+  valid_fit(object)
   no_dots(...)
   type <- check_choice(type, c("prob", "class"), "type")
   w <- whiten(mixture_newdata(object$model, newdata), object$model$units)
@@ -125,6 +130,7 @@ gmm_responsibilities <- function(fit, core) {
 #' @export
 predict.gmm_gibbs_fit <- function(object, newdata = NULL, type = c("prob", "class"),
                                   ndraws = 200, ...) {
+  valid_fit(object)
   no_dots(...)
   type <- check_choice(type, c("prob", "class"), "type")
   ndraws <- check_count(ndraws, "ndraws", 1)
@@ -185,6 +191,7 @@ mixture_newdata <- function(model, newdata) {
 #' posterior::summarise_draws(posterior::as_draws(fit, ndraws = 500), "mean", "sd")
 #' @export
 as_draws.gmm_vb_fit <- function(x, ndraws = 4000, ...) {
+  valid_fit(x)
   no_dots(...)
   ndraws <- check_count(ndraws, "ndraws", 1)
   v <- x$posterior$variables
@@ -231,6 +238,7 @@ gmm_draws_to_variables <- function(model, d) {
 #' @rdname as_draws.gmm_vb_fit
 #' @export
 as_draws.gmm_gibbs_fit <- function(x, ...) {
+  valid_fit(x)
   no_dots(...)
   posterior::as_draws_array(x$draws)
 }
@@ -268,6 +276,7 @@ as_draws_rvars.gmm_fit <- function(x, ...) posterior::as_draws_rvars(as_draws(x,
 #' @export
 plot.gmm_vb_fit <- function(x, what = c("posterior", "data"), variables = NULL,
                             reference = NULL, columns = 1:2, ...) {
+  valid_fit(x)
   what <- check_choice(what, c("posterior", "data"), "what")
   if (what == "data") return(plot_components(x, columns))
   rows <- gmm_rows(x)
@@ -290,6 +299,7 @@ plot.gmm_vb_fit <- function(x, what = c("posterior", "data"), variables = NULL,
 #' @rdname plot.gmm_vb_fit
 #' @export
 plot.gmm_gibbs_fit <- function(x, what = c("posterior", "trace"), variables = NULL, ...) {
+  valid_fit(x)
   what <- check_choice(what, c("posterior", "trace"), "what")
   variables <- gmm_plot_variables(variables, dimnames(x$draws)[[3L]])
   if (what == "trace") {

@@ -3,6 +3,7 @@
 
 #' @exportS3Method bayesplot::pp_check
 pp_check.meanfield_fit <- function(object, type = "dens_overlay", draws = 50, ...) {
+  valid_fit(object)
   fun <- getExportedValue("bayesplot", paste0("ppc_", sub("^ppc_", "", type)))
   yrep <- posterior_predict.meanfield_fit(object, draws = draws)
   fun(fitted_response(object), yrep, ...)
@@ -10,6 +11,7 @@ pp_check.meanfield_fit <- function(object, type = "dens_overlay", draws = 50, ..
 
 #' @exportS3Method loo::loo
 loo.meanfield_fit <- function(x, draws = NULL, ...) {
+  valid_fit(x)
   ll <- log_lik.meanfield_fit(x, draws = draws)
   r_eff <- if (inherits(x, "gibbs_fit") && is.null(draws)) {
     chain <- rep(seq_len(x$chains), each = dim(x$draws)[1L])
@@ -22,6 +24,7 @@ loo.meanfield_fit <- function(x, draws = NULL, ...) {
 
 #' @exportS3Method emmeans::recover_data
 recover_data.meanfield_fit <- function(object, data = NULL, ...) {
+  valid_fit(object)
   call <- object$call
   emmeans::recover_data(call, stats::delete.response(object$model$terms),
     object$model$na_action, data = data, frame = object$model$frame, ...)
@@ -29,6 +32,7 @@ recover_data.meanfield_fit <- function(object, data = NULL, ...) {
 
 #' @exportS3Method emmeans::emm_basis
 emm_basis.meanfield_fit <- function(object, trms, xlev, grid, ...) {
+  valid_fit(object)
   m <- stats::model.frame(trms, grid, na.action = stats::na.pass, xlev = xlev)
   X <- stats::model.matrix(trms, m, contrasts.arg = object$model$contrasts)
   list(X = X, bhat = fixef.meanfield_fit(object), nbasis = matrix(NA), V = vcov(object),
@@ -59,6 +63,7 @@ get_predict.meanfield_fit <- function(model, newdata, ...) {
 
 #' @exportS3Method insight::find_formula
 find_formula.meanfield_fit <- function(x, verbose = TRUE, ...) {
+  valid_fit(x)
   f <- x$model$formula
   out <- list(conditional = stats::formula(x$model$terms))
   random <- lapply(x$model$groups, function(t) {
@@ -72,18 +77,21 @@ find_formula.meanfield_fit <- function(x, verbose = TRUE, ...) {
 
 #' @exportS3Method insight::get_parameters
 get_parameters.meanfield_fit <- function(x, ...) {
+  valid_fit(x)
   b <- fixef.meanfield_fit(x)
   data.frame(Parameter = names(b), Estimate = unname(b))
 }
 
 #' @exportS3Method insight::find_parameters
 find_parameters.meanfield_fit <- function(x, flatten = FALSE, ...) {
+  valid_fit(x)
   out <- list(conditional = x$model$x_names)
   if (flatten) unlist(out, use.names = FALSE) else out
 }
 
 #' @exportS3Method insight::get_statistic
 get_statistic.meanfield_fit <- function(x, ...) {
+  valid_fit(x)
   b <- fixef.meanfield_fit(x)
   data.frame(Parameter = names(b), Statistic = unname(b / sqrt(diag(vcov(x)))))
 }

@@ -21,6 +21,7 @@
 #' vb_khat(fit_vb(y ~ x + (1 | g), d, family = binomial()))
 #' @export
 vb_khat <- function(fit, ndraws = 1000) {
+  if (inherits(fit, "vb_fit")) valid_fit(fit)
   if (!inherits(fit, "vb_fit") || is_gaussian(fit)) {
     mf_abort("engine", "`fit` must be a vb_fit of a binomial, Poisson or negative binomial model",
       arg = "fit")

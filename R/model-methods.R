@@ -21,23 +21,23 @@ NULL
 
 #' @rdname model-methods
 #' @export
-nobs.meanfield_fit <- function(object, ...) as.integer(object$model$gram$n)
+nobs.meanfield_fit <- function(object, ...) as.integer(valid_fit(object)$model$gram$n)
 
 #' @rdname model-methods
 #' @export
-formula.meanfield_fit <- function(x, ...) x$model$formula
+formula.meanfield_fit <- function(x, ...) valid_fit(x)$model$formula
 
 #' @rdname model-methods
 #' @export
-family.meanfield_fit <- function(object, ...) object$model$family
+family.meanfield_fit <- function(object, ...) valid_fit(object)$model$family
 
 #' @rdname model-methods
 #' @export
-terms.meanfield_fit <- function(x, ...) x$model$terms
+terms.meanfield_fit <- function(x, ...) valid_fit(x)$model$terms
 
 #' @rdname model-methods
 #' @export
-model.frame.meanfield_fit <- function(formula, ...) kept_frame(formula$model)
+model.frame.meanfield_fit <- function(formula, ...) kept_frame(valid_fit(formula)$model)
 
 kept_frame <- function(model) {
   model$frame %||% mf_abort("data", "the fit was made with model = FALSE and holds no rows: ",
@@ -47,6 +47,7 @@ kept_frame <- function(model) {
 #' @rdname model-methods
 #' @export
 model.matrix.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
   stats::model.matrix(stats::delete.response(object$model$terms), model.frame(object),
     contrasts.arg = object$model$contrasts)
 }
@@ -54,6 +55,7 @@ model.matrix.meanfield_fit <- function(object, ...) {
 #' @rdname model-methods
 #' @export
 weights.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
   if (!object$model$weighted) return(NULL)
   stats::naresid(object$model$na_action, stats::model.weights(model.frame(object)))
 }
@@ -65,6 +67,7 @@ df.residual.meanfield_fit <- function(object, ...) nobs(object) - length(object$
 #' @rdname model-methods
 #' @export
 logLik.vb_fit <- function(object, ...) {
+  valid_fit(object)
   structure(object$vb$elbo, df = length(object$model$x_names) + length(object$model$resolved$tau),
     nobs = nobs(object), class = c("elbo", "logLik"))
 }
@@ -83,6 +86,7 @@ no_information_criterion <- function() {
 #' @rdname model-methods
 #' @export
 logLik.exact_fit <- function(object, ...) {
+  valid_fit(object)
   structure(object$log_evidence, df = attr(logLik.vb_fit(object), "df"), nobs = nobs(object),
     class = c("log_evidence", "logLik"))
 }
@@ -118,6 +122,7 @@ ngrps <- function(object, ...) UseMethod("ngrps")
 
 #' @export
 ngrps.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
   stats::setNames(vapply(object$model$factors, function(f) length(f$levels), 0L),
     vapply(object$model$factors, `[[`, "", "name"))
 }
@@ -149,6 +154,7 @@ prior_summary.default <- function(object, ...) {
 
 #' @export
 prior_summary.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
   r <- object$model$resolved
   b <- r$beta
   beta <- if (b$kind == "flat") {
@@ -169,6 +175,7 @@ prior_summary.meanfield_fit <- function(object, ...) {
 #' @param evaluate Evaluate the new call?
 #' @export
 update.meanfield_fit <- function(object, formula., ..., evaluate = TRUE) {
+  valid_fit(object)
   call <- object$call
   extra <- match.call(expand.dots = FALSE)$...
   if (!missing(formula.)) call$formula <- stats::update(formula(object), formula.)

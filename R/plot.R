@@ -25,6 +25,7 @@ method_labels <- c(mfvb = "MFVB", lrvb = "LRVB", exact = "exact", reference = "r
 #' plot(fit, reference = fit_gibbs(fit, chains = 2, iter = 1000, warmup = 200))
 #' @export
 plot.vb_fit <- function(x, variables = NULL, reference = NULL, ...) {
+  valid_fit(x)
   rows <- vb_rows(x, u = any(grepl("^u\\[", variables)))
   variables <- plot_variables(variables, rows$variable)
   ref <- if (is.null(reference)) list(kind = "none") else reference_source(x, reference)
@@ -51,6 +52,7 @@ plot.vb_fit <- function(x, variables = NULL, reference = NULL, ...) {
 #' @rdname plot.vb_fit
 #' @export
 plot.gibbs_fit <- function(x, variables = NULL, ...) {
+  valid_fit(x)
   draws <- gibbs_array(x, u = !is.null(x$u_draws) && any(grepl("^u\\[", variables)))
   variables <- plot_variables(variables, dimnames(draws)[[3L]])
   panels <- lapply(variables, function(v) list(curves = list(), draws = as.vector(draws[, , v])))
@@ -61,6 +63,7 @@ plot.gibbs_fit <- function(x, variables = NULL, ...) {
 #' @rdname plot.vb_fit
 #' @export
 plot.exact_fit <- function(x, variables = NULL, ...) {
+  valid_fit(x)
   known <- integrated_rows(x, u = any(grepl("^u\\[", variables)))$variable
   variables <- plot_variables(variables, known)
   curves <- exact_curves(x, variables)

@@ -71,6 +71,7 @@ NULL
 posterior_linpred.meanfield_fit <- function(object, transform = FALSE, newdata = NULL,
                                             draws = NULL, re.form = NULL,
                                             allow_new_levels = FALSE, ...) {
+  valid_fit(object)
   no_dots(...)
   eta <- linpred_draws(object, newdata, draws, re.form, allow_new_levels)$eta
   if (check_flag(transform, "transform")) object$model$family$linkinv(eta) else eta
@@ -80,6 +81,7 @@ posterior_linpred.meanfield_fit <- function(object, transform = FALSE, newdata =
 #' @exportS3Method rstantools::posterior_epred
 posterior_epred.meanfield_fit <- function(object, newdata = NULL, draws = NULL, re.form = NULL,
                                           allow_new_levels = FALSE, ...) {
+  valid_fit(object)
   no_dots(...)
   eta <- linpred_draws(object, newdata, draws, re.form, allow_new_levels)$eta
   eta[] <- object$model$family$linkinv(eta)
@@ -90,6 +92,7 @@ posterior_epred.meanfield_fit <- function(object, newdata = NULL, draws = NULL, 
 #' @exportS3Method rstantools::posterior_predict
 posterior_predict.meanfield_fit <- function(object, newdata = NULL, draws = NULL,
                                             re.form = NULL, allow_new_levels = FALSE, ...) {
+  valid_fit(object)
   no_dots(...)
   d <- linpred_draws(object, newdata, draws, re.form, allow_new_levels)
   if (!is_gaussian(object)) return(draw_responses(object, d, newdata))
@@ -102,6 +105,7 @@ posterior_predict.meanfield_fit <- function(object, newdata = NULL, draws = NULL
 #' @exportS3Method rstantools::log_lik
 log_lik.meanfield_fit <- function(object, newdata = NULL, draws = NULL, re.form = NULL,
                                   allow_new_levels = FALSE, ...) {
+  valid_fit(object)
   no_dots(...)
   d <- linpred_draws(object, newdata, draws, re.form, allow_new_levels)
   if (!is_gaussian(object)) return(glmm_log_lik(object, d, newdata))
@@ -123,6 +127,7 @@ new_response <- function(model, newdata) {
 #' @export
 simulate.meanfield_fit <- function(object, nsim = 1, seed = NULL, newdata = NULL,
                                    re.form = NULL, allow_new_levels = FALSE, ...) {
+  valid_fit(object)
   nsim <- check_count(nsim, "nsim", 1)
   no_dots(...)
   state <- seeded_state(seed)

@@ -38,6 +38,7 @@ predict.meanfield_fit <- function(object, newdata = NULL, re.form = NULL,
                                   level = 0.95, allow_new_levels = FALSE, se.fit = FALSE,
                                   weights = NULL, type = c("link", "response"),
                                   budget = FALSE, ...) {
+  valid_fit(object)
   no_dots(...)
   check_flag(budget, "budget")
   type <- check_choice(type, c("link", "response"), "type")
@@ -95,6 +96,7 @@ variance_budget <- function(object, parts, m, fit) {
 #' head(residuals(fit))
 #' @export
 fitted.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
   no_dots(...)
   predict(object, type = "response")
 }
@@ -102,6 +104,7 @@ fitted.meanfield_fit <- function(object, ...) {
 #' @rdname fitted.meanfield_fit
 #' @export
 residuals.meanfield_fit <- function(object, type = c("response", "pearson"), ...) {
+  valid_fit(object)
   type <- check_choice(type, c("response", "pearson"), "type")
   frame <- model.frame(object)
   parts <- linear_parts(object, NULL, NULL, TRUE)

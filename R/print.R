@@ -2,6 +2,7 @@
 
 #' @export
 print.vb_fit <- function(x, digits = 3, ...) {
+  valid_fit(x)
   integrated <- best_source(x) == "integrated"
   cat("Variational Bayes (", print_kind(x), "), ", print_source(x), "\n", sep = "")
   print_model_lines(x)
@@ -125,6 +126,7 @@ print_weak <- function(fit) {
 
 #' @export
 print.gibbs_fit <- function(x, digits = 3, ...) {
+  valid_fit(x)
   cat("Blocked Gibbs sampler\n")
   print_model_lines(x)
   cat(x$chains, " chain", if (x$chains != 1L) "s", " of ", x$iter, " sweeps (", x$warmup,

@@ -22,6 +22,7 @@
 #' round(vb_sensitivity(fit, scaled = TRUE), 3)
 #' @export
 vb_sensitivity <- function(fit, scaled = FALSE) {
+  if (inherits(fit, "vb_fit")) valid_fit(fit)
   if (!inherits(fit, "vb_fit") || length(fit$posterior$tau$failed)) {
     mf_abort("engine", "`fit` must be a vb_fit whose linear response exists", arg = "fit")
   }

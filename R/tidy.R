@@ -25,6 +25,7 @@
 #' @export
 tidy.meanfield_fit <- function(x, effects = c("fixed", "ran_pars"), conf.int = FALSE,
                                conf.level = 0.95, ...) {
+  valid_fit(x)
   allowed <- c("fixed", "ran_pars", "ran_vals")
   if (!is.character(effects) || !all(effects %in% allowed)) {
     mf_abort("control", "`effects` must be among ", toString(allowed), arg = "effects")
@@ -74,6 +75,7 @@ as_tibble_if_possible <- function(x) {
 #' @export glance
 #' @export
 glance.meanfield_fit <- function(x, ...) {
+  valid_fit(x)
   out <- data.frame(nobs = nobs(x), sigma = sigma(x), df.residual = df.residual(x))
   if (inherits(x, "exact_fit")) {
     out <- cbind(out, log_evidence = x$log_evidence, elbo = x$elbo, error = x$error)
@@ -93,6 +95,7 @@ glance.meanfield_fit <- function(x, ...) {
 #' @export augment
 #' @export
 augment.meanfield_fit <- function(x, data = NULL, newdata = NULL, ...) {
+  valid_fit(x)
   has_u <- !length(x$model$factors) || !inherits(x, "gibbs_fit") || !is.null(x$u_draws)
   p <- predict(x, newdata, se.fit = has_u, allow_new_levels = TRUE)
   fitted <- if (has_u) p$fit else p

@@ -65,7 +65,7 @@ variance_draws <- function(fit, ndraws) {
   if (!inherits(fit, "meanfield_fit")) {
     mf_abort("engine", "`object` must be a fit of this package", arg = "object")
   }
-  model <- fit$model
+  model <- valid_fit(fit)$model
   gram <- model$gram
   d <- joint_draws(fit, if (!inherits(fit, "gibbs_fit")) ndraws, u = FALSE)
   x <- seq_along(model$x_names)
@@ -117,6 +117,7 @@ isSingular.default <- function(x, tol = 1e-4, ...) {
 
 #' @export
 isSingular.vb_fit <- function(x, tol = 2, ...) {
+  valid_fit(x)
   tol <- check_number(tol, "tol", 0, strict = TRUE)
   low <- vapply(seq_along(x$model$groups), function(k) any(effective_levels(x, k) < tol), NA)
   structure(any(low), terms = utils::tail(precision_names(x$model), length(x$model$groups))[low])
