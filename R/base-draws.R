@@ -13,6 +13,7 @@
 #' colMeans(as.matrix(fit, ndraws = 500, u = FALSE))
 #' @export
 as.matrix.meanfield_fit <- function(x, ...) {
+  valid_fit(x)
   d <- posterior::as_draws_matrix(as_draws(x, ...))
   matrix(d, nrow(d), ncol(d), dimnames = list(iterations = NULL, parameters = colnames(d)))
 }
@@ -20,12 +21,14 @@ as.matrix.meanfield_fit <- function(x, ...) {
 #' @rdname as.matrix.meanfield_fit
 #' @export
 as.data.frame.meanfield_fit <- function(x, row.names = NULL, optional = FALSE, ...) {
+  valid_fit(x)
   named_rows(row.names, as.data.frame(as.matrix(x, ...)))
 }
 
 #' @rdname as.matrix.meanfield_fit
 #' @export
 as.array.meanfield_fit <- function(x, ...) {
+  valid_fit(x)
   d <- posterior::as_draws_array(as_draws(x, ...))
   array(d, dim(d), list(iterations = NULL, chains = paste0("chain:", seq_len(dim(d)[2L])),
     parameters = dimnames(d)[[3L]]))

@@ -133,6 +133,7 @@ lay_over <- function(call, args, env) {
 #'   by [lapply()]: where no name would lead back to the data, the call of the fit holds them.
 #' @export
 update.meanfield_fit <- function(object, formula., ..., evaluate = TRUE) {
+  valid_fit(object)
   call <- object$call
   if (!missing(formula.)) call$formula <- stats::update(formula(object), formula.)
   args <- as.list(match.call(expand.dots = FALSE)$...)

@@ -64,7 +64,7 @@ check_comparable <- function(fits) {
       "none", arg = "...")
   }
   seen <- lapply(fits, function(f) {
-    g <- f$model$gram
+    g <- valid_fit(f)$model$gram
     at <- length(g$x_names) + 1L
     c(g$n, g$sum_w, g$sum_log_w, g$mean[at], g$cross[at, at])
   })

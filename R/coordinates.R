@@ -158,7 +158,7 @@ contrast_sets <- function(X, tt, frame) {
 # make up the constant (X c = 1) are centred.
 centring <- function(mean_x, constant) {
   free <- constant == 0 & any(constant != 0)
-  mean_w <- ifelse(free, 0, mean_x)
+  mean_w <- replace(mean_x, free, 0)
   list(M = diag(1, length(mean_x)) - outer(constant, mean_x - mean_w), mean_w = mean_w)
 }
 

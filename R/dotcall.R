@@ -1,7 +1,7 @@
 # Every .Call of the package, with the types the C side expects set here.
 
-# The only door to C, which refuses what cannot be an argument of it by an R error. A calling handler
-# costs half of what tryCatch() does.
+# The only door to C, which refuses what cannot be an argument of it by an R error. A calling
+# handler costs half of what tryCatch() does.
 call_core <- function(entry, ...) withCallingHandlers(.Call(entry, ...), error = abort_core)
 
 # A refusal, or memory that could not be had, as a classed condition; other classes go their way.
@@ -88,8 +88,8 @@ call_nest_lattice <- function(core, centre, mode, L, control, progress = NULL) {
 call_nest_mixture <- function(core, centre, phi, weights, blocks = FALSE, each = FALSE,
                               dense = FALSE, rows = NULL, progress = NULL) {
   want <- list(blocks = blocks, each = each, dense = dense)
-  named_status(call_core(C_nest_mixture, core, centre, as_double_matrix(phi), as.double(weights), want,
-    rows, progress))
+  named_status(call_core(C_nest_mixture, core, centre, as_double_matrix(phi), as.double(weights),
+    want, rows, progress))
 }
 
 call_nest_draws <- function(core, centre, phi) {
@@ -99,8 +99,8 @@ call_nest_draws <- function(core, centre, phi) {
 # centre, spread: nodes x mixtures. A matrix, probs x mixtures.
 call_nest_quantiles <- function(sinc, weights, centre, spread, probs) {
   nodes <- length(weights)
-  call_core(C_nest_quantiles, as.integer(sinc), as.double(weights), matrix(as.double(centre), nodes),
-    matrix(as.double(spread), nodes), as.double(probs))
+  call_core(C_nest_quantiles, as.integer(sinc), as.double(weights),
+    matrix(as.double(centre), nodes), matrix(as.double(spread), nodes), as.double(probs))
 }
 
 as_double_matrix <- function(x) {

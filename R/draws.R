@@ -27,6 +27,7 @@
 #' @export as_draws
 #' @export
 as_draws.vb_fit <- function(x, ndraws = 4000, u = "auto", ...) {
+  valid_fit(x)
   no_dots(...)
   model <- x$model
   effects <- u_names(model)
@@ -43,12 +44,14 @@ as_draws.vb_fit <- function(x, ndraws = 4000, u = "auto", ...) {
 #' @rdname as_draws.vb_fit
 #' @export
 as_draws.exact_fit <- function(x, ndraws = NULL, u = "auto", ...) {
+  valid_fit(x)
   as_draws.vb_fit(x, ndraws %||% x$draws, u, ...)
 }
 
 #' @rdname as_draws.vb_fit
 #' @export
 as_draws.gibbs_fit <- function(x, u = "auto", ...) {
+  valid_fit(x)
   no_dots(...)
   keep_u <- settle_u(u, length(x$u_draws), !is.null(x$u_draws))
   if (keep_u && is.null(x$u_draws) && length(x$model$factors)) {

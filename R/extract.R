@@ -21,6 +21,7 @@
 #' @export fixef
 #' @export
 fixef.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
   no_dots(...)
   moments(object)$beta
 }
@@ -30,6 +31,7 @@ fixef.meanfield_fit <- function(object, ...) {
 #' @export ranef
 #' @export
 ranef.meanfield_fit <- function(object, condVar = TRUE, ...) {
+  valid_fit(object)
   no_dots(...)
   check_flag(condVar, "condVar")
   model <- object$model
@@ -139,6 +141,7 @@ named_rows <- function(row.names, x) {
 #' @rdname fixef.meanfield_fit
 #' @export
 coef.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
   no_dots(...)
   m <- moments(object)
   model <- object$model
@@ -179,6 +182,7 @@ coef.meanfield_fit <- function(object, ...) {
 #' @export VarCorr
 #' @export
 VarCorr.meanfield_fit <- function(x, sigma = 1, ...) {
+  valid_fit(x)
   no_dots(...)
   if (!identical(as.double(sigma), 1)) {
     mf_abort("control", "`sigma` must be 1, not ", describe(sigma),
@@ -264,6 +268,7 @@ print.VarCorr.meanfield <- function(x, digits = 4, ...) {
 #' @rdname VarCorr.meanfield_fit
 #' @export
 sigma.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
   no_dots(...)
   if (is_gaussian(object)) sigma_table(object)["sigma_e", "mean"] else 1
 }
@@ -280,6 +285,7 @@ sigma.meanfield_fit <- function(object, ...) {
 #' confint(fit_vb(log_radon ~ floor + (1 | county), data = radon), "all")
 #' @export
 confint.meanfield_fit <- function(object, parm = NULL, level = 0.95, ...) {
+  valid_fit(object)
   no_dots(...)
   s <- summary_table(object, check_level(level))
   q <- quantile_names(level)

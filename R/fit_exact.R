@@ -88,6 +88,7 @@ fit_exact.character <- function(object, ...) {
 #' @export
 fit_exact.meanfield_fit <- function(object, tol = 1e-4, draws = 10000, control = vb_control(),
                                     ...) {
+  valid_fit(object)
   no_dots(...)
   settings <- exact_settings(tol, draws)
   call <- refit_call(object, "fit_exact", match.call(), parent.frame())
@@ -173,6 +174,7 @@ lattice_progress <- function(model) {
 
 #' @export
 print.exact_fit <- function(x, digits = 3, ...) {
+  valid_fit(x)
   no_dots(...)
   n <- x$integrated
   cat("Exact posterior by ", if (x$method == "lattice") "numerical integration" else
@@ -195,6 +197,7 @@ print.exact_fit <- function(x, digits = 3, ...) {
 #' @rdname summary.vb_fit
 #' @export
 summary.exact_fit <- function(object, pars = NULL, level = 0.95, ...) {
+  valid_fit(object)
   no_dots(...)
   check_pars(pars)
   new_summary(summary_table(object, check_level(level), "u" %in% pars))

@@ -104,6 +104,7 @@ fit_gibbs.meanfield_fit <- function(object, chains = 4, iter = 2000, warmup = 50
                                     save_u = "auto",
                                     sampler = c("auto", "polya-gamma", "hamiltonian"),
                                     control = vb_control(), ...) {
+  valid_fit(object)
   no_dots(...)
   settings <- gibbs_settings(chains, iter, warmup, thin, save_u, sampler)
   call <- refit_call(object, "fit_gibbs", match.call(), parent.frame())

@@ -96,7 +96,9 @@
 #' unknown variables, infinite predictors), `_response` (not numeric, missing or
 #' infinite, constant under a default prior), `_weights`, `_groups`, `_prior`,
 #' `_rank` (rank-deficient predictors under a flat prior), `_control`, `_family`,
-#' `_not_pd`. Warnings: `meanfield_warning_convergence`, `meanfield_warning_lrvb`
+#' `_not_pd`, `_size` (more terms, coefficients or factors than there is room for). Methods of a fit
+#' raise `_fit` when it was edited or made by another version, `_memory` when R has not enough of it,
+#' and `_internal` when the core refuses what it is given. Warnings: `meanfield_warning_convergence`, `meanfield_warning_lrvb`
 #' (linear response failed for the named component and the fit was not integrated: mean-field SDs are
 #' reported), `meanfield_warning_integration` (the integral over the precisions failed and linear
 #' response is shown; a message of class `meanfield_message_integration` where it was left out for its
@@ -151,6 +153,7 @@ fit_vb.character <- function(object, ...) {
 #' @export
 fit_vb.meanfield_fit <- function(object, blocks = c("joint", "separate"),
                                  integrate = c("auto", "no", "yes"), control = vb_control(), ...) {
+  valid_fit(object)
   no_dots(...)
   call <- refit_call(object, "fit_vb", match.call(), parent.frame())
   model <- object$model

@@ -41,6 +41,7 @@ NULL
 #' @rdname gmm-generics
 #' @export
 confint.gmm_fit <- function(object, parm = NULL, level = 0.95, ...) {
+  valid_fit(object)
   no_dots(...)
   s <- as.data.frame(summary(object, level = check_level(level)))
   q <- quantile_names(level)
@@ -60,6 +61,7 @@ confint.gmm_fit <- function(object, parm = NULL, level = 0.95, ...) {
 #' @rdname gmm-generics
 #' @export
 tidy.gmm_fit <- function(x, conf.int = FALSE, conf.level = 0.95, ...) {
+  valid_fit(x)
   no_dots(...)
   check_flag(conf.int, "conf.int")
   s <- as.data.frame(summary(x, level = check_level(conf.level, "conf.level")))
@@ -75,6 +77,7 @@ tidy.gmm_fit <- function(x, conf.int = FALSE, conf.level = 0.95, ...) {
 #' @rdname gmm-generics
 #' @export
 glance.gmm_fit <- function(x, ...) {
+  valid_fit(x)
   no_dots(...)
   out <- data.frame(nobs = nobs(x), k = x$model$k, columns = ncol(x$model$x))
   out <- if (inherits(x, "gmm_vb_fit")) {
@@ -90,6 +93,7 @@ glance.gmm_fit <- function(x, ...) {
 #' @rdname gmm-generics
 #' @export
 augment.gmm_fit <- function(x, data = NULL, newdata = NULL, ...) {
+  valid_fit(x)
   no_dots(...)
   out <- newdata %||% data %||% x$model$x
   prob <- predict(x, newdata)
@@ -107,6 +111,7 @@ augment.gmm_fit <- function(x, data = NULL, newdata = NULL, ...) {
 #' @rdname gmm-generics
 #' @export
 formula.gmm_fit <- function(x, ...) {
+  valid_fit(x)
   no_dots(...)
   sum <- Reduce(function(a, b) call("+", a, b), lapply(colnames(x$model$x), as.name))
   stats::as.formula(call("~", sum), globalenv())
@@ -115,6 +120,7 @@ formula.gmm_fit <- function(x, ...) {
 #' @rdname gmm-generics
 #' @export
 model.frame.gmm_fit <- function(formula, ...) {
+  valid_fit(formula)
   no_dots(...)
   as.data.frame(formula$model$x)
 }
@@ -122,6 +128,7 @@ model.frame.gmm_fit <- function(formula, ...) {
 #' @rdname gmm-generics
 #' @export
 prior_summary.gmm_fit <- function(object, ...) {
+  valid_fit(object)
   no_dots(...)
   p <- object$model$prior
   mu <- if (p$flat_mean) "flat" else {
@@ -155,6 +162,7 @@ gmm_draws <- function(fit, draws) {
 #' @rdname gmm-generics
 #' @export
 simulate.gmm_fit <- function(object, nsim = 1, seed = NULL, ...) {
+  valid_fit(object)
   nsim <- check_count(nsim, "nsim", 1)
   no_dots(...)
   state <- seeded_state(seed)
@@ -179,6 +187,7 @@ simulate_rows <- function(model, d) {
 #' @rdname gmm-generics
 #' @exportS3Method rstantools::log_lik
 log_lik.gmm_fit <- function(object, newdata = NULL, draws = 1000, ...) {
+  valid_fit(object)
   no_dots(...)
   draws <- check_count(draws, "draws", 1)
   x <- mixture_newdata(object$model, newdata)
@@ -203,6 +212,7 @@ mixture_log_density <- function(x, p) {
 
 #' @exportS3Method loo::loo
 loo.gmm_fit <- function(x, draws = 1000, ...) {
+  valid_fit(x)
   known_dots(c("cores", "save_psis", "is_method"), ...)
   ll <- log_lik.gmm_fit(x, draws = draws)
   loo::loo(ll, r_eff = rep(1, ncol(ll)), ...)
@@ -213,6 +223,7 @@ loo.gmm_fit <- function(x, draws = 1000, ...) {
 #' @rdname gmm-generics
 #' @export
 update.gmm_fit <- function(object, ..., evaluate = TRUE) {
+  valid_fit(object)
   new <- list(...)
   if (length(new) && (is.null(names(new)) || any(names(new) == ""))) no_dots("")
   written <- lasting_args(as.list(match.call(expand.dots = FALSE)$...), NULL, parent.frame(),
@@ -246,21 +257,25 @@ no_mixture <- function(what, remedy) {
 
 #' @export
 residuals.gmm_fit <- function(object, ...) {
+  valid_fit(object)
   no_mixture("response, and so no residuals", "see predict() for the component of a row")
 }
 
 #' @export
 fitted.gmm_fit <- function(object, ...) {
+  valid_fit(object)
   no_mixture("fitted values", "see predict() for the component of a row and coef() for the means")
 }
 
 #' @export
 deviance.gmm_fit <- function(object, ...) {
+  valid_fit(object)
   no_mixture("deviance", "see logLik() and compare()")
 }
 
 #' @export
 family.gmm_fit <- function(object, ...) {
+  valid_fit(object)
   no_mixture("family and link", "its components are normal")
 }
 
@@ -269,21 +284,25 @@ terms.gmm_fit <- function(x, ...) no_mixture("terms", "see formula() for its col
 
 #' @export
 model.matrix.gmm_fit <- function(object, ...) {
+  valid_fit(object)
   no_mixture("model matrix", "see model.frame() for its data")
 }
 
 #' @export
 weights.gmm_fit <- function(object, ...) {
+  valid_fit(object)
   no_mixture("weights of rows", "see summary() or tidy() for the weights `pi` of its components")
 }
 
 #' @export
 df.residual.gmm_fit <- function(object, ...) {
+  valid_fit(object)
   no_mixture("residuals, and so no degrees of freedom of them", "see nobs()")
 }
 
 #' @export
 sigma.gmm_fit <- function(object, ...) {
+  valid_fit(object)
   no_mixture("residual standard deviation", "see `Sigma` in summary() or tidy()")
 }
 
@@ -292,16 +311,19 @@ fixef.gmm_fit <- function(object, ...) no_mixture("fixed effects", "see coef() f
 
 #' @export
 ranef.gmm_fit <- function(object, ...) {
+  valid_fit(object)
   no_mixture("random effects", "see predict() for the component of a row")
 }
 
 #' @export
 VarCorr.gmm_fit <- function(x, sigma = 1, ...) {
+  valid_fit(x)
   no_mixture("group terms", "see `Sigma` in summary() or tidy() for its covariance matrices")
 }
 
 #' @export
 ngrps.gmm_fit <- function(object, ...) {
+  valid_fit(object)
   no_mixture("grouping factors", "see `k` in glance() for the number of components")
 }
 
@@ -314,11 +336,13 @@ r2.gmm_fit <- function(object, ...) no_mixture("response", "see logLik() and com
 
 #' @export
 isSingular.gmm_fit <- function(x, ...) {
+  valid_fit(x)
   no_mixture("variances of groups", "components that hold no rows are announced by fit_vb()")
 }
 
 #' @export
 hypothesis.gmm_fit <- function(x, hypothesis, ...) {
+  valid_fit(x)
   no_mixture("coefficients", paste("use the draws, as in mean(d[, \"mu[1,a]\"] < d[, \"mu[2,a]\"])",
     "with d <- as.matrix(fit)"))
 }
@@ -333,6 +357,7 @@ fit_exact.gaussian_mixture <- fit_exact.gmm_fit
 
 #' @exportS3Method rstantools::posterior_predict
 posterior_predict.gmm_fit <- function(object, ...) {
+  valid_fit(object)
   no_mixture("response to predict", "use simulate() for new data sets")
 }
 

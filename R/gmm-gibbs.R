@@ -51,6 +51,7 @@ fit_gibbs.gaussian_mixture <- function(object, chains = 4, iter = 2000, warmup =
 #' @rdname fit_gibbs.gaussian_mixture
 #' @export
 fit_gibbs.gmm_fit <- function(object, chains = 4, iter = 2000, warmup = 500, thin = 1, ...) {
+  valid_fit(object)
   no_dots(...)
   call <- mixture_call(match.call(), "fit_gibbs", parent.frame())
   settings <- gibbs_settings(chains, iter, warmup, thin, "auto")

@@ -20,6 +20,7 @@ NULL
 #' @rdname gmm-methods
 #' @export
 coef.gmm_fit <- function(object, ...) {
+  valid_fit(object)
   no_dots(...)
   vb <- inherits(object, "gmm_vb_fit")
   p <- ncol(object$model$x)
@@ -35,6 +36,7 @@ coef.gmm_fit <- function(object, ...) {
 #' @rdname gmm-methods
 #' @export
 vcov.gmm_vb_fit <- function(object, type = c("lrvb", "mfvb"), pars = c("mu", "all"), ...) {
+  valid_fit(object)
   no_dots(...)
   type <- check_choice(type, c("lrvb", "mfvb"), "type")
   pars <- check_choice(pars, c("mu", "all"), "pars")
@@ -50,6 +52,7 @@ vcov.gmm_vb_fit <- function(object, type = c("lrvb", "mfvb"), pars = c("mu", "al
 #' @rdname gmm-methods
 #' @export
 vcov.gmm_gibbs_fit <- function(object, pars = c("mu", "all"), ...) {
+  valid_fit(object)
   no_dots(...)
   d <- flat_draws(object$draws)
   if (check_choice(pars, c("mu", "all"), "pars") == "mu") {
@@ -61,6 +64,7 @@ vcov.gmm_gibbs_fit <- function(object, pars = c("mu", "all"), ...) {
 #' @rdname gmm-methods
 #' @export
 nobs.gmm_fit <- function(object, ...) {
+  valid_fit(object)
   no_dots(...)
   nrow(object$model$x)
 }
@@ -68,6 +72,7 @@ nobs.gmm_fit <- function(object, ...) {
 #' @rdname gmm-methods
 #' @export
 logLik.gmm_vb_fit <- function(object, ...) {
+  valid_fit(object)
   no_dots(...)
   p <- ncol(object$model$x)
   k <- object$model$k
@@ -78,6 +83,7 @@ logLik.gmm_vb_fit <- function(object, ...) {
 #' @rdname gmm-methods
 #' @export
 logLik.gmm_gibbs_fit <- function(object, ...) {
+  valid_fit(object)
   mf_abort("engine", "a Gibbs fit has no bound on the log evidence: use logLik(fit_vb(object))",
     arg = "object")
 }
@@ -108,6 +114,7 @@ BIC.gmm_vb_fit <- function(object, ...) no_information_criterion()
 #' predict(fit, data.frame(eruptions = c(2, 3, 4.5), waiting = c(50, 65, 80)))
 #' @export
 predict.gmm_vb_fit <- function(object, newdata = NULL, type = c("prob", "class"), ...) {
+  valid_fit(object)
   no_dots(...)
   type <- check_choice(type, c("prob", "class"), "type")
   w <- whiten(mixture_newdata(object$model, newdata), object$model$units)
@@ -122,7 +129,7 @@ class_result <- function(r, type) {
 # core: with the rows to classify.
 gmm_responsibilities <- function(fit, core) {
   p <- ncol(core$X)
-  R <- apply(fit$core$L, 2L, function(L) t(chol(matrix(L, p))))
+  R <- apply(fit$core$L, 2L, function(L) t(chol_of_fit(matrix(L, p))))
   call_gmm_classify(core, fit$core$m, R, fit$core$offset)
 }
 
@@ -130,6 +137,7 @@ gmm_responsibilities <- function(fit, core) {
 #' @export
 predict.gmm_gibbs_fit <- function(object, newdata = NULL, type = c("prob", "class"),
                                   ndraws = 200, ...) {
+  valid_fit(object)
   no_dots(...)
   type <- check_choice(type, c("prob", "class"), "type")
   ndraws <- check_count(ndraws, "ndraws", 1)
@@ -143,7 +151,7 @@ predict.gmm_gibbs_fit <- function(object, newdata = NULL, type = c("prob", "clas
   total <- 0
   for (i in rows) {
     pick <- function(type) matrix(d[i, v$variable[v$type == type]], ncol = model$k)
-    R <- apply(pick("Lambda"), 2L, function(l) t(chol(unvech(l))))
+    R <- apply(pick("Lambda"), 2L, function(l) t(chol_of_fit(unvech(l))))
     total <- total + call_gmm_classify(core, pick("mu"), R,
       as.double(pick("log_pi") + pick("log_det") / 2))
   }
@@ -190,6 +198,7 @@ mixture_newdata <- function(model, newdata) {
 #' posterior::summarise_draws(posterior::as_draws(fit, ndraws = 500), "mean", "sd")
 #' @export
 as_draws.gmm_vb_fit <- function(x, ndraws = 4000, ...) {
+  valid_fit(x)
   no_dots(...)
   ndraws <- check_count(ndraws, "ndraws", 1)
   v <- x$posterior$variables
@@ -236,6 +245,7 @@ gmm_draws_to_variables <- function(model, d) {
 #' @rdname as_draws.gmm_vb_fit
 #' @export
 as_draws.gmm_gibbs_fit <- function(x, ...) {
+  valid_fit(x)
   no_dots(...)
   posterior::as_draws_array(x$draws)
 }
@@ -273,6 +283,7 @@ as_draws_rvars.gmm_fit <- function(x, ...) posterior::as_draws_rvars(as_draws(x,
 #' @export
 plot.gmm_vb_fit <- function(x, what = c("posterior", "data"), variables = NULL,
                             reference = NULL, columns = 1:2, ...) {
+  valid_fit(x)
   no_dots(...)
   what <- check_choice(what, c("posterior", "data"), "what")
   if (what == "data") return(plot_components(x, columns))
@@ -296,6 +307,7 @@ plot.gmm_vb_fit <- function(x, what = c("posterior", "data"), variables = NULL,
 #' @rdname plot.gmm_vb_fit
 #' @export
 plot.gmm_gibbs_fit <- function(x, what = c("posterior", "trace"), variables = NULL, ...) {
+  valid_fit(x)
   no_dots(...)
   what <- check_choice(what, c("posterior", "trace"), "what")
   variables <- gmm_plot_variables(variables, dimnames(x$draws)[[3L]])

@@ -145,6 +145,7 @@ gmm_rows <- function(fit) {
 #' summary(fit)
 #' @export
 summary.gmm_vb_fit <- function(object, level = 0.95, ...) {
+  valid_fit(object)
   no_dots(...)
   check_level(level)
   rows <- gmm_rows(object)
@@ -176,6 +177,7 @@ beta_shapes <- function(mean, sd) {
 #' @rdname summary.gmm_vb_fit
 #' @export
 summary.gmm_gibbs_fit <- function(object, level = 0.95, ...) {
+  valid_fit(object)
   no_dots(...)
   out <- draws_summary(object$draws, c((1 - check_level(level)) / 2, (1 + level) / 2))
   names(out)[4:5] <- quantile_names(level)
@@ -186,6 +188,7 @@ summary.gmm_gibbs_fit <- function(object, level = 0.95, ...) {
 
 #' @export
 print.gmm_vb_fit <- function(x, digits = 3, ...) {
+  valid_fit(x)
   no_dots(...)
   cat("Variational Bayes of a Gaussian mixture, corrected by linear response
 ")
@@ -246,6 +249,7 @@ print_mixture_lines <- function(x) {
 
 #' @export
 print.gmm_gibbs_fit <- function(x, digits = 3, ...) {
+  valid_fit(x)
   no_dots(...)
   cat("Gibbs sampler of a Gaussian mixture
 ")
@@ -302,6 +306,7 @@ gmm_skewed_variables <- function(fit) {
 sd_ratio_report.gmm_vb_fit <- function(fit, reference = NULL,
                                        weights = c(mu = 1, Lambda = 1, log_pi = 1) / 3,
                                        variables = NULL, normalise = TRUE, ...) {
+  valid_fit(fit)
   no_dots(...)
   check_flag(normalise, "normalise")
   rows <- gmm_rows(fit)
@@ -321,6 +326,7 @@ sd_ratio_report.gmm_vb_fit <- function(fit, reference = NULL,
 
 gmm_reference_source <- function(fit, reference) {
   if (!inherits(reference, "gmm_gibbs_fit")) return(reference_source(fit, reference))
+  valid_fit(reference)
   same <- function(a, b) isTRUE(all.equal(a, b, tolerance = 1e-8))
   if (!same(fit$model$x, reference$model$x) || fit$model$k != reference$model$k) {
     mf_abort("report", "`fit` and `reference` have different data or numbers of components: ",

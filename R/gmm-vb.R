@@ -83,7 +83,7 @@ fit_vb.gaussian_mixture <- function(object, starts = 10, start = NULL, seed = 1,
 
 #' @rdname fit_vb.gaussian_mixture
 #' @export
-fit_vb.gmm_fit <- function(object, ...) fit_vb(object$model, ...)
+fit_vb.gmm_fit <- function(object, ...) fit_vb(valid_fit(object)$model, ...)
 
 # The call that a fit keeps; update() takes the model from the fit.
 mixture_call <- function(call, verb, env) {

@@ -28,6 +28,7 @@ hypothesis.default <- function(x, hypothesis, ...) {
 #' @rdname hypothesis
 #' @export
 hypothesis.meanfield_fit <- function(x, hypothesis, level = 0.95, ...) {
+  valid_fit(x)
   no_dots(...)
   if (!length(hypothesis)) {
     mf_abort("hypothesis", "`hypothesis` is empty: give text such as \"x > 0\"",

@@ -357,7 +357,9 @@ weighted_covariance <- function(x, w) {
 lattice_draws <- function(nodes, ndraws, log_density) {
   out <- matrix(0, nrow(nodes$phi), 0L)
   bound <- -Inf
+  rounds <- 0L
   while (ncol(out) < ndraws) {
+    if ((rounds <- rounds + 1L) > MAX_ROUNDS) abort_draws()
     n <- ceiling(1.3 * (ndraws - ncol(out))) + 50L
     at <- sample.int(length(nodes$weights), n, TRUE, nodes$weights)
     g <- nodes$gradient[, at, drop = FALSE]
@@ -381,6 +383,14 @@ tilted_moments <- function(g, h) {
   mean <- h * ((1 / tanh(s / 2)) / 2 - 1 / s) * sign(g)
   mean[abs(g * h) < 1e-3] <- (g * h^2 / 12)[abs(g * h) < 1e-3]
   list(mean = matrix(mean, nrow(g)), var = matrix(h^2 * (1 / s^2 - 1 / (4 * sinh(s / 2)^2)), nrow(g)))
+}
+
+# Most rounds of proposals; a few do, unless the lattice is not that of the density.
+MAX_ROUNDS <- 500L
+
+abort_draws <- function() {
+  mf_abort("fit", "the nodes of the fit do not belong to its posterior, which cannot be drawn ",
+    "from: refit", arg = "object")
 }
 
 # x in [-h/2, h/2] with density proportional to exp(g x); log_density: of f's first-order model at x

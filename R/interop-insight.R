@@ -3,6 +3,7 @@
 
 #' @exportS3Method insight::find_formula
 find_formula.meanfield_fit <- function(x, verbose = TRUE, ...) {
+  valid_fit(x)
   env <- environment(x$model$formula)
   random <- lapply(group_bars(split_bars(x$model$formula[[3L]])$bars), function(bar) {
     stats::as.formula(call("~", call("|", bar$lhs, bar$group)), env) # insight cannot read ||
@@ -15,24 +16,28 @@ find_formula.meanfield_fit <- function(x, verbose = TRUE, ...) {
 
 #' @exportS3Method insight::get_parameters
 get_parameters.meanfield_fit <- function(x, ...) {
+  valid_fit(x)
   b <- fixef.meanfield_fit(x)
   data.frame(Parameter = names(b), Estimate = unname(b))
 }
 
 #' @exportS3Method insight::find_parameters
 find_parameters.meanfield_fit <- function(x, flatten = FALSE, ...) {
+  valid_fit(x)
   out <- list(conditional = x$model$x_names)
   if (flatten) unlist(out, use.names = FALSE) else out
 }
 
 #' @exportS3Method insight::get_statistic
 get_statistic.meanfield_fit <- function(x, ...) {
+  valid_fit(x)
   b <- fixef.meanfield_fit(x)
   data.frame(Parameter = names(b), Statistic = unname(b / sqrt(diag(vcov(x)))))
 }
 
 #' @exportS3Method insight::get_df
 get_df.meanfield_fit <- function(x, type = "residual", ...) {
+  valid_fit(x)
   switch(type, normal = , wald = Inf, model = attr(logLik.vb_fit(x), "df"), df.residual(x))
 }
 
@@ -42,6 +47,7 @@ get_loglikelihood.meanfield_fit <- function(x, ...) no_information_criterion()
 
 #' @exportS3Method insight::is_converged
 is_converged.meanfield_fit <- function(x, ...) {
+  valid_fit(x)
   if (!is.null(x$converged)) return(x$converged)
   if (!inherits(x, "gibbs_fit")) return(TRUE)
   !any(summary_table(x)$rhat > 1.05, na.rm = TRUE)
@@ -53,6 +59,7 @@ is_converged.meanfield_fit <- function(x, ...) {
 # out of reach.
 #' @exportS3Method insight::get_data
 get_data.meanfield_fit <- function(x, effects = "all", ...) {
+  valid_fit(x)
   effects <- check_choice(effects, c("all", "fixed", "random"), "effects")
   frame <- model.frame(x)
   model <- x$model
@@ -90,6 +97,7 @@ fit_data <- function(x) {
 
 #' @exportS3Method insight::get_random
 get_random.meanfield_fit <- function(x, ...) {
+  valid_fit(x)
   if (!length(x$model$factors)) return(NULL)
   get_data.meanfield_fit(x, effects = "random")
 }
@@ -101,6 +109,7 @@ get_random.meanfield_fit <- function(x, ...) {
 #' @exportS3Method insight::get_predicted
 get_predicted.meanfield_fit <- function(x, data = NULL, predict = "expectation", ci = 0.95,
                                         include_random = "default", verbose = TRUE, ...) {
+  valid_fit(x)
   extra <- list(...)
   if (!is.null(extra$newdata)) data <- extra$newdata
   predict <- extra$type %||% predict
@@ -142,6 +151,7 @@ predicted_effects <- function(x, data, include_random) {
 # Posterior means, in insight's terms; see icc().
 #' @exportS3Method insight::get_variance
 get_variance.meanfield_fit <- function(x, component = "all", ...) {
+  valid_fit(x)
   names <- c(fixed = "var.fixed", random = "var.random", residual = "var.residual",
     distribution = "var.distribution", dispersion = "var.dispersion", intercept = "var.intercept",
     slope = "var.slope", rho01 = "cor.slope_intercept")

@@ -5,6 +5,7 @@
 
 #' @exportS3Method bayesplot::pp_check
 pp_check.meanfield_fit <- function(object, type = "dens_overlay", draws = 50, ...) {
+  valid_fit(object)
   fun <- getExportedValue("bayesplot", paste0("ppc_", sub("^ppc_", "", type)))
   known_dots(names(formals(fun)), ...)
   yrep <- posterior_predict.meanfield_fit(object, draws = draws)
@@ -13,6 +14,7 @@ pp_check.meanfield_fit <- function(object, type = "dens_overlay", draws = 50, ..
 
 #' @exportS3Method loo::loo
 loo.meanfield_fit <- function(x, draws = NULL, ...) {
+  valid_fit(x)
   known_dots(c("cores", "save_psis", "is_method"), ...)
   ll <- log_lik.meanfield_fit(x, draws = draws)
   r_eff <- if (inherits(x, "gibbs_fit") && is.null(draws)) {
@@ -26,6 +28,7 @@ loo.meanfield_fit <- function(x, draws = NULL, ...) {
 
 #' @exportS3Method emmeans::recover_data
 recover_data.meanfield_fit <- function(object, data = NULL, ...) {
+  valid_fit(object)
   call <- object$call
   emmeans::recover_data(call, stats::delete.response(object$model$terms),
     object$model$na_action, data = data, frame = object$model$frame, ...)
@@ -33,6 +36,7 @@ recover_data.meanfield_fit <- function(object, data = NULL, ...) {
 
 #' @exportS3Method emmeans::emm_basis
 emm_basis.meanfield_fit <- function(object, trms, xlev, grid, ...) {
+  valid_fit(object)
   # names in backticks are "no factors" to model.frame()
   m <- suppressWarnings(stats::model.frame(trms, grid, na.action = stats::na.pass, xlev = xlev))
   X <- stats::model.matrix(trms, m, contrasts.arg = object$model$contrasts)
@@ -55,6 +59,7 @@ get_vcov.meanfield_fit <- function(model, ...) vcov(model)
 
 #' @exportS3Method marginaleffects::set_coef
 set_coef.meanfield_fit <- function(model, coefs, ...) {
+  valid_fit(model)
   structure(list(fit = model, beta = coefs), class = c("meanfield_shifted", class(model)))
 }
 
@@ -63,7 +68,7 @@ set_coef.meanfield_fit <- function(model, coefs, ...) {
 get_predict.meanfield_fit <- function(model, newdata, type = "response", ...) {
   type <- check_choice(type %||% "response", c("response", "link"), "type")
   shifted <- inherits(model, "meanfield_shifted")
-  fit <- if (shifted) model$fit else model
+  fit <- valid_fit(if (shifted) model$fit else model)
   parts <- linear_parts(fit, newdata, NA, TRUE)
   p <- drop(parts$X %*% (if (shifted) model$beta else fixef.meanfield_fit(fit))) + parts$offset
   if (type == "response") p <- fit$model$family$linkinv(p)
@@ -84,6 +89,7 @@ get_predict.meanfield_fit <- function(model, newdata, type = "response", ...) {
 #'   [isSingular()] finds at its boundary is set to zero, so that lme4's `isSingular()` agrees.
 #' @exportS3Method lme4::getME
 getME.meanfield_fit <- function(object, name, ...) {
+  valid_fit(object)
   no_dots(...)
   parts <- lme4_components(object)
   if (!is.character(name) || !length(name) || !all(name %in% names(parts))) {

@@ -22,6 +22,7 @@
 #' @export
 vb_khat <- function(fit, ndraws = 1000) {
   if (inherits(fit, "gmm_fit")) no_mixture("k-hat", "check it by sd_ratio_report(fit, fit_gibbs(fit))")
+  if (inherits(fit, "vb_fit")) valid_fit(fit)
   if (!inherits(fit, "vb_fit") || is_gaussian(fit)) {
     mf_abort("engine", "`fit` must be a vb_fit of a binomial, Poisson or negative binomial model",
       arg = "fit")

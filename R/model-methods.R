@@ -26,6 +26,7 @@ NULL
 #' @rdname model-methods
 #' @export
 nobs.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
   no_dots(...)
   as.integer(object$model$gram$n)
 }
@@ -33,6 +34,7 @@ nobs.meanfield_fit <- function(object, ...) {
 #' @rdname model-methods
 #' @export
 formula.meanfield_fit <- function(x, ...) {
+  valid_fit(x)
   no_dots(...)
   x$model$formula
 }
@@ -40,6 +42,7 @@ formula.meanfield_fit <- function(x, ...) {
 #' @rdname model-methods
 #' @export
 family.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
   no_dots(...)
   object$model$family
 }
@@ -47,6 +50,7 @@ family.meanfield_fit <- function(object, ...) {
 #' @rdname model-methods
 #' @export
 terms.meanfield_fit <- function(x, ...) {
+  valid_fit(x)
   no_dots(...)
   x$model$terms
 }
@@ -54,6 +58,7 @@ terms.meanfield_fit <- function(x, ...) {
 #' @rdname model-methods
 #' @export
 model.frame.meanfield_fit <- function(formula, ...) {
+  valid_fit(formula)
   no_dots(...)
   kept_frame(formula$model)
 }
@@ -66,6 +71,7 @@ kept_frame <- function(model) {
 #' @rdname model-methods
 #' @export
 model.matrix.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
   no_dots(...)
   stats::model.matrix(stats::delete.response(object$model$terms), model.frame(object),
     contrasts.arg = object$model$contrasts)
@@ -75,6 +81,7 @@ model.matrix.meanfield_fit <- function(object, ...) {
 #' @param type `"prior"`: the weights of the call, the only ones there are.
 #' @export
 weights.meanfield_fit <- function(object, type = "prior", ...) {
+  valid_fit(object)
   no_dots(...)
   check_choice(type, "prior", "type")
   stats::naresid(object$model$na_action, prior_weights(object))
@@ -91,6 +98,7 @@ prior_weights <- function(fit) {
 #' @importFrom stats deviance
 #' @export
 deviance.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
   no_dots(...)
   sum(residuals(object, type = "deviance")^2, na.rm = TRUE)
 }
@@ -100,6 +108,7 @@ deviance.meanfield_fit <- function(object, ...) {
 #' @importFrom stats case.names
 #' @export
 case.names.meanfield_fit <- function(object, full = FALSE, ...) {
+  valid_fit(object)
   no_dots(...)
   names <- rownames(model.frame(object))
   if (check_flag(full, "full")) names else names[prior_weights(object) > 0]
@@ -109,6 +118,7 @@ case.names.meanfield_fit <- function(object, full = FALSE, ...) {
 #' @importFrom stats variable.names
 #' @export
 variable.names.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
   no_dots(...)
   object$model$x_names
 }
@@ -116,6 +126,7 @@ variable.names.meanfield_fit <- function(object, ...) {
 #' @rdname model-methods
 #' @export
 df.residual.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
   no_dots(...)
   nobs(object) - length(object$model$x_names)
 }
@@ -123,6 +134,7 @@ df.residual.meanfield_fit <- function(object, ...) {
 #' @rdname model-methods
 #' @export
 logLik.vb_fit <- function(object, ...) {
+  valid_fit(object)
   no_dots(...)
   structure(object$vb$elbo, df = length(object$model$x_names) + length(object$model$resolved$tau),
     nobs = nobs(object), class = c("elbo", "logLik"))
@@ -142,6 +154,7 @@ no_information_criterion <- function() {
 #' @rdname model-methods
 #' @export
 logLik.exact_fit <- function(object, ...) {
+  valid_fit(object)
   no_dots(...)
   structure(object$log_evidence, df = attr(logLik.vb_fit(object), "df"), nobs = nobs(object),
     class = c("log_evidence", "logLik"))
@@ -163,6 +176,7 @@ print.log_evidence <- function(x, digits = max(3L, getOption("digits") - 3L), ..
 #' @rdname model-methods
 #' @export
 logLik.gibbs_fit <- function(object, ...) {
+  valid_fit(object)
   mf_abort("engine", "a Gibbs fit has no bound on the log evidence: use logLik(fit_vb(object)) ",
     "for the ELBO, or log_lik() for the pointwise log likelihood", arg = "object")
 }
@@ -180,6 +194,7 @@ ngrps <- function(object, ...) UseMethod("ngrps")
 
 #' @export
 ngrps.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
   no_dots(...)
   stats::setNames(vapply(object$model$factors, function(f) length(f$levels), 0L),
     vapply(object$model$factors, `[[`, "", "name"))
@@ -228,6 +243,7 @@ prior_summary.default <- function(object, ...) {
 
 #' @export
 prior_summary.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
   no_dots(...)
   r <- object$model$resolved
   b <- r$beta

@@ -25,7 +25,8 @@ build_model <- function(call, formula, data, family, prior, contrasts, keep_fram
   }
   model <- structure(
     list(
-      layout = FIT_LAYOUT, formula = d$formula, terms = d$terms, xlevels = d$xlevels, contrasts = d$contrasts,
+      layout = FIT_LAYOUT, formula = d$formula, terms = d$terms, xlevels = d$xlevels,
+      contrasts = d$contrasts,
       family = family, frame = if (keep_frame) d$frame,
       na_action = attr(d$frame, "na.action"), x_names = gram$x_names,
       response = names(d$frame)[1L], prototype = response_prototype(d$frame[[1L]]), n_rows = nrow(d$frame),
@@ -73,7 +74,7 @@ unique_name <- function(stem, terms) {
 }
 
 # What the core has room for: LMM_MAX_PREC (src/lmm.h), EXPFAM_MAX_R (src/expfam.h) coefficients of
-# a term, GLMM_MAX_FACTORS (src/glmm.h); one precision is kept for tau_e, or what stands in its place.
+# a term, GLMM_MAX_FACTORS (src/glmm.h). One precision is kept for tau_e, or what stands for it.
 CORE_LIMITS <- c(precisions = 64L, coefficients = 32L, other_factors = 16L)
 MAX_GLOBAL <- 8000 # columns of the dense block
 

@@ -25,6 +25,7 @@ method_labels <- c(mfvb = "MFVB", lrvb = "LRVB", exact = "exact", reference = "r
 #' plot(fit, reference = fit_gibbs(fit, chains = 2, iter = 1000, warmup = 200))
 #' @export
 plot.vb_fit <- function(x, variables = NULL, reference = NULL, ...) {
+  valid_fit(x)
   no_dots(...)
   rows <- vb_rows(x, u = any(grepl("^u\\[", variables)))
   variables <- plot_variables(variables, rows$variable)
@@ -52,6 +53,7 @@ plot.vb_fit <- function(x, variables = NULL, reference = NULL, ...) {
 #' @rdname plot.vb_fit
 #' @export
 plot.gibbs_fit <- function(x, variables = NULL, ...) {
+  valid_fit(x)
   no_dots(...)
   draws <- gibbs_array(x, u = !is.null(x$u_draws) && any(grepl("^u\\[", variables)))
   variables <- plot_variables(variables, dimnames(draws)[[3L]])
@@ -63,6 +65,7 @@ plot.gibbs_fit <- function(x, variables = NULL, ...) {
 #' @rdname plot.vb_fit
 #' @export
 plot.exact_fit <- function(x, variables = NULL, ...) {
+  valid_fit(x)
   no_dots(...)
   known <- integrated_rows(x, u = any(grepl("^u\\[", variables)))$variable
   variables <- plot_variables(variables, known)

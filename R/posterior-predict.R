@@ -78,6 +78,7 @@ NULL
 posterior_linpred.meanfield_fit <- function(object, transform = FALSE, newdata = NULL,
                                             draws = NULL, re.form = NULL,
                                             allow_new_levels = FALSE, ...) {
+  valid_fit(object)
   no_dots(...)
   eta <- linpred_draws(object, newdata, draws, re.form, allow_new_levels)$eta
   if (check_flag(transform, "transform")) object$model$family$linkinv(eta) else eta
@@ -87,6 +88,7 @@ posterior_linpred.meanfield_fit <- function(object, transform = FALSE, newdata =
 #' @exportS3Method rstantools::posterior_epred
 posterior_epred.meanfield_fit <- function(object, newdata = NULL, draws = NULL, re.form = NULL,
                                           allow_new_levels = FALSE, ...) {
+  valid_fit(object)
   no_dots(...)
   eta <- linpred_draws(object, newdata, draws, re.form, allow_new_levels)$eta
   eta[] <- object$model$family$linkinv(eta)
@@ -97,6 +99,7 @@ posterior_epred.meanfield_fit <- function(object, newdata = NULL, draws = NULL, 
 #' @exportS3Method rstantools::posterior_predict
 posterior_predict.meanfield_fit <- function(object, newdata = NULL, draws = NULL,
                                             re.form = NULL, allow_new_levels = FALSE, ...) {
+  valid_fit(object)
   no_dots(...)
   d <- linpred_draws(object, newdata, draws, re.form, allow_new_levels)
   if (!is_gaussian(object)) return(draw_responses(object, d, newdata))
@@ -109,6 +112,7 @@ posterior_predict.meanfield_fit <- function(object, newdata = NULL, draws = NULL
 #' @exportS3Method rstantools::log_lik
 log_lik.meanfield_fit <- function(object, newdata = NULL, draws = NULL, re.form = NULL,
                                   allow_new_levels = FALSE, ...) {
+  valid_fit(object)
   no_dots(...)
   w <- new_weights(object, newdata)
   d <- linpred_draws(object, newdata, draws, re.form, allow_new_levels)

@@ -41,6 +41,7 @@ predict.meanfield_fit <- function(object, newdata = NULL, re.form = NULL,
                                   level = 0.95, allow_new_levels = FALSE, se.fit = FALSE,
                                   weights = NULL, type = c("link", "response"),
                                   budget = FALSE, ...) {
+  valid_fit(object)
   no_dots(...)
   check_flag(budget, "budget")
   type <- check_choice(type, c("link", "response"), "type")
@@ -99,6 +100,7 @@ variance_budget <- function(object, parts, m, fit) {
 #' head(residuals(fit))
 #' @export
 fitted.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
   no_dots(...)
   predict(object, type = "response")
 }
@@ -106,6 +108,7 @@ fitted.meanfield_fit <- function(object, ...) {
 #' @rdname fitted.meanfield_fit
 #' @export
 residuals.meanfield_fit <- function(object, type = c("response", "pearson", "deviance"), ...) {
+  valid_fit(object)
   no_dots(...)
   type <- check_choice(type, c("response", "pearson", "deviance"), "type")
   parts <- linear_parts(object, NULL, NULL, TRUE)

@@ -9,6 +9,7 @@ print_table <- function(x, ..., row.names = FALSE) {
 
 #' @export
 print.vb_fit <- function(x, digits = 3, ...) {
+  valid_fit(x)
   no_dots(...)
   integrated <- best_source(x) == "integrated"
   cat("Variational Bayes (", print_kind(x), "), ", print_source(x), "\n", sep = "")
@@ -143,6 +144,7 @@ print_weak <- function(fit) {
 
 #' @export
 print.gibbs_fit <- function(x, digits = 3, ...) {
+  valid_fit(x)
   no_dots(...)
   cat("Blocked Gibbs sampler\n")
   print_model_lines(x)

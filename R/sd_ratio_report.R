@@ -58,6 +58,7 @@ sd_ratio_report.default <- function(fit, reference = NULL,
   if (!inherits(fit, "vb_fit")) {
     mf_abort("report", "`fit` must be a vb_fit, not ", describe(fit), arg = "fit")
   }
+  valid_fit(fit)
   weights <- check_report_weights(weights)
   check_flag(normalise, "normalise")
   rows <- vb_rows(fit)
@@ -94,6 +95,7 @@ reference_source <- function(fit, reference) {
     if (is.null(fit$integrated)) return(list(kind = "predicted"))
     return(list(kind = "exact", sds = exact_sds(fit)))
   }
+  if (inherits(reference, c("meanfield_fit", "gmm_fit"))) valid_fit(reference)
   if (inherits(reference, "exact_fit")) {
     check_same_model(fit$model, reference$model)
     return(list(kind = "exact", sds = exact_sds(reference)))

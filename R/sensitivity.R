@@ -25,6 +25,7 @@ vb_sensitivity <- function(fit, scaled = FALSE) {
   if (inherits(fit, "gmm_fit")) {
     no_mixture("sensitivities", "refit with another mixture_prior() by update(fit, prior = )")
   }
+  if (inherits(fit, "vb_fit")) valid_fit(fit)
   if (!inherits(fit, "vb_fit") || length(fit$posterior$tau$failed)) {
     mf_abort("engine", "`fit` must be a vb_fit whose linear response exists", arg = "fit")
   }

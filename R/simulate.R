@@ -4,6 +4,7 @@
 #' @export
 simulate.meanfield_fit <- function(object, nsim = 1, seed = NULL, newdata = NULL,
                                    re.form = NULL, allow_new_levels = FALSE, ...) {
+  valid_fit(object)
   nsim <- check_count(nsim, "nsim", 1)
   no_dots(...)
   state <- seeded_state(seed)

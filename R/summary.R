@@ -31,6 +31,7 @@
 #' tail(summary(fit, pars = "u"), 3)
 #' @export
 summary.vb_fit <- function(object, pars = NULL, level = 0.95, ...) {
+  valid_fit(object)
   no_dots(...)
   check_pars(pars)
   structure(new_summary(summary_table(object, check_level(level), "u" %in% pars)),
@@ -278,6 +279,7 @@ precision_moment_exists <- function(model, k) {
 #' @rdname summary.vb_fit
 #' @export
 summary.gibbs_fit <- function(object, pars = NULL, level = 0.95, ...) {
+  valid_fit(object)
   no_dots(...)
   check_pars(pars)
   probs <- c((1 - check_level(level)) / 2, (1 + level) / 2)

@@ -30,6 +30,7 @@
 #' @export
 tidy.meanfield_fit <- function(x, effects = c("fixed", "ran_pars"), conf.int = FALSE,
                                conf.level = 0.95, exponentiate = FALSE, ...) {
+  valid_fit(x)
   no_dots(...)
   parts <- list(fixed = tidy_fixed, ran_pars = tidy_ran_pars, ran_vals = tidy_ran_vals)
   allowed <- c(names(parts), "ran_coefs")
@@ -127,6 +128,7 @@ as_tibble_if_possible <- function(x) {
 #' @export glance
 #' @export
 glance.meanfield_fit <- function(x, ...) {
+  valid_fit(x)
   no_dots(...)
   out <- data.frame(nobs = nobs(x), sigma = sigma(x), df.residual = df.residual(x))
   if (inherits(x, "exact_fit")) {
@@ -152,6 +154,7 @@ glance.meanfield_fit <- function(x, ...) {
 augment.meanfield_fit <- function(x, data = NULL, newdata = NULL,
                                   type.predict = c("link", "response"), type.residuals = NULL,
                                   ...) {
+  valid_fit(x)
   no_dots(...)
   type <- check_choice(type.predict, c("link", "response"), "type.predict")
   has_u <- !length(x$model$factors) || !inherits(x, "gibbs_fit") || !is.null(x$u_draws)

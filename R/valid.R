@@ -1,12 +1,12 @@
-# Is a fit what the methods take it for? Fits are plain lists: they are edited by hand, and read from
-# files that other versions wrote. A method must then say so, not compute from what it finds.
+# Is a fit what the methods take it for? Fits are plain lists: they are edited by hand, and read
+# from files that other versions wrote. A method must then say so, not compute from what it finds.
 #
-# The checks are structural: types, lengths and dimensions that hang together, ranges of what indexes,
-# finite numbers. Each returns the name of the first part that is wrong, or NULL; the shape of a part is
-# a named list of lengths (one number) or dimensions (several) of numeric elements.
+# The checks are structural: types, lengths and dimensions that hang together, ranges of what
+# indexes, finite numbers. Each returns the name of the first part that is wrong, or NULL; the shape
+# of a part is a named list of lengths (one number) or dimensions (several) of numeric elements.
 
 # Raised by one whenever elements of a fit change their name, type or meaning.
-FIT_LAYOUT <- 1L
+FIT_LAYOUT <- 2L
 
 valid_fit <- function(fit) {
   wrong <- tryCatch(unsound_part(fit), error = function(e) "model")
@@ -40,6 +40,10 @@ is_true_false <- function(x) is.logical(x) && length(x) == 1L && !is.na(x)
 is_one <- function(x) is.numeric(x) && length(x) == 1L
 is_within <- function(x, low, high) is.numeric(x) && !anyNA(x) && all(x >= low & x <= high)
 is_positive <- function(x, length) is_shape(x, length) && all(x > 0)
+is_variance <- function(S) all((if (is.matrix(S)) diag(S) else S) >= 0)
+is_pd <- function(t) { # given by its vech
+  if (length(t) == 1L) t > 0 else !inherits(try(chol(unvech(t)), silent = TRUE), "try-error")
+}
 is_null_or <- function(x, ok) is.null(x) || ok
 
 # The first element of x that has not its shape, as path$element.
@@ -55,6 +59,14 @@ first_wrong <- function(...) {
     if (!is.null(wrong)) return(wrong)
   }
   NULL
+}
+
+# The Cholesky factor of a matrix that a fit holds; that it has one is more than its shape tells.
+chol_of_fit <- function(S) {
+  tryCatch(chol(S), error = function(e) {
+    mf_abort("fit", "the fit was changed: a covariance or precision matrix is not positive ",
+      "definite; refit", arg = "object")
+  })
 }
 
 # ---- the model -------------------------------------------------------------------------------
@@ -91,7 +103,8 @@ unsound_model <- function(m) {
   p <- length(m$x_names)
   first_wrong(
     unsound_design(m), unsound_factors(m), unsound_groups(m), unsound_gram(m, p),
-    misshapen(m$coords, list(M = c(p, p), shift = p, mean_x = p), "coords"),
+    misshapen(m$coords, list(M = c(p, p), shift = p, basis = c(p, p), mean_x = p, mean_w = p,
+      level = 1L), "coords"),
     if (!is_one(m$coords$intercept) || !is_within(m$coords$intercept, 0, p)) "coords$intercept",
     if (!is_true_false(m$coords$y_centred)) "coords$y_centred",
     unsound_prior(m, p)
@@ -111,12 +124,15 @@ unsound_design <- function(m) {
   if (!is_null_or(m$na_action, is.numeric(m$na_action))) return("na_action")
   if (!is.null(m$rows)) return("rows")
   if (!is_null_or(m$xlevels, is.list(m$xlevels))) return("xlevels")
-  if (!is_null_or(m$contrasts, is.list(m$contrasts))) return("contrasts")
+  named <- is.null(m$contrasts) || (is.list(m$contrasts) && !is.null(names(m$contrasts)))
+  if (!named || !all(vapply(m$contrasts, is_contrast, NA))) return("contrasts")
   if (!is_null_or(m$blocks, is_text(m$blocks))) return("blocks")
   if (!is_null_or(m$unidentified, is.character(m$unidentified))) return("unidentified")
   if (!is_null_or(m$approximation, is_text(m$approximation))) return("approximation")
   NULL
 }
+
+is_contrast <- function(x) is_text(x) || is.matrix(x) || is.function(x)
 
 # Rows and classes of the columns as they were when the frame was made.
 is_frame <- function(frame, n) {
@@ -136,7 +152,8 @@ unsound_factors <- function(m) {
   for (x in m$factors) {
     ok <- is.list(x) && is_text(x$name) && is.language(x$expr) && is.character(x$levels) &&
       !anyNA(x$levels) && length(x$levels) && is.character(x$coef) && length(x$coef) &&
-      is.list(x$terms) && all(vapply(x$terms, is_sound_term, NA, x$coef))
+      is.list(x$terms) && all(vapply(x$terms, is_sound_term, NA, x$coef)) &&
+      is_map(x$A, length(x$coef))
     if (!ok) return("factors")
   }
   NULL
@@ -145,8 +162,12 @@ unsound_factors <- function(m) {
 is_sound_term <- function(t, coef) {
   is.list(t) && is.numeric(t$cols) && length(t$cols) && is_within(t$cols, 1, length(coef)) &&
     identical(t$coef, coef[t$cols]) && is_null_or(t$tt, inherits(t$tt, "terms")) &&
-    is_null_or(t$xlevels, is.list(t$xlevels)) && is_null_or(t$contrasts, is.list(t$contrasts))
+    is_null_or(t$xlevels, is.list(t$xlevels)) && is_null_or(t$contrasts, is.list(t$contrasts)) &&
+    is_map(t$A, length(t$cols)) && is_null_or(t$own, is_within(t$own, 1, Inf))
 }
+
+# Square, and with an inverse.
+is_map <- function(A, r) is_shape(A, c(r, r)) && rcond(A) > 0
 
 # The groups are the terms of the factors, one after the other.
 unsound_groups <- function(m) {
@@ -159,7 +180,8 @@ unsound_groups <- function(m) {
     ok <- is.list(t) && identical(as.integer(t$factor), owner[k]) && is.integer(t$factor) &&
       identical(as.double(t$cols), as.double(terms[[k]]$cols)) &&
       identical(t$coef, terms[[k]]$coef) && identical(t$group, m$factors[[owner[k]]]$name) &&
-      is_text(t$name) && is_text(t$label) && identical(t$vector, length(t$coef) > 1L)
+      is_text(t$name) && is_text(t$label) && identical(t$vector, length(t$coef) > 1L) &&
+      identical(t$A, terms[[k]]$A)
     if (!ok) return("groups")
   }
   NULL
@@ -169,13 +191,13 @@ unsound_gram <- function(m, p) {
   g <- m$gram
   if (!inherits(g, "meanfield_gram") || !identical(g$x_names, m$x_names)) return("gram")
   wrong <- misshapen(g, list(n = 1L, sum_w = 1L, sum_log_w = 1L, mean = p + 1L,
-    cross = c(p + 1L, p + 1L)), "gram")
+    cross = c(p + 1L, p + 1L), basis = c(p, p)), "gram")
   if (!is.null(wrong)) return(wrong)
   if (length(g$factors) != length(m$factors)) return("gram$factors")
   for (f in seq_along(m$factors)) {
     x <- g$factors[[f]]
     own <- m$factors[[f]]
-    if (!identical(x[c("name", "levels", "coef")], own[c("name", "levels", "coef")])) {
+    if (!identical(x[c("name", "levels", "coef", "A")], own[c("name", "levels", "coef", "A")])) {
       return("gram$factors")
     }
     r <- length(own$coef)
@@ -210,7 +232,8 @@ unsound_prior <- function(m, p) {
   if (!is.list(b) || !is_text(b$kind)) return("resolved$beta")
   if (b$kind != "flat") {
     ok <- is_shape(b$mean, p) && is_true_false(b$centred) &&
-      (if (is.null(b$cov)) is_positive(b$sd, p) else is_shape(b$cov, c(p, p)))
+      (if (is.null(b$cov)) is_positive(b$sd, p) else is_shape(b$cov, c(p, p))) &&
+      (!b$centred || is_shape(b$precision, c(p, p)))
     if (!ok) return("resolved$beta")
   }
   r <- c(rep(1L, length(lead)), vapply(m$groups, function(t) length(t$coef), 0L))
@@ -265,6 +288,9 @@ unsound_posterior <- function(post, s) {
       cross = square(s$d)), "posterior$tau$phi")
   )
   if (!is.null(wrong)) return(wrong)
+  spread <- c(post$beta[-1L], post$u[-1L], tau[c("cov_mfvb", "cov_lrvb")],
+    tau$phi[c("cov_mfvb", "cov_lrvb")])
+  if (!all(vapply(spread, is_variance, NA))) return("posterior")
   named <- length(s$tau_r)
   if (named && !is_text(tau$names, named)) return("posterior$tau$names")
   if (!is_null_or(tau$failed, is.character(tau$failed))) return("posterior$tau$failed")
@@ -272,6 +298,7 @@ unsound_posterior <- function(post, s) {
   size <- (s$tau_r * (s$tau_r + 1L)) %/% 2L
   if (!is.list(tau$index) || !identical(lengths(tau$index, FALSE), size) ||
     !identical(as.integer(unlist(tau$index)), seq_len(s$d))) return("posterior$tau$index")
+  for (at in tau$index) if (!is_pd(tau$mean[at])) return("posterior$tau$mean")
   NULL
 }
 
@@ -291,7 +318,9 @@ unsound_integral <- function(x, s) {
       node_sd = c(n, s$p)), "integrated$beta"),
     misshapen(x$u, list(mean = s$effects, var = s$effects), "integrated$u"),
     misshapen(x$centre, list(theta = s$dim, grad = s$dim, rss = 1L), "integrated$centre"),
+    if (lattice && !is_within(x$step, 1e-3, 10)) "integrated$step",
     if (!is_shape(x$log_density, n)) "integrated$log_density",
+    if (!all(vapply(list(x$beta$cov, x$u$var, c(x$beta$node_sd)), is_variance, NA))) "integrated",
     if (!is_one(x$khat)) "integrated$khat", if (!is_one(x$error)) "integrated$error",
     if (!is_null_or(x$correction, is_shape(x$correction, n))) "integrated$correction"
   )
@@ -299,8 +328,9 @@ unsound_integral <- function(x, s) {
 
 unsound_exact <- function(fit, s) {
   first_wrong(
-    misshapen(fit, list(log_evidence = 1L, elbo = 1L, tol = 1L, draws = 1L), "fit"),
-    if (!is_one(fit$khat)) "khat", if (!is_one(fit$error)) "error", if (!is_text(fit$method)) "method",
+    misshapen(fit, list(log_evidence = 1L, elbo = 1L, draws = 1L), "fit"),
+    if (!is_one(fit$khat)) "khat", if (!is_one(fit$error)) "error",
+    if (!is_text(fit$method)) "method",
     misshapen(fit$vb, list(t = s$q, mean = s$dim), "vb"), unsound_integral(fit$integrated, s)
   )
 }
@@ -313,6 +343,11 @@ unsound_gibbs <- function(fit, s) {
   names <- c(beta_names(fit$model), stat_names(fit$model))
   kept <- (fit$iter - fit$warmup) %/% fit$thin
   if (!is_draws(fit$draws, kept, fit$chains, names)) return("draws")
+  scalar <- names %in% precision_names(fit$model)
+  if (any(scalar) && length(fit$draws) <= 1e6 && !min(fit$draws[, , scalar]) > 0) return("draws")
+  if (!is_null_or(fit$precisions, is_draws(fit$precisions, kept, fit$chains, stat_names(fit$model)))) {
+    return("precisions")
+  }
   if (!s$effects) return(if (!is.null(fit$u) || !is.null(fit$u_draws)) "u")
   u <- fit$u
   if (!is.data.frame(u) || !is_text(u$name, s$effects) || !is_shape(u$mean, s$effects) ||
@@ -366,15 +401,16 @@ unsound_mixture_prior <- function(prior, p) {
 unsound_gmm_vb <- function(fit, n, p, k) {
   v <- fit$posterior$variables
   N <- k * (p + (p * (p + 1L)) %/% 2L + 2L)
-  if (!is.data.frame(v) || !identical(v$variable, unlist(mixture_names(fit$model)[1:4], use.names = FALSE))) {
-    return("posterior$variables")
-  }
+  names <- mixture_names(fit$model)[1:4]
+  ok <- is.data.frame(v) && identical(v$variable, unlist(names, use.names = FALSE)) &&
+    identical(v$type, rep(names(names), lengths(names))) && is_within(v$component, 1, k)
+  if (!ok) return("posterior$variables")
   lr <- !is.null(fit$posterior$cov_lrvb)
   first_wrong(
     misshapen(fit$vb, list(N = k, mean = c(p, k), S = c(p, p, k), df = k, L = c(p, p, k),
       mean_log_det = k, alpha = k, mean_log_pi = k, elbo = 1L), "vb"),
-    misshapen(fit$core, list(stats = k * (1L + p + p * p), m = c(p, k), L = c(p * p, k), offset = k),
-      "core"),
+    misshapen(fit$core, list(stats = k * (1L + p + p * p), m = c(p, k), L = c(p * p, k),
+      offset = k), "core"),
     misshapen(fit$posterior, c(list(mean = N, cov_mfvb = c(N, N)), if (lr) {
       list(cov_lrvb = c(N, N), direction = N)
     }), "posterior"),

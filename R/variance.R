@@ -46,6 +46,7 @@ icc.default <- function(object, ...) {
 #' @rdname icc
 #' @export
 icc.meanfield_fit <- function(object, level = 0.95, ndraws = 4000, ...) {
+  valid_fit(object)
   no_dots(...)
   if (!length(object$model$groups)) {
     mf_abort("groups", "the model has no group terms: there is no intraclass correlation",
@@ -76,6 +77,7 @@ r2.default <- function(object, ...) {
 #' @rawNamespace S3method(performance::r2, meanfield_fit)
 #' @export
 r2.meanfield_fit <- function(object, level = 0.95, ndraws = 4000, ...) {
+  valid_fit(object)
   no_dots(...)
   v <- variance_draws(object, ndraws)
   groups <- rowSums(v$groups)
@@ -95,7 +97,7 @@ share_summary <- function(x, level) {
 # Draws of the variance of the fixed part, of each factor's effects (draws x factors) and of the
 # residuals, averaged over the rows by the Gram.
 variance_draws <- function(fit, ndraws) {
-  model <- fit$model
+  model <- valid_fit(fit)$model
   d <- joint_draws(fit, if (!inherits(fit, "gibbs_fit")) ndraws, u = FALSE)
   groups <- matrix(0, nrow(d$tau), length(model$factors),
     dimnames = list(NULL, vapply(model$factors, `[[`, "", "name")))
@@ -185,6 +187,7 @@ isSingular.default <- function(x, tol = 1e-4, ...) {
 #' @rdname isSingular
 #' @export
 isSingular.meanfield_fit <- function(x, tol = 2, ...) {
+  valid_fit(x)
   no_dots(...)
   low <- vapply(boundary_coefficients(x, tol), any, NA)
   structure(any(low), terms = utils::tail(precision_names(x$model), length(x$model$groups))[low])

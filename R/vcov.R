@@ -19,6 +19,7 @@
 #' @export
 vcov.vb_fit <- function(object, type = c("best", "integrated", "lrvb", "mfvb"),
                         pars = c("beta", "all"), full = FALSE, ...) {
+  valid_fit(object)
   no_dots(...)
   type <- check_choice(type, c("best", "integrated", "lrvb", "mfvb"), "type")
   if (type == "best") type <- best_source(object)
@@ -45,6 +46,7 @@ check_full_cov <- function(fit) {
 #' @rdname vcov.vb_fit
 #' @export
 vcov.exact_fit <- function(object, pars = c("beta", "all"), ...) {
+  valid_fit(object)
   no_dots(...)
   if (check_choice(pars, c("beta", "all"), "pars") == "beta") return(moments(object)$cov_beta)
   check_full_cov(object)
@@ -54,6 +56,7 @@ vcov.exact_fit <- function(object, pars = c("beta", "all"), ...) {
 #' @rdname vcov.vb_fit
 #' @export
 vcov.gibbs_fit <- function(object, pars = c("beta", "all"), ...) {
+  valid_fit(object)
   no_dots(...)
   if (check_choice(pars, c("beta", "all"), "pars") == "beta") return(moments(object)$cov_beta)
   stats::cov(flat_draws(gibbs_array(object, u = !is.null(object$u_draws))))

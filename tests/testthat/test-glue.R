@@ -3,7 +3,7 @@
 test_that("draws given the variances of nested factors have the mixture's moments", {
   # the global block is eliminated sparsely, the factor that draws are made with is dense
   set.seed(1)
-  d <- data.frame(school = factor(rep(1:40, each = 6)), class = factor(rep(1:3, 80)), x = rnorm(240))
+  d <- data.frame(school = gl(40, 6), class = gl(3, 1, 240), x = rnorm(240))
   d$y <- rpois(240, exp(.3 * d$x + rnorm(40, 0, .5)[d$school]))
   fit <- fit_vb(y ~ x + (1 | school/class), d, family = poisson())
   nodes <- fit$integrated
@@ -30,7 +30,9 @@ test_that("the limits of R are those of C, and are refused by name before the fi
   d$y <- rpois(40, 3)
   d$g <- gl(4, 10)
   for (k in 1:18) d[[paste0("g", k)]] <- factor(sample(3, 40, TRUE))
-  slopes <- function(k, bar) reformulate(sprintf("(%s %s g)", paste0("V", 1:k, collapse = " + "), bar), "y")
+  slopes <- function(k, bar) {
+    reformulate(sprintf("(%s %s g)", paste0("V", 1:k, collapse = " + "), bar), "y")
+  }
   crossed <- function(k) reformulate(sprintf("(1 | g%d)", 1:k), "y")
   refused <- function(expr) {
     e <- expect_error(expr, class = "meanfield_error_size")
@@ -55,4 +57,10 @@ test_that("what C refuses is a classed condition", {
   deep <- structure(class = c("stackOverflowError", "error", "condition"),
     list(message = "too deep", call = NULL))
   expect_error(meanfield:::call_core(meanfield:::C_lr, stop(deep), 1), class = "stackOverflowError")
+})
+
+test_that("generics that other packages have too hand their objects on, and do not come back", {
+  skip_if_not_installed("rstantools")
+  loadNamespace("rstantools")
+  expect_identical(prior_summary(list(prior.info = "theirs")), "theirs")
 })
