@@ -93,6 +93,7 @@ n_levels_of <- function(x) if (is.factor(x)) nlevels(x) else length(unique(x[!is
 # The contrasts that model.matrix() used, from what it says of them.
 contrast_matrix <- function(spec, x) {
   if (is.matrix(spec)) return(spec)
+  if (n_levels_of(x) < 2L) return(matrix(0, 1L, 0L))
   get(spec, mode = "function")(if (is.factor(x)) levels(x) else sort(unique(x)))
 }
 
@@ -205,7 +206,7 @@ constant_combination <- function(gram, mean_x) {
   if (abs(sum(coef * mean_x) - 1) < 1e-9) coef else rep(0, p)
 }
 
-to_working <- function(coords, beta) solve(coords$M, beta - coords$shift)
+to_working <- function(coords, beta) solve(coords$M, beta - coords$shift, tol = 0)
 
 to_raw <- function(coords, gamma) drop(coords$shift + coords$M %*% gamma)
 

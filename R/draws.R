@@ -168,7 +168,7 @@ joint_draws.vb_fit <- function(fit, ndraws, u) {
   list(
     beta = t(to_raw_draws(fit$model$coords, theta[x, , drop = FALSE])),
     u = if (u) t(theta[setdiff(seq_len(nrow(theta)), x), , drop = FALSE]),
-    tau = structure(phi_to_stats(phi + rep(post$phi$mean, each = ndraws), post$index),
+    tau = structure(phi_statistics(t(phi) + post$phi$mean, post$index),
       dimnames = list(NULL, names(post$mean)))
   )
 }

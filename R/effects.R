@@ -39,7 +39,7 @@ user_effects <- function(model, X, back = FALSE) {
   for (f in seq_along(model$factors)) {
     A <- factor_map(model, f)
     if (is_identity(A)) next
-    if (back) A <- solve(A)
+    if (back) A <- invert_map(A)
     rows <- table$factor == f
     X[rows, ] <- A %*% matrix(X[rows, ], nrow(A))
   }

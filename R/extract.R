@@ -36,7 +36,7 @@ ranef.meanfield_fit <- function(object, condVar = TRUE, ...) {
   check_flag(condVar, "condVar")
   model <- object$model
   if (!length(model$factors)) {
-    mf_abort("groups", "the model has no group terms: ranef() has nothing to return",
+    mf_abort("groups", "the model has no group terms: ranef() has nothing to return, use fixef()",
       arg = "object")
   }
   u_mean <- drop(user_effects(model, as.matrix(moments(object)$u)))
@@ -106,7 +106,7 @@ level_covariances.gibbs_fit <- function(fit, f) {
     at <- (g - 1L) * r + seq_len(r)
     if (is.null(u)) diag(fit$u$sd[rows[at]]^2, r) else stats::cov(u[, at, drop = FALSE])
   }, matrix(0, r, r))
-  user_level_covariances(array(user, c(r, r, length(x$levels))), solve(factor_map(fit$model, f)))
+  user_level_covariances(array(user, c(r, r, length(x$levels))), invert_map(factor_map(fit$model, f)))
 }
 
 #' @export

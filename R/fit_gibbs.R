@@ -199,25 +199,12 @@ settle_save_u <- function(s, core) {
   save_u
 }
 
-# Over-dispersed: twice the linear-response SD of each unconstrained coordinate (log
-# precision, log-Cholesky) about its mean.
+# Over-dispersed: twice the linear-response SD of each unconstrained coordinate about its mean.
 gibbs_start <- function(vb_fit, core) {
   tau <- vb_fit$posterior$tau
   s <- sqrt(pmax(diag(tau$phi$cov_lrvb), diag(tau$phi$cov_mfvb)))
   phi <- tau$phi$mean + pmin(2 * s, 3) * stats::rnorm(length(s))
-  with_auxiliaries(core, as.double(phi_to_stats(matrix(phi, 1L), tau$index)))
-}
-
-# Draws of phi (rows) to draws of the statistics.
-phi_to_stats <- function(phi, index) {
-  for (at in index) {
-    phi[, at] <- if (length(at) == 1L) {
-      exp(phi[, at])
-    } else {
-      t(apply(phi[, at, drop = FALSE], 1L, from_log_cholesky))
-    }
-  }
-  phi
+  with_auxiliaries(core, as.double(phi_statistics(as.matrix(phi), tau$index)))
 }
 
 run_chain <- function(core, start, centre, settings, progress, model) {

@@ -178,12 +178,14 @@ unknown_model <- function(object, verb) {
 # How expected log likelihoods are made; only the binomial family has a choice.
 set_approximation <- function(model, approximation) {
   approximation <- check_choice(approximation, c("gva", "pg"), "approximation")
+  if (approximation == "pg" && model$family$family != "binomial") {
+    mf_abort("control", "`approximation = \"pg\"` is for the binomial family: leave it out",
+      arg = "approximation")
+  }
   if (is_gaussian(model)) return(model)
   if (identical(model$blocks, "separate")) {
-    mf_abort("control", "`blocks = \"separate\"` is for the Gaussian family", arg = "blocks")
-  }
-  if (approximation == "pg" && model$family$family != "binomial") {
-    mf_abort("control", "`approximation = \"pg\"` is for the binomial family", arg = "approximation")
+    mf_abort("control", "`blocks = \"separate\"` is for the Gaussian family: leave it out",
+      arg = "blocks")
   }
   model$approximation <- approximation
   model

@@ -191,7 +191,9 @@ mixture_newdata <- function(model, newdata) {
 #' @return A draws object of the posterior package with the variables of [summary()]. A
 #'   `gmm_gibbs_fit` has its own draws, relabelled. A `gmm_vb_fit` draws means, log-Cholesky
 #'   factors of the precision matrices and log weights from their joint normal distribution under
-#'   linear response: precision matrices stay positive definite, weights sum to one.
+#'   linear response: precision matrices stay positive definite, weights sum to one. Means, weights and
+#'   log determinants are distributed as in [summary()]; precision and covariance matrices, which are
+#'   skewed, nearly so.
 #' @examples
 #' fit <- fit_vb(gaussian_mixture(faithful, 2))
 #' set.seed(1)
@@ -211,12 +213,23 @@ as_draws.gmm_vb_fit <- function(x, ndraws = 4000, ...) {
   for (k in seq_len(x$model$k)) {
     at <- which(v$type[free] == "Lambda" & v$component[free] == k)
     J[at, at] <- numeric_jacobian(log_cholesky, centre[at])
-    centre[at] <- log_cholesky(centre[at])
+    centre[at] <- mean_log_cholesky(centre[at], x$vb$df[k])
   }
   z <- matrix(stats::rnorm(ndraws * length(free)), ndraws)
   d <- z %*% half(J %*% V[free, free] %*% t(J)) + rep(centre, each = ndraws)
   colnames(d) <- v$variable[free]
   posterior::as_draws_matrix(gmm_draws_to_variables(x$model, d))
+}
+
+# E of the log-Cholesky coordinates of Lambda ~ Wishart with mean t (vech) and df: by Bartlett's
+# decomposition the squared diagonal is chi-squared(df - i + 1), so that draws have E log |Lambda|.
+mean_log_cholesky <- function(t, df) {
+  out <- log_cholesky(t)
+  pairs <- lower_pairs(vech_order(length(t)))
+  i <- seq_len(max(pairs$row))
+  diagonal <- pairs$row == pairs$col
+  out[diagonal] <- out[diagonal] + (digamma((df - i + 1) / 2) + log(2 / df)) / 2
+  out
 }
 
 # Draws of mu, log-Cholesky Lambda and log pi to all variables.

@@ -55,13 +55,13 @@ gram_pairs <- function(c_rows) {
 # factor).
 gram_in <- function(g, A, basis) {
   x <- seq_along(g$x_names)
-  to <- solve(g$basis, basis)
+  to <- solve(g$basis, basis, tol = 0)
   if (!is_identity(to)) {
     g$mean[x] <- crossprod(to, g$mean[x])
     g$cross[x, ] <- crossprod(to, g$cross[x, , drop = FALSE])
     g$cross[, x] <- g$cross[, x, drop = FALSE] %*% to
   }
-  B <- Map(function(f, A) solve(f$A, A), g$factors, A)
+  B <- Map(function(f, A) solve(f$A, A, tol = 0), g$factors, A)
   g$factors <- Map(function(f, A, B) {
     r <- nrow(B)
     if (!is_identity(to)) f$zv[x, ] <- crossprod(to, f$zv[x, , drop = FALSE])

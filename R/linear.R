@@ -132,6 +132,7 @@ new_frame <- function(model, newdata, use) {
     },
     error = function(e) {
       mf_abort("newdata", "`newdata` does not fit the model: ", conditionMessage(e),
+        "; give the variables the types and levels of the data",
         arg = "newdata")
     }
   )

@@ -62,7 +62,7 @@ moments.gibbs_fit <- function(fit, ...) {
   colnames(b) <- fit$model$x_names
   list(
     beta = colMeans(b), cov_beta = if (p) stats::cov(b) else matrix(0, 0, 0),
-    u = drop(user_effects(fit$model, as.matrix(fit$u$mean), back = TRUE)),
+    u = if (!is.null(fit$u)) c(user_effects(fit$model, as.matrix(fit$u$mean), back = TRUE)),
     sigma2_e = if (is_gaussian(fit)) mean(1 / draws[, "tau_e"])
   )
 }

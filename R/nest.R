@@ -118,7 +118,7 @@ lattice_nodes <- function(target, top, settings) {
     if (identical(run, "dear")) return(best %||% no_integral("too dear"))
     if (is.null(run)) break
     best <- weigh_lattice(run$result, target$tails, top, step, drop, settings$negligible[d])
-    if (best$bound <= tol) break
+    if (!is.finite(best$bound) || best$bound <= tol) break
     if (best$truncation > tol / 4) drop <- min(drop + 3, 40)
     coarse <- best$axis_errors > tol / 4
     top$L[, coarse] <- 0.8 * top$L[, coarse]

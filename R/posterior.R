@@ -7,7 +7,7 @@
 #   tau:  the precisions. names, index (positions of each one's statistics), df;
 #         mean, cov_mfvb, cov_lrvb of the statistics (tau, vech Lambda);
 #         phi: list(mean, cov_mfvb, cov_lrvb, cross, index), unconstrained coordinates: log tau
-#         of a scalar, log-Cholesky of a matrix; cross = Cov(statistics, phi);
+#         of a scalar, scale-free of a matrix; cross = Cov(statistics, phi);
 #         failed: precisions that linear response failed for.
 vb_posterior <- function(fit) {
   vb <- fit$vb
@@ -60,7 +60,7 @@ leaf_size <- function(model) {
 
 # Moments of phi under q and under linear response. For a scalar, log tau exactly: with
 # c = Cov_q(tau, log tau) = 1 / rate, Cov(log tau_i, log tau_j) = delta trigamma + c_i K_ij c_j.
-# For a matrix, log-Cholesky coordinates by the delta method at E[Lambda]: c = V D'.
+# For a matrix, scale-free coordinates by the delta method at E[Lambda]: c = V D'.
 unconstrained_moments <- function(vb, lr, index, names) {
   n <- ncol(vb$J)
   s <- seq_len(n)
@@ -82,8 +82,8 @@ unconstrained_moments <- function(vb, lr, index, names) {
       C[at, at] <- t / shape
       Q[at, at] <- trigamma(shape)
     } else {
-      mean[at] <- log_cholesky(t)
-      D <- numeric_jacobian(log_cholesky, t)
+      mean[at] <- scale_free(t)
+      D <- numeric_jacobian(scale_free, t)
       C[at, at] <- V[at, at] %*% t(D)
       Q[at, at] <- D %*% V[at, at] %*% t(D)
     }
@@ -91,14 +91,13 @@ unconstrained_moments <- function(vb, lr, index, names) {
   list(mean = mean, cov_mfvb = Q, cov_lrvb = Q + t(C) %*% K %*% C, cross = C + V %*% K %*% C)
 }
 
-# SD of the log precision of each precision, the largest of a matrix's. The diagonal
-# log-Cholesky coordinates are half a log precision.
+# SD of the log precision (of minus the log variance of a matrix's coefficients, the largest) of each.
 own_log_sds <- function(cov_phi, index) {
   s <- sqrt(pmax(diag(cov_phi), 0))
   vapply(index, function(at) {
     if (length(at) == 1L) return(s[at])
     pairs <- lower_pairs(vech_order(length(at)))
-    2 * max(s[at][pairs$row == pairs$col])
+    max(s[at][pairs$row == pairs$col])
   }, 0)
 }
 

@@ -332,9 +332,21 @@ resolve_precision <- function(prior, scale, arg, scales, coef, A = matrix(1)) {
         " scale and df above ", r - 1, " (coefficients ", toString(coef), ")", arg = "tau_u")
     }
     prior$stated <- prior$scale
-    prior$scale <- crossprod(A, prior$scale %*% A) # of A' Lambda A
+    prior$scale <- wishart_scale_in(prior$scale, A, arg)
   }
   prior
+}
+
+# Scale matrix of A' Lambda A.
+wishart_scale_in <- function(scale, A, arg) {
+  if (is_identity(A)) return(scale)
+  out <- crossprod(A, scale %*% A)
+  out <- (out + t(out)) / 2
+  if (inherits(try(chol(stats::cov2cor(out)), silent = TRUE), "try-error")) {
+    mf_abort("prior", "the Wishart prior of ", arg, " is stated at the origin of covariates that are ",
+      "too far from it for double precision: centre them", arg = "tau_u")
+  }
+  out
 }
 
 need_spread <- function(scales, arg) {

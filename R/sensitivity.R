@@ -216,7 +216,7 @@ wishart_columns <- function(ctx, k, prior) {
   at <- ctx$fit$posterior$tau$index[[k]]
   r <- nrow(prior$stated)
   inv <- solve_spd(prior$stated)
-  B <- solve(ctx$fit$model$groups[[k - n_lead(ctx$fit$model)]]$A)
+  B <- invert_map(ctx$fit$model$groups[[k - n_lead(ctx$fit$model)]]$A)
   pairs <- lower_pairs(r)
   out <- list(df = globals_column(ctx, no_tilt(ctx), unit(length(ctx$fit$vb$df), k) / 2,
     size = prior$df))

@@ -218,38 +218,75 @@ vector_rows <- function(fit, k) {
   at <- tau$index[[k]]
   source <- precision_source(tau, k)
   exists <- precision_moment_exists(fit$model, k)
-  na <- if (exists) 1 else NA_real_
-  t <- unname(tau$mean[at])
-  spread <- lapply(list(tau$cov_mfvb, tau$cov_lrvb), function(V) V[at, at])
   term <- fit$model$groups[[k - n_lead(fit$model)]]
   names <- vector_names(term)
-  r <- length(names$sigma)
   map <- precision_map(term$A)
-  own <- drop(map %*% t)
-  s <- lapply(spread, function(V) sqrt(rowSums((map %*% V) * map)))
-  lambda <- row_block(names$lambda, if (exists) "tau_u" else "derived", own, s[[1L]], s[[2L]],
-    "identity", na * own, na * s[[1L]], na * own, na * s[[2L]], source)
-  eta <- log_sd_atanh(t, term$A)
-  D <- numeric_jacobian(function(t) log_sd_atanh(t, term$A), t)
-  e <- lapply(spread, function(V) sqrt(diag(D %*% V %*% t(D))))
-  i <- seq_len(r)
-  sig <- lapply(e, function(v) lognormal(eta[i], v[i]))
+  t <- drop(map %*% tau$mean[at])
+  s <- lapply(list(tau$cov_mfvb, tau$cov_lrvb), function(V) {
+    sqrt(rowSums((map %*% V[at, at]) * map))
+  })
+  both <- lapply(list(tau$phi$cov_mfvb, tau$phi$cov_lrvb), function(V) {
+    sd_correlation_moments(tau$phi$mean[at], V[at, at], term$A)
+  })
+  sd <- seq_along(names$sigma)
+  rho <- length(sd) + seq_along(names$rho)
+  block <- function(variable, type, rows, link, moments) {
+    if (!length(rows)) return(NULL)
+    m <- lapply(both, function(m) lapply(moments(m), `[`, rows))
+    row_block(variable, type, both[[2L]]$loc[rows], both[[1L]]$s[rows], both[[2L]]$s[rows], link,
+      m[[1L]]$mean, m[[1L]]$sd, m[[2L]]$mean, m[[2L]]$sd, source)
+  }
   rbind(
-    lambda,
-    row_block(names$sigma, "derived", eta[i], e[[1L]][i], e[[2L]][i], "exp", sig[[1L]]$mean,
-      sig[[1L]]$sd, sig[[2L]]$mean, sig[[2L]]$sd, source),
-    identity_rows(sub("^sigma", "log_sigma", names$sigma), if (exists) "derived" else "tau_u",
-      eta[i], e[[1L]][i], e[[2L]][i], source),
-    rho_rows(names$rho, eta[-i], e[[1L]][-i], e[[2L]][-i], source)
+    precision_matrix_rows(names$lambda, t, s, exists, source),
+    block(names$sigma, "derived", sd, "exp", function(m) m$natural),
+    block(sub("^sigma", "log_sigma", names$sigma), if (exists) "derived" else "tau_u", sd,
+      "identity", function(m) list(mean = m$loc, sd = m$s)),
+    block(names$rho, "derived", rho, "tanh", function(m) m$natural)
   )
 }
 
-# rho = tanh(eta): first-order mean and SD, quantiles through tanh.
-rho_rows <- function(names, eta, s_mfvb, s_lrvb, source) {
-  if (!length(eta)) return(NULL)
-  slope <- 1 - tanh(eta)^2
-  row_block(names, "derived", eta, s_mfvb, s_lrvb, "tanh", tanh(eta), slope * s_mfvb, tanh(eta),
-    slope * s_lrvb, source)
+# Diagonal elements are log-normal with their mean and SD, the others normal.
+precision_matrix_rows <- function(variable, t, s, exists, source) {
+  pairs <- lower_pairs(vech_order(length(t)))
+  diagonal <- pairs$row == pairs$col
+  log_s <- lapply(s, function(s) ifelse(diagonal, sqrt(log1p((s / t)^2)), s))
+  na <- if (exists) 1 else NA_real_
+  row_block(variable, if (exists) "tau_u" else "derived",
+    ifelse(diagonal, log(abs(t)) - log_s[[2L]]^2 / 2, t), log_s[[1L]], log_s[[2L]],
+    ifelse(diagonal, "exp", "identity"), na * t, na * s[[1L]], na * t, na * s[[2L]], source)
+}
+
+# Of the user's SDs and correlations, when the scale-free coordinates of the working precision are
+# normal: loc and s of log SDs and atanh correlations, natural = mean and SD of SDs and correlations. A
+# map that mixes coefficients leaves neither normal: quasi-random points sum them.
+sd_correlation_moments <- function(x, V, A) {
+  r <- nrow(A)
+  sd <- seq_len(r)
+  if (all(A[upper.tri(A)] == 0) && all(A[lower.tri(A)] == 0)) {
+    f <- function(x) drop(log_sd_atanh_rows(matrix(x, 1L), A))
+    D <- vapply(seq_along(x), function(j) {
+      e <- replace(numeric(length(x)), j, 1e-5)
+      (f(x + e) - f(x - e)) / 2e-5
+    }, x)
+    loc <- f(x)
+    s <- sqrt(diag(D %*% V %*% t(D)))
+    natural <- Map(c, lognormal(loc[sd], s[sd]), tanh_normal(loc[-sd], s[-sd]))
+    return(list(loc = loc, s = s, natural = natural))
+  }
+  z <- stats::qnorm(quasi_random(4000L, length(x)))
+  eta <- log_sd_atanh_rows(z %*% half(V) + rep(x, each = nrow(z)), A)
+  moments <- function(y) list(mean = colMeans(y), sd = apply(y, 2L, stats::sd))
+  own <- moments(eta)
+  list(loc = own$mean, s = own$sd,
+    natural = moments(cbind(exp(eta[, sd, drop = FALSE]), tanh(eta[, -sd, drop = FALSE]))))
+}
+
+# Mean and SD of tanh of normals.
+tanh_normal <- function(loc, s) {
+  rule <- normal_rule(31L)
+  y <- tanh(outer(s, rule$x) + loc)
+  mean <- drop(y %*% rule$w)
+  list(mean = mean, sd = sqrt(pmax(drop((y - mean)^2 %*% rule$w), 0)))
 }
 
 # Names of the rows of a vector term: Lambda_u[g:a,b], sigma_u[g:a], rho_u[g:a,b].
@@ -292,10 +329,7 @@ summary.gibbs_fit <- function(object, pars = NULL, level = 0.95, ...) {
 
 draws_summary <- function(draws, probs) {
   one <- function(x) {
-    c(mean = mean(x), sd = sd(x), stats::quantile(x, probs, names = FALSE),
-      mcse_mean = posterior::mcse_mean(x), mcse_sd = posterior::mcse_sd(x),
-      ess_bulk = posterior::ess_bulk(x), ess_tail = posterior::ess_tail(x),
-      rhat = posterior::rhat(x))
+    c(mean = mean(x), sd = sd(x), stats::quantile(x, probs, names = FALSE), draws_accuracy(x))
   }
   vars <- dimnames(draws)[[3L]]
   d <- dim(draws)
@@ -314,6 +348,16 @@ drop_missing_moments <- function(out, model) {
     out[row, intersect(names(out), c("mean", "sd", "mcse_mean", "mcse_sd"))] <- NA_real_
   }
   out
+}
+
+# Of a few draws that alternate, ESS is capped, which posterior warns of and the reader need not know.
+draws_accuracy <- function(x) {
+  withCallingHandlers(
+    c(mcse_mean = posterior::mcse_mean(x), mcse_sd = posterior::mcse_sd(x),
+      ess_bulk = posterior::ess_bulk(x), ess_tail = posterior::ess_tail(x),
+      rhat = posterior::rhat(x)),
+    warning = function(w) if (grepl("ESS", conditionMessage(w))) invokeRestart("muffleWarning")
+  )
 }
 
 u_draws_summary <- function(fit, probs) {

@@ -129,7 +129,7 @@ predictor_covariance <- function(gram) {
   x <- seq_along(gram$x_names)
   cov <- gram$cross[x, x, drop = FALSE] / gram$sum_w
   if (is_identity(gram$basis)) return(cov)
-  B <- solve(gram$basis)
+  B <- invert_map(gram$basis)
   crossprod(B, cov %*% B)
 }
 

@@ -165,10 +165,13 @@ numeric_jacobian <- function(f, t) {
   }, f(t))
 }
 
+# The inverse of a change of coordinates: triangular up to order, with scales however far apart.
+invert_map <- function(A) solve(A, tol = 0)
+
 # vech of A^-T Lambda A^-1, the precision of A v, as a linear map of vech Lambda.
 precision_map <- function(A) {
   r <- nrow(A)
-  B <- solve(A)
+  B <- invert_map(A)
   pairs <- lower_pairs(r)
   vapply(seq_along(pairs$row), function(k) {
     E <- matrix(0, r, r)

@@ -22,6 +22,17 @@ static const double GUESS = 4;
  * optimum a better direction is no better, near it each step gains two digits at least. */
 static const double NEWTON_TOL = 3e-3, NEWTON_TOL_FAR = 0.1;
 
+/* K o K as a matrix costs n (n_global^2 + n dim) once a state and n^2 a product; a push of the selected
+ * inverse costs 3 n_global^3 a product. */
+enum { KK_MAX_ROWS = 2048, KK_MIN_GLOBAL = 96, KK_ROWS_PER_COLUMN = 4 };
+
+static bool holds_pairs(const struct glmm *g)
+{
+    const struct arrow_shape *s = &g->lmm.shape;
+    return !s->n_elim && s->n_global >= KK_MIN_GLOBAL && g->n <= KK_MAX_ROWS &&
+           g->n <= KK_ROWS_PER_COLUMN * (size_t) s->n_global;
+}
+
 struct glmm_state glmm_state_carve(const struct glmm *g, struct arena *a)
 {
     const struct arrow_shape *sh = &g->lmm.shape;
@@ -58,6 +69,11 @@ struct glmm_work glmm_work_carve(const struct glmm *g, struct arena *a)
     double **sums[] = {&w.sums, &w.sums_r, &w.sums_d};
     for (size_t i = 0; i < sizeof sums / sizeof *sums; i++)
         *sums[i] = arena_doubles(a, (size_t) g->lmm.n_stat);
+    if (holds_pairs(g)) {
+        w.KK = arena_doubles(a, g->n * g->n);
+        w.row_sums = arena_doubles(a, g->n * (size_t) g->lmm.n_stat);
+        w.half = arena_doubles(a, g->n * dim);
+    }
     return w;
 }
 
@@ -152,10 +168,46 @@ enum core_status glmm_start(const struct glmm *g, const double *t, struct glmm_s
 
 /* ---- response ------------------------------------------------------------------------------ */
 
+/* w->row_sums of row i, whose S c_i is u: sum over a term's levels of vech(u_k u_k'). */
+static void row_block_sums(const struct lmm *m, const double *u, double *out)
+{
+    memset(out, 0, sizeof(double) * (size_t) m->n_stat);
+    for (int k = m->first_term; k < m->n_prec; k++)
+        for (int l = 0; l < m->prec[k].n_levels; l++) {
+            const double *at = u + lmm_coef(m, k, l);
+            double *v = out + m->prec[k].at;
+            for (int b = 0; b < m->prec[k].r; b++)
+                for (int a = b; a < m->prec[k].r; a++) *v++ += at[a] * at[b];
+        }
+}
+
+/* w->KK and w->row_sums from the factor of P, K_ij = (F^-1 c_i)'(F^-1 c_j). */
+static void hold_pairs(const struct glmm *g, struct glmm_work *w)
+{
+    const struct arrow_shape *s = &g->lmm.shape;
+    size_t n = g->n, dim = arrow_dim(s);
+    memset(w->row, 0, sizeof(double) * n);
+    for (size_t i = 0; i < n; i++) {
+        double *h = w->half + i * dim;
+        w->row[i] = 1;
+        glmm_adjoint(g, w->row, h);
+        w->row[i] = 0;
+        arrow_forwardsolve(s, &w->F, h);
+        memcpy(w->solved, h, sizeof(double) * dim);
+        arrow_backsolve(s, &w->F, w->solved);
+        row_block_sums(&g->lmm, w->solved, w->row_sums + i * (size_t) g->lmm.n_stat);
+        for (size_t j = 0; j <= i; j++) {
+            double K = la_dot((int) dim, h, w->half + j * dim);
+            w->KK[i + j * n] = w->KK[j + i * n] = K * K;
+        }
+    }
+}
+
 enum core_status glmm_curvature(const struct glmm *g, const double *t,
                                 const struct glmm_state *s, struct glmm_work *w,
                                 struct core_info *info)
 {
+    if (w->KK) hold_pairs(g, w);
     for (size_t i = 0; i < g->n; i++) w->row[i] = -s->e.mm[i];
     glmm_gram(g, w->row, &w->P);
     glmm_add_prior(g, t, &w->P);
@@ -178,6 +230,15 @@ static void spread(const struct glmm *g, const struct glmm_state *s, struct glmm
 static void covary(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
                    const double *eps, double *out, double *sums)
 {
+    if (w->KK) {
+        size_t q = (size_t) g->lmm.n_stat;
+        la_matvec((int) g->n, w->KK, eps, out);
+        if (!sums) return;
+        memset(sums, 0, sizeof(double) * q);
+        for (size_t i = 0; i < g->n; i++)
+            for (size_t k = 0; k < q; k++) sums[k] += eps[i] * w->row_sums[i * q + k];
+        return;
+    }
     for (size_t i = 0; i < g->n; i++) w->row[i] = -eps[i];
     glmm_gram(g, w->row, &w->dP);
     spread(g, s, w, out, sums);

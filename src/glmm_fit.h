@@ -50,6 +50,9 @@ struct glmm_work {
     double evaluations; /* of the ELBO, since the start                            */
     double residual; /* of the last response, relative to its tolerance's norm    */
     double *sums, *sums_r, *sums_d;                /* n_stat each: of changes of S     */
+    /* Few rows beside many global columns: K o K itself (n x n), and what a row's eps adds to the
+     * block sums (n_stat x n); NULL where pushes of the selected inverse cost less.          */
+    double *KK, *row_sums, *half; /* half: dim x n, F^-1 C'                              */
 };
 
 struct glmm_state glmm_state_carve(const struct glmm *g, struct arena *a);
