@@ -38,25 +38,48 @@ response_size <- function(fit, newdata, weights, n) {
 # cbind(success, failure)?
 is_pair <- function(y) is.matrix(y) && ncol(y) == 2L
 
+# Mean, SD, and limits of the linear predictor or of the expected response; limits of a new response.
 predict_glmm <- function(object, parts, type, interval, level, se.fit, size) {
-  m <- moments(object)
-  eta <- linear_mean(parts, m, object$model)
-  if (type == "link" && interval == "none" && !se.fit) return(parts$restore(eta))
-  s <- sqrt(linear_variance(parts, m, object))
-  inverse <- object$model$family$linkinv
-  z <- qnorm((1 + level) / 2)
-  rule <- normal_rule(31L)
-  nodes <- inverse(outer(s, rule$x) + eta)
-  fit <- if (type == "link") eta else drop(nodes %*% rule$w)
-  se <- if (type == "link") s else sqrt(pmax(drop((nodes - fit)^2 %*% rule$w), 0))
-  limits <- if (interval == "prediction") {
-    response_quantiles(object, nodes, rule$w, size, c((1 - level) / 2, (1 + level) / 2))
-  } else {
-    limits <- cbind(eta - z * s, eta + z * s)
-    if (type == "link") limits else inverse(limits)
+  if (type == "link" && interval == "none" && !se.fit) {
+    return(parts$restore(linear_mean(parts, moments(object), object$model)))
   }
-  out <- if (interval == "none") fit else cbind(fit = fit, lwr = limits[, 1L], upr = limits[, 2L])
-  if (se.fit) list(fit = parts$restore(out), se.fit = parts$restore(se)) else parts$restore(out)
+  parts$size <- size
+  probs <- c((1 - level) / 2, (1 + level) / 2)
+  inverse <- if (type == "link") identity else object$model$family$linkinv
+  band <- over_linear(object, parts, function(mix, now) {
+    limits <- switch(interval, confidence = inverse(row_quantiles(mix, probs)),
+      prediction = response_quantiles(object, lead_nodes(mix, object), now$size, probs))
+    cbind(if (type == "link") link_moments(mix, object, now) else response_moments(mix, inverse), limits)
+  })
+  out <- if (interval == "none") band[, 1L] else
+    cbind(fit = band[, 1L], lwr = band[, 3L], upr = band[, 4L])
+  if (se.fit) list(fit = parts$restore(out), se.fit = parts$restore(band[, 2L])) else parts$restore(out)
+}
+
+# The point estimate is the sum of those of coefficients and effects, which of draws are stored apart.
+link_moments <- function(mix, fit, parts) {
+  cbind(linear_mean(parts, moments(fit), fit$model), sqrt(mixture_variance(mix)))
+}
+
+# Of the expected response. A level not seen has the mean covariance of the groups here: a count's mean
+# over all that its variance may be does not exist.
+response_moments <- function(mix, inverse) {
+  new <- drop(mix$new %*% mix$weights)
+  points <- predictor_points(mix$mean, sqrt(mix$var + new))
+  w <- points$w %o% mix$weights
+  value <- matrix(inverse(points$x), nrow(mix$mean))
+  fit <- drop(value %*% c(w))
+  cbind(fit, sqrt(pmax(drop((value - fit)^2 %*% c(w)), 0)))
+}
+
+# Points x (rows x rule x nodes) of a Gauss-Hermite rule w at every node, as fine as the widest wants.
+predictor_points <- function(mean, s) {
+  widest <- max(s, 0, na.rm = TRUE)
+  rule <- normal_rule(if (widest == 0) 1L else if (widest < .3) 7L else if (widest < 1) 15L else 31L)
+  n <- length(rule$x)
+  at <- rep(seq_len(ncol(mean)), each = n)
+  z <- rep(rep(rule$x, ncol(mean)), each = nrow(mean))
+  list(x = mean[, at, drop = FALSE] + s[, at, drop = FALSE] * z, w = rule$w)
 }
 
 # Gauss-Hermite rule for the standard normal [Golub & Welsch 1969].
@@ -68,41 +91,81 @@ normal_rule <- function(n) {
   list(x = e$values, w = e$vectors[1L, ]^2)
 }
 
-# Posterior mean of the negative binomial's phi.
+# Posterior mean of log phi of the negative binomial family, exponentiated.
 dispersion_mean <- function(fit) {
   if (fit$model$family$family != "neg_binomial") return(NULL)
   s <- summary_table(fit)
   exp(s$mean[s$variable == "log_phi"])
 }
 
-# Quantiles of a new response whose mean is at the nodes (rows x nodes) with weights w: the
-# smallest whole number whose distribution function reaches p. A column per p.
-response_quantiles <- function(fit, nodes, w, size, probs) {
-  size <- ifelse(size > 0, size, NA)
-  phi <- dispersion_mean(fit)
+# Quantiles (a column per p) of a new response: the smallest whole number whose distribution function
+# reaches p. Nodes of like phi are taken together, and their predictors on a grid.
+response_quantiles <- function(fit, mix, size, probs) {
   family <- fit$model$family$family
-  below <- function(y) { # P(response <= y), y one per row
-    p <- switch(family, binomial = stats::pbinom(y, size, nodes), poisson = stats::ppois(y, nodes),
-      neg_binomial = stats::pnbinom(y, size = phi, mu = nodes))
-    drop(matrix(p, nrow(nodes)) %*% w)
-  }
-  top <- switch(family, binomial = ceiling(size), {
-    far <- rowSums(nodes * rep(w > 1e-12, each = nrow(nodes)) * 0) + apply(nodes, 1L, max)
-    ceiling(stats::qnbinom(1 - 1e-12, size = phi %||% 1e6, mu = far)) + 1
+  size <- ifelse(size > 0, size, NA)
+  shares <- lapply(lead_shares(mix), function(at) {
+    list(w = sum(mix$weights[at]), phi = if (is.null(mix$lead)) 1e6 else
+      sum(mix$weights[at] * mix$lead[at]) / sum(mix$weights[at]),
+      grid = predictor_grid(mix, at, fit$model$family$linkinv))
   })
-  out <- vapply(probs, function(p) {
-    low <- rep(-1, nrow(nodes)) # its distribution function is below p
-    high <- pmin(top, 2^52)
-    while (any(high - low > 1, na.rm = TRUE)) {
-      mid <- floor((low + high) / 2)
-      reached <- below(mid) >= p
-      high <- ifelse(reached, mid, high)
-      low <- ifelse(reached, low, mid)
-    }
-    high
-  }, numeric(nrow(nodes)))
-  out <- matrix(out, nrow(nodes))
+  below <- function(y) { # P(response <= y), y one per row
+    Reduce(`+`, lapply(shares, function(s) {
+      mu <- s$grid$mean
+      p <- switch(family, binomial = stats::pbinom(y, size, mu), poisson = stats::ppois(y, mu),
+        neg_binomial = stats::pnbinom(y, size = s$phi, mu = mu))
+      s$w * rowSums(matrix(p, nrow(mu)) * s$grid$w)
+    }))
+  }
+  top <- switch(family, binomial = ceiling(size), Reduce(pmax, lapply(shares, function(s) {
+    ceiling(stats::qnbinom(1 - 1e-12, size = s$phi, mu = apply(s$grid$mean, 1L, max))) + 1
+  })))
+  out <- vapply(probs, function(p) first_reaching(below, p, top), numeric(length(size)))
+  out <- matrix(out, length(size))
   if (family == "binomial") out / size else out
+}
+
+# Per row, the smallest whole number up to top at which the distribution function reaches p.
+first_reaching <- function(below, p, top) {
+  low <- rep(-1, length(top))
+  high <- pmin(top, 2^52)
+  while (any(high - low > 1, na.rm = TRUE)) {
+    mid <- floor((low + high) / 2)
+    reached <- below(mid) >= p
+    high <- ifelse(reached, mid, high)
+    low <- ifelse(reached, low, mid)
+  }
+  high
+}
+
+# The nodes in five shares of about equal weight by their phi; in one where there is none.
+lead_shares <- function(mix) {
+  if (is.null(mix$lead)) return(list(seq_along(mix$weights)))
+  order <- order(mix$lead)
+  share <- ceiling(5 * pmin(cumsum(mix$weights[order]) - mix$weights[order] / 2, 1 - 1e-9))
+  unname(split(order, pmax(share, 1)))
+}
+
+# The linear predictor of these nodes on a grid of its own per row: each point's weight goes to its two
+# neighbours, which keeps the mean. list(mean: the expected response at the grid, w), rows x grid.
+predictor_grid <- function(mix, nodes, inverse, n = 65L) {
+  weights <- mix$weights[nodes] / sum(mix$weights[nodes])
+  points <- predictor_points(mix$mean[, nodes, drop = FALSE],
+    sqrt(mix$var + mix$new)[, nodes, drop = FALSE])
+  x <- points$x
+  w <- array(rep(points$w %o% weights, each = nrow(x)), dim(x))
+  shown <- ifelse(w > 1e-9, x, NA)
+  low <- apply(shown, 1L, min, na.rm = TRUE)
+  step <- pmax(apply(shown, 1L, max, na.rm = TRUE) - low, 1e-9) / (n - 1)
+  at <- pmin(pmax((x - low) / step, 0), n - 1 - 1e-9)
+  cell <- floor(at)
+  key <- row(x) + nrow(x) * cell
+  sums <- numeric(nrow(x) * n)
+  left <- rowsum(c(w * (1 - (at - cell))), c(key))
+  right <- rowsum(c(w * (at - cell)), c(key) + nrow(x))
+  sums[as.integer(rownames(left))] <- left
+  here <- as.integer(rownames(right))
+  sums[here] <- sums[here] + right
+  list(mean = matrix(inverse(low + outer(step, seq_len(n) - 1)), nrow(x)), w = matrix(sums, nrow(x)))
 }
 
 glmm_residuals <- function(object, parts, type) {

@@ -34,54 +34,24 @@ hypothesis.meanfield_fit <- function(x, hypothesis, level = 0.95, ...) {
     mf_abort("hypothesis", "`hypothesis` is empty: give text such as \"x > 0\"",
       arg = "hypothesis")
   }
-  m <- moments(x)
-  check_level(level)
+  names <- x$model$x_names
+  probs <- c((1 - check_level(level)) / 2, (1 + level) / 2)
   one <- function(text) {
-    h <- parse_hypothesis(text, names(m$beta))
-    est <- sum(h$weights * m$beta) + h$constant
-    s <- sqrt(drop(h$weights %*% m$cov_beta %*% h$weights))
-    d <- combination_distribution(x, h, c((1 - level) / 2, (1 + level) / 2))
-    data.frame(hypothesis = text, estimate = est, sd = s, lower = d$q[1L], upper = d$q[2L],
-      prob = switch(h$op, `>` = d$above, `<` = 1 - d$above, NA_real_))
+    h <- parse_hypothesis(text, names)
+    mix <- linear_mixture(x, combination_parts(h))
+    q <- row_quantiles(mix, probs)
+    above <- mixture_above_zero(mix)
+    data.frame(hypothesis = text, estimate = mixture_mean(mix), sd = sqrt(mixture_variance(mix)),
+      lower = q[1L], upper = q[2L], prob = switch(h$op, `>` = above, `<` = 1 - above, NA_real_))
   }
   out <- do.call(rbind, lapply(hypothesis, one))
   names(out)[4:5] <- quantile_names(level)
   new_summary(out)
 }
 
-# Quantiles of a linear combination of the coefficients (h: weights, constant) and its probability of
-# being positive: list(q, above).
-combination_distribution <- function(fit, h, probs) UseMethod("combination_distribution")
-
-# Normal, or the mixture over the nodes of an integrated fit.
-#' @export
-combination_distribution.vb_fit <- function(fit, h, probs) {
-  nodes <- fit$integrated
-  if (is.null(nodes)) {
-    m <- moments(fit)
-    mean <- sum(h$weights * m$beta) + h$constant
-    sd <- sqrt(drop(h$weights %*% m$cov_beta %*% h$weights))
-    return(list(q = qnorm(probs, mean, sd), above = pnorm(mean / sd)))
-  }
-  core <- engine_core(fit$model)
-  global <- matrix(0, core$n_global, 1L)
-  global[seq_len(core$p), 1L] <- h$weights %*% fit$model$coords$M
-  run <- call_nest_mixture(core, nodes$centre, nodes$phi, nodes$weights,
-    rows = list(global = global, leaf = -1L, z = matrix(0, core$r, 1L)))
-  check_status(run$status, fit$model)
-  mean <- drop(run$result$row_mean) + sum(h$weights * fit$model$coords$shift) + h$constant
-  s <- sqrt(drop(run$result$row_var))
-  list(q = drop(call_nest_quantiles(FALSE, nodes$weights, mean, s, probs)),
-    above = sum(nodes$weights * pnorm(mean / s)))
-}
-
-#' @export
-combination_distribution.exact_fit <- combination_distribution.vb_fit
-
-#' @export
-combination_distribution.gibbs_fit <- function(fit, h, probs) {
-  x <- drop(joint_draws(fit, NULL, u = FALSE)$beta %*% h$weights) + h$constant
-  list(q = stats::quantile(x, probs, names = FALSE), above = mean(x > 0))
+# A linear combination of the coefficients as one row of a linear predictor.
+combination_parts <- function(h) {
+  list(X = matrix(h$weights, 1L), offset = h$constant, groups = list())
 }
 
 # "a + 2 * b > 1" -> weights of the coefficients, constant, operator.

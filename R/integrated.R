@@ -235,40 +235,23 @@ integrated_level_covariances <- function(fit, f) {
   diagonal_blocks(fit$integrated$cov_global, effect_columns(fit$model, f)[1L], r, levels)
 }
 
-# Mean and variance of rows of the linear predictor (without offset) over the mixture.
-integrated_variance <- function(fit, parts) {
-  nodes <- fit$integrated
-  core <- engine_core(fit$model)
-  n <- nrow(parts$X)
-  out <- numeric(n)
-  block <- max(1L, floor(4e6 / (core$n_global + 2 * length(nodes$weights))))
-  for (from in seq(1L, n, by = block)) {
-    rows <- seq.int(from, min(n, from + block - 1L))
-    run <- call_nest_mixture(core, nodes$centre, nodes$phi, nodes$weights,
-      rows = core_rows(fit$model, core, parts, rows))
-    check_status(run$status, fit$model)
-    mean <- drop(run$result$row_mean %*% nodes$weights)
-    out[rows] <- drop((run$result$row_var + (run$result$row_mean - mean)^2) %*% nodes$weights)
-  }
-  out
-}
-
 # Rows of x'beta + sum z'u as the core's linear combinations; unseen levels have no part.
-core_rows <- function(model, core, parts, rows) {
+core_rows <- function(model, core, parts) {
+  n <- nrow(parts$X)
   p <- core$p
-  global <- matrix(0, core$n_global, length(rows))
-  global[seq_len(p), ] <- t(parts$X[rows, , drop = FALSE] %*% model$coords$M)
-  leaf <- rep(-1L, length(rows))
-  z <- matrix(0, core$r, length(rows))
+  global <- matrix(0, core$n_global, n)
+  global[seq_len(p), ] <- t(parts$X %*% model$coords$M)
+  leaf <- rep(-1L, n)
+  z <- matrix(0, core$r, n)
   for (g in parts$groups) {
-    seen <- which(!is.na(g$code[rows]))
-    Z <- g$Z[rows[seen], , drop = FALSE]
+    seen <- which(!is.na(g$code))
+    Z <- g$Z[seen, , drop = FALSE]
     if (g$factor == 1L) {
-      leaf[seen] <- as.integer(g$code[rows[seen]]) - 1L
+      leaf[seen] <- as.integer(g$code[seen]) - 1L
       z[, seen] <- t(Z)
       next
     }
-    start <- p + effect_start(model, g)[rows[seen]]
+    start <- p + effect_start(model, g)[seen]
     for (k in seq_len(ncol(Z))) global[cbind(start + k, seen)] <- Z[, k]
   }
   list(global = global, leaf = leaf, z = z)

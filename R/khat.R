@@ -70,7 +70,7 @@ log_joint_given <- function(fit, core, stats, theta) {
   check_size(ncol(theta), nrow(parts$X))
   d <- list(beta = t(to_raw_draws(model$coords, theta[x, , drop = FALSE])),
     u = t(theta[setdiff(seq_len(nrow(theta)), x), , drop = FALSE]))
-  eta <- known_draws(model, parts, seq_len(nrow(parts$X)), d) +
+  eta <- known_draws(model, parts, d) +
     rep(parts$offset, each = ncol(theta))
   lead <- if (n_lead(model)) rep(stats[1L], ncol(theta))
   out <- rowSums(glmm_log_lik(fit, list(eta = eta, lead = lead), NULL))

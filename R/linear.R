@@ -1,4 +1,4 @@
-# The linear predictor of old and new rows: its pieces, mean, variance and draws.
+# The linear predictor of old and new rows: its pieces, mean, normal variance and draws.
 
 # The pieces of the linear predictor:
 #   X, offset, w; groups: per factor included list(factor (index), code (NA: unseen level),
@@ -259,57 +259,27 @@ linear_mean <- function(parts, m, model) {
   eta
 }
 
-# Variance of x'beta + sum z'u; a new level adds z' E[Lambda^-1] z instead of its own.
-linear_variance <- function(parts, m, fit) {
-  v <- known_variance(fit, parts, m)
-  for (g in parts$groups) {
-    unseen <- is.na(g$code)
-    if (!any(unseen)) next
-    for (t in which(vapply(fit$model$groups, `[[`, 0L, "factor") == g$factor)) {
-      Z <- g$Z[unseen, fit$model$groups[[t]]$cols, drop = FALSE]
-      v[unseen] <- v[unseen] + rowSums((Z %*% group_covariance(fit, t)) * Z)
-    }
-  }
-  pmax(v, 0)
-}
-
-known_variance <- function(fit, parts, m) UseMethod("known_variance")
-
-# c'Sc + (J'c)'Sigma(J'c) for c = (x, z): with c_l the leaf's part and c_g the rest,
-# c'Sc = c_l'D^-1 c_l + a'S_gg a,  a = c_g + Q'c_l. Rows go in blocks that bound the memory.
-#' @export
-known_variance.vb_fit <- function(fit, parts, m) {
-  if (best_source(fit) == "integrated") return(integrated_variance(fit, parts))
-  n <- nrow(parts$X)
-  core <- lmm_core(fit$model)
-  block <- max(1L, floor(4e6 / max(core$n_global, 1L)))
-  out <- numeric(n)
-  for (from in seq(1L, n, by = block)) {
-    rows <- seq.int(from, min(n, from + block - 1L))
-    out[rows] <- block_variance(fit, core, parts, rows)
-  }
-  out
-}
-
-block_variance <- function(fit, core, parts, rows) {
+# c'Sc + (J'c)'Sigma(J'c) of a normal posterior, for c = (x, z): with c_l the leaf's part and c_g the
+# rest, c'Sc = c_l'D^-1 c_l + a'S_gg a,  a = c_g + Q'c_l.
+block_variance <- function(fit, core, parts) {
   vb <- fit$vb
   p <- core$p
-  a <- matrix(0, length(rows), core$n_global)
-  a[, seq_len(p)] <- parts$X[rows, , drop = FALSE] %*% fit$model$coords$M
+  a <- matrix(0, nrow(parts$X), core$n_global)
+  a[, seq_len(p)] <- parts$X %*% fit$model$coords$M
   cJ <- a[, seq_len(p), drop = FALSE] %*% vb$J[seq_len(p), , drop = FALSE]
-  own <- numeric(length(rows))
+  own <- numeric(nrow(parts$X))
   for (g in parts$groups) {
-    seen <- which(!is.na(g$code[rows]))
+    seen <- which(!is.na(g$code))
     if (!length(seen)) next
-    start <- effect_start(fit$model, g)[rows[seen]]
-    Z <- g$Z[rows[seen], , drop = FALSE]
+    start <- effect_start(fit$model, g)[seen]
+    Z <- g$Z[seen, , drop = FALSE]
     for (k in seq_len(ncol(Z))) {
       at <- p + start + k
       cJ[seen, ] <- cJ[seen, ] + Z[, k] * vb$J[at, , drop = FALSE]
       if (g$factor != 1L) a[cbind(seen, at)] <- a[cbind(seen, at)] + Z[, k]
     }
     if (g$factor == 1L) {
-      leaf <- g$code[rows[seen]]
+      leaf <- g$code[seen]
       D <- array(vb$d_inv, c(core$r, core$r, core$n_leaf))
       for (i in seq_along(seen)) {
         l <- leaf[i]
@@ -325,33 +295,15 @@ block_variance <- function(fit, core, parts, rows) {
   own + rowSums((a %*% vb$S_global) * a) + rowSums((cJ %*% fit$posterior$tau$cov_lrvb) * cJ)
 }
 
-#' @export
-known_variance.exact_fit <- function(fit, parts, m) integrated_variance(fit, parts)
-
-#' @export
-known_variance.gibbs_fit <- function(fit, parts, m) {
-  if (!length(parts$groups)) return(rowSums((parts$X %*% m$cov_beta) * parts$X))
-  d <- joint_draws(fit, NULL, u = TRUE)
-  n <- nrow(parts$X)
-  block <- max(1L, floor(1e7 / nrow(d$beta)))
-  out <- numeric(n)
-  for (from in seq(1L, n, by = block)) {
-    rows <- seq.int(from, min(n, from + block - 1L))
-    eta <- known_draws(fit$model, parts, rows, d)
-    out[rows] <- colMeans(eta^2) - colMeans(eta)^2
-  }
-  out * nrow(d$beta) / (nrow(d$beta) - 1)
-}
-
 # draws x rows of x'beta + sum z'u over the levels that the fit has seen.
-known_draws <- function(model, parts, rows, d) {
-  eta <- d$beta %*% t(parts$X[rows, , drop = FALSE])
+known_draws <- function(model, parts, d) {
+  eta <- d$beta %*% t(parts$X)
   for (g in parts$groups) {
-    seen <- which(!is.na(g$code[rows]))
-    start <- effect_start(model, g)[rows[seen]]
+    seen <- which(!is.na(g$code))
+    start <- effect_start(model, g)[seen]
     for (k in seq_len(ncol(g$Z))) {
       eta[, seen] <- eta[, seen] + d$u[, start + k, drop = FALSE] *
-        rep(g$Z[rows[seen], k], each = nrow(eta))
+        rep(g$Z[seen, k], each = nrow(eta))
     }
   }
   eta

@@ -6,7 +6,7 @@ linpred_draws <- function(fit, newdata, draws, re.form, allow_new_levels) {
   parts <- linear_parts(fit, newdata, re.form, allow_new_levels)
   d <- joint_draws(fit, draws, u = length(parts$groups) > 0L)
   check_size(nrow(d$beta), nrow(parts$X))
-  eta <- known_draws(fit$model, parts, seq_len(nrow(parts$X)), d)
+  eta <- known_draws(fit$model, parts, d)
   eta <- eta + rep(parts$offset, each = nrow(eta))
   for (g in parts$groups) {
     for (level in unique(g$new[is.na(g$code)])) {

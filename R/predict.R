@@ -21,6 +21,9 @@
 #'   of the linear predictor carried over, and with `interval = "prediction"` quantiles of a new
 #'   response (for the binomial family, of the proportion among `weights` trials; by default those of
 #'   the row, see [simulate.meanfield_fit()] for new data). The same for the Gaussian family.
+#'   All limits are quantiles of the fit's own posterior, which is no normal one where the precisions are
+#'   integrated or drawn. The expected count of a level not seen has no mean over all that the groups'
+#'   variance may be: it is taken at the mean of their covariance.
 #' @param budget Return where the variance of a new response comes from instead: a data frame with
 #'   `fit`, the variances `fixed` (coefficients), `group` (random effects and their covariance with
 #'   the coefficients, so it may be negative) and `residual`, and the total `sd`.
@@ -53,28 +56,31 @@ predict.meanfield_fit <- function(object, newdata = NULL, re.form = NULL,
     return(predict_glmm(object, parts, type, interval, check_level(level), se.fit,
       response_size(object, newdata, weights, nrow(parts$X))))
   }
-  m <- moments(object)
-  fit <- linear_mean(parts, m, object$model)
-  if (budget) return(variance_budget(object, parts, m, fit))
+  fit <- linear_mean(parts, moments(object), object$model)
+  if (budget) return(variance_budget(object, parts, fit))
   if (interval == "none" && !se.fit) return(parts$restore(fit))
-  v <- linear_variance(parts, m, object)
-  # a row of weight zero has no response to predict
-  if (interval == "prediction") v <- v + m$sigma2_e / ifelse(parts$w > 0, parts$w, NA)
-  se <- sqrt(v)
-  out <- fit
-  if (interval != "none") {
-    z <- qnorm((1 + check_level(level)) / 2)
-    out <- cbind(fit = fit, lwr = fit - z * se, upr = fit + z * se)
-  }
-  if (se.fit) list(fit = parts$restore(out), se.fit = parts$restore(se)) else parts$restore(out)
+  probs <- c((1 - check_level(level)) / 2, (1 + level) / 2)
+  band <- over_linear(object, parts, function(mix, now) {
+    if (interval == "prediction") mix <- with_residual(lead_nodes(mix, object), now$w)
+    cbind(mixture_variance(mix), if (interval != "none") row_quantiles(mix, probs))
+  })
+  out <- if (interval == "none") fit else cbind(fit = fit, lwr = band[, 2L], upr = band[, 3L])
+  if (se.fit) list(fit = parts$restore(out), se.fit = parts$restore(sqrt(band[, 1L]))) else parts$restore(out)
+}
+
+# The mixture of new Gaussian responses of weights w; none of weight zero.
+with_residual <- function(mix, w) {
+  mix$var <- mix$var + (1 / ifelse(w > 0, w, NA)) %o% (1 / mix$lead)
+  mix
 }
 
 # Where the variance of a new response comes from: the coefficients, the groups' effects given
 # them (with their covariance; all of it for a level not seen), the residual.
-variance_budget <- function(object, parts, m, fit) {
+variance_budget <- function(object, parts, fit) {
+  m <- moments(object)
   fixed <- rowSums((parts$X %*% m$cov_beta) * parts$X)
   out <- data.frame(
-    fit = fit, fixed = fixed, group = linear_variance(parts, m, object) - fixed,
+    fit = fit, fixed = fixed, group = linear_variance(object, parts) - fixed,
     residual = m$sigma2_e / ifelse(parts$w > 0, parts$w, NA)
   )
   out$sd <- sqrt(out$fixed + out$group + out$residual)

@@ -82,24 +82,24 @@ tidy_ran_vals <- function(x, s) {
   tidy_rows(s, u$name, "ran_vals", u$group, u$coef, u$level)
 }
 
-# Coefficients of the levels: means as in coef(), SDs those of a linear predictor with a one at the
-# coefficient and at its effect.
+# Coefficients of the levels: means as in coef(), SDs and limits those of a linear predictor with a one at
+# the coefficient and at its effect.
 tidy_ran_coefs <- function(x, conf.int, conf.level) {
   model <- x$model
-  z <- qnorm((1 + conf.level) / 2)
+  probs <- c(1 - conf.level, 1 + conf.level) / 2
   known <- !inherits(x, "gibbs_fit") || !is.null(x$u_draws)
   out <- Map(function(f, co) {
     factor <- model$factors[[f]]
     rows <- expand.grid(level = factor$levels, term = names(co), stringsAsFactors = FALSE)
-    parts <- list(X = unit_rows(rows$term, model$x_names), groups = list(list(factor = f,
-      code = match(rows$level, factor$levels),
-      Z = unit_rows(rows$term, plain_coef(factor$coef)) %*% factor$A)))
+    parts <- list(X = unit_rows(rows$term, model$x_names), offset = numeric(nrow(rows)),
+      groups = list(list(factor = f, code = match(rows$level, factor$levels),
+        Z = unit_rows(rows$term, plain_coef(factor$coef)) %*% factor$A)))
+    band <- if (known) over_linear(x, parts, function(mix, ...) {
+      cbind(sqrt(mixture_variance(mix)), if (conf.int) row_quantiles(mix, probs))
+    }) else matrix(NA_real_, nrow(rows), 3L)
     out <- data.frame(effect = "ran_coefs", group = factor$name, level = rows$level,
-      term = rows$term, estimate = unlist(co, use.names = FALSE),
-      std.error = if (known) sqrt(linear_variance(parts, moments(x), x)) else NA_real_)
-    if (!conf.int) return(out)
-    cbind(out, conf.low = out$estimate - z * out$std.error,
-      conf.high = out$estimate + z * out$std.error)
+      term = rows$term, estimate = unlist(co, use.names = FALSE), std.error = band[, 1L])
+    if (conf.int) cbind(out, conf.low = band[, 2L], conf.high = band[, 3L]) else out
   }, seq_along(model$factors), if (length(model$factors)) coef(x) else list())
   do.call(rbind, unname(out))
 }

@@ -1,0 +1,144 @@
+# What a posterior says of the linear predictor: per row a mixture of normals, over one node (linear
+# response), the nodes of the precisions, or the draws.
+
+# list(weights (nodes); mean, var (rows x nodes) of x'beta + sum z'u + offset; new (rows x nodes), what the
+# effects of levels not seen add to var; lead (nodes), tau_e or phi; sample, whether the
+# nodes are draws). Of linear response, var includes the
+# precisions' spread, and lead is NULL: see lead_nodes().
+linear_mixture <- function(fit, parts) UseMethod("linear_mixture")
+
+#' @export
+linear_mixture.vb_fit <- function(fit, parts) {
+  if (best_source(fit) == "integrated") return(linear_mixture.exact_fit(fit, parts))
+  list(weights = 1, mean = as.matrix(linear_mean(parts, moments(fit), fit$model)),
+    var = as.matrix(block_variance(fit, lmm_core(fit$model), parts)),
+    new = new_level_variance(fit$model, parts, function(k) list(group_covariance(fit, k)), 1L))
+}
+
+#' @export
+linear_mixture.exact_fit <- function(fit, parts) {
+  nodes <- fit$integrated
+  model <- fit$model
+  core <- engine_core(model)
+  run <- call_nest_mixture(core, nodes$centre, nodes$phi, nodes$weights,
+    rows = core_rows(model, core, parts))
+  check_status(run$status, model)
+  shift <- drop(parts$X %*% model$coords$shift) + parts$offset
+  list(weights = nodes$weights, mean = run$result$row_mean + shift, var = run$result$row_var,
+    new = new_level_variance(model, parts, node_covariances(model, nodes$stats), length(nodes$weights)),
+    lead = lead_of(model, nodes$stats))
+}
+
+#' @export
+linear_mixture.gibbs_fit <- function(fit, parts) {
+  d <- joint_draws(fit, NULL, u = length(parts$groups) > 0L)
+  mean <- t(known_draws(fit$model, parts, d)) + parts$offset
+  n <- ncol(mean)
+  list(weights = rep(1 / n, n), sample = TRUE, mean = mean, var = array(0, dim(mean)),
+    new = new_level_variance(fit$model, parts, node_covariances(fit$model, d$tau), n),
+    lead = lead_of(fit$model, d$tau))
+}
+
+lead_of <- function(model, stats) if (n_lead(model)) stats[, 1L]
+
+# The mixture with a value of tau_e or phi at every node: those of a normal posterior of its logarithm are
+# spread over the nodes of a rule, independently of the predictor.
+lead_nodes <- function(mix, fit) {
+  if (!is.null(mix$lead) || !n_lead(fit$model)) return(mix)
+  rule <- normal_rule(7L)
+  phi <- fit$posterior$tau$phi
+  copies <- function(x) x[, rep(1L, 7L), drop = FALSE]
+  list(weights = rule$w, mean = copies(mix$mean), var = copies(mix$var), new = copies(mix$new),
+    lead = exp(phi$mean[1L] + sqrt(phi$cov_lrvb[1L, 1L]) * rule$x))
+}
+
+# k -> the covariance matrices of group term k's effects at every row of the statistics.
+node_covariances <- function(model, stats) {
+  function(k) {
+    t <- stats[, stat_index(model)[[k + n_lead(model)]], drop = FALSE]
+    if (ncol(t) == 1L) return(1 / t[, 1L])
+    lapply(seq_len(nrow(t)), function(i) solve_spd(unvech(t[i, ])))
+  }
+}
+
+# z'Sigma z of every row's levels that the fit has not seen, at every node.
+new_level_variance <- function(model, parts, covariances, n) {
+  out <- matrix(0, nrow(parts$X), n)
+  for (g in parts$groups) {
+    unseen <- which(is.na(g$code))
+    if (!length(unseen)) next
+    for (k in which(vapply(model$groups, `[[`, 0L, "factor") == g$factor)) {
+      Z <- g$Z[unseen, model$groups[[k]]$cols, drop = FALSE]
+      S <- covariances(k)
+      out[unseen, ] <- out[unseen, ] + if (!is.list(S)) Z^2 %*% t(S) else {
+        vapply(S, function(s) rowSums((Z %*% s) * Z), numeric(nrow(Z)))
+      }
+    }
+  }
+  out
+}
+
+# f(mixture, parts) of blocks of rows that bound the memory, below each other; f gives a row per row.
+over_linear <- function(fit, parts, f) {
+  n <- nrow(parts$X)
+  width <- switch(class(fit)[1L], gibbs_fit = nrow(working_precisions(fit)), {
+    core <- engine_core(fit$model)
+    core$n_global + 2 * length(fit$integrated$weights)
+  })
+  block <- max(1L, floor(4e6 / max(width, 1L)))
+  from <- seq.int(1L, max(n, 1L), by = block)
+  out <- lapply(from, function(i) {
+    now <- part_rows(parts, seq_len(min(block, n - i + 1L)) + i - 1L)
+    as.matrix(f(linear_mixture(fit, now), now))
+  })
+  do.call(rbind, out)
+}
+
+part_rows <- function(parts, rows) {
+  parts$X <- parts$X[rows, , drop = FALSE]
+  parts$offset <- parts$offset[rows]
+  parts$w <- parts$w[rows]
+  parts$size <- parts$size[rows]
+  parts$groups <- lapply(parts$groups, function(g) {
+    g$code <- g$code[rows]
+    g$new <- g$new[rows]
+    g$Z <- g$Z[rows, , drop = FALSE]
+    g
+  })
+  parts
+}
+
+linear_variance <- function(fit, parts) drop(over_linear(fit, parts, function(mix, ...) {
+  mixture_variance(mix)
+}))
+
+# Between draws, the unbiased variance.
+mixture_variance <- function(mix) {
+  between <- drop((mix$mean - mixture_mean(mix))^2 %*% mix$weights)
+  n <- length(mix$weights)
+  drop((mix$var + mix$new) %*% mix$weights) + between * if (isTRUE(mix$sample)) n / (n - 1) else 1
+}
+
+mixture_mean <- function(mix) drop(mix$mean %*% mix$weights)
+
+# rows x probs
+row_quantiles <- function(mix, probs) {
+  var <- mix$var + mix$new
+  points <- rowSums(var > 0 | is.na(var)) == 0
+  out <- matrix(NA_real_, nrow(var), length(probs))
+  out[points, ] <- t(apply(mix$mean[points, , drop = FALSE], 1L, stats::quantile, probs,
+    names = FALSE))
+  normal <- which(!points & !is.na(rowSums(var)))
+  if (length(normal)) {
+    out[normal, ] <- t(call_nest_quantiles(FALSE, mix$weights, t(mix$mean[normal, , drop = FALSE]),
+      t(sqrt(var[normal, , drop = FALSE])), probs))
+  }
+  out
+}
+
+# P(x > 0) of a mixture of one row.
+mixture_above_zero <- function(mix) {
+  s <- sqrt(drop(mix$var + mix$new))
+  z <- ifelse(s > 0, drop(mix$mean) / s, sign(drop(mix$mean)) * Inf)
+  sum(mix$weights * stats::pnorm(ifelse(is.nan(z), -Inf, z)))
+}
