@@ -25,7 +25,8 @@
 #'   `estimate`, `std.error`. `glance()`: one row. `augment()`: the data with `.class`, the most
 #'   probable component of a row, and `.prob`, its probability. `simulate()`: a data frame of `nsim`
 #'   matrices, each as many rows as the data, drawn from the mixture at a posterior draw of its
-#'   parameters. `formula()`: one-sided, the columns. `model.frame()`: the data. `prior_summary()`: a
+#'   parameters. `formula()`: one-sided, the columns. `model.frame()`: the data; `case.names()`,
+#'   `variable.names()`: its row and column names. `prior_summary()`: a
 #'   data frame. `log_lik()` (of rstantools): draws x rows, the log density of each row with its
 #'   component summed out; [loo::loo()] and [compare()] work on it.
 #' @examples
@@ -249,6 +250,22 @@ updated_mixture <- function(old, new) {
   gaussian_mixture(new$x %||% old$x, new$k %||% old$k, new$prior %||% old$given, new$data)
 }
 
+#' @rdname gmm-generics
+#' @export
+case.names.gmm_fit <- function(object, ...) {
+  valid_fit(object)
+  no_dots(...)
+  rownames(model.frame(object))
+}
+
+#' @rdname gmm-generics
+#' @export
+variable.names.gmm_fit <- function(object, ...) {
+  valid_fit(object)
+  no_dots(...)
+  colnames(coef(object))
+}
+
 # ---- refusals ----------------------------------------------------------------------
 
 no_mixture <- function(what, remedy) {
@@ -276,7 +293,7 @@ deviance.gmm_fit <- function(object, ...) {
 #' @export
 family.gmm_fit <- function(object, ...) {
   valid_fit(object)
-  no_mixture("family and link", "its components are normal")
+  no_mixture("family and link", "its components are normal, see summary()")
 }
 
 #' @export
@@ -337,7 +354,7 @@ r2.gmm_fit <- function(object, ...) no_mixture("response", "see logLik() and com
 #' @export
 isSingular.gmm_fit <- function(x, ...) {
   valid_fit(x)
-  no_mixture("variances of groups", "components that hold no rows are announced by fit_vb()")
+  no_mixture("variances of groups", "see the messages of fit_vb() for components that hold no rows")
 }
 
 #' @export

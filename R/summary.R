@@ -191,12 +191,11 @@ scalar_rows <- function(fit, k) {
   type <- if (!lead) "tau_u" else "tau_e"
   exists <- precision_moment_exists(fit$model, k)
   sig <- lapply(s, function(v) lognormal(-l / 2, v / 2))
-  tau_sd <- sqrt(c(tau$cov_mfvb[at, at], tau$cov_lrvb[at, at]))
+  own <- own_scale_moments(fit, k, s)
   na <- if (exists) 1 else NA_real_
-  mean <- na * unname(tau$mean[at])
   out <- rbind(
-    row_block(name, type, l, s[1L], s[2L], "exp", mean, na * tau_sd[1L], mean, na * tau_sd[2L],
-      source),
+    row_block(name, type, l, s[1L], s[2L], "exp", na * own[[1L]]$mean, na * own[[1L]]$sd,
+      na * own[[2L]]$mean, na * own[[2L]]$sd, source),
     identity_rows(paste0("log_", name), if (exists) "derived" else type, l, s[1L], s[2L],
       source),
     if (name != "phi") row_block(sub("^tau", "sigma", name), "derived", -l / 2, s[1L] / 2, s[2L] / 2, "exp",
@@ -206,6 +205,17 @@ scalar_rows <- function(fit, k) {
   if (lead) return(out)
   rbind(out, identity_rows(sub("^tau", "log_sigma", name), "derived", -l / 2, s[1L] / 2,
     s[2L] / 2, source))
+}
+
+# Of q and of linear response: a gamma's of tau, with the same mean; log-normal of phi, for which q is
+# normal in its logarithm.
+own_scale_moments <- function(fit, k, s) {
+  tau <- fit$posterior$tau
+  at <- tau$index[[k]]
+  if (tau$names[k] == "phi") return(lapply(s, function(v) lognormal(tau$phi$mean[at], v)))
+  lapply(tau[c("cov_mfvb", "cov_lrvb")], function(V) {
+    list(mean = unname(tau$mean[at]), sd = sqrt(V[at, at]))
+  })
 }
 
 precision_source <- function(tau, k) if (tau$names[k] %in% tau$failed) "mfvb" else "lrvb"

@@ -50,9 +50,9 @@ matrix_responses <- list(
   binary = matrix_response("hit", binomial(), function(d) d$hit,
     function(d, y) replace(d, "hit", list(y))),
   trials = matrix_response("cbind(won, lost)", binomial(), function(d) d$won / 8,
-    function(d, y) replace(d, c("won", "lost"), list(y, 8 - y)), size = 8),
+    function(d, y) replace(d, c("won", "lost"), list(y[, 1L], y[, 2L])), size = 8),
   proportion = matrix_response("share", binomial(), function(d) d$share,
-    function(d, y) replace(d, "share", list(y / 8)), size = 8, weights = quote(trials)),
+    function(d, y) replace(d, "share", list(y)), size = 8, weights = quote(trials)),
   poisson = matrix_response("count", poisson(), function(d) d$count,
     function(d, y) replace(d, "count", list(y))),
   neg_binomial = matrix_response("spread", neg_binomial(), function(d) d$spread,
@@ -281,7 +281,7 @@ judge_matrix_error <- function(e, refuses) {
 # A refusal says what to do, or names what is lacking.
 has_remedy <- function(text) {
   doing <- c("use", "refit", "give", "must", "needs?", "leave", "rescale", "drop", "raise", "draw",
-    "check", "convert", "lacks", "only", "missing", "no column", "there is no", "(is|are) for")
+    "check", "see", "convert", "lacks", "only", "missing", "no column", "there is no", "(is|are) for")
   grepl(paste0("\\b(", paste(doing, collapse = "|"), ")\\b"), text)
 }
 

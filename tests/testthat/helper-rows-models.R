@@ -210,9 +210,7 @@ matrix_model_rows <- list(
   matrix_row("terms", terms(fit), alike(attr(value, "term.labels"), c("x", "f"))),
   matrix_row("model.frame", model.frame(fit), is_frame_of(value, n)),
   matrix_row("model.matrix", model.matrix(fit), is_matrix_of(value, n, p, fixed)),
-  matrix_row("weights", weights(fit), na = TRUE,
-    check = if (cell$response == "proportion") near(value, d$trials) else
-      holds(is.null(value), "weights from nowhere")),
+  matrix_row("weights", weights(fit), near(value, rep_len(size, n))),
   matrix_row("df.residual", df.residual(fit), near(value, n - p)),
   matrix_row("ngrps", ngrps(fit), alike(c(value)[names(counts)], counts), when = groups),
   matrix_row("ngrps", ngrps(fit), holds(length(value) == 0L, "groups from nowhere"),
@@ -257,7 +255,8 @@ matrix_model_rows <- list(
     check = near(value$conf.low[1:p], summary(fit, level = 0.5)$q25[1:p], 1e-6)),
   matrix_row("glance", glance(fit), is_frame_of(value, 1L, c("nobs", "sigma", "df.residual"))),
   matrix_row("augment", augment(fit), is_frame_of(value, n, c(".fitted", ".resid", ".se.fit")),
-    c(near(value$.fitted, predict(fit)), near(value$.resid, residuals(fit)))),
+    c(near(value$.fitted, predict(fit)),
+      near(value$.resid, residuals(fit, if (gaussian) "response" else "deviance")))),
   matrix_row("augment", augment(fit, newdata = d[1:5, ]), is_frame_of(value, 5L, ".fitted"),
     near(value$.fitted, predict(fit, d[1:5, ]))),
 
@@ -275,6 +274,15 @@ matrix_model_rows <- list(
   matrix_row("coef", coef(fit),
     check = if (groups) near(value[[1L]]$x[1L], fixef(fit)[["x"]] + ranef_of(fit, "x")) else
       near(value, fixef(fit))),
+  matrix_row("as.matrix", as.matrix(fit),
+    check = alike(colnames(value)[seq_len(p)], posterior::variables(draws)[seq_len(p)])),
+  matrix_row("as.array", as.array(fit), holds(length(dim(value)) == 3L, "no array")),
+  matrix_row("as.data.frame", as.data.frame(fit),
+    check = holds(all(beta %in% names(value)), "lacks a coefficient")),
+  matrix_row("case.names", case.names(fit), alike(value, as.character(seq_len(n)))),
+  matrix_row("variable.names", variable.names(fit), alike(value, fixed)),
+  matrix_row("deviance", deviance(fit),
+    near(value, sum(residuals(fit, if (gaussian) "response" else "deviance")^2))),
   matrix_row("VarCorr", VarCorr(fit), is_a(value, "VarCorr.meanfield"),
     near(unlist(lapply(value, attr, "stddev")),
       s[grep("^sigma_u", precisions, value = TRUE), "mean"]), na = TRUE),
@@ -310,10 +318,9 @@ matrix_model_rows <- list(
       share_of_draws(value$prob[1L], draws, gibbs)), na = TRUE),
   matrix_row("icc", icc(fit, ndraws = 500),
     check = holds(value$mean > 0 & value$mean < 1, "no share"),
-    refuses = !groups || !family %in% c("gaussian", "binomial")),
+    refuses = !groups),
   matrix_row("r2", r2(fit, ndraws = 500), is_frame_of(value, 2L),
-    holds(value$mean > 0 & value$mean < 1, "no share"),
-    refuses = !family %in% c("gaussian", "binomial")),
+    holds(value$mean > 0 & value$mean < 1, "no share")),
 
   # ---- draws ----
   matrix_row("as_draws", draws,
@@ -459,6 +466,20 @@ matrix_model_rows <- list(
     near(value$estimate, linkinv(drop(model.matrix(fit) %*% fixef(fit))), 0.1)),
 
   # ---- kept ----
-  matrix_row("", kept(fit), alike(summary(value), summary(fit)), na = TRUE)
+  matrix_row("", kept(fit), alike(summary(value), summary(fit)), na = TRUE),
+
+  # ---- what insight, performance and lme4 ask ----
+  matrix_row("get_df", insight::get_df(fit), near(value, n - p), needs = "insight"),
+  matrix_row("get_loglikelihood", insight::get_loglikelihood(fit), refuses = TRUE, needs = "insight"),
+  matrix_row("get_predicted", insight::get_predicted(fit), is_vector_of(value, n), needs = "insight"),
+  matrix_row("get_random", insight::get_random(fit),
+    if (groups) is_frame_of(value, n) else holds(is.null(value), "groups from nowhere"),
+    needs = "insight"),
+  matrix_row("get_variance", insight::get_variance(fit), is_a(value, "list"), needs = "insight",
+    when = groups),
+  matrix_row("is_converged", insight::is_converged(fit), holds(isTRUE(c(value)), "not converged"),
+    needs = "insight"),
+  matrix_row("check_singularity", performance::check_singularity(fit),
+    alike(c(value), c(isSingular(fit))), needs = "performance"),
+  matrix_row("getME", lme4::getME(fit, "X"), is_matrix_of(value, n, p, fixed), needs = "lme4")
 )
-# nocov end

@@ -76,7 +76,47 @@ matrix_mixture_rows <- list(
     check = near(value$table$ratio_lrvb, value$table$sd_lrvb / value$table$sd_ref), na = TRUE,
     when = !gibbs),
   matrix_row("update", update(fit), is_a(value, vb_class)),
-  matrix_row("", kept(fit), alike(summary(value), summary(fit)))
+  matrix_row("", kept(fit), alike(summary(value), summary(fit))),
+  matrix_row("as.matrix", as.matrix(fit), holds(setequal(colnames(value), variables), "other variables")),
+  matrix_row("as.array", as.array(fit), holds(length(dim(value)) == 3L, "no array")),
+  matrix_row("as.data.frame", as.data.frame(fit), holds(all(variables %in% names(value)), "lacks some")),
+  matrix_row("confint", confint(fit), is_matrix_of(value, 4L, 2L),
+    near(c(value), c(s[mu, "q2.5"], s[mu, "q97.5"]))),
+  matrix_row("tidy", tidy(fit, conf.int = TRUE),
+    check = near(value$estimate, s[value$term, "mean"]), na = TRUE),
+  matrix_row("glance", glance(fit), is_frame_of(value, 1L, c("nobs", "k")), na = TRUE),
+  matrix_row("augment", augment(fit), is_frame_of(value, n), na = TRUE),
+  matrix_row("formula", formula(fit), is_a(value, "formula")),
+  matrix_row("model.frame", model.frame(fit), is_frame_of(value, n, c("a", "b"))),
+  matrix_row("prior_summary", prior_summary(fit), is_a(value, "data.frame")),
+  matrix_row("simulate", simulate(fit, 2, seed = 1), alike(value, simulate(fit, 2, seed = 1))),
+  matrix_row("log_lik", log_lik_of(fit, draws = 20), holds(ncol(value) == n, "no column a row")),
+  matrix_row("loo", loo::loo(fit), is_a(value, "loo"), warns = "Pareto", needs = "loo", na = TRUE),
+  matrix_row("case.names", case.names(fit), alike(value, as.character(seq_len(n)))),
+  matrix_row("variable.names", variable.names(fit), alike(value, c("a", "b"))),
+  matrix_row("VarCorr", VarCorr(fit), refuses = TRUE),
+  matrix_row("deviance", deviance(fit), refuses = TRUE),
+  matrix_row("df.residual", df.residual(fit), refuses = TRUE),
+  matrix_row("family", family(fit), refuses = TRUE),
+  matrix_row("fitted", fitted(fit), refuses = TRUE),
+  matrix_row("fixef", fixef(fit), refuses = TRUE),
+  matrix_row("hypothesis", hypothesis(fit, "x > 0"), refuses = TRUE),
+  matrix_row("icc", icc(fit), refuses = TRUE),
+  matrix_row("isSingular", isSingular(fit), refuses = TRUE),
+  matrix_row("model.matrix", model.matrix(fit), refuses = TRUE),
+  matrix_row("ngrps", ngrps(fit), refuses = TRUE),
+  matrix_row("r2", r2(fit), refuses = TRUE),
+  matrix_row("ranef", ranef(fit), refuses = TRUE),
+  matrix_row("residuals", residuals(fit), refuses = TRUE),
+  matrix_row("sigma", sigma(fit), refuses = TRUE),
+  matrix_row("terms", terms(fit), refuses = TRUE),
+  matrix_row("weights", weights(fit), refuses = TRUE),
+  matrix_row("pp_check", bayesplot::pp_check(fit), refuses = TRUE, needs = "bayesplot"),
+  matrix_row("posterior_epred", rstantools::posterior_epred(fit), refuses = TRUE, needs = "rstantools"),
+  matrix_row("posterior_linpred", rstantools::posterior_linpred(fit), refuses = TRUE,
+    needs = "rstantools"),
+  matrix_row("posterior_predict", rstantools::posterior_predict(fit), refuses = TRUE,
+    needs = "rstantools")
 )
 
 # The generics of R and of this package that have a method for some fit of ours and no row above.
@@ -117,6 +157,17 @@ beside <- function(package, expr) {
   expr
 }
 
+# What another package's generic says of an object that it does not know: its own words, but an end.
+said <- function(expr) {
+  tryCatch({
+    suppressMessages(expr)
+    "an answer"
+  }, condition = conditionMessage)
+}
+comes_back <- function(value) {
+  complain(!nzchar(value) || grepl("recursi|nested too deeply|stack", value), "no end: ", value)
+}
+
 matrix_once_rows <- list(
   matrix_row("normal_prior", normal_prior(0, c(x = 2)), is_a(value, "meanfield_prior"), of = NULL),
   matrix_row("normal_prior", normal_prior(0, -1), refuses = TRUE, of = NULL),
@@ -153,24 +204,30 @@ matrix_once_rows <- list(
   matrix_row("fit_exact", fit_exact(d, y ~ x), is_a(value, "exact_fit"), of = d),
   matrix_row("fit_gibbs", fit_gibbs(d, y ~ x, chains = 1, iter = 60, warmup = 50),
     is_a(value, "gibbs_fit"), of = d),
-  matrix_row("fit_vb", fit_vb("y ~ x", d), refuses = TRUE, of = ""),
-  matrix_row("fit_exact", fit_exact("y ~ x", d), refuses = TRUE, of = ""),
-  matrix_row("fit_gibbs", fit_gibbs(NULL), refuses = TRUE, of = ""),
+  matrix_row("fit_vb", fit_vb("y ~ x", d), is_a(value, "vb_fit"), of = "y ~ x"),
+  matrix_row("fit_exact", fit_exact("y ~ x", d), is_a(value, "exact_fit"), of = "y ~ x"),
+  matrix_row("fit_vb", fit_vb(1), refuses = TRUE, of = 1),
+  matrix_row("fit_exact", fit_exact(1), refuses = TRUE, of = 1),
+  matrix_row("fit_exact", fit_exact(gaussian_mixture(d["x"], 2)), refuses = TRUE,
+    of = gaussian_mixture(d["x"], 2)),
+  matrix_row("fit_gibbs", fit_gibbs(NULL), refuses = TRUE, of = NULL),
+  matrix_row("fit_gibbs", fit_gibbs("y ~ x", d, chains = 1, iter = 60, warmup = 50),
+    is_a(value, "gibbs_fit"), of = "y ~ x"),
   matrix_row("hypothesis", hypothesis(1, "x > 0"), refuses = TRUE, of = 1),
   # with the peers loaded, whose generics ours hand foreign objects to
   matrix_row("isSingular", isSingular(lme4::lmer(y ~ x + (1 | g), d)),
     holds(is.logical(value), "no flag"), of = 1, needs = "lme4"),
   matrix_row("ngrps", ngrps(lme4::lmer(y ~ x + (1 | g), d)), near(value, 6), of = 1,
     needs = "lme4"),
-  matrix_row("ngrps", beside("lme4", ngrps(1)), refuses = TRUE, of = 1, needs = "lme4"),
-  matrix_row("prior_summary", beside("rstantools", prior_summary(1)), refuses = TRUE, of = 1,
+  matrix_row("ngrps", beside("lme4", said(ngrps(1))), comes_back(value), of = 1, needs = "lme4"),
+  matrix_row("prior_summary", beside("rstantools", said(prior_summary(1))), comes_back(value), of = 1,
     needs = "rstantools"),
   matrix_row("sd_ratio_report", sd_ratio_report(1), refuses = TRUE, of = 1),
   matrix_row("compare", meanfield::compare(fit, 1), refuses = TRUE, of = NULL),
   matrix_row("vb_khat", vb_khat(1), refuses = TRUE, of = NULL),
   matrix_row("vb_sensitivity", vb_sensitivity(1), refuses = TRUE, of = NULL),
-  matrix_row("icc", icc(1), refuses = TRUE, of = NULL),
-  matrix_row("r2", r2(1), refuses = TRUE, of = NULL),
+  matrix_row("icc", said(icc(1)), comes_back(value), of = NULL),
+  matrix_row("r2", said(r2(1)), comes_back(value), of = NULL),
   matrix_row("+", gram + gram, near(value$n, 2 * gram$n), of = gram),
   matrix_row("+", gram + 1, refuses = TRUE, of = gram),
   matrix_row("print", prints(gram), printed(value), of = gram)
