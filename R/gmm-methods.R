@@ -390,7 +390,8 @@ plot_components <- function(fit, columns) {
 
 plot_densities <- function(fit, colours) {
   x <- drop(fit$model$x)
-  graphics::hist(x, breaks = "FD", freq = FALSE, col = "grey90", border = "grey70", main = "",
+  bins <- min(max(grDevices::nclass.FD(x), 1), 200) # an outlier asks for millions
+  graphics::hist(x, breaks = bins, freq = FALSE, col = "grey90", border = "grey70", main = "",
     xlab = colnames(fit$model$x), las = 1)
   at <- seq(min(x), max(x), length.out = 301)
   pi <- fit$vb$alpha / sum(fit$vb$alpha)

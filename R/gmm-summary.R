@@ -18,11 +18,13 @@ gmm_all_variables <- function(model) {
 pi_map <- function(alpha) {
   total <- sum(alpha)
   pi <- alpha / total
+  var <- (diag(pi, length(pi)) - tcrossprod(pi)) / (total + 1)
+  # the limit, to a share of 1 / alpha, where the differences below are lost to rounding
+  if (min(alpha) > 1e6) return(list(mean = pi, D = diag(pi) - tcrossprod(pi), rest = 0 * var))
   d <- 1 / trigamma(alpha)
   V <- diag(trigamma(alpha), length(alpha)) - trigamma(total)
   inverse <- diag(d, length(d)) + tcrossprod(d) * trigamma(total) / (1 - trigamma(total) * sum(d))
   D <- (diag(1, length(pi)) - pi) %*% inverse / total
-  var <- (diag(pi, length(pi)) - tcrossprod(pi)) / (total + 1)
   list(mean = pi, D = D, rest = var - D %*% V %*% t(D))
 }
 
@@ -165,12 +167,15 @@ gmm_quantile <- function(prob, rows, spread, sd) {
   out <- inverse_link(rows$loc + qnorm(prob) * spread, rows$link)
   b <- which(rows$link == "beta")
   shape <- beta_shapes(rows$mean_mfvb[b], sd[b])
-  out[b] <- ifelse(sd[b] > 0, stats::qbeta(prob, shape$a, shape$b), rows$mean_mfvb[b])
+  out[b] <- stats::qbeta(prob, shape$a, shape$b)
+  point <- b[shape$a + shape$b >= BETA_MOST] # as narrow as that, a normal
+  out[point] <- rows$mean_mfvb[point] + qnorm(prob) * sd[point]
   out
 }
 
+BETA_MOST <- 1e10 # qbeta() has no digits left
 beta_shapes <- function(mean, sd) {
-  total <- pmax(mean * (1 - mean) / sd^2 - 1, 1e-3)
+  total <- pmin(pmax(mean * (1 - mean) / sd^2 - 1, 1e-3), BETA_MOST)
   list(a = mean * total, b = (1 - mean) * total)
 }
 

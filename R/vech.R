@@ -20,13 +20,21 @@ lower_pairs <- function(r) {
 # Inverse and log-determinant, whatever the units of rows and columns.
 solve_spd <- function(A) {
   d <- sqrt(diag(A))
-  chol2inv(chol(A / tcrossprod(d))) / tcrossprod(d)
+  chol2inv(spd_root(A / tcrossprod(d))) / tcrossprod(d)
+}
+
+# Extreme data or priors leave matrices that are positive definite in theory only.
+spd_root <- function(A) {
+  tryCatch(chol(A), error = function(e) {
+    mf_abort("not_pd", "a precision matrix is not positive definite to working precision: rescale the ",
+      "data or use less extreme priors")
+  })
 }
 
 log_det_spd <- function(A) {
   if (!nrow(A)) return(0)
   d <- sqrt(diag(A))
-  2 * sum(log(d)) + 2 * sum(log(diag(chol(A / tcrossprod(d)))))
+  2 * sum(log(d)) + 2 * sum(log(diag(spd_root(A / tcrossprod(d)))))
 }
 
 # H with H'H = S for a covariance matrix that rounding may have left indefinite.
@@ -66,7 +74,7 @@ scale_free <- function(t) {
   if (length(t) == 1L) return(log(t))
   Sigma <- solve_spd(unvech(t))
   v <- diag(Sigma)
-  C <- t(chol(Sigma / sqrt(tcrossprod(v))))
+  C <- t(spd_root(Sigma / sqrt(tcrossprod(v))))
   left <- 1 - t(apply(C^2, 1L, cumsum)) + C^2 # what the columns before leave of each row
   X <- atanh_inside(C / sqrt(pmax(left, 1e-300)))
   diag(X) <- -log(v)

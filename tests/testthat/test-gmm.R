@@ -284,3 +284,25 @@ test_that("bad input gets a classed error that names the argument", {
   expect_warning(fit_vb(model, control = vb_control(max_iter = 2)),
     class = "meanfield_warning_convergence")
 })
+
+test_that("the weights' response has a limit for large Dirichlet parameters", {
+  near <- meanfield:::pi_map(c(1, 2, 3) * 0.9e6)
+  far <- meanfield:::pi_map(c(1, 2, 3) * 1.1e6)
+  tangent <- diag(3) - matrix(c(1, 2, 3) / 6, 3, 3, byrow = TRUE) # log pi moves with sum pi d = 0
+  expect_equal(near$D %*% tangent, far$D %*% tangent, tolerance = 1e-5)
+  huge <- meanfield:::pi_map(rep(1e300, 3))
+  expect_equal(huge$D, diag(3) / 3 - 1 / 9)
+  set.seed(1)
+  x <- c(rnorm(30), rnorm(30, 9))
+  fit <- suppressWarnings(fit_vb(gaussian_mixture(x, 2, prior = mixture_prior(alpha = 1e300))),
+    classes = "meanfield_warning")
+  expect_silent(s <- summary(fit))
+  expect_true(all(is.finite(s$sd[s$type == "pi"])))
+})
+
+test_that("an outlier does not make a histogram of millions of bins", {
+  fit <- fit_vb(gaussian_mixture(c(rnorm(40), rnorm(20, 5), 1e13), 2))
+  grDevices::pdf(NULL)
+  on.exit(grDevices::dev.off())
+  expect_silent(plot(fit, what = "data"))
+})

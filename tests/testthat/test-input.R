@@ -229,3 +229,8 @@ test_that("a tight prior far from the data's start does not end in a local optim
   expect_lt(summary(f)$mean[summary(f)$variable == "sigma_u[g]"], 1e-5)
   expect_equal(unname(fixef(f)), unname(fixef(fit_vb(y ~ x, e))), tolerance = 1e-4)
 })
+
+test_that("matrices that are positive definite in theory only are a classed condition", {
+  expect_error(meanfield:::scale_free(c(1e-30, 1, 1)), class = "meanfield_error_not_pd")
+  expect_error(meanfield:::solve_spd(matrix(c(1, 2, 2, 1), 2)), class = "meanfield_error_not_pd")
+})
