@@ -286,7 +286,9 @@ build_terms <- function(bar, frame, w, contrasts, env, centred) {
   if (ncol(z) == 1L || bar$split) {
     return(lapply(seq_len(ncol(z)), function(j) scalar_term(z, j, shared)))
   }
-  work <- term_coordinates(z, tt, frame, w, centred)
+  used <- if (is.null(w)) TRUE else w > 0
+  work <- if (all(is.finite(z[used, ]))) term_coordinates(z, tt, frame, w, centred) else
+    list(z = unname(z), A = diag(1, ncol(z))) # which check_gram() refuses
   list(c(list(coef = colnames(z), own = seq_len(ncol(z))), work, shared))
 }
 

@@ -85,7 +85,7 @@ over_linear <- function(fit, parts, f) {
     core <- engine_core(fit$model)
     core$n_global + 2 * length(fit$integrated$weights)
   })
-  block <- max(1L, floor(4e6 / max(width, 1L)))
+  block <- max(1L, floor(1.6e7 / max(width, 1L)))
   from <- seq.int(1L, max(n, 1L), by = block)
   out <- lapply(from, function(i) {
     now <- part_rows(parts, seq_len(min(block, n - i + 1L)) + i - 1L)

@@ -200,4 +200,20 @@ as_draws_list.meanfield_fit <- function(x, ...) posterior::as_draws_list(as_draw
 as_draws_matrix.meanfield_fit <- function(x, ...) posterior::as_draws_matrix(as_draws(x, ...))
 #' @importFrom posterior as_draws_rvars
 #' @export
-as_draws_rvars.meanfield_fit <- function(x, ...) posterior::as_draws_rvars(as_draws(x, ...))
+as_draws_rvars.meanfield_fit <- function(x, ...) {
+  d <- as_draws(x, ...)
+  posterior::variables(d) <- array_names(posterior::variables(d))
+  posterior::as_draws_rvars(d)
+}
+
+# posterior reads what a bracket holds as indices, with a comma between two. A comma inside a coefficient's
+# name, poly(x, 2), or a level's is none: it becomes a semicolon.
+array_names <- function(names) {
+  inside <- "(\\([^()]*),([^()]*\\))"
+  while (any(at <- grepl(inside, names))) names[at] <- sub(inside, "\\1;\\2", names[at])
+  stem <- sub("\\[.*", "", names)
+  commas <- lengths(regmatches(names, gregexpr(",", names)))
+  ragged <- stem %in% stem[commas != commas[match(stem, stem)]]
+  names[ragged] <- gsub(",", ";", names[ragged])
+  names
+}

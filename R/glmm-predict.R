@@ -69,7 +69,8 @@ response_moments <- function(mix, inverse) {
   w <- points$w %o% mix$weights
   value <- matrix(inverse(points$x), nrow(mix$mean))
   fit <- drop(value %*% c(w))
-  cbind(fit, sqrt(pmax(drop((value - fit)^2 %*% c(w)), 0)))
+  se <- sqrt(pmax(drop((value - fit)^2 %*% c(w)), 0))
+  cbind(fit, ifelse(is.infinite(fit), Inf, se)) # a mean that overflows
 }
 
 # Points x (rows x rule x nodes) of a Gauss-Hermite rule w at every node, as fine as the widest wants.
@@ -104,9 +105,10 @@ response_quantiles <- function(fit, mix, size, probs) {
   family <- fit$model$family$family
   size <- ifelse(size > 0, size, NA)
   shares <- lapply(lead_shares(mix), function(at) {
-    list(w = sum(mix$weights[at]), phi = if (is.null(mix$lead)) 1e6 else
-      sum(mix$weights[at] * mix$lead[at]) / sum(mix$weights[at]),
-      grid = predictor_grid(mix, at, fit$model$family$linkinv))
+    phi <- if (is.null(mix$lead)) Inf else sum(mix$weights[at] * mix$lead[at]) / sum(mix$weights[at])
+    noise <- function(mu) sqrt(if (family == "binomial") 1 / (size * mu * (1 - mu)) else 1 / mu + 1 / phi)
+    list(w = sum(mix$weights[at]), phi = phi,
+      grid = predictor_grid(mix, at, fit$model$family$linkinv, noise))
   })
   below <- function(y) { # P(response <= y), y one per row
     Reduce(`+`, lapply(shares, function(s) {
@@ -117,19 +119,23 @@ response_quantiles <- function(fit, mix, size, probs) {
     }))
   }
   top <- switch(family, binomial = ceiling(size), Reduce(pmax, lapply(shares, function(s) {
-    ceiling(stats::qnbinom(1 - 1e-12, size = s$phi, mu = apply(s$grid$mean, 1L, max))) + 1
+    most <- apply(s$grid$mean, 1L, max)
+    ceiling(if (is.finite(s$phi)) stats::qnbinom(1 - 1e-12, size = s$phi, mu = most) else
+      stats::qpois(1 - 1e-12, most)) + 1
   })))
   out <- vapply(probs, function(p) first_reaching(below, p, top), numeric(length(size)))
   out <- matrix(out, length(size))
   if (family == "binomial") out / size else out
 }
 
-# Per row, the smallest whole number up to top at which the distribution function reaches p.
+# Per row, the smallest whole number up to top at which the distribution function reaches p; beyond 2^40
+# to 12 digits.
 first_reaching <- function(below, p, top) {
   low <- rep(-1, length(top))
-  high <- pmin(top, 2^52)
-  while (any(high - low > 1, na.rm = TRUE)) {
-    mid <- floor((low + high) / 2)
+  high <- top
+  while (any(high - low > pmax(1, 1e-12 * high), na.rm = TRUE)) {
+    mid <- floor(ifelse(high > 2^40 & high > 4 * pmax(low, 1), sqrt(pmax(low, 1)) * sqrt(high),
+      low + (high - low) / 2))
     reached <- below(mid) >= p
     high <- ifelse(reached, mid, high)
     low <- ifelse(reached, low, mid)
@@ -145,28 +151,36 @@ lead_shares <- function(mix) {
   unname(split(order, pmax(share, 1)))
 }
 
-# The linear predictor of these nodes on a grid of its own per row: each point's weight goes to its two
-# neighbours, which keeps the mean. list(mean: the expected response at the grid, w), rows x grid.
-predictor_grid <- function(mix, nodes, inverse, n = 65L) {
+# The linear predictor of these nodes on a grid of its own per row, at the middle of cells of which each has
+# its probability w. list(mean: the expected response there, w), rows x grid. The grid reaches over 8 SDs
+# and is finer than the noise(mean) of a response on the scale of the predictor, up to 512 cells.
+predictor_grid <- function(mix, nodes, inverse, noise) {
   weights <- mix$weights[nodes] / sum(mix$weights[nodes])
-  points <- predictor_points(mix$mean[, nodes, drop = FALSE],
-    sqrt(mix$var + mix$new)[, nodes, drop = FALSE])
-  x <- points$x
-  w <- array(rep(points$w %o% weights, each = nrow(x)), dim(x))
-  shown <- ifelse(w > 1e-9, x, NA)
-  low <- apply(shown, 1L, min, na.rm = TRUE)
-  step <- pmax(apply(shown, 1L, max, na.rm = TRUE) - low, 1e-9) / (n - 1)
-  at <- pmin(pmax((x - low) / step, 0), n - 1 - 1e-9)
-  cell <- floor(at)
-  key <- row(x) + nrow(x) * cell
-  sums <- numeric(nrow(x) * n)
-  left <- rowsum(c(w * (1 - (at - cell))), c(key))
-  right <- rowsum(c(w * (at - cell)), c(key) + nrow(x))
-  sums[as.integer(rownames(left))] <- left
-  here <- as.integer(rownames(right))
-  sums[here] <- sums[here] + right
-  list(mean = matrix(inverse(low + outer(step, seq_len(n) - 1)), nrow(x)), w = matrix(sums, nrow(x)))
+  mean <- mix$mean[, nodes, drop = FALSE]
+  var <- (mix$var + mix$new)[, nodes, drop = FALSE]
+  centre <- drop(mean %*% weights)
+  width <- 16 * pmax(sqrt(drop((var + (mean - centre)^2) %*% weights)), 1e-9)
+  n <- ceiling(min(max(96, width / noise(countable(inverse(centre))), na.rm = TRUE), 512))
+  edges <- centre + width %o% (seq_len(n + 1L) - 1 - n / 2) / n
+  below <- cells_below(edges, mean, sqrt(var), weights)
+  below[, n + 1L] <- 1
+  below[, 1L] <- 0
+  w <- below[, -1L, drop = FALSE] - below[, -(n + 1L), drop = FALSE]
+  list(mean = countable(matrix(inverse(edges[, -1L] - width / (2 * n)), nrow(mean))), w = w)
 }
+
+# P(predictor < edge), a column per edge.
+cells_below <- function(edges, mean, s, weights) {
+  points <- all(s == 0)
+  out <- apply(edges, 2L, function(e) {
+    drop((if (points) (mean < e) + (mean == e) / 2 else stats::pnorm((e - mean) / s)) %*% weights)
+  })
+  matrix(out, nrow(edges))
+}
+
+# Expected counts that are numbers: R draws and counts none of infinite mean.
+MOST_COUNT <- 1e300
+countable <- function(mu) pmin(mu, MOST_COUNT)
 
 glmm_residuals <- function(object, parts, type) {
   r <- fit_response(object)
@@ -207,7 +221,11 @@ draw_responses <- function(object, d, newdata) {
   }
   y <- array(NA_real_, dim(d$eta), dimnames(d$eta))
   ok <- which(!is.na(d$eta) & !is.na(rep(size, each = nrow(y))))
-  mu <- object$model$family$linkinv(d$eta[ok])
+  mu <- countable(object$model$family$linkinv(d$eta[ok]))
+  if (any(mu == MOST_COUNT)) {
+    mf_warn("overflow", "some expected responses are beyond 1e300 and are drawn as that: the posterior of ",
+      "the linear predictor is very wide; use tighter priors", arg = "object")
+  }
   n <- length(ok)
   y[ok] <- switch(family,
     binomial = stats::rbinom(n, rep(as.integer(round(size)), each = nrow(y))[ok], mu),
@@ -225,10 +243,27 @@ glmm_log_lik <- function(object, d, newdata, w = NULL) {
   eta <- d$eta
   ll <- switch(object$model$family$family,
     binomial = lchoose_real(size, y) + y * eta - size * log1p_exp(eta),
-    poisson = size * stats::dpois(y, exp(eta), log = TRUE),
-    neg_binomial = size * stats::dnbinom(y, size = d$lead, mu = exp(eta), log = TRUE)
+    poisson = size * log_poisson(y, eta),
+    neg_binomial = size * log_neg_binomial(y, d$lead, eta)
   )
   matrix(ll, nrow(eta), dimnames = list(NULL, colnames(eta)))[, r$size > 0, drop = FALSE]
+}
+
+# Of counts that may be fractions, which the family's functions in R refuse.
+log_poisson <- function(y, eta) {
+  whole <- y == round(y)
+  out <- y * eta - exp(eta) - lgamma(y + 1)
+  out[whole] <- stats::dpois(y[whole], exp(eta[whole]), log = TRUE)
+  out
+}
+
+log_neg_binomial <- function(y, phi, eta) {
+  whole <- y == round(y)
+  phi <- rep_len(phi, length(y))
+  out <- lgamma(y + phi) - lgamma(phi) - lgamma(y + 1) - phi * log1p(exp(eta) / phi) -
+    y * log1p_exp(log(phi) - eta)
+  out[whole] <- stats::dnbinom(y[whole], size = phi[whole], mu = exp(eta[whole]), log = TRUE)
+  out
 }
 
 lchoose_real <- function(n, k) lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)

@@ -162,6 +162,7 @@ mixture_newdata <- function(model, newdata) {
   if (is.null(newdata)) return(model$x)
   names <- colnames(model$x)
   if (!is.null(colnames(newdata))) {
+    colnames(newdata) <- make.unique(colnames(newdata)) # as those of the fit
     lost <- setdiff(names, colnames(newdata))
     if (length(lost)) {
       mf_abort("newdata", "`newdata` has no column '", lost[1L], "'", arg = "newdata")
@@ -337,6 +338,7 @@ plot.gmm_gibbs_fit <- function(x, what = c("posterior", "trace"), variables = NU
 gmm_plot_variables <- function(variables, known) {
   if (is.null(variables)) {
     weights <- utils::head(grep("^log_pi\\[", known, value = TRUE), 4L)
+    if (length(weights) == 1L) weights <- character() # of the one component: certain
     return(c(utils::head(grep("^mu\\[", known, value = TRUE), 12L - length(weights)), weights))
   }
   plot_variables(variables, known)
@@ -344,6 +346,7 @@ gmm_plot_variables <- function(variables, known) {
 
 gmm_curve <- function(row, spread, sd) {
   if (row$link != "beta") return(normal_curve(row, spread))
+  if (!(sd > 0)) return(list(x = row$mean_mfvb, y = NaN))
   shape <- beta_shapes(row$mean_mfvb, sd)
   x <- stats::qbeta(stats::pnorm(seq(-4, 4, length.out = 201)), shape$a, shape$b)
   list(x = x, y = stats::dbeta(x, shape$a, shape$b))

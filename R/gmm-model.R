@@ -82,6 +82,7 @@ mixture_data <- function(x, data) {
       " dimensions needs more than ", ncol(x) + 1L, arg = "x")
   }
   if (is.null(colnames(x))) colnames(x) <- paste0("x", seq_len(ncol(x)))
+  colnames(x) <- make.unique(colnames(x)) # they name the variables
   rownames(x) <- NULL
   x
 }

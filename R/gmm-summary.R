@@ -20,12 +20,14 @@ pi_map <- function(alpha) {
   pi <- alpha / total
   var <- (diag(pi, length(pi)) - tcrossprod(pi)) / (total + 1)
   # the limit, to a share of 1 / alpha, where the differences below are lost to rounding
-  if (min(alpha) > 1e6) return(list(mean = pi, D = diag(pi) - tcrossprod(pi), rest = 0 * var))
+  if (min(alpha) > 1e6) {
+    return(list(mean = pi, D = diag(pi) - tcrossprod(pi), var = diag(var), rest = 0 * var))
+  }
   d <- 1 / trigamma(alpha)
   V <- diag(trigamma(alpha), length(alpha)) - trigamma(total)
   inverse <- diag(d, length(d)) + tcrossprod(d) * trigamma(total) / (1 - trigamma(total) * sum(d))
   D <- (diag(1, length(pi)) - pi) %*% inverse / total
-  list(mean = pi, D = D, rest = var - D %*% V %*% t(D))
+  list(mean = pi, D = D, var = diag(var), rest = var - D %*% V %*% t(D))
 }
 
 # Sigma_k as a linear function of (vech Lambda_k, log_det_k). E Sigma = df / (df - P - 1) L^-1
@@ -54,7 +56,7 @@ sigma_map <- function(L, df) {
   V[s, s] <- pair_product(L) / df
   V[s, length(i) + 1L] <- V[length(i) + 1L, s] <- 2 * L[cbind(i, j)] / df
   V[length(i) + 1L, length(i) + 1L] <- sum(trigamma((df + 1 - seq_len(p)) / 2))
-  out <- list(mean = a * S[cbind(i, j)], D = D, rest = var - D %*% V %*% t(D))
+  out <- list(mean = a * S[cbind(i, j)], D = D, var = diag(var), rest = var - D %*% V %*% t(D))
   if (df <= p + 3) out <- lapply(out, function(v) v * NA)
   out
 }
@@ -64,7 +66,7 @@ gmm_derived <- function(fit) {
   v <- fit$posterior$variables
   p <- ncol(fit$model$x)
   weights <- if (fit$model$k > 1L) pi_map(fit$vb$alpha) else
-    list(mean = 1, D = matrix(0), rest = matrix(0))
+    list(mean = 1, D = matrix(0), var = 0, rest = matrix(0))
   own <- v$type == "log_pi"
   c(
     list(c(weights, list(at = which(own), names = sub("^log_pi", "pi", v$variable[own])))),
@@ -82,14 +84,21 @@ gmm_moments <- function(fit) {
   post <- fit$posterior
   derived <- gmm_derived(fit)
   named <- function(f) unlist(lapply(derived, function(m) stats::setNames(f(m), m$names)))
-  sds <- function(V) {
-    if (is.null(V)) return(NULL)
-    sqrt(pmax(c(diag(V), named(function(m) {
-      diag(m$rest) + rowSums((m$D %*% V[m$at, m$at]) * m$D)
-    })), 0))
-  }
-  list(mean = c(post$mean, named(function(m) m$mean)), sd_mfvb = sds(post$cov_mfvb),
-    sd_lrvb = sds(post$cov_lrvb))
+  sds <- function(V, f) sqrt(pmax(c(diag(V), named(f)), 0))
+  lr <- post$cov_lrvb
+  list(mean = c(post$mean, named(function(m) m$mean)),
+    sd_mfvb = sds(post$cov_mfvb, function(m) m$var),
+    sd_lrvb = if (!is.null(lr)) sds(lr, function(m) derived_variance(m, lr[m$at, m$at])))
+}
+
+# Of the derived variables m, given the covariance V of the core's. Columns that are nearly collinear
+# leave the difference without digits: then it is that under q.
+derived_variance <- function(m, V) {
+  from <- rowSums((m$D %*% V) * m$D)
+  out <- diag(m$rest) + from
+  lost <- which(out < 1e-8 * from)
+  out[lost] <- m$var[lost]
+  out
 }
 
 # The full covariance, derived variables included, in the order of gmm_all_variables().
@@ -166,10 +175,10 @@ summary.gmm_vb_fit <- function(object, level = 0.95, ...) {
 gmm_quantile <- function(prob, rows, spread, sd) {
   out <- inverse_link(rows$loc + qnorm(prob) * spread, rows$link)
   b <- which(rows$link == "beta")
+  out[b] <- rows$mean_mfvb[b] + qnorm(prob) * sd[b]
   shape <- beta_shapes(rows$mean_mfvb[b], sd[b])
-  out[b] <- stats::qbeta(prob, shape$a, shape$b)
-  point <- b[shape$a + shape$b >= BETA_MOST] # as narrow as that, a normal
-  out[point] <- rows$mean_mfvb[point] + qnorm(prob) * sd[point]
+  wide <- which(shape$a + shape$b < BETA_MOST) # narrower than that it is a normal, or a point
+  out[b[wide]] <- stats::qbeta(prob, shape$a[wide], shape$b[wide])
   out
 }
 

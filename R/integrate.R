@@ -21,14 +21,18 @@ integrate_vb <- function(fit, integrate, core) {
   if (!is_gaussian(fit)) announce_nest(fit, core)
   most <- if (integrate == "auto" && !is_gaussian(fit)) most_evaluations(fit, core) else Inf
   nodes <- integrate_model(fit$model, fit$vb, fit$posterior$tau, settings, core, most = most)
-  trusted <- is_integral(nodes) && (nodes$bound %||% nodes$error) < UNTRUSTED_ERROR[[nodes$method]] &&
-    !(nodes$method == "importance" && nodes$khat > 0.7)
+  trusted <- is_integral(nodes) && is_trusted(nodes)
   if (integrate == "yes" && !is_integral(nodes)) abort_integral(nodes)
   if (integrate == "yes" && !trusted) warn_integral(nodes, UNTRUSTED_ERROR[[nodes$method]])
   if (trusted && isTRUE(nodes$edge)) warn_edge()
   if (trusted || integrate == "yes") fit$integrated <- nodes
   else fit$not_integrated <- if (identical(attr(nodes, "why"), "too dear")) "too dear" else "failed"
   fit
+}
+
+is_trusted <- function(nodes) {
+  isTRUE((nodes$bound %||% nodes$error) < UNTRUSTED_ERROR[[nodes$method]]) &&
+    !(nodes$method == "importance" && !isTRUE(nodes$khat <= 0.7))
 }
 
 # Bound of the error, in posterior SDs, above which "auto" shows linear response instead.

@@ -162,8 +162,13 @@ mixture_quantiles <- function(parts, weights, probs) {
     q[, j] <- weighted_quantile(parts[[j]]$centre, weights, probs)
   }
   q[, !own] <- q[, log_row[!own]]
-  for (j in seq_along(parts)) q[, j] <- inverse_link(q[, j], rep(parts[[j]]$link, length(probs)))
+  for (j in seq_along(parts)) q[, j] <- shown_values(q[, j], parts[[j]])
   q
+}
+
+# From the scale on which a component's distribution is made to its own.
+shown_values <- function(x, part) {
+  inverse_link(x, rep(part$link, length(x))) * if (part$link == "sinh") part$unit else 1
 }
 
 # Precisions and what follows from them, at every node.
@@ -172,25 +177,30 @@ precision_components <- function(model, nodes) {
   values <- precision_draws(nodes$stats, model, t(nodes$phi))
   names <- colnames(values)
   link <- variable_link(names, model)
-  open <- open_values(values, link)
-  spread <- if (nodes$method == "lattice") nodes$step * largest_slope(model, nodes, link)
+  unit <- apply(abs(values), 2L, weighted_quantile, nodes$weights, 0.5)
+  open <- open_values(values, link, unit)
+  spread <- if (nodes$method == "lattice") nodes$step * largest_slope(model, nodes, link, unit)
   out <- lapply(seq_along(names), function(j) {
-    list(centre = open[, j], spread = spread[, j], sinc = TRUE, link = link[j])
+    list(centre = open[, j], spread = spread[, j], sinc = TRUE, link = link[j], unit = unit[j])
   })
   stats::setNames(out, names)
 }
 
-# The scale on which a variable's distribution is made: log of what is positive, atanh of rho.
+# The scale on which a variable's distribution is made: log of what is positive, atanh of rho, asinh (a
+# log of either sign) of the other elements of a precision matrix, in their unit.
 variable_link <- function(names, model) {
   diagonal <- unlist(lapply(Filter(function(t) t$vector, model$groups), function(t) {
     pairs <- lower_pairs(length(t$coef))
     term_stat_names(t)[pairs$row == pairs$col]
   }))
   ifelse(grepl("^rho_", names), "tanh",
-    ifelse(grepl("^((tau|sigma)_|phi$)", names) | names %in% diagonal, "exp", "identity"))
+    ifelse(grepl("^((tau|sigma)_|phi$)", names) | names %in% diagonal, "exp",
+      ifelse(grepl("^Lambda_", names), "sinh", "identity")))
 }
 
-open_values <- function(values, link) {
+open_values <- function(values, link, unit) {
+  at <- link == "sinh"
+  values[, at] <- asinh(values[, at] / rep(unit[at], each = nrow(values)))
   values[, link == "exp"] <- log(values[, link == "exp"])
   values[, link == "tanh"] <- atanh(values[, link == "tanh"])
   values
@@ -198,11 +208,11 @@ open_values <- function(values, link) {
 
 # nodes x variables: the largest derivative of each variable along an axis of the lattice, the
 # bandwidth (over the step) of the kernel that its distribution is summed with.
-largest_slope <- function(model, nodes, link) {
+largest_slope <- function(model, nodes, link, unit) {
   index <- stat_index(model)
   e <- 1e-4
   at <- function(phi) {
-    open_values(precision_draws(phi_statistics(phi, index), model, t(phi)), link)
+    open_values(precision_draws(phi_statistics(phi, index), model, t(phi)), link, unit)
   }
   slopes <- lapply(seq_len(ncol(nodes$L)), function(j) {
     move <- e * nodes$L[, j]

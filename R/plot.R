@@ -99,8 +99,8 @@ mixture_curve <- function(part, w) {
     }, 0)
   }
   y <- pmax(y, 0)
-  shown <- inverse_link(x, rep(part$link, length(x)))
-  slope <- switch(part$link, exp = shown, tanh = 1 - shown^2, 1)
+  shown <- shown_values(x, part)
+  slope <- switch(part$link, exp = shown, tanh = 1 - shown^2, sinh = part$unit * cosh(x), 1)
   list(x = shown, y = y / slope)
 }
 
@@ -153,12 +153,16 @@ draw_panel <- function(name, panel, ref_name) {
     keep <- d$x >= stats::quantile(panel$draws, 0.001) & d$x <= stats::quantile(panel$draws, 0.999)
     curves[[ref_name]] <- list(x = d$x[keep], y = d$y[keep])
   }
-  xlim <- range(unlist(lapply(curves, function(k) k$x[k$y > 0.005 * max(k$y)])))
-  ylim <- c(0, 1.04 * max(unlist(lapply(curves, `[[`, "y"))))
+  point <- vapply(curves, function(k) !all(is.finite(k$y)), NA) # certain: no density
+  xlim <- grDevices::extendrange(unlist(c(lapply(curves[!point], function(k) k$x[k$y > 0.005 * max(k$y)]),
+    lapply(curves[point], function(k) k$x[1L]))), f = if (all(point)) 0.05 else 0)
+  if (diff(xlim) == 0) xlim <- xlim + c(-1, 1) * max(abs(xlim[1L]), 1) / 20
+  ylim <- c(0, 1.04 * max(1e-300, unlist(lapply(curves[!point], `[[`, "y")), if (all(point)) 1))
   graphics::plot(NA, xlim = xlim, ylim = ylim, xlab = name, ylab = "", yaxs = "i")
   graphics::title(ylab = "density", line = 3)
   for (m in rev(names(curves))) {
-    graphics::lines(curves[[m]], col = method_colours[[m]], lty = method_lines[[m]], lwd = 2)
+    draw <- if (point[[m]]) function(k, ...) graphics::abline(v = k$x[1L], ...) else graphics::lines
+    draw(curves[[m]], col = method_colours[[m]], lty = method_lines[[m]], lwd = 2)
   }
   names(curves)
 }

@@ -84,6 +84,7 @@ drop_unidentified <- function(out, model) {
 }
 
 inverse_link <- function(x, link) {
+  x[link == "sinh"] <- sinh(x[link == "sinh"])
   x[link == "exp"] <- exp(x[link == "exp"])
   x[link == "tanh"] <- tanh(x[link == "tanh"])
   x
@@ -270,9 +271,18 @@ precision_matrix_rows <- function(variable, t, s, exists, source) {
 # normal: loc and s of log SDs and atanh correlations, natural = mean and SD of SDs and correlations. A
 # map that mixes coefficients leaves neither normal: quasi-random points sum them.
 sd_correlation_moments <- function(x, V, A) {
+  out <- delta_sd_correlations(x, V, A)
+  # far beyond MAX_LOG_SD nothing is known, and nothing is said
+  lost <- which(!is.finite(out$loc) | !(out$s < 10 * MAX_LOG_SD))
+  out$loc[lost] <- out$s[lost] <- out$natural$mean[lost] <- out$natural$sd[lost] <- NA
+  out
+}
+
+delta_sd_correlations <- function(x, V, A) {
   r <- nrow(A)
   sd <- seq_len(r)
-  if (all(A[upper.tri(A)] == 0) && all(A[lower.tri(A)] == 0)) {
+  if (max(abs(A[row(A) != col(A)]), 0) <= 1e-14 * max(abs(A))) {
+    A <- diag(diag(A), r)
     f <- function(x) drop(log_sd_atanh_rows(matrix(x, 1L), A))
     D <- vapply(seq_along(x), function(j) {
       e <- replace(numeric(length(x)), j, 1e-5)

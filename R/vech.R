@@ -52,7 +52,7 @@ label <- function(S, names) structure(S, dimnames = list(names, names))
 
 # vech of the Cholesky factor with logged diagonal; rows relative to it below.
 log_cholesky <- function(t) {
-  L <- t(chol(unvech(t)))
+  L <- t(spd_root(unvech(t)))
   d <- diag(L)
   L <- L / rep(d, each = nrow(L))
   diag(L) <- log(d)

@@ -398,3 +398,45 @@ double nest_quantile(enum nest_kernel kernel, int n, const double *w, const doub
     }
     return x;
 }
+
+/* x in [from, to] to a cell of n. */
+static int cell_of(double x, double from, double to, int n)
+{
+    double at = to > from ? (x - from) / (to - from) * n : 0;
+    return at <= 0 ? 0 : at >= n ? n - 1 : (int) at;
+}
+
+int nest_gather(int n, const double *w, const double *c, const double *s, double *W, double *C,
+                double *S)
+{
+    enum { CENTRES = 256, SPREADS = NEST_CELLS / CENTRES };
+    double mean = 0, var = 0, thin = INFINITY, wide = 0;
+    for (int i = 0; i < n; i++) {
+        if (!(w[i] > 0)) continue;
+        if (!(s[i] > 0)) return 0;
+        mean += w[i] * c[i];
+        thin = fmin(thin, s[i]);
+        wide = fmax(wide, s[i]);
+    }
+    for (int i = 0; i < n; i++)
+        var += w[i] * ((c[i] - mean) * (c[i] - mean) + s[i] * s[i]);
+    double reach = 6 * sqrt(var), low = log(thin), high = log(wide);
+    for (int k = 0; k < NEST_CELLS; k++) W[k] = C[k] = S[k] = 0;
+    for (int i = 0; i < n; i++) { /* moments about the mean, which loses no digits to a far origin */
+        if (!(w[i] > 0)) continue;
+        double x = c[i] - mean;
+        int k = cell_of(x, -reach, reach, CENTRES) * SPREADS + cell_of(log(s[i]), low, high, SPREADS);
+        W[k] += w[i];
+        C[k] += w[i] * x;
+        S[k] += w[i] * (x * x + s[i] * s[i]);
+    }
+    int cells = 0;
+    for (int k = 0; k < NEST_CELLS; k++) {
+        if (!(W[k] > 0)) continue;
+        double m = C[k] / W[k], v = S[k] / W[k] - m * m;
+        W[cells] = W[k];
+        C[cells] = mean + m;
+        S[cells++] = sqrt(fmax(v, thin * thin));
+    }
+    return cells;
+}

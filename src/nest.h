@@ -79,4 +79,12 @@ enum nest_kernel { NEST_NORMAL, NEST_SINC };
 double nest_quantile(enum nest_kernel kernel, int n, const double *w, const double *c,
                      const double *s, double p);
 
+/* A mixture of many normals as one of at most NEST_CELLS: its components gathered on a grid of their
+ * centres (a twentieth of the mixture's SD apart) and log spreads, each cell by its weight, mean and
+ * variance (W, C, S: NEST_CELLS each). What it costs a quantile is of third order in the width of a
+ * cell. Returns the number of cells, 0 where a spread is not positive. O(n). */
+enum { NEST_CELLS = 256 * 32 };
+int nest_gather(int n, const double *w, const double *c, const double *s, double *W, double *C,
+                double *S);
+
 #endif

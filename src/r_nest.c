@@ -384,7 +384,8 @@ SEXP C_nest_draws(SEXP core, SEXP centre, SEXP phi)
     return out;
 }
 
-/* Quantiles (n_probs x J) of J mixtures with common weights; centre, spread: n x J. */
+/* Quantiles (n_probs x J) of J mixtures with common weights; centre, spread: n x J. Mixtures of more
+ * components than pay are gathered first. */
 SEXP C_nest_quantiles(SEXP kernel, SEXP weights, SEXP centre, SEXP spread, SEXP probs)
 {
     enum nest_kernel kind = r_as_int(kernel, "kernel", 0, 1) ? NEST_SINC : NEST_NORMAL;
@@ -393,12 +394,16 @@ SEXP C_nest_quantiles(SEXP kernel, SEXP weights, SEXP centre, SEXP spread, SEXP 
     int n = Rf_length(weights), np = Rf_length(probs), J = r_columns(centre, "centre", n);
     if (n == 0 || r_columns(spread, "spread", n) != J) r_bad("spread");
     SEXP out = PROTECT(Rf_allocMatrix(REALSXP, np, J));
+    bool many = kind == NEST_NORMAL && n > 2 * NEST_CELLS;
+    double *W = (double *) R_alloc(many ? 3 * NEST_CELLS : 1, sizeof(double));
+    double *C = W + (many ? NEST_CELLS : 0), *S = C + (many ? NEST_CELLS : 0);
     for (int j = 0; j < J; j++) {
         R_CheckUserInterrupt();
-        size_t at = (size_t) j * (size_t) n;
+        const double *c = REAL(centre) + (size_t) j * (size_t) n, *s = REAL(spread) + (size_t) j * (size_t) n;
+        int cells = many ? nest_gather(n, w, c, s, W, C, S) : 0;
         for (int i = 0; i < np; i++)
             AT(REAL(out), i, j, np) =
-                nest_quantile(kind, n, w, REAL(centre) + at, REAL(spread) + at, p[i]);
+                cells ? nest_quantile(kind, cells, W, C, S, p[i]) : nest_quantile(kind, n, w, c, s, p[i]);
     }
     UNPROTECT(1);
     return out;

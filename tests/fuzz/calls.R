@@ -9,7 +9,7 @@ responses <- list(
 
 fixed_terms <- c("x1", "x1", "x2", "f1", "lg", "o1", "ch", "poly(x1, 2)", "x1:f1", "x1*x2", "f1*lg",
   "I(x1^2)", "x3", "const", "tiny", "huge", "shift", "M", "splines::ns(x1, 3)", "scale(x2)",
-  "offset(off)", "factor(id)", "h", "log(abs(x1) + 1)", "x1 %in% 0", "a", "day")
+  "offset(off)", "factor(one)", "h", "log(abs(x1) + 1)", "x1 %in% 0", "a", "day")
 
 group_terms <- c("(1 | g)", "(1 | g)", "(1 | g)", "(x1 | g)", "(1 + x1 | g)", "(x1 || g)",
   "(0 + x1 | g)", "(f1 | g)", "(f1 || g)", "(0 + f1 | g)", "(1 | a/b)", "(1 | h)", "(1 | h)",

@@ -11,6 +11,14 @@ check_finite <- function(x, what, na = FALSE) {
   }
 }
 
+# Expected counts whose logarithm reaches beyond 700 are infinite in truth of arithmetic.
+countable <- function(x, f) {
+  if (!identical(f$model$family$link, "log")) return(x)
+  p <- predict(f, se.fit = TRUE)
+  if (isTRUE(max(p$fit + 10 * p$se.fit, na.rm = TRUE) > 700)) x[is.infinite(x)] <- 1e308
+  x
+}
+
 # A column of a summary where `bad` holds in some row.
 check_rows <- function(s, bad, ...) {
   bad <- which(bad)
@@ -23,10 +31,14 @@ check_summary <- function(s) {
     check_rows(s, bad_numbers(s[[k]]), k, " is NaN or infinite")
   }
   check_rows(s, s$sd < 0, "negative sd")
-  check_rows(s, s$sd == 0, "sd is 0")
+  # certain: the weight of the one component, and to rounding a correlation of plus or minus one
+  certain <- grepl("^(log_)?pi\\[", s$variable) & !"pi[2]" %in% s$variable |
+    grepl("^rho", s$variable) & abs(s$mean) > 1 - 1e-12
+  check_rows(s, s$sd == 0 & !certain, "sd is 0")
   check_rows(s, s$q2.5 > s$q97.5, "quantiles are not ordered")
   # rows that are NA throughout: what the data do not identify, see ?fit_vb
   said <- !(is.na(s$mean) & is.na(s$sd) & is.na(s$q2.5) & is.na(s$q97.5))
+  said <- said & !(grepl("^u", s$variable) & !is.null(s$rhat) & is.na(s$rhat)) # save_u = FALSE
   check_rows(s, said & (is.na(s$q2.5) | is.na(s$q97.5)), "a quantile is NA")
   exists <- grepl("^(beta|u|mu)\\[", s$variable)
   check_rows(s, exists & (is.na(s$mean) | is.na(s$sd)), "mean or sd is NA")

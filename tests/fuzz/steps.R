@@ -51,14 +51,15 @@ summary_steps <- list(
 predict_steps <- list(
   predict = function(f, x) check_finite(predict(f), "predict", na = TRUE),
   predict_response = function(f, x) {
-    check_finite(predict(f, type = "response", se.fit = TRUE), "predict response", na = TRUE)
+    p <- predict(f, type = "response", se.fit = TRUE)
+    check_finite(countable(unlist(p), f), "predict response", na = TRUE)
   },
   predict_confidence = function(f, x) {
     check_interval(predict(f, interval = "confidence"), "confidence")
   },
   predict_prediction = function(f, x) {
     p <- predict(f, interval = "prediction", type = "response")
-    check_interval(p, "prediction", inside = is_gaussian_fit(f))
+    check_interval(countable(p, f), "prediction", inside = is_gaussian_fit(f))
   },
   predict_population = function(f, x) {
     form <- pick(list(NA, ~0, NULL))
@@ -88,9 +89,9 @@ predict_steps <- list(
     if (!isTRUE(all.equal(unname(a), unname(rev(b))))) disagree("predictions depend on the rows")
   },
   budget = function(f, x) check_finite(predict(f, budget = TRUE), "budget", na = TRUE),
-  fitted = function(f, x) check_finite(fitted(f), "fitted", na = TRUE),
+  fitted = function(f, x) check_finite(countable(fitted(f), f), "fitted", na = TRUE),
   residuals = function(f, x) {
-    check_finite(residuals(f), "residuals", na = TRUE)
+    check_finite(countable(residuals(f), f), "residuals", na = TRUE)
     check_finite(residuals(f, "pearson"), "Pearson residuals", na = TRUE)
   },
   posterior_predict = function(f, x) {

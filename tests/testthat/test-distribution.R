@@ -77,3 +77,20 @@ test_that("rows in blocks are the rows at once", {
   one <- meanfield:::linear_mixture(fit, meanfield:::part_rows(parts, 500L))
   expect_equal(whole[500, ], drop(one$mean))
 })
+
+test_that("quantiles of a mixture of very many normals are those of its distribution function", {
+  set.seed(4)
+  n <- 20000
+  w <- rexp(n)
+  w <- w / sum(w)
+  centre <- 1e6 + cbind(rt(n, 5), rexp(n)^2)
+  spread <- cbind(exp(rnorm(n, 0, .4)), .05 + rexp(n))
+  probs <- c(.005, .025, .5, .9, .975)
+  q <- meanfield:::call_nest_quantiles(FALSE, w, centre, spread, probs)
+  for (j in 1:2) {
+    p <- vapply(q[, j], function(x) sum(w * pnorm(x, centre[, j], spread[, j])), 0)
+    density <- vapply(q[, j], function(x) sum(w * dnorm(x, centre[, j], spread[, j])), 0)
+    sd <- sqrt(sum(w * (spread[, j]^2 + (centre[, j] - sum(w * centre[, j]))^2)))
+    expect_lt(max(abs(p - probs) / density / sd), 1e-3)
+  }
+})

@@ -28,7 +28,8 @@ called_by_owner <- c( # extras that differ between versions of the package that 
   "check_singularity", "get_coef", "get_predict", "get_vcov", "set_coef", "emm_basis",
   "recover_data", "knit_print"
 )
-delegates <- c("icc.default", "r2.default") # to performance, which has its own manners
+# to packages that may be loaded, which have their own manners
+delegates <- paste0(c("icc", "r2", "isSingular", "ngrps", "prior_summary", "hypothesis"), ".default")
 
 methods <- as.data.frame(getNamespaceInfo("meanfield", "S3methods")[, 1:3])
 names(methods) <- c("generic", "class", "fun")

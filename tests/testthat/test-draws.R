@@ -90,3 +90,14 @@ test_that("the dispersion's interval is that of its logarithm", {
     expect_true(s$mean[at[1]] > s$q2.5[at[1]] && s$mean[at[1]] < s$q97.5[at[1]])
   }
 })
+
+test_that("rvars of coefficients and levels whose names hold commas", {
+  set.seed(1)
+  d <- data.frame(x = rnorm(60), g = rep(c("Smith, John", "Lee", "Ng"), 20))
+  d$y <- d$x + rnorm(60)
+  fit <- fit_vb(y ~ x + (poly(x, 2) | g), d, integrate = "no")
+  expect_silent(v <- as_draws_rvars(fit, ndraws = 20))
+  expect_equal(dim(v$rho_u), c(2L, 2L))
+  expect_equal(meanfield:::array_names(c("u[Smith, John,x]", "u[Lee,x]", "r[a,poly(b, 2)]")),
+    c("u[Smith; John;x]", "u[Lee;x]", "r[a,poly(b; 2)]"))
+})

@@ -306,3 +306,23 @@ test_that("an outlier does not make a histogram of millions of bins", {
   on.exit(grDevices::dev.off())
   expect_silent(plot(fit, what = "data"))
 })
+
+test_that("one component: its weight is certain, and is shown as such", {
+  set.seed(2)
+  fit <- fit_vb(gaussian_mixture(rnorm(20), 1))
+  s <- summary(fit)
+  pi <- s[s$variable == "pi[1]", ]
+  expect_equal(c(pi$mean, pi$sd, pi$q2.5, pi$q97.5), c(1, 0, 1, 1))
+  grDevices::pdf(NULL)
+  on.exit(grDevices::dev.off())
+  expect_silent(plot(fit))
+  expect_silent(plot(fit, variables = c("pi[1]", "log_pi[1]")))
+})
+
+test_that("columns of one name are told apart", {
+  set.seed(3)
+  x <- matrix(rnorm(60), 30, dimnames = list(NULL, c("a", "a")))
+  fit <- fit_vb(gaussian_mixture(x, 1))
+  expect_false(anyDuplicated(summary(fit)$variable) > 0)
+  expect_equal(dim(predict(fit, x)), c(30L, 1L))
+})

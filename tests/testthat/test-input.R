@@ -234,3 +234,10 @@ test_that("matrices that are positive definite in theory only are a classed cond
   expect_error(meanfield:::scale_free(c(1e-30, 1, 1)), class = "meanfield_error_not_pd")
   expect_error(meanfield:::solve_spd(matrix(c(1, 2, 2, 1), 2)), class = "meanfield_error_not_pd")
 })
+
+test_that("missing covariates of a vector term under na.pass are refused by name", {
+  set.seed(1)
+  d <- data.frame(y = rnorm(20), x = c(NA, rnorm(19)), g = gl(5, 4))
+  expect_error(fit_vb(y ~ 1 + (x | g), d, na.action = na.pass), "random effects", class = "meanfield_error_data")
+  expect_error(fit_vb(y ~ 1 + (x || g), d, na.action = na.pass), "random effects", class = "meanfield_error_data")
+})

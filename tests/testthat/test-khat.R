@@ -74,3 +74,19 @@ test_that("k-hat is refused where it says nothing", {
   fit <- fit_vb(cbind(y, t - y) ~ x + (1 | g), d, family = binomial())
   expect_error(vb_khat(fit, ndraws = 3), class = "meanfield_error_control")
 })
+
+test_that("counts that are fractions have a log likelihood, and so a k-hat", {
+  eta <- c(-1, .5, 2)
+  whole <- c(0, 3, 7)
+  at <- function(f, e) f(whole + e)
+  pois <- function(y) meanfield:::log_poisson(y, eta)
+  nb <- function(y) meanfield:::log_neg_binomial(y, 1.7, eta)
+  # continuous where the whole numbers are
+  expect_equal(at(pois, 1e-7), dpois(whole, exp(eta), log = TRUE), tolerance = 1e-5)
+  expect_equal(at(nb, 1e-7), dnbinom(whole, size = 1.7, mu = exp(eta), log = TRUE), tolerance = 1e-5)
+  set.seed(1)
+  d <- data.frame(y = rpois(60, 3) + .5, g = gl(6, 10))
+  fit <- suppressWarnings(fit_vb(y ~ 1 + (1 | g), d, family = poisson()), classes = "meanfield_warning")
+  expect_silent(s <- summary(fit))
+  expect_true(is.finite(attr(s, "khat")$khat))
+})

@@ -101,3 +101,20 @@ test_that("what cannot be drawn is refused; rows left out are padded", {
   expect_equal(dim(s), c(60, 2))
   expect_true(is.na(s[7, 1]) && sum(is.na(s)) == 2)
 })
+
+test_that("counts whose mean overflows are announced, and are numbers", {
+  set.seed(1)
+  d <- data.frame(y = rpois(30, 2), g = gl(6, 5))
+  fit <- fit_vb(y ~ 1 + (1 | g), d, family = poisson())
+  new <- data.frame(g = "1", o = 800)
+  far <- fit_vb(y ~ 1 + offset(o) + (1 | g), transform(d, o = rep(0, 30)), family = poisson())
+  expect_warning(y <- rstantools::posterior_predict(far, newdata = new, draws = 5),
+    class = "meanfield_warning_overflow")
+  expect_true(all(is.finite(y)))
+  p <- predict(far, new, type = "response", interval = "prediction")
+  expect_false(anyNA(p))
+  big <- transform(new, o = 60) # beyond 2^52, where no two neighbours are whole numbers apart
+  q <- predict(far, big, type = "response", interval = "prediction")
+  link <- predict(far, big, interval = "confidence")
+  expect_equal(q[, 2:3], exp(link[, 2:3]), tolerance = 0.01)
+})
