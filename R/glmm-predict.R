@@ -104,6 +104,10 @@ dispersion_mean <- function(fit) {
 response_quantiles <- function(fit, mix, size, probs) {
   family <- fit$model$family$family
   size <- ifelse(size > 0, size, NA)
+  if (family == "binomial") {
+    check_whole_trials(size)
+    size <- round(size)
+  }
   shares <- lapply(lead_shares(mix), function(at) {
     phi <- if (is.null(mix$lead)) Inf else sum(mix$weights[at] * mix$lead[at]) / sum(mix$weights[at])
     noise <- function(mu) sqrt(if (family == "binomial") 1 / (size * mu * (1 - mu)) else 1 / mu + 1 / phi)
@@ -211,14 +215,18 @@ list_without_restore <- function(parts) {
   parts
 }
 
+check_whole_trials <- function(size) {
+  if (any(abs(size - round(size)) > 1e-3, na.rm = TRUE)) {
+    mf_abort("weights", "there are responses of whole numbers of trials only: the fit has `weights` that are ",
+      "none; give `weights` that are", arg = "weights")
+  }
+}
+
 # draws x rows of new responses.
 draw_responses <- function(object, d, newdata) {
   size <- response_size(object, newdata, NULL, ncol(d$eta))
   family <- object$model$family$family
-  if (family == "binomial" && any(abs(size - round(size)) > 1e-3, na.rm = TRUE)) {
-    mf_abort("weights", "responses can be drawn for whole numbers of trials only: the fit has ",
-      "`weights` that are none", arg = "object")
-  }
+  if (family == "binomial") check_whole_trials(size)
   y <- array(NA_real_, dim(d$eta), dimnames(d$eta))
   ok <- which(!is.na(d$eta) & !is.na(rep(size, each = nrow(y))))
   mu <- countable(object$model$family$linkinv(d$eta[ok]))

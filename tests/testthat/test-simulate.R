@@ -118,3 +118,12 @@ test_that("counts whose mean overflows are announced, and are numbers", {
   link <- predict(far, big, interval = "confidence")
   expect_equal(q[, 2:3], exp(link[, 2:3]), tolerance = 0.01)
 })
+
+test_that("fractional trials have no prediction interval, as they have no draws", {
+  d <- data.frame(p = c(.2, .5, .4, .9, .1, .3), w = c(2.5, 3, 4, 5.2, 6, 7), g = gl(3, 2))
+  fit <- suppressWarnings(fit_vb(p ~ 1 + (1 | g), d, family = binomial(), weights = w),
+    classes = "meanfield_warning")
+  expect_error(predict(fit, type = "response", interval = "prediction"), "whole numbers of trials",
+    class = "meanfield_error_weights")
+  expect_equal(dim(predict(fit, type = "response", interval = "prediction", weights = 4)), c(6L, 3L))
+})
