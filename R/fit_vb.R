@@ -370,7 +370,7 @@ ridge_solve <- function(core) {
   d <- diag(A)
   d[d == 0] <- 1
   scaled <- A / sqrt(tcrossprod(d)) + diag(1e-8, core$p)
-  drop(chol2inv(chol(scaled)) %*% (core$h[x] / sqrt(d))) / sqrt(d)
+  drop(chol2inv(spd_root(scaled)) %*% (core$h[x] / sqrt(d))) / sqrt(d)
 }
 
 # A row per sweep: log precisions (of the diagonals of vector terms), ELBO, change, step.

@@ -177,13 +177,21 @@ precision_components <- function(model, nodes) {
   values <- precision_draws(nodes$stats, model, t(nodes$phi))
   names <- colnames(values)
   link <- variable_link(names, model)
-  unit <- apply(abs(values), 2L, weighted_quantile, nodes$weights, 0.5)
+  unit <- typical_size(values, nodes$weights)
   open <- open_values(values, link, unit)
   spread <- if (nodes$method == "lattice") nodes$step * largest_slope(model, nodes, link, unit)
   out <- lapply(seq_along(names), function(j) {
     list(centre = open[, j], spread = spread[, j], sinc = TRUE, link = link[j], unit = unit[j])
   })
   stats::setNames(out, names)
+}
+
+# Weighted median of the absolute values of each column.
+typical_size <- function(values, weights) {
+  apply(abs(values), 2L, function(x) {
+    known <- is.finite(x) & weights > 0
+    if (sum(known) > 1L) weighted_quantile(x[known], weights[known] / sum(weights[known]), 0.5) else 1
+  })
 }
 
 # The scale on which a variable's distribution is made: log of what is positive, atanh of rho, asinh (a

@@ -233,6 +233,7 @@ importance_nodes <- function(target, top, settings) {
   }
   if (!length(samples)) return(no_integral("no importance point has any density"))
   best <- samples[[1L]]
+  if (sum(best$weights > 1e-10) < 2L) return(no_integral("one importance point has all of the weight"))
   if (length(samples) > 1L) {
     best$error <- max(best$error, sample_difference(best, samples[[2L]], target$tails))
   }

@@ -159,7 +159,12 @@ gamma_prior <- function(shape, rate) {
 #' @export
 half_t_prior <- function(df = 3, scale = NULL) {
   check_positive(df, "df", 1L)
-  if (!is.null(scale)) check_positive(scale, "scale")
+  if (!is.null(scale)) {
+    check_positive(scale, "scale")
+    if (any(scale > 1e100 | scale < 1e-100)) {
+      mf_abort("prior", "`scale` must lie between 1e-100 and 1e100: its square must be a number", arg = "scale")
+    }
+  }
   new_prior("half_t", df = as.double(df), scale = if (!is.null(scale)) as.double(scale))
 }
 

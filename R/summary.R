@@ -213,7 +213,10 @@ scalar_rows <- function(fit, k) {
 own_scale_moments <- function(fit, k, s) {
   tau <- fit$posterior$tau
   at <- tau$index[[k]]
-  if (tau$names[k] == "phi") return(lapply(s, function(v) lognormal(tau$phi$mean[at], v)))
+  if (tau$names[k] == "phi") {
+    # of a log phi as wide as that no mean is known, and none is said
+    return(lapply(s, function(v) lapply(lognormal(tau$phi$mean[at], v), `*`, if (v < MAX_LOG_SD) 1 else NA)))
+  }
   lapply(tau[c("cov_mfvb", "cov_lrvb")], function(V) {
     list(mean = unname(tau$mean[at]), sd = sqrt(V[at, at]))
   })

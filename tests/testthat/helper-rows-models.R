@@ -65,8 +65,8 @@ peer_fit <- function(cell, d) {
     call[[1L]] <- quote(lme4::lmer)
     call$family <- NULL
   } else if (cell$family == "neg_binomial") {
-    call[[1L]] <- quote(glmmTMB::glmmTMB)
-    call$family <- quote(glmmTMB::nbinom2())
+    call[[1L]] <- getExportedValue("glmmTMB", "glmmTMB") # used where it is, not asked for
+    call$family <- getExportedValue("glmmTMB", "nbinom2")()
   } else if (bars) {
     call[[1L]] <- quote(lme4::glmer)
     call$control <- quote(lme4::glmerControl(optimizer = "bobyqa"))

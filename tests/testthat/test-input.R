@@ -241,3 +241,12 @@ test_that("missing covariates of a vector term under na.pass are refused by name
   expect_error(fit_vb(y ~ 1 + (x | g), d, na.action = na.pass), "random effects", class = "meanfield_error_data")
   expect_error(fit_vb(y ~ 1 + (x || g), d, na.action = na.pass), "random effects", class = "meanfield_error_data")
 })
+
+test_that("a scale whose square is no number is refused", {
+  expect_error(half_t_prior(3, 1e300), class = "meanfield_error_prior")
+  expect_error(half_t_prior(3, 1e-300), class = "meanfield_error_prior")
+})
+
+test_that("the unit of a variable is found among missing values", {
+  expect_equal(meanfield:::typical_size(cbind(c(1, NA, -3), c(NA, NA, 2)), c(.4, .2, .4))[2], 1)
+})
