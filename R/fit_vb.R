@@ -26,8 +26,8 @@
 #'   Linear response cannot widen what is uncertain only because a precision is (the intercept with
 #'   few groups), nor follow a skewed log precision. `"auto"` integrates when some log precision has
 #'   a variance above .01 (below it no SD changes by more than 1%) and the work is below 2e9
-#'   operations, about half a second; the fit says what it did. `"yes"` integrates whatever
-#'   it costs, `"no"` never does.
+#'   operations, about half a second (other families: 4e10, and at most six precisions); the fit says
+#'   what it did. `"yes"` integrates whatever it costs, `"no"` never does.
 #' @param approximation How the expected log likelihood of a binomial response is made: `"gva"`, the
 #'   Gaussian variational approximation itself; `"pg"`, its lower bound by Polya-Gamma variables
 #'   (the same as Jaakkola and Jordan's), faster per row. The bound shrinks effects towards zero

@@ -44,7 +44,11 @@ why_not_integrate <- function(fit, core) {
   if (!length(tau$mean)) return("not needed")
   uncertain <- max(own_log_sds(tau$phi$cov_lrvb, tau$index)^2)
   if (!length(tau$failed) && uncertain < INTEGRATE_ABOVE) return("not needed")
-  if (!is_gaussian(fit)) return(if (nest_flops(fit, core) > nest_budget(tau)) "too dear")
+  if (!is_gaussian(fit)) {
+    # thousands of optimisations on importance points, which are often not trusted in the end
+    many <- length(tau$mean) > MAX_LATTICE_D
+    return(if (many || nest_flops(fit, core) > NEST_FLOPS) "too dear")
+  }
   nodes <- c(40, 200, 700, 2000, 8000, 15000)[length(tau$mean)]
   if (is.na(nodes)) nodes <- 8000 # importance sampling
   if (nodes * node_flops(core) > INTEGRATE_FLOPS) return("too dear")
@@ -58,9 +62,6 @@ nest_flops <- function(fit, core) {
   if (is.na(fits)) fits <- 5000
   fits * conditional_fit_flops(fit$model, core)
 }
-
-# Importance sampling, beyond six precisions, is often not trusted in the end: it may cost an eighth.
-nest_budget <- function(tau) if (length(tau$mean) > 6L) NEST_FLOPS / 8 else NEST_FLOPS
 
 # Evaluations of conditional bounds that "auto" may spend, three to a fit: posteriors with long tails
 # take several times the points that nest_flops() counts, and fits far out many steps each.

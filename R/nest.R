@@ -36,13 +36,13 @@ integrate_precisions <- function(target, start, settings) {
   top <- find_mode(target, start)
   if (identical(top, "dear")) return(no_integral("too dear"))
   if (is.null(top)) return(no_integral("the posterior density of the variances has no mode"))
-  d <- length(top$phi)
-  if (d <= MAX_LATTICE_D) {
-    nodes <- lattice_nodes(target, top, settings)
-    if (!is.null(nodes)) return(nodes)
-  }
-  importance_nodes(target, top, settings)
+  nodes <- if (length(top$phi) <= MAX_LATTICE_D) lattice_nodes(target, top, settings)
+  nodes <- nodes %||% importance_nodes(target, top, settings)
+  if (is_integral(nodes) && !is_spread(nodes)) return(no_integral("one point has all of its weight"))
+  nodes
 }
+
+is_spread <- function(nodes) is.finite(nodes$error) && sum(nodes$weights > 1e-10) > 1L
 
 # Without precisions there is nothing to integrate over: one conditional fit is the posterior.
 single_node <- function(target) {
@@ -233,7 +233,6 @@ importance_nodes <- function(target, top, settings) {
   }
   if (!length(samples)) return(no_integral("no importance point has any density"))
   best <- samples[[1L]]
-  if (sum(best$weights > 1e-10) < 2L) return(no_integral("one importance point has all of the weight"))
   if (length(samples) > 1L) {
     best$error <- max(best$error, sample_difference(best, samples[[2L]], target$tails))
   }

@@ -148,7 +148,9 @@ draw_panels <- function(variables, panels, ref_name) {
 
 draw_panel <- function(name, panel, ref_name) {
   curves <- panel$curves
-  if (!is.null(panel$draws)) {
+  if (!is.null(panel$draws) && diff(range(panel$draws)) <= 1e-10 * max(abs(panel$draws))) {
+    curves[[ref_name]] <- list(x = panel$draws[1L], y = NaN)
+  } else if (!is.null(panel$draws)) {
     d <- stats::density(panel$draws, adjust = 1.4, n = 512)
     keep <- d$x >= stats::quantile(panel$draws, 0.001) & d$x <= stats::quantile(panel$draws, 0.999)
     curves[[ref_name]] <- list(x = d$x[keep], y = d$y[keep])

@@ -152,6 +152,10 @@ flat_prior <- function() new_prior("flat")
 gamma_prior <- function(shape, rate) {
   check_positive(shape, "shape", 1L)
   check_positive(rate, "rate", 1L)
+  if (max(shape, rate) > 1e100) {
+    mf_abort("prior", "`shape` and `rate` must not exceed 1e100: variances of precisions must be numbers",
+      arg = "rate")
+  }
   new_prior("gamma", shape = as.double(shape), rate = as.double(rate))
 }
 
