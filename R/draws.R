@@ -154,7 +154,7 @@ joint_draws.vb_fit <- function(fit, ndraws, u) {
   check_size(ndraws, if (u) length(fit$vb$mean) else p)
   n <- length(post$mean)
   phi <- matrix(stats::rnorm(ndraws * n), ndraws) %*% half(post$phi$cov_lrvb)
-  slope <- if (n) post$phi$cross %*% solve(post$phi$cov_lrvb) else post$phi$cross
+  slope <- if (n) post$phi$cross %*% solve_spd(post$phi$cov_lrvb) else post$phi$cross
   rest <- half(post$cov_lrvb - slope %*% t(post$phi$cross))
   response <- phi %*% t(slope) + matrix(stats::rnorm(ndraws * n), ndraws) %*% rest
   x <- seq_len(p)

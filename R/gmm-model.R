@@ -57,6 +57,7 @@ gaussian_mixture <- function(x, k, prior = mixture_prior(), data = NULL) {
   )
 }
 
+MOST_MIXTURE_DATA <- 1e70
 mixture_data <- function(x, data) {
   if (inherits(x, "formula")) x <- mixture_frame(x, data)
   if (is.data.frame(x)) {
@@ -76,6 +77,10 @@ mixture_data <- function(x, data) {
   if (nrow(bad)) {
     mf_abort("data", "`x` has ", nrow(bad), " missing or infinite value", if (nrow(bad) > 1) "s",
       ", the first in row ", bad[1L, 1L], ": leave such rows out", arg = "x")
+  }
+  if (max(abs(x)) > MOST_MIXTURE_DATA) {
+    mf_abort("data", "`x` has numbers beyond ", MOST_MIXTURE_DATA, ", whose fourth powers are none: rescale it",
+      arg = "x")
   }
   if (nrow(x) <= ncol(x) + 1L) {
     mf_abort("data", "`x` has ", nrow(x), " rows: a mixture in ", ncol(x),
@@ -169,10 +174,11 @@ check_spd <- function(x, arg) {
   if (is.null(x)) return(NULL)
   x <- unname(as.matrix(x))
   ok <- is.numeric(x) && nrow(x) == ncol(x) && all(is.finite(x)) &&
-    isSymmetric(x, tol = 1e-8) && !inherits(try(chol(x), silent = TRUE), "try-error")
+    isSymmetric(x, tol = 1e-8) && !inherits(try(chol(x), silent = TRUE), "try-error") &&
+    all(diag(x) > 1e-140 & diag(x) < 1e140)
   if (!ok) {
-    mf_abort("prior", "`", arg, "` must be a positive definite matrix (or one positive number)",
-      arg = arg)
+    mf_abort("prior", "`", arg, "` must be a positive definite matrix (or one positive number) with ",
+      "variances between 1e-140 and 1e140", arg = arg)
   }
   x
 }
