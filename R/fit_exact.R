@@ -1,10 +1,12 @@
-#' The exact posterior by numerical integration
+#' The exact posterior of a Gaussian model by numerical integration
 #'
 #' Integrates the coefficients and random effects out in closed form and the precisions
 #' numerically: the posterior of the same model and prior as [fit_vb()] and [fit_gibbs()], without
 #' Monte Carlo, with its error.
 #'
 #' @inheritParams fit_vb
+#' @param family `gaussian()`. The other families are integrated by `fit_vb(integrate = "yes")`, and sampled
+#'   exactly by [fit_gibbs()].
 #' @param control [vb_control()] of the variational fit that the integration starts from.
 #' @param tol Largest error of a posterior mean or SD, relative to the SD, with one or two precision
 #'   parameters; ten times that with three or four, fifty times with five or six. The lattice is
@@ -144,8 +146,8 @@ abort_integral <- function(nodes) {
 
 warn_edge <- function() {
   mf_warn("moments", "the posterior reaches variances at which the model is singular to working ",
-    "precision (few groups under a flat prior, say): means and SDs may be infinite; read the ",
-    "quantiles, or use a proper `prior`", arg = "prior")
+    "precision (few groups or rows, an exact fit): what lies beyond is left out, and means and SDs that it would ",
+    "move are not to be trusted; read the quantiles, or use a more informative `prior`", arg = "prior")
 }
 
 warn_integral <- function(nodes, tol) {

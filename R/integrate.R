@@ -64,8 +64,8 @@ nest_flops <- function(fit, core) {
 }
 
 # Evaluations of conditional bounds that "auto" may spend, three to a fit: posteriors with long tails
-# take several times the points that nest_flops() counts, and fits far out many steps each.
-most_evaluations <- function(fit, core) 9 * NEST_FLOPS / conditional_fit_flops(fit$model, core)
+# take more than the points that nest_flops() counts, and fits far out many steps each.
+most_evaluations <- function(fit, core) 5 * NEST_FLOPS / conditional_fit_flops(fit$model, core)
 
 # In interactive runs that will take longer than about 5 seconds.
 announce_nest <- function(fit, core) {

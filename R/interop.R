@@ -9,7 +9,9 @@ pp_check.meanfield_fit <- function(object, type = "dens_overlay", draws = 50, ..
   fun <- getExportedValue("bayesplot", paste0("ppc_", sub("^ppc_", "", type)))
   known_dots(names(formals(fun)), ...)
   yrep <- posterior_predict.meanfield_fit(object, draws = draws)
-  fun(fitted_response(object), yrep, ...)
+  y <- fitted_response(object)
+  known <- !is.na(y) & colSums(is.na(yrep)) == 0L # no responses of rows without weight
+  fun(y[known], yrep[, known, drop = FALSE], ...)
 }
 
 #' @exportS3Method loo::loo

@@ -40,6 +40,8 @@ vb_khat <- function(fit, ndraws = 1000) {
   z <- with_fixed_seed(matrix(stats::rnorm(length(q$mean) * ndraws), ncol = ndraws))
   theta <- q$mean + q$root %*% z
   ratio <- log_joint_given(fit, core, q$stats, theta) + colSums(z^2) / 2
+  # a density that overflows at one of its draws is no density to compare with
+  if (!all(is.finite(ratio))) return(structure(Inf, ess = 0, class = "meanfield_khat"))
   smooth <- suppressWarnings(loo::psis(ratio - max(ratio), r_eff = 1))
   w <- stats::weights(smooth, log = FALSE)
   structure(smooth$diagnostics$pareto_k, ess = 1 / (ndraws * sum(w^2)), class = "meanfield_khat")

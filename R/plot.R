@@ -99,6 +99,12 @@ mixture_curve <- function(part, w) {
     }, 0)
   }
   y <- pmax(y, 0)
+  # far down its tail the sum is rounding, which the slope of exp would blow up
+  if (part$link == "exp") {
+    kept <- y > 0.01 * max(y)
+    x <- x[kept]
+    y <- y[kept]
+  }
   shown <- shown_values(x, part)
   slope <- switch(part$link, exp = shown, tanh = 1 - shown^2, sinh = part$unit * cosh(x), 1)
   list(x = shown, y = y / slope)

@@ -69,7 +69,7 @@ print_integration <- function(x) {
         paste0(", k-hat ", format(n$khat, digits = 2)), ");\nmost moved since linear response: SD of ",
       names(change), ", ", sprintf("%+.1f%%", 100 * change), "\n",
       if (!is.null(n$correction)) print_correction(n), sep = "")
-    if (n$error > LARGE_ERROR) cat(error_advice(x), "\n", sep = "")
+    if (signif(n$error, 1) > LARGE_ERROR) cat(error_advice(x), "\n", sep = "")
     return(invisible())
   }
   cat(switch(x$not_integrated %||% "",
@@ -84,9 +84,9 @@ print_integration <- function(x) {
 LARGE_ERROR <- 0.05
 
 error_advice <- function(x) {
-  paste0("That is more than ", LARGE_ERROR, " SD: for closer means and SDs use ",
+  paste0("The error is more than ", LARGE_ERROR, " SD: for closer means and SDs use ",
     if (is_gaussian(x)) "fit_exact() or fit_gibbs()" else "fit_gibbs()",
-    ", or a tighter `prior` on the\ngroup SDs, one of which the data hardly determine")
+    ",\nor a tighter `prior` on the group SDs if the data hardly determine one")
 }
 
 # By how much the correction of the variational bound moves the density of the variances, over the

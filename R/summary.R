@@ -125,6 +125,7 @@ as.data.frame.meanfield_summary <- function(x, row.names = NULL, optional = FALS
 }
 
 format_numbers <- function(v, digits = 3) {
+  digits <- check_count(digits, "digits", 1L, 22L)
   vapply(v, function(x) format(signif(x, digits), digits = digits), "")
 }
 

@@ -90,3 +90,11 @@ test_that("counts that are fractions have a log likelihood, and so a k-hat", {
   expect_silent(s <- summary(fit))
   expect_true(is.finite(attr(s, "khat")))
 })
+
+test_that("a density that overflows has an infinite k-hat, no error", {
+  set.seed(2)
+  d <- data.frame(y = c(rpois(20, 2), 1e9), x = c(rnorm(20), 40))
+  fit <- suppressWarnings(fit_vb(y ~ x + I(x^2), d, family = poisson(), integrate = "no"),
+    classes = "meanfield_warning")
+  expect_true(is.numeric(attr(summary(fit), "khat")))
+})

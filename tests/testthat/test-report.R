@@ -101,3 +101,12 @@ test_that("it prints as a table in a document", {
   out <- knitr::knit_print(sd_ratio_report(vb, gibbs))
   expect_match(paste(out, collapse = "\n"), "ratio_mfvb")
 })
+
+test_that("no curve of an SD blows up at zero", {
+  skip_if_not_installed("lme4")
+  fit <- fit_vb(Reaction ~ 0 + Days + (0 + Days | Subject), lme4::sleepstudy)
+  curve <- meanfield:::exact_curves(fit, "sigma_u[Subject]")[[1L]]
+  # an SD's density has one hump here: rising to it, falling from it
+  steps <- diff(curve$y)
+  expect_lt(sum(abs(diff(sign(steps[abs(steps) > 0.02 * max(curve$y)]))) > 0), 2)
+})
