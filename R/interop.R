@@ -19,6 +19,10 @@ loo.meanfield_fit <- function(x, draws = NULL, ...) {
   valid_fit(x)
   known_dots(c("cores", "save_psis", "is_method"), ...)
   ll <- log_lik.meanfield_fit(x, draws = draws)
+  if (!all(is.finite(ll))) {
+    mf_abort("nonfinite", "the log likelihood is not finite at some draws of the posterior, which is very ",
+      "wide: use tighter `prior`s", arg = "x")
+  }
   r_eff <- if (inherits(x, "gibbs_fit") && is.null(draws)) {
     chain <- rep(seq_len(x$chains), each = dim(x$draws)[1L])
     loo::relative_eff(exp(ll), chain_id = chain)

@@ -163,6 +163,10 @@ gamma_prior <- function(shape, rate) {
 #' @export
 half_t_prior <- function(df = 3, scale = NULL) {
   check_positive(df, "df", 1L)
+  if (df > 1e100) {
+    mf_abort("prior", "`df` must not exceed 1e100: 1e6 is a half-normal prior to every digit that matters",
+      arg = "df")
+  }
   if (!is.null(scale)) {
     check_positive(scale, "scale")
     if (any(scale > 1e100 | scale < 1e-100)) {

@@ -245,6 +245,8 @@ test_that("missing covariates of a vector term under na.pass are refused by name
 test_that("a scale whose square is no number is refused", {
   expect_error(half_t_prior(3, 1e300), class = "meanfield_error_prior")
   expect_error(half_t_prior(3, 1e-300), class = "meanfield_error_prior")
+  expect_error(half_t_prior(1e300), class = "meanfield_error_prior")
+  expect_error(gamma_prior(1, 1e300), class = "meanfield_error_prior")
 })
 
 test_that("the unit of a variable is found among missing values", {
