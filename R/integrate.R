@@ -58,14 +58,18 @@ why_not_integrate <- function(fit, core) {
 # The same for a conditional fit that is an optimisation; d parameters take about this many.
 NEST_FLOPS <- 4e10
 nest_flops <- function(fit, core) {
-  fits <- c(50, 110, 270, 700, 2000, 5000)[length(fit$posterior$tau$mean)]
-  if (is.na(fits)) fits <- 5000
+  fits <- c(50, 110, 270, 700, 8000, 20000)[length(fit$posterior$tau$mean)]
+  if (is.na(fits)) fits <- 20000
   fits * conditional_fit_flops(fit$model, core)
 }
 
 # Evaluations of conditional bounds that "auto" may spend, three to a fit: posteriors with long tails
-# take more than the points that nest_flops() counts, and fits far out many steps each.
-most_evaluations <- function(fit, core) 5 * NEST_FLOPS / conditional_fit_flops(fit$model, core)
+# take several times the points that nest_flops() counts, and fits far out many steps each. In five and
+# six dimensions that count is of a long tail already.
+most_evaluations <- function(fit, core) {
+  times <- if (length(fit$posterior$tau$mean) > 4L) 3 else 9
+  times * NEST_FLOPS / conditional_fit_flops(fit$model, core)
+}
 
 # In interactive runs that will take longer than about 5 seconds.
 announce_nest <- function(fit, core) {
@@ -83,7 +87,7 @@ conditional_fit_flops <- function(model, core) {
   r <- vapply(model$factors, function(f) length(f$coef), 0L)
   nodes <- c(15, 49, 125)[pmin(r, 3L)] * (r <= 3)
   averaged <- length(r) > 1L && !log_link
-  per_row <- 3 * (if (log_link) 300 else 3000) + sum(nodes) * (if (averaged) 600 else 40) +
+  per_row <- 3 * (if (log_link) 300 else 3000) + sum(nodes) * (if (averaged) 600 else 160) +
     40 * (core$p + sum(r))^2
   per_row * core$n + 3 * node_flops(core)
 }
