@@ -399,11 +399,12 @@ SEXP C_nest_quantiles(SEXP kernel, SEXP weights, SEXP centre, SEXP spread, SEXP 
     double *C = W + (many ? NEST_CELLS : 0), *S = C + (many ? NEST_CELLS : 0);
     for (int j = 0; j < J; j++) {
         R_CheckUserInterrupt();
-        const double *c = REAL(centre) + (size_t) j * (size_t) n, *s = REAL(spread) + (size_t) j * (size_t) n;
+        const double *c = REAL(centre) + (size_t) j * (size_t) n,
+                     *s = REAL(spread) + (size_t) j * (size_t) n;
         int cells = many ? nest_gather(n, w, c, s, W, C, S) : 0;
         for (int i = 0; i < np; i++)
-            AT(REAL(out), i, j, np) =
-                cells ? nest_quantile(kind, cells, W, C, S, p[i]) : nest_quantile(kind, n, w, c, s, p[i]);
+            AT(REAL(out), i, j, np) = cells ? nest_quantile(kind, cells, W, C, S, p[i])
+                                            : nest_quantile(kind, n, w, c, s, p[i]);
     }
     UNPROTECT(1);
     return out;
