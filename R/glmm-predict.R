@@ -40,25 +40,18 @@ is_pair <- function(y) is.matrix(y) && ncol(y) == 2L
 
 # Mean, SD, and limits of the linear predictor or of the expected response; limits of a new response.
 predict_glmm <- function(object, parts, type, interval, level, se.fit, size) {
-  if (type == "link" && interval == "none" && !se.fit) {
-    return(parts$restore(linear_mean(parts, moments(object), object$model)))
-  }
+  eta <- if (type == "link") linear_mean(parts, moments(object), object$model)
+  if (!is.null(eta) && interval == "none" && !se.fit) return(parts$restore(eta))
   parts$size <- size
-  probs <- c((1 - level) / 2, (1 + level) / 2)
-  inverse <- if (type == "link") identity else object$model$family$linkinv
+  probs <- central_probs(level)
+  inverse <- if (is.null(eta)) object$model$family$linkinv else identity
   band <- over_linear(object, parts, function(mix, now) {
     limits <- switch(interval, confidence = inverse(row_quantiles(mix, probs)),
       prediction = response_quantiles(object, lead_nodes(mix, object), now$size, probs))
-    cbind(if (type == "link") link_moments(mix, object, now) else response_moments(mix, inverse), limits)
+    if (is.null(eta)) cbind(response_moments(mix, inverse), limits) else
+      cbind(NA, sqrt(mixture_variance(mix)), limits)
   })
-  out <- if (interval == "none") band[, 1L] else
-    cbind(fit = band[, 1L], lwr = band[, 3L], upr = band[, 4L])
-  if (se.fit) list(fit = parts$restore(out), se.fit = parts$restore(band[, 2L])) else parts$restore(out)
-}
-
-# The point estimate is the sum of those of coefficients and effects, which of draws are stored apart.
-link_moments <- function(mix, fit, parts) {
-  cbind(linear_mean(parts, moments(fit), fit$model), sqrt(mixture_variance(mix)))
+  prediction_value(parts, eta %||% band[, 1L], band[, 2L], band[, -(1:2), drop = FALSE], se.fit)
 }
 
 # Of the expected response. A level not seen has the mean covariance of the groups here: a count's mean

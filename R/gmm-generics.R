@@ -268,105 +268,94 @@ variable.names.gmm_fit <- function(object, ...) {
 
 # ---- refusals ----------------------------------------------------------------------
 
-no_mixture <- function(what, remedy) {
+# x: a fit, or the description of a mixture.
+no_mixture <- function(x, what, remedy) {
+  if (!inherits(x, "gaussian_mixture")) valid_fit(x)
   mf_abort("mixture", "a mixture has no ", what, ": ", remedy, arg = "object")
 }
 
 #' @export
 residuals.gmm_fit <- function(object, ...) {
-  valid_fit(object)
-  no_mixture("response, and so no residuals", "see predict() for the component of a row")
+  no_mixture(object, "response, and so no residuals", "see predict() for the component of a row")
 }
 
 #' @export
 fitted.gmm_fit <- function(object, ...) {
-  valid_fit(object)
-  no_mixture("fitted values", "see predict() for the component of a row and coef() for the means")
+  no_mixture(object, "fitted values", "see predict() for the component of a row and coef() for the means")
 }
 
 #' @export
 deviance.gmm_fit <- function(object, ...) {
-  valid_fit(object)
-  no_mixture("deviance", "see logLik() and compare()")
+  no_mixture(object, "deviance", "see logLik() and compare()")
 }
 
 #' @export
 family.gmm_fit <- function(object, ...) {
-  valid_fit(object)
-  no_mixture("family and link", "its components are normal, see summary()")
+  no_mixture(object, "family and link", "its components are normal, see summary()")
 }
 
 #' @export
-terms.gmm_fit <- function(x, ...) no_mixture("terms", "see formula() for its columns")
+terms.gmm_fit <- function(x, ...) no_mixture(x, "terms", "see formula() for its columns")
 
 #' @export
 model.matrix.gmm_fit <- function(object, ...) {
-  valid_fit(object)
-  no_mixture("model matrix", "see model.frame() for its data")
+  no_mixture(object, "model matrix", "see model.frame() for its data")
 }
 
 #' @export
 weights.gmm_fit <- function(object, ...) {
-  valid_fit(object)
-  no_mixture("weights of rows", "see summary() or tidy() for the weights `pi` of its components")
+  no_mixture(object, "weights of rows", "see summary() or tidy() for the weights `pi` of its components")
 }
 
 #' @export
 df.residual.gmm_fit <- function(object, ...) {
-  valid_fit(object)
-  no_mixture("residuals, and so no degrees of freedom of them", "see nobs()")
+  no_mixture(object, "residuals, and so no degrees of freedom of them", "see nobs()")
 }
 
 #' @export
 sigma.gmm_fit <- function(object, ...) {
-  valid_fit(object)
-  no_mixture("residual standard deviation", "see `Sigma` in summary() or tidy()")
+  no_mixture(object, "residual standard deviation", "see `Sigma` in summary() or tidy()")
 }
 
 #' @export
-fixef.gmm_fit <- function(object, ...) no_mixture("fixed effects", "see coef() for its means")
+fixef.gmm_fit <- function(object, ...) no_mixture(object, "fixed effects", "see coef() for its means")
 
 #' @export
 ranef.gmm_fit <- function(object, ...) {
-  valid_fit(object)
-  no_mixture("random effects", "see predict() for the component of a row")
+  no_mixture(object, "random effects", "see predict() for the component of a row")
 }
 
 #' @export
 VarCorr.gmm_fit <- function(x, sigma = 1, ...) {
-  valid_fit(x)
-  no_mixture("group terms", "see `Sigma` in summary() or tidy() for its covariance matrices")
+  no_mixture(x, "group terms", "see `Sigma` in summary() or tidy() for its covariance matrices")
 }
 
 #' @export
 ngrps.gmm_fit <- function(object, ...) {
-  valid_fit(object)
-  no_mixture("grouping factors", "see `k` in glance() for the number of components")
+  no_mixture(object, "grouping factors", "see `k` in glance() for the number of components")
 }
 
 #' @export
-icc.gmm_fit <- function(object, ...) no_mixture("grouping factors", "see predict()")
+icc.gmm_fit <- function(object, ...) no_mixture(object, "grouping factors", "see predict()")
 
 #' @rawNamespace S3method(performance::r2, gmm_fit)
 #' @export
-r2.gmm_fit <- function(object, ...) no_mixture("response", "see logLik() and compare()")
+r2.gmm_fit <- function(object, ...) no_mixture(object, "response", "see logLik() and compare()")
 
 #' @export
 isSingular.gmm_fit <- function(x, ...) {
-  valid_fit(x)
-  no_mixture("variances of groups", "see the messages of fit_vb() for components that hold no rows")
+  no_mixture(x, "variances of groups", "see the messages of fit_vb() for components that hold no rows")
 }
 
 #' @export
 hypothesis.gmm_fit <- function(x, hypothesis, ...) {
-  valid_fit(x)
-  no_mixture("coefficients", paste("use the draws, as in mean(d[, \"mu[1,a]\"] < d[, \"mu[2,a]\"])",
+  no_mixture(x, "coefficients", paste("use the draws, as in mean(d[, \"mu[1,a]\"] < d[, \"mu[2,a]\"])",
     "with d <- as.matrix(fit)"))
 }
 
 #' @export
 fit_exact.gmm_fit <- function(object, ...) {
-  no_mixture("posterior that could be integrated exactly", "use fit_gibbs()")
+  no_mixture(object, "posterior that could be integrated exactly", "use fit_gibbs()")
 }
 
 #' @export
@@ -374,8 +363,7 @@ fit_exact.gaussian_mixture <- fit_exact.gmm_fit
 
 #' @exportS3Method rstantools::posterior_predict
 posterior_predict.gmm_fit <- function(object, ...) {
-  valid_fit(object)
-  no_mixture("response to predict", "use simulate() for new data sets")
+  no_mixture(object, "response to predict", "use simulate() for new data sets")
 }
 
 #' @exportS3Method rstantools::posterior_epred

@@ -265,15 +265,15 @@ as_draws.gmm_gibbs_fit <- function(x, ...) {
 }
 
 #' @export
-as_draws_array.gmm_fit <- function(x, ...) posterior::as_draws_array(as_draws(x, ...))
+as_draws_array.gmm_fit <- as_draws_array.meanfield_fit
 #' @export
-as_draws_df.gmm_fit <- function(x, ...) posterior::as_draws_df(as_draws(x, ...))
+as_draws_df.gmm_fit <- as_draws_df.meanfield_fit
 #' @export
-as_draws_list.gmm_fit <- function(x, ...) posterior::as_draws_list(as_draws(x, ...))
+as_draws_list.gmm_fit <- as_draws_list.meanfield_fit
 #' @export
-as_draws_matrix.gmm_fit <- function(x, ...) posterior::as_draws_matrix(as_draws(x, ...))
+as_draws_matrix.gmm_fit <- as_draws_matrix.meanfield_fit
 #' @export
-as_draws_rvars.gmm_fit <- function(x, ...) posterior::as_draws_rvars(as_draws(x, ...))
+as_draws_rvars.gmm_fit <- as_draws_rvars.meanfield_fit
 
 # ---- plot --------------------------------------------------------------------------
 

@@ -173,10 +173,7 @@ mixture_prior <- function(mean = NULL, k0 = NULL, df = NULL, scale = NULL, alpha
 check_spd <- function(x, arg) {
   if (is.null(x)) return(NULL)
   x <- unname(as.matrix(x))
-  ok <- is.numeric(x) && nrow(x) == ncol(x) && all(is.finite(x)) &&
-    isSymmetric(x, tol = 1e-8) && !inherits(try(chol(x), silent = TRUE), "try-error") &&
-    all(diag(x) > 1e-140 & diag(x) < 1e140)
-  if (!ok) {
+  if (!is_covariance(x) || any(diag(x) <= 1e-140 | diag(x) >= 1e140)) {
     mf_abort("prior", "`", arg, "` must be a positive definite matrix (or one positive number) with ",
       "variances between 1e-140 and 1e140", arg = arg)
   }

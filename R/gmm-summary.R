@@ -193,7 +193,7 @@ beta_shapes <- function(mean, sd) {
 summary.gmm_gibbs_fit <- function(object, level = 0.95, ...) {
   valid_fit(object)
   no_dots(...)
-  out <- draws_summary(object$draws, c((1 - check_level(level)) / 2, (1 + level) / 2))
+  out <- draws_summary(object$draws, central_probs(check_level(level)))
   names(out)[4:5] <- quantile_names(level)
   new_summary(out)
 }

@@ -35,7 +35,7 @@ hypothesis.meanfield_fit <- function(x, hypothesis, level = 0.95, ...) {
       arg = "hypothesis")
   }
   names <- x$model$x_names
-  probs <- c((1 - check_level(level)) / 2, (1 + level) / 2)
+  probs <- central_probs(check_level(level))
   one <- function(text) {
     h <- parse_hypothesis(text, names)
     mix <- linear_mixture(x, combination_parts(h))

@@ -81,7 +81,7 @@ integrated_rows <- function(fit, level = NULL, u = FALSE) {
     sd = unname(c(sqrt(diag(nodes$beta$cov)), m$sd, if (u) sqrt(user_effect_variances(fit$model,
       nodes$u$var, function(f) integrated_level_covariances(fit, f))))))
   if (!is.null(level)) {
-    q <- mixture_quantiles(mixture_components(fit, u), nodes$weights, c(1 - level, 1 + level) / 2)
+    q <- mixture_quantiles(mixture_components(fit, u), nodes$weights, central_probs(level))
     out[quantile_names(level)] <- list(q[1L, ], q[2L, ])
   }
   drop_missing_moments(out, fit$model)

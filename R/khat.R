@@ -21,7 +21,7 @@
 #' vb_khat(fit_vb(y ~ x + (1 | g), d, family = binomial()))
 #' @export
 vb_khat <- function(fit, ndraws = 1000) {
-  if (inherits(fit, "gmm_fit")) no_mixture("k-hat", "check it by sd_ratio_report(fit, fit_gibbs(fit))")
+  if (inherits(fit, "gmm_fit")) no_mixture(fit, "k-hat", "check it by sd_ratio_report(fit, fit_gibbs(fit))")
   if (inherits(fit, "vb_fit")) valid_fit(fit)
   if (!inherits(fit, "vb_fit") || is_gaussian(fit)) {
     mf_abort("engine", "`fit` must be a vb_fit of a binomial, Poisson or negative binomial model",
@@ -56,10 +56,8 @@ conditional_normal <- function(fit, core) {
   run <- call_nest_mixture(core, nodes$centre %||% vb_centre(core, fit$vb), as.matrix(phi), 1,
     dense = TRUE)
   check_status(run$status, fit$model)
-  root <- tryCatch(t(chol(run$result$cov)), error = function(e) {
-    mf_abort("not_pd", "the covariance of the coefficients is not positive definite to working ",
-      "precision: use tighter `prior`s", arg = "fit")
-  })
+  root <- t(chol_or_abort(run$result$cov, "not_pd", "the covariance of the coefficients is not ",
+    "positive definite to working precision: use tighter `prior`s", arg = "fit"))
   list(mean = run$result$mean, root = root,
     stats = phi_statistics(as.matrix(phi), stat_index(fit$model))[1L, ])
 }

@@ -59,13 +59,18 @@ predict.meanfield_fit <- function(object, newdata = NULL, re.form = NULL,
   fit <- linear_mean(parts, moments(object), object$model)
   if (budget) return(variance_budget(object, parts, fit))
   if (interval == "none" && !se.fit) return(parts$restore(fit))
-  probs <- c((1 - check_level(level)) / 2, (1 + level) / 2)
+  probs <- central_probs(check_level(level))
   band <- over_linear(object, parts, function(mix, now) {
     if (interval == "prediction") mix <- with_residual(lead_nodes(mix, object), now$w)
     cbind(mixture_variance(mix), if (interval != "none") row_quantiles(mix, probs))
   })
-  out <- if (interval == "none") fit else cbind(fit = fit, lwr = band[, 2L], upr = band[, 3L])
-  if (se.fit) list(fit = parts$restore(out), se.fit = parts$restore(sqrt(band[, 1L]))) else parts$restore(out)
+  prediction_value(parts, fit, sqrt(band[, 1L]), band[, -1L, drop = FALSE], se.fit)
+}
+
+# What predict() returns, with the rows that na.exclude keeps. limits: two columns, or none.
+prediction_value <- function(parts, fit, se, limits, se.fit) {
+  out <- if (ncol(limits)) cbind(fit = fit, lwr = limits[, 1L], upr = limits[, 2L]) else fit
+  if (se.fit) list(fit = parts$restore(out), se.fit = parts$restore(se)) else parts$restore(out)
 }
 
 # The mixture of new Gaussian responses of weights w; none of weight zero.

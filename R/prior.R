@@ -137,7 +137,7 @@ normal_prior <- function(mean = 0, sd = 10, cov = NULL) {
     !isSymmetric(unname(cov), tol = 1e-8)) {
     mf_abort("prior", "`cov` must be a finite symmetric matrix", arg = "cov")
   }
-  if (inherits(try(chol(cov), silent = TRUE), "try-error")) {
+  if (!is_positive_definite(cov)) {
     mf_abort("prior", "`cov` must be positive definite", arg = "cov")
   }
   new_prior("normal", mean = mean, cov = cov)
@@ -181,10 +181,7 @@ half_t_prior <- function(df = 3, scale = NULL) {
 wishart_prior <- function(df, scale) {
   check_positive(df, "df", 1L)
   scale <- as.matrix(scale)
-  ok <- is.numeric(scale) && nrow(scale) == ncol(scale) && all(is.finite(scale)) &&
-    isSymmetric(unname(scale), tol = 1e-8) &&
-    !inherits(try(chol(scale), silent = TRUE), "try-error")
-  if (!ok) {
+  if (!is_covariance(scale)) {
     mf_abort("prior", "`scale` must be a positive definite matrix (or one positive number)",
       arg = "scale")
   }
@@ -355,7 +352,7 @@ wishart_scale_in <- function(scale, A, arg) {
   if (is_identity(A)) return(scale)
   out <- crossprod(A, scale %*% A)
   out <- (out + t(out)) / 2
-  if (inherits(try(chol(stats::cov2cor(out)), silent = TRUE), "try-error")) {
+  if (!is_positive_definite(stats::cov2cor(out))) {
     mf_abort("prior", "the Wishart prior of ", arg, " is stated at the origin of covariates that are ",
       "too far from it for double precision: centre them", arg = "tau_u")
   }

@@ -23,7 +23,7 @@
 #' @export
 vb_sensitivity <- function(fit, scaled = FALSE) {
   if (inherits(fit, "gmm_fit")) {
-    no_mixture("sensitivities", "refit with another mixture_prior() by update(fit, prior = )")
+    no_mixture(fit, "sensitivities", "refit with another mixture_prior() by update(fit, prior = )")
   }
   if (inherits(fit, "vb_fit")) valid_fit(fit)
   if (!inherits(fit, "vb_fit") || length(fit$posterior$tau$failed)) {

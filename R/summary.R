@@ -96,8 +96,11 @@ check_pars <- function(pars) {
   }
 }
 
+# The ends of the central interval of mass level.
+central_probs <- function(level) c((1 - level) / 2, (1 + level) / 2)
+
 quantile_names <- function(level) {
-  paste0("q", formatC(100 * c((1 - level) / 2, (1 + level) / 2), digits = 12, format = "fg",
+  paste0("q", formatC(100 * central_probs(level), digits = 12, format = "fg",
     width = 1))
 }
 
@@ -343,7 +346,7 @@ summary.gibbs_fit <- function(object, pars = NULL, level = 0.95, ...) {
   valid_fit(object)
   no_dots(...)
   check_pars(pars)
-  probs <- c((1 - check_level(level)) / 2, (1 + level) / 2)
+  probs <- central_probs(check_level(level))
   out <- draws_summary(gibbs_array(object), probs)
   out <- drop_missing_moments(out, object$model)
   if ("u" %in% pars) out <- rbind(out, u_draws_summary(object, probs))

@@ -86,7 +86,7 @@ tidy_ran_vals <- function(x, s) {
 # the coefficient and at its effect.
 tidy_ran_coefs <- function(x, conf.int, conf.level) {
   model <- x$model
-  probs <- c(1 - conf.level, 1 + conf.level) / 2
+  probs <- central_probs(conf.level)
   known <- !inherits(x, "gibbs_fit") || !is.null(x$u_draws)
   out <- Map(function(f, co) {
     factor <- model$factors[[f]]

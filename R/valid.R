@@ -42,7 +42,7 @@ is_within <- function(x, low, high) is.numeric(x) && !anyNA(x) && all(x >= low &
 is_positive <- function(x, length) is_shape(x, length) && all(x > 0)
 is_variance <- function(S) all((if (is.matrix(S)) diag(S) else S) >= 0)
 is_pd <- function(t) { # given by its vech
-  if (length(t) == 1L) t > 0 else !inherits(try(chol(unvech(t)), silent = TRUE), "try-error")
+  if (length(t) == 1L) t > 0 else is_positive_definite(unvech(t))
 }
 is_null_or <- function(x, ok) is.null(x) || ok
 
@@ -63,10 +63,8 @@ first_wrong <- function(...) {
 
 # The Cholesky factor of a matrix that a fit holds; that it has one is more than its shape tells.
 chol_of_fit <- function(S) {
-  tryCatch(chol(S), error = function(e) {
-    mf_abort("fit", "the fit was changed: a covariance or precision matrix is not positive ",
-      "definite; refit", arg = "object")
-  })
+  chol_or_abort(S, "fit", "the fit was changed: a covariance or precision matrix is not positive ",
+    "definite; refit", arg = "object")
 }
 
 # ---- the model -------------------------------------------------------------------------------

@@ -38,9 +38,11 @@
 icc <- function(object, ...) UseMethod("icc")
 
 #' @export
-icc.default <- function(object, ...) {
+icc.default <- function(object, ...) ask_performance("icc", object, ...)
+
+ask_performance <- function(name, object, ...) {
   requireNamespace("performance", quietly = TRUE)
-  call_foreign("icc", "performance", object, ...)
+  call_foreign(name, "performance", object, ...)
 }
 
 #' @rdname icc
@@ -68,10 +70,7 @@ icc.meanfield_fit <- function(object, level = 0.95, ndraws = 4000, ...) {
 r2 <- function(object, ...) UseMethod("r2")
 
 #' @export
-r2.default <- function(object, ...) {
-  requireNamespace("performance", quietly = TRUE)
-  call_foreign("r2", "performance", object, ...)
-}
+r2.default <- function(object, ...) ask_performance("r2", object, ...)
 
 #' @rdname icc
 #' @rawNamespace S3method(performance::r2, meanfield_fit)
@@ -87,7 +86,7 @@ r2.meanfield_fit <- function(object, level = 0.95, ndraws = 4000, ...) {
 }
 
 share_summary <- function(x, level) {
-  probs <- c((1 - check_level(level)) / 2, (1 + level) / 2)
+  probs <- central_probs(check_level(level))
   out <- data.frame(variable = colnames(x), mean = colMeans(x), sd = apply(x, 2L, sd),
     t(apply(x, 2L, stats::quantile, probs, names = FALSE)))
   names(out)[4:5] <- quantile_names(level)

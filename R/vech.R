@@ -25,10 +25,20 @@ solve_spd <- function(A) {
 
 # Extreme data or priors leave matrices that are positive definite in theory only.
 spd_root <- function(A) {
-  tryCatch(chol(A), error = function(e) {
-    mf_abort("not_pd", "a precision matrix is not positive definite to working precision: rescale the ",
-      "data or use less extreme priors")
-  })
+  chol_or_abort(A, "not_pd", "a precision matrix is not positive definite to working precision: rescale the ",
+    "data or use less extreme priors")
+}
+
+# The Cholesky factor, or a condition: its kind, message and argument.
+chol_or_abort <- function(A, kind, ..., arg = NULL) {
+  tryCatch(chol(A), error = function(e) mf_abort(kind, ..., arg = arg))
+}
+
+is_positive_definite <- function(A) !inherits(try(chol(A), silent = TRUE), "try-error")
+
+is_covariance <- function(A) {
+  is.numeric(A) && nrow(A) == ncol(A) && all(is.finite(A)) && isSymmetric(unname(A), tol = 1e-8) &&
+    is_positive_definite(A)
 }
 
 log_det_spd <- function(A) {

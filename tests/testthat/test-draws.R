@@ -101,3 +101,11 @@ test_that("rvars of coefficients and levels whose names hold commas", {
   expect_equal(meanfield:::array_names(c("u[Smith, John,x]", "u[Lee,x]", "r[a,poly(b, 2)]")),
     c("u[Smith; John;x]", "u[Lee;x]", "r[a,poly(b; 2)]"))
 })
+
+test_that("rvars of mixtures whose columns have commas in their names", {
+  set.seed(4)
+  x <- cbind("a, b" = rnorm(30), c = rnorm(30))
+  fit <- fit_vb(gaussian_mixture(x, 1))
+  expect_silent(v <- as_draws_rvars(fit, ndraws = 10))
+  expect_true("mu" %in% names(v))
+})
