@@ -100,10 +100,6 @@ binomial_response <- function(y, w, name) {
   list(y = as_plain_double(y * size), size = size)
 }
 
-is_plain_numeric <- function(y) {
-  is.numeric(y) && is.null(dim(y)) && !inherits(y, c("factor", "Date", "POSIXt", "difftime"))
-}
-
 success_failure <- function(y, w, name) {
   if (!is.numeric(y) || any(!is.finite(y)) || any(y < 0)) {
     mf_abort("response", "cbind(success, failure) `", name, "` must hold finite numbers, none ",

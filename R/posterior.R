@@ -1,166 +1,27 @@
-# From the optimum to posterior moments: linear response, unconstrained coordinates.
+# What a posterior answers, whichever engine made it: one generic a question.
 
-# Everything the methods report, in the user's coordinates:
-#   beta: mean, cov_mfvb, cov_lrvb
-#   u:    mean, var_mfvb, var_lrvb of all random effects, in the order of the core (see
-#         effect_table())
-#   tau:  the precisions. names, index (positions of each one's statistics), df;
-#         mean, cov_mfvb, cov_lrvb of the statistics (tau, vech Lambda);
-#         phi: list(mean, cov_mfvb, cov_lrvb, cross, index), unconstrained coordinates: log tau
-#         of a scalar, scale-free of a matrix; cross = Cov(statistics, phi);
-#         failed: precisions that linear response failed for.
-vb_posterior <- function(fit) {
-  vb <- fit$vb
-  model <- fit$model
-  p <- length(model$x_names)
-  x <- seq_len(p)
-  n_stat <- ncol(vb$J)
-  s <- seq_len(n_stat)
-  names <- precision_names(model)
-  index <- stat_index(model)
-  lr <- linear_response(vb, names, index)
-  Sigma <- lr$Sigma[s, s, drop = FALSE]
-  effects <- p + seq_len(length(vb$mean) - p)
-  Jb <- vb$J[x, , drop = FALSE]
-  Ju <- vb$J[effects, , drop = FALSE]
-  S_bb <- vb$S_global[x, x, drop = FALSE] # response at fixed precisions; with joint blocks, q's own
-  r <- leaf_size(model)
-  var_u <- effect_variances(vb$S_global, vb$s_leaf, r, p)
-  nm <- list(stat_names(model), stat_names(model))
-  list(
-    beta = list(
-      mean = stats::setNames(to_raw(model$coords, vb$mean[x]), model$x_names),
-      cov_mfvb = label(to_raw_cov(model$coords, vb$Sq_global[x, x, drop = FALSE]), model$x_names),
-      cov_lrvb = label(to_raw_cov(model$coords, S_bb + Jb %*% Sigma %*% t(Jb)), model$x_names)
-    ),
-    u = list(mean = vb$mean[effects],
-      var_mfvb = effect_variances(vb$Sq_global, vb$sq_leaf, r, p),
-      var_lrvb = var_u + rowSums((Ju %*% Sigma) * Ju)),
-    tau = list(
-      names = names, index = index, df = vb$df,
-      mean = stats::setNames(vb$t[s], nm[[1L]]),
-      cov_mfvb = structure(vb$V[s, s, drop = FALSE], dimnames = nm),
-      cov_lrvb = structure(Sigma, dimnames = nm),
-      phi = lr$phi, failed = lr$failed
-    )
-  )
-}
+# list(weights (nodes); mean, var (rows x nodes) of x'beta + sum z'u + offset; new (rows x nodes), what the
+# effects of levels not seen add to var; lead (nodes), tau_e or phi; sample, whether the
+# nodes are draws). Of linear response, var includes the
+# precisions' spread, and lead is NULL: see lead_nodes().
+linear_mixture <- function(fit, parts) UseMethod("linear_mixture")
 
-# Variances of the random effects: those of the global block, then the leaves'.
-effect_variances <- function(S_global, leaf, r, p) {
-  global <- diag(S_global)
-  each <- matrix(leaf, r * r) # a leaf per column
-  c(global[seq_along(global) > p], each[seq.int(1L, r * r, by = r + 1L), ])
-}
+# list(beta (draws x p), u (draws x effects) or NULL, tau (draws x statistics)); effects and statistics
+# in working coordinates.
+joint_draws <- function(fit, ndraws, u) UseMethod("joint_draws")
 
-# Coefficients of the leaf factor (one in a model without groups, as in the core).
-leaf_size <- function(model) {
-  if (length(model$factors)) length(model$factors[[1L]]$coef) else 1L
-}
+# r x r x levels: posterior covariance of each level's working effects.
+level_covariances <- function(fit, f) UseMethod("level_covariances")
 
-# Moments of phi under q and under linear response. For a scalar, log tau exactly: with
-# c = Cov_q(tau, log tau) = 1 / rate, Cov(log tau_i, log tau_j) = delta trigamma + c_i K_ij c_j.
-# For a matrix, scale-free coordinates by the delta method at E[Lambda]: c = V D'.
-unconstrained_moments <- function(vb, lr, index, names) {
-  n <- ncol(vb$J)
-  s <- seq_len(n)
-  V <- vb$V[s, s, drop = FALSE]
-  K <- lr$K[s, s, drop = FALSE]
-  mean <- numeric(n)
-  C <- matrix(0, n, n) # Cov_q(statistics, phi)
-  Q <- matrix(0, n, n) # Cov_q(phi)
-  for (k in seq_along(index)) {
-    at <- index[[k]]
-    t <- vb$t[at]
-    if (names[k] == "phi") { # a point: its variance is that of log phi itself
-      mean[at] <- log(t)
-      C[at, at] <- V[at, at] / t
-      Q[at, at] <- V[at, at] / t^2
-    } else if (length(at) == 1L) {
-      shape <- vb$df[k] / 2
-      mean[at] <- digamma(shape) - log(shape / t)
-      C[at, at] <- t / shape
-      Q[at, at] <- trigamma(shape)
-    } else {
-      mean[at] <- scale_free(t)
-      D <- numeric_jacobian(scale_free, t)
-      C[at, at] <- V[at, at] %*% t(D)
-      Q[at, at] <- D %*% V[at, at] %*% t(D)
-    }
-  }
-  list(mean = mean, cov_mfvb = Q, cov_lrvb = Q + t(C) %*% K %*% C, cross = C + V %*% K %*% C)
-}
+# First and second posterior moments:
+#   beta, cov_beta  in the user's coordinates
+#   u               working effects, in the order of effect_table()
+#   sigma2_e        E[1 / tau_e]
+moments <- function(fit, ...) UseMethod("moments")
 
-# SD of the log precision (of minus the log variance of a matrix's coefficients, the largest) of each.
-own_log_sds <- function(cov_phi, index) {
-  s <- sqrt(pmax(diag(cov_phi), 0))
-  vapply(index, function(at) {
-    if (length(at) == 1L) return(s[at])
-    pairs <- lower_pairs(vech_order(length(at)))
-    max(s[at][pairs$row == pairs$col])
-  }, 0)
-}
+# E[Lambda^-1] of group term k: the covariance of the working effects of a level not seen.
+group_covariance <- function(fit, k) UseMethod("group_covariance")
 
-# Beyond this SD of a log precision (a factor of 3,000 within two SDs) the response is that
-# of a flat optimum, and moments of the SD made from it explode.
-MAX_LOG_SD <- 4
-
-# Sigma and K of all globals. Where V^-1 - C is not positive definite, or its response
-# absurd, the precision that spoils it most is frozen at its mean-field variance (with its
-# auxiliaries), and so on until the rest has a linear response.
-linear_response <- function(vb, names, index) {
-  q <- length(vb$t)
-  lr <- if (vb$lr_ok == 1) vb[c("Sigma", "K")]
-  on <- rep(TRUE, length(names))
-  repeat {
-    if (!is.null(lr)) {
-      phi <- unconstrained_moments(vb, lr, index, names)
-      bad <- which(on & own_log_sds(phi$cov_lrvb, index) >= MAX_LOG_SD)
-      if (!length(bad)) break
-      on[bad] <- FALSE
-    } else {
-      on[worst_precision(vb, owners(vb, index), on)] <- FALSE
-    }
-    if (!any(on)) break
-    lr <- partial_response(vb, on[owners(vb, index)])
-  }
-  if (!any(on)) {
-    lr <- list(Sigma = vb$V, K = matrix(0, q, q))
-    phi <- unconstrained_moments(vb, lr, index, names)
-  }
-  c(lr, list(phi = phi, failed = names[!on]))
-}
-
-# Which precision each global (statistic or auxiliary) belongs to.
-owners <- function(vb, index) {
-  q <- length(vb$t)
-  out <- rep(seq_along(index), lengths(index))
-  n_stat <- length(out)
-  for (a in seq_len(q)[-seq_len(n_stat)]) { # N = -nu couples an auxiliary to its diagonal
-    out[a] <- out[which(vb$C[a, seq_len(n_stat)] != 0)[1L]]
-  }
-  out
-}
-
-worst_precision <- function(vb, owner, on) {
-  keep <- on[owner]
-  root <- sqrt(diag(vb$V))[keep]
-  M <- solve_safely(vb$V[keep, keep, drop = FALSE] / tcrossprod(root)) -
-    vb$C[keep, keep, drop = FALSE] * tcrossprod(root)
-  if (!all(is.finite(M))) return(which(on))
-  load <- eigen(M, symmetric = TRUE)$vectors[, sum(keep)]^2
-  which.max(vapply(seq_along(on), function(k) sum(load[owner[keep] == k]), 0))
-}
-
-solve_safely <- function(A) tryCatch(solve(A), error = function(e) A * NA)
-
-# Linear response with some globals frozen: they keep V and do not interact.
-partial_response <- function(vb, keep) {
-  lr <- call_lr(vb$V[keep, keep, drop = FALSE], vb$C[keep, keep, drop = FALSE])
-  if (is.null(lr)) return(NULL)
-  Sigma <- vb$V
-  K <- 0 * vb$V
-  Sigma[keep, keep] <- lr$Sigma
-  K[keep, keep] <- lr$K
-  list(Sigma = Sigma, K = K)
-}
+# The columns of summary(). level = NULL: without the intervals, which of an integrated fit take most
+# of the time.
+summary_table <- function(fit, level = NULL, u = FALSE) UseMethod("summary_table")

@@ -1,4 +1,5 @@
 # Generics of the same name that live in packages loaded later, and knitr's printer.
+
 .onLoad <- function(libname, pkgname) {
   delayed <- list(
     c("knitr", "knit_print", "sd_ratio_report"), c("lme4", "ngrps", "meanfield_fit"),

@@ -1,7 +1,7 @@
 /* r_util.h: helpers of the glue. Only r_*.c and init.c see SEXP.
  *
  * Nothing that R hands over is believed: every entry decodes its arguments by these helpers, which
- * raise an R error, "internal error: ...", before anything is held (R/dotcall.R gives it a class).
+ * raise an R error, "internal error: ...", before anything is held (R/base-dotcall.R gives it a class).
  * What they let through cannot crash the core or keep it from ending. */
 #ifndef MEANFIELD_R_UTIL_H
 #define MEANFIELD_R_UTIL_H

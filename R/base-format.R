@@ -1,0 +1,56 @@
+# Numbers and tables as text, the columns that every summary has, and one colour per method everywhere
+# (Okabe and Ito's palette, safe for colour-blind readers).
+
+named_rows <- function(row.names, x) {
+  if (!is.null(row.names)) rownames(x) <- row.names
+  x
+}
+
+method_colours <- c(mfvb = "#E69F00", lrvb = "#0072B2", exact = "#009E73", reference = "#000000",
+  gibbs = "#000000", prior = "#999999")
+method_lines <- c(mfvb = 3L, lrvb = 1L, exact = 5L, reference = 1L, gibbs = 1L)
+method_labels <- c(mfvb = "MFVB", lrvb = "LRVB", exact = "exact", reference = "reference",
+  gibbs = "Gibbs")
+
+# A data frame as it stands. `...`: arguments of print.data.frame() and print.default().
+print_table <- function(x, ..., row.names = FALSE) {
+  known_dots(c("digits", "quote", "right", "max", "na.print", "print.gap", "zero.print",
+    "justify"), ...)
+  print.data.frame(x, row.names = row.names, ...)
+}
+
+new_summary <- function(x) {
+  rownames(x) <- NULL
+  structure(x, class = c("meanfield_summary", "data.frame"))
+}
+
+#' @export
+as.data.frame.meanfield_summary <- function(x, row.names = NULL, optional = FALSE, ...) {
+  known_dots("stringsAsFactors", ...)
+  class(x) <- "data.frame"
+  attr(x, "khat") <- NULL
+  named_rows(row.names, x)
+}
+
+format_numbers <- function(v, digits = 3) {
+  digits <- check_count(digits, "digits", 1L, 22L)
+  vapply(v, function(x) format(signif(x, digits), digits = digits), "")
+}
+
+# Of a model without a parameter.
+no_rows <- function() {
+  none <- numeric()
+  row_block(character(), character(), none, none, none, character(), none, none, none, none,
+    character())
+}
+
+row_block <- function(variable, type, loc, s_mfvb, s_lrvb, link, mean_mfvb, sd_mfvb, mean_lrvb,
+                      sd_lrvb, source) {
+  data.frame(variable = variable, type = type, loc = loc, s_mfvb = s_mfvb, s_lrvb = s_lrvb,
+    link = link, mean_mfvb = mean_mfvb, sd_mfvb = sd_mfvb, mean_lrvb = mean_lrvb,
+    sd_lrvb = sd_lrvb, source = source)
+}
+
+as_tibble_if_possible <- function(x) {
+  if (requireNamespace("tibble", quietly = TRUE)) tibble::as_tibble(x) else x
+}

@@ -1,0 +1,118 @@
+# Where engines start: variational factors and Gibbs chains.
+
+# Over-dispersed: twice the linear-response SD of each unconstrained coordinate about its mean.
+gibbs_start <- function(vb_fit, core) {
+  tau <- vb_fit$posterior$tau
+  s <- sqrt(pmax(diag(tau$phi$cov_lrvb), diag(tau$phi$cov_mfvb)))
+  phi <- tau$phi$mean + pmin(2 * s, 3) * stats::rnorm(length(s))
+  with_auxiliaries(core, as.double(phi_statistics(as.matrix(phi), tau$index)))
+}
+
+# Where covariates stand far from the origin that a prior holds, effects that are independent at the
+# mean of the covariates are correlated ones at the origin. NULL when there are none.
+centred_start <- function(core, start) {
+  at <- stat_positions(core)
+  t <- start[seq_len(sum(lengths(at)))]
+  far <- which(!vapply(core$prec, function(p) is.null(p$off_centre), NA))
+  if (!length(far)) return(NULL)
+  for (k in far) {
+    off <- core$prec[[k]]$off_centre # z'u = (z - off)'v, u = (I - e off') v, e the intercept
+    size <- term_mean_square(core, core$prec[[k]])
+    own <- diag(unvech(t[at[[k]]])) * pmax(1 - off$mean^2 / size, 1e-12)
+    B <- diag(1, length(own)) + outer(off$constant, off$mean)
+    Lambda <- crossprod(B, own * B)
+    t[at[[k]]] <- Lambda[lower.tri(Lambda, diag = TRUE)]
+  }
+  with_auxiliaries(core, t)
+}
+
+# Precisions at 1 / scale^2 or at their prior's mean; NULL unless one of them is more than a
+# factor of 100 away from the start. Vector terms keep their start.
+prior_start <- function(core, start) {
+  at <- stat_positions(core)
+  scalar <- vapply(core$prec, function(p) p$r == 1L, NA)
+  prior <- vapply(core$prec[scalar], function(p) if (p$nu > 0) p$aux_rate else p$df0 / p$rate0[1L], 0)
+  k <- vapply(at[scalar], `[`, 0, 1L)
+  far <- abs(log(prior / start[k])) > log(100)
+  if (!any(far)) return(NULL)
+  t <- start[seq_len(sum(lengths(at)))]
+  t[k[far]] <- prior[far]
+  with_auxiliaries(core, t)
+}
+
+# t followed by the auxiliaries at their update.
+with_auxiliaries <- function(core, t) {
+  at <- stat_positions(core)
+  aux <- lapply(seq_along(core$prec), function(k) {
+    p <- core$prec[[k]]
+    if (!(p$nu > 0)) return(NULL)
+    diagonal <- t[at[[k]]][lower_pairs(p$r)$row == lower_pairs(p$r)$col]
+    (p$nu + p$r) / 2 / (p$nu * diagonal + p$aux_rate)
+  })
+  c(t, unlist(aux))
+}
+
+# Starting values: half of the least-squares residual variance to the rows, half to the group
+# terms (on the scale of a row of mean weight and a coefficient's own covariate).
+vb_start <- function(core) {
+  p <- core$p
+  x <- seq_len(p)
+  b <- if (p) ridge_solve(core) else numeric()
+  rss <- core$yy - sum(b * (2 * core$h[x] - drop(core$global[x, x] %*% b)))
+  s2 <- max(rss, 1e-12 * core$yy) / max(core$n - p, 1)
+  if (!(s2 > 0)) s2 <- 1
+  terms <- length(core$prec) - 1L
+  t <- unlist(lapply(core$prec[-1L], function(pr) {
+    size <- term_mean_square(core, pr) # sum w z^2 / n of each coefficient
+    size[size == 0] <- 1 # no row speaks of it
+    diag(2 * terms * size / s2, pr$r)[lower.tri(diag(pr$r), diag = TRUE)]
+  }))
+  with_auxiliaries(core, c(if (terms) 2 / s2 else 1 / s2, t))
+}
+
+term_mean_square <- function(core, pr) {
+  a <- seq_len(pr$r)
+  if (pr$leaf) {
+    zz <- array(core$leaf, c(core$r, core$r, core$n_leaf))
+    at <- pr$first + a
+    total <- vapply(at, function(k) sum(zz[k, k, ]), 0)
+  } else {
+    d <- diag(core$global)
+    total <- vapply(a, function(k) {
+      sum(d[pr$first + k + pr$stride * (seq_len(pr$n_levels) - 1L)])
+    }, 0)
+  }
+  total / core$n
+}
+
+# Least squares of the fixed effects with just enough ridge to exist for any X.
+ridge_solve <- function(core) {
+  x <- seq_len(core$p)
+  A <- core$global[x, x, drop = FALSE]
+  d <- diag(A)
+  d[d == 0] <- 1
+  scaled <- A / sqrt(tcrossprod(d)) + diag(1e-8, core$p)
+  drop(chol2inv(spd_root(scaled)) %*% (core$h[x] / sqrt(d))) / sqrt(d)
+}
+
+# phi (1 without), precisions and auxiliaries: SDs of one unit of the link, over-dispersed by
+# a factor of exp(1) on the precision scale.
+glmm_gibbs_start <- function(core) {
+  t <- glmm_vb_start(core)
+  at <- stat_positions(core)
+  for (k in at) t[k] <- t[k] * exp(stats::rnorm(1L))
+  t <- with_auxiliaries(core, t[unlist(at)])
+  if (core$family == 2L) t else c(1, t)
+}
+
+# Precisions: an SD of one unit of the link for every term, at its covariate's root mean square.
+# phi: 1.
+glmm_vb_start <- function(core) {
+  lead <- as.integer(core$family == 2L)
+  terms <- lapply(core$prec[seq_along(core$prec) > lead], function(pr) {
+    size <- term_mean_square(core, pr) * core$n / core$sum_w
+    size[size == 0] <- 1
+    diag(size, pr$r)[lower.tri(diag(pr$r), diag = TRUE)]
+  })
+  with_auxiliaries(core, c(rep(1, lead), unlist(terms)))
+}

@@ -1,0 +1,28 @@
+# The status that an engine ends with, as a classed condition that names what failed.
+
+# Turn a core status into a condition; "ok" and "maxit" come back to the caller.
+check_status <- function(status, model) {
+  kind <- names(core_status)[match(status[1L], core_status)]
+  where <- sprintf("at iteration %d", status[2L] + 1L)
+  switch(kind,
+    interrupted = mf_interrupt(),
+    not_pd_leaf = mf_abort(
+      "not_pd", "the precision of group '", model$factors[[1L]]$levels[status[3L] + 1L],
+      "' lost positive definiteness ", where,
+      ": rescale the data or use less extreme priors"
+    ),
+    not_pd_global = mf_abort(
+      "not_pd", "coefficient '",
+      c(beta_names(model), u_names(model))[status[3L] + 1L],
+      "' is not determined to working precision ", where,
+      ": it is aliased with others under a very wide prior, or the groups explain the ",
+      "response (almost) perfectly; use a tighter `prior`, or drop columns",
+      arg = "prior"
+    ),
+    nonfinite = mf_abort(
+      "nonfinite", "the algorithm produced a non-finite value ", where,
+      ": rescale the data or use less extreme priors"
+    )
+  )
+  kind
+}

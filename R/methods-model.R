@@ -1,0 +1,229 @@
+# The model behind a fit: methods for the generics of stats, priors, groups, update().
+
+#' The model behind a fit
+#'
+#' Methods for the generics of stats. [logLik()] of a `vb_fit` is the evidence lower
+#' bound (ELBO), that of an `exact_fit` the log evidence, and both say so when printed. The ELBO bounds the log evidence, the log marginal likelihood of
+#' model and prior, from below (under a flat prior, relative to Lebesgue measure).
+#'
+#' @param object,x,formula A fit.
+#' @param ... Not used (an unknown argument is an error); for `update()`, arguments of the new fit.
+#' @return As for [stats::lm()]. `nobs()` counts rows of positive weight;
+#'   `df.residual()` is `nobs()` minus the number of coefficients; `weights()` has the weights of the
+#'   rows, one where the fit has none, times the trials of a binomial response, as for [stats::glm()];
+#'   `deviance()` is the sum of the squared deviance residuals, that is of the unit deviances of the
+#'   family at the fitted values times the weights (the weighted sum of squares of the Gaussian
+#'   family); `ngrps()` a named vector of group counts; `prior_summary()` a data frame with a row per
+#'   component.
+#' @examples
+#' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
+#' nobs(fit)
+#' logLik(fit)
+#' ngrps(fit)
+#' @name model-methods
+NULL
+
+#' @rdname model-methods
+#' @export
+nobs.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
+  no_dots(...)
+  as.integer(object$model$gram$n)
+}
+
+#' @rdname model-methods
+#' @export
+formula.meanfield_fit <- function(x, ...) {
+  valid_fit(x)
+  no_dots(...)
+  x$model$formula
+}
+
+#' @rdname model-methods
+#' @export
+family.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
+  no_dots(...)
+  object$model$family
+}
+
+#' @rdname model-methods
+#' @export
+terms.meanfield_fit <- function(x, ...) {
+  valid_fit(x)
+  no_dots(...)
+  x$model$terms
+}
+
+#' @rdname model-methods
+#' @export
+model.frame.meanfield_fit <- function(formula, ...) {
+  valid_fit(formula)
+  no_dots(...)
+  kept_frame(formula$model)
+}
+
+#' @rdname model-methods
+#' @export
+model.matrix.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
+  no_dots(...)
+  stats::model.matrix(stats::delete.response(object$model$terms), model.frame(object),
+    contrasts.arg = object$model$contrasts)
+}
+
+#' @rdname model-methods
+#' @param type `"prior"`: the weights of the call, the only ones there are.
+#' @export
+weights.meanfield_fit <- function(object, type = "prior", ...) {
+  valid_fit(object)
+  no_dots(...)
+  check_choice(type, "prior", "type")
+  stats::naresid(object$model$na_action, prior_weights(object))
+}
+
+# Of the rows that the fit has.
+prior_weights <- function(fit) {
+  if (fit$model$family$family == "binomial") return(fit_response(fit)$size)
+  if (!fit$model$weighted) return(rep(1, fit$model$n_rows))
+  as.double(stats::model.weights(model.frame(fit)))
+}
+
+#' @rdname model-methods
+#' @importFrom stats deviance
+#' @export
+deviance.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
+  no_dots(...)
+  sum(residuals(object, type = "deviance")^2, na.rm = TRUE)
+}
+
+#' @rdname model-methods
+#' @param full Name rows of weight zero too?
+#' @importFrom stats case.names
+#' @export
+case.names.meanfield_fit <- function(object, full = FALSE, ...) {
+  valid_fit(object)
+  no_dots(...)
+  names <- rownames(model.frame(object))
+  if (check_flag(full, "full")) names else names[prior_weights(object) > 0]
+}
+
+#' @rdname model-methods
+#' @importFrom stats variable.names
+#' @export
+variable.names.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
+  no_dots(...)
+  object$model$x_names
+}
+
+#' @rdname model-methods
+#' @export
+df.residual.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
+  no_dots(...)
+  nobs(object) - length(object$model$x_names)
+}
+
+#' @rdname model-methods
+#' @export
+logLik.vb_fit <- function(object, ...) {
+  valid_fit(object)
+  no_dots(...)
+  structure(object$vb$elbo, df = length(object$model$x_names) + length(object$model$resolved$tau),
+    nobs = nobs(object), class = c("elbo", "logLik"))
+}
+
+#' @export
+AIC.vb_fit <- function(object, ..., k = 2) no_information_criterion()
+
+#' @export
+BIC.vb_fit <- function(object, ...) no_information_criterion()
+
+no_information_criterion <- function() {
+  mf_abort("engine", "neither the ELBO nor the log evidence is a maximised likelihood: use ",
+    "compare()", arg = "object")
+}
+
+#' @rdname model-methods
+#' @export
+logLik.exact_fit <- function(object, ...) {
+  valid_fit(object)
+  no_dots(...)
+  structure(object$log_evidence, df = attr(logLik.vb_fit(object), "df"), nobs = nobs(object),
+    class = c("log_evidence", "logLik"))
+}
+
+#' @export
+AIC.exact_fit <- function(object, ..., k = 2) no_information_criterion()
+
+#' @export
+BIC.exact_fit <- function(object, ...) no_information_criterion()
+
+#' @export
+print.log_evidence <- function(x, digits = max(3L, getOption("digits") - 3L), ...) {
+  no_dots(...)
+  cat("Log evidence (log marginal likelihood): ", format(c(x), digits = digits), "\n", sep = "")
+  invisible(x)
+}
+
+#' @rdname model-methods
+#' @export
+logLik.gibbs_fit <- function(object, ...) {
+  valid_fit(object)
+  mf_abort("engine", "a Gibbs fit has no bound on the log evidence: use logLik(fit_vb(object)) ",
+    "for the ELBO, or log_lik() for the pointwise log likelihood", arg = "object")
+}
+
+#' @export
+print.elbo <- function(x, digits = max(3L, getOption("digits") - 3L), ...) {
+  no_dots(...)
+  cat("ELBO (lower bound of the log evidence): ", format(c(x), digits = digits), "\n", sep = "")
+  invisible(x)
+}
+
+#' @rdname model-methods
+#' @export
+ngrps <- function(object, ...) UseMethod("ngrps")
+
+#' @export
+ngrps.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
+  no_dots(...)
+  stats::setNames(vapply(object$model$factors, function(f) length(f$levels), 0L),
+    vapply(object$model$factors, `[[`, "", "name"))
+}
+
+#' @export
+ngrps.default <- function(object, ...) {
+  call_foreign("ngrps", c("lme4", "brms", "rstanarm"), object, ...)
+}
+
+#' @rdname model-methods
+#' @export
+prior_summary <- function(object, ...) UseMethod("prior_summary")
+
+#' @export
+prior_summary.default <- function(object, ...) {
+  call_foreign("prior_summary", c("rstantools", "brms"), object, ...)
+}
+
+#' @export
+prior_summary.meanfield_fit <- function(object, ...) {
+  valid_fit(object)
+  no_dots(...)
+  r <- object$model$resolved
+  b <- r$beta
+  beta <- if (b$kind == "flat") {
+    rep("flat", length(object$model$x_names))
+  } else {
+    mean <- if (b$centred) object$model$coords$shift else b$mean
+    sds <- b$sd %||% sqrt(diag(b$cov))
+    sprintf("normal(%s, %s)", format_numbers(mean, 4), format_numbers(sds, 4))
+  }
+  at <- if (b$kind != "flat" && b$centred) object$model$coords$intercept else 0L
+  if (at > 0L) beta[at] <- paste(beta[at], "at the mean predictors")
+  data.frame(variable = c(beta_names(object$model), names(r$tau)),
+    prior = c(beta, vapply(r$tau, format, "", digits = 4)), row.names = NULL)
+}

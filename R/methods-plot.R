@@ -1,0 +1,178 @@
+# Pictures: densities of a fit, one panel per parameter.
+
+#' Plot the posterior of a fit
+#'
+#' One panel per parameter: the densities of mean-field variational Bayes, of its
+#' linear-response correction, the exact one where the fit was integrated over its precisions, and
+#' of a reference when there is one (the four-panel and eight-panel figures of the paper). MFVB and
+#' LRVB precisions and standard deviations are log-normal.
+#'
+#' @param x A fit.
+#' @param variables Names of the variables to show (as in [summary()]); by default
+#'   the coefficients, `tau_e` and `sigma_e`, `log_tau_u` and `sigma_u`, at most 12.
+#' @param reference For a `vb_fit`: an `exact_fit`, a `gibbs_fit` or posterior draws.
+#' @param ... Not used.
+#' @return `x`, invisibly.
+#' @examples
+#' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
+#' set.seed(1)
+#' plot(fit, reference = fit_gibbs(fit, chains = 2, iter = 1000, warmup = 200))
+#' @export
+plot.vb_fit <- function(x, variables = NULL, reference = NULL, ...) {
+  valid_fit(x)
+  no_dots(...)
+  rows <- vb_rows(x, u = any(grepl("^u\\[", variables)))
+  variables <- plot_variables(variables, rows$variable)
+  ref <- if (is.null(reference)) list(kind = "none") else reference_source(x, reference)
+  exact <- exact_curves(if (inherits(reference, "exact_fit")) reference else x, variables)
+  if (ref$kind == "gibbs" && any(grepl("^u\\[", variables))) {
+    ref$draws <- as_draws(reference, u = "auto")
+  }
+  panels <- lapply(variables, function(v) {
+    row <- rows[match(v, rows$variable), ]
+    list(
+      curves = c(
+        list(mfvb = normal_curve(row, row$s_mfvb), lrvb = normal_curve(row, row$s_lrvb)),
+        if (!is.null(exact[[v]])) list(exact = exact[[v]])
+      ),
+      draws = if (!is.null(ref$draws) && v %in% posterior::variables(ref$draws)) {
+        as.vector(posterior::extract_variable_matrix(ref$draws, v))
+      }
+    )
+  })
+  draw_panels(variables, panels, if (ref$kind == "gibbs") "gibbs" else "reference")
+  invisible(x)
+}
+
+#' @rdname plot.vb_fit
+#' @export
+plot.gibbs_fit <- function(x, variables = NULL, ...) {
+  valid_fit(x)
+  no_dots(...)
+  draws <- gibbs_array(x, u = !is.null(x$u_draws) && any(grepl("^u\\[", variables)))
+  variables <- plot_variables(variables, dimnames(draws)[[3L]])
+  panels <- lapply(variables, function(v) list(curves = list(), draws = as.vector(draws[, , v])))
+  draw_panels(variables, panels, "gibbs")
+  invisible(x)
+}
+
+#' @rdname plot.vb_fit
+#' @export
+plot.exact_fit <- function(x, variables = NULL, ...) {
+  valid_fit(x)
+  no_dots(...)
+  known <- integrated_rows(x, u = any(grepl("^u\\[", variables)))$variable
+  variables <- plot_variables(variables, known)
+  curves <- exact_curves(x, variables)
+  draw_panels(variables, lapply(variables, function(v) list(curves = list(exact = curves[[v]]))), "")
+  invisible(x)
+}
+
+# Density curves of an integrated fit, named by variable; NULL for any other fit.
+exact_curves <- function(fit, variables) {
+  if (is.null(fit$integrated)) return(NULL)
+  parts <- mixture_components(fit, u = any(grepl("^u\\[", variables)))
+  curves <- lapply(variables, function(v) {
+    mixture_curve(parts[[v]], fit$integrated$weights)
+  })
+  stats::setNames(curves, variables)
+}
+
+mixture_curve <- function(part, w) {
+  if (is.null(part$spread)) { # weighted points
+    d <- stats::density(part$centre, weights = w, adjust = 1.4, n = 512)
+    x <- d$x
+    y <- d$y
+  } else {
+    q <- call_nest_quantiles(part$sinc, w, part$centre, part$spread, c(0.0005, 0.9995))
+    x <- seq(q[1L], q[2L], length.out = 201)
+    y <- vapply(x, function(at) {
+      z <- (at - part$centre) / part$spread
+      kernel <- if (part$sinc) ifelse(abs(z) < 1e-8, 1, sin(pi * z) / (pi * z)) else stats::dnorm(z)
+      sum(w * kernel / part$spread)
+    }, 0)
+  }
+  y <- pmax(y, 0)
+  # far down its tail the sum is rounding, which the slope of exp would blow up
+  if (part$link == "exp") {
+    kept <- y > 0.01 * max(y)
+    x <- x[kept]
+    y <- y[kept]
+  }
+  shown <- shown_values(x, part)
+  slope <- switch(part$link, exp = shown, tanh = 1 - shown^2, sinh = part$unit * cosh(x), 1)
+  list(x = shown, y = y / slope)
+}
+
+plot_variables <- function(variables, known) {
+  if (is.null(variables)) {
+    default <- grepl("^beta\\[", known) | known %in% c("tau_e", "sigma_e") |
+      grepl("^(log_tau_u|sigma_u)\\[", known)
+    # precisions and SDs are what linear response changes: they are never the ones left out
+    beta <- utils::head(known[default & grepl("^beta\\[", known)], 12L - sum(default &
+      !grepl("^beta\\[", known)))
+    return(c(beta, known[default & !grepl("^beta\\[", known)]))
+  }
+  wrong <- setdiff(variables, known)
+  if (length(wrong)) {
+    mf_abort("control", "`variables` names '", wrong[1L], "', which is no variable of the fit",
+      arg = "variables")
+  }
+  variables
+}
+
+# Density of a normal on its own scale, or of its exponential, on a grid.
+normal_curve <- function(row, s) {
+  z <- seq(-4, 4, length.out = 201)
+  x <- row$loc + s * z
+  d <- stats::dnorm(x, row$loc, s)
+  if (row$link == "exp") {
+    d <- d / exp(x)
+    x <- exp(x)
+  }
+  list(x = x, y = d)
+}
+
+draw_panels <- function(variables, panels, ref_name) {
+  n <- length(variables)
+  if (!n) mf_abort("control", "`variables` is empty: there is nothing to plot", arg = "variables")
+  nc <- min(n, if (n <= 4L) 2L else if (n <= 9L) 3L else 4L)
+  nr <- ceiling(n / nc)
+  old <- graphics::par(mfrow = c(nr, nc), mar = c(3.6, 4.2, 1.2, 0.6), mgp = c(2.2, 0.6, 0),
+    oma = c(0, 0, 1.8, 0), las = 1)
+  on.exit(graphics::par(old))
+  used <- character()
+  for (i in seq_len(n)) used <- union(used, draw_panel(variables[i], panels[[i]], ref_name))
+  panel_legend(used)
+}
+
+draw_panel <- function(name, panel, ref_name) {
+  curves <- panel$curves
+  if (!is.null(panel$draws) && diff(range(panel$draws)) <= 1e-10 * max(abs(panel$draws))) {
+    curves[[ref_name]] <- list(x = panel$draws[1L], y = NaN)
+  } else if (!is.null(panel$draws)) {
+    d <- stats::density(panel$draws, adjust = 1.4, n = 512)
+    keep <- d$x >= stats::quantile(panel$draws, 0.001) & d$x <= stats::quantile(panel$draws, 0.999)
+    curves[[ref_name]] <- list(x = d$x[keep], y = d$y[keep])
+  }
+  point <- vapply(curves, function(k) !all(is.finite(k$y)), NA) # certain: no density
+  xlim <- grDevices::extendrange(unlist(c(lapply(curves[!point], function(k) k$x[k$y > 0.005 * max(k$y)]),
+    lapply(curves[point], function(k) k$x[1L]))), f = if (all(point)) 0.05 else 0)
+  if (diff(xlim) == 0) xlim <- xlim + c(-1, 1) * max(abs(xlim[1L]), 1) / 20
+  ylim <- c(0, 1.04 * max(1e-300, unlist(lapply(curves[!point], `[[`, "y")), if (all(point)) 1))
+  graphics::plot(NA, xlim = xlim, ylim = ylim, xlab = name, ylab = "", yaxs = "i")
+  graphics::title(ylab = "density", line = 3)
+  for (m in rev(names(curves))) {
+    draw <- if (point[[m]]) function(k, ...) graphics::abline(v = k$x[1L], ...) else graphics::lines
+    draw(curves[[m]], col = method_colours[[m]], lty = method_lines[[m]], lwd = 2)
+  }
+  names(curves)
+}
+
+panel_legend <- function(used) {
+  old <- graphics::par(fig = c(0, 1, 0, 1), oma = rep(0, 4), mar = rep(0, 4), new = TRUE)
+  on.exit(graphics::par(old))
+  graphics::plot(0, 0, type = "n", bty = "n", xaxt = "n", yaxt = "n", xlab = "", ylab = "")
+  graphics::legend("top", legend = method_labels[used], col = method_colours[used],
+    lty = method_lines[used], lwd = 2, horiz = TRUE, bty = "n")
+}

@@ -1,0 +1,453 @@
+# Is a fit what the methods take it for? Fits are plain lists: they are edited by hand, and read
+# from files that other versions wrote. A method must then say so, not compute from what it finds.
+#
+# The checks are structural: types, lengths and dimensions that hang together, ranges of what
+# indexes, finite numbers. Each returns the name of the first part that is wrong, or NULL; the shape
+# of a part is a named list of lengths (one number) or dimensions (several) of numeric elements.
+
+# x: a fit, or the description of a mixture.
+no_mixture <- function(x, what, remedy) {
+  if (!inherits(x, "gaussian_mixture")) valid_fit(x)
+  mf_abort("mixture", "a mixture has no ", what, ": ", remedy, arg = "object")
+}
+
+# Raised by one whenever elements of a fit change their name, type or meaning.
+FIT_LAYOUT <- 2L
+
+valid_fit <- function(fit) {
+  wrong <- tryCatch(unsound_part(fit), error = function(e) "model")
+  if (is.null(wrong)) return(invisible(fit))
+  mf_abort("fit", "the fit was changed, or made by another version of the package: `", wrong,
+    "` is not what it must be; refit", arg = "object")
+}
+
+unsound_part <- function(fit) {
+  model <- fit$model
+  if (!is.list(fit) || !is.list(model)) return("model")
+  if (!identical(model$layout, FIT_LAYOUT)) return("model$layout")
+  if (!is.call(fit$call)) return("call")
+  if (inherits(fit, "gmm_fit")) return(unsound_mixture(fit))
+  wrong <- unsound_model(model)
+  if (!is.null(wrong)) return(paste0("model$", wrong))
+  size <- model_sizes(model)
+  if (inherits(fit, "vb_fit")) return(unsound_vb(fit, size))
+  if (inherits(fit, "exact_fit")) return(unsound_exact(fit, size))
+  if (inherits(fit, "gibbs_fit")) return(unsound_gibbs(fit, size))
+  "class"
+}
+
+# ---- pieces ----------------------------------------------------------------------------------
+
+# Finite numbers of a length, or an array of those dimensions.
+is_shape <- function(x, dim) call_misshapen(list(x = x), list(x = as.integer(dim)), TRUE) == 0L
+
+is_text <- function(x, length = 1L) is.character(x) && length(x) == length && !anyNA(x)
+is_true_false <- function(x) is.logical(x) && length(x) == 1L && !is.na(x)
+is_one <- function(x) is.numeric(x) && length(x) == 1L
+is_within <- function(x, low, high) is.numeric(x) && !anyNA(x) && all(x >= low & x <= high)
+is_positive <- function(x, length) is_shape(x, length) && all(x > 0)
+is_variance <- function(S) all((if (is.matrix(S)) diag(S) else S) >= 0)
+is_pd <- function(t) { # given by its vech
+  if (length(t) == 1L) t > 0 else is_positive_definite(unvech(t))
+}
+is_null_or <- function(x, ok) is.null(x) || ok
+
+# The first element of x that has not its shape, as path$element.
+misshapen <- function(x, shape, path, finite = TRUE) {
+  at <- call_misshapen(x, shape, finite)
+  if (at > 0L) paste0(path, "$", names(shape)[at])
+}
+
+# The first of several answers that is one.
+first_wrong <- function(...) {
+  for (i in seq_len(...length())) {
+    wrong <- ...elt(i)
+    if (!is.null(wrong)) return(wrong)
+  }
+  NULL
+}
+
+# The Cholesky factor of a matrix that a fit holds; that it has one is more than its shape tells.
+chol_of_fit <- function(S) {
+  chol_or_abort(S, "fit", "the fit was changed: a covariance or precision matrix is not positive ",
+    "definite; refit", arg = "object")
+}
+
+# ---- the model -------------------------------------------------------------------------------
+
+# Numbers that every shape is made of: p coefficients, effects, columns n_global of the dense block,
+# leaves of r coefficients, d statistics of the precisions, q with the auxiliaries.
+model_sizes <- function(model) {
+  r <- vapply(model$factors, function(f) length(f$coef), 0L)
+  levels <- vapply(model$factors, function(f) length(f$levels), 0L)
+  own <- r * levels
+  p <- length(model$x_names)
+  tau_r <- c(rep(1L, n_lead(model)), vapply(model$groups, function(t) length(t$coef), 0L))
+  half_t <- vapply(model$resolved$tau, function(t) identical(t$kind, "half_t"), NA)
+  vech <- (tau_r * (tau_r + 1L)) %/% 2L
+  leaf_r <- if (length(r)) r[1L] else 1L
+  leaves <- if (length(r)) levels[1L] else 0L
+  list(
+    p = p, effects = sum(own), n_global = p + sum(own[-1L]), r = leaf_r, leaves = leaves,
+    leaf = leaf_r * leaf_r * leaves, cross = leaf_r * leaf_columns(model, p, r, leaves),
+    dim = p + sum(own), tau_r = tau_r, d = sum(vech),
+    q = sum(vech) + sum(tau_r[half_t])
+  )
+}
+
+# Global columns that the leaves list, all together.
+leaf_columns <- function(model, p, r, leaves) {
+  met <- vapply(model$gram$pairs, function(x) if (x$a == 1L) length(x$idx) * r[x$b] else 0L, 0L)
+  p * leaves + sum(met)
+}
+
+unsound_model <- function(m) {
+  if (!inherits(m, "meanfield_model")) return("class")
+  if (!is_null_or(m$x_names, is.character(m$x_names)) || anyNA(m$x_names)) return("x_names")
+  p <- length(m$x_names)
+  first_wrong(
+    unsound_design(m), unsound_factors(m), unsound_groups(m), unsound_gram(m, p),
+    misshapen(m$coords, list(M = c(p, p), shift = p, basis = c(p, p), mean_x = p, mean_w = p,
+      level = 1L), "coords"),
+    if (!is_one(m$coords$intercept) || !is_within(m$coords$intercept, 0, p)) "coords$intercept",
+    if (!is_true_false(m$coords$y_centred)) "coords$y_centred",
+    unsound_prior(m, p)
+  )
+}
+
+unsound_design <- function(m) {
+  f <- m$family
+  if (!inherits(f, "family") || !is_text(f$family) || !f$family %in% names(FAMILY_LINKS) ||
+    !is.function(f$linkinv) || !is.function(f$linkfun)) return("family")
+  if (!inherits(m$formula, "formula") || length(m$formula) != 3L) return("formula")
+  if (!inherits(m$terms, "terms")) return("terms")
+  if (!is_null_or(m$frame, is_frame(m$frame, m$n_rows))) return("frame")
+  if (!is_one(m$n_rows)) return("n_rows")
+  if (!is_true_false(m$weighted)) return("weighted")
+  if (!is_text(m$response)) return("response")
+  if (!is_null_or(m$na_action, is.numeric(m$na_action))) return("na_action")
+  if (!is.null(m$rows)) return("rows")
+  if (!is_null_or(m$xlevels, is.list(m$xlevels))) return("xlevels")
+  named <- is.null(m$contrasts) || (is.list(m$contrasts) && !is.null(names(m$contrasts)))
+  if (!named || !all(vapply(m$contrasts, is_contrast, NA))) return("contrasts")
+  if (!is_null_or(m$blocks, is_text(m$blocks))) return("blocks")
+  if (!is_null_or(m$unidentified, is.character(m$unidentified))) return("unidentified")
+  if (!is_null_or(m$approximation, is_text(m$approximation))) return("approximation")
+  NULL
+}
+
+is_contrast <- function(x) is_text(x) || is.matrix(x) || is.function(x)
+
+# Rows and classes of the columns as they were when the frame was made.
+is_frame <- function(frame, n) {
+  is.data.frame(frame) && inherits(attr(frame, "terms"), "terms") && nrow(frame) == n &&
+    all(vapply(frame, NROW, 0L) == n) && all_classes_kept(frame)
+}
+
+all_classes_kept <- function(frame) {
+  want <- attr(attr(frame, "terms"), "dataClasses")
+  known <- intersect(names(want), names(frame))
+  setequal(names(want), known) &&
+    identical(vapply(frame[known], stats::.MFclass, ""), want[known])
+}
+
+unsound_factors <- function(m) {
+  if (!is.list(m$factors)) return("factors")
+  for (x in m$factors) {
+    ok <- is.list(x) && is_text(x$name) && is.language(x$expr) && is.character(x$levels) &&
+      !anyNA(x$levels) && length(x$levels) && is.character(x$coef) && length(x$coef) &&
+      is.list(x$terms) && all(vapply(x$terms, is_sound_term, NA, x$coef)) &&
+      is_map(x$A, length(x$coef))
+    if (!ok) return("factors")
+  }
+  NULL
+}
+
+is_sound_term <- function(t, coef) {
+  is.list(t) && is.numeric(t$cols) && length(t$cols) && is_within(t$cols, 1, length(coef)) &&
+    identical(t$coef, coef[t$cols]) && is_null_or(t$tt, inherits(t$tt, "terms")) &&
+    is_null_or(t$xlevels, is.list(t$xlevels)) && is_null_or(t$contrasts, is.list(t$contrasts)) &&
+    is_map(t$A, length(t$cols)) && is_null_or(t$own, is_within(t$own, 1, Inf))
+}
+
+# Square, and with an inverse.
+is_map <- function(A, r) is_shape(A, c(r, r)) && rcond(A) > 0
+
+# The groups are the terms of the factors, one after the other.
+unsound_groups <- function(m) {
+  if (!is.list(m$groups)) return("groups")
+  terms <- unlist(lapply(m$factors, `[[`, "terms"), recursive = FALSE)
+  owner <- rep(seq_along(m$factors), vapply(m$factors, function(x) length(x$terms), 0L))
+  if (length(m$groups) != length(terms)) return("groups")
+  for (k in seq_along(terms)) {
+    t <- m$groups[[k]]
+    ok <- is.list(t) && identical(as.integer(t$factor), owner[k]) && is.integer(t$factor) &&
+      identical(as.double(t$cols), as.double(terms[[k]]$cols)) &&
+      identical(t$coef, terms[[k]]$coef) && identical(t$group, m$factors[[owner[k]]]$name) &&
+      is_text(t$name) && is_text(t$label) && identical(t$vector, length(t$coef) > 1L) &&
+      identical(t$A, terms[[k]]$A)
+    if (!ok) return("groups")
+  }
+  NULL
+}
+
+unsound_gram <- function(m, p) {
+  g <- m$gram
+  if (!inherits(g, "meanfield_gram") || !identical(g$x_names, m$x_names)) return("gram")
+  wrong <- misshapen(g, list(n = 1L, sum_w = 1L, sum_log_w = 1L, mean = p + 1L,
+    cross = c(p + 1L, p + 1L), basis = c(p, p)), "gram")
+  if (!is.null(wrong)) return(wrong)
+  if (length(g$factors) != length(m$factors)) return("gram$factors")
+  for (f in seq_along(m$factors)) {
+    x <- g$factors[[f]]
+    own <- m$factors[[f]]
+    if (!identical(x[c("name", "levels", "coef", "A")], own[c("name", "levels", "coef", "A")])) {
+      return("gram$factors")
+    }
+    r <- length(own$coef)
+    n <- length(own$levels)
+    wrong <- misshapen(x, list(zz = r * r * n, z1 = r * n, zv = c(p + 1L, r * n)), "gram$factors")
+    if (!is.null(wrong)) return(wrong)
+  }
+  unsound_pairs(g)
+}
+
+unsound_pairs <- function(g) {
+  want <- factor_pairs(length(g$factors))
+  if (!is.list(g$pairs) || length(g$pairs) != length(want)) return("gram$pairs")
+  for (k in seq_along(want)) {
+    x <- g$pairs[[k]]
+    a <- g$factors[[want[[k]][1L]]]
+    b <- g$factors[[want[[k]][2L]]]
+    n <- length(x$idx)
+    ok <- identical(c(x$a, x$b), want[[k]]) && is.integer(x$ptr) && is.integer(x$idx) &&
+      length(x$ptr) == length(a$levels) + 1L && x$ptr[1L] == 0L && x$ptr[length(x$ptr)] == n &&
+      !is.unsorted(x$ptr) && (!n || is_within(x$idx, 0, length(b$levels) - 1)) &&
+      is_shape(x$val, length(a$coef) * length(b$coef) * n)
+    if (!ok) return("gram$pairs")
+  }
+  NULL
+}
+
+unsound_prior <- function(m, p) {
+  b <- m$resolved$beta
+  tau <- m$resolved$tau
+  lead <- switch(m$family$family, gaussian = "tau_e", neg_binomial = "phi")
+  if (!is.list(b) || !is_text(b$kind)) return("resolved$beta")
+  if (b$kind != "flat") {
+    ok <- is_shape(b$mean, p) && is_true_false(b$centred) &&
+      (if (is.null(b$cov)) is_positive(b$sd, p) else is_shape(b$cov, c(p, p))) &&
+      (!b$centred || is_shape(b$precision, c(p, p)))
+    if (!ok) return("resolved$beta")
+  }
+  r <- c(rep(1L, length(lead)), vapply(m$groups, function(t) length(t$coef), 0L))
+  if (!is.list(tau) || length(tau) != length(r) ||
+    !identical(as.character(names(tau)), c(lead, vapply(m$groups, `[[`, "", "name")))) {
+    return("resolved$tau")
+  }
+  for (k in seq_along(r)) if (!is_sound_prior(tau[[k]], r[k])) return("resolved$tau")
+  NULL
+}
+
+is_sound_prior <- function(t, r) {
+  is.list(t) && is_text(t$kind) && switch(t$kind,
+    gamma = r == 1L && is_positive(t$shape, 1L) && is_positive(t$rate, 1L),
+    half_t = is_positive(t$df, 1L) && is_positive(t$scale, r),
+    wishart = is_one(t$df) && t$df > r - 1 && is_shape(t$scale, c(r, r)),
+    FALSE
+  )
+}
+
+# ---- variational and exact fits --------------------------------------------------------------
+
+unsound_vb <- function(fit, s) {
+  square <- function(n) c(n, n)
+  vb <- list(t = s$q, df = length(s$tau_r), mean = s$dim, S_global = square(s$n_global),
+    d_inv = s$leaf, q = s$cross, s_leaf = s$leaf, Sq_global = square(s$n_global), sq_leaf = s$leaf,
+    J = c(s$dim, s$d), ss = s$d, elbo = 1L, lr_ok = 1L)
+  response <- list(V = square(s$q), C = square(s$q), Sigma = square(s$q), K = square(s$q))
+  first_wrong(
+    misshapen(fit$vb, vb, "vb"),
+    misshapen(fit$vb, response, "vb", FALSE), # where there is none its matrices may be anything
+    unsound_posterior(fit$posterior, s),
+    if (!is_true_false(fit$converged)) "converged", if (!is_true_false(fit$rounding)) "rounding",
+    if (!is_one(fit$sweeps)) "sweeps", if (!is.data.frame(fit$trace)) "trace",
+    if (!inherits(fit$control, "vb_control")) "control",
+    if (!is_null_or(fit$not_integrated, is_text(fit$not_integrated))) "not_integrated",
+    if (!is.null(fit$integrated)) unsound_integral(fit$integrated, s)
+  )
+}
+
+unsound_posterior <- function(post, s) {
+  square <- function(n) c(n, n)
+  tau <- post$tau
+  wrong <- first_wrong(
+    misshapen(post$beta, list(mean = s$p, cov_mfvb = square(s$p), cov_lrvb = square(s$p)),
+      "posterior$beta"),
+    misshapen(post$u, list(mean = s$effects, var_mfvb = s$effects, var_lrvb = s$effects),
+      "posterior$u"),
+    misshapen(tau, list(df = length(s$tau_r), mean = s$d, cov_mfvb = square(s$d),
+      cov_lrvb = square(s$d)), "posterior$tau"),
+    misshapen(tau$phi, list(mean = s$d, cov_mfvb = square(s$d), cov_lrvb = square(s$d),
+      cross = square(s$d)), "posterior$tau$phi")
+  )
+  if (!is.null(wrong)) return(wrong)
+  spread <- c(post$beta[-1L], post$u[-1L], tau[c("cov_mfvb", "cov_lrvb")],
+    tau$phi[c("cov_mfvb", "cov_lrvb")])
+  if (!all(vapply(spread, is_variance, NA))) return("posterior")
+  named <- length(s$tau_r)
+  if (named && !is_text(tau$names, named)) return("posterior$tau$names")
+  if (!is_null_or(tau$failed, is.character(tau$failed))) return("posterior$tau$failed")
+  # each precision's statistics in turn
+  size <- (s$tau_r * (s$tau_r + 1L)) %/% 2L
+  if (!is.list(tau$index) || !identical(lengths(tau$index, FALSE), size) ||
+    !identical(as.integer(unlist(tau$index)), seq_len(s$d))) return("posterior$tau$index")
+  for (at in tau$index) if (!is_pd(tau$mean[at])) return("posterior$tau$mean")
+  NULL
+}
+
+# Nodes, their weights, and the moments of the mixture.
+unsound_integral <- function(x, s) {
+  n <- length(x$weights)
+  lattice <- identical(x$method, "lattice")
+  if (!is.list(x) || !(lattice || identical(x$method, "importance"))) return("integrated$method")
+  if (!n || !is_within(x$weights, 0, 1) || abs(sum(x$weights) - 1) > 1e-6) {
+    return("integrated$weights")
+  }
+  first_wrong(
+    misshapen(x, list(phi = c(s$d, n), stats = c(n, s$d), log_evidence = 1L,
+      points = 1L, cov_global = c(s$n_global, s$n_global), cov_leaf = s$leaf), "integrated"),
+    if (lattice) misshapen(x, list(gradient = c(s$d, n), L = c(s$d, s$d), step = 1L), "integrated"),
+    misshapen(x$beta, list(mean = s$p, cov = c(s$p, s$p), node_mean = c(n, s$p),
+      node_sd = c(n, s$p)), "integrated$beta"),
+    misshapen(x$u, list(mean = s$effects, var = s$effects), "integrated$u"),
+    misshapen(x$centre, list(theta = s$dim, grad = s$dim, rss = 1L), "integrated$centre"),
+    if (lattice && !is_within(x$step, 1e-3, 10)) "integrated$step",
+    if (!is_shape(x$log_density, n)) "integrated$log_density",
+    if (!all(vapply(list(x$beta$cov, x$u$var, c(x$beta$node_sd)), is_variance, NA))) "integrated",
+    if (!is_one(x$khat)) "integrated$khat", if (!is_one(x$error)) "integrated$error",
+    if (!is_null_or(x$correction, is_shape(x$correction, n))) "integrated$correction"
+  )
+}
+
+unsound_exact <- function(fit, s) {
+  first_wrong(
+    misshapen(fit, list(log_evidence = 1L, elbo = 1L, draws = 1L), "fit"),
+    if (!is_one(fit$khat)) "khat", if (!is_one(fit$error)) "error",
+    if (!is_text(fit$method)) "method",
+    misshapen(fit$vb, list(t = s$q, mean = s$dim), "vb"), unsound_integral(fit$integrated, s)
+  )
+}
+
+# ---- Gibbs -----------------------------------------------------------------------------------
+
+unsound_gibbs <- function(fit, s) {
+  wrong <- unsound_chains(fit)
+  if (!is.null(wrong)) return(wrong)
+  names <- c(beta_names(fit$model), stat_names(fit$model))
+  kept <- (fit$iter - fit$warmup) %/% fit$thin
+  if (!is_draws(fit$draws, kept, fit$chains, names)) return("draws")
+  scalar <- names %in% precision_names(fit$model)
+  if (any(scalar) && length(fit$draws) <= 1e6 && !min(fit$draws[, , scalar]) > 0) return("draws")
+  if (!is_null_or(fit$precisions, is_draws(fit$precisions, kept, fit$chains, stat_names(fit$model)))) {
+    return("precisions")
+  }
+  if (!s$effects) return(if (!is.null(fit$u) || !is.null(fit$u_draws)) "u")
+  u <- fit$u
+  if (!is.data.frame(u) || !is_text(u$name, s$effects) || !is_shape(u$mean, s$effects) ||
+    !is_shape(u$sd, s$effects)) return("u")
+  if (!is_null_or(fit$u_draws, is_draws(fit$u_draws, kept, fit$chains, u$name))) return("u_draws")
+  NULL
+}
+
+unsound_chains <- function(fit) {
+  for (name in c("chains", "iter", "warmup", "thin", "seconds")) {
+    if (!is_shape(fit[[name]], 1L) || fit[[name]] < (name %in% c("chains", "iter", "thin"))) {
+      return(name)
+    }
+  }
+  NULL
+}
+
+is_draws <- function(x, kept, chains, names) {
+  is_shape(x, c(kept, chains, length(names))) && identical(dimnames(x)[[3L]], names)
+}
+
+# ---- mixtures --------------------------------------------------------------------------------
+
+unsound_mixture <- function(fit) {
+  m <- fit$model
+  if (!inherits(m, "gaussian_mixture")) return("model")
+  if (!is.matrix(m$x) || !ncol(m$x) || !is_shape(m$x, dim(m$x)) ||
+    !is_text(colnames(m$x), ncol(m$x))) return("model$x")
+  if (!is.integer(m$k) || !is_one(m$k) || !is_within(m$k, 1, 64)) return("model$k")
+  p <- ncol(m$x)
+  wrong <- first_wrong(
+    misshapen(m$units, list(centre = p, U = c(p, p), A = c(p, p), log_det_A = 1L), "model$units"),
+    unsound_mixture_prior(m$prior, p)
+  )
+  if (!is.null(wrong)) return(wrong)
+  if (inherits(fit, "gmm_vb_fit")) return(unsound_gmm_vb(fit, nrow(m$x), p, m$k))
+  if (inherits(fit, "gmm_gibbs_fit")) return(unsound_gmm_gibbs(fit))
+  "class"
+}
+
+unsound_mixture_prior <- function(prior, p) {
+  if (!is.list(prior)) return("model$prior")
+  square <- function(M) is.null(M) || is_shape(M, c(p, p))
+  ok <- is_shape(prior$mean, p) && is_shape(prior$k0, 1L) && prior$k0 >= 0 && is_one(prior$df) &&
+    is_positive(prior$alpha, 1L) && square(prior$cov) && square(prior$scale) &&
+    is_true_false(prior$flat_mean) && is_true_false(prior$flat_precision) &&
+    (prior$flat_precision || !is.null(prior$scale))
+  if (!ok) "model$prior"
+}
+
+unsound_gmm_vb <- function(fit, n, p, k) {
+  v <- fit$posterior$variables
+  N <- k * (p + (p * (p + 1L)) %/% 2L + 2L)
+  names <- mixture_names(fit$model)[1:4]
+  ok <- is.data.frame(v) && identical(v$variable, unlist(names, use.names = FALSE)) &&
+    identical(v$type, rep(names(names), lengths(names))) && is_within(v$component, 1, k)
+  if (!ok) return("posterior$variables")
+  lr <- !is.null(fit$posterior$cov_lrvb)
+  first_wrong(
+    misshapen(fit$vb, list(N = k, mean = c(p, k), S = c(p, p, k), df = k, L = c(p, p, k),
+      mean_log_det = k, alpha = k, mean_log_pi = k, elbo = 1L), "vb"),
+    misshapen(fit$core, list(stats = k * (1L + p + p * p), m = c(p, k), L = c(p * p, k),
+      offset = k), "core"),
+    misshapen(fit$posterior, c(list(mean = N, cov_mfvb = c(N, N)), if (lr) {
+      list(cov_lrvb = c(N, N), direction = N)
+    }), "posterior"),
+    if (!identical(names(fit$posterior$mean), v$variable)) "posterior$mean",
+    if (!is_within(fit$vb$alpha, .Machine$double.xmin, Inf)) "vb$alpha",
+    if (!is_true_false(fit$converged)) "converged", if (!is_one(fit$passes)) "passes",
+    if (!is.data.frame(fit$starts) || !is.numeric(fit$starts$elbo)) "starts",
+    if (!is_null_or(fit$linearity, is_shape(fit$linearity$slope, 2L))) "linearity",
+    if (!is_shape(fit$failed, 1L)) "failed"
+  )
+}
+
+# The names of gmm_all_variables() by type, without its data frame.
+mixture_names <- function(model) {
+  x <- colnames(model$x)
+  pairs <- lower_pairs(length(x))
+  k <- seq_len(model$k)
+  matrices <- function(what) {
+    sprintf("%s[%d,%s,%s]", what, rep(k, each = length(pairs$row)), x[pairs$col], x[pairs$row])
+  }
+  list(mu = sprintf("mu[%d,%s]", rep(k, each = length(x)), x), Lambda = matrices("Lambda"),
+    log_det = sprintf("log_det[%d]", k), log_pi = sprintf("log_pi[%d]", k),
+    pi = sprintf("pi[%d]", k), Sigma = matrices("Sigma"))
+}
+
+unsound_gmm_gibbs <- function(fit) {
+  wrong <- unsound_chains(fit)
+  if (!is.null(wrong)) return(wrong)
+  kept <- (fit$iter - fit$warmup) %/% fit$thin
+  v <- mixture_names(fit$model)
+  names <- unlist(v[c("mu", "Lambda", "log_det", "pi", "log_pi", "Sigma")], use.names = FALSE)
+  if (!is_draws(fit$draws, kept, fit$chains, names)) return("draws")
+  wrong <- misshapen(fit, list(relabelled = fit$chains, switches = fit$chains), "fit")
+  if (!is.null(wrong)) return(wrong)
+  if (inherits(fit$vb, "gmm_vb_fit")) unsound_part(fit$vb) else "vb"
+}

@@ -1,0 +1,168 @@
+# What a posterior says of the linear predictor: per row a mixture of normals, over one node (linear
+# response), the nodes of the precisions, or the draws.
+
+lead_of <- function(model, stats) if (n_lead(model)) stats[, 1L]
+
+# The mixture with a value of tau_e or phi at every node: those of a normal posterior of its logarithm are
+# spread over the nodes of a rule, independently of the predictor.
+lead_nodes <- function(mix, fit) {
+  if (!is.null(mix$lead) || !n_lead(fit$model)) return(mix)
+  rule <- normal_rule(7L)
+  phi <- fit$posterior$tau$phi
+  copies <- function(x) x[, rep(1L, 7L), drop = FALSE]
+  list(weights = rule$w, mean = copies(mix$mean), var = copies(mix$var), new = copies(mix$new),
+    lead = exp(phi$mean[1L] + sqrt(phi$cov_lrvb[1L, 1L]) * rule$x))
+}
+
+# k -> the covariance matrices of group term k's effects at every row of the statistics.
+node_covariances <- function(model, stats) {
+  function(k) {
+    t <- stats[, stat_index(model)[[k + n_lead(model)]], drop = FALSE]
+    if (ncol(t) == 1L) return(1 / t[, 1L])
+    lapply(seq_len(nrow(t)), function(i) solve_spd(unvech(t[i, ])))
+  }
+}
+
+# z'Sigma z of every row's levels that the fit has not seen, at every node.
+new_level_variance <- function(model, parts, covariances, n) {
+  out <- matrix(0, nrow(parts$X), n)
+  for (g in parts$groups) {
+    unseen <- which(is.na(g$code))
+    if (!length(unseen)) next
+    for (k in which(vapply(model$groups, `[[`, 0L, "factor") == g$factor)) {
+      Z <- g$Z[unseen, model$groups[[k]]$cols, drop = FALSE]
+      S <- covariances(k)
+      out[unseen, ] <- out[unseen, ] + if (!is.list(S)) Z^2 %*% t(S) else {
+        vapply(S, function(s) rowSums((Z %*% s) * Z), numeric(nrow(Z)))
+      }
+    }
+  }
+  out
+}
+
+# f(mixture, parts) of blocks of rows that bound the memory, below each other; f gives a row per row.
+over_linear <- function(fit, parts, f) {
+  n <- nrow(parts$X)
+  width <- switch(class(fit)[1L], gibbs_fit = nrow(working_precisions(fit)), {
+    core <- engine_core(fit$model)
+    core$n_global + 2 * length(fit$integrated$weights)
+  })
+  block <- max(1L, floor(1.6e7 / max(width, 1L)))
+  from <- seq.int(1L, max(n, 1L), by = block)
+  out <- lapply(from, function(i) {
+    now <- part_rows(parts, seq_len(min(block, n - i + 1L)) + i - 1L)
+    as.matrix(f(linear_mixture(fit, now), now))
+  })
+  do.call(rbind, out)
+}
+
+part_rows <- function(parts, rows) {
+  parts$X <- parts$X[rows, , drop = FALSE]
+  parts$offset <- parts$offset[rows]
+  parts$w <- parts$w[rows]
+  parts$size <- parts$size[rows]
+  parts$groups <- lapply(parts$groups, function(g) {
+    g$code <- g$code[rows]
+    g$new <- g$new[rows]
+    g$Z <- g$Z[rows, , drop = FALSE]
+    g
+  })
+  parts
+}
+
+linear_variance <- function(fit, parts) drop(over_linear(fit, parts, function(mix, ...) {
+  mixture_variance(mix)
+}))
+
+# Between draws, the unbiased variance.
+mixture_variance <- function(mix) {
+  between <- drop((mix$mean - mixture_mean(mix))^2 %*% mix$weights)
+  n <- length(mix$weights)
+  drop((mix$var + mix$new) %*% mix$weights) + between * if (isTRUE(mix$sample)) n / (n - 1) else 1
+}
+
+mixture_mean <- function(mix) drop(mix$mean %*% mix$weights)
+
+# rows x probs
+row_quantiles <- function(mix, probs) {
+  var <- mix$var + mix$new
+  points <- rowSums(var > 0 | is.na(var)) == 0
+  out <- matrix(NA_real_, nrow(var), length(probs))
+  out[points, ] <- t(apply(mix$mean[points, , drop = FALSE], 1L, stats::quantile, probs,
+    names = FALSE))
+  normal <- which(!points & !is.na(rowSums(var)))
+  if (length(normal)) {
+    out[normal, ] <- t(call_nest_quantiles(FALSE, mix$weights, t(mix$mean[normal, , drop = FALSE]),
+      t(sqrt(var[normal, , drop = FALSE])), probs))
+  }
+  out
+}
+
+# P(x > 0) of a mixture of one row.
+mixture_above_zero <- function(mix) {
+  s <- sqrt(drop(mix$var + mix$new))
+  z <- ifelse(s > 0, drop(mix$mean) / s, sign(drop(mix$mean)) * Inf)
+  sum(mix$weights * stats::pnorm(ifelse(is.nan(z), -Inf, z)))
+}
+
+linear_mean <- function(parts, m, model) {
+  eta <- drop(parts$X %*% m$beta) + parts$offset
+  for (g in parts$groups) {
+    start <- effect_start(model, g)
+    for (k in seq_len(ncol(g$Z))) {
+      u <- m$u[start + k]
+      eta <- eta + ifelse(is.na(u), 0, g$Z[, k] * u)
+    }
+  }
+  eta
+}
+
+# c'Sc + (J'c)'Sigma(J'c) of a normal posterior, for c = (x, z): with c_l the leaf's part and c_g the
+# rest, c'Sc = c_l'D^-1 c_l + a'S_gg a,  a = c_g + Q'c_l.
+block_variance <- function(fit, core, parts) {
+  vb <- fit$vb
+  p <- core$p
+  a <- matrix(0, nrow(parts$X), core$n_global)
+  a[, seq_len(p)] <- parts$X %*% fit$model$coords$M
+  cJ <- a[, seq_len(p), drop = FALSE] %*% vb$J[seq_len(p), , drop = FALSE]
+  own <- numeric(nrow(parts$X))
+  for (g in parts$groups) {
+    seen <- which(!is.na(g$code))
+    if (!length(seen)) next
+    start <- effect_start(fit$model, g)[seen]
+    Z <- g$Z[seen, , drop = FALSE]
+    for (k in seq_len(ncol(Z))) {
+      at <- p + start + k
+      cJ[seen, ] <- cJ[seen, ] + Z[, k] * vb$J[at, , drop = FALSE]
+      if (g$factor != 1L) a[cbind(seen, at)] <- a[cbind(seen, at)] + Z[, k]
+    }
+    if (g$factor == 1L) {
+      leaf <- g$code[seen]
+      D <- array(vb$d_inv, c(core$r, core$r, core$n_leaf))
+      for (i in seq_along(seen)) {
+        l <- leaf[i]
+        z <- Z[i, ]
+        k <- core$ptr[l + 1L] - core$ptr[l]
+        cols <- core$idx[core$ptr[l] + seq_len(k)] + 1L
+        q <- matrix(vb$q[core$r * core$ptr[l] + seq_len(k * core$r)], k)
+        a[seen[i], cols] <- a[seen[i], cols] + q %*% z
+        own[seen[i]] <- drop(z %*% D[, , l] %*% z)
+      }
+    }
+  }
+  own + rowSums((a %*% vb$S_global) * a) + rowSums((cJ %*% fit$posterior$tau$cov_lrvb) * cJ)
+}
+
+# draws x rows of x'beta + sum z'u over the levels that the fit has seen.
+known_draws <- function(model, parts, d) {
+  eta <- d$beta %*% t(parts$X)
+  for (g in parts$groups) {
+    seen <- which(!is.na(g$code))
+    start <- effect_start(model, g)[seen]
+    for (k in seq_len(ncol(g$Z))) {
+      eta[, seen] <- eta[, seen] + d$u[, start + k, drop = FALSE] *
+        rep(g$Z[seen, k], each = nrow(eta))
+    }
+  }
+  eta
+}

@@ -1,0 +1,450 @@
+#' How far is the approximation from the truth?
+#'
+#' Compares, parameter by parameter, the posterior standard deviations of
+#' mean-field variational Bayes and of its linear-response correction with those of
+#' a reference, with the Monte Carlo error of each ratio, and sums them up.
+#'
+#' @param fit A `vb_fit`, or a `gmm_vb_fit` of a [gaussian_mixture()].
+#' @param reference An `exact_fit` or `gibbs_fit` of the same model, data and prior; any posterior
+#'   draws (a `draws` object or whatever [posterior::as_draws()] accepts) with
+#'   matching variable names; or `NULL`: the exact SDs where the fit was integrated over its
+#'   precisions, else the ratio that linear response predicts.
+#' @param weights Weights of the types in W, named `beta`, `tau_e`, `tau_u`. They are
+#'   renormalised over the types that are present. For a mixture: `mu`, `Lambda`, `log_pi`.
+#' @param variables Named character vector, `c(mine = "theirs")`, that maps names of
+#'   this package to those of the reference draws.
+#' @param normalise `FALSE` leaves the weights of W as they are, as the paper does for
+#'   its Model 1 (weights that sum to .7).
+#' @param ... Not used.
+#'
+#' @details
+#' H is the harmonic mean of the ratios of all coefficients and precisions; W the
+#' weighted mean, over the types, of the mean ratio within each. Both are given for
+#' the mean-field and the corrected SDs. Where the mean of a group precision does not
+#' exist (half-t prior), its logarithm stands in. Other derived rows never count.
+#'
+#' The Monte Carlo error of a ratio is the ratio times the relative error of the
+#' reference SD (delta method, from the effective sample size).
+#'
+#' @return An object of class `sd_ratio_report`, a list with `table` (see
+#'   [as.data.frame()] below), `aggregates` (a data frame with `H` and `W` for
+#'   `mfvb` and `lrvb`), `reference` (`"exact"`, `"gibbs"`, `"draws"` or `"predicted"`) and
+#'   `weights`. `as.data.frame()` has the columns `variable`, `type`, `sd_mfvb`,
+#'   `sd_lrvb`, `sd` and `source` (what the fit reports), `sd_ref`, `ratio_mfvb`,
+#'   `mcse_mfvb`, `ratio_lrvb`, `mcse_lrvb`, `verdict`, `reference` (where `sd_ref` comes from). When
+#'   it is `"predicted"`, `sd_ref` is the corrected SD and `ratio_lrvb` is `NA`. Against an exact
+#'   reference the `mcse` columns hold its estimated error. Verdicts are single words (`ok`,
+#'   `repaired`, `close`, `widened`, `few groups`, `few rows`,
+#'   `weak`, `integrated`, `overlap`, `too narrow`, `too wide`,
+#'   `not corrected`, `no moments`, `no reference`); printing explains those in use.
+#' @section Errors: `meanfield_error_report` when the reference was fitted to other
+#'   data or with another prior, or has none of the variables.
+#' @references Ewing, D. (2026). Understanding variational approximations, section 3.
+#' @examples
+#' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
+#' sd_ratio_report(fit)
+#' set.seed(1)
+#' sd_ratio_report(fit, fit_gibbs(fit, chains = 2, iter = 1000, warmup = 200))
+#' sd_ratio_report(fit_vb(fit, integrate = "no"))
+#' @export
+sd_ratio_report <- function(fit, reference = NULL, ...) UseMethod("sd_ratio_report")
+
+#' @rdname sd_ratio_report
+#' @export
+sd_ratio_report.default <- function(fit, reference = NULL,
+                                    weights = c(beta = .4, tau_e = .3, tau_u = .3),
+                                    variables = NULL, normalise = TRUE, ...) {
+  no_dots(...)
+  if (!inherits(fit, "vb_fit")) {
+    mf_abort("report", "`fit` must be a vb_fit, not ", describe(fit), arg = "fit")
+  }
+  valid_fit(fit)
+  weights <- check_report_weights(weights)
+  check_flag(normalise, "normalise")
+  rows <- vb_rows(fit)
+  if (!nrow(rows)) mf_abort("report", "the model has no parameter to report on", arg = "fit")
+  source <- reference_source(fit, reference)
+  table <- report_table(fit, rows, source$kind,
+    source$sds %||% reference_sds(rows$variable, source$draws, variables))
+  counts <- table$type != "derived" & !is.na(table$ratio_mfvb)
+  structure(
+    list(
+      table = table,
+      aggregates = report_aggregates(table[counts, ], weights, normalise),
+      reference = source$kind, weights = weights, normalise = normalise,
+      formula = fit$model$formula
+    ),
+    class = "sd_ratio_report"
+  )
+}
+
+check_report_weights <- function(weights) {
+  types <- c("beta", "tau_e", "tau_u")
+  ok <- is.numeric(weights) && !is.null(names(weights)) && all(names(weights) %in% types) &&
+    all(is.finite(weights)) && all(weights >= 0) && any(weights > 0)
+  if (!ok) {
+    mf_abort("report", "`weights` must be numbers named ", toString(types),
+      ", none negative and not all zero", arg = "weights")
+  }
+  weights
+}
+
+# list(kind, draws = a draws array or NULL, sds = see reference_sds() or NULL).
+reference_source <- function(fit, reference) {
+  if (is.null(reference)) {
+    if (is.null(fit$integrated)) return(list(kind = "predicted"))
+    return(list(kind = "exact", sds = exact_sds(fit)))
+  }
+  if (inherits(reference, c("meanfield_fit", "gmm_fit"))) valid_fit(reference)
+  if (inherits(reference, "exact_fit")) {
+    check_same_model(fit$model, reference$model)
+    return(list(kind = "exact", sds = exact_sds(reference)))
+  }
+  if (inherits(reference, "gibbs_fit")) {
+    check_same_model(fit$model, reference$model)
+    return(list(kind = "gibbs", draws = as_draws(reference, u = FALSE)))
+  }
+  draws <- tryCatch(posterior::as_draws_array(reference), error = function(e) {
+    mf_abort("report", "`reference` must be an exact_fit, a gibbs_fit or posterior draws, not ",
+      describe(reference), arg = "reference")
+  })
+  list(kind = "draws", draws = draws)
+}
+
+exact_sds <- function(fit) {
+  exact <- integrated_rows(fit)
+  data.frame(variable = exact$variable, sd = exact$sd, rel = fit$integrated$error)
+}
+
+check_same_model <- function(a, b) {
+  same <- function(x, y) isTRUE(all.equal(x, y, tolerance = 1e-8))
+  if (!same(unclass(a$gram), unclass(b$gram))) {
+    mf_abort("report", "`fit` and `reference` were fitted to different data or formulas: ",
+      "use fit_gibbs(fit)", arg = "reference")
+  }
+  if (!same(a$resolved, b$resolved)) {
+    mf_abort("report", "`fit` and `reference` have different priors: use fit_gibbs(fit)",
+      arg = "reference")
+  }
+}
+
+# Data frame variable, sd, mcse (relative) of the variables that the reference has.
+reference_sds <- function(names, draws, map) {
+  if (is.null(draws)) return(NULL)
+  theirs <- names
+  if (!is.null(map)) {
+    if (!is.character(map) || is.null(names(map))) {
+      mf_abort("report", "`variables` must be a named character vector, c(mine = \"theirs\")",
+        arg = "variables")
+    }
+    wrong <- c(setdiff(names(map), names), setdiff(map, posterior::variables(draws)))
+    if (length(wrong)) {
+      mf_abort("report", "`variables` names '", wrong[1L],
+        "', which is not a variable of the fit or of the reference", arg = "variables")
+    }
+    theirs[match(names(map), names)] <- map
+  }
+  found <- theirs %in% posterior::variables(draws)
+  if (!any(found)) {
+    mf_abort("report", "the reference has none of the variables ",
+      toString(utils::head(names, 4)), ", ...: map names with `variables`",
+      arg = "variables")
+  }
+  one <- function(v) {
+    x <- posterior::extract_variable_matrix(draws, v)
+    s <- stats::sd(x)
+    c(s, posterior::mcse_sd(x) / s)
+  }
+  if (posterior::ndraws(draws) < 4L) {
+    mf_abort("report", "the reference has ", posterior::ndraws(draws), " draws: it takes a few ",
+      "hundred to know an SD", arg = "reference")
+  }
+  stats <- vapply(theirs[found], one, numeric(2))
+  data.frame(variable = names[found], sd = stats[1L, ], rel = stats[2L, ])
+}
+
+report_table <- function(fit, rows, kind, ref) {
+  own <- summary_table(fit)
+  own <- own[match(rows$variable, own$variable), ]
+  sd <- own$sd
+  predicted <- kind == "predicted"
+  at <- match(rows$variable, ref$variable)
+  sd_ref <- if (predicted) sd else ref$sd[at]
+  sd_ref[is.na(sd)] <- NA
+  rel <- if (predicted) NA_real_ else ref$rel[at]
+  out <- data.frame(
+    variable = rows$variable, type = rows$type, sd_mfvb = rows$sd_mfvb,
+    sd_lrvb = rows$sd_lrvb, sd = sd, source = own$source, sd_ref = sd_ref,
+    ratio_mfvb = rows$sd_mfvb / sd_ref, mcse_mfvb = rows$sd_mfvb / sd_ref * rel,
+    ratio_lrvb = if (predicted) NA_real_ else rows$sd_lrvb / sd_ref,
+    mcse_lrvb = rows$sd_lrvb / sd_ref * rel
+  )
+  out$verdict <- report_verdicts(out, fit, predicted)
+  out$reference <- kind
+  out
+}
+
+# What each verdict means, in the words of the printed report.
+report_words <- c(
+  ok = "within 5% of the reference, before and after correction",
+  repaired = "mean-field was off; linear response brings it within 5% of the reference",
+  close = "linear response finds little to correct",
+  widened = "mean-field is too narrow; linear response has widened it",
+  `few groups` = paste("too narrow in a way linear response cannot see, because few groups",
+    "leave\n               the group variance uncertain: use\n               integrate = \"yes\", fit_exact() (Gaussian) or fit_gibbs()"),
+  `few rows` = paste("too narrow in a way linear response cannot see, because few rows leave",
+    "the\n               residual variance uncertain: use\n               integrate = \"yes\", fit_exact() (Gaussian) or fit_gibbs()"),
+  weak = paste("the data hardly determine this variance (near zero, or too few groups): its",
+    "log is\n               skewed, and linear response only a lower bound: use\n               integrate = \"yes\", fit_exact() (Gaussian) or fit_gibbs()"),
+  integrated = paste("linear response does not reach it; the fit reports the integrated SD, which",
+    "does"),
+  overlap = paste("components overlap so much that the posterior is skewed: linear response is",
+    "only\n               a lower bound here: use fit_gibbs()"),
+  `too narrow` = "still too narrow after correction: use the reference",
+  `too wide` = "too wide after correction: use the reference",
+  `not corrected` = "linear response failed, the mean-field SD is shown: use\n               integrate = \"yes\", fit_exact() (Gaussian) or fit_gibbs()",
+  `no moments` = "mean and SD do not exist: see its logarithm",
+  `no reference` = "not among the variables of the reference"
+)
+
+# A ratio is close when it is within 5% plus two Monte Carlo errors of one.
+report_verdicts <- function(t, fit, predicted) {
+  short <- shortfall(t, fit)
+  few <- short != ""
+  close <- function(ratio, mcse) abs(ratio - 1) <= 0.05 + 2 * ifelse(is.na(mcse), 0, mcse)
+  mf <- close(t$ratio_mfvb, t$mcse_mfvb)
+  lr <- close(t$ratio_lrvb, t$mcse_lrvb)
+  judged <- if (predicted) {
+    ifelse(few, short, ifelse(mf, "close", "widened"))
+  } else {
+    ifelse(lr, ifelse(mf, "ok", "repaired"),
+      ifelse(t$ratio_lrvb > 1, "too wide", ifelse(few, short, "too narrow")))
+  }
+  judged[t$source == "mfvb"] <- "not corrected"
+  off <- judged %in% c("few groups", "few rows", "weak", "too narrow", "too wide")
+  right <- t$source == "integrated" & off & close(t$sd / t$sd_ref, t$mcse_lrvb)
+  judged[right] <- "integrated"
+  judged[is.na(t$sd_ref)] <- "no reference"
+  judged[is.na(t$sd)] <- "no moments"
+  judged
+}
+
+# Where linear response is known to fall short, seen without a reference.
+#   few rows,   a coefficient's SD hangs on variances that are themselves uncertain. With s
+#   few groups  the share of its variance that comes through the groups' effects and v the
+#               variances of the log precisions, the exact variance is about
+#               (1 - s) exp(v_e) + s exp(v_u) times ours.
+#   weak        the groups carry little information about their variance: fewer than five
+#               effective groups, sum_g (1 - tau_u S_gg)^2. The posterior of its log is
+#               skewed then, and linear response only a lower bound.
+shortfall <- function(t, fit) UseMethod("shortfall", fit)
+
+#' @export
+shortfall.default <- function(t, fit) {
+  tau <- fit$posterior$tau
+  v <- pmin(own_log_sds(tau$phi$cov_lrvb, tau$index)^2, 4)
+  out <- rep("", nrow(t))
+  beta <- t$type == "beta"
+  if (any(beta)) {
+    s <- between_shares(fit) # coefficients x terms
+    rows <- if (is_gaussian(fit)) (1 - pmin(rowSums(s), 1)) * expm1(v[1L]) else 0 * rowSums(s)
+    groups <- drop(s %*% expm1(utils::tail(v, ncol(s))))
+    short <- 1 / sqrt(1 + rows + groups) < 0.95
+    out[beta][short] <- ifelse(groups > rows, "few groups", "few rows")[short]
+  }
+  for (k in seq_along(fit$model$groups)) {
+    term <- fit$model$groups[[k]]
+    if (any(effective_levels(fit, k) < 5)) {
+      own <- if (term$vector) unlist(vector_names(term)) else term$name
+      out[t$variable %in% c(own, paste0("log_", own), sub("^tau", "sigma", own),
+        sub("^(tau|sigma)", "log_sigma", own))] <- "weak"
+    }
+  }
+  out
+}
+
+# Effective number of levels for each coefficient of a term: sum_g (1 - S_gg / prior)^2.
+effective_levels <- function(fit, k) {
+  term <- fit$model$groups[[k]]
+  prior <- diag(solve_spd(unvech(fit$posterior$tau$mean[fit$posterior$tau$index[[k + n_lead(fit$model)]]])))
+  at <- effect_table(fit$model)$factor == term$factor
+  S <- matrix(fit$posterior$u$var_mfvb[at], length(fit$model$factors[[term$factor]]$coef))
+  rowSums((1 - pmin(S[term$cols, , drop = FALSE] / prior, 1))^2)
+}
+
+# Share of each coefficient's posterior variance that vanishes when a factor's effects are
+# known exactly: from dropping the factor's columns of the global precision. A matrix,
+# coefficients x terms; the share of a factor with several terms is split evenly.
+between_shares <- function(fit) {
+  model <- fit$model
+  p <- length(model$x_names)
+  out <- matrix(0, p, length(model$groups))
+  if (!p || !ncol(out)) return(out)
+  M <- model$coords$M
+  total <- diag(M %*% fit$vb$S_global[seq_len(p), seq_len(p), drop = FALSE] %*% t(M))
+  core <- lmm_core(model)
+  x <- seq_len(p)
+  owner <- vapply(model$groups, `[[`, 0L, "factor")
+  for (f in unique(owner)) {
+    known <- if (f == 1L) {
+      # leaves known: what is left is the global block without its Schur complement
+      solve_spd(if (is_gaussian(fit)) global_precision(core, fit) else response_precision(core, fit))[x, x,
+        drop = FALSE]
+    } else {
+      P <- solve_spd(fit$vb$S_global)
+      gone <- effect_columns(model, f)
+      solve_spd(P[-gone, -gone, drop = FALSE])[x, x, drop = FALSE]
+    }
+    share <- pmin(pmax(1 - diag(M %*% known %*% t(M)) / total, 0), 1)
+    out[, owner == f] <- share / sum(owner == f)
+  }
+  out
+}
+
+global_precision <- function(core, fit) {
+  P <- fit$vb$t[1L] * core$global
+  x <- seq_len(core$p)
+  P[x, x] <- P[x, x] + core$Tb
+  at <- stat_positions(core)
+  for (k in seq_along(core$prec)[-1L]) {
+    pr <- core$prec[[k]]
+    if (pr$leaf) next
+    rows <- matrix(effect_rows(core, pr), pr$r)
+    L <- unvech(fit$vb$t[at[[k]]])
+    for (g in seq_len(ncol(rows))) P[rows[, g], rows[, g]] <- P[rows[, g], rows[, g]] + L
+  }
+  P
+}
+
+# The global block of the precision whose inverse is the response in arrow form:
+# S_gg^-1 + sum over leaves of q D q'.
+response_precision <- function(core, fit) {
+  P <- solve_spd(fit$vb$S_global)
+  r <- core$r
+  for (l in seq_len(core$n_leaf)) {
+    k <- core$ptr[l + 1L] - core$ptr[l]
+    at <- core$idx[core$ptr[l] + seq_len(k)] + 1L
+    q <- matrix(fit$vb$q[core$ptr[l] * r + seq_len(k * r)], k)
+    D <- solve_spd(matrix(fit$vb$d_inv[(l - 1L) * r^2 + seq_len(r^2)], r))
+    P[at, at] <- P[at, at] + q %*% D %*% t(q)
+  }
+  P
+}
+
+report_aggregates <- function(t, weights, normalise) {
+  one <- function(ratio) {
+    if (!length(ratio) || all(is.na(ratio))) return(c(NA_real_, NA_real_))
+    means <- tapply(ratio, t$type, mean)
+    w <- weights[intersect(names(weights), names(means))]
+    total <- if (normalise) sum(w) else 1
+    c(length(ratio) / sum(1 / ratio), sum(w * means[names(w)]) / total)
+  }
+  agg <- rbind(one(t$ratio_mfvb), one(t$ratio_lrvb))
+  data.frame(method = c("mfvb", "lrvb"), H = agg[, 1L], W = agg[, 2L])
+}
+
+#' @rdname sd_ratio_report
+#' @param x,row.names,optional A report; the other two are not used.
+#' @export
+as.data.frame.sd_ratio_report <- function(x, row.names = NULL, optional = FALSE, ...) {
+  known_dots("stringsAsFactors", ...)
+  named_rows(row.names, x$table)
+}
+
+#' @rdname sd_ratio_report
+#' @param digits Significant digits to print.
+#' @export
+print.sd_ratio_report <- function(x, digits = 3, ...) {
+  no_dots(...)
+  what <- c(
+    exact = "exact integration of the same model", gibbs = "blocked Gibbs sampling of the same model",
+    draws = "the draws given", predicted = "none: the ratio linear response predicts"
+  )[[x$reference]]
+  cat("Posterior SDs against a reference\nModel:     ",
+    paste(deparse(x$formula), collapse = " "), "\nReference: ", what,
+    if (x$reference %in% c("gibbs", "draws")) "\nIn brackets: Monte Carlo error of the ratio",
+    "\n\n", sep = "")
+  t <- x$table[!is.na(x$table$sd_ref), ]
+  show_ratio <- function(r, e) {
+    bare <- is.na(e) | x$reference == "exact"
+    ifelse(is.na(r), "", ifelse(bare, sprintf("%.3f", r), sprintf("%.3f (%.3f)", r, e)))
+  }
+  out <- data.frame(
+    variable = t$variable, sd = format_numbers(t$sd, digits),
+    sd_ref = format_numbers(t$sd_ref, digits),
+    `MFVB/ref` = show_ratio(t$ratio_mfvb, t$mcse_mfvb),
+    `LRVB/ref` = show_ratio(t$ratio_lrvb, t$mcse_lrvb), verdict = t$verdict,
+    check.names = FALSE
+  )
+  if (x$reference == "predicted") {
+    out$sd_ref <- out$`LRVB/ref` <- NULL
+    names(out)[3L] <- "MFVB/LRVB"
+  }
+  print(out, row.names = FALSE, right = FALSE)
+  print_verdicts(t$verdict)
+  print_aggregates(x)
+  invisible(x)
+}
+
+print_verdicts <- function(verdicts) {
+  used <- intersect(names(report_words), verdicts)
+  cat("\n", paste0(formatC(paste0(used, ":"), width = -15), report_words[used], "\n"), sep = "")
+}
+
+print_aggregates <- function(x) {
+  a <- x$aggregates
+  show <- function(v) ifelse(is.na(v), "-", sprintf("%.3f", v))
+  cat("\nH (harmonic mean of the ratios): MFVB ", show(a$H[1L]),
+    if (x$reference != "predicted") paste0(", LRVB ", show(a$H[2L])),
+    "\nW (weighted mean by type",
+    if (!x$normalise) ", weights as given", "): MFVB ", show(a$W[1L]),
+    if (x$reference != "predicted") paste0(", LRVB ", show(a$W[2L])), "\n", sep = "")
+}
+
+#' @rdname sd_ratio_report
+#' @export
+plot.sd_ratio_report <- function(x, ...) {
+  no_dots(...)
+  t <- x$table[!is.na(x$table$ratio_mfvb), ]
+  n <- nrow(t)
+  y <- rev(seq_len(n))
+  old <- graphics::par(mar = c(4.2, max(6, 0.55 * max(nchar(t$variable))), 3, 1), las = 1)
+  on.exit(graphics::par(old))
+  ratios <- c(t$ratio_mfvb, t$ratio_lrvb, 1)
+  error <- 2 * c(t$mcse_mfvb, t$mcse_lrvb)
+  error[is.na(error)] <- 0
+  lim <- range(ratios - c(error, 0), ratios + c(error, 0), na.rm = TRUE)
+  graphics::plot(NA, xlim = lim + c(-.03, .03) * diff(lim), ylim = c(0.5, n + 0.5), yaxt = "n",
+    xlab = "SD divided by reference SD (no unit)", ylab = "", ...)
+  graphics::axis(2, y, t$variable, tick = FALSE)
+  graphics::abline(v = 1, col = method_colours[["reference"]], lty = 2)
+  graphics::segments(t$ratio_mfvb, y, t$ratio_lrvb, y, col = "grey70")
+  ratio_points(t$ratio_mfvb, t$mcse_mfvb, y + 0.12, "mfvb", 1L)
+  ratio_points(t$ratio_lrvb, t$mcse_lrvb, y - 0.12, "lrvb", 16L)
+  shown <- if (x$reference == "predicted") "mfvb" else c("mfvb", "lrvb")
+  usr <- graphics::par("usr")
+  graphics::legend(mean(usr[1:2]), usr[4L], legend = method_labels[shown], xjust = 0.5, yjust = 0,
+    col = method_colours[shown], pch = c(mfvb = 1L, lrvb = 16L)[shown], horiz = TRUE, bty = "n",
+    xpd = NA)
+  invisible(x)
+}
+
+ratio_points <- function(ratio, mcse, y, method, pch) {
+  ok <- !is.na(mcse) & mcse > 0
+  graphics::segments((ratio - 2 * mcse)[ok], y[ok], (ratio + 2 * mcse)[ok], y[ok],
+    col = method_colours[[method]])
+  graphics::points(ratio, y, pch = pch, col = method_colours[[method]])
+}
+
+# Registered for knitr: a report prints as a table in a document.
+knit_print.sd_ratio_report <- function(x, ...) {
+  t <- x$table[!is.na(x$table$sd_ref), ]
+  cols <- c("variable", "sd_mfvb", "sd_lrvb", "sd_ref", "ratio_mfvb", "mcse_mfvb",
+    "ratio_lrvb", "mcse_lrvb", "verdict")
+  if (x$reference == "predicted") cols <- setdiff(cols, c("sd_ref", "ratio_lrvb"))
+  if (!x$reference %in% c("gibbs", "draws")) cols <- setdiff(cols, c("mcse_mfvb", "mcse_lrvb"))
+  a <- x$aggregates
+  caption <- sprintf("H = %.3f, W = %.3f (MFVB)", a$H[1L], a$W[1L])
+  if (!is.na(a$H[2L])) caption <- sprintf("%s; H = %.3f, W = %.3f (LRVB)", caption, a$H[2L], a$W[2L])
+  knitr::knit_print(knitr::kable(t[, cols], digits = 3, row.names = FALSE, caption = caption), ...)
+}
