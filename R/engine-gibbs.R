@@ -37,7 +37,7 @@
 #'   trial, and its draws are more correlated when there are many trials or successes are rare.
 #'   `fit$tuning` has the acceptance rate and step size of each chain.
 #'
-#' @return An object of class `gibbs_fit` (and `meanfield_fit`), a list with
+#' @return An object of class `gibbs_fit` (`regression_fit`, `meanfield_fit`), a list with
 #' \describe{
 #'   \item{call, model}{as in [fit_vb()]}
 #'   \item{draws}{array iteration x chain x variable of `beta[...]`, `tau_e`,
@@ -100,7 +100,7 @@ fit_gibbs.character <- function(object, ...) {
 
 #' @rdname fit_gibbs
 #' @export
-fit_gibbs.meanfield_fit <- function(object, chains = 4, iter = 2000, warmup = 500, thin = 1,
+fit_gibbs.regression_fit <- function(object, chains = 4, iter = 2000, warmup = 500, thin = 1,
                                     save_u = "auto",
                                     sampler = c("auto", "polya-gamma", "hamiltonian"),
                                     control = vb_control(), ...) {
@@ -163,7 +163,7 @@ new_gibbs_fit <- function(call, vb_fit, settings) {
       settings[c("chains", "iter", "warmup", "thin")],
       list(seconds = proc.time()[["elapsed"]] - started)
     ),
-    class = c("gibbs_fit", "meanfield_fit")
+    class = c("gibbs_fit", "regression_fit", "meanfield_fit")
   )
   check_mixing(fit)
   fit
@@ -281,7 +281,7 @@ new_glmm_gibbs_fit <- function(call, model, settings) {
       list(tuning = data.frame(accept = tuning[1L, ], step = tuning[2L, ]),
         seconds = proc.time()[["elapsed"]] - started)
     ),
-    class = c("gibbs_fit", "meanfield_fit")
+    class = c("gibbs_fit", "regression_fit", "meanfield_fit")
   )
   if (settings$sampler == "polya-gamma") fit$tuning[] <- NA_real_
   check_tuning(fit)

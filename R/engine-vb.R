@@ -41,7 +41,7 @@
 #' @param control Made by [vb_control()].
 #' @param ... Not used; an argument that matches nothing is an error.
 #'
-#' @return An object of class `vb_fit` (and `meanfield_fit`), a list with
+#' @return An object of class `vb_fit` (`regression_fit`, `meanfield_fit`), a list with
 #' \describe{
 #'   \item{call}{the call}
 #'   \item{model}{design terms, Gram, prior, model frame; class `meanfield_model`}
@@ -151,7 +151,7 @@ fit_vb.character <- function(object, ...) {
 
 #' @rdname fit_vb
 #' @export
-fit_vb.meanfield_fit <- function(object, blocks = c("joint", "separate"),
+fit_vb.regression_fit <- function(object, blocks = c("joint", "separate"),
                                  integrate = c("auto", "no", "yes"), control = vb_control(), ...) {
   valid_fit(object)
   no_dots(...)
@@ -213,7 +213,7 @@ vb_optimum <- function(call, model, control, core = engine_core(model)) {
       call = call, model = model, vb = vb, posterior = NULL, trace = trace,
       converged = kind == "ok", sweeps = min(run$status[2L], control$max_iter), control = control
     ),
-    class = c("vb_fit", "meanfield_fit")
+    class = c("vb_fit", "regression_fit", "meanfield_fit")
   )
   fit$posterior <- vb_posterior(fit)
   # a response that the model explains to rounding: its residual variance is noise

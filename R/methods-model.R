@@ -33,7 +33,7 @@ nobs.meanfield_fit <- function(object, ...) {
 
 #' @rdname model-methods
 #' @export
-formula.meanfield_fit <- function(x, ...) {
+formula.regression_fit <- function(x, ...) {
   valid_fit(x)
   no_dots(...)
   x$model$formula
@@ -41,7 +41,7 @@ formula.meanfield_fit <- function(x, ...) {
 
 #' @rdname model-methods
 #' @export
-family.meanfield_fit <- function(object, ...) {
+family.regression_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
   object$model$family
@@ -49,7 +49,7 @@ family.meanfield_fit <- function(object, ...) {
 
 #' @rdname model-methods
 #' @export
-terms.meanfield_fit <- function(x, ...) {
+terms.regression_fit <- function(x, ...) {
   valid_fit(x)
   no_dots(...)
   x$model$terms
@@ -57,7 +57,7 @@ terms.meanfield_fit <- function(x, ...) {
 
 #' @rdname model-methods
 #' @export
-model.frame.meanfield_fit <- function(formula, ...) {
+model.frame.regression_fit <- function(formula, ...) {
   valid_fit(formula)
   no_dots(...)
   kept_frame(formula$model)
@@ -65,7 +65,7 @@ model.frame.meanfield_fit <- function(formula, ...) {
 
 #' @rdname model-methods
 #' @export
-model.matrix.meanfield_fit <- function(object, ...) {
+model.matrix.regression_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
   stats::model.matrix(stats::delete.response(object$model$terms), model.frame(object),
@@ -75,7 +75,7 @@ model.matrix.meanfield_fit <- function(object, ...) {
 #' @rdname model-methods
 #' @param type `"prior"`: the weights of the call, the only ones there are.
 #' @export
-weights.meanfield_fit <- function(object, type = "prior", ...) {
+weights.regression_fit <- function(object, type = "prior", ...) {
   valid_fit(object)
   no_dots(...)
   check_choice(type, "prior", "type")
@@ -92,7 +92,7 @@ prior_weights <- function(fit) {
 #' @rdname model-methods
 #' @importFrom stats deviance
 #' @export
-deviance.meanfield_fit <- function(object, ...) {
+deviance.regression_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
   sum(residuals(object, type = "deviance")^2, na.rm = TRUE)
@@ -102,7 +102,7 @@ deviance.meanfield_fit <- function(object, ...) {
 #' @param full Name rows of weight zero too?
 #' @importFrom stats case.names
 #' @export
-case.names.meanfield_fit <- function(object, full = FALSE, ...) {
+case.names.regression_fit <- function(object, full = FALSE, ...) {
   valid_fit(object)
   no_dots(...)
   names <- rownames(model.frame(object))
@@ -112,7 +112,7 @@ case.names.meanfield_fit <- function(object, full = FALSE, ...) {
 #' @rdname model-methods
 #' @importFrom stats variable.names
 #' @export
-variable.names.meanfield_fit <- function(object, ...) {
+variable.names.regression_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
   object$model$x_names
@@ -120,7 +120,7 @@ variable.names.meanfield_fit <- function(object, ...) {
 
 #' @rdname model-methods
 #' @export
-df.residual.meanfield_fit <- function(object, ...) {
+df.residual.regression_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
   nobs(object) - length(object$model$x_names)
@@ -188,7 +188,7 @@ print.elbo <- function(x, digits = max(3L, getOption("digits") - 3L), ...) {
 ngrps <- function(object, ...) UseMethod("ngrps")
 
 #' @export
-ngrps.meanfield_fit <- function(object, ...) {
+ngrps.regression_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
   stats::setNames(vapply(object$model$factors, function(f) length(f$levels), 0L),
@@ -210,7 +210,7 @@ prior_summary.default <- function(object, ...) {
 }
 
 #' @export
-prior_summary.meanfield_fit <- function(object, ...) {
+prior_summary.regression_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
   r <- object$model$resolved

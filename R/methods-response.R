@@ -12,14 +12,14 @@ check_glmm_prediction <- function(type, interval, budget) {
 
 # Mean, SD, and limits of the linear predictor or of the expected response; limits of a new response.
 predict_glmm <- function(object, parts, type, interval, level, se.fit, size) {
-  eta <- if (type == "link") linear_mean(parts, moments(object), object$model)
+  eta <- if (type == "link") linear_mean(parts, moments(posterior_of(object)), object$model)
   if (!is.null(eta) && interval == "none" && !se.fit) return(parts$restore(eta))
   parts$size <- size
   probs <- central_probs(level)
   inverse <- if (is.null(eta)) object$model$family$linkinv else identity
-  band <- over_linear(object, parts, function(mix, now) {
+  band <- over_linear(posterior_of(object), parts, function(mix, now) {
     limits <- switch(interval, confidence = inverse(row_quantiles(mix, probs)),
-      prediction = response_quantiles(object, lead_nodes(mix, object), now$size, probs))
+      prediction = response_quantiles(object, lead_nodes(mix, posterior_of(object)), now$size, probs))
     if (is.null(eta)) cbind(response_moments(mix, inverse), limits) else
       cbind(NA, sqrt(mixture_variance(mix)), limits)
   })

@@ -12,7 +12,7 @@ no_mixture <- function(x, what, remedy) {
 }
 
 # Raised by one whenever elements of a fit change their name, type or meaning.
-FIT_LAYOUT <- 2L
+FIT_LAYOUT <- 3L
 
 valid_fit <- function(fit) {
   wrong <- tryCatch(unsound_part(fit), error = function(e) "model")
@@ -407,7 +407,7 @@ unsound_gmm_vb <- function(fit, n, p, k) {
   N <- k * (p + (p * (p + 1L)) %/% 2L + 2L)
   names <- mixture_names(fit$model)[1:4]
   ok <- is.data.frame(v) && identical(v$variable, unlist(names, use.names = FALSE)) &&
-    identical(v$type, rep(names(names), lengths(names))) && is_within(v$component, 1, k)
+    identical(v$kind, rep(names(names), lengths(names))) && is_within(v$term, 1, k)
   if (!ok) return("posterior$variables")
   lr <- !is.null(fit$posterior$cov_lrvb)
   first_wrong(
@@ -427,7 +427,7 @@ unsound_gmm_vb <- function(fit, n, p, k) {
   )
 }
 
-# The names of gmm_all_variables() by type, without its data frame.
+# The names of variable_table() by kind, without its data frame.
 mixture_names <- function(model) {
   x <- colnames(model$x)
   pairs <- lower_pairs(length(x))

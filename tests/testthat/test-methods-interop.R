@@ -44,11 +44,11 @@ test_that("marginaleffects' predictions are on the scale that was asked for", {
   count <- transform(d, n = rpois(60, 3))
   f <- fit_vb(n ~ x + (1 | g), count, family = poisson())
   eta <- drop(model.matrix(f) %*% fixef(f))
-  get <- function(...) meanfield:::get_predict.meanfield_fit(..., newdata = count)$estimate
+  get <- function(...) meanfield:::get_predict.regression_fit(..., newdata = count)$estimate
   expect_equal(get(f), unname(exp(eta)))
   expect_equal(get(f, type = "response"), unname(exp(eta)))
   expect_equal(get(f, type = "link"), unname(eta))
-  shifted <- meanfield:::set_coef.meanfield_fit(f, fixef(f) + c(1, 0))
+  shifted <- meanfield:::set_coef.regression_fit(f, fixef(f) + c(1, 0))
   expect_equal(get(shifted, type = "link"), unname(eta) + 1)
   expect_error(get(f, type = "probs"), class = "meanfield_error_control")
 })
