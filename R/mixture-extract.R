@@ -226,7 +226,8 @@ plot.gmm_fit <- function(x, what = c("posterior", "data", "trace"), variables = 
   valid_fit(x)
   no_dots(...)
   chains <- inherits(posterior_of(x), "draws_posterior")
-  what <- check_choice(what, c("posterior", if (chains) "trace" else "data"), "what")
+  kinds <- c("posterior", if (chains) "trace" else "data")
+  what <- if (missing(what)) "posterior" else check_choice(what, kinds, "what")
   switch(what, posterior = plot_posterior(x, variables, reference), data = plot_components(x, columns),
     trace = plot_traces(x, plot_variables(variables, variable_table(x$model))))
   invisible(x)

@@ -47,11 +47,12 @@ draws_posterior <- function(fit, class = NULL) {
 # interval (without one: an integrated posterior spends most of its time on them).
 marginals <- function(p, level = NULL, u = FALSE) UseMethod("marginals")
 
-# list(mean, cov) of the variables that location_names() names.
-location <- function(p) UseMethod("location")
+# list(mean, cov) of the variables that location_names() names. A normal posterior has a type, "lrvb" or
+# q's own, "mfvb".
+location <- function(p, ...) UseMethod("location")
 
-# Covariance of all variables of a table, dense; refused above 10,000 rows.
-covariance <- function(p) UseMethod("covariance")
+# Covariance of all variables of a table, dense; refused above 10,000 rows. Of a type as well.
+covariance <- function(p, ...) UseMethod("covariance")
 
 # Draws of every variable: a matrix, or iterations x chains x variables.
 all_draws <- function(p, ndraws = NULL, u = "auto") UseMethod("all_draws")

@@ -119,7 +119,7 @@ test_that("insight: predictions and variances", {
   expect_equal(as.numeric(insight::get_predicted(f, new, predict = "link")),
     unname(predict(f, new, re.form = NA)))
   v <- insight::get_variance(f)
-  expect_equal(v$var.random, drop(meanfield:::group_covariance(f, 1)))
+  expect_equal(v$var.random, drop(meanfield:::group_covariance(meanfield:::posterior_of(f), 1)))
   expect_equal(v$var.residual, log1p(1 / mean(count$n)))
   expect_equal(v$var.intercept, c(g = v$var.random))
   expect_equal(insight::get_variance(f, "fixed"), v$var.fixed)
