@@ -104,7 +104,7 @@ gmm_covariance <- function(p, type) {
 }
 
 #' @export
-location.gmm_normal <- function(p, type = "lrvb", ...) {
+location.gmm_normal <- function(p, type = "lrvb") {
   own <- p$variables$kind == "mu"
   list(mean = p$mean[own], cov = gmm_covariance(p, type)[own, own, drop = FALSE])
 }
@@ -118,7 +118,7 @@ linear_mixture.gmm_normal <- function(p, parts) {
 
 # Derived variables included.
 #' @export
-covariance.gmm_normal <- function(p, type = "lrvb", ...) {
+covariance.gmm_normal <- function(p, type = "lrvb") {
   V <- gmm_covariance(p, type)
   n <- nrow(V)
   derived <- gmm_derived(p)

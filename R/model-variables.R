@@ -4,7 +4,7 @@
 #             matrix Lambda, sigma, log_sigma, rho; phi, log_phi. Of a mixture mu, Lambda, log_det, pi,
 #             log_pi, Sigma
 #   block     beta, lead (what comes before the group terms: tau_e, phi), group, u; component
-#   term      which group term, grouping factor (of u) or component
+#   term      which group term, grouping factor (of u) or component; NA of beta and the lead
 #   a, b      the coefficients, levels or columns that it belongs to
 #   link      the scale on which its distribution is made: identity, exp, tanh, sinh (a log of either
 #             sign), beta
@@ -31,7 +31,7 @@ variable_table.meanfield_model <- function(model, u = FALSE) {
   lead <- n_lead(model)
   precisions <- lapply(seq_along(model$resolved$tau), function(k) {
     exists <- precision_moment_exists(model, k)
-    if (k <= lead) return(scalar_variables(precision_names(model)[k], "lead", k, exists))
+    if (k <= lead) return(scalar_variables(precision_names(model)[k], "lead", NA, exists))
     term <- model$groups[[k - lead]]
     if (term$vector) return(matrix_variables(term, k - lead, exists))
     scalar_variables(term$name, "group", k - lead, exists)

@@ -2,7 +2,7 @@
 # beside it, and the response of theta to them. p holds model, vb and the parts of vb_posterior().
 
 #' @export
-location.regression_normal <- function(p, type = "lrvb", ...) {
+location.regression_normal <- function(p, type = "lrvb") {
   list(mean = p$beta$mean, cov = p$beta[[paste0("cov_", type)]])
 }
 

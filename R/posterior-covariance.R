@@ -11,7 +11,7 @@ check_full_cov <- function(model) {
 # Dense covariance of (beta, u, statistics, log tau, sigma); the last two of scalar terms. type: of linear
 # response, or q's own ("mfvb").
 #' @export
-covariance.regression_normal <- function(p, type = "lrvb", ...) {
+covariance.regression_normal <- function(p, type = "lrvb") {
   check_full_cov(p$model)
   lr <- type == "lrvb"
   vb <- p$vb

@@ -6,7 +6,7 @@ marginals.draws_posterior <- function(p, level = NULL, u = FALSE) {
 }
 
 #' @export
-location.draws_posterior <- function(p, ...) {
+location.draws_posterior <- function(p, type = "lrvb") {
   d <- location_draws(p)
   list(mean = colMeans(d), cov = stats::cov(d))
 }
@@ -14,7 +14,7 @@ location.draws_posterior <- function(p, ...) {
 location_draws <- function(p) flat_draws(p$draws)[, location_names(p$model), drop = FALSE]
 
 #' @export
-covariance.draws_posterior <- function(p, ...) stats::cov(flat_draws(p$draws))
+covariance.draws_posterior <- function(p, type = "lrvb") stats::cov(flat_draws(p$draws))
 
 #' @export
 all_draws.draws_posterior <- function(p, ndraws = NULL, u = "auto") {
@@ -61,7 +61,7 @@ marginals.regression_draws <- function(p, level = NULL, u = FALSE) {
 }
 
 #' @export
-covariance.regression_draws <- function(p, ...) {
+covariance.regression_draws <- function(p, type = "lrvb") {
   stats::cov(flat_draws(gibbs_array(p, u = !is.null(p$u_draws))))
 }
 
@@ -77,7 +77,7 @@ all_draws.regression_draws <- function(p, ndraws = NULL, u = "auto") {
 }
 
 #' @export
-location.regression_draws <- function(p, ...) {
+location.regression_draws <- function(p, type = "lrvb") {
   m <- moments(p)
   list(mean = m$beta, cov = m$cov_beta)
 }

@@ -164,7 +164,7 @@ largest_slope <- function(model, nodes, link, unit) {
 # ---- covariances -----------------------------------------------------------------------
 
 #' @export
-location.mixture_posterior <- function(p, ...) p$nodes$beta[c("mean", "cov")]
+location.mixture_posterior <- function(p, type = "lrvb") p$nodes$beta[c("mean", "cov")]
 
 #' @export
 moments.mixture_posterior <- function(p) {
@@ -184,7 +184,7 @@ level_covariances.mixture_posterior <- function(p, f) {
 
 # Of (beta, u, statistics, log tau, sigma).
 #' @export
-covariance.mixture_posterior <- function(p, ...) {
+covariance.mixture_posterior <- function(p, type = "lrvb") {
   nodes <- p$nodes
   model <- p$model
   check_full_cov(model)

@@ -49,10 +49,10 @@ marginals <- function(p, level = NULL, u = FALSE) UseMethod("marginals")
 
 # list(mean, cov) of the variables that location_names() names. A normal posterior has a type, "lrvb" or
 # q's own, "mfvb".
-location <- function(p, ...) UseMethod("location")
+location <- function(p, type = "lrvb") UseMethod("location")
 
 # Covariance of all variables of a table, dense; refused above 10,000 rows. Of a type as well.
-covariance <- function(p, ...) UseMethod("covariance")
+covariance <- function(p, type = "lrvb") UseMethod("covariance")
 
 # Draws of every variable: a matrix, or iterations x chains x variables.
 all_draws <- function(p, ndraws = NULL, u = "auto") UseMethod("all_draws")
