@@ -2,9 +2,9 @@
 #include <math.h>
 #include <string.h>
 #include <R_ext/Random.h>
-#include "arrow_global.h"
+#include "arrow/arrow_global.h"
 #include "check.h"
-#include "la.h"
+#include "base/la.h"
 #include "support.h"
 
 /* Sparse lists: leaves 1, 4, ... have none, the others every second column. */

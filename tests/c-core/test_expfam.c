@@ -2,9 +2,9 @@
 #include <math.h>
 #include <Rmath.h>
 #include "check.h"
-#include "expfam.h"
-#include "la.h"
-#include "rand.h"
+#include "base/expfam.h"
+#include "base/la.h"
+#include "base/rand.h"
 #include "support.h"
 
 /* r = 1, df = 2 a, R = 2 b is Gamma(a, b). */

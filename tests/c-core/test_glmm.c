@@ -4,9 +4,9 @@
 #include <math.h>
 #include <string.h>
 #include "check.h"
-#include "la.h"
-#include "glmm_fit.h"
-#include "glmm_nest.h"
+#include "base/la.h"
+#include "engine/glmm_fit.h"
+#include "engine/glmm_nest.h"
 #include "support.h"
 
 /* ---- families ------------------------------------------------------------------------------- */

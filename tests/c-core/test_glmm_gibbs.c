@@ -4,9 +4,9 @@
 #include <math.h>
 #include <string.h>
 #include "check.h"
-#include "glmm_gibbs.h"
-#include "likelihood.h"
-#include "rand_pg.h"
+#include "engine/glmm_gibbs.h"
+#include "model/likelihood.h"
+#include "base/rand_pg.h"
 #include "support.h"
 
 /* ---- Polya-Gamma variables ------------------------------------------------------------------ */

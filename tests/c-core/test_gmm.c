@@ -3,9 +3,9 @@
 #include <math.h>
 #include <string.h>
 #include "check.h"
-#include "gmm_gibbs.h"
-#include "gmm_vb.h"
-#include "la.h"
+#include "mixture/gmm_gibbs.h"
+#include "mixture/gmm_vb.h"
+#include "base/la.h"
 #include "support.h"
 
 enum prior { COUPLED, UNCOUPLED, FLAT };

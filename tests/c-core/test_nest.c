@@ -6,10 +6,10 @@
 #include <R_ext/Random.h>
 #include <Rmath.h>
 #include "check.h"
-#include "la.h"
-#include "lmm_exact.h"
-#include "logchol.h"
-#include "nest.h"
+#include "base/la.h"
+#include "engine/lmm_exact.h"
+#include "base/logchol.h"
+#include "engine/nest.h"
 #include "support.h"
 
 static const double PI = 3.14159265358979323846;

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <Rmath.h>
 #include "check.h"
-#include "lmm_vb.h"
+#include "engine/lmm_vb.h"
 #include "support.h"
 
 struct fit {

@@ -1,0 +1,45 @@
+/* arrow_global.h: the global block of an arrow once its leaves are eliminated, dense or sparse.
+ *
+ * Dense: LAPACK. Sparse (nested factors): the columns of shape->elim are eliminated one at a time,
+ * each a leaf of size one that touches only its own list of columns still to come, fill included;
+ * what remains, the core, is dense. With w the column below the pivot L^2,
+ *
+ *     F: w / L over the list, and L;     S: q = -w / L^2 over the list, and d = 1 / L^2
+ *
+ * stand in arrow.elim: all lists one after the other (eptr), then one number per column. Matrices
+ * keep their n_global x n_global place; entries off the pattern are neither read nor written. */
+#ifndef MEANFIELD_ARROW_GLOBAL_H
+#define MEANFIELD_ARROW_GLOBAL_H
+
+#include "arrow/arrow.h"
+
+/* Finds the order of elimination: columns from `first` on, those that meet fewest others in the
+ * leaves' lists first, for as long as the list of each, with fill, is shorter than a quarter of the
+ * columns that remain. Few columns or long lists: the block stays dense (n_elim = 0). The shape
+ * keeps views of w. Cost O(n_global^2 + sum of squared lengths of lists). */
+struct elimination {
+    char *met, *gone;                         /* n_global^2, n_global                        */
+    int *degree, *order, *count, *ptr, *core; /* n_global + 2 each                           */
+    int *idx, room;                           /* lists: `room` of them at most               */
+};
+struct elimination elimination_carve(int n_global, struct arena *a);
+void global_order(struct arrow_shape *s, int first, struct elimination w);
+
+/* F->global holds the Schur complement (lower triangle), overwritten. Returns 0, or 1 + the column
+ * whose pivot is not positive to working precision. */
+int global_factor(const struct arrow_shape *s, struct arrow *F);
+double global_logdet(const struct arrow_shape *s, const struct arrow *F);
+
+/* x (n_global) <- L^-1 x and L^-T x, L L' the Schur complement in the order of elimination. */
+void global_solve_l(const struct arrow_shape *s, const struct arrow *F, double *x);
+void global_solve_lt(const struct arrow_shape *s, const struct arrow *F, double *x);
+
+/* The inverse: all of it (both triangles), or what the pattern needs, with S->elim. */
+void global_inverse(const struct arrow_shape *s, const struct arrow *F, double *S);
+void global_selected(const struct arrow_shape *s, const struct arrow *F, struct arrow *S);
+
+/* dS (both triangles, pattern) <- -S M S; M: lower triangle, overwritten. */
+void global_push(const struct arrow_shape *s, const struct arrow *S, double *M, double *dS,
+                 struct arrow_push_work *w);
+
+#endif
