@@ -73,7 +73,7 @@ unique_name <- function(stem, terms) {
   name
 }
 
-# What the core has room for: LMM_MAX_PREC (src/lmm.h), EXPFAM_MAX_R (src/expfam.h) coefficients of
+# What the core has room for: LMM_MAX_PREC (src/lmm.h), VECH_MAX_R (src/expfam.h) coefficients of
 # a term, GLMM_MAX_FACTORS (src/glmm.h). One precision is kept for tau_e, or what stands for it.
 CORE_LIMITS <- c(precisions = 64L, coefficients = 32L, other_factors = 16L)
 MAX_GLOBAL <- 8000 # columns of the dense block

@@ -3,7 +3,8 @@
 #include <string.h>
 #include "base/blas.h"
 #include "base/la.h"
-#include "arrow/arrow_global.h"
+#include "arrow/arrow.h"
+#include "arrow/schur.h"
 
 struct arrow arrow_carve(const struct arrow_shape *s, struct arena *a)
 {
@@ -97,7 +98,7 @@ enum core_status arrow_factor(const struct arrow_shape *s, const struct arrow *P
         la_right_solve_lt(s->ptr[i + 1] - s->ptr[i], s->r, L, F->cross + cross_at(s, i));
     }
     arrow_outer(s, F->cross, -1.0, F->global); /* Schur complement of the leaves */
-    int bad = global_factor(s, F);
+    int bad = schur_factor(s, F);
     if (bad) {
         info->block = bad - 1;
         return CORE_NOT_PD_GLOBAL;
@@ -107,14 +108,14 @@ enum core_status arrow_factor(const struct arrow_shape *s, const struct arrow *P
 
 double arrow_logdet(const struct arrow_shape *s, const struct arrow *F)
 {
-    double sum = global_logdet(s, F);
+    double sum = schur_logdet(s, F);
     for (int i = 0; i < s->n_leaf; i++) sum += la_logdet(s->r, F->leaf + leaf_at(s, i));
     return sum;
 }
 
 void arrow_backsolve(const struct arrow_shape *s, const struct arrow *F, double *x)
 {
-    global_solve_lt(s, F, x);               /* x_g = L_g^-T x_g               */
+    schur_solve_lt(s, F, x);               /* x_g = L_g^-T x_g               */
     for (int i = 0; i < s->n_leaf; i++) {   /* x_i = L_i^-T (x_i - W_i' x_g)  */
         int k = s->ptr[i + 1] - s->ptr[i];
         const int *col = s->idx + s->ptr[i];
@@ -141,7 +142,7 @@ void arrow_forwardsolve(const struct arrow_shape *s, const struct arrow *F, doub
             for (int a = 0; a < k; a++) x[col[a]] -= w[a] * xi[c];
         }
     }
-    global_solve_l(s, F, x);
+    schur_solve_l(s, F, x);
 }
 
 void arrow_solve(const struct arrow_shape *s, const struct arrow *F, double *x)
@@ -217,7 +218,7 @@ static void leaf_inverses(const struct arrow_shape *s, const struct arrow *F, do
 void arrow_inverse(const struct arrow_shape *s, const struct arrow *F, double *S_global,
                    double *d_inv, double *q, double *s_leaf, double *scratch)
 {
-    global_inverse(s, F, S_global);
+    schur_inverse(s, F, S_global);
     leaf_inverses(s, F, d_inv, q);
     arrow_spread_leaf(s, S_global, d_inv, q, s_leaf, scratch);
 }
@@ -225,7 +226,7 @@ void arrow_inverse(const struct arrow_shape *s, const struct arrow *F, double *S
 void arrow_selected_inverse(const struct arrow_shape *s, const struct arrow *F, struct arrow *S,
                             double *d_inv, double *q, double *scratch)
 {
-    global_selected(s, F, S);
+    schur_selected(s, F, S);
     leaf_inverses(s, F, d_inv, q);
     arrow_spread_leaf(s, S->global, d_inv, q, S->leaf, scratch);
     arrow_inverse_cross(s, S->global, q, S->cross);
@@ -370,7 +371,7 @@ void arrow_inverse_push(const struct arrow_shape *s, const struct arrow *S, cons
         times_sym(k, r, dS->cross + at, d_inv + leaf_at(s, i), -1, w->dq + at);
     }
     outer_sum(s, w->Y, q, w->M);
-    global_push(s, S, w->M, dS->global, w);
+    schur_push(s, S, w->M, dS->global, w);
     spread_cross(s, dS->global, q, false, dS->cross);
     spread_cross(s, S->global, w->dq, true, dS->cross);
     for (int i = 0; i < s->n_leaf; i++) push_leaf(s, i, S, q, d_inv, dP, w->dq, dS);

@@ -16,27 +16,7 @@
 #define MEANFIELD_ARROW_H
 
 #include "base/core.h"
-
-struct arrow_shape {
-    int n_global, n_leaf, r;
-    const int *ptr; /* start of each leaf's column list (size n_leaf + 1)     */
-    const int *idx; /* 0-based global columns, increasing within a leaf       */
-    bool full;      /* every leaf lists all global columns: BLAS-3 applies    */
-    /* A sparse global block (arrow_global.h): columns in the order of their elimination, the
-     * columns that each touches then (increasing), and those of the dense core (increasing). */
-    int n_elim; /* 0: dense                                                   */
-    const int *elim, *eptr, *eidx;
-    int n_core;
-    const int *core;
-};
-
-struct arrow {
-    double *global; /* n_global x n_global, lower triangle                    */
-    double *leaf;   /* n_leaf pieces of r x r                                 */
-    double *cross;  /* n_leaf pieces of k_i x r, piece i at r * ptr[i]        */
-    double *core;   /* of a factor or inverse with a sparse global block: n_core (n_core + 1) */
-    double *elim;   /* as well: eptr[n_elim] + n_elim                         */
-};
+#include "arrow/arrow_shape.h"
 
 static inline size_t arrow_dim(const struct arrow_shape *s)
 {
@@ -103,12 +83,6 @@ void arrow_spread_leaf(const struct arrow_shape *s, const double *S_global, cons
 void arrow_inverse_cross(const struct arrow_shape *s, const double *S_global, const double *q,
                          double *cross);
 
-/* Scratch of arrow_inverse_push(). */
-struct arrow_push_work {
-    double *M, *T;     /* n_global^2 each; T of the core's size with a sparse global block */
-    double *Y, *dq;    /* cross-shaped                                                   */
-    double *dq_global; /* eptr[n_elim]                                                   */
-};
 struct arrow_push_work arrow_push_carve(const struct arrow_shape *s, struct arena *a);
 
 /* dS <- -S dP S on the arrow pattern: the derivative of the selected inverse S (global block and

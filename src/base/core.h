@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include "base/arena.h"
 
 enum core_status {
     CORE_OK = 0,
@@ -37,24 +38,5 @@ static inline bool core_stop(const struct core_hooks *h, int done)
 
 /* Element (i, j) of a column-major array; the offset is size_t, so it cannot overflow int. */
 #define AT(A, i, j, ld) ((A)[(size_t) (i) + (size_t) (j) * (size_t) (ld)])
-
-/* A bump allocator. With base == NULL it only counts, so that one carve function both sizes
- * the workspace and hands it out. */
-struct arena {
-    char *base;
-    size_t used;
-};
-
-static inline double *arena_doubles(struct arena *a, size_t n)
-{
-    double *p = a->base ? (double *) (a->base + a->used) : NULL;
-    a->used += n * sizeof(double);
-    return p;
-}
-
-static inline int *arena_ints(struct arena *a, size_t n)
-{
-    return (int *) arena_doubles(a, (n + 1) / 2); /* stays aligned for the next doubles */
-}
 
 #endif

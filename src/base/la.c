@@ -1,8 +1,8 @@
 /* la.c: small dense linear algebra (see la.h for sizes and costs). */
 #include <math.h>
 #include <string.h>
-#include "base/core.h"
 #include "base/blas.h"
+#include "base/core.h"
 #include "base/la.h"
 
 static int chol_1(double *A)
@@ -142,9 +142,9 @@ double la_trace_product(int n, const double *A, const double *B)
     return s;
 }
 
-double la_dot(int n, const double *x, const double *y)
+double la_dot(size_t n, const double *x, const double *y)
 {
     double s = 0;
-    for (int i = 0; i < n; i++) s += x[i] * y[i];
+    for (size_t i = 0; i < n; i++) s += x[i] * y[i];
     return s;
 }

@@ -4,6 +4,8 @@
 #ifndef MEANFIELD_LA_H
 #define MEANFIELD_LA_H
 
+#include <stddef.h>
+
 /* A pivot below this fraction of its diagonal is rounding noise: the matrix is singular to
  * working precision. 64 eps leaves room for the n^3 rounding of moderate blocks. */
 #define LA_PIVOT_TOL (64 * 2.220446049250313e-16)
@@ -40,6 +42,6 @@ void la_matvec(int n, const double *A, const double *x, double *y);
 /* tr(A B) = sum_ij A_ij B_ji for full symmetric A and B. */
 double la_trace_product(int n, const double *A, const double *B);
 
-double la_dot(int n, const double *x, const double *y);
+double la_dot(size_t n, const double *x, const double *y);
 
 #endif

@@ -16,12 +16,6 @@ void logchol_factor(int r, const double *l, double *L);
 /* dt (vech) <- derivative of L L' along dl. */
 void logchol_push(int r, const double *l, const double *dl, double *dt);
 
-/* Scale-free coordinates, in which posteriors of several SDs and correlations have no funnel:
- * x_aa = -2 log SD_a, and below the diagonal x_ab = atanh of the canonical partial correlation of
- * coefficients a and b given those before b [Lewandowski, Kurowicka & Joe 2009]; x = log t for a
- * scalar. t <- vech of the precision matrix X; returns log |X|; *log_jacobian <- log |dt / dx|. */
-double scale_free_to_vech(int r, const double *x, double *t, double *log_jacobian);
-
 /* dl <- the direction whose push is dt. */
 void logchol_pull(int r, const double *l, const double *dt, double *dl);
 

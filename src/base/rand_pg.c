@@ -81,7 +81,7 @@ static double draw_one(double z, double rate, double odds)
 
 /* With g(s) = tanh(h) / (2 h), h = sqrt(s), s = c^2 / 4, the cumulants are
  *     b g / 2,  -b g' / 4,  b g'' / 8;   series in s where the closed forms cancel. */
-void pg_cumulants(double b, double c, double *kappa)
+void rand_pg_cumulants(double b, double c, double *kappa)
 {
     double s = c * c / 4, h = fabs(c) / 2;
     if (s < 1e-2) {
@@ -100,7 +100,7 @@ void pg_cumulants(double b, double c, double *kappa)
 static double shifted_gamma(double b, double c)
 {
     double k[3];
-    pg_cumulants(b, c, k);
+    rand_pg_cumulants(b, c, k);
     double scale = k[2] / (2 * k[1]), shape = k[1] / (scale * scale);
     if (!(scale > 0) || !isfinite(shape)) return k[0]; /* cumulants underflow: a point mass */
     return k[0] + scale * (rgamma(shape, 1) - shape);

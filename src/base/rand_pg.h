@@ -10,7 +10,7 @@
 #define MEANFIELD_RAND_PG_H
 
 /* The first three cumulants of PG(b, c), b > 0. */
-void pg_cumulants(double b, double c, double *kappa);
+void rand_pg_cumulants(double b, double c, double *kappa);
 
 /* Largest b drawn exactly, as a sum of b draws from PG(1, c). Beyond it: a shifted gamma with the
  * mean, variance and third cumulant of PG(b, c). By Fourier inversion its distribution function

@@ -1,32 +1,35 @@
-/* glmm_correction.h: the parts of the correction of glmm_nest.h.
+/* glmm_correction.h: what the Gaussian approximation of theta | t lacks, put back in closed form or by
+ * quadrature.
  *
- *     gap (glmm_gap.c)      of a level: log int p(y_k, u | ...) du by quadrature - its bound
- *     c3  (glmm_third.c)    sum_ij g_i g_j K_ij^3 / 12 over all rows */
+ *     one factor     c3 + sum over levels of (gap - c3 of the level on its own), with
+ *                    gap = log int p(y_k, u | beta = m_b, t) du - its Gaussian bound,
+ *                    c3  = sum_ij g_i g_j K_ij^3 / 12,  g_i = E f'''(eta_i) = 2 f_mv
+ *     several        the gaps of all levels of all factors, each with the other effects averaged
+ *                    over q: f(mu + z'(u - m), v - z'W z), W = the level's conditional covariance,
+ *                    + (c3 - sum of the c3 of the levels on their own, at their W) gap / c3 of
+ *                    the levels where that is below one
+ *
+ * by 15, 7 x 7 or 5 x 5 x 5 Gauss-Hermite nodes for one, two or three coefficients. */
 #ifndef MEANFIELD_GLMM_CORRECTION_H
 #define MEANFIELD_GLMM_CORRECTION_H
 
-#include "engine/glmm_nest.h"
+#include "engine/glmm_gap.h"
+#include "engine/glmm_third.h"
 
-enum { MAX_GAP_R = 3 }; /* coefficients of a level that has a gap                      */
+struct glmm_correction {
+    double *third;          /* work of c3                                             */
+    double *S;              /* n_global^2, the caller's: scratch                      */
+    struct glmm_levels levels;
+    struct glmm_clusters clusters; /* with several factors                            */
+    bool with_pairs;               /* is their c3 worth its cost                      */
+    double c3, c3_local;           /* of the last correction                          */
+};
 
-/* Sum of the gaps of the leaves (f < 0) or of another factor's levels, with the other effects
- * averaged over q (other) or at their means; *local gets the sum of the levels' own third-order
- * parts / 12. Cost: rows times 15, 49 or 125 nodes. */
-double glmm_gaps(const struct glmm_nest *x, int f, bool other, double *local);
+struct glmm_correction glmm_correction_carve(const struct glmm *g, double *S, struct arena *a);
 
-/* c3 of one factor, from the tensors of its leaves: O(n p^3). */
-double glmm_third_order(struct glmm_nest *x);
+/* Fills what does not depend on q. */
+void glmm_correction_prepare(const struct glmm *g, struct glmm_correction *c);
 
-/* Distinct elements of a symmetric tensor of third order. */
-size_t glmm_tensor_size(int p);
-
-/* c3 of several factors, from the pairs of rows of each cluster; multiplications that it takes. */
-double glmm_third_order_pairs(struct glmm_nest *x);
-double glmm_pairs_cost(const struct glmm_nest *x);
-
-struct glmm_clusters glmm_clusters_carve(const struct glmm *g, struct arena *a);
-
-/* Leaves that list a common level of another factor are of one cluster. */
-void glmm_find_clusters(struct glmm_nest *x);
+double glmm_correction(const struct glmm_view *x, struct glmm_correction *c);
 
 #endif

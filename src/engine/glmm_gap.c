@@ -1,8 +1,9 @@
-/* glmm_gap.c: what the Gaussian of each level on its own loses (see glmm_correction.h). */
+/* glmm_gap.c: what the Gaussian of each level on its own loses (see glmm_gap.h). */
 #include <math.h>
 #include <string.h>
 #include "base/la.h"
-#include "engine/glmm_correction.h"
+#include "base/vech.h"
+#include "engine/glmm_gap.h"
 
 /* Gauss-Hermite nodes >= 0 and weights for the standard normal; the others mirror them. */
 static const double NODE_15[] = {0,
@@ -65,17 +66,17 @@ static inline double z_of(const struct level *l, size_t i, int c)
 }
 
 /* L <- Cholesky factor of the conditional covariance W = (Lambda + sum w z z')^-1 and log |W|. */
-static bool level_covariance(const struct glmm_nest *x, const struct level *l, double *L,
+static bool level_covariance(const struct glmm_view *x, const struct level *l, double *L,
                              double *logdet)
 {
     int r = l->r;
-    double W[MAX_GAP_R * MAX_GAP_R];
+    double W[GLMM_GAP_MAX_R * GLMM_GAP_MAX_R];
     memcpy(W, l->Lambda, sizeof(double) * (size_t) (r * r));
     for (size_t k = 0; k < l->n; k++) {
         size_t i = row_of(l, k);
         for (int b = 0; b < r; b++)
             for (int a = b; a < r; a++)
-                AT(W, a, b, r) += x->s.w[i] * z_of(l, i, a) * z_of(l, i, b);
+                AT(W, a, b, r) += x->s->w[i] * z_of(l, i, a) * z_of(l, i, b);
     }
     if (la_chol(r, W)) return false;
     *logdet = -la_logdet(r, W);
@@ -109,28 +110,28 @@ static double exact_rows(const struct glmm *g, const struct level *l, const doub
 
 /* sum over the level's rows of f at u = m + L node, the others' effects at their means or (other)
  * averaged over q. */
-static double integrand_rows(const struct glmm_nest *x, const struct level *l,
+static double integrand_rows(const struct glmm_view *x, const struct level *l,
                              const double *L, const double *node, bool other, double phi)
 {
     const struct glmm *g = x->g;
     enum glmm_family family = g->family == GLMM_BINOMIAL_PG ? GLMM_BINOMIAL : g->family;
     int r = l->r;
-    double move[MAX_GAP_R], sum = 0;
+    double move[GLMM_GAP_MAX_R], sum = 0;
     for (int a = 0; a < r; a++) {
         move[a] = 0;
         for (int b = 0; b <= a; b++) move[a] += AT(L, a, b, r) * node[b];
     }
-    if (!other) return exact_rows(g, l, move, family, phi, x->s.mu);
+    if (!other) return exact_rows(g, l, move, family, phi, x->s->mu);
     for (size_t k = 0; k < l->n; k++) {
         size_t i = row_of(l, k);
-        double mu = x->s.mu[i], own = 0;
+        double mu = x->s->mu[i], own = 0;
         for (int a = 0; a < r; a++) mu += z_of(l, i, a) * move[a];
         for (int b = 0; b < r; b++) {
             double e = 0;
             for (int a = b; a < r; a++) e += AT(L, a, b, r) * z_of(l, i, a);
             own += e * e;
         }
-        own = fmax(x->s.v[i] - own, 0);
+        own = fmax(x->s->v[i] - own, 0);
         sum += family_value(family, g->y[i], g->size[i], phi, mu, own);
     }
     return sum;
@@ -138,30 +139,30 @@ static double integrand_rows(const struct glmm_nest *x, const struct level *l,
 
 /* What the level's Gaussian loses; its third-order part s3 gets sum_cde (sum_i g e_c e_d e_e)^2,
  * e = L'z. */
-static double level_gap(const struct glmm_nest *x, const struct level *l, bool other,
+static double level_gap(const struct glmm_view *x, const struct level *l, bool other,
                         double *s3)
 {
     const struct glmm *g = x->g;
     int r = l->r;
-    double L[MAX_GAP_R * MAX_GAP_R], logdet, s[MAX_GAP_R * MAX_GAP_R * MAX_GAP_R] = {0};
-    double z[MAX_GAP_R * MAX_NODES], log_w[MAX_NODES], value[MAX_NODES];
+    double L[GLMM_GAP_MAX_R * GLMM_GAP_MAX_R], logdet, s[GLMM_GAP_MAX_R * GLMM_GAP_MAX_R * GLMM_GAP_MAX_R] = {0};
+    double z[GLMM_GAP_MAX_R * MAX_NODES], log_w[MAX_NODES], value[MAX_NODES];
     double phi = glmm_dispersion(g, x->t), bound = 0;
-    const double *m = x->s.m + l->at;
+    const double *m = x->s->m + l->at;
     if (!level_covariance(x, l, L, &logdet)) return NAN;
     for (size_t k = 0; k < l->n; k++) {
         size_t i = row_of(l, k);
-        double e[MAX_GAP_R], own = 0, g3;
+        double e[GLMM_GAP_MAX_R], own = 0, g3;
         for (int b = 0; b < r; b++) {
             e[b] = 0;
             for (int a = b; a < r; a++) e[b] += AT(L, a, b, r) * z_of(l, i, a);
             own += e[b] * e[b];
         }
         if (other) {
-            bound += x->s.e.f[i];
-            g3 = 2 * x->s.e.mv[i];
+            bound += x->s->e.f[i];
+            g3 = 2 * x->s->e.mv[i];
         } else {
             struct expected_loglik f =
-                family_expect(g->family, g->y[i], g->size[i], phi, x->s.mu[i], own);
+                family_expect(g->family, g->y[i], g->size[i], phi, x->s->mu[i], own);
             bound += f.f;
             g3 = 2 * f.mv;
         }
@@ -186,7 +187,7 @@ static double level_gap(const struct glmm_nest *x, const struct level *l, bool o
     double top = -INFINITY;
     for (int k = 0; k < n; k++) {
         const double *node = z + k * r;
-        double u[MAX_GAP_R], q = 0, square = 0;
+        double u[GLMM_GAP_MAX_R], q = 0, square = 0;
         for (int a = 0; a < r; a++) {
             u[a] = m[a];
             for (int b = 0; b <= a; b++) u[a] += AT(L, a, b, r) * node[b];
@@ -204,7 +205,7 @@ static double level_gap(const struct glmm_nest *x, const struct level *l, bool o
 }
 
 /* Lambda (r x r) <- the prior precision of one level of the leaf (f < 0) or of another factor. */
-static void level_prior(const struct glmm_nest *x, int f, int r, double *Lambda)
+static void level_prior(const struct glmm_view *x, int f, int r, double *Lambda)
 {
     const struct lmm *m = &x->g->lmm;
     memset(Lambda, 0, sizeof(double) * (size_t) (r * r));
@@ -220,16 +221,46 @@ static void level_prior(const struct glmm_nest *x, int f, int r, double *Lambda)
     }
 }
 
-double glmm_gaps(const struct glmm_nest *x, int f, bool other, double *local)
+struct glmm_levels glmm_gap_levels(const struct glmm *g, struct arena *a)
+{
+    struct glmm_levels x = {.rows = {NULL}};
+    for (int f = 0; f < g->n_other; f++) {
+        size_t starts = (size_t) g->other[f].n_levels + 1;
+        x.start[f] = (size_t *) arena_doubles(a, starts);
+        x.rows[f] = arena_ints(a, g->n);
+    }
+    return x;
+}
+
+void glmm_gap_list(const struct glmm *g, struct glmm_levels *x)
+{
+    for (int f = 0; f < g->n_other; f++) {
+        const struct glmm_factor *h = &g->other[f];
+        size_t *start = x->start[f];
+        memset(start, 0, sizeof(size_t) * ((size_t) h->n_levels + 1));
+        for (size_t i = 0; i < g->n; i++) start[(h->col[i] - h->first) / h->r + 1]++;
+        for (int l = 0; l < h->n_levels; l++) start[l + 1] += start[l];
+        for (size_t i = g->n; i-- > 0;) {
+            int l = (h->col[i] - h->first) / h->r;
+            x->rows[f][--start[l + 1]] = (int) i;
+        }
+        for (int l = 0; l < h->n_levels; l++)
+            start[l] = start[l + 1]; /* moved back above */
+        start[h->n_levels] = g->n;
+    }
+}
+
+double glmm_gap(const struct glmm_view *x, const struct glmm_levels *levels, int f, bool other,
+                double *local)
 {
     const struct glmm *g = x->g;
     const struct arrow_shape *sh = &g->lmm.shape;
-    double Lambda[MAX_GAP_R * MAX_GAP_R], sum = 0, s3;
+    double Lambda[GLMM_GAP_MAX_R * GLMM_GAP_MAX_R], sum = 0, s3;
     int r = f < 0 ? sh->r : g->other[f].r,
-        levels = f < 0 ? sh->n_leaf : g->other[f].n_levels;
-    if (r > MAX_GAP_R) return 0;
+        n = f < 0 ? sh->n_leaf : g->other[f].n_levels;
+    if (r > GLMM_GAP_MAX_R) return 0;
     level_prior(x, f, r, Lambda);
-    for (int k = 0; k < levels; k++) {
+    for (int k = 0; k < n; k++) {
         struct level l = {.r = r, .Lambda = Lambda};
         if (f < 0) {
             l.at = (size_t) sh->n_global + (size_t) k * (size_t) r;
@@ -238,8 +269,8 @@ double glmm_gaps(const struct glmm_nest *x, int f, bool other, double *local)
             l.z = g->z;
         } else {
             l.at = (size_t) g->other[f].first + (size_t) k * (size_t) r;
-            l.rows = x->level_rows[f] + x->level_start[f][k];
-            l.n = x->level_start[f][k + 1] - x->level_start[f][k];
+            l.rows = levels->rows[f] + levels->start[f][k];
+            l.n = levels->start[f][k + 1] - levels->start[f][k];
             l.z = g->other[f].z;
         }
         sum += level_gap(x, &l, other, &s3);
@@ -247,4 +278,3 @@ double glmm_gaps(const struct glmm_nest *x, int f, bool other, double *local)
     }
     return sum;
 }
-

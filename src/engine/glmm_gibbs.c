@@ -2,11 +2,11 @@
 #include <math.h>
 #include <string.h>
 #include "base/la.h"
-#include "engine/glmm_gibbs.h"
-#include "model/likelihood.h"
 #include "base/rand_pg.h"
+#include "model/likelihood.h"
+#include "engine/glmm_gibbs.h"
 
-enum { RR = EXPFAM_MAX_R * EXPFAM_MAX_R, MAX_LEAPFROG = 64, MAX_NEWTON = 50 };
+enum { RR = VECH_MAX_R * VECH_MAX_R, MAX_LEAPFROG = 64, MAX_NEWTON = 50 };
 static const double QUARTER_TURN = 1.5707963267948966; /* a Gaussian forgets its position */
 static const double TARGET_ACCEPT = 0.9;
 

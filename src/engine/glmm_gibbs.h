@@ -15,7 +15,7 @@
 #define MEANFIELD_GLMM_GIBBS_H
 
 #include "model/glmm.h"
-#include "engine/lmm_gibbs.h"
+#include "engine/gibbs.h"
 
 /* Every function here takes a model whose first precision governs nothing and stands still
  * at t[0] = 1, as tau_e would; under the negative binomial its gamma prior is that of phi. */

@@ -2,8 +2,12 @@
 #include <math.h>
 #include <string.h>
 #include "base/la.h"
-#include "engine/glmm_correction.h"
-#include "base/logchol.h"
+#include "base/scale_free.h"
+#include "model/lmm_prior.h"
+#include "engine/glmm_fit.h"
+#include "engine/glmm_nest.h"
+#include "engine/glmm_response.h"
+#include "engine/glmm_theta.h"
 
 /* The conditional fit's accuracy in posterior SDs (its bound errs by half the square), and that
  * of the responses. */
@@ -18,43 +22,29 @@ static const double NEGLIGIBLE = 1e-4;
 /* Doubles above which the means of the coefficients are not shifted. */
 static const double MAX_SHIFT = 1e7;
 
-/* With several factors c3 takes all pairs of rows of a cluster: multiplications above which it is
- * left out, and the correction is the gaps alone. Some 2,000 connected rows pass. */
-static const double MAX_PAIRS = 5e7;
-
-/* A correction that says nothing of how the series converges. */
-static const double NOISE = 1e-6;
-
 struct glmm_nest glmm_nest_carve(const struct glmm *g, struct arena *a)
 {
     const struct arrow_shape *sh = &g->lmm.shape;
-    size_t p = (size_t) g->lmm.p, r = (size_t) sh->r, dim = arrow_dim(sh);
+    size_t p = (size_t) g->lmm.p, dim = arrow_dim(sh);
     struct glmm_nest x = {.g = g, .corrected = true, .dense = *sh};
     x.dense.n_elim = 0;
     /* with several factors the shift is below a hundredth of an SD [measured], and dear */
     x.shifted = g->n_other == 0 && (double) (g->n + dim) * (double) p <= MAX_SHIFT;
     x.s = glmm_state_carve(g, a);
-    x.w = glmm_work_carve(g, a);
+    x.w = glmm_state_work(g, a);
     x.t = arena_doubles(a, (size_t) g->lmm.n_par);
     x.prior_const = arena_doubles(a, (size_t) g->lmm.n_prec);
     x.S_global = arena_doubles(a, arrow_global_size(sh));
     x.d_inv = arena_doubles(a, arrow_leaf_size(sh));
     x.q = arena_doubles(a, arrow_cross_size(sh));
     x.s_leaf = arena_doubles(a, arrow_leaf_size(sh));
-    x.leaf_work = arena_doubles(a, glmm_leaf_work(g));
+    x.leaf_work = arena_doubles(a, glmm_theta_leaf_work(g));
     x.F = arrow_carve(&x.dense, a);
     x.keep_m = arena_doubles(a, dim);
     x.keep_w = arena_doubles(a, g->n);
     x.cols_m = arena_doubles(a, x.shifted ? dim * p : 0);
     x.cols_w = arena_doubles(a, x.shifted ? g->n * p : 0);
-    x.tensor = arena_doubles(a, p * p + p + r + glmm_tensor_size(g->lmm.p) +
-                                    r * p * (p + 1) / 2 + r * r * p + r * r * r);
-    for (int f = 0; f < g->n_other; f++) {
-        size_t starts = (size_t) g->other[f].n_levels + 1;
-        x.level_start[f] = (size_t *) arena_doubles(a, starts);
-        x.level_rows[f] = arena_ints(a, g->n);
-    }
-    if (g->n_other) x.clusters = glmm_clusters_carve(g, a);
+    x.correct = glmm_correction_carve(g, x.S_global, a);
     return x;
 }
 
@@ -63,42 +53,7 @@ void glmm_nest_prepare(struct glmm_nest *x)
     const struct glmm *g = x->g;
     for (int k = 0; k < g->lmm.n_prec; k++)
         x->prior_const[k] = lmm_prior_constant(&g->lmm, k);
-    for (int f = 0; f < g->n_other; f++) {
-        const struct glmm_factor *h = &g->other[f];
-        size_t *start = x->level_start[f];
-        memset(start, 0, sizeof(size_t) * ((size_t) h->n_levels + 1));
-        for (size_t i = 0; i < g->n; i++) start[(h->col[i] - h->first) / h->r + 1]++;
-        for (int l = 0; l < h->n_levels; l++) start[l + 1] += start[l];
-        for (size_t i = g->n; i-- > 0;) {
-            int l = (h->col[i] - h->first) / h->r;
-            x->level_rows[f][--start[l + 1]] = (int) i;
-        }
-        for (int l = 0; l < h->n_levels; l++)
-            start[l] = start[l + 1]; /* moved back above */
-        start[h->n_levels] = g->n;
-    }
-    if (g->n_other) {
-        glmm_find_clusters(x);
-        x->with_pairs = glmm_pairs_cost(x) <= MAX_PAIRS;
-    }
-}
-
-double glmm_correction(struct glmm_nest *x)
-{
-    const struct glmm *g = x->g;
-    bool several = g->n_other > 0, bound = g->family == GLMM_BINOMIAL_PG;
-    double sum = 0;
-    x->c3 = x->c3_local = 0;
-    if (!x->corrected) return 0;
-    for (int f = -1; f < g->n_other; f++) sum += glmm_gaps(x, f, several, &x->c3_local);
-    if (bound || g->lmm.shape.r > MAX_GAP_R || (several && !x->with_pairs)) return sum;
-    x->c3 = several ? glmm_third_order_pairs(x) : glmm_third_order(x);
-    double rest =
-        x->c3 - x->c3_local; /* meaningless once it is large: the series diverges there */
-    if (!several) return sum + rest / (1 + 4 * rest * rest);
-    /* by how much the series overstates the part of it that is known; next to none is noise */
-    double known = fmax(sum, 0) + NOISE, series = x->c3_local + NOISE;
-    return sum + (known < series ? known / series : 1) * rest;
+    glmm_correction_prepare(g, &x->correct);
 }
 
 /* ---- the conditional fit ---------------------------------------------------------------------------- */
@@ -110,11 +65,18 @@ static bool fit_at(struct glmm_nest *x)
     if (x->started)
         st = glmm_fit(g, x->t, FIT_TOL, FIT_MAX, &x->s, &x->w, x->h, &x->info);
     if (st != CORE_OK && st != CORE_INTERRUPTED) {
-        st = glmm_start(g, x->t, &x->s, &x->w, &x->info);
+        st = glmm_state_start(g, x->t, &x->s, &x->w, &x->info);
         if (!st) st = glmm_fit(g, x->t, FIT_TOL, FIT_MAX, &x->s, &x->w, x->h, &x->info);
     }
     x->started = st == CORE_OK;
     return x->started;
+}
+
+/* The correction at the current state. */
+static double correction(struct glmm_nest *x)
+{
+    const struct glmm_view q = {x->g, x->t, &x->s, &x->w.F};
+    return x->corrected ? glmm_correction(&q, &x->correct) : 0;
 }
 
 double glmm_nest_log_density(void *nest, const double *phi)
@@ -128,10 +90,10 @@ double glmm_nest_log_density(void *nest, const double *phi)
         const struct precision *pr = &m->prec[k];
         double jacobian,
             logdet = scale_free_to_vech(pr->r, phi + pr->at, x->t + pr->at, &jacobian);
-        prior += lmm_log_prior(m, k, x->prior_const[k], x->t + pr->at, logdet) + jacobian;
+        prior += lmm_prior_log_density(m, k, x->prior_const[k], x->t + pr->at, logdet) + jacobian;
     }
     if (!fit_at(x)) return -INFINITY;
-    x->correction = glmm_correction(x);
+    x->correction = correction(x);
     double f = x->s.elbo + x->correction + prior;
     return isfinite(f) ? f : -INFINITY;
 }
@@ -154,8 +116,8 @@ static void shift_means(struct glmm_nest *x, double *mean)
             x->s.w[i] = x->keep_w[i] - h * eps[i];
             if (!(x->s.w[i] > 0)) x->s.w[i] = x->keep_w[i];
         }
-        if (glmm_evaluate(g, x->t, &x->s, &x->w, &x->info) == CORE_OK) {
-            double moved = glmm_correction(x);
+        if (glmm_state_evaluate(g, x->t, &x->s, &x->w, &x->info) == CORE_OK) {
+            double moved = correction(x);
             if (isfinite(moved)) mean[j] += (moved - base) / h;
         }
     }
@@ -200,7 +162,7 @@ static bool nest_moments(void *nest, double weight, double *mean)
     bool counts = weight > NEGLIGIBLE, shift = counts && x->shifted && x->corrected;
     if (x->log) x->log[x->logged++] = x->correction;
     memcpy(mean, x->s.m, sizeof(double) * arrow_dim(&g->lmm.shape));
-    if (glmm_curvature(g, x->t, &x->s, &x->w, &x->info)) return false;
+    if (glmm_response_curvature(g, x->t, &x->s, &x->w, &x->info)) return false;
     struct theta_response want = {.exact = counts ? EXACT_BETA : EXACT_NONE,
                                   .tol = RESPONSE_TOL,
                                   .cols_m = shift ? x->cols_m : NULL,

@@ -3,8 +3,12 @@
 #include <string.h>
 #include <Rmath.h>
 #include "base/la.h"
-#include "arrow/arrow_global.h"
+#include "arrow/schur.h"
+#include "engine/glmm_fit.h"
+#include "engine/glmm_response.h"
+#include "engine/glmm_theta.h"
 #include "engine/glmm_vb.h"
+#include "engine/vb_coupling.h"
 
 /* q(theta) is fitted to this many posterior SDs at the end; on the way to this part of the last
  * move of the log precisions, within limits: the bound then loses less than the move gained. */
@@ -100,7 +104,7 @@ static enum core_status update(void *ctx, struct vb_state *s, struct core_info *
     if (b->started) predict_mean(b, s);
     if (b->started) st = glmm_fit(b->g, s->t, tol, FIT_MAX, b->theta, b->w, b->h, info);
     if (st != CORE_OK && st != CORE_MAXIT && st != CORE_INTERRUPTED) {
-        st = glmm_start(b->g, s->t, b->theta, b->w, info);
+        st = glmm_state_start(b->g, s->t, b->theta, b->w, info);
         if (!st) st = glmm_fit(b->g, s->t, tol, FIT_MAX, b->theta, b->w, b->h, info);
     }
     memcpy(b->fitted_t, s->t, sizeof(double) * (size_t) m->n_stat);
@@ -108,7 +112,7 @@ static enum core_status update(void *ctx, struct vb_state *s, struct core_info *
     if (st && st != CORE_MAXIT) return st;
     b->started = true;
     for (int k = m->first_term; k < m->n_prec; k++) {
-        double U[EXPFAM_MAX_R * EXPFAM_MAX_R], v[EXPFAM_MAX_R * (EXPFAM_MAX_R + 1) / 2];
+        double U[VECH_MAX_R * VECH_MAX_R], v[VECH_MAX_R * (VECH_MAX_R + 1) / 2];
         int at = m->prec[k].at;
         lmm_block_sum(m, k, s->Sq_global, s->sq_leaf, s->ss + at);
         lmm_outer_u(m, k, s->m, U);
@@ -180,29 +184,6 @@ static void targets(void *ctx, const struct vb_state *s, double *target, double 
     cavi[0] = s->t[0] * exp(fmax(-1, fmin(1, step)));
 }
 
-void glmm_direction(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
-                    int k, int a, int b, double *unit)
-{
-    const struct lmm *m = &g->lmm;
-    const struct precision *pr = &m->prec[k];
-    const struct arrow_shape *sh = &m->shape;
-    int at = pr->at + vech_at(pr->r, a, b);
-    memset(w->dP.global, 0, sizeof(double) * arrow_global_size(sh));
-    if (sh->n_leaf) {
-        memset(w->dP.cross, 0, sizeof(double) * arrow_cross_size(sh));
-        memset(w->dP.leaf, 0, sizeof(double) * arrow_leaf_size(sh));
-    }
-    unit[at] = 1;
-    lmm_add_term(m, k, unit, &w->dP);
-    unit[at] = 0;
-    memset(w->g, 0, sizeof(double) * arrow_dim(sh));
-    for (int l = 0; l < pr->n_levels; l++) {
-        size_t u = lmm_coef(m, k, l);
-        w->g[u + (size_t) a] -= s->m[u + (size_t) b];
-        if (a != b) w->g[u + (size_t) b] -= s->m[u + (size_t) a];
-    }
-}
-
 /* Column `col` of C from the response in w: d E[s_ab] = -(1/2 if a = b else 1) d sum E u_a u_b. */
 static void response_column(struct glmm_vb *b, struct vb_state *s, int col)
 {
@@ -241,7 +222,7 @@ static bool dispersion_column(struct glmm_vb *b, struct vb_state *s)
     for (size_t i = 0; i < arrow_dim(&g->lmm.shape); i++) b->w->g[i] /= phi;
     for (size_t i = 0; i < g->n; i++) b->w->rho[i] = 2 * b->lv[i] / phi;
     struct glmm_tilt tilt = {.eps0 = b->w->rho, .tol = b->response_tol};
-    if (!glmm_respond(g, b->theta, b->w, tilt)) return false;
+    if (!glmm_response(g, b->theta, b->w, tilt)) return false;
     response_column(b, s, 0);
     AT(s->lr.V, 0, 0, s->lr.q) = dispersion_variance(b) * phi * phi;
     return true;
@@ -256,15 +237,15 @@ static bool coupling(void *ctx, struct vb_state *s)
     struct core_info info;
     memset(s->lr.V, 0, sizeof(double) * (size_t) q * (size_t) q);
     memset(s->lr.C, 0, sizeof(double) * (size_t) q * (size_t) q);
-    if (glmm_curvature(g, s->t, b->theta, b->w, &info)) return false;
-    vb_fill_V(m, s);
+    if (glmm_response_curvature(g, s->t, b->theta, b->w, &info)) return false;
+    vb_coupling_V(m, s);
     if (m->first_term && !dispersion_column(b, s)) return false;
     for (int k = m->first_term; k < m->n_prec; k++)
         for (int y = 0; y < m->prec[k].r; y++)
             for (int x = y; x < m->prec[k].r; x++) {
-                glmm_direction(g, b->theta, b->w, k, x, y, b->unit);
+                glmm_response_direction(g, b->theta, b->w, k, x, y, b->unit);
                 struct glmm_tilt tilt = {.direction = true, .tol = b->response_tol};
-                if (!glmm_respond(g, b->theta, b->w, tilt)) return false;
+                if (!glmm_response(g, b->theta, b->w, tilt)) return false;
                 response_column(b, s, m->prec[k].at + vech_at(m->prec[k].r, x, y));
             }
     b->has_response = true;
@@ -273,148 +254,6 @@ static bool coupling(void *ctx, struct vb_state *s)
             AT(s->lr.C, i, j, q) = AT(s->lr.C, j, i, q) =
                 0.5 * (AT(s->lr.C, i, j, q) + AT(s->lr.C, j, i, q));
     return true;
-}
-
-/* ---- covariance of theta at fixed t ---------------------------------------------------------- */
-
-/* glmm_response_factor() leaves out what one level's covariance does to another's. It is a few
- * tenths of a percent of the variance of an effect with four levels and falls with their number; up
- * to this many responses times rows the effects too are responded to one by one, exactly. */
-static const double MAX_EXACT = 1e4;
-
-bool glmm_exact_effects(const struct glmm *g)
-{
-    double effects = (double) arrow_dim(&g->lmm.shape) - g->lmm.p;
-    return effects * (double) g->n <= MAX_EXACT;
-}
-
-size_t glmm_leaf_work(const struct glmm *g)
-{
-    const struct arrow_shape *s = &g->lmm.shape;
-    size_t need = g->n, m = (size_t) vech_size(s->r), p = (size_t) g->lmm.p,
-           ng = (size_t) s->n_global;
-    for (int l = 0; l < s->n_leaf; l++) {
-        size_t k = (size_t) (s->ptr[l + 1] - s->ptr[l] + s->r);
-        if (m * k > need) need = m * k;
-    }
-    size_t beta = 3 * p * p + 2 * p * ng, exact = glmm_exact_effects(g) ? ng * ng : 0;
-    if (exact > beta) beta = exact;
-    return need > beta ? need : beta;
-}
-
-/* S += S_gb B S_bg with B = S_bb^-1 (Sigma - S_bb) S_bb^-1: the coefficients get covariance Sigma,
- * the rest keeps its distribution given them. */
-static bool replace_beta_block(int p, int ng, const double *Sigma, double *S,
-                               double *work)
-{
-    double *L = work, *U = L + p * p, *X = U + p * p, *Y = X + (size_t) p * (size_t) ng;
-    for (int j = 0; j < p; j++)
-        for (int i = 0; i < p; i++) {
-            AT(L, i, j, p) = AT(S, i, j, ng);
-            AT(U, i, j, p) =
-                0.5 * (AT(Sigma, i, j, p) + AT(Sigma, j, i, p)) - AT(S, i, j, ng);
-        }
-    if (la_chol(p, L)) return false;
-    for (int j = 0; j < ng; j++) { /* X <- S_bb^-1 S_bg, a column at a time */
-        double *x = X + (size_t) j * (size_t) p;
-        for (int i = 0; i < p; i++) x[i] = AT(S, i, j, ng);
-        la_solve_l(p, L, x);
-        la_solve_lt(p, L, x);
-        la_matvec(p, U, x, Y + (size_t) j * (size_t) p);
-    }
-    for (int j = 0; j < ng; j++)
-        for (int i = 0; i < ng; i++)
-            AT(S, i, j, ng) +=
-                la_dot(p, X + (size_t) i * (size_t) p, Y + (size_t) j * (size_t) p);
-    return true;
-}
-
-/* w->dm <- the response of m to a unit tilt of coordinate j. */
-static bool tilt_coordinate(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
-                            size_t j, double tol)
-{
-    memset(w->g, 0, sizeof(double) * arrow_dim(&g->lmm.shape));
-    w->g[j] = 1;
-    return glmm_respond(g, s, w, (struct glmm_tilt){.tol = tol});
-}
-
-/* The global block of the covariance, column by column. */
-static bool exact_global(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
-                         double tol, double *S_global, double *Sigma)
-{
-    int ng = g->lmm.shape.n_global;
-    for (int j = 0; j < ng; j++) {
-        if (!tilt_coordinate(g, s, w, (size_t) j, tol)) return false;
-        memcpy(Sigma + (size_t) j * (size_t) ng, w->dm, sizeof(double) * (size_t) ng);
-    }
-    for (int j = 0; j < ng; j++)
-        for (int i = 0; i < ng; i++)
-            AT(S_global, i, j, ng) = 0.5 * (AT(Sigma, i, j, ng) + AT(Sigma, j, i, ng));
-    return true;
-}
-
-/* Every leaf's own block of the covariance; D^-1 takes the difference, or the leaf stays as it is
- * where that leaves nothing. */
-static bool exact_leaves(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
-                         double tol, double *d_inv, double *s_leaf)
-{
-    const struct arrow_shape *sh = &g->lmm.shape;
-    int r = sh->r;
-    double V[EXPFAM_MAX_R * EXPFAM_MAX_R], D[EXPFAM_MAX_R * EXPFAM_MAX_R];
-    for (int l = 0; l < sh->n_leaf; l++) {
-        size_t at = (size_t) sh->n_global + (size_t) l * (size_t) r;
-        double *own = d_inv + (size_t) l * (size_t) (r * r), *all = s_leaf + (own - d_inv);
-        for (int c = 0; c < r; c++) {
-            if (!tilt_coordinate(g, s, w, at + (size_t) c, tol)) return false;
-            memcpy(V + c * r, w->dm + at, sizeof(double) * (size_t) r);
-        }
-        for (int c = 0; c < r; c++)
-            for (int d = 0; d < r; d++)
-                AT(D, d, c, r) = AT(own, d, c, r) - AT(all, d, c, r) +
-                                 0.5 * (AT(V, d, c, r) + AT(V, c, d, r));
-        memcpy(V, D, sizeof(double) * (size_t) (r * r));
-        if (la_chol(r, V)) continue;
-        for (int i = 0; i < r * r; i++) {
-            all[i] += D[i] - own[i];
-            own[i] = D[i];
-        }
-    }
-    return true;
-}
-
-/* The coefficients' block exactly; cols_m and cols_w as in glmm_theta_response(). */
-static bool exact_beta(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
-                       double tol, double *S_global, double *work, double *cols_m, double *cols_w)
-{
-    int p = g->lmm.p, ng = g->lmm.shape.n_global;
-    size_t dim = arrow_dim(&g->lmm.shape);
-    double *Sigma = work + 2 * p * p + 2 * (size_t) p * (size_t) ng;
-    for (int j = 0; j < p; j++) {
-        if (!tilt_coordinate(g, s, w, (size_t) j, tol)) return false;
-        memcpy(Sigma + j * p, w->dm, sizeof(double) * (size_t) p);
-        if (!cols_m) continue;
-        memcpy(cols_m + (size_t) j * dim, w->dm, sizeof(double) * dim);
-        glmm_weight_response(g, s, w, cols_w + (size_t) j * g->n);
-    }
-    return p == 0 || replace_beta_block(p, ng, Sigma, S_global, work);
-}
-
-bool glmm_theta_response(const struct glmm *g, const double *t,
-                         const struct glmm_state *s, struct glmm_work *w, struct theta_response want,
-                         double *S_global, double *d_inv, double *q, double *s_leaf,
-                         double *leaf_work)
-{
-    const struct arrow_shape *sh = &g->lmm.shape;
-    struct core_info info;
-    if (glmm_response_factor(g, t, s, &w->P, &w->F, leaf_work, &info)) return false;
-    arrow_inverse(sh, &w->F, S_global, d_inv, q, s_leaf, w->scratch);
-    if (want.exact == EXACT_NONE) return true;
-    bool all = want.exact == EXACT_ALL;
-    bool ok = all ? exact_global(g, s, w, want.tol, S_global, leaf_work)
-                  : exact_beta(g, s, w, want.tol, S_global, leaf_work, want.cols_m, want.cols_w);
-    if (!ok) return false;
-    arrow_spread_leaf(sh, S_global, d_inv, q, s_leaf, w->scratch);
-    return !all || exact_leaves(g, s, w, want.tol, d_inv, s_leaf);
 }
 
 enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl,
@@ -431,8 +270,8 @@ enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl,
     s->elbo = elbo(b, s);
     if (b->g->lmm.first_term) s->elbo += spread_dispersion(b, s->t[0]);
     s->lr_ok = coupling(b, s) && lr_respond(&s->lr);
-    global_inverse(&b->g->lmm.shape, &b->w->F, s->Sq_global); /* so far on the pattern only */
-    struct theta_response want = {glmm_exact_effects(b->g) ? EXACT_ALL : EXACT_BETA, .tol = BETA_TOL};
+    schur_inverse(&b->g->lmm.shape, &b->w->F, s->Sq_global); /* so far on the pattern only */
+    struct theta_response want = {glmm_theta_exact_effects(b->g) ? EXACT_ALL : EXACT_BETA, .tol = BETA_TOL};
     if (!glmm_theta_response(b->g, s->t, b->theta, b->w, want, s->S_global, s->d_inv, s->q,
                              s->s_leaf, leaf_work))
         s->lr_ok = false;

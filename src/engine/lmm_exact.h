@@ -20,7 +20,7 @@
 #define MEANFIELD_LMM_EXACT_H
 
 #include "model/lmm.h"
-#include "base/rand.h"
+#include "engine/conditional.h"
 
 struct lmm_exact {
     const struct lmm *m;
@@ -52,51 +52,6 @@ void lmm_exact_mean(const struct lmm_exact *e, double *mean);
 /* x <- mean + F^-T x: standard normals become a draw of theta at the last phi. */
 void lmm_exact_draw(const struct lmm_exact *e, const double *mean, double *x);
 
-/* Linear combinations c'theta: row i has global coefficients column i of `global` (n_global x n)
- * and z, column i of `z` (r x n), on the effects of leaf[i], 0-based, or nowhere (-1). */
-struct lmm_rows {
-    int n;
-    const double *global, *z;
-    const int *leaf;
-};
-
-/* The posterior of theta as a mixture over nodes phi (n_stat x n) with weights w (sum 1).
- * NULL outputs are left out. Cost: n arrow factorisations and selected inverses. */
-struct lmm_mixture {
-    double *mean;              /* dim: E theta                                         */
-    double *cov_global;        /* n_global^2: Cov of the global block, full            */
-    double *cov_leaf;          /* n_leaf r x r: covariance of each leaf's effects      */
-    double *node_mean;         /* dim x n: E theta at each node                        */
-    double *node_var;          /* dim x n: Var theta at each node                      */
-    double *cov;               /* dim^2: Cov theta, dense                              */
-    double *row_mean, *row_var; /* rows.n x n: of the linear combinations, at each node */
-};
-/* Any conditional fit, for the mixture: f(phi) of nest.h, which leaves the conditional mean of
- * theta and the factor F of its precision ready for moments(). */
-struct conditional {
-    const struct arrow_shape *shape;
-    int n_stat;
-    const double *origin; /* dim: a theta that deviations are taken from                 */
-    void *ctx;
-    double (*log_density)(void *ctx, const double *phi);
-    bool (*moments)(void *ctx, double weight, double *mean); /* false: they do not exist */
-    const struct arrow *F;
-};
 struct conditional lmm_exact_conditional(struct lmm_exact *e);
-
-/* log p(Lambda_k) = constant + the kernel at Lambda (vech t) and its log-determinant. */
-double lmm_prior_constant(const struct lmm *m, int k);
-double lmm_log_prior(const struct lmm *m, int k, double constant, const double *t, double logdet);
-
-struct lmm_mixture_work {
-    struct arrow inv;          /* selected inverse: S_global, q', s_leaf               */
-    double *d_inv, *scratch, *theta, *dev, *solved;
-};
-struct lmm_mixture_work lmm_mixture_carve(const struct arrow_shape *s, bool dense, struct arena *a);
-
-enum core_status lmm_exact_mixture(const struct conditional *e, int n, const double *phi,
-                                   const double *w, const struct lmm_rows *rows,
-                                   struct lmm_mixture *out, struct lmm_mixture_work *work,
-                                   const struct core_hooks *h, struct core_info *info);
 
 #endif

@@ -219,14 +219,14 @@ enum core_status nest_mode(const struct nest_target *f, double *phi, double *L, 
 
 /* ---- lattice -------------------------------------------------------------------- */
 
-size_t lattice_table_size(int capacity)
+size_t nest_lattice_table(int capacity)
 {
     size_t n = 16;
     while (n < 2 * (size_t) capacity) n *= 2;
     return n;
 }
 
-struct lattice lattice_carve(int d, int capacity, struct arena *a)
+struct lattice nest_lattice_carve(int d, int capacity, struct arena *a)
 {
     struct lattice l = {.capacity = capacity};
     size_t n = (size_t) d * (size_t) capacity;
@@ -293,7 +293,7 @@ enum core_status nest_lattice(const struct nest_target *f, const double *mode, c
                               const struct core_hooks *h, struct core_info *info)
 {
     int d = f->d, index[LATTICE_MAX_D] = {0};
-    size_t size = lattice_table_size(l->capacity);
+    size_t size = nest_lattice_table(l->capacity);
     memset(table, 0, sizeof(int) * size);
     if (l->n == 0) lattice_add(f, mode, L, step, index, l);
     double peak = -INFINITY;

@@ -61,15 +61,15 @@ struct lattice {
     double *phi, *log_density, *gradient;
 };
 
-struct lattice lattice_carve(int d, int capacity, struct arena *a);
+struct lattice nest_lattice_carve(int d, int capacity, struct arena *a);
 
 /* Grows the lattice from the mode, or from the l->n points that it has already (of the same mode, L
  * and step: an index, phi and log density each). CORE_FULL when more than `capacity` points are within `drop`
- * of the highest. table: lattice_table_size(capacity) ints of scratch. */
+ * of the highest. table: nest_lattice_table(capacity) ints of scratch. */
 enum core_status nest_lattice(const struct nest_target *f, const double *mode, const double *L,
                               double step, double drop, struct lattice *l, int *table,
                               const struct core_hooks *h, struct core_info *info);
-size_t lattice_table_size(int capacity);
+size_t nest_lattice_table(int capacity);
 
 /* Quantile p of a mixture of n components with weights w: component i is centred at c[i] with
  * spread s[i], a normal distribution or, of a function on lattice points, the sinc kernel whose

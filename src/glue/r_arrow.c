@@ -1,8 +1,8 @@
 /* r_arrow.c: glue of the arrow algebra: draws from q(theta), and every kernel for the tests. */
 #include <limits.h>
 #include <string.h>
-#include "glue/r_util.h"
 #include "base/rand.h"
+#include "glue/r_util.h"
 
 /* ndraws draws of theta ~ N(mean, P(t)^-1), one per column, dim x ndraws. */
 SEXP C_theta_draws(SEXP core, SEXP tau, SEXP mean, SEXP ndraws)

@@ -2,8 +2,8 @@
 #ifndef MEANFIELD_R_GIBBS_H
 #define MEANFIELD_R_GIBBS_H
 
+#include "engine/gibbs.h"
 #include "glue/r_util.h"
-#include "engine/lmm_gibbs.h"
 
 /* Fields of the result; mover is c(phi, acceptance, step) of the sampler of generalised models. */
 enum {

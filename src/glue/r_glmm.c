@@ -2,12 +2,14 @@
 #include <limits.h>
 #include <math.h>
 #include <string.h>
-#include "glue/r_glmm.h"
-#include "glue/r_vb.h"
-#include "arrow/arrow_global.h"
-#include "engine/glmm_vb.h"
 #include "base/la.h"
 #include "base/rand.h"
+#include "arrow/elimination.h"
+#include "arrow/schur.h"
+#include "engine/glmm_theta.h"
+#include "engine/glmm_vb.h"
+#include "glue/r_glmm.h"
+#include "glue/r_vb.h"
 
 /* ---- rows ---------------------------------------------------------------------------------- */
 
@@ -89,7 +91,7 @@ static struct glmm_factor r_other(SEXP x, const struct glmm *g, const int *order
                                   int first)
 {
     struct glmm_factor f = {.first = r_int(x, "first", first, first)};
-    f.r = r_int(x, "r", 1, EXPFAM_MAX_R);
+    f.r = r_int(x, "r", 1, VECH_MAX_R);
     f.n_levels = r_int(x, "n_levels", 1, (g->lmm.shape.n_global - first) / f.r);
     const int *code = r_ints(x, "code", (R_xlen_t) g->n);
     r_in_range(code, (R_xlen_t) g->n, 1, f.n_levels, "code");
@@ -157,7 +159,7 @@ SEXP C_limits(void)
 {
     SEXP out = PROTECT(Rf_allocVector(INTSXP, 3));
     INTEGER(out)[0] = LMM_MAX_PREC;
-    INTEGER(out)[1] = EXPFAM_MAX_R;
+    INTEGER(out)[1] = VECH_MAX_R;
     INTEGER(out)[2] = GLMM_MAX_FACTORS;
     UNPROTECT(1);
     return out;
@@ -171,7 +173,7 @@ struct glmm r_glmm(SEXP core)
     g.lmm = r_prior(core, g.family == GLMM_NEGBIN);
     const struct arrow_shape *s = &g.lmm.shape;
     if (g.lmm.first_term && g.lmm.prec[0].nu > 0) r_bad("prec");
-    if (s->r > EXPFAM_MAX_R) r_bad("r");
+    if (s->r > VECH_MAX_R) r_bad("r");
     need_fixed_effects(&g.lmm);
     r_order_global(&g.lmm);
     SEXP rows = r_elt(core, "rows"), leaf = r_elt(rows, "leaf"), X = r_elt(rows, "X");
@@ -219,11 +221,11 @@ SEXP C_fit_glmm_vb(SEXP core, SEXP start, SEXP control)
     for (int pass = 0; pass < 2; pass++) {
         if (pass) a = r_arena(&a);
         theta = glmm_state_carve(&g, &a);
-        w = glmm_work_carve(&g, &a);
+        w = glmm_state_work(&g, &a);
         b = glmm_vb_carve(&g, &a);
         double **vec[] = {&moves.target, &moves.cavi, &moves.step, &moves.resid};
         for (int i = 0; i < 4; i++) *vec[i] = arena_doubles(&a, (size_t) q);
-        leaf_work = arena_doubles(&a, glmm_leaf_work(&g));
+        leaf_work = arena_doubles(&a, glmm_theta_leaf_work(&g));
         lr_work = arena_doubles(&a, (size_t) q * (size_t) q);
     }
     struct vb_state s = r_vb_view(out, from, q);

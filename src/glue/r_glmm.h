@@ -2,8 +2,8 @@
 #ifndef MEANFIELD_R_GLMM_H
 #define MEANFIELD_R_GLMM_H
 
-#include "glue/r_util.h"
 #include "model/glmm.h"
+#include "glue/r_util.h"
 
 /* Views of the priors, and copies of the rows in R_alloc memory, checked against each other. */
 struct glmm r_glmm(SEXP core);

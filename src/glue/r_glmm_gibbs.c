@@ -1,10 +1,10 @@
 /* r_glmm_gibbs.c: glue of the sampler of generalised models (one call is one chain), and of the
  * Polya-Gamma generator for its tests. */
 #include <string.h>
-#include "glue/r_glmm.h"
-#include "glue/r_gibbs.h"
-#include "engine/glmm_gibbs.h"
 #include "base/rand_pg.h"
+#include "engine/glmm_gibbs.h"
+#include "glue/r_gibbs.h"
+#include "glue/r_glmm.h"
 
 /* The sampler's layout has a first precision that stands still (glmm_gibbs.h); where the model
  * has none (no phi), one is put before the terms. */

@@ -2,9 +2,10 @@
 #include <float.h>
 #include <limits.h>
 #include <string.h>
-#include "glue/r_util.h"
 #include "mixture/gmm_gibbs.h"
+#include "mixture/gmm_start.h"
 #include "mixture/gmm_vb.h"
+#include "glue/r_util.h"
 
 /* core: see gmm_core() in R. */
 static struct gmm r_mixture(SEXP core)
@@ -184,7 +185,7 @@ SEXP C_gmm_fit(SEXP core, SEXP start, SEXP units, SEXP control)
         q.s = gmm_stats_carve(&g, &a);
         q.f = gmm_factors_carve(&g, &a);
         q.r = arena_doubles(&a, nr);
-        w = gmm_fit_work_carve(&g, &a);
+        w = gmm_vb_work_carve(&g, &a);
         if (ctl.newton) {
             lr = gmm_lr_carve(&g, &a);
             work = arena_doubles(&a, n * N);
@@ -208,12 +209,12 @@ SEXP C_gmm_fit(SEXP core, SEXP start, SEXP units, SEXP control)
         copy_out(res, MEAN_LOG_PI, q.f.mean_log_pi);
         copy_out(res, OFFSET, q.f.offset);
         copy_out(res, RESP, q.r);
-        if (ctl.newton) gmm_mfvb_raw(&g, &q.f, &lr, U, A, r_out(res, MFVB));
+        if (ctl.newton) gmm_lr_mfvb_raw(&g, &q.f, &lr, U, A, r_out(res, MFVB));
         if (ctl.newton && !q.not_pd) {
             gmm_lr_invert(&lr);
             gmm_lr_raw(&g, &q.f, &lr, U, A, r_out(res, LRVB), work);
-            gmm_probe(&g, &q, &lr, &w, r_out(res, SLOPE), work);
-            gmm_direction_raw(&g, &q.f, &lr, U, A, work, r_out(res, DIRECTION));
+            gmm_vb_probe(&g, &q, &lr, &w, r_out(res, SLOPE), work);
+            gmm_lr_direction_raw(&g, &q.f, &lr, U, A, work, r_out(res, DIRECTION));
         }
     }
     r_out(res, ELBO)[0] = q.elbo;
@@ -259,7 +260,7 @@ SEXP C_gmm_gibbs(SEXP core, SEXP start, SEXP label, SEXP units, SEXP control,
     R_xlen_t pk = (R_xlen_t) g.p * g.k, pp = (R_xlen_t) g.p * g.p;
     const struct gmm_gibbs_control ctl = r_gmm_gibbs_control(control);
     size_t k = (size_t) g.k, p = (size_t) g.p;
-    int kept = gmm_kept(&ctl);
+    int kept = gmm_gibbs_kept(&ctl);
     const double *mu = r_finite(start, "mu", pk),
                  *Lambda = r_finite(start, "Lambda", pk * g.p);
     const double *log_pi = r_finite(start, "log_pi", g.k);
@@ -270,7 +271,7 @@ SEXP C_gmm_gibbs(SEXP core, SEXP start, SEXP label, SEXP units, SEXP control,
                           .log_det_A = r_finite_num(units, "log_det_A")};
     struct r_poll poll = {r_progress(progress), ctl.iter > 100 ? ctl.iter / 100 : 1};
     SEXP out = PROTECT(Rf_allocVector(VECSXP, 3));
-    SET_VECTOR_ELT(out, 0, Rf_allocMatrix(REALSXP, kept, gmm_draw_size(&g) * g.k));
+    SET_VECTOR_ELT(out, 0, Rf_allocMatrix(REALSXP, kept, gmm_gibbs_draw_size(&g) * g.k));
     SET_VECTOR_ELT(out, 1, Rf_allocMatrix(INTSXP, kept, g.k));
     SET_VECTOR_ELT(out, 2, Rf_allocVector(INTSXP, 3));
     c.draws = REAL(VECTOR_ELT(out, 0));

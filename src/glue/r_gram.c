@@ -1,8 +1,8 @@
 /* r_gram.c: glue of the Gram: one pass over the rows, and the merge of two. */
 #include <limits.h>
 #include <string.h>
+#include "arrow/gram.h"
 #include "glue/r_util.h"
-#include "arrow/lmm_gram.h"
 
 /* list(zz, z1, zv) of one factor. */
 static SEXP factor_result(int p, int r, int n_levels)

@@ -4,10 +4,11 @@
 #include <limits.h>
 #include <math.h>
 #include <string.h>
-#include "glue/r_glmm.h"
+#include "base/rand.h"
 #include "engine/glmm_nest.h"
 #include "engine/lmm_exact.h"
 #include "engine/nest.h"
+#include "glue/r_glmm.h"
 
 /* The conditional fit of the model's family. */
 struct engine {
@@ -226,8 +227,8 @@ SEXP C_nest_lattice(SEXP core, SEXP centre, SEXP mode, SEXP L, SEXP control,
     for (int pass = 0; pass < 2; pass++) {
         if (pass) a = r_arena(&a);
         engine_carve(&en, &a);
-        l = lattice_carve(d, capacity, &a);
-        table = arena_ints(&a, lattice_table_size(capacity));
+        l = nest_lattice_carve(d, capacity, &a);
+        table = arena_ints(&a, nest_lattice_table(capacity));
     }
     put_known(&known, d, &l);
     struct limit limit = limit_of(&en, hear, 64, most);
@@ -244,9 +245,9 @@ SEXP C_nest_lattice(SEXP core, SEXP centre, SEXP mode, SEXP L, SEXP control,
 }
 
 /* rows: NULL or list(global (n_global x rows), leaf (rows), z (r x rows)). */
-static struct lmm_rows r_rows(SEXP rows, const struct arrow_shape *s)
+static struct conditional_rows r_rows(SEXP rows, const struct arrow_shape *s)
 {
-    struct lmm_rows rw = {0, NULL, NULL, NULL};
+    struct conditional_rows rw = {0, NULL, NULL, NULL};
     if (rows == R_NilValue) return rw;
     rw.leaf = r_ints(rows, "leaf", -1);
     if (Rf_xlength(r_elt(rows, "leaf")) > INT_MAX) r_bad("leaf");
@@ -293,9 +294,9 @@ static SEXP mixture_result(const struct engine *en, size_t n, struct want w)
     return r_list(f, N_FIELDS);
 }
 
-static struct lmm_mixture mixture_view(SEXP res, struct want w)
+static struct conditional_mixture mixture_view(SEXP res, struct want w)
 {
-    struct lmm_mixture mix = {.mean = r_out(res, MEAN)};
+    struct conditional_mixture mix = {.mean = r_out(res, MEAN)};
     if (w.blocks) {
         mix.cov_global = r_out(res, COV_GLOBAL);
         mix.cov_leaf = r_out(res, COV_LEAF);
@@ -319,19 +320,19 @@ SEXP C_nest_mixture(SEXP core, SEXP centre, SEXP phi, SEXP weights, SEXP want, S
     struct engine en = r_engine(core, centre);
     int n = r_points(&en, phi);
     const double *w = r_as_finite(weights, "weights", n);
-    const struct lmm_rows rw = r_rows(rows, &en.m.shape);
+    const struct conditional_rows rw = r_rows(rows, &en.m.shape);
     const struct want ask = {r_flag(want, "blocks"), r_flag(want, "each"),
                              r_flag(want, "dense"), (size_t) rw.n};
     SEXP hear = r_progress(progress);
     SEXP out = PROTECT(r_with_status(mixture_result(&en, (size_t) n, ask))),
          res = VECTOR_ELT(out, 0);
-    struct lmm_mixture mix = mixture_view(res, ask);
-    struct lmm_mixture_work work;
+    struct conditional_mixture mix = mixture_view(res, ask);
+    struct conditional_work work;
     struct arena a = {NULL, 0};
     for (int pass = 0; pass < 2; pass++) {
         if (pass) a = r_arena(&a);
         engine_carve(&en, &a);
-        work = lmm_mixture_carve(&en.m.shape, ask.dense, &a);
+        work = conditional_carve(&en.m.shape, ask.dense, &a);
     }
     struct limit limit = limit_of(&en, hear, 16, INFINITY);
     struct core_hooks h = {limit_hook, &limit};
@@ -339,7 +340,7 @@ SEXP C_nest_mixture(SEXP core, SEXP centre, SEXP phi, SEXP weights, SEXP want, S
     struct core_info info = {0, -1};
     if (!en.gaussian) en.nest.log = r_out(res, CORRECTION);
     enum core_status st =
-        lmm_exact_mixture(&en.x, n, REAL(phi), w, &rw, &mix, &work, &h, &info);
+        conditional_mixture(&en.x, n, REAL(phi), w, &rw, &mix, &work, &h, &info);
     r_set_status(INTEGER(VECTOR_ELT(out, 1)), stopped_or(st, &limit), &info);
     UNPROTECT(1);
     return out;

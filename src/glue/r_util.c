@@ -4,8 +4,9 @@
 #include <math.h>
 #include <string.h>
 #include "base/la.h"
+#include "arrow/elimination.h"
+#include "arrow/schur.h"
 #include "glue/r_util.h"
-#include "arrow/arrow_global.h"
 
 /* ---- single values and vectors --------------------------------------------------------- */
 
@@ -213,7 +214,7 @@ static bool all_zero(const double *x, int n)
 /* A symmetric positive definite r x r matrix? */
 static bool is_spd(const double *A, int r)
 {
-    double L[EXPFAM_MAX_R * EXPFAM_MAX_R];
+    double L[VECH_MAX_R * VECH_MAX_R];
     memcpy(L, A, sizeof(double) * (size_t) (r * r));
     if (la_chol(r, L)) return false;
     for (int j = 0; j < r; j++)
@@ -227,7 +228,7 @@ static bool is_spd(const double *A, int r)
 /* One element of core$prec, see core_precision() in R. */
 static struct precision r_precision(SEXP x)
 {
-    struct precision pr = {.r = r_int(x, "r", 1, EXPFAM_MAX_R),
+    struct precision pr = {.r = r_int(x, "r", 1, VECH_MAX_R),
                            .n_levels = r_int(x, "n_levels", 0, INT_MAX),
                            .leaf = r_flag(x, "leaf"),
                            .first = r_int(x, "first", 0, INT_MAX),
@@ -325,7 +326,7 @@ void r_order_global(struct lmm *m)
         if (pass) a = r_arena(&a);
         w = elimination_carve(m->shape.n_global, &a);
     }
-    global_order(&m->shape, m->p, w);
+    elimination_order(&m->shape, m->p, w);
 }
 
 struct arena r_arena(const struct arena *counted)

@@ -2,8 +2,8 @@
 #ifndef MEANFIELD_R_VB_H
 #define MEANFIELD_R_VB_H
 
+#include "engine/vb.h"
 #include "glue/r_util.h"
-#include "engine/lmm_vb.h"
 
 /* list(result, status), all zero; the caller PROTECTs it. */
 SEXP r_vb_new(const struct lmm *m, int trace_rows);

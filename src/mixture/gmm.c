@@ -8,9 +8,10 @@
 #include <string.h>
 #include <Rmath.h>
 #include "base/blas.h"
-#include "base/expfam.h"
-#include "mixture/gmm.h"
 #include "base/la.h"
+#include "base/vech.h"
+#include "base/wishart.h"
+#include "mixture/gmm.h"
 
 static const double LOG_2PI = 1.837877066409345483560659472811;
 
@@ -423,4 +424,23 @@ double gmm_elbo(const struct gmm *g, const struct gmm_factors *f, double log_sum
     double out = log_sum - 0.5 * g->p * LOG_2PI * (double) g->n + elbo_weights(g, f);
     for (int k = 0; k < g->k; k++) out += elbo_mean(g, f, k) + elbo_precision(g, f, k);
     return out;
+}
+
+void gmm_label_stats(const struct gmm *g, const int *label, struct gmm_stats *s,
+                     struct gmm_work *w)
+{
+    int p = g->p, T = p + 1;
+    double *t = w->panel;
+    double *zero = w->cols;
+    memset(zero, 0, sizeof(double) * (size_t) p);
+    memset(w->gram, 0, sizeof(double) * (size_t) (T * T) * (size_t) g->k);
+    for (int n = 0; n < g->n; n++) {
+        double *G = w->gram + (size_t) label[n] * (size_t) (T * T);
+        t[0] = 1;
+        for (int i = 0; i < p; i++) t[i + 1] = AT(g->X, n, i, g->n);
+        for (int j = 0; j < T; j++)
+            for (int i = j; i < T; i++) AT(G, i, j, T) += t[i] * t[j];
+    }
+    for (int k = 0; k < g->k; k++)
+        gmm_stats_from_gram(g, k, zero, w->gram + (size_t) k * (size_t) (T * T), s);
 }

@@ -104,4 +104,8 @@ bool gmm_update(const struct gmm *g, const struct gmm_stats *s, struct gmm_facto
  * Terms of improper priors are left out. */
 double gmm_elbo(const struct gmm *g, const struct gmm_factors *f, double log_sum);
 
+/* Statistics of a hard clustering: label in 0, ..., k - 1. */
+void gmm_label_stats(const struct gmm *g, const int *label, struct gmm_stats *s,
+                     struct gmm_work *w);
+
 #endif

@@ -4,9 +4,10 @@
 #include <R_ext/Random.h>
 #include <Rmath.h>
 #include "base/blas.h"
-#include "base/expfam.h"
-#include "mixture/gmm_gibbs.h"
 #include "base/la.h"
+#include "base/vech.h"
+#include "base/wishart.h"
+#include "mixture/gmm_gibbs.h"
 
 struct gmm_gibbs_work gmm_gibbs_work_carve(const struct gmm *g, struct arena *a)
 {
@@ -200,7 +201,7 @@ static enum core_status gmm_gibbs_sweep(const struct gmm *g, struct gmm_gibbs *c
 
 /* Assignment by shortest augmenting paths [Kuhn 1955; Jonker & Volgenant 1987], rows entered one
  * at a time; u, v are the dual prices, `from` the path. 1-based inside. */
-void gmm_match(int k, const double *score, int *row, double *work)
+void gmm_gibbs_match(int k, const double *score, int *row, double *work)
 {
     double *u = work, *v = work + (k + 1), *slack = work + 2 * (k + 1);
     int owner[GMM_MAX_K + 1] = {0}, from[GMM_MAX_K + 1];
@@ -290,9 +291,9 @@ static void keep(const struct gmm *g, const struct gmm_gibbs *c,
                  const struct gmm_gibbs_work *w, size_t row, size_t kept)
 {
     int perm[GMM_MAX_K];
-    size_t size = (size_t) gmm_draw_size(g);
+    size_t size = (size_t) gmm_gibbs_draw_size(g);
     count_agreement(g, c, w);
-    gmm_match(g->k, w->count, perm, w->match);
+    gmm_gibbs_match(g->k, w->count, perm, w->match);
     for (int j = 0; j < g->k; j++) {
         AT(c->perm, row, j, kept) = perm[j];
         keep_component(g, c, w, perm[j], c->draws + row + kept * size * (size_t) j, kept);
@@ -303,7 +304,7 @@ enum core_status gmm_gibbs_run(const struct gmm *g, const struct gmm_gibbs_contr
                                struct gmm_gibbs *c, struct gmm_gibbs_work *w,
                                const struct core_hooks *h, struct core_info *info)
 {
-    size_t kept = (size_t) gmm_kept(ctl), pp = (size_t) g->p * (size_t) g->p, row = 0;
+    size_t kept = (size_t) gmm_gibbs_kept(ctl), pp = (size_t) g->p * (size_t) g->p, row = 0;
     memcpy(c->R, c->Lambda, sizeof(double) * pp * (size_t) g->k);
     for (int k = 0; k < g->k; k++)
         if (la_chol(g->p, c->R + (size_t) k * pp)) return CORE_NONFINITE;

@@ -8,8 +8,8 @@
 #ifndef MEANFIELD_GMM_GIBBS_H
 #define MEANFIELD_GMM_GIBBS_H
 
-#include "mixture/gmm.h"
 #include "base/rand.h"
+#include "mixture/gmm.h"
 
 struct gmm_gibbs_control {
     int iter, warmup, thin; /* sweeps, of which warm-up; keep every thin-th after it   */
@@ -37,12 +37,12 @@ struct gmm_gibbs_work {
     struct ziggurat zig;
 };
 
-static inline int gmm_kept(const struct gmm_gibbs_control *c)
+static inline int gmm_gibbs_kept(const struct gmm_gibbs_control *c)
 {
     return (c->iter - c->warmup) / c->thin;
 }
 
-static inline int gmm_draw_size(const struct gmm *g)
+static inline int gmm_gibbs_draw_size(const struct gmm *g)
 {
     return g->p + 2 * gmm_vech(g) + 2;
 }
@@ -57,6 +57,6 @@ enum core_status gmm_gibbs_run(const struct gmm *g, const struct gmm_gibbs_contr
 
 /* row[j] <- the row assigned to column j so that sum_j score(row[j], j) is largest; score is
  * k x k. Hungarian method by shortest augmenting paths, cost k^3. work: 3 (k + 1). */
-void gmm_match(int k, const double *score, int *row, double *work);
+void gmm_gibbs_match(int k, const double *score, int *row, double *work);
 
 #endif

@@ -3,9 +3,10 @@
 #include <string.h>
 #include <Rmath.h>
 #include "base/blas.h"
-#include "base/expfam.h"
-#include "mixture/gmm_lr.h"
 #include "base/la.h"
+#include "base/vech.h"
+#include "base/wishart.h"
+#include "mixture/gmm_lr.h"
 
 struct gmm_lr gmm_lr_carve(const struct gmm *g, struct arena *a)
 {
@@ -32,7 +33,7 @@ static double trigamma_excess(double x)
     return 0.5 * y + y / x * (1.0 / 6 - y * (1.0 / 30 - y / 42));
 }
 
-double gmm_free_variance(int p, double df)
+double gmm_lr_free_variance(int p, double df)
 {
     double s = 0;
     for (int i = 1; i <= p; i++)
@@ -40,7 +41,7 @@ double gmm_free_variance(int p, double df)
     return s;
 }
 
-void gmm_size_slope(const struct gmm *g, const struct gmm_factors *f, int k, double *Q,
+void gmm_lr_size_slope(const struct gmm *g, const struct gmm_factors *f, int k, double *Q,
                     double *work)
 {
     size_t pp = (size_t) g->p * (size_t) g->p;
@@ -108,7 +109,7 @@ static void prior_block(const struct gmm *g, const struct gmm_stats *s,
             AT(w->block, at, j, B) = AT(w->block, j, at, B);
         }
     AT(w->block, scalars + GMM_FREE, scalars + GMM_FREE, B) =
-        1 / gmm_free_variance(p, f->df[k]);
+        1 / gmm_lr_free_variance(p, f->df[k]);
     AT(w->block, scalars + GMM_SIZE, scalars + GMM_SIZE, B) =
         0.5 / trace_lsls(g, f, k, w->sq);
 }
@@ -279,7 +280,7 @@ static void subtract_pair(const struct gmm *g, const struct gmm_factors *f,
                                  .v = w->pair + (size_t) (1 + a) * p,
                                  .Q = w->sq + (size_t) a * pp};
         for (size_t i = 0; i < p; i++) J[a].v[i] = f->m[c * p + i] - centre[i];
-        gmm_size_slope(g, f, kl[a], J[a].Q, w->sq + 2 * pp);
+        gmm_lr_size_slope(g, f, kl[a], J[a].Q, w->sq + 2 * pp);
     }
     for (int a = 0; a < 2; a++) {
         for (int t = 0; t < w->T; t++)
@@ -364,7 +365,7 @@ static void to_raw(const struct units *u, const double *Linv, const double *in,
     out[p + u->q + 1] = in[p + u->q + GMM_LOG_PI];
 }
 
-void gmm_direction_raw(const struct gmm *g, const struct gmm_factors *f,
+void gmm_lr_direction_raw(const struct gmm *g, const struct gmm_factors *f,
                        const struct gmm_lr *w, const double *U, const double *A,
                        const double *x, double *out)
 {
@@ -374,7 +375,7 @@ void gmm_direction_raw(const struct gmm *g, const struct gmm_factors *f,
         to_raw(&u, f->Linv + (size_t) k * pp, x + k * w->B, out + (size_t) k * BO);
 }
 
-void gmm_mfvb_raw(const struct gmm *g, const struct gmm_factors *f,
+void gmm_lr_mfvb_raw(const struct gmm *g, const struct gmm_factors *f,
                   const struct gmm_lr *w, const double *U, const double *A, double *V)
 {
     const struct units units = {g->p, gmm_vech(g), U, A, w->sq}, *u = &units;
@@ -392,7 +393,7 @@ void gmm_mfvb_raw(const struct gmm *g, const struct gmm_factors *f,
                 int v = at + p + vech_at(p, i, j);
                 AT(V, v, det, ld) = AT(V, det, v, ld) = 2 * AT(X, i, j, p) / f->df[k];
             }
-        AT(V, det, det, ld) = gmm_free_variance(p, f->df[k]) + 2 * p / f->df[k];
+        AT(V, det, det, ld) = gmm_lr_free_variance(p, f->df[k]) + 2 * p / f->df[k];
         for (int j = 0; j < p; j++) /* U' S U, U' = the transpose of U */
             for (int i = 0; i < p; i++) AT(work, i, j, p) = AT(u->U, j, i, p);
         memcpy(u->sq + pp, work, sizeof(double) * pp);

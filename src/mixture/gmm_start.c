@@ -1,7 +1,8 @@
-/* gmm_start.c: k-means++ starts (see gmm_vb.h). */
+/* gmm_start.c: k-means++ starts (see gmm_start.h). */
 #include <math.h>
 #include <string.h>
-#include "mixture/gmm_vb.h"
+#include "base/core.h"
+#include "mixture/gmm_start.h"
 
 /* splitmix64 [Steele, Lea & Flood 2014], uniform on [0, 1). */
 static double uniform(uint64_t *state)

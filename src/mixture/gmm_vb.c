@@ -1,9 +1,10 @@
 /* gmm_vb.c: see gmm_vb.h. */
 #include <math.h>
 #include <string.h>
-#include "base/expfam.h"
-#include "mixture/gmm_vb.h"
 #include "base/la.h"
+#include "base/vech.h"
+#include "base/wishart.h"
+#include "mixture/gmm_vb.h"
 
 /* Newton steps are tried once no responsibility moves by more than this in a pass. */
 static const double NEWTON_FROM = 1e-2;
@@ -14,7 +15,7 @@ static const double ELBO_SLACK = 1e-12;
 /* A fixed point to rounding: where P still fails here, it is no maximum. */
 static const double AT_REST = 1e-9;
 
-struct gmm_fit_work gmm_fit_work_carve(const struct gmm *g, struct arena *a)
+struct gmm_fit_work gmm_vb_work_carve(const struct gmm *g, struct arena *a)
 {
     struct gmm_fit_work w;
     size_t p = (size_t) g->p, k = (size_t) g->k;
@@ -141,7 +142,7 @@ static void difference(const struct gmm *g, const struct gmm_factors *from,
             delta[i] = to->m[(size_t) (k * p + i)] - from->m[(size_t) (k * p + i)];
         for (size_t i = 0; i < pp; i++) D[i] = to->L[at + i] - from->L[at + i];
         vech_pack(p, D, delta + p);
-        gmm_size_slope(g, from, k, Q, lr->sq + 2 * pp);
+        gmm_lr_size_slope(g, from, k, Q, lr->sq + 2 * pp);
         delta[p + q + GMM_FREE] = to->mean_logdet[k] - from->mean_logdet[k] -
                                   la_trace_product(p, from->Linv + at, D);
         delta[p + q + GMM_LOG_PI] = to->mean_log_pi[k] - from->mean_log_pi[k];
@@ -163,7 +164,7 @@ static bool move(const struct gmm *g, const struct gmm_factors *f,
         for (int i = 0; i < p; i++)
             w->m[(size_t) (k * p + i)] = f->m[(size_t) (k * p + i)] + a * delta[i];
         vech_unpack(p, delta + p, D);
-        gmm_size_slope(g, f, k, Q, lr->sq + 2 * pp);
+        gmm_lr_size_slope(g, f, k, Q, lr->sq + 2 * pp);
         double logdet = delta[p + q + GMM_FREE] + la_trace_product(p, f->Linv + at, D);
         double size = delta[p + q + GMM_SIZE] + la_trace_product(p, Q, D);
         w->offset[k] =
@@ -261,25 +262,6 @@ enum core_status gmm_vb_run(const struct gmm *g, const struct gmm_control *ctl,
     return finish(&z, z.stop ? z.stop : CORE_NOT_PD_LEAF);
 }
 
-void gmm_label_stats(const struct gmm *g, const int *label, struct gmm_stats *s,
-                     struct gmm_work *w)
-{
-    int p = g->p, T = p + 1;
-    double *t = w->panel;
-    double *zero = w->cols;
-    memset(zero, 0, sizeof(double) * (size_t) p);
-    memset(w->gram, 0, sizeof(double) * (size_t) (T * T) * (size_t) g->k);
-    for (int n = 0; n < g->n; n++) {
-        double *G = w->gram + (size_t) label[n] * (size_t) (T * T);
-        t[0] = 1;
-        for (int i = 0; i < p; i++) t[i + 1] = AT(g->X, n, i, g->n);
-        for (int j = 0; j < T; j++)
-            for (int i = j; i < T; i++) AT(G, i, j, T) += t[i] * t[j];
-    }
-    for (int k = 0; k < g->k; k++)
-        gmm_stats_from_gram(g, k, zero, w->gram + (size_t) k * (size_t) (T * T), s);
-}
-
 /* ---- how normal is it? ----------------------------------------------------------------- */
 
 /* direction <- the x that maximises x'P0 x / x'Sigma^-1 x, one posterior SD long: 200 power
@@ -306,7 +288,7 @@ static void widest(const struct gmm *g, const struct gmm_fit *q, const struct gm
     for (int i = 0; i < n; i++) x[i] *= unit;
 }
 
-void gmm_probe(const struct gmm *g, const struct gmm_fit *q, const struct gmm_lr *lr,
+void gmm_vb_probe(const struct gmm *g, const struct gmm_fit *q, const struct gmm_lr *lr,
                struct gmm_fit_work *w, double *slope, double *direction)
 {
     struct core_info info;

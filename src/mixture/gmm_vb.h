@@ -2,7 +2,6 @@
 #ifndef MEANFIELD_GMM_VB_H
 #define MEANFIELD_GMM_VB_H
 
-#include <stdint.h>
 #include "mixture/gmm_lr.h"
 
 struct gmm_control {
@@ -33,7 +32,7 @@ struct gmm_fit_work {
     double *m, *R, *offset; /* a Newton point: p x k, p x p x k, k                */
 };
 
-struct gmm_fit_work gmm_fit_work_carve(const struct gmm *g, struct arena *a);
+struct gmm_fit_work gmm_vb_work_carve(const struct gmm *g, struct arena *a);
 
 /* Coordinate ascent, extrapolated by SQUAREM [Varadhan & Roland 2008] on the statistics and
  * guarded by the bound; near the optimum Newton steps with the linear-response matrix.
@@ -46,17 +45,7 @@ enum core_status gmm_vb_run(const struct gmm *g, const struct gmm_control *ctl,
  * most: at one posterior SD on either side the gradient should be the distance itself.
  * slope[0..1]: gradient over distance at -1 and +1 SD (both 1 for a normal posterior);
  * direction (n): one SD along it. Needs gmm_lr_invert(); leaves q as it was. */
-void gmm_probe(const struct gmm *g, const struct gmm_fit *q, const struct gmm_lr *lr,
+void gmm_vb_probe(const struct gmm *g, const struct gmm_fit *q, const struct gmm_lr *lr,
                struct gmm_fit_work *w, double *slope, double *direction);
-
-/* label (n) <- a start by k-means++ [Arthur & Vassilvitskii 2007] and `rounds` of k-means on the
- * columns of X (n x p); reproducible from seed alone, R's generator is not touched.
- * centre (p x k), dist, best (n each): work. Cost rounds n p k. */
-void gmm_start(int n, int p, int k, const double *X, uint64_t seed, int rounds,
-               int *label, double *centre, double *dist, double *best);
-
-/* Statistics of a hard clustering: label in 0, ..., k - 1. */
-void gmm_label_stats(const struct gmm *g, const int *label, struct gmm_stats *s,
-                     struct gmm_work *w);
 
 #endif

@@ -12,7 +12,7 @@
 #ifndef MEANFIELD_GLMM_H
 #define MEANFIELD_GLMM_H
 
-#include "model/glmm_family.h"
+#include "model/family.h"
 #include "model/lmm.h"
 
 enum { GLMM_MAX_FACTORS = 16 };

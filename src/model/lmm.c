@@ -107,7 +107,7 @@ void lmm_prior_gradient(const struct lmm *m, const double *t, const double *thet
                 x[i] += AT(m->Tb, i, j, m->p) * (theta[j] - m->mu[j]);
     for (int k = m->first_term; k < m->n_prec; k++) {
         const struct precision *pr = &m->prec[k];
-        double L[EXPFAM_MAX_R * EXPFAM_MAX_R];
+        double L[VECH_MAX_R * VECH_MAX_R];
         vech_unpack(pr->r, t + pr->at, L);
         for (int g = 0; g < pr->n_levels; g++) {
             size_t at = lmm_coef(m, k, g);

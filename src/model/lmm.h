@@ -15,8 +15,9 @@
 #ifndef MEANFIELD_LMM_H
 #define MEANFIELD_LMM_H
 
+#include "base/vech.h"
+#include "base/wishart.h"
 #include "arrow/arrow.h"
-#include "base/expfam.h"
 
 /* A precision and the coefficients it governs; precision 0 is tau_e and governs none. */
 struct precision {

@@ -3,7 +3,7 @@
  * narrow enough to see a wrong conditional. */
 #include <math.h>
 #include "check.h"
-#include "engine/lmm_gibbs.h"
+#include "engine/gibbs.h"
 #include "base/rand.h"
 #include "support.h"
 

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <R_ext/Random.h>
 #include "check.h"
-#include "arrow/lmm_gram.h"
+#include "arrow/gram.h"
 #include "support.h"
 
 static struct gram new_gram(int p, int n_factors, const struct gram_factor_rows *rows)

@@ -9,6 +9,7 @@
 #include "base/la.h"
 #include "engine/lmm_exact.h"
 #include "base/logchol.h"
+#include "base/scale_free.h"
 #include "engine/nest.h"
 #include "support.h"
 
@@ -95,11 +96,11 @@ static struct grid lattice_of(const struct nest_target *f, const struct mode *m,
                               double drop, int capacity, const struct core_hooks *h)
 {
     struct arena count = {NULL, 0};
-    lattice_carve(f->d, capacity, &count);
+    nest_lattice_carve(f->d, capacity, &count);
     struct arena a = arena_of(count.used);
-    struct grid g = {.l = lattice_carve(f->d, capacity, &a), .info = {0, -1}};
+    struct grid g = {.l = nest_lattice_carve(f->d, capacity, &a), .info = {0, -1}};
     CHECK(a.used == count.used);
-    int *table = ints(lattice_table_size(capacity));
+    int *table = ints(nest_lattice_table(capacity));
     g.status = nest_lattice(f, m->phi, m->L, step, drop, &g.l, table, h, &g.info);
     return g;
 }
@@ -552,7 +553,7 @@ static struct lmm_exact exact_of(const struct lmm *m, const struct lmm_centre *c
 static void dense_conditional(const struct lmm *m, const double *phi, double *S, double *mean)
 {
     int dim = (int) arrow_dim(&m->shape);
-    double t[64], jac, L[EXPFAM_MAX_R * EXPFAM_MAX_R], *P = dense_of(&m->shape, &m->G);
+    double t[64], jac, L[VECH_MAX_R * VECH_MAX_R], *P = dense_of(&m->shape, &m->G);
     for (int i = 0; i < dim * dim; i++) P[i] *= exp(phi[0]);
     for (int j = 0; j < m->p; j++)
         for (int i = 0; i < m->p; i++) AT(P, i, j, dim) += AT(m->Tb, i, j, m->p);
@@ -630,21 +631,21 @@ static void test_mixture(const struct sim *d)
     int leaf[ROWS] = {-1, 0, s->n_leaf - 1, -1, s->n_leaf / 2};
     for (int i = 0; i < ROWS; i++)
         if (s->n_leaf == 0) leaf[i] = -1;
-    struct lmm_rows rows = {ROWS, global, z, leaf};
+    struct conditional_rows rows = {ROWS, global, z, leaf};
     struct lmm_centre c = centre_at(d, normals((size_t) dim));
     struct lmm_exact e = exact_of(m, &c);
     const struct conditional x = lmm_exact_conditional(&e);
     struct arena count = {NULL, 0};
-    lmm_mixture_carve(s, true, &count);
+    conditional_carve(s, true, &count);
     struct arena a = arena_of(count.used);
-    struct lmm_mixture_work work = lmm_mixture_carve(s, true, &a);
+    struct conditional_work work = conditional_carve(s, true, &a);
     CHECK(a.used == count.used);
-    struct lmm_mixture out = {.mean = zeros((size_t) dim), .cov_global = zeros(arrow_global_size(s)),
+    struct conditional_mixture out = {.mean = zeros((size_t) dim), .cov_global = zeros(arrow_global_size(s)),
                               .cov_leaf = zeros(arrow_leaf_size(s)), .node_mean = nans((size_t) (N * dim)),
                               .node_var = nans((size_t) (N * dim)), .cov = zeros(n2),
                               .row_mean = nans(N * ROWS), .row_var = nans(N * ROWS)};
     struct core_info info = {0, -1};
-    CHECK(lmm_exact_mixture(&x, N, phi, w, &rows, &out, &work, NULL, &info) == CORE_OK);
+    CHECK(conditional_mixture(&x, N, phi, w, &rows, &out, &work, NULL, &info) == CORE_OK);
     double *S = nans(n2), *mean = nans((size_t) dim), *m1 = zeros((size_t) dim), *m2 = zeros(n2);
     for (int k = 0; k < N; k++) {
         dense_conditional(m, phi + k * m->n_stat, S, mean);
@@ -677,14 +678,14 @@ static void test_mixture(const struct sim *d)
         }
     }
     /* alone: only the mean is asked for; interrupted; a node without density */
-    struct lmm_mixture bare = {.mean = zeros((size_t) dim)};
-    CHECK(lmm_exact_mixture(&x, N, phi, w, NULL, &bare, &work, NULL, &info) == CORE_OK);
+    struct conditional_mixture bare = {.mean = zeros((size_t) dim)};
+    CHECK(conditional_mixture(&x, N, phi, w, NULL, &bare, &work, NULL, &info) == CORE_OK);
     for (int i = 0; i < dim; i++) CHECK_NEAR(bare.mean[i], m1[i], 1e-8);
     int at = 0;
     struct core_hooks h = {stop_at, &at};
-    CHECK(lmm_exact_mixture(&x, N, phi, w, NULL, &bare, &work, &h, &info) == CORE_INTERRUPTED);
+    CHECK(conditional_mixture(&x, N, phi, w, NULL, &bare, &work, &h, &info) == CORE_INTERRUPTED);
     phi[m->n_stat] = 400;
-    CHECK(lmm_exact_mixture(&x, N, phi, w, NULL, &bare, &work, NULL, &info) == CORE_NONFINITE);
+    CHECK(conditional_mixture(&x, N, phi, w, NULL, &bare, &work, NULL, &info) == CORE_NONFINITE);
 }
 
 /* A lattice that goes on from a smaller one is the larger one, for the points that are new. */
@@ -697,7 +698,7 @@ static void test_known_points(void)
     struct grid part = lattice_of(&f, &m, 0.7, 4, 4000, NULL);
     int first = part.l.n, calls = k.calls;
     CHECK(first > 10 && first < whole.l.n);
-    CHECK(nest_lattice(&f, m.phi, m.L, 0.7, 9, &part.l, ints(lattice_table_size(4000)), NULL,
+    CHECK(nest_lattice(&f, m.phi, m.L, 0.7, 9, &part.l, ints(nest_lattice_table(4000)), NULL,
                        &part.info) == CORE_OK);
     CHECK(part.l.n == whole.l.n && k.calls - calls == whole.l.n - first);
     for (int i = 0; i < whole.l.n; i++) {

@@ -1,4 +1,4 @@
-/* glmm_family.h: expected log likelihoods under a normal linear predictor.
+/* family.h: expected log likelihoods under a normal linear predictor.
  *
  * For eta ~ N(mu, v),  f(mu, v) = E log p(y | eta)  and its derivatives in (mu, v). Everything
  * that the engines need of a family is here:
@@ -9,14 +9,11 @@
  *     negative binomial, log, dispersion phi   f = size (y x - (y + phi) B0(x, v) + c),
  *                                              x = mu - log phi
  *
- * B0 = E log(1 + e^eta) and its derivatives B1..B4 in mu come from the logistic function as a
- * mixture of eight normal distribution functions [Monahan & Stefanski 1992]: absolute error of
- * B0 6e-9 for every mu and v. They are the exact derivatives of the approximate B0, so bound,
- * gradient and curvature agree to rounding.
+ * with B0 = E log(1 + e^eta) and its derivatives of logistic.h.
  *
  * d/dv = (d/dmu)^2 / 2 for every f of this kind but the Polya-Gamma bound. */
-#ifndef MEANFIELD_GLMM_FAMILY_H
-#define MEANFIELD_GLMM_FAMILY_H
+#ifndef MEANFIELD_FAMILY_H
+#define MEANFIELD_FAMILY_H
 
 #include <stdbool.h>
 
@@ -44,8 +41,5 @@ struct dispersion_terms {
 };
 struct dispersion_terms family_dispersion(double y, double size, double dispersion, double mu,
                                           double v);
-
-/* B0 = E log(1 + e^eta), eta ~ N(mu, v), and its derivatives in mu: B[0..4]. */
-void logistic_moments(double mu, double v, double *B);
 
 #endif

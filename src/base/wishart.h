@@ -1,23 +1,12 @@
-/* expfam.h: moments, entropies and expected log densities of the variational factors.
+/* wishart.h: moments, entropies and expected log densities of the variational factors.
  *
  * One family serves every precision: Wishart(df, R^-1) with density proportional to
  *     |X|^((df - r - 1) / 2) exp(-tr(R X) / 2),   mean df R^-1,   df > r - 1,
  * because Gamma(shape, rate) is the Wishart with r = 1, df = 2 shape, R = 2 rate. The
  * half-t auxiliaries are written the same way. A factor is carried as its mean: its df
  * never changes while an engine runs. */
-#ifndef MEANFIELD_EXPFAM_H
-#define MEANFIELD_EXPFAM_H
-
-enum { EXPFAM_MAX_R = 32 }; /* coefficients of one vector term */
-
-static inline int vech_size(int r) { return r * (r + 1) / 2; }
-
-/* Position of element (a, b), a >= b, in the lower triangle stored column by column. */
-static inline int vech_at(int r, int a, int b) { return b * r - b * (b + 1) / 2 + a; }
-
-/* X (r x r, both triangles) <-> vech. */
-void vech_unpack(int r, const double *v, double *X);
-void vech_pack(int r, const double *X, double *v);
+#ifndef MEANFIELD_WISHART_H
+#define MEANFIELD_WISHART_H
 
 /* E log |X| at df and mean M given by log |M|. */
 double wishart_mean_logdet(int r, double df, double logdet_mean);

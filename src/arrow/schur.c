@@ -1,89 +1,10 @@
-/* arrow_global.c: see arrow_global.h. */
+/* schur.c: see schur.h. */
 #include <math.h>
 #include <string.h>
 #include "base/blas.h"
+#include "base/core.h"
 #include "base/la.h"
-#include "arrow/arrow_global.h"
-
-/* ---- order of elimination ------------------------------------------------------------------- */
-
-/* Below this a dense block costs nothing; a sparse one must at least take this many columns. */
-enum { SMALLEST_SPARSE = 24, FEWEST_ELIMINATED = 16 };
-
-struct elimination elimination_carve(int n_global, struct arena *a)
-{
-    size_t ng = (size_t) n_global, words = ng * ng / sizeof(int) + 1;
-    struct elimination w = {.room = (int) (ng * ng / 4)};
-    w.met = (char *) arena_ints(a, words);
-    w.gone = (char *) arena_ints(a, ng / sizeof(int) + 1);
-    int **lists[] = {&w.degree, &w.order, &w.count, &w.ptr, &w.core};
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) *lists[i] = arena_ints(a, ng + 2);
-    w.idx = arena_ints(a, (size_t) w.room);
-    return w;
-}
-
-/* met <- which columns some leaf lists together; degree <- with how many. */
-static void meetings(const struct arrow_shape *s, const struct elimination *w)
-{
-    size_t ng = (size_t) s->n_global;
-    memset(w->met, 0, ng * ng);
-    for (int l = 0; l < s->n_leaf; l++)
-        for (int a = s->ptr[l]; a < s->ptr[l + 1]; a++)
-            for (int b = s->ptr[l]; b < s->ptr[l + 1]; b++)
-                w->met[(size_t) s->idx[a] + (size_t) s->idx[b] * ng] = 1;
-    for (size_t b = 0; b < ng; b++) {
-        w->degree[b] = 0;
-        for (size_t a = 0; a < ng; a++) w->degree[b] += w->met[a + b * ng];
-    }
-}
-
-/* order <- the columns from `first` on by degree (a counting sort). */
-static void sort_by_degree(int first, int n, const struct elimination *w)
-{
-    memset(w->count, 0, sizeof(int) * ((size_t) n + 2));
-    for (int j = first; j < n; j++) w->count[w->degree[j] + 1]++;
-    for (int d = 0; d <= n; d++) w->count[d + 1] += w->count[d];
-    for (int j = first; j < n; j++) w->order[w->count[w->degree[j]]++] = j;
-}
-
-void global_order(struct arrow_shape *s, int first, struct elimination w)
-{
-    size_t ng = (size_t) s->n_global;
-    int n = s->n_global, used = 0, done = 0;
-    s->n_elim = 0;
-    if (s->full || n < SMALLEST_SPARSE) return;
-    meetings(s, &w);
-    sort_by_degree(first, n, &w);
-    memset(w.gone, 0, ng);
-    w.ptr[0] = 0;
-    for (; done < n - first; done++) {
-        const char *column = w.met + (size_t) w.order[done] * ng;
-        int from = used, longest = (n - done - 1 - first) / 4 + first;
-        if (used + longest > w.room) break;
-        w.gone[w.order[done]] = 1;
-        for (int a = 0; a < n && used - from <= longest; a++)
-            if (column[a] && !w.gone[a]) w.idx[used++] = a;
-        if (used - from > longest) {
-            w.gone[w.order[done]] = 0;
-            break;
-        }
-        for (int a = from; a < used; a++)
-            for (int b = from; b < used; b++)
-                w.met[(size_t) w.idx[a] + (size_t) w.idx[b] * ng] = 1;
-        w.ptr[done + 1] = used;
-    }
-    if (done < FEWEST_ELIMINATED) return;
-    s->n_core = 0;
-    for (int a = 0; a < n; a++)
-        if (!w.gone[a]) w.core[s->n_core++] = a;
-    s->n_elim = done;
-    s->elim = w.order;
-    s->eptr = w.ptr;
-    s->eidx = w.idx;
-    s->core = w.core;
-}
-
-/* ---- factor, solve, invert ------------------------------------------------------------------- */
+#include "arrow/schur.h"
 
 /* Column e of the elimination: itself, its list, and its place in arrow.elim. */
 struct column {
@@ -123,7 +44,7 @@ static void put_core(const struct arrow_shape *s, const double *core, double *A)
         for (int i = 0; i < n; i++) AT(A, s->core[i], s->core[j], ng) = AT(core, i, j, n);
 }
 
-int global_factor(const struct arrow_shape *s, struct arrow *F)
+int schur_factor(const struct arrow_shape *s, struct arrow *F)
 {
     int ng = s->n_global;
     if (!s->n_elim) return la_chol(ng, F->global);
@@ -143,7 +64,7 @@ int global_factor(const struct arrow_shape *s, struct arrow *F)
     return bad ? s->core[bad - 1] + 1 : 0;
 }
 
-double global_logdet(const struct arrow_shape *s, const struct arrow *F)
+double schur_logdet(const struct arrow_shape *s, const struct arrow *F)
 {
     if (!s->n_elim) return la_logdet(s->n_global, F->global);
     double sum = la_logdet(s->n_core, F->core);
@@ -161,7 +82,7 @@ static void solve_core(const struct arrow_shape *s, const struct arrow *F, doubl
     for (int i = 0; i < s->n_core; i++) x[s->core[i]] = y[i];
 }
 
-void global_solve_l(const struct arrow_shape *s, const struct arrow *F, double *x)
+void schur_solve_l(const struct arrow_shape *s, const struct arrow *F, double *x)
 {
     if (!s->n_elim) {
         la_solve_l(s->n_global, F->global, x);
@@ -176,7 +97,7 @@ void global_solve_l(const struct arrow_shape *s, const struct arrow *F, double *
     solve_core(s, F, x, la_solve_l);
 }
 
-void global_solve_lt(const struct arrow_shape *s, const struct arrow *F, double *x)
+void schur_solve_lt(const struct arrow_shape *s, const struct arrow *F, double *x)
 {
     if (!s->n_elim) {
         la_solve_lt(s->n_global, F->global, x);
@@ -192,7 +113,7 @@ void global_solve_lt(const struct arrow_shape *s, const struct arrow *F, double 
     }
 }
 
-void global_inverse(const struct arrow_shape *s, const struct arrow *F, double *S)
+void schur_inverse(const struct arrow_shape *s, const struct arrow *F, double *S)
 {
     size_t ng = (size_t) s->n_global;
     if (!s->n_elim) {
@@ -203,13 +124,13 @@ void global_inverse(const struct arrow_shape *s, const struct arrow *F, double *
     for (size_t j = 0; j < ng; j++) {
         double *x = S + j * ng;
         x[j] = 1;
-        global_solve_l(s, F, x);
-        global_solve_lt(s, F, x);
+        schur_solve_l(s, F, x);
+        schur_solve_lt(s, F, x);
     }
 }
 
 /* Last eliminated first: S_jN = q'S_NN, S_jj = d + q'S_Nj. */
-void global_selected(const struct arrow_shape *s, const struct arrow *F, struct arrow *S)
+void schur_selected(const struct arrow_shape *s, const struct arrow *F, struct arrow *S)
 {
     int ng = s->n_global;
     if (!s->n_elim) {
@@ -254,7 +175,7 @@ static void push_dense(int n, const double *S, double *M, double *T, double *dS)
 
 /* As arrow_inverse_push() does with the leaves: M gets what each column sends to its list; then,
  * back from the core, dS_jN = dq'S_NN + q'dS_NN and dS_jj. */
-void global_push(const struct arrow_shape *s, const struct arrow *S, double *M, double *dS,
+void schur_push(const struct arrow_shape *s, const struct arrow *S, double *M, double *dS,
                  struct arrow_push_work *w)
 {
     int ng = s->n_global;

@@ -1,4 +1,4 @@
-/* lmm_vb.c: coordinate ascent and Newton steps for the Gaussian model.
+/* vb.c: coordinate ascent and Newton steps for the Gaussian model.
  *
  *   q(theta)    = N(m, S),  S^-1 = E[tau_e] G + T,  S^-1 m = E[tau_e] h + T mu
  *   q(tau_e)    = Wishart_1(df_e + n,  R_e + E||W^1/2 (y - C theta)||^2)    (a gamma)
@@ -17,8 +17,11 @@
 #include <math.h>
 #include <string.h>
 #include "base/la.h"
-#include "engine/lmm_vb.h"
 #include "base/logchol.h"
+#include "base/scale_free.h"
+#include "base/wishart.h"
+#include "engine/vb.h"
+#include "engine/vb_coupling.h"
 
 static const double LOG_2PI = 1.837877066409345483560659472811;
 
@@ -29,7 +32,7 @@ static const double MAX_NEWTON_STEP = 3.0;
 /* Rounding allowance when two ELBO values are compared, relative to their size. */
 static const double ELBO_SLACK = 1e-11;
 
-enum { RR = EXPFAM_MAX_R * EXPFAM_MAX_R, RV = EXPFAM_MAX_R * (EXPFAM_MAX_R + 1) / 2 };
+enum { RR = VECH_MAX_R * VECH_MAX_R, RV = VECH_MAX_R * (VECH_MAX_R + 1) / 2 };
 
 struct vb_work vb_work_carve(const struct lmm *m, struct arena *a)
 {
@@ -52,7 +55,7 @@ struct vb_work vb_work_carve(const struct lmm *m, struct arena *a)
         w.T = arena_doubles(a, ng2);
         w.M = arena_doubles(a, ng2);
         w.SM = arena_doubles(a, (m->shape.n_leaf ? r * r : 0) * ng2);
-        w.H = arena_doubles(a, (size_t) vb_n_pairs(m) * (size_t) vb_n_pairs(m));
+        w.H = arena_doubles(a, (size_t) vb_coupling_pairs(m) * (size_t) vb_coupling_pairs(m));
     }
     w.us = arena_doubles(a, s);
     w.target = arena_doubles(a, q);

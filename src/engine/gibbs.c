@@ -1,10 +1,10 @@
-/* lmm_gibbs.c: one function per full conditional (see lmm_gibbs.h). */
+/* gibbs.c: one function per full conditional (see lmm_gibbs.h). */
 #include <math.h>
 #include <string.h>
 #include "base/la.h"
-#include "engine/lmm_gibbs.h"
+#include "engine/gibbs.h"
 
-enum { RR = EXPFAM_MAX_R * EXPFAM_MAX_R };
+enum { RR = VECH_MAX_R * VECH_MAX_R };
 
 struct gibbs_work gibbs_work_carve(const struct lmm *m, struct arena *a)
 {

@@ -1,4 +1,4 @@
-/* lmm_lr.c: V and the coupling C = A + N of the Gaussian model.
+/* vb_coupling.c: V and the coupling C = A + N of the Gaussian model.
  *
  * The statistics are s_e = -||W^1/2 (y - C theta)||^2 / 2 and, per precision j and a >= b,
  * s_ab = -(1/2 if a = b else 1) sum_g u_ga u_gb, each -theta'K theta / 2 + l'theta. Then
@@ -22,7 +22,8 @@
 #include <math.h>
 #include <string.h>
 #include "base/la.h"
-#include "engine/lmm_vb.h"
+#include "base/wishart.h"
+#include "engine/vb_coupling.h"
 
 /* Ordered pairs (a, b) of precision j have index pair_at(j) + a + b r_j. */
 static int pair_at(const struct lmm *m, int j)
@@ -32,7 +33,7 @@ static int pair_at(const struct lmm *m, int j)
     return at;
 }
 
-int vb_n_pairs(const struct lmm *m) { return pair_at(m, m->n_prec); }
+int vb_coupling_pairs(const struct lmm *m) { return pair_at(m, m->n_prec); }
 
 static const double *sm(const struct lmm *m, const struct vb_work *w, int a, int b)
 {
@@ -145,7 +146,7 @@ static double pair_trace(const struct lmm *m, const struct vb_state *s, const st
 /* w->H <- all H_jk(ab, cd), symmetric in (j, ab) <-> (k, cd). */
 static void all_pair_traces(const struct lmm *m, const struct vb_state *s, struct vb_work *w)
 {
-    int n = vb_n_pairs(m);
+    int n = vb_coupling_pairs(m);
     for (int j = 1, x = 0; j < m->n_prec; j++)
         for (int b = 0; b < m->prec[j].r; b++)
             for (int a = 0; a < m->prec[j].r; a++, x++)
@@ -214,7 +215,7 @@ static int stat_at(const struct precision *pr, int a, int b)
  * Returns tr(G S G S); C's first row and column get half of tr(K_ab S G S). */
 static double residual_traces(const struct lmm *m, const struct vb_state *s, struct vb_work *w)
 {
-    int n = vb_n_pairs(m), q = s->lr.q;
+    int n = vb_coupling_pairs(m), q = s->lr.q;
     double tau_e = s->t[0], tr_ts, tr_tsts = prior_products(m, s, w, &tr_ts);
     for (int j = 1, x = 0; j < m->n_prec; j++) {
         const struct precision *pj = &m->prec[j];
@@ -240,7 +241,7 @@ static double residual_traces(const struct lmm *m, const struct vb_state *s, str
 /* The traces of all pairs of statistics, halved, into C. */
 static void trace_part(const struct lmm *m, struct vb_state *s, struct vb_work *w)
 {
-    int n = vb_n_pairs(m), q = s->lr.q;
+    int n = vb_coupling_pairs(m), q = s->lr.q;
     if (!m->separate) leaf_products(m, s, w);
     all_pair_traces(m, s, w);
     AT(s->lr.C, 0, 0, q) = 0.5 * residual_traces(m, s, w);
@@ -281,7 +282,7 @@ static void push_statistic(const struct lmm *m, const struct vb_state *s, struct
  * tr((T - T_b) S K_y S). */
 static double pushed_traces(const struct lmm *m, struct vb_state *s, struct vb_work *w, int y)
 {
-    double sum = 0, block[EXPFAM_MAX_R * (EXPFAM_MAX_R + 1) / 2];
+    double sum = 0, block[VECH_MAX_R * (VECH_MAX_R + 1) / 2];
     for (int j = 1; j < m->n_prec; j++) {
         const struct precision *pr = &m->prec[j];
         lmm_block_sum(m, j, w->dS.global, w->dS.leaf, block);
@@ -340,10 +341,10 @@ static void gradients(const struct lmm *m, struct vb_state *s, struct vb_work *w
         arrow_solve(&m->shape, &w->F, s->J + (size_t) i * dim);
 }
 
-void vb_fill_V(const struct lmm *m, struct vb_state *s)
+void vb_coupling_V(const struct lmm *m, struct vb_state *s)
 {
     int q = s->lr.q;
-    double M[EXPFAM_MAX_R * EXPFAM_MAX_R];
+    double M[VECH_MAX_R * VECH_MAX_R];
     for (int k = 0; k < m->n_prec; k++) {
         const struct precision *pr = &m->prec[k];
         vech_unpack(pr->r, s->t + pr->at, M);
@@ -376,7 +377,7 @@ void vb_coupling(const struct lmm *m, struct vb_state *s, struct vb_work *w)
             for (size_t k = 0; k < dim; k++) dot += gi[k] * Jj[k];
             AT(s->lr.C, i, j, q) += dot;
         }
-    vb_fill_V(m, s);
+    vb_coupling_V(m, s);
     for (int j = 0; j < q; j++) /* exactly symmetric: g_i'S g_j was rounded twice */
         for (int i = 0; i < j; i++)
             AT(s->lr.C, i, j, q) = AT(s->lr.C, j, i, q) =

@@ -1,8 +1,9 @@
-/* test_expfam.c: the Wishart family against closed forms, and the draws from it. */
+/* test_wishart.c: the Wishart family against closed forms, and the draws from it. */
 #include <math.h>
 #include <Rmath.h>
 #include "check.h"
-#include "base/expfam.h"
+#include "base/vech.h"
+#include "base/wishart.h"
 #include "base/la.h"
 #include "base/rand.h"
 #include "support.h"
@@ -120,7 +121,7 @@ static void check_normals(void)
     for (int k = 0; k < 4; k++) check_near_mean(N, sum[k], sq[k], expected[k]);
 }
 
-void test_expfam(void)
+void test_wishart(void)
 {
     CHECK(vech_size(3) == 6 && vech_at(3, 2, 0) == 2 && vech_at(3, 1, 1) == 3);
     check_gamma(1, 2);

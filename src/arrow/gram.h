@@ -1,4 +1,4 @@
-/* lmm_gram.h: one pass over the rows -> sufficient statistics of the Gaussian model.
+/* gram.h: one pass over the rows -> sufficient statistics of the Gaussian model.
  *
  * With v_i = (x_i, y_i - offset_i) the p + 1 columns of row i, weight w_i and, per grouping
  * factor f, covariates z_i (r_f of them; 1 for an intercept), the Gram holds, about its
@@ -12,8 +12,8 @@
  *
  * Centring keeps large means of x and y out of every later subtraction. Two Grams over
  * disjoint rows merge exactly [Chan, Golub & LeVeque 1983]. */
-#ifndef MEANFIELD_LMM_GRAM_H
-#define MEANFIELD_LMM_GRAM_H
+#ifndef MEANFIELD_GRAM_H
+#define MEANFIELD_GRAM_H
 
 #include "base/core.h"
 

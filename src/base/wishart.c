@@ -1,23 +1,12 @@
-/* expfam.c: see expfam.h. Special functions come from R's Rmath. */
+/* wishart.c: see wishart.h. Special functions come from R's Rmath. */
 #include <math.h>
 #include <Rmath.h>
 #include "base/core.h"
-#include "base/expfam.h"
+#include "base/vech.h"
+#include "base/wishart.h"
 
 static const double LOG_2 = 0.693147180559945309417232121458;
 static const double LOG_PI = 1.144729885849400174143427351353;
-
-void vech_unpack(int r, const double *v, double *X)
-{
-    for (int b = 0; b < r; b++)
-        for (int a = b; a < r; a++) AT(X, a, b, r) = AT(X, b, a, r) = v[vech_at(r, a, b)];
-}
-
-void vech_pack(int r, const double *X, double *v)
-{
-    for (int b = 0; b < r; b++)
-        for (int a = b; a < r; a++) v[vech_at(r, a, b)] = AT(X, a, b, r);
-}
 
 static double multi_digamma(int r, double x) /* sum_i digamma(x - i / 2) */
 {

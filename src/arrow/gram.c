@@ -1,4 +1,4 @@
-/* lmm_gram.c: the one pass over the rows, and the merge of two Grams (see lmm_gram.h).
+/* gram.c: the one pass over the rows, and the merge of two Grams (see gram.h).
  *
  * The pass uses the means of the first block as a provisional centre and moves the result to
  * the true means at the end, so that the data are read once. */
@@ -7,7 +7,7 @@
 #include <string.h>
 #include "base/blas.h"
 #include "base/la.h"
-#include "arrow/lmm_gram.h"
+#include "arrow/gram.h"
 
 /* About a new centre, mean + shift, given s = sum w (v - mean):
  *     cross += -s shift' - shift s' + W shift shift',  zv_g -= shift z1_g'. */

@@ -1,15 +1,15 @@
-/* lmm_gibbs.h: blocked Gibbs sampler of the Gaussian model
+/* gibbs.h: blocked Gibbs sampler of the Gaussian model
  *
  *     theta | t,  then  Lambda_k | theta, c_k,  c_k | Lambda_k  for each precision,
  *
  * [Ewing 2026, appendix B, with gamma conditionals for the precisions] and, per random
  * coefficient, an interweaving scale move u -> a u, Lambda -> D^-1 Lambda D^-1, D = diag(.. a ..)
  * that cures slow mixing of its standard deviation. */
-#ifndef MEANFIELD_LMM_GIBBS_H
-#define MEANFIELD_LMM_GIBBS_H
+#ifndef MEANFIELD_GIBBS_H
+#define MEANFIELD_GIBBS_H
 
-#include "model/lmm.h"
 #include "base/rand.h"
+#include "model/lmm.h"
 
 struct gibbs_control {
     int iter, warmup, thin; /* sweeps, of which warm-up; keep every thin-th after it   */
