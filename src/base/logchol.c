@@ -4,9 +4,7 @@
 #include "base/core.h"
 #include "base/la.h"
 #include "base/logchol.h"
-#include "base/scale_free.h"
 #include "base/vech.h"
-#include "base/wishart.h"
 
 enum { RR = VECH_MAX_R * VECH_MAX_R };
 

@@ -2,7 +2,6 @@
 #include <math.h>
 #include <string.h>
 #include "base/la.h"
-#include "arrow/schur.h"
 #include "engine/glmm_response.h"
 #include "engine/glmm_theta.h"
 

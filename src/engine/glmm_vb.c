@@ -2,7 +2,6 @@
 #include <math.h>
 #include <string.h>
 #include <Rmath.h>
-#include "base/la.h"
 #include "arrow/schur.h"
 #include "engine/glmm_fit.h"
 #include "engine/glmm_response.h"

@@ -3,7 +3,6 @@
 #include <math.h>
 #include <string.h>
 #include <Rmath.h>
-#include "base/la.h"
 #include "base/scale_free.h"
 #include "model/lmm_prior.h"
 #include "engine/lmm_exact.h"

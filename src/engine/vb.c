@@ -18,7 +18,6 @@
 #include <string.h>
 #include "base/la.h"
 #include "base/logchol.h"
-#include "base/scale_free.h"
 #include "base/wishart.h"
 #include "engine/vb.h"
 #include "engine/vb_coupling.h"

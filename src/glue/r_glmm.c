@@ -4,8 +4,6 @@
 #include <string.h>
 #include "base/la.h"
 #include "base/rand.h"
-#include "arrow/elimination.h"
-#include "arrow/schur.h"
 #include "engine/glmm_theta.h"
 #include "engine/glmm_vb.h"
 #include "glue/r_glmm.h"

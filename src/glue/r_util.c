@@ -5,7 +5,6 @@
 #include <string.h>
 #include "base/la.h"
 #include "arrow/elimination.h"
-#include "arrow/schur.h"
 #include "glue/r_util.h"
 
 /* ---- single values and vectors --------------------------------------------------------- */

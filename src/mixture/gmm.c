@@ -9,7 +9,6 @@
 #include <Rmath.h>
 #include "base/blas.h"
 #include "base/la.h"
-#include "base/vech.h"
 #include "base/wishart.h"
 #include "mixture/gmm.h"
 

@@ -5,8 +5,6 @@
 #include <Rmath.h>
 #include "base/blas.h"
 #include "base/la.h"
-#include "base/vech.h"
-#include "base/wishart.h"
 #include "mixture/gmm_gibbs.h"
 
 struct gmm_gibbs_work gmm_gibbs_work_carve(const struct gmm *g, struct arena *a)

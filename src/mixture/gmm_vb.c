@@ -3,7 +3,6 @@
 #include <string.h>
 #include "base/la.h"
 #include "base/vech.h"
-#include "base/wishart.h"
 #include "mixture/gmm_vb.h"
 
 /* Newton steps are tried once no responsibility moves by more than this in a pass. */

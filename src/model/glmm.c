@@ -1,7 +1,6 @@
 /* glmm.c: the four row kernels and the likelihood of all rows (see glmm.h). */
 #include <math.h>
 #include <string.h>
-#include "base/la.h"
 #include "model/glmm.h"
 
 /* Rows of a run, and the leaf they belong to (-1: none). */

@@ -1,6 +1,5 @@
 /* lmm.c: the pieces of the Gaussian model that every engine needs (see lmm.h). */
 #include <string.h>
-#include "base/la.h"
 #include "model/lmm.h"
 
 double lmm_df(const struct lmm *m, int k)

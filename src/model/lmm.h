@@ -16,7 +16,6 @@
 #define MEANFIELD_LMM_H
 
 #include "base/vech.h"
-#include "base/wishart.h"
 #include "arrow/arrow.h"
 
 /* A precision and the coefficients it governs; precision 0 is tau_e and governs none. */
