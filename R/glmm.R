@@ -10,7 +10,7 @@ engine_core <- function(model) {
   core
 }
 
-# Codes of src/glmm_family.h.
+# Codes of src/model/family.h.
 family_code <- function(model) {
   pg <- identical(model$approximation, "pg")
   switch(model$family$family, binomial = if (pg) 3L else 0L, poisson = 1L, neg_binomial = 2L)

@@ -73,8 +73,8 @@ unique_name <- function(stem, terms) {
   name
 }
 
-# What the core has room for: LMM_MAX_PREC (src/lmm.h), VECH_MAX_R (src/expfam.h) coefficients of
-# a term, GLMM_MAX_FACTORS (src/glmm.h). One precision is kept for tau_e, or what stands for it.
+# What the core has room for: LMM_MAX_PREC (src/model/lmm.h), VECH_MAX_R (src/base/vech.h) coefficients of
+# a term, GLMM_MAX_FACTORS (src/model/glmm.h). One precision is kept for tau_e, or what stands for it.
 CORE_LIMITS <- c(precisions = 64L, coefficients = 32L, other_factors = 16L)
 MAX_GLOBAL <- 8000 # columns of the dense block
 
@@ -260,7 +260,7 @@ leaf_cross <- function(g, w, layout) {
 }
 
 # list(r, n_levels, leaf, first, stride, block, df0, nu, rate0, aux_rate, map) per precision; see
-# src/lmm.h.
+# src/model/lmm.h.
 core_precisions <- function(model, layout) {
   tau <- model$resolved$tau
   lead <- n_lead(model)

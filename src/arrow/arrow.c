@@ -326,7 +326,8 @@ static void times_sym(int k, int r, const double *a, const double *B, double sca
     for (int c = 0; c < r; c++)
         for (int x = 0; x < k; x++) {
             double t = 0;
-            for (int e = 0; e < r; e++) t += AT(a, x, e, k) * (e < c ? AT(B, c, e, r) : AT(B, e, c, r));
+            for (int e = 0; e < r; e++)
+                t += AT(a, x, e, k) * (e < c ? AT(B, c, e, r) : AT(B, e, c, r));
             AT(out, x, c, k) = scale * t;
         }
 }
@@ -346,7 +347,8 @@ static void push_leaf(const struct arrow_shape *s, int i, const struct arrow *S,
             double t = 0;
             for (int x = 0; x < r; x++) /* -(W dD W)_ec */
                 for (int y = 0; y < r; y++)
-                    t -= AT(W, e, x, r) * (x < y ? AT(dD, y, x, r) : AT(dD, x, y, r)) * AT(W, y, c, r);
+                    t -= AT(W, e, x, r) * (x < y ? AT(dD, y, x, r) : AT(dD, x, y, r)) *
+                         AT(W, y, c, r);
             for (int a = 0; a < k; a++)
                 t += AT(qi, a, e, k) * AT(dSc, a, c, k) + AT(dqi, a, e, k) * AT(Sc, a, c, k);
             AT(out, e, c, r) = AT(out, c, e, r) = t;

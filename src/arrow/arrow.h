@@ -1,8 +1,8 @@
 /* arrow.h: symmetric positive definite matrices in arrow form.
  *
- *         [ P_gg   P_gl ]     g: global block, dense (fixed effects; later the other factors)
+ *         [ P_gg   P_gl ]     g: global block, dense (fixed effects and the other factors)
  *     P = [             ]
- *         [ P_lg   P_ll ]     l: n_leaf blocks of r x r, block diagonal (one grouping factor)
+ *         [ P_lg   P_ll ]     l: n_leaf blocks of r x r, block diagonal (the leaf factor)
  *
  * The cross block is sparse: leaf i touches only the global columns idx[ptr[i] .. ptr[i+1]),
  * in increasing order, and stores them as a dense k_i x r piece (rows global, columns leaf).

@@ -9,7 +9,7 @@ struct arrow_shape {
     const int *ptr; /* start of each leaf's column list (size n_leaf + 1)     */
     const int *idx; /* 0-based global columns, increasing within a leaf       */
     bool full;      /* every leaf lists all global columns: BLAS-3 applies    */
-    /* A sparse global block (arrow_global.h): columns in the order of their elimination, the
+    /* A sparse global block (elimination.h): columns in the order of their elimination, the
      * columns that each touches then (increasing), and those of the dense core (increasing). */
     int n_elim; /* 0: dense                                                   */
     const int *elim, *eptr, *eidx;

@@ -1,4 +1,4 @@
-/* elimination.h: the order in which columns of a sparse global block are eliminated (see schur.h). */
+/* elimination.h: the order in which the columns of a sparse global block go (see schur.h). */
 #ifndef MEANFIELD_ELIMINATION_H
 #define MEANFIELD_ELIMINATION_H
 

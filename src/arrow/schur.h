@@ -1,4 +1,5 @@
-/* schur.h: the global block of an arrow once its leaves are eliminated, the Schur complement, dense or sparse.
+/* schur.h: the global block of an arrow once its leaves are eliminated: the Schur complement,
+ * dense or sparse (elimination.h).
  *
  * Dense: LAPACK. Sparse (nested factors): the columns of shape->elim are eliminated one at a time,
  * each a leaf of size one that touches only its own list of columns still to come, fill included;

@@ -1,7 +1,7 @@
 /* logchol.h: unconstrained coordinates of a positive definite matrix.
  *
  * X = L L' with L_bb = exp(l_bb) and L_ab = l_ab exp(l_bb): any l gives a positive definite X, and
- * for a scalar l = log(x) / 2. Coordinates and vech X share their layout (expfam.h). */
+ * for a scalar l = log(x) / 2. Coordinates and vech X share their layout (vech.h). */
 #ifndef MEANFIELD_LOGCHOL_H
 #define MEANFIELD_LOGCHOL_H
 

@@ -1,5 +1,5 @@
-/* scale_free.h: coordinates of a precision matrix in which the integrator works. They share the layout
- * of vech X (vech.h). */
+/* scale_free.h: coordinates of a precision matrix in which the integrator works, laid out like
+ * its vech (vech.h). */
 #ifndef MEANFIELD_SCALE_FREE_H
 #define MEANFIELD_SCALE_FREE_H
 

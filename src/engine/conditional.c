@@ -60,8 +60,9 @@ static void add_dense(const struct conditional *e, double w, const double *dev, 
 }
 
 /* c'theta ~ N(c'mean, |F^-1 c|^2): F^-1 touches one leaf and the global block only. */
-static void row_moments(const struct conditional *e, const struct conditional_rows *rows, const double *mean,
-                        double *work, double *row_mean, double *row_var)
+static void row_moments(const struct conditional *e, const struct conditional_rows *rows,
+                        const double *mean, double *work, double *row_mean,
+                        double *row_var)
 {
     const struct arrow_shape *s = e->shape;
     int ng = s->n_global, r = s->r;
@@ -88,8 +89,9 @@ static void row_moments(const struct conditional *e, const struct conditional_ro
     }
 }
 
-static bool add_node(const struct conditional *e, double w, int k, const struct conditional_rows *rows,
-                     struct conditional_mixture *out, struct conditional_work *work)
+static bool add_node(const struct conditional *e, double w, int k,
+                     const struct conditional_rows *rows, struct conditional_mixture *out,
+                     struct conditional_work *work)
 {
     const struct arrow_shape *s = e->shape;
     size_t dim = arrow_dim(s);
@@ -103,7 +105,8 @@ static bool add_node(const struct conditional *e, double w, int k, const struct 
         add_spread(s->n_global, w, work->inv.global, work->dev, out->cov_global);
         add_leaf_spreads(s, w, work->inv.leaf, work->dev, out->cov_leaf);
     }
-    if (out->node_mean) memcpy(out->node_mean + (size_t) k * dim, work->theta, sizeof(double) * dim);
+    if (out->node_mean)
+        memcpy(out->node_mean + (size_t) k * dim, work->theta, sizeof(double) * dim);
     if (out->node_var) node_variances(s, &work->inv, out->node_var + (size_t) k * dim);
     if (out->cov) add_dense(e, w, work->dev, work->solved, out->cov);
     if (out->row_mean)
@@ -127,7 +130,8 @@ enum core_status conditional_mixture(const struct conditional *e, int n, const d
     }
     /* deviations were taken from the centre: E theta - centre is now in mean */
     if (out->cov_global) {
-        add_spread(s->n_global, -1, memset(work->inv.global, 0, sizeof(double) * arrow_global_size(s)),
+        add_spread(s->n_global, -1,
+                   memset(work->inv.global, 0, sizeof(double) * arrow_global_size(s)),
                    out->mean, out->cov_global);
         if (s->n_leaf) {
             memset(work->inv.leaf, 0, sizeof(double) * arrow_leaf_size(s));

@@ -1,4 +1,4 @@
-/* gibbs.c: one function per full conditional (see lmm_gibbs.h). */
+/* gibbs.c: one function per full conditional (see gibbs.h). */
 #include <math.h>
 #include <string.h>
 #include "base/la.h"

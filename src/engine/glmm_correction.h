@@ -1,5 +1,5 @@
-/* glmm_correction.h: what the Gaussian approximation of theta | t lacks, put back in closed form or by
- * quadrature.
+/* glmm_correction.h: what the Gaussian approximation of theta | t lacks, put back in closed form
+ * or by quadrature.
  *
  *     one factor     c3 + sum over levels of (gap - c3 of the level on its own), with
  *                    gap = log int p(y_k, u | beta = m_b, t) du - its Gaussian bound,

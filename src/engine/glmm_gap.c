@@ -144,7 +144,8 @@ static double level_gap(const struct glmm_view *x, const struct level *l, bool o
 {
     const struct glmm *g = x->g;
     int r = l->r;
-    double L[GLMM_GAP_MAX_R * GLMM_GAP_MAX_R], logdet, s[GLMM_GAP_MAX_R * GLMM_GAP_MAX_R * GLMM_GAP_MAX_R] = {0};
+    double L[GLMM_GAP_MAX_R * GLMM_GAP_MAX_R], logdet,
+        s[GLMM_GAP_MAX_R * GLMM_GAP_MAX_R * GLMM_GAP_MAX_R] = {0};
     double z[GLMM_GAP_MAX_R * MAX_NODES], log_w[MAX_NODES], value[MAX_NODES];
     double phi = glmm_dispersion(g, x->t), bound = 0;
     const double *m = x->s->m + l->at;

@@ -8,7 +8,7 @@
  *   - a Hamiltonian move (any family) in the coordinates whitened by the arrow factor of
  *     P = C'W_0 C + T(t), its Gaussian part integrated exactly [Neal 2011; Shahbaba, Lan, Johnson
  *     & Neal 2014]: only what the reference quadratic misses is left to the leapfrog step.
- * Then the precisions as in lmm_gibbs.h, a scale move of each random coefficient under the
+ * Then the precisions as in gibbs.h, a scale move of each random coefficient under the
  * likelihood itself, one precision with the whitened coordinates held still, and log phi by slice
  * sampling. Exact for the model. */
 #ifndef MEANFIELD_GLMM_GIBBS_H

@@ -128,9 +128,9 @@ static bool exact_beta(const struct glmm *g, const struct glmm_state *s, struct 
 }
 
 bool glmm_theta_response(const struct glmm *g, const double *t,
-                         const struct glmm_state *s, struct glmm_work *w, struct theta_response want,
-                         double *S_global, double *d_inv, double *q, double *s_leaf,
-                         double *leaf_work)
+                         const struct glmm_state *s, struct glmm_work *w,
+                         struct theta_response want, double *S_global, double *d_inv,
+                         double *q, double *s_leaf, double *leaf_work)
 {
     const struct arrow_shape *sh = &g->lmm.shape;
     struct core_info info;

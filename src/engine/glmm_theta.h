@@ -15,9 +15,9 @@ struct theta_response {
     double *cols_m, *cols_w;
 };
 bool glmm_theta_response(const struct glmm *g, const double *t,
-                         const struct glmm_state *s, struct glmm_work *w, struct theta_response want,
-                         double *S_global, double *d_inv, double *q, double *s_leaf,
-                         double *leaf_work);
+                         const struct glmm_state *s, struct glmm_work *w,
+                         struct theta_response want, double *S_global, double *d_inv,
+                         double *q, double *s_leaf, double *leaf_work);
 
 /* Few enough effects for exact responses. */
 bool glmm_theta_exact_effects(const struct glmm *g);

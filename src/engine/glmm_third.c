@@ -207,7 +207,8 @@ static double covary_rows(const struct glmm *g, size_t j, const double *Sc,
  * a = L^-1 Cov(beta, eta), L L' = S_b:
  *     12 c3 = ||sum g a^3||^2 + sum over pairs of a cluster of g_i g_j (K_ij^3 - (a_i'a_j)^3),
  * the sum over all pairs when they are one cluster. */
-double glmm_third_pairs(const struct glmm_view *x, struct glmm_clusters *c, double *S, double *work)
+double glmm_third_pairs(const struct glmm_view *x, struct glmm_clusters *c, double *S,
+                        double *work)
 {
     const struct glmm *g = x->g;
     int p = g->lmm.p, ng = g->lmm.shape.n_global;

@@ -13,7 +13,8 @@ size_t glmm_third_work(const struct glmm *g);
 
 /* Of several factors, from the pairs of rows of each cluster; multiplications that it takes.
  * S: n_global^2, scratch. */
-double glmm_third_pairs(const struct glmm_view *x, struct glmm_clusters *c, double *S, double *work);
+double glmm_third_pairs(const struct glmm_view *x, struct glmm_clusters *c, double *S,
+                        double *work);
 double glmm_third_pairs_cost(const struct glmm *g, const struct glmm_clusters *c);
 
 #endif

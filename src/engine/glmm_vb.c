@@ -163,7 +163,8 @@ static double dispersion_bound(const struct glmm_vb *b, double phi)
 static double spread_dispersion(const struct glmm_vb *b, double phi)
 {
     const double step = 0.8;
-    double V = fmin(dispersion_variance(b), 4), at_mode = dispersion_bound(b, phi), sum = 0, weight = 0;
+    double V = fmin(dispersion_variance(b), 4), at_mode = dispersion_bound(b, phi),
+           sum = 0, weight = 0;
     for (int k = -7; k <= 7; k++) {
         double w = exp(-0.5 * step * step * k * k);
         weight += w;
@@ -270,7 +271,8 @@ enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl,
     if (b->g->lmm.first_term) s->elbo += spread_dispersion(b, s->t[0]);
     s->lr_ok = coupling(b, s) && lr_respond(&s->lr);
     schur_inverse(&b->g->lmm.shape, &b->w->F, s->Sq_global); /* so far on the pattern only */
-    struct theta_response want = {glmm_theta_exact_effects(b->g) ? EXACT_ALL : EXACT_BETA, .tol = BETA_TOL};
+    struct theta_response want = {glmm_theta_exact_effects(b->g) ? EXACT_ALL : EXACT_BETA,
+                                  .tol = BETA_TOL};
     if (!glmm_theta_response(b->g, s->t, b->theta, b->w, want, s->S_global, s->d_inv, s->q,
                              s->s_leaf, leaf_work))
         s->lr_ok = false;

@@ -2,7 +2,6 @@
 #include <float.h>
 #include <math.h>
 #include <string.h>
-#include <Rmath.h>
 #include "base/scale_free.h"
 #include "model/lmm_prior.h"
 #include "engine/lmm_exact.h"
@@ -55,7 +54,8 @@ void lmm_exact_prepare(struct lmm_exact *e)
     if (!m->flat)
         for (int j = 0; j < m->p; j++)
             for (int i = 0; i < m->p; i++)
-                e->quad_beta += AT(m->Tb, i, j, m->p) * (theta[i] - m->mu[i]) * (theta[j] - m->mu[j]);
+                e->quad_beta +=
+                    AT(m->Tb, i, j, m->p) * (theta[i] - m->mu[i]) * (theta[j] - m->mu[j]);
     e->outer[0] = 0;
     for (int k = 0; k < m->n_prec; k++) {
         e->prior_const[k] = lmm_prior_constant(m, k);

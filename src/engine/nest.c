@@ -425,7 +425,8 @@ int nest_gather(int n, const double *w, const double *c, const double *s, double
     for (int i = 0; i < n; i++) { /* moments about the mean, which loses no digits to a far origin */
         if (!(w[i] > 0)) continue;
         double x = c[i] - mean;
-        int k = cell_of(x, -reach, reach, CENTRES) * SPREADS + cell_of(log(s[i]), low, high, SPREADS);
+        int k = cell_of(x, -reach, reach, CENTRES) * SPREADS +
+                cell_of(log(s[i]), low, high, SPREADS);
         W[k] += w[i];
         C[k] += w[i] * x;
         S[k] += w[i] * (x * x + s[i] * s[i]);

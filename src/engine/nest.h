@@ -19,7 +19,12 @@
 
 #include "base/core.h"
 
-enum { NEST_MAX_D = 128, LATTICE_MAX_D = 6, LATTICE_MAX_INDEX = 32000, LATTICE_MAX_POINTS = 1000000 };
+enum {
+    NEST_MAX_D = 128,
+    LATTICE_MAX_D = 6,
+    LATTICE_MAX_INDEX = 32000,
+    LATTICE_MAX_POINTS = 1000000
+};
 
 struct nest_target {
     int d;

@@ -284,7 +284,8 @@ static bool log_residual(const struct lmm *m, const double *t, const double *tar
     for (int i = 0; i < n_pieces(m); i++) {
         int r = piece_r(m, i), at = piece_at(m, i);
         double l[RV], dl[RV];
-        if (!logchol_from_vech(r, t + at, l) || !logchol_from_vech(r, target + at, dl)) return false;
+        if (!logchol_from_vech(r, t + at, l) || !logchol_from_vech(r, target + at, dl))
+            return false;
         for (int j = 0; j < vech_size(r); j++) {
             dl[j] -= l[j];
             plain[at + j] = 2 * dl[j];

@@ -1,5 +1,5 @@
-/* r_gibbs.c: glue of the sampler: one call is one chain. The only place, with r_arrow.c, that
- * opens and closes R's random number state, tight around core calls that cannot jump. */
+/* r_gibbs.c: glue of the sampler: one call is one chain. R's random number state is open only
+ * around core calls, which cannot jump, here as in every other entry that draws. */
 #include <limits.h>
 #include <string.h>
 #include "glue/r_gibbs.h"

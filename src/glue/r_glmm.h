@@ -1,4 +1,4 @@
-/* r_glmm.h: the generalised model from R's glmm_core(), its rows sorted for the core. */
+/* r_glmm.h: the generalised model from R's engine_core(), its rows sorted for the core. */
 #ifndef MEANFIELD_R_GLMM_H
 #define MEANFIELD_R_GLMM_H
 

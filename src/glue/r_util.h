@@ -1,4 +1,4 @@
-/* r_util.h: helpers of the glue. Only r_*.c and init.c see SEXP.
+/* r_util.h: helpers of the glue. Only glue/ sees SEXP.
  *
  * Nothing that R hands over is believed: every entry decodes its arguments by these helpers, which
  * raise an R error, "internal error: ...", before anything is held (R/dotcall.R gives it a class).
@@ -62,7 +62,7 @@ struct lmm r_prior(SEXP core, int first_term);
 struct arrow_shape r_shape(SEXP core);
 struct lmm_centre r_centre(SEXP centre, const struct lmm *m);
 
-/* An order of elimination of the global block (arrow_global.h), in R_alloc memory. */
+/* An order of elimination of the global block (elimination.h), in R_alloc memory. */
 void r_order_global(struct lmm *m);
 
 /* One R_alloc for a whole call. Carve in a loop of two passes, the first of which counts:

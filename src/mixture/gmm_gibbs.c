@@ -2,7 +2,6 @@
 #include <math.h>
 #include <string.h>
 #include <R_ext/Random.h>
-#include <Rmath.h>
 #include "base/blas.h"
 #include "base/la.h"
 #include "mixture/gmm_gibbs.h"
@@ -35,7 +34,7 @@ static void draw_chunk(const struct gmm *g, int rows, double *logit, int *z)
             *e = *e == top ? 1 : exp(*e - top);
             sum += *e;
         }
-        double left = unif_rand() * sum;
+        double left = rand_uniform() * sum;
         int k = 0;
         while (k < g->k - 1 && (left -= l[(size_t) k * GMM_ROWS]) >= 0) k++;
         z[i] = k;
@@ -87,7 +86,7 @@ static void draw_weights(const struct gmm *g, struct gmm_gibbs *c,
     for (int k = 0; k < g->k; k++) {
         double a = g->alpha0[k] + w->s.N[k];
         /* log Gamma(a) = log Gamma(a + 1) + log(U) / a: no underflow for a small a */
-        c->log_pi[k] = log(rand_gamma(a + 1, 1)) + log(unif_rand()) / a;
+        c->log_pi[k] = log(rand_gamma(a + 1, 1)) + log(rand_uniform()) / a;
     }
     double top = c->log_pi[0];
     for (int k = 1; k < g->k; k++) top = fmax(top, c->log_pi[k]);

@@ -1,7 +1,7 @@
 /* family.h: expected log likelihoods under a normal linear predictor.
  *
- * For eta ~ N(mu, v),  f(mu, v) = E log p(y | eta)  and its derivatives in (mu, v). Everything
- * that the engines need of a family is here:
+ * For eta ~ N(mu, v),  f(mu, v) = E log p(y | eta)  and its derivatives in (mu, v), for
+ * variational Bayes; the samplers need likelihood.h:
  *
  *     binomial, logit   y of `size` trials     f = y mu - size B0
  *     the same, bounded by Polya-Gamma variables (= Jaakkola & Jordan): a lower bound of f

@@ -1,12 +1,12 @@
 /* glmm.h: the generalised mixed model in working coordinates, shared by every engine.
  *
- *     y_i | eta_i ~ binomial, Poisson or negative binomial (glmm_family.h)
+ *     y_i | eta_i ~ binomial, Poisson or negative binomial (family.h)
  *     eta = offset + C theta,   theta = (beta, u),   priors of theta and of the precisions as
  *     in lmm.h; no tau_e, but the negative binomial has its dispersion phi in the first place.
  *
  * The rows are needed in every sweep: they stand sorted by level of the leaf factor, a row's
- * covariates side by side. Four kernels know the layout of a row's c_i; whatever else is done
- * with rows is done with vectors of length n:
+ * covariates side by side. Four kernels do the sums over all rows, and what can be is done by them
+ * and with vectors of length n; what goes level by level reads the rows itself:
  *
  *     C theta,   C'x,   C'diag(w)C in arrow form,   c_i'S c_i for an S in arrow form. */
 #ifndef MEANFIELD_GLMM_H

@@ -1,5 +1,5 @@
 /* likelihood.h: the log likelihood of the generalised model at a point, exactly, with its first
- * two derivatives in eta (glmm_family.h has expectations of it under a normal eta). Constants in y
+ * two derivatives in eta (family.h has expectations of it under a normal eta). Constants in y
  * are left out; what depends on phi is there.
  *
  *     binomial  y eta - size log(1 + e^eta)

@@ -29,7 +29,8 @@ double lmm_prior_constant(const struct lmm *m, int k)
 }
 
 /* log p(Lambda_k), given log |Lambda_k| and Lambda in t. */
-double lmm_prior_log_density(const struct lmm *m, int k, double constant, const double *t, double logdet)
+double lmm_prior_log_density(const struct lmm *m, int k, double constant, const double *t,
+                             double logdet)
 {
     const struct precision *pr = &m->prec[k];
     int r = pr->r;

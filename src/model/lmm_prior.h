@@ -6,6 +6,7 @@
 
 /* log p(Lambda_k) = constant + the kernel at Lambda (vech t) and its log-determinant. */
 double lmm_prior_constant(const struct lmm *m, int k);
-double lmm_prior_log_density(const struct lmm *m, int k, double constant, const double *t, double logdet);
+double lmm_prior_log_density(const struct lmm *m, int k, double constant, const double *t,
+                             double logdet);
 
 #endif

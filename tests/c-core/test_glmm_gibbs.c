@@ -255,7 +255,8 @@ static void check_acceptance(enum glmm_family family)
     double err = mean_and_se2(c.kept, c.s.g.draws, identity, &se2) - first / sum;
     CHECK(fabs(err) < 5 * sqrt(se2) && se2 < 1e-3);
     pg_mean = first / sum;
-    err = mean_and_se2(c.kept, c.s.g.draws, centred_square, &se2) - second / sum + pg_mean * pg_mean;
+    err = mean_and_se2(c.kept, c.s.g.draws, centred_square, &se2) - second / sum +
+          pg_mean * pg_mean;
     CHECK(fabs(err) < 5 * sqrt(se2) && se2 < 1e-2);
 }
 

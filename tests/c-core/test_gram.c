@@ -67,7 +67,7 @@ static double v_at(const struct gram_rows *d, size_t i, int j)
     return j < d->p ? d->X[i + (size_t) j * d->n] : d->y[i] - (d->offset ? d->offset[i] : 0);
 }
 
-/* The sums of lmm_gram.h as written there, means first. */
+/* The sums of gram.h as written there, means first. */
 static struct gram naive_gram(const struct gram_rows *d)
 {
     struct gram g = new_gram(d->p, d->n_factors, d->factor);

@@ -163,7 +163,8 @@ static void test_axes(int d)
     double *mix = zeros((size_t) (d * d));
     for (int i = 0; i < d; i++) AT(mix, i, i, d) = 0.5 + i;
     struct known k = known_mix(d, 0, 1, mix); /* independent: all eigenvalues of R are one */
-    double *Q = zeros((size_t) (d * d)), *G = zeros((size_t) (d * d)), *QG = zeros((size_t) (d * d));
+    double *Q = zeros((size_t) (d * d)), *G = zeros((size_t) (d * d)),
+           *QG = zeros((size_t) (d * d));
     for (int i = 0; i < d; i++) AT(Q, i, i, d) = 1;
     for (int j = 0; j + 1 < d; j++) {
         for (int i = 0; i < d * d; i++) G[i] = i % (d + 1) == 0;
@@ -375,7 +376,8 @@ static void test_quantiles(void)
     }
     /* one normal, far out and at any scale; a point mass; weights of zero */
     double one = 1, at = 1e6, sd = 1e-3;
-    CHECK_NEAR((nest_quantile(NEST_NORMAL, 1, &one, &at, &sd, 0.975) - 1e6) / 1e-3, 1.95996398, 1e-5);
+    CHECK_NEAR((nest_quantile(NEST_NORMAL, 1, &one, &at, &sd, 0.975) - 1e6) / 1e-3,
+               1.95996398, 1e-5);
     double none = 0;
     CHECK(nest_quantile(NEST_NORMAL, 1, &one, &at, &none, 0.1) == 1e6);
     double w0[2] = {1, 0}, c0[2] = {0, 1e9}, s0[2] = {1, 1e9};
@@ -396,7 +398,8 @@ static void test_quantiles(void)
         pg[i] /= sg;
     }
     for (int i = 1; i < 8; i++) {
-        CHECK_NEAR(normal_cdf(nest_quantile(NEST_SINC, N, pn, x, spread, probs[i])), probs[i], 2e-6);
+        CHECK_NEAR(normal_cdf(nest_quantile(NEST_SINC, N, pn, x, spread, probs[i])),
+                   probs[i], 2e-6);
         double e = exp(nest_quantile(NEST_SINC, N, pg, x, spread, probs[i]));
         CHECK_NEAR(1 - exp(-e) * (1 + e), probs[i], 2e-6);
     }
@@ -483,7 +486,8 @@ static double dense_log_density(const struct sim *d, const double *phi)
 {
     const struct lmm *m = &d->m;
     int n = d->n, dim = (int) arrow_dim(&m->shape), p = m->p;
-    double *V = zeros((size_t) (dim * dim)), *S = zeros((size_t) (n * n)), *inv = nans((size_t) (n * n));
+    double *V = zeros((size_t) (dim * dim)), *S = zeros((size_t) (n * n)),
+           *inv = nans((size_t) (n * n));
     double s = 0, jac, *Tb_inv = nans((size_t) (p * p)), t[64];
     for (int k = 0; k < m->n_prec; k++) {
         const struct precision *pr = &m->prec[k];
@@ -498,7 +502,8 @@ static double dense_log_density(const struct sim *d, const double *phi)
         for (int g = 0; k > 0 && g < pr->n_levels; g++)
             for (int b = 0; b < r; b++)
                 for (int a = 0; a < r; a++)
-                    V[lmm_coef(m, k, g) * (size_t) (dim + 1) + (size_t) (a + b * dim)] = AT(C, a, b, r);
+                    V[lmm_coef(m, k, g) * (size_t) (dim + 1) + (size_t) (a + b * dim)] =
+                        AT(C, a, b, r);
     }
     naive_inverse(p, m->Tb, Tb_inv);
     for (int j = 0; j < p; j++)
@@ -640,10 +645,14 @@ static void test_mixture(const struct sim *d)
     struct arena a = arena_of(count.used);
     struct conditional_work work = conditional_carve(s, true, &a);
     CHECK(a.used == count.used);
-    struct conditional_mixture out = {.mean = zeros((size_t) dim), .cov_global = zeros(arrow_global_size(s)),
-                              .cov_leaf = zeros(arrow_leaf_size(s)), .node_mean = nans((size_t) (N * dim)),
-                              .node_var = nans((size_t) (N * dim)), .cov = zeros(n2),
-                              .row_mean = nans(N * ROWS), .row_var = nans(N * ROWS)};
+    struct conditional_mixture out = {.mean = zeros((size_t) dim),
+                                      .cov_global = zeros(arrow_global_size(s)),
+                                      .cov_leaf = zeros(arrow_leaf_size(s)),
+                                      .node_mean = nans((size_t) (N * dim)),
+                                      .node_var = nans((size_t) (N * dim)),
+                                      .cov = zeros(n2),
+                                      .row_mean = nans(N * ROWS),
+                                      .row_var = nans(N * ROWS)};
     struct core_info info = {0, -1};
     CHECK(conditional_mixture(&x, N, phi, w, &rows, &out, &work, NULL, &info) == CORE_OK);
     double *S = nans(n2), *mean = nans((size_t) dim), *m1 = zeros((size_t) dim), *m2 = zeros(n2);
@@ -653,7 +662,8 @@ static void test_mixture(const struct sim *d)
             CHECK_NEAR(out.node_mean[k * dim + i], mean[i], 1e-8);
             CHECK_NEAR(out.node_var[k * dim + i], AT(S, i, i, dim), 1e-8);
             m1[i] += w[k] * mean[i];
-            for (int j = 0; j < dim; j++) AT(m2, i, j, dim) += w[k] * (AT(S, i, j, dim) + mean[i] * mean[j]);
+            for (int j = 0; j < dim; j++)
+                AT(m2, i, j, dim) += w[k] * (AT(S, i, j, dim) + mean[i] * mean[j]);
         }
         for (int i = 0; i < ROWS; i++) {
             double *v = zeros((size_t) dim), mu = 0, var = 0;
@@ -674,7 +684,9 @@ static void test_mixture(const struct sim *d)
             CHECK_NEAR(AT(out.cov, i, j, dim), cov, 1e-8);
             if (i < ng && j < ng) CHECK_NEAR(AT(out.cov_global, i, j, ng), cov, 1e-8);
             if (i >= ng && j >= ng && (i - ng) / r == (j - ng) / r)
-                CHECK_NEAR(out.cov_leaf[(i - ng) / r * r * r + (i - ng) % r + (j - ng) % r * r], cov, 1e-8);
+                CHECK_NEAR(
+                    out.cov_leaf[(i - ng) / r * r * r + (i - ng) % r + (j - ng) % r * r],
+                    cov, 1e-8);
         }
     }
     /* alone: only the mean is asked for; interrupted; a node without density */

@@ -51,8 +51,10 @@ static void check_draws(int r, double df)
     enum { N = 20000, PAD = 2 };
     size_t rr = (size_t) (r * r);
     int s = vech_size(r), ld = s + PAD + 1;
-    double *R = random_spd(r), *M = nans(rr), *L = copy(rr, R), *X = nans(rr), *v = nans((size_t) s);
-    double *V = nans((size_t) (ld * ld)), *mean = nans((size_t) s), *work = nans(rr), log_s[2] = {0};
+    double *R = random_spd(r), *M = nans(rr), *L = copy(rr, R), *X = nans(rr),
+           *v = nans((size_t) s);
+    double *V = nans((size_t) (ld * ld)), *mean = nans((size_t) s), *work = nans(rr),
+           log_s[2] = {0};
     double *sum = zeros((size_t) s), *sq = zeros((size_t) s), *back = nans(rr);
     double *sum2 = zeros((size_t) (s * s)), *sq2 = zeros((size_t) (s * s));
     struct ziggurat zig = rand_ziggurat();

@@ -1,5 +1,5 @@
-# The graph of src/: a module is a .c file with its .h, an edge an include or a call. No parser: public
-# functions are found by the form that the code has, a definition that begins its line.
+# The graph of src/: a module is a .c file with its .h, an edge an include or a call. No parser:
+# public functions are found by the form that the code has, a definition that begins its line.
 
 C_FLOORS <- c("base", "arrow", "model", "engine", "mixture", "glue")
 
@@ -25,7 +25,8 @@ c_floor <- function(module) match(dirname(module), C_FLOORS)
 
 # Names of the functions that a file defines and others may call; in a header, its inline functions.
 c_public <- function(file, text) {
-  start <- if (grepl("[.]h$", file)) "static inline" else "(?!static|typedef|return|else)[A-Za-z]\\w*"
+  header <- grepl("[.]h$", file)
+  start <- if (header) "static inline" else "(?!static|typedef|return|else)[A-Za-z]\\w*"
   form <- paste0("(?m)^", start, "[\\w *]*?\\b(\\w+)\\([^;{}]*\\)\\s*\\{")
   found <- regmatches(text, gregexpr(form, text, perl = TRUE))[[1]]
   sub("(?s)^[^(]*?(\\w+)\\(.*$", "\\1", found, perl = TRUE)
@@ -34,7 +35,8 @@ c_public <- function(file, text) {
 # A data frame of public functions (name, file) and one of edges between modules (from, to, by).
 c_graph <- function(src) {
   names <- Map(c_public, src$files, src$text)
-  public <- data.frame(name = unlist(names, use.names = FALSE), file = rep(src$files, lengths(names)))
+  files <- rep(src$files, lengths(names))
+  public <- data.frame(name = unlist(names, use.names = FALSE), file = files)
   words <- lapply(src$text, function(x) unique(regmatches(x, gregexpr("[A-Za-z_]\\w*", x))[[1]]))
   edges <- lapply(seq_along(src$files), function(i) {
     called <- public[public$name %in% words[[i]], ]
@@ -53,7 +55,7 @@ c_upward <- function(edges) {
   sprintf("%s -> %s (%s)", edges$from, edges$to, edges$by)[up]
 }
 
-# The modules of circles: those that are left when one that calls nobody left is taken away, and so is
+# The edges of circles: those that are left when a module that calls nobody left is taken away, and
 # one that nobody left calls, again and again.
 c_circles <- function(edges) {
   left <- unique(c(edges$from, edges$to))

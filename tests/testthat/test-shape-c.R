@@ -24,9 +24,13 @@ test_that("an upward call, a circle and a strange name are seen", {
   src <- list(
     files = c("base/la.c", "base/la.h", "engine/lr.c", "engine/vb.c"),
     text = c(
-      "double la_dot(int n)\n{\n    return lr_respond(n);\n}", "static inline int vech(int r) { return r; }",
-      "bool lr_respond(int n)\n{\n    return vb_run(n);\n}", "static int hidden(int n) { return 1; }
-       \nenum status vb_run(const struct lmm *m,\n                   int n)\n{\n    lr_respond(n);\n}"
+      "double la_dot(int n)\n{\n    return lr_respond(n);\n}",
+      "static inline int vech(int r) { return r; }",
+      "bool lr_respond(int n)\n{\n    return vb_run(n);\n}",
+      paste0(
+        "static int hidden(int n) { return 1; }\n",
+        "enum status vb_run(const struct lmm *m,\n                   int n)\n{\n    lr_respond(n);\n}"
+      )
     ),
     includes = list(character(), character(), "base/la.h", character())
   )
