@@ -1,4 +1,4 @@
-/* r_util.h: helpers of the glue. Only glue/ sees SEXP.
+/* r_util.h: helpers of the glue. Only glue/ and init.c see SEXP.
  *
  * Nothing that R hands over is believed: every entry decodes its arguments by these helpers, which
  * raise an R error, "internal error: ...", before anything is held (R/dotcall.R gives it a class).
