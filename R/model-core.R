@@ -10,7 +10,7 @@ engine_core <- function(model) {
   core
 }
 
-# Codes of src/glmm_family.h.
+# Codes of src/model/family.h.
 family_code <- function(model) {
   pg <- identical(model$approximation, "pg")
   switch(model$family$family, binomial = if (pg) 3L else 0L, poisson = 1L, neg_binomial = 2L)
@@ -151,7 +151,7 @@ leaf_cross <- function(g, w, layout) {
 }
 
 # list(r, n_levels, leaf, first, stride, block, df0, nu, rate0, aux_rate, map) per precision; see
-# src/lmm.h.
+# src/model/lmm.h.
 core_precisions <- function(model, layout) {
   tau <- model$resolved$tau
   lead <- n_lead(model)

@@ -50,7 +50,7 @@ dense_covariance <- function(fit) {
   core <- lmm_core(fit$model)
   r <- core$r
   leaves <- core$n_leaf * r
-  Q <- matrix(0, core$n_global, leaves) # Q' of src/arrow.h
+  Q <- matrix(0, core$n_global, leaves) # Q' of src/arrow/arrow.h
   D <- matrix(0, leaves, leaves)
   for (g in seq_len(core$n_leaf)) {
     k <- core$idx[seq.int(core$ptr[g] + 1L, length.out = core$ptr[g + 1L] - core$ptr[g])] + 1L
