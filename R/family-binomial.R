@@ -7,6 +7,7 @@ family_binomial <- list(
   engine = "rows",
   codes = c(gva = 0L, pg = 3L),
   closed_form = FALSE,
+  whole = TRUE,
   trials = TRUE,
   residuals = "deviance",
   mean_label = "prob",
@@ -25,6 +26,7 @@ family_binomial <- list(
     stats::rbinom(length(mu), as.integer(round(size)), mu)
   },
   cdf = function(y, size, mu, lead) stats::pbinom(y, size, mu),
+  bottom = function(size, mu, lead) -1,
   top = function(size, mu, lead) ceiling(size),
   noise = function(size, mu, lead) sqrt(1 / (size * mu * (1 - mu))),
   link_variance = function(lead, mean) pi^2 / 3 # of the logistic distribution, of a latent trial

@@ -28,6 +28,7 @@ family_neg_binomial <- list(
   closed_form = FALSE,
   lead = list(name = "phi", precision = FALSE, priors = "gamma",
     default = list(kind = "gamma", shape = 1, rate = 0.1)),
+  whole = TRUE,
   trials = FALSE,
   residuals = "deviance",
   mean_label = "response",
@@ -43,6 +44,7 @@ family_neg_binomial <- list(
   log_lik = function(y, size, eta, lead) size * log_neg_binomial(y, lead, eta),
   draw = function(mu, size, lead) stats::rnbinom(length(mu), size = lead, mu = mu),
   cdf = function(y, size, mu, lead) stats::pnbinom(y, size = lead, mu = mu),
+  bottom = function(size, mu, lead) -1,
   top = function(size, mu, lead) {
     ceiling(if (is.finite(lead)) stats::qnbinom(1 - 1e-12, size = lead, mu = mu) else
       stats::qpois(1 - 1e-12, mu)) + 1

@@ -7,6 +7,7 @@ family_poisson <- list(
   engine = "rows",
   codes = c(gva = 1L),
   closed_form = TRUE,
+  whole = TRUE,
   trials = FALSE,
   residuals = "deviance",
   mean_label = "rate",
@@ -20,6 +21,7 @@ family_poisson <- list(
   log_lik = function(y, size, eta, lead) size * log_poisson(y, eta),
   draw = function(mu, size, lead) stats::rpois(length(mu), mu),
   cdf = function(y, size, mu, lead) stats::ppois(y, mu),
+  bottom = function(size, mu, lead) -1,
   top = function(size, mu, lead) ceiling(stats::qpois(1 - 1e-12, mu)) + 1,
   noise = function(size, mu, lead) sqrt(1 / mu),
   link_variance = function(lead, mean) log1p(1 / mean)

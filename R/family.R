@@ -15,6 +15,7 @@
 #   lead           NULL, or list(name: as in priors(); precision: TRUE for one of residuals, whose SD
 #                  is `sigma_e` and which has a gamma factor, FALSE for one with a normal factor on
 #                  the log scale; priors: kinds that it may have; default: its prior, NULL for half-t)
+#   whole          rows: are the y of response() whole numbers?
 #   trials         is `size` a number of trials, and the response of a row a share of them?
 #   residuals      the type that augment() shows
 #   mean_label     what emmeans calls the expected response
@@ -29,27 +30,27 @@
 #   variance(mu, lead)        of a response of one trial or of weight one
 #   deviance(y, mu, w, lead)  unit deviance of a response y on the scale of mu, times w
 #   log_lik(y, size, eta, lead), draw(mu, size, lead)  of the y of response()
-#   cdf(y, size, mu, lead)    rows: P(response <= y), for whole numbers y up to top(size, mu, lead),
-#                             where it is one to working precision
+#   cdf(y, size, mu, lead)    rows: P(response <= y)
+#   bottom(size, mu, lead), top(size, mu, lead)  rows: where that is zero, and one to 12 digits
 #   noise(size, mu, lead)     rows: SD of a response on the scale of eta
 #   link_variance(lead, mean) residual variance of a row on the scale of eta, for icc() and r2(); mean:
 #                             of all responses (on demand: not evaluated unless used)
 
 FAMILY_VALUES <- list(name = is.character, link = is.character, make = is.function,
-  engine = function(x) x %in% c("gram", "rows"), codes = is.integer, closed_form = is.logical,
+  engine = function(x) x %in% c("gram", "rows"), codes = is.integer, closed_form = is.logical, whole = is.logical,
   lead = is.list, trials = is.logical, residuals = is.character, mean_label = is.character)
 
 FAMILY_FUNCTIONS <- list(response = c("y", "w", "name"), restore = c("prototype", "size", "w"),
   linked = c("y", "size", "offset"), pull = c("y", "size"), row_effects = "size",
   variance = c("mu", "lead"), deviance = c("y", "mu", "w", "lead"),
   log_lik = c("y", "size", "eta", "lead"), draw = c("mu", "size", "lead"),
-  cdf = c("y", "size", "mu", "lead"), top = c("size", "mu", "lead"),
+  cdf = c("y", "size", "mu", "lead"), bottom = c("size", "mu", "lead"), top = c("size", "mu", "lead"),
   noise = c("size", "mu", "lead"), link_variance = c("lead", "mean"))
 
 FAMILY_LEAD <- c("name", "precision", "priors", "default")
 
 # What only the engines that read rows ask for.
-FAMILY_ROWS <- c("codes", "closed_form", "linked", "pull", "cdf", "top", "noise")
+FAMILY_ROWS <- c("codes", "closed_form", "whole", "linked", "pull", "cdf", "bottom", "top", "noise")
 
 # A record whose fields are all there, and what they should be.
 new_family <- function(record) {

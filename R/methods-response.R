@@ -72,8 +72,8 @@ dispersion_mean <- function(fit) {
   exp(s$mean[s$variable == paste0("log_", name)])
 }
 
-# Quantiles (a column per p) of a new response: the smallest whole number whose distribution function
-# reaches p. Nodes of like leads are taken together, and their predictors on a grid.
+# Quantiles (a column per p) of a new response: the smallest one whose distribution function reaches p.
+# Nodes of like leads are taken together, and their predictors on a grid.
 response_quantiles <- function(fit, mix, size, probs) {
   family <- family_of(fit)
   size <- ifelse(size > 0, size, NA)
@@ -86,10 +86,12 @@ response_quantiles <- function(fit, mix, size, probs) {
     p <- family$cdf(y, size, s$grid$mean, s$lead)
     s$w * rowSums(matrix(p, nrow(s$grid$mean)) * s$grid$w)
   }))
-  top <- Reduce(pmax, lapply(shares, function(s) {
-    family$top(size, apply(s$grid$mean, 1L, max), s$lead)
-  }))
-  out <- vapply(probs, function(p) first_reaching(below, p, top), numeric(length(size)))
+  end <- function(limit, extreme) lapply(shares, function(s) {
+    limit(size, apply(s$grid$mean, 1L, extreme), s$lead)
+  })
+  low <- rep_len(Reduce(pmin, end(family$bottom, min)), length(size))
+  high <- Reduce(pmax, end(family$top, max))
+  out <- vapply(probs, function(p) first_reaching(below, p, low, high, family$whole), low)
   out <- matrix(out, length(size))
   if (family$trials) out / size else out
 }
@@ -102,19 +104,22 @@ predictor_share <- function(at, mix, fit, size) {
   list(w = w, lead = lead, grid = predictor_grid(mix, at, fit$model$family$linkinv, noise))
 }
 
-# Per row, the smallest whole number up to top at which the distribution function reaches p; beyond 2^40
-# to 12 digits.
-first_reaching <- function(below, p, top) {
-  low <- rep(-1, length(top))
-  high <- top
-  while (any(high - low > pmax(1, 1e-12 * high), na.rm = TRUE)) {
-    mid <- floor(ifelse(high > 2^40 & high > 4 * pmax(low, 1), sqrt(pmax(low, 1)) * sqrt(high),
-      low + (high - low) / 2))
+# Per row, the smallest number in (low, high] at which the distribution function reaches p: a whole one
+# (beyond 2^40 to 12 digits), or to ten digits.
+first_reaching <- function(below, p, low, high, whole) {
+  gap <- function() if (whole) pmax(1, 1e-12 * high) else 1e-10 * (abs(low) + abs(high))
+  while (any(high - low > gap(), na.rm = TRUE)) {
+    mid <- if (whole) whole_between(low, high) else low + (high - low) / 2
     reached <- below(mid) >= p
     high <- ifelse(reached, mid, high)
     low <- ifelse(reached, low, mid)
   }
   high
+}
+
+whole_between <- function(low, high) {
+  floor(ifelse(high > 2^40 & high > 4 * pmax(low, 1), sqrt(pmax(low, 1)) * sqrt(high),
+    low + (high - low) / 2))
 }
 
 # The nodes in five shares of about equal weight by their lead; in one where there is none.

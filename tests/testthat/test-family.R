@@ -9,12 +9,17 @@ lead_of_record <- function(f) if (!is.null(f$lead)) 2.3
 trials_of_record <- function(f) if (f$trials) 7 else 1
 mean_of_record <- function(f, eta) f$make()$linkinv(eta)
 
-# The y that a response can be, on the scale of draws, and the weights of a sum over them; a fine grid
-# where they are real numbers.
+# The y that a response can be, on the scale of draws, with the step between them; a fine grid where they
+# are real numbers.
 support <- function(f, eta) {
   if (f$trials) return(list(y = 0:trials_of_record(f), w = 1))
-  if (f$engine == "rows") return(list(y = 0:2000, w = 1))
-  list(y = eta + seq(-12, 12, by = 0.01), w = 0.01)
+  if (isTRUE(f$whole)) return(list(y = 0:2000, w = 1))
+  ends <- if (f$engine == "gram") eta + c(-12, 12) else {
+    at <- list(1, mean_of_record(f, eta), lead_of_record(f))
+    c(do.call(f$bottom, at), do.call(f$top, at))
+  }
+  step <- diff(ends) / 5e4
+  list(y = ends[1] + step * (seq_len(5e4) - 0.5), w = step)
 }
 
 record_density <- function(f, eta, y) {
@@ -53,7 +58,7 @@ test_that("draws have that mean and variance", {
 })
 
 test_that("weights scale the log likelihood, or the precision where sums are sufficient", {
-  for (f in families[c("poisson", "neg_binomial")]) {
+  for (f in Filter(function(f) !f$trials, rows_families)) {
     expect_equal(f$log_lik(3, 2.5, 0.7, 2.3), 2.5 * f$log_lik(3, 1, 0.7, 2.3))
   }
   f <- families$gaussian
@@ -67,11 +72,13 @@ test_that("the distribution function sums the likelihood and ends where it says"
   for_records(rows_families, function(f, eta, mu, info) {
     size <- trials_of_record(f)
     lead <- lead_of_record(f)
-    y <- support(f, eta)$y
+    s <- support(f, eta)
+    y <- s$y + if (f$whole) 0 else s$w / 2
     below <- f$cdf(y, rep(size, length(y)), rep(mu, length(y)), lead)
-    expect_equal(below, cumsum(exp(record_density(f, eta, y))), tolerance = 1e-8, info = info)
-    top <- f$top(size, mu, lead)
-    expect_gt(f$cdf(top, size, mu, lead), 1 - 1e-10)
+    sums <- cumsum(exp(record_density(f, eta, s$y)) * s$w)
+    expect_equal(below, sums, tolerance = 1e-7, info = info)
+    expect_gt(f$cdf(f$top(size, mu, lead), size, mu, lead), 1 - 1e-10)
+    expect_identical(f$cdf(f$bottom(size, mu, lead), size, mu, lead), 0)
   })
 })
 
@@ -98,7 +105,7 @@ test_that("deviances are twice what is lost of the log likelihood, and zero at s
 
 test_that("pull says which way a row never becomes less likely", {
   eta <- seq(-6, 6, by = 0.5)
-  for (f in rows_families) {
+  for (f in Filter(function(f) f$whole, rows_families)) {
     size <- trials_of_record(f)
     for (y in c(0, 3, 7)) {
       slopes <- diff(f$log_lik(rep(y, 25), rep(size, 25), eta, rep(2.3, 25)))
@@ -157,6 +164,62 @@ test_that("an incomplete or misspelled record is refused by the names of its fie
   expect_error(new_family(replace(f, "codes", 2)), "codes", class = "meanfield_error_family")
   expect_error(new_family(replace(f, "lead", list(f$lead["name"]))), "precision, priors, default",
     class = "meanfield_error_family")
+})
+
+test_that("quantiles are found among whole and real numbers", {
+  reach <- meanfield:::first_reaching
+  mu <- c(0.2, 5, 4e13)
+  at <- function(p) reach(function(y) ppois(y, mu), p, rep(-1, 3), qpois(1 - 1e-12, mu) + 1, TRUE)
+  for (p in c(0.025, 0.5, 0.9)) {
+    expect_equal(at(p), qpois(p, mu), tolerance = 1e-12)
+    real <- reach(function(y) pgamma(y, mu), p, numeric(3), qgamma(1 - 1e-12, mu), FALSE)
+    expect_equal(real, qgamma(p, mu), tolerance = 1e-9)
+    normal <- reach(function(y) pnorm(y, -mu), p, -mu - 10, -mu + 10, FALSE)
+    expect_equal(normal, qnorm(p, -mu), tolerance = 1e-9)
+  }
+})
+
+put_families <- function(value) {
+  ns <- asNamespace("meanfield")
+  unlockBinding("FAMILIES", ns)
+  assign("FAMILIES", value, ns)
+  lockBinding("FAMILIES", ns)
+}
+
+# What every method says of a fit, under one seed.
+all_it_says <- function(f) {
+  set.seed(4)
+  list(summary = as.data.frame(summary(f)), print = capture.output(print(f)),
+    predict = predict(f, type = "response", interval = "prediction"), simulate = simulate(f, 2),
+    deviance = deviance(f), icc = as.data.frame(icc(f, ndraws = 50)), tidy = tidy(f),
+    draws = unclass(posterior::as_draws_matrix(as_draws(f))), khat = vb_khat(f),
+    prior = capture.output(print(prior_summary(f))), r2 = as.data.frame(r2(f, ndraws = 50)))
+}
+
+test_that("the parameter of a family is known to its record alone", {
+  d <- data.frame(x = rep(c(-1, 0, 1), 12), g = gl(6, 6), y = c(0, 2, 3, 1, 0, 9, 2, 4, 1))
+  run <- function(prior) lapply(c("no", "yes"), function(integrate) {
+    all_it_says(fit_vb(y ~ x + (1 | g), d, neg_binomial(), prior = prior, integrate = integrate))
+  })
+  want <- run(priors(phi = gamma_prior(2, 1)))
+  renamed <- families
+  renamed$neg_binomial$lead$name <- "kappa"
+  put_families(renamed)
+  on.exit(put_families(families))
+  got <- run(priors(kappa = gamma_prior(2, 1)))
+  back <- function(x) {
+    if (is.list(x)) x[] <- lapply(x, back)
+    if (is.character(x)) x <- gsub("kappa", "phi", x)
+    if (!is.null(dimnames(x)) && !is.data.frame(x)) dimnames(x) <- lapply(dimnames(x), back)
+    x
+  }
+  same <- function(x) {
+    x$print <- x$prior <- NULL # columns are as wide as the name
+    x
+  }
+  expect_equal(lapply(back(got), same), lapply(want, same), tolerance = 1e-12)
+  squeeze <- function(x) gsub(" +", " ", c(x$print, x$prior))
+  expect_identical(lapply(back(got), squeeze), lapply(want, squeeze))
 })
 
 test_that("no other file asks for a family by its name", {
