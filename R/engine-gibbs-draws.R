@@ -29,7 +29,9 @@ precision_draws <- function(stats, model, phi = NULL) {
   lead <- n_lead(model)
   blocks <- lapply(seq_along(index), function(k) {
     t <- stats[, index[[k]], drop = FALSE]
-    if (k <= lead) return(scalar_draws(t, precision_names(model)[k], if (has_sigma(model)) 3L else 2L))
+    if (k <= lead) {
+      return(scalar_draws(t, precision_names(model)[k], if (has_sigma(model)) 3L else 2L))
+    }
     term <- model$groups[[k - lead]]
     if (!term$vector) return(scalar_draws(t, term$name, 4L))
     vector_draws(t, term, if (!is.null(phi)) phi[, index[[k]], drop = FALSE])

@@ -1,4 +1,4 @@
-# The binomial family: successes among trials (`size`), with the logit link; see family.R for the fields.
+# The binomial family: successes among trials (`size`), logit link; see family.R for the fields.
 
 family_binomial <- list(
   name = "binomial",
@@ -72,8 +72,8 @@ success_failure <- function(y, w, name) {
 
 check_whole_trials <- function(size) {
   if (any(abs(size - round(size)) > 1e-3, na.rm = TRUE)) {
-    mf_abort("weights", "there are responses of whole numbers of trials only: the fit has `weights` ",
-      "that are none; give `weights` that are", arg = "weights")
+    mf_abort("weights", "there are responses of whole numbers of trials only: the fit has ",
+      "`weights` that are none; give `weights` that are", arg = "weights")
   }
 }
 

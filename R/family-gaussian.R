@@ -26,7 +26,8 @@ family_gaussian <- list(
 
 numeric_response <- function(y, name) {
   if (is.matrix(y) && ncol(y) == 1L) y <- y[, 1L]
-  if (!is.numeric(y) || is.matrix(y) || is.object(y) && inherits(y, c("factor", "Date", "POSIXt"))) {
+  other <- is.object(y) && inherits(y, c("factor", "Date", "POSIXt"))
+  if (!is.numeric(y) || is.matrix(y) || other) {
     mf_abort("response", "the response `", name, "` must be a numeric vector, not ",
       if (is.matrix(y)) "a matrix" else class(y)[1L],
       ": convert it to numbers first", arg = "formula")

@@ -1,24 +1,25 @@
 # Families: the schema of a record, the table of those there are, and how others find theirs.
 #
-# A family is one record, in a file of its own (family-<name>.R): what R knows of a likelihood. The C
-# core knows it by a number (src/glmm_family.h). Nobody outside these files asks for a family by name.
-# eta is the linear predictor, mu the expected response (of one trial), size the trials or weights of
-# rows, lead the parameter of the likelihood beside eta (NULL without). All functions take vectors.
+# A family is one record, in a file of its own (family-<name>.R): what R knows of a likelihood. The
+# C core knows it by a number (enum glmm_family). Nobody outside these files asks for a family by
+# its name. eta is the linear predictor, mu the expected response (of one trial), size the trials or
+# weights of rows, lead the parameter of the likelihood beside eta (NULL without). All functions
+# take vectors. "rows:" marks what only a family of that engine needs.
 #
-#   name, link     as in the family objects of stats, which users pass and fits keep; make() makes one
-#   engine         "gram": sums are sufficient, given the precisions the coefficients are normal, and
-#                  weights scale the precision of a row. "rows": the core reads the rows, and weights
-#                  multiply their log likelihood
-#   codes          rows: numbers of the core, named by approximation. "gva": of normal expectations.
-#                  "pg": Polya-Gamma variables make it normal, for a bound and a sampler
-#   closed_form    rows: are the normal expectations of the log likelihood closed forms?
-#   lead           NULL, or list(name: as in priors(); precision: TRUE for one of residuals, whose SD
-#                  is `sigma_e` and which has a gamma factor, FALSE for one with a normal factor on
-#                  the log scale; priors: kinds that it may have; default: its prior, NULL for half-t)
-#   whole          rows: are the y of response() whole numbers?
-#   trials         is `size` a number of trials, and the response of a row a share of them?
-#   residuals      the type that augment() shows
-#   mean_label     what emmeans calls the expected response
+#   name, link   as in the family objects of stats, which users pass and fits keep; make() makes one
+#   engine       "gram": sums are sufficient, given the precisions the coefficients are normal, and
+#                weights scale the precision of a row. "rows": the core reads the rows, and weights
+#                multiply their log likelihood
+#   codes        rows: numbers of the core, named by approximation. "gva": of normal expectations.
+#                "pg": Polya-Gamma variables make it normal, for a bound and a sampler
+#   closed_form  rows: are the normal expectations of the log likelihood closed forms?
+#   lead         NULL, or list(name: as in priors(); precision: TRUE for one of residuals, with a
+#                gamma factor and an SD sigma_e, FALSE for one with a normal factor on the log
+#                scale; priors: kinds it may have; default: its prior, NULL for a half-t one)
+#   whole        rows: are the y of response() whole numbers?
+#   trials       is `size` a number of trials, and the response of a row a share of them?
+#   residuals    the type that augment() shows
+#   mean_label   what emmeans calls the expected response
 #
 #   response(y, w, name)      list(y, size) from the response and weights of a frame, or an error;
 #                             no size of the Gaussian, whose weights stand in the sums
@@ -33,24 +34,26 @@
 #   cdf(y, size, mu, lead)    rows: P(response <= y)
 #   bottom(size, mu, lead), top(size, mu, lead)  rows: where that is zero, and one to 12 digits
 #   noise(size, mu, lead)     rows: SD of a response on the scale of eta
-#   link_variance(lead, mean) residual variance of a row on the scale of eta, for icc() and r2(); mean:
-#                             of all responses (on demand: not evaluated unless used)
+#   link_variance(lead, mean) residual variance of a row on the scale of eta, for icc() and r2().
+#                             mean: of all responses, evaluated only where it is used
 
 FAMILY_VALUES <- list(name = is.character, link = is.character, make = is.function,
-  engine = function(x) x %in% c("gram", "rows"), codes = is.integer, closed_form = is.logical, whole = is.logical,
-  lead = is.list, trials = is.logical, residuals = is.character, mean_label = is.character)
+  engine = function(x) x %in% c("gram", "rows"), codes = is.integer, closed_form = is.logical,
+  lead = is.list, whole = is.logical, trials = is.logical, residuals = is.character,
+  mean_label = is.character)
 
 FAMILY_FUNCTIONS <- list(response = c("y", "w", "name"), restore = c("prototype", "size", "w"),
   linked = c("y", "size", "offset"), pull = c("y", "size"), row_effects = "size",
   variance = c("mu", "lead"), deviance = c("y", "mu", "w", "lead"),
   log_lik = c("y", "size", "eta", "lead"), draw = c("mu", "size", "lead"),
-  cdf = c("y", "size", "mu", "lead"), bottom = c("size", "mu", "lead"), top = c("size", "mu", "lead"),
-  noise = c("size", "mu", "lead"), link_variance = c("lead", "mean"))
+  cdf = c("y", "size", "mu", "lead"), bottom = c("size", "mu", "lead"),
+  top = c("size", "mu", "lead"), noise = c("size", "mu", "lead"), link_variance = c("lead", "mean"))
 
 FAMILY_LEAD <- c("name", "precision", "priors", "default")
 
-# What only the engines that read rows ask for.
-FAMILY_ROWS <- c("codes", "closed_form", "whole", "linked", "pull", "cdf", "bottom", "top", "noise")
+# What is asked of families of the engine "rows" only.
+FAMILY_ROWS <- c("codes", "closed_form", "whole", "linked", "pull", "cdf", "bottom", "top",
+  "noise")
 
 # A record whose fields are all there, and what they should be.
 new_family <- function(record) {

@@ -13,8 +13,8 @@ check_prediction <- function(object, type, interval, budget) {
 }
 
 # Mean (none of the linear predictor, which is known without the mixture) and SD, of the linear
-# predictor or of the expected response, and limits of it or of a new response. A new normal response is
-# a mixture of normals as its predictor is, and its SD is asked for then.
+# predictor or of the expected response, and limits of it or of a new response. A new normal
+# response is a mixture of normals as its predictor is, and its SD is asked for then.
 prediction_band <- function(object, parts, linear, interval, probs) {
   inverse <- if (linear) identity else object$model$family$linkinv
   normal <- has_sigma(object)
@@ -42,10 +42,12 @@ linear_moments <- function(mix) {
   cbind(rep_len(NA_real_, length(s)), s)
 }
 
-# Points x (rows x rule x nodes) of a Gauss-Hermite rule w at every node, as fine as the widest wants.
+# Points x (rows x rule x nodes) of a Gauss-Hermite rule w at every node, as fine as the widest
+# wants.
 predictor_points <- function(mean, s) {
   widest <- max(s, 0, na.rm = TRUE)
-  rule <- normal_rule(if (widest == 0) 1L else if (widest < .3) 7L else if (widest < 1) 15L else 31L)
+  fine <- if (widest == 0) 1L else if (widest < .3) 7L else if (widest < 1) 15L else 31L
+  rule <- normal_rule(fine)
   n <- length(rule$x)
   at <- rep(seq_len(ncol(mean)), each = n)
   z <- rep(rep(rule$x, ncol(mean)), each = nrow(mean))
@@ -72,8 +74,8 @@ dispersion_mean <- function(fit) {
   exp(s$mean[s$variable == paste0("log_", name)])
 }
 
-# Quantiles (a column per p) of a new response: the smallest one whose distribution function reaches p.
-# Nodes of like leads are taken together, and their predictors on a grid.
+# Quantiles (a column per p) of a new response: the smallest one whose distribution function reaches
+# p. Nodes of like leads are taken together, and their predictors on a grid.
 response_quantiles <- function(fit, mix, size, probs) {
   family <- family_of(fit)
   size <- ifelse(size > 0, size, NA)
@@ -104,8 +106,8 @@ predictor_share <- function(at, mix, fit, size) {
   list(w = w, lead = lead, grid = predictor_grid(mix, at, fit$model$family$linkinv, noise))
 }
 
-# Per row, the smallest number in (low, high] at which the distribution function reaches p: a whole one
-# (beyond 2^40 to 12 digits), or to ten digits.
+# Per row, the smallest number in (low, high] at which the distribution function reaches p: a whole
+# one (beyond 2^40 to 12 digits), or to ten digits.
 first_reaching <- function(below, p, low, high, whole) {
   gap <- function() if (whole) pmax(1, 1e-12 * high) else 1e-10 * (abs(low) + abs(high))
   while (any(high - low > gap(), na.rm = TRUE)) {
@@ -168,7 +170,9 @@ residual_values <- function(object, parts, type) {
     prediction_band(object, parts, FALSE, "none")[, 1L]
   if (type == "response") return(y - mu)
   lead <- if (!has_sigma(object)) dispersion_mean(object)
-  if (type == "pearson" && !has_sigma(object)) return((y - mu) / sqrt(family$variance(mu, lead) / size))
+  if (type == "pearson" && !has_sigma(object)) {
+    return((y - mu) / sqrt(family$variance(mu, lead) / size))
+  }
   sign(y - mu) * sqrt(pmax(family$deviance(y, mu, r$size, lead), 0))
 }
 

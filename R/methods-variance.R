@@ -134,8 +134,8 @@ mean_covariates <- function(gram, t) {
   matrix(rowSums(matrix(zz, r * r)), r)[t$cols, t$cols, drop = FALSE] / gram$sum_w
 }
 
-# Of a row of weight one, on the scale of the link. lead: draws of tau_e, or of phi. The mean is taken
-# where the family asks for it only, which needs the rows.
+# Of a row of weight one, on the scale of the link. lead: draws of tau_e, or of phi. The mean is
+# taken where the family asks for it only, which needs the rows.
 residual_variance <- function(fit, lead) {
   rep_len(family_of(fit)$link_variance(if (n_lead(fit$model)) lead[, 1L], mean_response(fit)),
     nrow(lead))

@@ -27,11 +27,11 @@ default_sd_prior <- new_prior("half_t", df = 3, scale = NULL)
 #'   `half_t_prior()` on the residual standard deviation.
 #' @param phi Prior of the dispersion of [neg_binomial()]: `gamma_prior()`; default
 #'   `gamma_prior(1, 0.1)`.
-#' @param ... Not used.
 #' @param tau_u Prior of the group precisions: one prior for every group term, or
 #'   a named list whose names are grouping factors (`Subject`) or factor and
 #'   coefficient (`Subject:(Intercept)`, for independent terms on one factor). The longer name wins; an unknown name
 #'   is an error; factors without a name keep the default.
+#' @param ... Not used.
 #'
 #' @details
 #' The default, `default_priors()`, is half-t(3, 2.5 s) on the residual and on

@@ -18,8 +18,8 @@ sized_response <- function(frame, w, family) {
 # The response as draws of it are: numbers, counts, or numbers of successes.
 fitted_response <- function(fit) fit_response(fit)$y
 
-# Trials or weights of the rows of a prediction. Where weights scale a row's precision, a row that was
-# not fitted has weight one unless it is given another.
+# Trials or weights of the rows of a prediction. Where weights scale a row's precision, a row that
+# was not fitted has weight one unless it is given another.
 response_size <- function(fit, newdata, weights, n) {
   if (!is.null(weights)) return(rep_len(weights, n))
   if (is.null(newdata)) return(fit_response(fit)$size)
@@ -85,8 +85,8 @@ new_weights <- function(fit, newdata) {
   rep_len(as.double(w), nrow(newdata))
 }
 
-# A function that makes a response of the fit's kind from numbers of successes, counts or numbers. What
-# the family has no use for is not evaluated: a Gaussian fit need not have its rows.
+# A function that makes a response of the fit's kind from numbers of successes, counts or numbers.
+# What the family has no use for is not evaluated: a Gaussian fit need not have its rows.
 response_kind <- function(fit, newdata, n) {
   family_of(fit)$restore(fit$model$prototype, response_size(fit, newdata, NULL, n),
     if (is.null(newdata)) frame_weights(model.frame(fit)) else new_weights(fit, newdata))

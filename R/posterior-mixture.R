@@ -150,7 +150,8 @@ variable_link <- function(names, model) {
     term_stat_names(t)[pairs$row == pairs$col]
   }))
   ifelse(grepl("^rho_", names), "tanh",
-    ifelse(grepl("^(tau|sigma)_", names) | names %in% c(diagonal, family_of(model)$lead$name), "exp",
+    ifelse(grepl("^(tau|sigma)_", names) |
+      names %in% c(diagonal, family_of(model)$lead$name), "exp",
       ifelse(grepl("^Lambda_", names), "sinh", "identity")))
 }
 

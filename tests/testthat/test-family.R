@@ -1,5 +1,5 @@
-# Every record of a family against its own definition: what it says of a response must agree with sums
-# or integrals of its log likelihood.
+# Every record of a family against its own definition: what it says of a response must agree with
+# sums or integrals of its log likelihood.
 
 families <- meanfield:::FAMILIES
 rows_families <- Filter(function(f) f$engine == "rows", families)
@@ -9,8 +9,8 @@ lead_of_record <- function(f) if (!is.null(f$lead)) 2.3
 trials_of_record <- function(f) if (f$trials) 7 else 1
 mean_of_record <- function(f, eta) f$make()$linkinv(eta)
 
-# The y that a response can be, on the scale of draws, with the step between them; a fine grid where they
-# are real numbers.
+# The y that a response can be, on the scale of draws, with the step between them; a fine grid where
+# they are real numbers.
 support <- function(f, eta) {
   if (f$trials) return(list(y = 0:trials_of_record(f), w = 1))
   if (isTRUE(f$whole)) return(list(y = 0:2000, w = 1))
@@ -158,12 +158,14 @@ test_that("an incomplete or misspelled record is refused by the names of its fie
     }
   }
   f <- families$neg_binomial
-  expect_error(new_family(c(f, list(colour = 1))), "colour", class = "meanfield_error_family")
-  expect_error(new_family(replace(f, "cdf", list(function(q) q))), "cdf", class = "meanfield_error_family")
-  expect_error(new_family(replace(f, "engine", "arrow")), "engine", class = "meanfield_error_family")
-  expect_error(new_family(replace(f, "codes", 2)), "codes", class = "meanfield_error_family")
-  expect_error(new_family(replace(f, "lead", list(f$lead["name"]))), "precision, priors, default",
-    class = "meanfield_error_family")
+  refused <- function(record, what) {
+    expect_error(new_family(record), what, class = "meanfield_error_family")
+  }
+  refused(c(f, list(colour = 1)), "colour")
+  refused(replace(f, "cdf", list(function(q) q)), "cdf")
+  refused(replace(f, "engine", "arrow"), "engine")
+  refused(replace(f, "codes", 2), "codes")
+  refused(replace(f, "lead", list(f$lead["name"])), "precision, priors, default")
 })
 
 test_that("quantiles are found among whole and real numbers", {
@@ -235,7 +237,7 @@ test_that("no other file asks for a family by its name", {
 })
 
 test_that("priors() takes the parameters of the table, and no others", {
-  expect_error(priors(shape = gamma_prior(1, 1)), class = "meanfield_error")
+  expect_error(priors(kappa = gamma_prior(1, 1)), class = "meanfield_error")
   for (f in families) {
     if (is.null(f$lead)) next
     for (kind in f$lead$priors) {
