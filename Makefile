@@ -61,5 +61,5 @@ bench:
 	@$(RSCRIPT) inst/benchmarks/run-all.R
 
 clean:
-	rm -rf build src/*.o src/*.so src/*.dll
+	rm -rf build src/*.o src/*/*.o src/*.so src/*.dll
 	@if [ -d tests/c-core ]; then $(MAKE) --no-print-directory -C tests/c-core clean; fi

@@ -47,7 +47,7 @@ mf_interrupt <- function() {
   invokeRestart("abort")
 }
 
-# Status codes of src/core.h.
+# Status codes of src/base/core.h.
 core_status <- c(
   ok = 0L, maxit = 1L, interrupted = 2L, not_pd_leaf = 3L,
   not_pd_global = 4L, nonfinite = 5L, full = 6L, dear = 7L

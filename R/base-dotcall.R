@@ -85,7 +85,7 @@ call_nest_lattice <- function(core, centre, mode, L, control, progress = NULL) {
   named_status(call_core(C_nest_lattice, core, centre, as.double(mode), L, control, progress))
 }
 
-# phi: a column per node; rows: linear combinations of theta, see src/lmm_exact.h.
+# phi: a column per node; rows: linear combinations of theta, see src/engine/conditional.h.
 call_nest_mixture <- function(core, centre, phi, weights, blocks = FALSE, each = FALSE,
                               dense = FALSE, rows = NULL, progress = NULL) {
   want <- list(blocks = blocks, each = each, dense = dense)
@@ -122,7 +122,7 @@ call_test_pg <- function(b, c) {
 
 call_test_arrow <- function(P, x) call_core(C_test_arrow, P, as.double(x))
 
-# ---- mixtures: core is gmm_core(); stats one vector (N, mean, ss), see src/gmm.h ----------
+# ---- mixtures: core is gmm_core(); stats one vector (N, mean, ss), see src/mixture/gmm.h ----------
 
 call_gmm_start <- function(X, k, seed, rounds) {
   call_core(C_gmm_start, X, as.integer(k), as.double(seed), as.integer(rounds))

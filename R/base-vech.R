@@ -157,7 +157,7 @@ from_log_cholesky <- function(l) {
   X[lower.tri(X, diag = TRUE)]
 }
 
-# Scale-free coordinates (src/logchol.h), in which the integrator works: diagonal -2 log SD, below it
+# Scale-free coordinates (src/base/scale_free.h), in which the integrator works: diagonal -2 log SD, below it
 # atanh of the canonical partial correlations; log t of a scalar.
 scale_free <- function(t) {
   if (length(t) == 1L) return(log(t))

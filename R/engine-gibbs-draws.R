@@ -38,7 +38,7 @@ precision_draws <- function(stats, model, phi = NULL, names = precision_variable
     if (k > lead && model$groups[[k - lead]]$vector) {
       return(matrix_draws(t, model$groups[[k - lead]]$A, if (!is.null(phi)) phi[, index[[k]], drop = FALSE]))
     }
-    n <- if (precision_names(model)[k] == "phi") 2L else if (k <= lead) 3L else 4L
+    n <- if (is_dispersion(model, k)) 2L else if (k <= lead) 3L else 4L
     cbind(t, log(t), 1 / sqrt(t), -log(t) / 2)[, seq_len(n), drop = FALSE]
   })
   out <- do.call(cbind, c(list(matrix(0, nrow(stats), 0L)), blocks)) # a model may have no precision

@@ -25,7 +25,7 @@ nest_settings <- function(kind, tol = 1e-4, draws = 10000) {
   )
 }
 
-MAX_LATTICE_D <- 6L # LATTICE_MAX_D of src/nest.h
+MAX_LATTICE_D <- 6L # LATTICE_MAX_D of src/engine/nest.h
 
 # Nodes of the posterior of phi.
 # start: nest_start(). Value: list(method, phi (d x n), weights, log_evidence, error

@@ -208,6 +208,7 @@ print.VarCorr.meanfield <- function(x, digits = 4, ...) {
 sigma.regression_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
+  if (!has_sigma(object)) return(1)
   s <- summary_table(object)
-  if (is_gaussian(object)) s$mean[s$variable == "sigma_e"] else 1
+  s$mean[s$variable == "sigma_e"]
 }

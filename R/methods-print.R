@@ -54,7 +54,7 @@ print.vb_fit <- function(x, digits = 3, ...) {
 
 # Rows of a summary that print() shows: what has an SD, and neither logarithms nor precision matrices.
 is_printed <- function(s, model) {
-  !variable_table(model)$kind %in% c("log_tau", "log_sigma", "log_phi", "Lambda") & !is.na(s$sd)
+  !variable_table(model)$kind %in% c("log_tau", "log_sigma", "log_dispersion", "Lambda") & !is.na(s$sd)
 }
 
 print_khat <- function(summary) {
@@ -63,7 +63,7 @@ print_khat <- function(summary) {
 }
 
 print_kind <- function(x) {
-  if (is_gaussian(x)) return(paste(x$model$blocks %||% "joint", "blocks"))
+  if (!has_rows(x)) return(paste(x$model$blocks %||% "joint", "blocks"))
   paste(x$model$family$family, if (identical(x$model$approximation, "pg")) "Polya-Gamma" else
     "Gaussian approximation", sep = ", ")
 }
@@ -104,7 +104,7 @@ LARGE_ERROR <- 0.05
 
 error_advice <- function(x) {
   paste0("The error is more than ", LARGE_ERROR, " SD: for closer means and SDs use ",
-    if (is_gaussian(x)) "fit_exact() or fit_gibbs()" else "fit_gibbs()",
+    if (!has_rows(x)) "fit_exact() or fit_gibbs()" else "fit_gibbs()",
     ",\nor a tighter `prior` on the group SDs if the data hardly determine one")
 }
 
@@ -120,7 +120,7 @@ print_correction <- function(nodes) {
 # the SD of the logarithm (or of log sigma and rho of a vector term).
 integration_change <- function(x) {
   rows <- normal_rows(normal_of(x))
-  rows <- rows[!rows$kind %in% c("tau", "sigma", "Lambda", "phi") & !is.na(rows$sd_lrvb), ]
+  rows <- rows[!rows$kind %in% c("tau", "sigma", "Lambda", "dispersion") & !is.na(rows$sd_lrvb), ]
   exact <- marginals(posterior_of(x))
   change <- exact$sd[match(rows$variable, exact$variable)] / rows$sd_lrvb - 1
   at <- which.max(abs(change))
@@ -153,7 +153,7 @@ print_widening <- function(s, table) {
 print_weak <- function(fit) {
   if (!is.null(fit$integrated)) return(invisible())
   t <- as.data.frame(sd_ratio_report(fit))
-  shown <- variable_table(fit$model)$kind %in% c("beta", "sigma", "rho", "phi")
+  shown <- variable_table(fit$model)$kind %in% c("beta", "sigma", "rho", "dispersion")
   weak <- t$variable[t$verdict %in% c("few groups", "few rows", "weak") & shown]
   if (length(weak)) {
     cat("Still too narrow, see sd_ratio_report(): ", toString(utils::head(weak, 6)),

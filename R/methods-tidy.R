@@ -173,7 +173,7 @@ augment.regression_fit <- function(x, data = NULL, newdata = NULL,
   out$.fitted <- unname(fitted)[rows]
   if (has_u) out$.se.fit <- unname(p$se.fit)[rows]
   if (is.null(newdata)) {
-    kind <- type.residuals %||% if (is_gaussian(x)) "response" else "deviance"
+    kind <- type.residuals %||% family_of(x)$residuals
     out$.resid <- unname(residuals(x, type = kind))[rows]
   }
   as_tibble_if_possible(out)

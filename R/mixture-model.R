@@ -236,7 +236,7 @@ print.meanfield_mixture_prior <- function(x, ...) {
 
 # ---- core --------------------------------------------------------------------------
 
-# The model in whitened coordinates, as src/gmm.h has it. w: rows, whitened.
+# The model in whitened coordinates, as src/mixture/gmm.h has it. w: rows, whitened.
 gmm_core <- function(model, w = whiten(model$x, model$units)) {
   u <- model$units
   prior <- model$prior

@@ -8,7 +8,7 @@
 #   factors               per grouping factor: name, levels, coef (r names), A (r x r: covariates are
 #                         A'z, see term_coordinates()), and per level
 #                         zz (r x r), z1 (r), zv ((p + 1) x r): sums of w z z', w z,
-#                         w (v - mean) z'; see lmm_gram.h
+#                         w (v - mean) z'; see src/arrow/gram.h
 #   pairs                 per pair of factors (a < b): a, b, ptr, idx, val; level i of a meets
 #                         levels idx[ptr[i] .. ptr[i + 1]) of b, with r_a x r_b blocks val
 #   x_names               column names of X

@@ -101,8 +101,8 @@ effect_start <- function(model, group) {
   before + (group$code - 1L) * length(model$factors[[group$factor]]$coef)
 }
 
-# What the core has room for: LMM_MAX_PREC (src/lmm.h), EXPFAM_MAX_R (src/expfam.h) coefficients of
-# a term, GLMM_MAX_FACTORS (src/glmm.h). One precision is kept for tau_e, or what stands for it.
+# What the core has room for: LMM_MAX_PREC (src/model/lmm.h), VECH_MAX_R (src/base/vech.h) coefficients of
+# a term, GLMM_MAX_FACTORS (src/model/glmm.h). One precision is kept for tau_e, or what stands for it.
 CORE_LIMITS <- c(precisions = 64L, coefficients = 32L, other_factors = 16L)
 MAX_GLOBAL <- 8000 # columns of the dense block
 
@@ -126,6 +126,10 @@ precision_names <- function(model) names(model$resolved$tau)
 # Precisions that belong to no group term and come first: tau_e of the Gaussian family, the
 # dispersion phi of the negative binomial, none otherwise.
 n_lead <- function(model) length(model$resolved$tau) - length(model$groups)
+
+# Is precision k a parameter of the likelihood that is no precision, with a normal factor on the log
+# scale and no SD beside it?
+is_dispersion <- function(model, k) k <= n_lead(model) && !has_sigma(model)
 
 # Names of the statistics of every precision, in the order of the core: tau_e, tau_u[..], and
 # the lower triangle of each Lambda_u[..], column by column.

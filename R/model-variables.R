@@ -1,7 +1,8 @@
 # The table of variables: every quantity that a posterior reports has a row, in the order of summary().
 #   variable  its name
 #   kind      beta, u; of a precision of one coefficient tau, log_tau, sigma, log_sigma; of a precision
-#             matrix Lambda, sigma, log_sigma, rho; phi, log_phi. Of a mixture mu, Lambda, log_det, pi,
+#             matrix Lambda, sigma, log_sigma, rho; of another parameter of the likelihood, as phi, dispersion and
+#             log_dispersion. Of a mixture mu, Lambda, log_det, pi,
 #             log_pi, Sigma
 #   block     beta, lead (what comes before the group terms: tau_e, phi), group, u; component
 #   term      which group term, grouping factor (of u) or component; NA of beta and the lead
@@ -31,7 +32,9 @@ variable_table.meanfield_model <- function(model, u = FALSE) {
   lead <- n_lead(model)
   precisions <- lapply(seq_along(model$resolved$tau), function(k) {
     exists <- precision_moment_exists(model, k)
-    if (k <= lead) return(scalar_variables(precision_names(model)[k], "lead", NA, exists))
+    name <- precision_names(model)[k]
+    if (is_dispersion(model, k)) return(dispersion_variables(name, exists))
+    if (k <= lead) return(scalar_variables(name, "lead", NA, exists))
     term <- model$groups[[k - lead]]
     if (term$vector) return(matrix_variables(term, k - lead, exists))
     scalar_variables(term$name, "group", k - lead, exists)
@@ -60,14 +63,16 @@ effect_variables <- function(model) {
   variable_rows(u$name, "u", "u", u$factor, level, NA, "identity", "u")
 }
 
-# Of "tau_u[g]": tau_u[g], log_tau_u[g], sigma_u[g], and of a group term log_sigma_u[g]; of "phi" it
-# and its logarithm. A precision without a mean is counted by its logarithm.
+# Of a likelihood's parameter that is no precision, as phi: it and its logarithm.
+dispersion_variables <- function(name, exists) {
+  variable_rows(paste0(c("", "log_"), name), c("dispersion", "log_dispersion"), "lead", NA, 1L, NA,
+    c("exp", "identity"), if (exists) c("tau_e", "derived") else c("derived", "tau_e"), c(exists, TRUE))
+}
+
+# Of "tau_u[g]": tau_u[g], log_tau_u[g], sigma_u[g], and of a group term log_sigma_u[g]. A precision
+# without a mean is counted by its logarithm.
 scalar_variables <- function(name, block, term, exists) {
   own <- if (block == "lead") "tau_e" else "tau_u"
-  if (!startsWith(name, "tau")) {
-    return(variable_rows(c(name, paste0("log_", name)), paste0(c("", "log_"), name), block, term, 1L, NA,
-      c("exp", "identity"), if (exists) c(own, "derived") else c("derived", own), c(exists, TRUE)))
-  }
   kind <- c("tau", "log_tau", "sigma", if (block == "group") "log_sigma")
   type <- c(if (exists) own else "derived", if (exists) "derived" else own, "derived", "derived")
   at <- seq_along(kind)
@@ -110,7 +115,7 @@ term_variables <- function(table, k, kind) {
 precision_moment_exists <- function(model, k) {
   if (model$resolved$tau[[k]]$kind != "half_t") return(TRUE)
   effects <- sum(vapply(model$factors, function(f) length(f$levels) * length(f$coef), 0))
-  is_gaussian(model) && k == 1L && model$gram$n > length(model$x_names) + effects
+  has_sigma(model) && k == 1L && model$gram$n > length(model$x_names) + effects
 }
 
 # No number for a variance that the data say nothing about.

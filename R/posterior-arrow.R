@@ -11,7 +11,7 @@ moments.regression_normal <- function(p) {
   phi <- p$tau$phi
   list(
     beta = p$beta$mean, cov_beta = p$beta$cov_lrvb, u = p$u$mean,
-    sigma2_e = if (is_gaussian(p$model)) exp(-phi$mean[1L] + phi$cov_lrvb[1L, 1L] / 2)
+    sigma2_e = if (has_sigma(p$model)) exp(-phi$mean[1L] + phi$cov_lrvb[1L, 1L] / 2)
   )
 }
 
@@ -54,7 +54,7 @@ joint_draws.regression_normal <- function(p, ndraws, u) {
 
 # Draws of theta at fixed precisions, around its mean: dim x draws.
 theta_draws <- function(p, core, ndraws) {
-  if (is_gaussian(p$model)) {
+  if (!has_rows(p$model)) {
     return(call_theta_draws(core, p$tau$mean, p$vb$mean, ndraws))
   }
   p$vb$mean + call_arrow_draws(core, p$vb, ndraws)

@@ -54,7 +54,7 @@ dense_covariance <- function(fit) {
   core <- lmm_core(fit$model)
   r <- core$r
   leaves <- core$n_leaf * r
-  Q <- matrix(0, core$n_global, leaves) # Q' of src/arrow.h
+  Q <- matrix(0, core$n_global, leaves) # Q' of src/arrow/arrow.h
   D <- matrix(0, leaves, leaves)
   for (g in seq_len(core$n_leaf)) {
     k <- core$idx[seq.int(core$ptr[g] + 1L, length.out = core$ptr[g + 1L] - core$ptr[g])] + 1L
@@ -80,9 +80,13 @@ dense_mfvb <- function(fit) {
   out
 }
 
-# sigma = exp(-log tau / 2): d sigma / d log tau = -sigma / 2 at the mean of log tau.
+# Rows of the SDs; a dispersion has none. sigma = exp(-log tau / 2): d sigma / d log tau = -sigma / 2 at the mean of log tau.
 add_sigma_rows <- function(S, p, log_rows, scalar) {
   tau <- p$tau
+  if (is_dispersion(p$model, 1L)) {
+    log_rows <- log_rows[-1L]
+    scalar <- scalar[-1L]
+  }
   D <- rbind(diag(nrow(S)), 0 * S[log_rows, , drop = FALSE])
   D[cbind(nrow(S) + seq_along(log_rows), log_rows)] <- -exp(-tau$phi$mean[scalar] / 2) / 2
   label(D %*% S %*% t(D), full_cov_names(p$model))
@@ -96,6 +100,6 @@ full_cov_names <- function(model) {
     alone <- table$block == "lead" | !(table$term %in% which(vapply(model$groups, `[[`, NA, "vector")))
     table$variable[table$kind %in% kinds & (!scalar | alone)]
   }
-  c(beta_names(model), u_names(model), stat_names(model), of(c("log_tau", "log_phi")),
-    of(c("sigma", "phi")))
+  c(beta_names(model), u_names(model), stat_names(model), of(c("log_tau", "log_dispersion")),
+    of("sigma"))
 }

@@ -133,7 +133,7 @@ moments.regression_draws <- function(p) {
   list(
     beta = colMeans(b), cov_beta = if (n) stats::cov(b) else matrix(0, 0, 0),
     u = if (!is.null(p$u)) c(user_effects(p$model, as.matrix(p$u$mean), back = TRUE)),
-    sigma2_e = if (is_gaussian(p$model)) mean(1 / draws[, "tau_e"])
+    sigma2_e = if (has_sigma(p$model)) mean(1 / draws[, "tau_e"])
   )
 }
 

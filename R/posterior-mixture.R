@@ -170,7 +170,7 @@ location.mixture_posterior <- function(p, type = "lrvb") p$nodes$beta[c("mean", 
 moments.mixture_posterior <- function(p) {
   nodes <- p$nodes
   list(beta = nodes$beta$mean, cov_beta = nodes$beta$cov, u = nodes$u$mean,
-    sigma2_e = if (is_gaussian(p$model)) sum(nodes$weights / nodes$stats[, 1L]))
+    sigma2_e = if (has_sigma(p$model)) sum(nodes$weights / nodes$stats[, 1L]))
 }
 
 #' @export
@@ -193,7 +193,9 @@ covariance.mixture_posterior <- function(p, type = "lrvb") {
   check_status(run$status, model)
   scalar <- unlist(Filter(function(at) length(at) == 1L, stat_index(model)))
   own <- nodes$stats[, scalar, drop = FALSE]
-  other <- cbind(nodes$stats, log(own), 1 / sqrt(own))
+  sigma <- 1 / sqrt(own)
+  if (is_dispersion(model, 1L)) sigma <- sigma[, -1L, drop = FALSE]
+  other <- cbind(nodes$stats, log(own), sigma)
   centred <- function(x) x - rep(drop(nodes$weights %*% x), each = nrow(x))
   cross <- t(centred(t(run$result$node_mean))) %*% (centred(other) * nodes$weights)
   S <- rbind(cbind(run$result$cov, cross),
@@ -233,9 +235,9 @@ joint_draws.mixture_posterior <- function(p, ndraws, u) {
 precision_parameter_draws <- function(p, nodes, core, ndraws) {
   if (nodes$method == "importance" || !nrow(nodes$phi)) {
     at <- sample.int(length(nodes$weights), ndraws, TRUE, nodes$weights)
-    return(list(phi = nodes$phi[, at, drop = FALSE], at = if (!is_gaussian(p$model)) at))
+    return(list(phi = nodes$phi[, at, drop = FALSE], at = if (has_rows(p$model)) at))
   }
-  if (!is_gaussian(p$model)) return(smoothed_nodes(nodes, ndraws))
+  if (has_rows(p$model)) return(smoothed_nodes(nodes, ndraws))
   list(phi = lattice_draws(nodes, ndraws, function(phi) {
     call_nest_log_density(core, nodes$centre, phi)
   }))

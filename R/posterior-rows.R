@@ -47,7 +47,7 @@ scalar_numbers <- function(p, k) {
   at <- tau$index[[k]]
   l <- tau$phi$mean[at]
   s <- sqrt(c(tau$phi$cov_mfvb[at, at], tau$phi$cov_lrvb[at, at]))
-  rows <- seq_len(if (tau$names[k] == "phi") 2L else if (k <= n_lead(p$model)) 3L else 4L)
+  rows <- seq_len(if (is_dispersion(p$model, k)) 2L else if (k <= n_lead(p$model)) 3L else 4L)
   spread <- function(s) c(s, s, s / 2, s / 2)[rows]
   own <- own_scale_moments(p, k, s)
   natural <- lapply(1:2, function(i) {
@@ -64,7 +64,7 @@ scalar_numbers <- function(p, k) {
 own_scale_moments <- function(p, k, s) {
   tau <- p$tau
   at <- tau$index[[k]]
-  if (tau$names[k] == "phi") {
+  if (is_dispersion(p$model, k)) {
     # of a log phi as wide as that no mean is known, and none is said
     return(lapply(s, function(v) lapply(lognormal(tau$phi$mean[at], v), `*`, if (v < MAX_LOG_SD) 1 else NA)))
   }

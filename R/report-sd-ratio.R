@@ -261,7 +261,7 @@ shortfall.regression_normal <- function(p, t) {
   beta <- t$type == "beta"
   if (any(beta)) {
     s <- between_shares(p) # coefficients x terms
-    rows <- if (is_gaussian(p$model)) (1 - pmin(rowSums(s), 1)) * expm1(v[1L]) else 0 * rowSums(s)
+    rows <- if (has_sigma(p$model)) (1 - pmin(rowSums(s), 1)) * expm1(v[1L]) else 0 * rowSums(s)
     groups <- drop(s %*% expm1(utils::tail(v, ncol(s))))
     short <- 1 / sqrt(1 + rows + groups) < 0.95
     out[beta][short] <- ifelse(groups > rows, "few groups", "few rows")[short]
@@ -297,7 +297,7 @@ between_shares <- function(p) {
   for (f in unique(owner)) {
     known <- if (f == 1L) {
       # leaves known: what is left is the global block without its Schur complement
-      solve_spd(if (is_gaussian(p$model)) global_precision(core, p) else response_precision(core, p))[x, x,
+      solve_spd(if (has_rows(p$model)) response_precision(core, p) else global_precision(core, p))[x, x,
         drop = FALSE]
     } else {
       P <- solve_spd(p$vb$S_global)

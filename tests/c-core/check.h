@@ -13,7 +13,7 @@ void check_near(double a, double b, double tol, const char *what, const char *fi
 
 void test_la(void);
 void test_arrow(void);
-void test_expfam(void);
+void test_wishart(void);
 void test_lr(void);
 void test_gram(void);
 void test_vb(void);

@@ -5,7 +5,7 @@
 #define GUARD_H
 
 #include <sanitizer/asan_interface.h>
-#include "core.h"
+#include "base/core.h"
 
 static inline double *guarded_doubles(struct arena *a, size_t n)
 {

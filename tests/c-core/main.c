@@ -28,7 +28,7 @@ static void run(const char *name, void (*test)(void))
     stub_seed(20240501); /* each module sees the same numbers whatever ran before it */
     test();
     release_all();
-    printf("%-6s %6ld passed, %ld failed\n", name, passed - p, failed - f);
+    printf("%-10s %6ld passed, %ld failed\n", name, passed - p, failed - f);
     fflush(stdout); /* so that a sanitizer abort shows where it happened */
 }
 
@@ -36,7 +36,7 @@ int main(void)
 {
     run("la", test_la);
     run("arrow", test_arrow);
-    run("expfam", test_expfam);
+    run("wishart", test_wishart);
     run("lr", test_lr);
     run("gram", test_gram);
     run("vb", test_vb);

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include "lmm.h"
+#include "model/lmm.h"
 
 void stub_seed(uint64_t seed); /* of the generator in stubs.c */
 

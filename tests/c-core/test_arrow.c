@@ -2,9 +2,10 @@
 #include <math.h>
 #include <string.h>
 #include <R_ext/Random.h>
-#include "arrow_global.h"
+#include "arrow/elimination.h"
+#include "arrow/schur.h"
 #include "check.h"
-#include "la.h"
+#include "base/la.h"
 #include "support.h"
 
 /* Sparse lists: leaves 1, 4, ... have none, the others every second column. */
@@ -53,7 +54,7 @@ static struct arrow_shape nested_shape(int nl, int r)
     struct arena a = {NULL, 0};
     elimination_carve(s.n_global, &a);
     a = arena_of(a.used);
-    global_order(&s, P, elimination_carve(s.n_global, &a));
+    elimination_order(&s, P, elimination_carve(s.n_global, &a));
     return s;
 }
 

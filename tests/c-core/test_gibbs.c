@@ -3,8 +3,8 @@
  * narrow enough to see a wrong conditional. */
 #include <math.h>
 #include "check.h"
-#include "lmm_gibbs.h"
-#include "rand.h"
+#include "engine/gibbs.h"
+#include "base/rand.h"
 #include "support.h"
 
 struct chain {

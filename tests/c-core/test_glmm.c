@@ -4,9 +4,11 @@
 #include <math.h>
 #include <string.h>
 #include "check.h"
-#include "la.h"
-#include "glmm_fit.h"
-#include "glmm_nest.h"
+#include "base/la.h"
+#include "base/logistic.h"
+#include "engine/glmm_fit.h"
+#include "engine/glmm_response.h"
+#include "engine/glmm_nest.h"
 #include "support.h"
 
 /* ---- families ------------------------------------------------------------------------------- */
@@ -274,9 +276,9 @@ static struct small small_model(enum glmm_family family, bool crossed)
 static struct glmm_work work_of(const struct glmm *g)
 {
     struct arena count = {NULL, 0};
-    glmm_work_carve(g, &count);
+    glmm_state_work(g, &count);
     struct arena a = arena_of(count.used);
-    return glmm_work_carve(g, &a);
+    return glmm_state_work(g, &a);
 }
 static struct glmm_state state_of(const struct glmm *g)
 {
@@ -338,7 +340,7 @@ static void test_push(bool crossed)
            *S = zeros((size_t) dim * (size_t) dim);
     for (int i = 0; i < n; i++) s.w[i] = 0.2 + 0.1 * (i % 5);
     memset(s.m, 0, sizeof(double) * (size_t) dim);
-    CHECK(glmm_evaluate(g, m.t, &s, &w, &info) == CORE_OK);
+    CHECK(glmm_state_evaluate(g, m.t, &s, &w, &info) == CORE_OK);
     naive_inverse(dim, dense_of(sh, &w.P), S);
     for (int i = 0; i < n; i++) CHECK_NEAR(s.v[i], form(&m, S, i, i), 1e-12);
     glmm_gram(g, eps, &w.dP);
@@ -364,17 +366,17 @@ static void test_fit(enum glmm_family family, bool crossed)
     struct glmm_work w = work_of(g);
     struct glmm_state s = state_of(g);
     struct core_info info = {0, -1};
-    CHECK(glmm_start(g, m.t, &s, &w, &info) == CORE_OK);
+    CHECK(glmm_state_start(g, m.t, &s, &w, &info) == CORE_OK);
     CHECK(glmm_fit(g, m.t, 1e-10, 50, &s, &w, NULL, &info) == CORE_OK);
     double *g0 = nans(dim);
     glmm_adjoint(g, s.e.m, g0);
     for (size_t i = 0; i < dim; i++) CHECK_NEAR(g0[i], w.prior_grad[i], 1e-8);
     for (size_t i = 0; i < g->n; i++) CHECK_NEAR(s.w[i], -2 * s.e.v[i], 1e-8);
 
-    CHECK(glmm_curvature(g, m.t, &s, &w, &info) == CORE_OK);
+    CHECK(glmm_response_curvature(g, m.t, &s, &w, &info) == CORE_OK);
     memset(w.g, 0, sizeof(double) * dim);
     w.g[1] = 1;
-    CHECK(glmm_respond(g, &s, &w, (struct glmm_tilt){.tol = 1e-10}));
+    CHECK(glmm_response(g, &s, &w, (struct glmm_tilt){.tol = 1e-10}));
     double *dm = copy(dim, w.dm), *dv = copy(g->n, w.dv), h = 1e-4;
     double *up = nans(dim), *up_v = nans(g->n), mu0[2] = {g->lmm.mu[0], g->lmm.mu[1]};
     for (int sign = 1; sign >= -1; sign -= 2) {
@@ -445,12 +447,13 @@ static void test_c3(enum glmm_family family, enum groups groups)
     struct arena a = arena_of(count.used);
     struct glmm_nest x = glmm_nest_carve(g, &a);
     glmm_nest_prepare(&x);
-    if (crossed) CHECK(x.clusters.n == (groups == NESTED ? 3 : 1) && x.with_pairs);
+    if (crossed) CHECK(x.correct.clusters.n == (groups == NESTED ? 3 : 1) && x.correct.with_pairs);
     struct core_info info = {0, -1};
     memcpy(x.t, m.t, sizeof(double) * (size_t) g->lmm.n_par);
-    CHECK(glmm_start(g, x.t, &x.s, &x.w, &info) == CORE_OK);
+    CHECK(glmm_state_start(g, x.t, &x.s, &x.w, &info) == CORE_OK);
     CHECK(glmm_fit(g, x.t, 1e-9, 50, &x.s, &x.w, NULL, &info) == CORE_OK);
-    double correction = glmm_correction(&x);
+    const struct glmm_view q = {g, x.t, &x.s, &x.w.F};
+    double correction = glmm_correction(&q, &x.correct);
     CHECK(isfinite(correction) && correction > 0);
     double *S = zeros((size_t) dim * (size_t) dim), c3 = 0, local = 0;
     glmm_gram(g, x.s.w, &x.w.P);
@@ -462,7 +465,7 @@ static void test_c3(enum glmm_family family, enum groups groups)
             double K = form(&m, S, i, j);
             c3 += 4 * x.s.e.mv[i] * x.s.e.mv[j] * K * K * K / 12;
         }
-    CHECK_NEAR(x.c3, c3, 1e-10);
+    CHECK_NEAR(x.correct.c3, c3, 1e-10);
     if (!crossed) return;
     for (int first = ng > 2 ? 2 : ng; first < dim; first += first < ng ? 1 : 2) {
         int r = first < ng ? 1 : 2;
@@ -480,7 +483,7 @@ static void test_c3(enum glmm_family family, enum groups groups)
                 local += 4 * x.s.e.mv[i] * x.s.e.mv[j] * K * K * K / 12;
             }
     }
-    CHECK_NEAR(x.c3_local, local, 1e-10);
+    CHECK_NEAR(x.correct.c3_local, local, 1e-10);
 }
 
 static void test_interrupt(void)
@@ -491,7 +494,7 @@ static void test_interrupt(void)
     struct core_info info = {0, -1};
     int at = 1;
     struct core_hooks h = {stop_at, &at};
-    CHECK(glmm_start(&m.g, m.t, &s, &w, &info) == CORE_OK);
+    CHECK(glmm_state_start(&m.g, m.t, &s, &w, &info) == CORE_OK);
     CHECK(glmm_fit(&m.g, m.t, 1e-10, 50, &s, &w, &h, &info) == CORE_INTERRUPTED);
 }
 

@@ -4,9 +4,9 @@
 #include <math.h>
 #include <string.h>
 #include "check.h"
-#include "glmm_gibbs.h"
-#include "likelihood.h"
-#include "rand_pg.h"
+#include "engine/glmm_gibbs.h"
+#include "model/likelihood.h"
+#include "base/rand_pg.h"
 #include "support.h"
 
 /* ---- Polya-Gamma variables ------------------------------------------------------------------ */
@@ -20,7 +20,7 @@ static void check_pg(double b, double c)
 {
     enum { N = 20000 };
     double *x = nans(N), k[3], se2;
-    pg_cumulants(b, c, k);
+    rand_pg_cumulants(b, c, k);
     pg_mean = k[0];
     for (int i = 0; i < N; i++) x[i] = rand_pg(b, c);
     CHECK(fabs(mean_and_se2(N, x, identity, &se2) - k[0]) < 5 * sqrt(se2));
@@ -34,7 +34,7 @@ static void check_pg(double b, double c)
 static void check_cumulants(double c)
 {
     double k[3], h = 1e-2, f[5];
-    pg_cumulants(1, c, k);
+    rand_pg_cumulants(1, c, k);
     for (int i = 0; i < 5; i++) {
         double s = c * c / 4 - (i - 2) * h / 2; /* E exp(t omega), t = (i - 2) h */
         double r = sqrt(fabs(s));
@@ -255,7 +255,8 @@ static void check_acceptance(enum glmm_family family)
     double err = mean_and_se2(c.kept, c.s.g.draws, identity, &se2) - first / sum;
     CHECK(fabs(err) < 5 * sqrt(se2) && se2 < 1e-3);
     pg_mean = first / sum;
-    err = mean_and_se2(c.kept, c.s.g.draws, centred_square, &se2) - second / sum + pg_mean * pg_mean;
+    err = mean_and_se2(c.kept, c.s.g.draws, centred_square, &se2) - second / sum +
+          pg_mean * pg_mean;
     CHECK(fabs(err) < 5 * sqrt(se2) && se2 < 1e-2);
 }
 

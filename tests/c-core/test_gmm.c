@@ -3,9 +3,10 @@
 #include <math.h>
 #include <string.h>
 #include "check.h"
-#include "gmm_gibbs.h"
-#include "gmm_vb.h"
-#include "la.h"
+#include "mixture/gmm_gibbs.h"
+#include "mixture/gmm_start.h"
+#include "mixture/gmm_vb.h"
+#include "base/la.h"
 #include "support.h"
 
 enum prior { COUPLED, UNCOUPLED, FLAT };
@@ -62,7 +63,7 @@ static struct fitted fit(const struct gmm *g, struct gmm_control ctl,
         if (pass) a = arena_of(counted = a.used);
         z.q.s = gmm_stats_carve(g, &a);
         z.q.f = gmm_factors_carve(g, &a);
-        z.w = gmm_fit_work_carve(g, &a);
+        z.w = gmm_vb_work_carve(g, &a);
         z.lr = gmm_lr_carve(g, &a);
     }
     CHECK(a.used == counted);
@@ -177,7 +178,7 @@ static void row_response(const struct gmm *g, const struct gmm_factors *f, int n
     int p = g->p, q = gmm_vech(g);
     size_t pp = (size_t) p * (size_t) p;
     double d[8];
-    gmm_size_slope(g, f, k, Q, work);
+    gmm_lr_size_slope(g, f, k, Q, work);
     for (int i = 0; i < p; i++) d[i] = AT(g->X, n, i, g->n) - AT(f->m, i, k, p);
     for (int i = 0; i < p; i++) {
         a[i] = 0;
@@ -243,7 +244,7 @@ static void check_match(int k)
            total = 0;
     int *row = ints((size_t) k);
     unsigned seen = 0;
-    gmm_match(k, score, row, work);
+    gmm_gibbs_match(k, score, row, work);
     for (int j = 0; j < k; j++) {
         total += AT(score, row[j], j, k);
         seen |= 1u << row[j];
@@ -271,7 +272,7 @@ static enum core_status sample(const struct gmm *g, int iter, const struct core_
     struct gmm_gibbs_control ctl = {iter, 0, 1};
     struct gmm_gibbs_work w;
     struct arena a = {NULL, 0};
-    size_t p = (size_t) g->p, k = (size_t) g->k, kept = (size_t) gmm_kept(&ctl);
+    size_t p = (size_t) g->p, k = (size_t) g->k, kept = (size_t) gmm_gibbs_kept(&ctl);
     for (int pass = 0; pass < 2; pass++) {
         if (pass) a = arena_of(a.used);
         w = gmm_gibbs_work_carve(g, &a);
@@ -289,7 +290,7 @@ static enum core_status sample(const struct gmm *g, int iter, const struct core_
                             .centre = zeros(p),
                             .U = one,
                             .A = one,
-                            .draws = nans(kept * k * (size_t) gmm_draw_size(g)),
+                            .draws = nans(kept * k * (size_t) gmm_gibbs_draw_size(g)),
                             .perm = ints(kept * k)};
     for (size_t i = 0; i < k; i++) {
         c->mu[i * p] = 6.0 * (double) (k - 1 - i); /* labels the other way round */

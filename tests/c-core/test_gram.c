@@ -4,7 +4,7 @@
 #include <string.h>
 #include <R_ext/Random.h>
 #include "check.h"
-#include "lmm_gram.h"
+#include "arrow/gram.h"
 #include "support.h"
 
 static struct gram new_gram(int p, int n_factors, const struct gram_factor_rows *rows)
@@ -67,7 +67,7 @@ static double v_at(const struct gram_rows *d, size_t i, int j)
     return j < d->p ? d->X[i + (size_t) j * d->n] : d->y[i] - (d->offset ? d->offset[i] : 0);
 }
 
-/* The sums of lmm_gram.h as written there, means first. */
+/* The sums of gram.h as written there, means first. */
 static struct gram naive_gram(const struct gram_rows *d)
 {
     struct gram g = new_gram(d->p, d->n_factors, d->factor);

@@ -2,7 +2,7 @@
  * hold NaN. */
 #include <math.h>
 #include "check.h"
-#include "la.h"
+#include "base/la.h"
 #include "support.h"
 
 static double *strict_upper(int n, const double *A, double value) /* copy with it replaced */

@@ -1,7 +1,7 @@
 /* test_lr.c: the linear-response matrices against their defining equations. */
 #include <math.h>
 #include "check.h"
-#include "lr.h"
+#include "engine/lr.h"
 #include "support.h"
 
 /* V diagonal with entries of very different sizes (units must not matter), or full;

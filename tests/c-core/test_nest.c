@@ -6,10 +6,11 @@
 #include <R_ext/Random.h>
 #include <Rmath.h>
 #include "check.h"
-#include "la.h"
-#include "lmm_exact.h"
-#include "logchol.h"
-#include "nest.h"
+#include "base/la.h"
+#include "engine/lmm_exact.h"
+#include "base/logchol.h"
+#include "base/scale_free.h"
+#include "engine/nest.h"
 #include "support.h"
 
 static const double PI = 3.14159265358979323846;
@@ -95,11 +96,11 @@ static struct grid lattice_of(const struct nest_target *f, const struct mode *m,
                               double drop, int capacity, const struct core_hooks *h)
 {
     struct arena count = {NULL, 0};
-    lattice_carve(f->d, capacity, &count);
+    nest_lattice_carve(f->d, capacity, &count);
     struct arena a = arena_of(count.used);
-    struct grid g = {.l = lattice_carve(f->d, capacity, &a), .info = {0, -1}};
+    struct grid g = {.l = nest_lattice_carve(f->d, capacity, &a), .info = {0, -1}};
     CHECK(a.used == count.used);
-    int *table = ints(lattice_table_size(capacity));
+    int *table = ints(nest_lattice_table(capacity));
     g.status = nest_lattice(f, m->phi, m->L, step, drop, &g.l, table, h, &g.info);
     return g;
 }
@@ -162,7 +163,8 @@ static void test_axes(int d)
     double *mix = zeros((size_t) (d * d));
     for (int i = 0; i < d; i++) AT(mix, i, i, d) = 0.5 + i;
     struct known k = known_mix(d, 0, 1, mix); /* independent: all eigenvalues of R are one */
-    double *Q = zeros((size_t) (d * d)), *G = zeros((size_t) (d * d)), *QG = zeros((size_t) (d * d));
+    double *Q = zeros((size_t) (d * d)), *G = zeros((size_t) (d * d)),
+           *QG = zeros((size_t) (d * d));
     for (int i = 0; i < d; i++) AT(Q, i, i, d) = 1;
     for (int j = 0; j + 1 < d; j++) {
         for (int i = 0; i < d * d; i++) G[i] = i % (d + 1) == 0;
@@ -374,7 +376,8 @@ static void test_quantiles(void)
     }
     /* one normal, far out and at any scale; a point mass; weights of zero */
     double one = 1, at = 1e6, sd = 1e-3;
-    CHECK_NEAR((nest_quantile(NEST_NORMAL, 1, &one, &at, &sd, 0.975) - 1e6) / 1e-3, 1.95996398, 1e-5);
+    CHECK_NEAR((nest_quantile(NEST_NORMAL, 1, &one, &at, &sd, 0.975) - 1e6) / 1e-3,
+               1.95996398, 1e-5);
     double none = 0;
     CHECK(nest_quantile(NEST_NORMAL, 1, &one, &at, &none, 0.1) == 1e6);
     double w0[2] = {1, 0}, c0[2] = {0, 1e9}, s0[2] = {1, 1e9};
@@ -395,7 +398,8 @@ static void test_quantiles(void)
         pg[i] /= sg;
     }
     for (int i = 1; i < 8; i++) {
-        CHECK_NEAR(normal_cdf(nest_quantile(NEST_SINC, N, pn, x, spread, probs[i])), probs[i], 2e-6);
+        CHECK_NEAR(normal_cdf(nest_quantile(NEST_SINC, N, pn, x, spread, probs[i])),
+                   probs[i], 2e-6);
         double e = exp(nest_quantile(NEST_SINC, N, pg, x, spread, probs[i]));
         CHECK_NEAR(1 - exp(-e) * (1 + e), probs[i], 2e-6);
     }
@@ -482,7 +486,8 @@ static double dense_log_density(const struct sim *d, const double *phi)
 {
     const struct lmm *m = &d->m;
     int n = d->n, dim = (int) arrow_dim(&m->shape), p = m->p;
-    double *V = zeros((size_t) (dim * dim)), *S = zeros((size_t) (n * n)), *inv = nans((size_t) (n * n));
+    double *V = zeros((size_t) (dim * dim)), *S = zeros((size_t) (n * n)),
+           *inv = nans((size_t) (n * n));
     double s = 0, jac, *Tb_inv = nans((size_t) (p * p)), t[64];
     for (int k = 0; k < m->n_prec; k++) {
         const struct precision *pr = &m->prec[k];
@@ -497,7 +502,8 @@ static double dense_log_density(const struct sim *d, const double *phi)
         for (int g = 0; k > 0 && g < pr->n_levels; g++)
             for (int b = 0; b < r; b++)
                 for (int a = 0; a < r; a++)
-                    V[lmm_coef(m, k, g) * (size_t) (dim + 1) + (size_t) (a + b * dim)] = AT(C, a, b, r);
+                    V[lmm_coef(m, k, g) * (size_t) (dim + 1) + (size_t) (a + b * dim)] =
+                        AT(C, a, b, r);
     }
     naive_inverse(p, m->Tb, Tb_inv);
     for (int j = 0; j < p; j++)
@@ -552,7 +558,7 @@ static struct lmm_exact exact_of(const struct lmm *m, const struct lmm_centre *c
 static void dense_conditional(const struct lmm *m, const double *phi, double *S, double *mean)
 {
     int dim = (int) arrow_dim(&m->shape);
-    double t[64], jac, L[EXPFAM_MAX_R * EXPFAM_MAX_R], *P = dense_of(&m->shape, &m->G);
+    double t[64], jac, L[VECH_MAX_R * VECH_MAX_R], *P = dense_of(&m->shape, &m->G);
     for (int i = 0; i < dim * dim; i++) P[i] *= exp(phi[0]);
     for (int j = 0; j < m->p; j++)
         for (int i = 0; i < m->p; i++) AT(P, i, j, dim) += AT(m->Tb, i, j, m->p);
@@ -630,21 +636,25 @@ static void test_mixture(const struct sim *d)
     int leaf[ROWS] = {-1, 0, s->n_leaf - 1, -1, s->n_leaf / 2};
     for (int i = 0; i < ROWS; i++)
         if (s->n_leaf == 0) leaf[i] = -1;
-    struct lmm_rows rows = {ROWS, global, z, leaf};
+    struct conditional_rows rows = {ROWS, global, z, leaf};
     struct lmm_centre c = centre_at(d, normals((size_t) dim));
     struct lmm_exact e = exact_of(m, &c);
     const struct conditional x = lmm_exact_conditional(&e);
     struct arena count = {NULL, 0};
-    lmm_mixture_carve(s, true, &count);
+    conditional_carve(s, true, &count);
     struct arena a = arena_of(count.used);
-    struct lmm_mixture_work work = lmm_mixture_carve(s, true, &a);
+    struct conditional_work work = conditional_carve(s, true, &a);
     CHECK(a.used == count.used);
-    struct lmm_mixture out = {.mean = zeros((size_t) dim), .cov_global = zeros(arrow_global_size(s)),
-                              .cov_leaf = zeros(arrow_leaf_size(s)), .node_mean = nans((size_t) (N * dim)),
-                              .node_var = nans((size_t) (N * dim)), .cov = zeros(n2),
-                              .row_mean = nans(N * ROWS), .row_var = nans(N * ROWS)};
+    struct conditional_mixture out = {.mean = zeros((size_t) dim),
+                                      .cov_global = zeros(arrow_global_size(s)),
+                                      .cov_leaf = zeros(arrow_leaf_size(s)),
+                                      .node_mean = nans((size_t) (N * dim)),
+                                      .node_var = nans((size_t) (N * dim)),
+                                      .cov = zeros(n2),
+                                      .row_mean = nans(N * ROWS),
+                                      .row_var = nans(N * ROWS)};
     struct core_info info = {0, -1};
-    CHECK(lmm_exact_mixture(&x, N, phi, w, &rows, &out, &work, NULL, &info) == CORE_OK);
+    CHECK(conditional_mixture(&x, N, phi, w, &rows, &out, &work, NULL, &info) == CORE_OK);
     double *S = nans(n2), *mean = nans((size_t) dim), *m1 = zeros((size_t) dim), *m2 = zeros(n2);
     for (int k = 0; k < N; k++) {
         dense_conditional(m, phi + k * m->n_stat, S, mean);
@@ -652,7 +662,8 @@ static void test_mixture(const struct sim *d)
             CHECK_NEAR(out.node_mean[k * dim + i], mean[i], 1e-8);
             CHECK_NEAR(out.node_var[k * dim + i], AT(S, i, i, dim), 1e-8);
             m1[i] += w[k] * mean[i];
-            for (int j = 0; j < dim; j++) AT(m2, i, j, dim) += w[k] * (AT(S, i, j, dim) + mean[i] * mean[j]);
+            for (int j = 0; j < dim; j++)
+                AT(m2, i, j, dim) += w[k] * (AT(S, i, j, dim) + mean[i] * mean[j]);
         }
         for (int i = 0; i < ROWS; i++) {
             double *v = zeros((size_t) dim), mu = 0, var = 0;
@@ -673,18 +684,20 @@ static void test_mixture(const struct sim *d)
             CHECK_NEAR(AT(out.cov, i, j, dim), cov, 1e-8);
             if (i < ng && j < ng) CHECK_NEAR(AT(out.cov_global, i, j, ng), cov, 1e-8);
             if (i >= ng && j >= ng && (i - ng) / r == (j - ng) / r)
-                CHECK_NEAR(out.cov_leaf[(i - ng) / r * r * r + (i - ng) % r + (j - ng) % r * r], cov, 1e-8);
+                CHECK_NEAR(
+                    out.cov_leaf[(i - ng) / r * r * r + (i - ng) % r + (j - ng) % r * r],
+                    cov, 1e-8);
         }
     }
     /* alone: only the mean is asked for; interrupted; a node without density */
-    struct lmm_mixture bare = {.mean = zeros((size_t) dim)};
-    CHECK(lmm_exact_mixture(&x, N, phi, w, NULL, &bare, &work, NULL, &info) == CORE_OK);
+    struct conditional_mixture bare = {.mean = zeros((size_t) dim)};
+    CHECK(conditional_mixture(&x, N, phi, w, NULL, &bare, &work, NULL, &info) == CORE_OK);
     for (int i = 0; i < dim; i++) CHECK_NEAR(bare.mean[i], m1[i], 1e-8);
     int at = 0;
     struct core_hooks h = {stop_at, &at};
-    CHECK(lmm_exact_mixture(&x, N, phi, w, NULL, &bare, &work, &h, &info) == CORE_INTERRUPTED);
+    CHECK(conditional_mixture(&x, N, phi, w, NULL, &bare, &work, &h, &info) == CORE_INTERRUPTED);
     phi[m->n_stat] = 400;
-    CHECK(lmm_exact_mixture(&x, N, phi, w, NULL, &bare, &work, NULL, &info) == CORE_NONFINITE);
+    CHECK(conditional_mixture(&x, N, phi, w, NULL, &bare, &work, NULL, &info) == CORE_NONFINITE);
 }
 
 /* A lattice that goes on from a smaller one is the larger one, for the points that are new. */
@@ -697,7 +710,7 @@ static void test_known_points(void)
     struct grid part = lattice_of(&f, &m, 0.7, 4, 4000, NULL);
     int first = part.l.n, calls = k.calls;
     CHECK(first > 10 && first < whole.l.n);
-    CHECK(nest_lattice(&f, m.phi, m.L, 0.7, 9, &part.l, ints(lattice_table_size(4000)), NULL,
+    CHECK(nest_lattice(&f, m.phi, m.L, 0.7, 9, &part.l, ints(nest_lattice_table(4000)), NULL,
                        &part.info) == CORE_OK);
     CHECK(part.l.n == whole.l.n && k.calls - calls == whole.l.n - first);
     for (int i = 0; i < whole.l.n; i++) {

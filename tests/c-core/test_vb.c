@@ -3,7 +3,8 @@
 #include <string.h>
 #include <Rmath.h>
 #include "check.h"
-#include "lmm_vb.h"
+#include "engine/vb.h"
+#include "engine/vb_coupling.h"
 #include "support.h"
 
 struct fit {
@@ -66,7 +67,7 @@ static double row_mean(const struct sim *d, const double *theta, int i)
 static double *dense_precision(const struct lmm *m, const double *t)
 {
     int dim = (int) arrow_dim(&m->shape);
-    double *P = dense_of(&m->shape, &m->G), L[EXPFAM_MAX_R * EXPFAM_MAX_R];
+    double *P = dense_of(&m->shape, &m->G), L[VECH_MAX_R * VECH_MAX_R];
     for (int i = 0; i < dim * dim; i++) P[i] *= t[0];
     for (int j = 0; j < m->p; j++)
         for (int i = 0; i < m->p; i++) AT(P, i, j, dim) += AT(m->Tb, i, j, m->p);
@@ -285,7 +286,7 @@ static void check_small_parts(void)
     CHECK(lmm_df(&m, 0) == 124 && lmm_df(&m, 1) == 15 && lmm_aux_shape(&m, 1) == 2);
     CHECK(lmm_aux_rate(&m, 1, 0, 2) == 6.25);
     m = sim_general(true).m;
-    CHECK(m.n_stat == 9 && m.n_par == 12 && vb_n_pairs(&m) == 10);
+    CHECK(m.n_stat == 9 && m.n_par == 12 && vb_coupling_pairs(&m) == 10);
     CHECK(lmm_df(&m, 1) == 12 && lmm_df(&m, 2) == 9 && lmm_aux_shape(&m, 1) == 2);
     CHECK(lmm_coef(&m, 1, 2) == 20 && lmm_coef(&m, 2, 3) == 11);
     CHECK(lmm_coef(&m, 3, 1) == 19 && lmm_coef(&m, 4, 1) == 7);

@@ -201,7 +201,7 @@ log_huang_wand <- function(L, df, scale) {
   }, 0))
 }
 
-# Scale-free coordinates of src/logchol.h to a precision matrix, in plain R.
+# Scale-free coordinates of src/base/scale_free.h to a precision matrix, in plain R.
 brute_scale_free <- function(x) {
   if (length(x) == 1) return(matrix(exp(x)))
   r <- (sqrt(8 * length(x) + 1) - 1) / 2

@@ -369,7 +369,7 @@ test_that("Machines, three correlated coefficients of a factor, equals the dense
     d_half_t(3, 20), half_t_prior(3, 20))
 })
 
-# Enough outer levels that they are eliminated one by one (src/arrow_global.h); the same bound and the
+# Enough outer levels that they are eliminated one by one (src/arrow/schur.h); the same bound and the
 # same linear response as by dense algebra.
 test_that("many nested groups equal the dense twin", {
   set.seed(12)

@@ -1,0 +1,12 @@
+/* scale_free.h: coordinates of a precision matrix in which the integrator works, laid out like
+ * its vech (vech.h). */
+#ifndef MEANFIELD_SCALE_FREE_H
+#define MEANFIELD_SCALE_FREE_H
+
+/* Scale-free coordinates, in which posteriors of several SDs and correlations have no funnel:
+ * x_aa = -2 log SD_a, and below the diagonal x_ab = atanh of the canonical partial correlation of
+ * coefficients a and b given those before b [Lewandowski, Kurowicka & Joe 2009]; x = log t for a
+ * scalar. t <- vech of the precision matrix X; returns log |X|; *log_jacobian <- log |dt / dx|. */
+double scale_free_to_vech(int r, const double *x, double *t, double *log_jacobian);
+
+#endif

@@ -1,0 +1,146 @@
+/* conditional.c: see conditional.h. */
+#include <math.h>
+#include <string.h>
+#include "base/la.h"
+#include "engine/conditional.h"
+
+struct conditional_work conditional_carve(const struct arrow_shape *s, bool dense, struct arena *a)
+{
+    size_t dim = arrow_dim(s);
+    struct conditional_work w;
+    w.inv = arrow_carve(s, a);
+    w.d_inv = arena_doubles(a, arrow_leaf_size(s));
+    w.scratch = arena_doubles(a, (size_t) s->n_global * (size_t) (s->r ? s->r : 1));
+    w.theta = arena_doubles(a, dim);
+    w.dev = arena_doubles(a, dim);
+    w.solved = dense ? arena_doubles(a, dim * dim) : NULL;
+    return w;
+}
+
+/* out (n x n, full) += w (S + dev dev') */
+static void add_spread(int n, double w, const double *S, const double *dev, double *out)
+{
+    for (int j = 0; j < n; j++)
+        for (int i = 0; i < n; i++) AT(out, i, j, n) += w * (AT(S, i, j, n) + dev[i] * dev[j]);
+}
+
+static void add_leaf_spreads(const struct arrow_shape *s, double w, const double *s_leaf,
+                             const double *dev, double *out)
+{
+    size_t rr = (size_t) s->r * (size_t) s->r;
+    for (int i = 0; i < s->n_leaf; i++)
+        add_spread(s->r, w, s_leaf + (size_t) i * rr,
+                   dev + s->n_global + (size_t) i * (size_t) s->r, out + (size_t) i * rr);
+}
+
+/* Diagonals of the selected inverse. */
+static void node_variances(const struct arrow_shape *s, const struct arrow *inv, double *var)
+{
+    for (int i = 0; i < s->n_global; i++) var[i] = AT(inv->global, i, i, s->n_global);
+    for (int i = 0; i < s->n_leaf; i++)
+        for (int a = 0; a < s->r; a++)
+            var[(size_t) s->n_global + (size_t) i * (size_t) s->r + (size_t) a] =
+                inv->leaf[((size_t) i * (size_t) s->r + (size_t) a) * (size_t) s->r + (size_t) a];
+}
+
+/* out (dim^2) += w (F^-T F^-1 + dev dev'), column by column of F^-1. */
+static void add_dense(const struct conditional *e, double w, const double *dev, double *solved,
+                      double *out)
+{
+    int n = (int) arrow_dim(e->shape);
+    memset(solved, 0, sizeof(double) * (size_t) n * (size_t) n);
+    for (int j = 0; j < n; j++) {
+        AT(solved, j, j, n) = 1;
+        arrow_forwardsolve(e->shape, e->F, solved + (size_t) j * (size_t) n);
+    }
+    for (int j = 0; j < n; j++)
+        for (int i = 0; i < n; i++)
+            AT(out, i, j, n) += w * (dev[i] * dev[j] + la_dot(n, solved + (size_t) i * (size_t) n,
+                                                              solved + (size_t) j * (size_t) n));
+}
+
+/* c'theta ~ N(c'mean, |F^-1 c|^2): F^-1 touches one leaf and the global block only. */
+static void row_moments(const struct conditional *e, const struct conditional_rows *rows,
+                        const double *mean, double *work, double *row_mean,
+                        double *row_var)
+{
+    const struct arrow_shape *s = e->shape;
+    int ng = s->n_global, r = s->r;
+    for (int i = 0; i < rows->n; i++) {
+        const double *c = rows->global + (size_t) i * (size_t) ng;
+        double var = 0, centre = la_dot(ng, c, mean);
+        memcpy(work, c, sizeof(double) * (size_t) ng);
+        int leaf = rows->leaf[i];
+        if (leaf >= 0) {
+            double *y = work + ng; /* there is a leaf, so dim leaves room for r */
+            int k = s->ptr[leaf + 1] - s->ptr[leaf];
+            const int *col = s->idx + s->ptr[leaf];
+            memcpy(y, rows->z + (size_t) i * (size_t) r, sizeof(double) * (size_t) r);
+            centre += la_dot(r, y, mean + ng + (size_t) leaf * (size_t) r);
+            la_solve_l(r, e->F->leaf + (size_t) leaf * (size_t) r * (size_t) r, y);
+            const double *cross = e->F->cross + (size_t) s->ptr[leaf] * (size_t) r;
+            for (int b = 0; b < r; b++)
+                for (int a = 0; a < k; a++) work[col[a]] -= AT(cross, a, b, k) * y[b];
+            var = la_dot(r, y, y);
+        }
+        la_solve_l(ng, e->F->global, work);
+        row_mean[i] = centre;
+        row_var[i] = var + la_dot(ng, work, work);
+    }
+}
+
+static bool add_node(const struct conditional *e, double w, int k,
+                     const struct conditional_rows *rows, struct conditional_mixture *out,
+                     struct conditional_work *work)
+{
+    const struct arrow_shape *s = e->shape;
+    size_t dim = arrow_dim(s);
+    if (!e->moments(e->ctx, w, work->theta)) return false;
+    for (size_t i = 0; i < dim; i++) work->dev[i] = work->theta[i] - e->origin[i];
+    for (size_t i = 0; i < dim; i++) out->mean[i] += w * work->dev[i];
+    if (out->cov_global || out->node_var)
+        arrow_inverse(s, e->F, work->inv.global, work->d_inv, work->inv.cross, work->inv.leaf,
+                      work->scratch);
+    if (out->cov_global) {
+        add_spread(s->n_global, w, work->inv.global, work->dev, out->cov_global);
+        add_leaf_spreads(s, w, work->inv.leaf, work->dev, out->cov_leaf);
+    }
+    if (out->node_mean)
+        memcpy(out->node_mean + (size_t) k * dim, work->theta, sizeof(double) * dim);
+    if (out->node_var) node_variances(s, &work->inv, out->node_var + (size_t) k * dim);
+    if (out->cov) add_dense(e, w, work->dev, work->solved, out->cov);
+    if (out->row_mean)
+        row_moments(e, rows, work->theta, work->dev, out->row_mean + (size_t) k * (size_t) rows->n,
+                    out->row_var + (size_t) k * (size_t) rows->n);
+    return true;
+}
+
+enum core_status conditional_mixture(const struct conditional *e, int n, const double *phi,
+                                   const double *w, const struct conditional_rows *rows,
+                                   struct conditional_mixture *out, struct conditional_work *work,
+                                   const struct core_hooks *h, struct core_info *info)
+{
+    const struct arrow_shape *s = e->shape;
+    size_t dim = arrow_dim(s);
+    for (int k = 0; k < n; k++) {
+        info->iter = k;
+        if (k % 16 == 0 && core_stop(h, k)) return CORE_INTERRUPTED;
+        double f = e->log_density(e->ctx, phi + (size_t) k * (size_t) e->n_stat);
+        if (!isfinite(f) || !add_node(e, w[k], k, rows, out, work)) return CORE_NONFINITE;
+    }
+    /* deviations were taken from the centre: E theta - centre is now in mean */
+    if (out->cov_global) {
+        add_spread(s->n_global, -1,
+                   memset(work->inv.global, 0, sizeof(double) * arrow_global_size(s)),
+                   out->mean, out->cov_global);
+        if (s->n_leaf) {
+            memset(work->inv.leaf, 0, sizeof(double) * arrow_leaf_size(s));
+            add_leaf_spreads(s, -1, work->inv.leaf, out->mean, out->cov_leaf);
+        }
+    }
+    if (out->cov)
+        for (size_t j = 0; j < dim; j++)
+            for (size_t i = 0; i < dim; i++) out->cov[i + j * dim] -= out->mean[i] * out->mean[j];
+    for (size_t i = 0; i < dim; i++) out->mean[i] += e->origin[i];
+    return CORE_OK;
+}

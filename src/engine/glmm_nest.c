@@ -1,0 +1,182 @@
+/* glmm_nest.c: see glmm_nest.h. */
+#include <math.h>
+#include <string.h>
+#include "base/la.h"
+#include "base/scale_free.h"
+#include "model/lmm_prior.h"
+#include "engine/glmm_fit.h"
+#include "engine/glmm_nest.h"
+#include "engine/glmm_response.h"
+#include "engine/glmm_theta.h"
+
+/* The conditional fit's accuracy in posterior SDs (its bound errs by half the square), and that
+ * of the responses. */
+static const double FIT_TOL = 1e-5, RESPONSE_TOL = 1e-3;
+enum { FIT_MAX = 60 };
+static const double MAX_PHI = 60;
+
+/* Nodes of less weight get the response of glmm_response_factor(), a tenth of a percent off at
+ * most, and no shift of the means: the hundreds of a lattice's rim weigh a percent together. */
+static const double NEGLIGIBLE = 1e-4;
+
+/* Doubles above which the means of the coefficients are not shifted. */
+static const double MAX_SHIFT = 1e7;
+
+struct glmm_nest glmm_nest_carve(const struct glmm *g, struct arena *a)
+{
+    const struct arrow_shape *sh = &g->lmm.shape;
+    size_t p = (size_t) g->lmm.p, dim = arrow_dim(sh);
+    struct glmm_nest x = {.g = g, .corrected = true, .dense = *sh};
+    x.dense.n_elim = 0;
+    /* with several factors the shift is below a hundredth of an SD [measured], and dear */
+    x.shifted = g->n_other == 0 && (double) (g->n + dim) * (double) p <= MAX_SHIFT;
+    x.s = glmm_state_carve(g, a);
+    x.w = glmm_state_work(g, a);
+    x.t = arena_doubles(a, (size_t) g->lmm.n_par);
+    x.prior_const = arena_doubles(a, (size_t) g->lmm.n_prec);
+    x.S_global = arena_doubles(a, arrow_global_size(sh));
+    x.d_inv = arena_doubles(a, arrow_leaf_size(sh));
+    x.q = arena_doubles(a, arrow_cross_size(sh));
+    x.s_leaf = arena_doubles(a, arrow_leaf_size(sh));
+    x.leaf_work = arena_doubles(a, glmm_theta_leaf_work(g));
+    x.F = arrow_carve(&x.dense, a);
+    x.keep_m = arena_doubles(a, dim);
+    x.keep_w = arena_doubles(a, g->n);
+    x.cols_m = arena_doubles(a, x.shifted ? dim * p : 0);
+    x.cols_w = arena_doubles(a, x.shifted ? g->n * p : 0);
+    x.correct = glmm_correction_carve(g, x.S_global, a);
+    return x;
+}
+
+void glmm_nest_prepare(struct glmm_nest *x)
+{
+    const struct glmm *g = x->g;
+    for (int k = 0; k < g->lmm.n_prec; k++)
+        x->prior_const[k] = lmm_prior_constant(&g->lmm, k);
+    glmm_correction_prepare(g, &x->correct);
+}
+
+/* ---- the conditional fit ---------------------------------------------------------------------------- */
+
+static bool fit_at(struct glmm_nest *x)
+{
+    const struct glmm *g = x->g;
+    enum core_status st = CORE_NONFINITE;
+    if (x->started)
+        st = glmm_fit(g, x->t, FIT_TOL, FIT_MAX, &x->s, &x->w, x->h, &x->info);
+    if (st != CORE_OK && st != CORE_INTERRUPTED) {
+        st = glmm_state_start(g, x->t, &x->s, &x->w, &x->info);
+        if (!st) st = glmm_fit(g, x->t, FIT_TOL, FIT_MAX, &x->s, &x->w, x->h, &x->info);
+    }
+    x->started = st == CORE_OK;
+    return x->started;
+}
+
+/* The correction at the current state. */
+static double correction(struct glmm_nest *x)
+{
+    const struct glmm_view q = {x->g, x->t, &x->s, &x->w.F};
+    return x->corrected ? glmm_correction(&q, &x->correct) : 0;
+}
+
+double glmm_nest_log_density(void *nest, const double *phi)
+{
+    struct glmm_nest *x = nest;
+    const struct lmm *m = &x->g->lmm;
+    double prior = 0;
+    for (int i = 0; i < m->n_stat; i++)
+        if (!(fabs(phi[i]) < MAX_PHI)) return -INFINITY;
+    for (int k = 0; k < m->n_prec; k++) {
+        const struct precision *pr = &m->prec[k];
+        double jacobian,
+            logdet = scale_free_to_vech(pr->r, phi + pr->at, x->t + pr->at, &jacobian);
+        prior += lmm_prior_log_density(m, k, x->prior_const[k], x->t + pr->at, logdet) + jacobian;
+    }
+    if (!fit_at(x)) return -INFINITY;
+    x->correction = correction(x);
+    double f = x->s.elbo + x->correction + prior;
+    return isfinite(f) ? f : -INFINITY;
+}
+
+/* mean[j] += d correction / d tilt of beta_j, by a difference of a fiftieth of an SD along the
+ * response to the tilt. */
+static void shift_means(struct glmm_nest *x, double *mean)
+{
+    const struct glmm *g = x->g;
+    size_t n = g->n, dim = arrow_dim(&g->lmm.shape);
+    double base = x->correction;
+    memcpy(x->keep_m, x->s.m, sizeof(double) * dim);
+    memcpy(x->keep_w, x->s.w, sizeof(double) * n);
+    for (int j = 0; j < g->lmm.p; j++) {
+        const double *dm = x->cols_m + (size_t) j * dim,
+                     *eps = x->cols_w + (size_t) j * n;
+        double h = 0.02 / sqrt(dm[j]);
+        for (size_t i = 0; i < dim; i++) x->s.m[i] = x->keep_m[i] + h * dm[i];
+        for (size_t i = 0; i < n; i++) {
+            x->s.w[i] = x->keep_w[i] - h * eps[i];
+            if (!(x->s.w[i] > 0)) x->s.w[i] = x->keep_w[i];
+        }
+        if (glmm_state_evaluate(g, x->t, &x->s, &x->w, &x->info) == CORE_OK) {
+            double moved = correction(x);
+            if (isfinite(moved)) mean[j] += (moved - base) / h;
+        }
+    }
+    memcpy(x->s.m, x->keep_m, sizeof(double) * dim);
+    memcpy(x->s.w, x->keep_w, sizeof(double) * n);
+}
+
+/* F <- factor of the inverse of (S_gg, q, D^-1): F_l = chol(D), cross = -Q' F_l, and the factor of
+ * S_gg^-1. */
+static bool factor_of_response(struct glmm_nest *x)
+{
+    const struct arrow_shape *s = &x->dense;
+    int r = s->r, ng = s->n_global;
+    memcpy(x->F.global, x->S_global, sizeof(double) * arrow_global_size(s));
+    if (la_chol(ng, x->F.global)) return false;
+    la_inverse(ng, x->F.global, x->F.global);
+    if (la_chol(ng, x->F.global)) return false;
+    for (int l = 0; l < s->n_leaf; l++) {
+        int k = s->ptr[l + 1] - s->ptr[l];
+        double *L = x->F.leaf + (size_t) l * (size_t) (r * r);
+        const double *q = x->q + (size_t) s->ptr[l] * (size_t) r;
+        double *B = x->F.cross + (size_t) s->ptr[l] * (size_t) r;
+        memcpy(L, x->d_inv + (size_t) l * (size_t) (r * r),
+               sizeof(double) * (size_t) (r * r));
+        if (la_chol(r, L)) return false;
+        la_inverse(r, L, L);
+        if (la_chol(r, L)) return false;
+        for (int c = 0; c < r; c++)
+            for (int a = 0; a < k; a++) {
+                double sum = 0;
+                for (int d = c; d < r; d++) sum -= AT(q, a, d, k) * AT(L, d, c, r);
+                AT(B, a, c, k) = sum;
+            }
+    }
+    return true;
+}
+
+static bool nest_moments(void *nest, double weight, double *mean)
+{
+    struct glmm_nest *x = nest;
+    const struct glmm *g = x->g;
+    bool counts = weight > NEGLIGIBLE, shift = counts && x->shifted && x->corrected;
+    if (x->log) x->log[x->logged++] = x->correction;
+    memcpy(mean, x->s.m, sizeof(double) * arrow_dim(&g->lmm.shape));
+    if (glmm_response_curvature(g, x->t, &x->s, &x->w, &x->info)) return false;
+    struct theta_response want = {.exact = counts ? EXACT_BETA : EXACT_NONE,
+                                  .tol = RESPONSE_TOL,
+                                  .cols_m = shift ? x->cols_m : NULL,
+                                  .cols_w = shift ? x->cols_w : NULL};
+    if (!glmm_theta_response(g, x->t, &x->s, &x->w, want, x->S_global, x->d_inv, x->q, x->s_leaf,
+                             x->leaf_work))
+        return false;
+    if (!factor_of_response(x)) return false;
+    if (shift) shift_means(x, mean);
+    return true;
+}
+
+struct conditional glmm_nest_conditional(struct glmm_nest *x, const double *origin)
+{
+    return (struct conditional){&x->dense, x->g->lmm.n_stat, origin, x,
+                                glmm_nest_log_density, nest_moments, &x->F};
+}

@@ -1,0 +1,43 @@
+/* glmm_nest.h: the nested variational posterior: the conditional fit that nest.h integrates.
+ *
+ *     f(phi) = ELBO(t) + correction(t) + log p(Lambda) + log |d Lambda / d phi|,
+ *
+ * with the correction of glmm_correction.h. Given t, theta has the linear-response covariance, and
+ * E[beta_j | t] is shifted by the derivative of the correction under the tilt exp(s beta_j): a
+ * difference along the response to it. */
+#ifndef MEANFIELD_GLMM_NEST_H
+#define MEANFIELD_GLMM_NEST_H
+
+#include "engine/conditional.h"
+#include "engine/glmm_correction.h"
+
+struct glmm_nest {
+    const struct glmm *g;
+    const struct core_hooks *h;
+    bool corrected, shifted;
+    struct glmm_state s;
+    struct glmm_work w;
+    double *t, *prior_const;
+    double *S_global, *d_inv, *q, *s_leaf, *leaf_work; /* response given t             */
+    struct arrow_shape dense; /* the model's, with a dense global block: of F         */
+    struct arrow F;           /* factor of the response's inverse                     */
+    double *keep_m, *keep_w; /* (m, w) while they are moved                  */
+    double *cols_m, *cols_w; /* dim x p and n x p: responses to tilts of beta */
+    struct glmm_correction correct;
+    double correction;       /* at the last phi                                    */
+    double *log;                     /* corrections at the nodes of a mixture, or NULL */
+    int logged;
+    bool started;
+    struct core_info info;
+};
+
+struct glmm_nest glmm_nest_carve(const struct glmm *g, struct arena *a);
+void glmm_nest_prepare(struct glmm_nest *x);
+
+/* f(phi); -INFINITY where there is no fit. */
+double glmm_nest_log_density(void *nest, const double *phi);
+
+/* For conditional_mixture(). origin: dim. */
+struct conditional glmm_nest_conditional(struct glmm_nest *x, const double *origin);
+
+#endif

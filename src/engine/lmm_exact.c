@@ -1,0 +1,133 @@
+/* lmm_exact.c: see lmm_exact.h. */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+#include "base/scale_free.h"
+#include "model/lmm_prior.h"
+#include "engine/lmm_exact.h"
+
+static const double LOG_2PI = 1.837877066409345483560659472811;
+static const double MAX_PHI = 300; /* exp() of it and its reciprocal leave room for products */
+/* What cancels in min q may be wrong by this much. Only residuals of (almost) zero let the density
+ * live where more would be lost: there the sums of squares no longer know it. */
+static const double MAX_ROUNDING = 0.01;
+
+struct lmm_exact lmm_exact_carve(const struct lmm *m, struct arena *a)
+{
+    struct lmm_exact e = {.m = m};
+    e.P = arrow_carve(&m->shape, a);
+    e.F = arrow_carve(&m->shape, a);
+    e.t = arena_doubles(a, (size_t) m->n_par);
+    e.g = arena_doubles(a, arrow_dim(&m->shape));
+    e.outer = arena_doubles(a, (size_t) m->n_stat);
+    e.zero_theta = arena_doubles(a, arrow_dim(&m->shape));
+    e.zero_grad = arena_doubles(a, arrow_dim(&m->shape));
+    e.prior_const = arena_doubles(a, (size_t) m->n_prec);
+    return e;
+}
+
+/* The stored fit without its effects: with d = (0, -u), h - G (theta + d) = grad - G d and
+ * rss = rss - 2 d'grad + d'G d. */
+static void drop_effects(struct lmm_exact *e)
+{
+    const struct lmm *m = e->m;
+    size_t dim = arrow_dim(&m->shape), p = (size_t) m->p;
+    double *d = e->g, *Gd = e->zero_grad, rss = e->centre->rss;
+    memset(d, 0, sizeof(double) * p);
+    for (size_t i = p; i < dim; i++) d[i] = -e->centre->theta[i];
+    arrow_mul(&m->shape, &m->G, d, Gd);
+    for (size_t i = 0; i < dim; i++) {
+        rss += d[i] * (Gd[i] - 2 * e->centre->grad[i]);
+        e->zero_grad[i] = e->centre->grad[i] - Gd[i];
+        e->zero_theta[i] = i < p ? e->centre->theta[i] : 0;
+    }
+    e->zero = (struct lmm_centre) {e->zero_theta, e->zero_grad, rss > 0 ? rss : 0};
+}
+
+void lmm_exact_prepare(struct lmm_exact *e)
+{
+    const struct lmm *m = e->m;
+    const double *theta = e->centre->theta;
+    double U[VECH_MAX_R * VECH_MAX_R];
+    drop_effects(e);
+    e->quad_beta = 0;
+    if (!m->flat)
+        for (int j = 0; j < m->p; j++)
+            for (int i = 0; i < m->p; i++)
+                e->quad_beta +=
+                    AT(m->Tb, i, j, m->p) * (theta[i] - m->mu[i]) * (theta[j] - m->mu[j]);
+    e->outer[0] = 0;
+    for (int k = 0; k < m->n_prec; k++) {
+        e->prior_const[k] = lmm_prior_constant(m, k);
+        if (k == 0) continue;
+        lmm_outer_u(m, k, theta, U);
+        vech_pack(m->prec[k].r, U, e->outer + m->prec[k].at);
+    }
+}
+
+static double vech_trace(int r, const double *x, const double *y)
+{
+    double s = 0;
+    for (int b = 0; b < r; b++)
+        for (int a = b; a < r; a++)
+            s += (a == b ? 1 : 2) * x[vech_at(r, a, b)] * y[vech_at(r, a, b)];
+    return s;
+}
+
+double lmm_exact_log_density(void *exact, const double *phi)
+{
+    struct lmm_exact *e = exact;
+    const struct lmm *m = e->m;
+    size_t dim = arrow_dim(&m->shape);
+    double prior = 0, logdet_T = m->logdet_Tb, pull = 0;
+    for (int i = 0; i < m->n_stat; i++)
+        if (!(fabs(phi[i]) < MAX_PHI)) return -INFINITY;
+    for (int k = 0; k < m->n_prec; k++) {
+        const struct precision *pr = &m->prec[k];
+        double jacobian, logdet;
+        logdet = scale_free_to_vech(pr->r, phi + pr->at, e->t + pr->at, &jacobian);
+        prior += lmm_prior_log_density(m, k, e->prior_const[k], e->t + pr->at, logdet) + jacobian;
+        logdet_T += pr->n_levels * logdet;
+        if (k > 0) pull += vech_trace(pr->r, e->t + pr->at, e->outer + pr->at);
+    }
+    lmm_precision(m, e->t, &e->P);
+    if (arrow_factor(&m->shape, &e->P, &e->F, &e->info)) return -INFINITY;
+    bool free = pull + e->t[0] * e->centre->rss <= e->t[0] * e->zero.rss;
+    e->from = free ? e->centre : &e->zero;
+    lmm_prior_gradient(m, e->t, e->from->theta, e->g);
+    for (size_t i = 0; i < dim; i++) e->g[i] = e->t[0] * e->from->grad[i] - e->g[i];
+    arrow_forwardsolve(&m->shape, &e->F, e->g);
+    double quad = e->quad_beta + e->t[0] * e->from->rss + (free ? pull : 0);
+    if (DBL_EPSILON * quad > MAX_ROUNDING) return -INFINITY;
+    for (size_t i = 0; i < dim; i++) quad -= e->g[i] * e->g[i];
+    double flat = m->flat ? m->p * LOG_2PI : 0;
+    return prior + 0.5 * (m->n * (phi[0] - LOG_2PI) + m->sum_log_w + logdet_T -
+                          arrow_logdet(&m->shape, &e->F) - quad + flat);
+}
+
+void lmm_exact_mean(const struct lmm_exact *e, double *mean)
+{
+    size_t dim = arrow_dim(&e->m->shape);
+    memcpy(mean, e->g, sizeof(double) * dim);
+    arrow_backsolve(&e->m->shape, &e->F, mean);
+    for (size_t i = 0; i < dim; i++) mean[i] += e->from->theta[i];
+}
+
+void lmm_exact_draw(const struct lmm_exact *e, const double *mean, double *x)
+{
+    arrow_backsolve(&e->m->shape, &e->F, x);
+    for (size_t i = 0; i < arrow_dim(&e->m->shape); i++) x[i] += mean[i];
+}
+
+static bool exact_moments(void *ctx, double weight, double *mean)
+{
+    (void) weight;
+    lmm_exact_mean(ctx, mean);
+    return true;
+}
+
+struct conditional lmm_exact_conditional(struct lmm_exact *e)
+{
+    return (struct conditional){&e->m->shape, e->m->n_stat, e->centre->theta, e,
+                                lmm_exact_log_density, exact_moments, &e->F};
+}

@@ -1,0 +1,57 @@
+/* lmm_exact.h: the Gaussian model's conditional fit, exact at given precisions.
+ *
+ * With q(theta) = tau_e ||W^1/2 (y - C theta)||^2 + (theta - mu)'T(theta - mu) and P its half
+ * Hessian tau_e C'WC + T, theta integrates out of the joint density:
+ *
+ *     log p(y | t) = (n log tau_e + sum log w - n log 2 pi + log |T| - log |P| - min q) / 2
+ *
+ * (+ p/2 log 2 pi under a flat prior on beta: relative to Lebesgue measure). The minimum is
+ * taken around a given point theta_0: with g = tau_e (h - G theta_0) - T (theta_0 - mu),
+ *
+ *     min q = q(theta_0) - g'P^-1 g,    argmin = theta_0 + P^-1 g.
+ *
+ * Of two points, a stored fit and its coefficients with all effects zero, the one with the lower
+ * q serves: the first is near the minimum where the effects are free, the second where a large
+ * precision pins them, and little cancels in either.
+ *
+ * phi: log precisions of scalar terms, scale-free coordinates (logchol.h) of matrices, laid out
+ * like the statistics in t. */
+#ifndef MEANFIELD_LMM_EXACT_H
+#define MEANFIELD_LMM_EXACT_H
+
+#include "model/lmm.h"
+#include "engine/conditional.h"
+
+struct lmm_exact {
+    const struct lmm *m;
+    const struct lmm_centre *centre;
+    struct arrow P, F;
+    double *t;            /* n_par: statistics at the last phi                         */
+    double *g;            /* dim: g, then F^-1 g, then P^-1 g                          */
+    double *outer;        /* n_stat: sum of u_0 u_0' of each term, vech                */
+    struct lmm_centre zero; /* the stored fit without effects                          */
+    double *zero_theta, *zero_grad; /* dim each: what it points to                     */
+    const struct lmm_centre *from;  /* the point used at the last phi                  */
+    double *prior_const;  /* n_prec: log density of each precision without its kernel  */
+    double quad_beta;     /* (beta_0 - mu)'T_b(beta_0 - mu)                            */
+    struct core_info info;
+};
+
+struct lmm_exact lmm_exact_carve(const struct lmm *m, struct arena *a);
+
+/* Fills what does not depend on phi. Needs m and centre set. */
+void lmm_exact_prepare(struct lmm_exact *e);
+
+/* f(phi) of nest.h; -INFINITY where P is not positive definite to working precision or rounding
+ * would show in the residual sum of squares. One arrow factorisation. Leaves the factor and F^-1 g behind. */
+double lmm_exact_log_density(void *exact, const double *phi);
+
+/* mean <- E theta at the last phi. */
+void lmm_exact_mean(const struct lmm_exact *e, double *mean);
+
+/* x <- mean + F^-T x: standard normals become a draw of theta at the last phi. */
+void lmm_exact_draw(const struct lmm_exact *e, const double *mean, double *x);
+
+struct conditional lmm_exact_conditional(struct lmm_exact *e);
+
+#endif

@@ -1,0 +1,84 @@
+/* glmm.h: the generalised mixed model in working coordinates, shared by every engine.
+ *
+ *     y_i | eta_i ~ binomial, Poisson or negative binomial (family.h)
+ *     eta = offset + C theta,   theta = (beta, u),   priors of theta and of the precisions as
+ *     in lmm.h; no tau_e, but the negative binomial has its dispersion phi in the first place.
+ *
+ * The rows are needed in every sweep: they stand sorted by level of the leaf factor, a row's
+ * covariates side by side. Four kernels do the sums over all rows, and what can be is done by them
+ * and with vectors of length n; what goes level by level reads the rows itself:
+ *
+ *     C theta,   C'x,   C'diag(w)C in arrow form,   c_i'S c_i for an S in arrow form. */
+#ifndef MEANFIELD_GLMM_H
+#define MEANFIELD_GLMM_H
+
+#include "model/family.h"
+#include "model/lmm.h"
+
+enum { GLMM_MAX_FACTORS = 16 };
+
+/* A grouping factor other than the leaf: its coefficients stand in the global block. */
+struct glmm_factor {
+    int r, first, n_levels; /* first: global column of level 0                          */
+    const int *col;  /* n: global column of coefficient 0 of the row's level            */
+    const int *pos;  /* n: its position in the column list of the row's leaf            */
+    const double *z; /* r x n covariates, or NULL for an intercept                      */
+};
+
+struct glmm {
+    struct lmm lmm; /* shape, p, prior of beta, precisions; no Gram               */
+    enum glmm_family family;
+    size_t n;             /* rows, of positive size                                    */
+    const double *X;      /* p x n: row i's covariates are column i                    */
+    const double *y;      /* n: successes or counts                                    */
+    const double *size;   /* n: trials, or row weights                                 */
+    const double *offset; /* n: offset, with the shift of the working coordinates      */
+    double constant;      /* sum of family_constant(), but of the negative binomial     */
+    const size_t *start; /* rows of leaf l: start[l] <= i < start[l + 1] (n_leaf + 1)   */
+    const double *z;     /* leaf: r x n covariates, or NULL for an intercept           */
+    int n_other;
+    struct glmm_factor other[GLMM_MAX_FACTORS];
+};
+
+/* Without groups all rows form one run that belongs to no leaf. */
+static inline int glmm_runs(const struct glmm *g)
+{
+    return g->lmm.shape.n_leaf ? g->lmm.shape.n_leaf : 1;
+}
+
+/* out (n) <- C theta. Cost n (p + sum of r). */
+void glmm_mul(const struct glmm *g, const double *theta, double *out);
+
+/* out (dim) <- C'x. */
+void glmm_adjoint(const struct glmm *g, const double *x, double *out);
+
+/* P <- C'diag(w)C, w of any sign; lower triangle of the global block and of the leaves. */
+void glmm_gram(const struct glmm *g, const double *w, struct arrow *P);
+
+/* P += T(t), the prior precision of theta: blockdiag(T_b, I (x) Lambda_j). */
+void glmm_add_prior(const struct glmm *g, const double *t, struct arrow *P);
+
+/* v (n) <- c_i'S c_i; S in arrow form with a full global block and full leaves. */
+void glmm_quad(const struct glmm *g, const struct arrow *S, double *v);
+
+/* Expected log likelihoods of all rows, one array of length n per derivative. */
+struct glmm_terms {
+    double *f, *m, *v, *mm, *mv, *vv; /* f without its constant                         */
+};
+struct glmm_terms glmm_terms_carve(const struct glmm *g, struct arena *a);
+
+/* Fills e at (mu, v); returns sum f with all constants. Not finite: an overflow. */
+double glmm_expect(const struct glmm *g, double dispersion, const double *mu,
+                   const double *v, struct glmm_terms *e);
+
+/* log p(y | eta) of all rows, all constants; grad (n, or NULL) <- d/d eta. */
+double glmm_log_likelihood(const struct glmm *g, double dispersion, const double *eta,
+                           double *grad);
+
+/* Is the first precision a dispersion, and its value (1 without one). */
+static inline double glmm_dispersion(const struct glmm *g, const double *t)
+{
+    return g->family == GLMM_NEGBIN ? t[0] : 1;
+}
+
+#endif
