@@ -39,7 +39,7 @@
 #' new <- data.frame(floor = 0:1, county = c("Aitkin", "a new county"))
 #' predict(fit, new, interval = "prediction", allow_new_levels = TRUE)
 #' @export
-predict.meanfield_fit <- function(object, newdata = NULL, re.form = NULL,
+predict.regression_fit <- function(object, newdata = NULL, re.form = NULL,
                                   interval = c("none", "confidence", "prediction"),
                                   level = 0.95, allow_new_levels = FALSE, se.fit = FALSE,
                                   weights = NULL, type = c("link", "response"),
@@ -93,15 +93,15 @@ variance_budget <- function(object, parts, fit) {
 #' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
 #' head(residuals(fit))
 #' @export
-fitted.meanfield_fit <- function(object, ...) {
+fitted.regression_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
   predict(object, type = "response")
 }
 
-#' @rdname fitted.meanfield_fit
+#' @rdname fitted.regression_fit
 #' @export
-residuals.meanfield_fit <- function(object, type = c("response", "pearson", "deviance"), ...) {
+residuals.regression_fit <- function(object, type = c("response", "pearson", "deviance"), ...) {
   valid_fit(object)
   no_dots(...)
   type <- check_choice(type, c("response", "pearson", "deviance"), "type")

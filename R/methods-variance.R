@@ -42,7 +42,7 @@ icc.default <- function(object, ...) ask_performance("icc", object, ...)
 
 #' @rdname icc
 #' @export
-icc.meanfield_fit <- function(object, level = 0.95, ndraws = 4000, ...) {
+icc.regression_fit <- function(object, level = 0.95, ndraws = 4000, ...) {
   valid_fit(object)
   no_dots(...)
   if (!length(object$model$groups)) {
@@ -68,9 +68,9 @@ r2 <- function(object, ...) UseMethod("r2")
 r2.default <- function(object, ...) ask_performance("r2", object, ...)
 
 #' @rdname icc
-#' @rawNamespace S3method(performance::r2, meanfield_fit)
+#' @rawNamespace S3method(performance::r2, regression_fit)
 #' @export
-r2.meanfield_fit <- function(object, level = 0.95, ndraws = 4000, ...) {
+r2.regression_fit <- function(object, level = 0.95, ndraws = 4000, ...) {
   valid_fit(object)
   no_dots(...)
   v <- variance_draws(object, ndraws)
@@ -179,7 +179,7 @@ isSingular.default <- function(x, tol = 1e-4, ...) {
 
 #' @rdname isSingular
 #' @export
-isSingular.meanfield_fit <- function(x, tol = 2, ...) {
+isSingular.regression_fit <- function(x, tol = 2, ...) {
   valid_fit(x)
   no_dots(...)
   low <- vapply(boundary_coefficients(x, tol), any, NA)
