@@ -38,7 +38,7 @@ get_statistic.regression_fit <- function(x, ...) {
 #' @exportS3Method insight::get_df
 get_df.regression_fit <- function(x, type = "residual", ...) {
   valid_fit(x)
-  switch(type, normal = , wald = Inf, model = attr(logLik.vb_fit(x), "df"), df.residual(x))
+  switch(type, normal = , wald = Inf, model = n_parameters(x$model), df.residual(x))
 }
 
 # Neither an ELBO nor an evidence is a log likelihood to make an AIC of.

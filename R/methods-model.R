@@ -128,52 +128,40 @@ df.residual.regression_fit <- function(object, ...) {
 
 #' @rdname model-methods
 #' @export
-logLik.vb_fit <- function(object, ...) {
+logLik.meanfield_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
-  structure(object$vb$elbo, df = length(object$model$x_names) + length(object$model$resolved$tau),
-    nobs = nobs(object), class = c("elbo", "logLik"))
+  if (inherits(posterior_of(object), "draws_posterior")) {
+    mf_abort("engine", "a Gibbs fit has no bound on the log evidence: use logLik(fit_vb(object)) ",
+      "for the ELBO, or log_lik() for the pointwise log likelihood", arg = "object")
+  }
+  exact <- is.null(normal_of(object))
+  structure(if (exact) object$log_evidence else object$vb$elbo, df = n_parameters(object$model),
+    nobs = nobs(object), class = c(if (exact) "log_evidence" else "elbo", "logLik"))
 }
 
-#' @export
-AIC.vb_fit <- function(object, ..., k = 2) no_information_criterion()
+# Random effects count for nothing.
+n_parameters <- function(model) UseMethod("n_parameters")
 
 #' @export
-BIC.vb_fit <- function(object, ...) no_information_criterion()
+n_parameters.meanfield_model <- function(model) length(model$x_names) + length(model$resolved$tau)
+
+#' @export
+AIC.meanfield_fit <- function(object, ..., k = 2) no_information_criterion()
+
+#' @export
+BIC.meanfield_fit <- function(object, ...) no_information_criterion()
 
 no_information_criterion <- function() {
   mf_abort("engine", "neither the ELBO nor the log evidence is a maximised likelihood: use ",
     "compare()", arg = "object")
 }
 
-#' @rdname model-methods
-#' @export
-logLik.exact_fit <- function(object, ...) {
-  valid_fit(object)
-  no_dots(...)
-  structure(object$log_evidence, df = attr(logLik.vb_fit(object), "df"), nobs = nobs(object),
-    class = c("log_evidence", "logLik"))
-}
-
-#' @export
-AIC.exact_fit <- function(object, ..., k = 2) no_information_criterion()
-
-#' @export
-BIC.exact_fit <- function(object, ...) no_information_criterion()
-
 #' @export
 print.log_evidence <- function(x, digits = max(3L, getOption("digits") - 3L), ...) {
   no_dots(...)
   cat("Log evidence (log marginal likelihood): ", format(c(x), digits = digits), "\n", sep = "")
   invisible(x)
-}
-
-#' @rdname model-methods
-#' @export
-logLik.gibbs_fit <- function(object, ...) {
-  valid_fit(object)
-  mf_abort("engine", "a Gibbs fit has no bound on the log evidence: use logLik(fit_vb(object)) ",
-    "for the ELBO, or log_lik() for the pointwise log likelihood", arg = "object")
 }
 
 #' @export

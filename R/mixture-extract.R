@@ -31,30 +31,11 @@ nobs.gmm_fit <- function(object, ...) {
   nrow(object$model$x)
 }
 
-#' @rdname gmm-methods
 #' @export
-logLik.gmm_vb_fit <- function(object, ...) {
-  valid_fit(object)
-  no_dots(...)
-  p <- ncol(object$model$x)
-  k <- object$model$k
-  structure(object$vb$elbo, df = k * (p + p * (p + 1) / 2 + 1) - 1, nobs = nobs(object),
-    class = c("elbo", "logLik"))
+n_parameters.gaussian_mixture <- function(model) {
+  p <- ncol(model$x)
+  model$k * (p + p * (p + 1) / 2 + 1) - 1
 }
-
-#' @rdname gmm-methods
-#' @export
-logLik.gmm_gibbs_fit <- function(object, ...) {
-  valid_fit(object)
-  mf_abort("engine", "a Gibbs fit has no bound on the log evidence: use logLik(fit_vb(object))",
-    arg = "object")
-}
-
-#' @export
-AIC.gmm_vb_fit <- function(object, ..., k = 2) no_information_criterion()
-
-#' @export
-BIC.gmm_vb_fit <- function(object, ...) no_information_criterion()
 
 # ---- predict -----------------------------------------------------------------------
 

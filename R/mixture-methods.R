@@ -236,56 +236,45 @@ variable.names.gmm_fit <- function(object, ...) {
   colnames(coef(object))
 }
 
-#' @export
-residuals.gmm_fit <- function(object, ...) {
-  no_mixture(object, "response, and so no residuals", "see predict() for the component of a row")
-}
+# What a mixture has not, and where to look instead.
+refusal <- function(what, instead) function(object, ...) no_mixture(object, what, instead)
+refusal_of_x <- function(what, instead) function(x, ...) no_mixture(x, what, instead)
 
 #' @export
-fitted.gmm_fit <- function(object, ...) {
-  no_mixture(object, "fitted values", "see predict() for the component of a row and coef() for the means")
-}
+residuals.gmm_fit <- refusal("response, and so no residuals",
+  "see predict() for the component of a row")
 
 #' @export
-deviance.gmm_fit <- function(object, ...) {
-  no_mixture(object, "deviance", "see logLik() and compare()")
-}
+fitted.gmm_fit <- refusal("fitted values",
+  "see predict() for the component of a row and coef() for the means")
 
 #' @export
-family.gmm_fit <- function(object, ...) {
-  no_mixture(object, "family and link", "its components are normal, see summary()")
-}
+deviance.gmm_fit <- refusal("deviance", "see logLik() and compare()")
 
 #' @export
-terms.gmm_fit <- function(x, ...) no_mixture(x, "terms", "see formula() for its columns")
+family.gmm_fit <- refusal("family and link", "its components are normal, see summary()")
 
 #' @export
-model.matrix.gmm_fit <- function(object, ...) {
-  no_mixture(object, "model matrix", "see model.frame() for its data")
-}
+terms.gmm_fit <- refusal_of_x("terms", "see formula() for its columns")
 
 #' @export
-weights.gmm_fit <- function(object, ...) {
-  no_mixture(object, "weights of rows", "see summary() or tidy() for the weights `pi` of its components")
-}
+model.matrix.gmm_fit <- refusal("model matrix", "see model.frame() for its data")
 
 #' @export
-df.residual.gmm_fit <- function(object, ...) {
-  no_mixture(object, "residuals, and so no degrees of freedom of them", "see nobs()")
-}
+weights.gmm_fit <- refusal("weights of rows",
+  "see summary() or tidy() for the weights `pi` of its components")
 
 #' @export
-sigma.gmm_fit <- function(object, ...) {
-  no_mixture(object, "residual standard deviation", "see `Sigma` in summary() or tidy()")
-}
+df.residual.gmm_fit <- refusal("residuals, and so no degrees of freedom of them", "see nobs()")
 
 #' @export
-fixef.gmm_fit <- function(object, ...) no_mixture(object, "fixed effects", "see coef() for its means")
+sigma.gmm_fit <- refusal("residual standard deviation", "see `Sigma` in summary() or tidy()")
 
 #' @export
-ranef.gmm_fit <- function(object, ...) {
-  no_mixture(object, "random effects", "see predict() for the component of a row")
-}
+fixef.gmm_fit <- refusal("fixed effects", "see coef() for its means")
+
+#' @export
+ranef.gmm_fit <- refusal("random effects", "see predict() for the component of a row")
 
 #' @export
 VarCorr.gmm_fit <- function(x, sigma = 1, ...) {
@@ -293,34 +282,29 @@ VarCorr.gmm_fit <- function(x, sigma = 1, ...) {
 }
 
 #' @export
-ngrps.gmm_fit <- function(object, ...) {
-  no_mixture(object, "grouping factors", "see `k` in glance() for the number of components")
-}
+ngrps.gmm_fit <- refusal("grouping factors", "see `k` in glance() for the number of components")
 
 #' @export
-icc.gmm_fit <- function(object, ...) no_mixture(object, "grouping factors", "see predict()")
+icc.gmm_fit <- refusal("grouping factors", "see predict()")
 
 #' @rawNamespace S3method(performance::r2, gmm_fit)
-#' @export
-r2.gmm_fit <- function(object, ...) no_mixture(object, "response", "see logLik() and compare()")
 
 #' @export
-isSingular.gmm_fit <- function(x, ...) {
+r2.gmm_fit <- refusal("response", "see logLik() and compare()")
+
+#' @export
+isSingular.gmm_fit <- function(x, tol = 2, ...) {
   no_mixture(x, "variances of groups", "see the messages of fit_vb() for components that hold no rows")
 }
 
 #' @export
-fit_exact.gmm_fit <- function(object, ...) {
-  no_mixture(object, "posterior that could be integrated exactly", "use fit_gibbs()")
-}
+fit_exact.gmm_fit <- refusal("posterior that could be integrated exactly", "use fit_gibbs()")
 
 #' @export
 fit_exact.gaussian_mixture <- fit_exact.gmm_fit
 
 #' @exportS3Method rstantools::posterior_predict
-posterior_predict.gmm_fit <- function(object, ...) {
-  no_mixture(object, "response to predict", "use simulate() for new data sets")
-}
+posterior_predict.gmm_fit <- refusal("response to predict", "use simulate() for new data sets")
 
 #' @exportS3Method rstantools::posterior_epred
 posterior_epred.gmm_fit <- posterior_predict.gmm_fit
