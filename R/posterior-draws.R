@@ -36,7 +36,7 @@ joint_draws.gibbs_fit <- function(fit, ndraws, u) {
 level_covariances.gibbs_fit <- function(fit, f) {
   x <- fit$model$factors[[f]]
   r <- length(x$coef)
-  rows <- which(effect_table(fit$model)$factor == f)
+  rows <- effects_of(fit$model, f)
   u <- if (r > 1L && !is.null(fit$u_draws)) flat_draws(fit$u_draws[, , rows, drop = FALSE])
   user <- vapply(seq_along(x$levels), function(g) {
     at <- (g - 1L) * r + seq_len(r)

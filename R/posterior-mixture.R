@@ -76,32 +76,6 @@ effect_components <- function(fit) {
   normal_components(names, t(mean), sqrt(t(var)))
 }
 
-# The effects that are not working effects themselves, as linear combinations of these: core_rows(),
-# and their positions in effect_table().
-user_effect_combinations <- function(model, core) {
-  table <- effect_table(model)
-  moved <- which(!vapply(model$factors, function(f) is_identity(f$A), NA))
-  effect <- which(table$factor %in% moved)
-  if (!length(effect)) return(NULL)
-  rows <- list(global = matrix(0, core$n_global, length(effect)), leaf = rep(-1L, length(effect)),
-    z = matrix(0, core$r, length(effect)), effect = effect)
-  for (f in moved) {
-    A <- factor_map(model, f)
-    at <- which(table$factor[effect] == f)
-    level <- rep(seq_len(length(at) / nrow(A)), each = nrow(A))
-    if (f == 1L) {
-      rows$leaf[at] <- level - 1L
-      rows$z[, at] <- t(A)
-    } else {
-      first <- effect_columns(model, f)[1L] - 1L
-      for (k in seq_len(nrow(A))) {
-        rows$global[cbind(first + (level - 1L) * nrow(A) + k, at)] <- rep(A[, k], max(level))
-      }
-    }
-  }
-  rows
-}
-
 # Quantiles (probs x variables), found on the scale of the link and carried back; one call for all
 # mixtures of a kind. Those of tau and sigma are found as those of log tau and log sigma.
 mixture_quantiles <- function(parts, weights, probs) {
@@ -189,11 +163,7 @@ integrated_moments <- function(fit) {
 
 # r x r x levels: covariance of each level's effects of factor f.
 integrated_level_covariances <- function(fit, f) {
-  x <- fit$model$factors[[f]]
-  r <- length(x$coef)
-  levels <- length(x$levels)
-  if (f == 1L) return(array(fit$integrated$cov_leaf, c(r, r, levels)))
-  diagonal_blocks(fit$integrated$cov_global, effect_columns(fit$model, f)[1L], r, levels)
+  level_blocks(fit$model, f, fit$integrated$cov_global, fit$integrated$cov_leaf)
 }
 
 # Covariance of (beta, u, statistics, log tau, sigma), as vb_full_cov().

@@ -45,7 +45,7 @@ theta_draws <- function(fit, core, ndraws) {
   if (!has_rows(fit)) {
     return(call_theta_draws(core, fit$posterior$tau$mean, fit$vb$mean, ndraws))
   }
-  fit$vb$mean + call_arrow_draws(core, fit$vb, ndraws)
+  fit$vb$mean + arrow_draws(theta_covariance(fit, core), ndraws)
 }
 
 #' @export

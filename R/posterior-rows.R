@@ -4,16 +4,10 @@
 normal_level_covariances <- function(fit, f, type) {
   x <- fit$model$factors[[f]]
   r <- length(x$coef)
-  rows <- which(effect_table(fit$model)$factor == f) + length(fit$model$x_names)
   vb <- fit$vb
-  own <- type == "mfvb"
-  out <- if (f == 1L) {
-    array(if (own) vb$sq_leaf else vb$s_leaf, c(r, r, length(x$levels)))
-  } else {
-    diagonal_blocks(if (own) vb$Sq_global else vb$S_global, rows[1L], r, length(x$levels))
-  }
-  if (own) return(out)
-  J <- array(vb$J[rows, ], c(r, length(x$levels), ncol(vb$J)))
+  if (type == "mfvb") return(level_blocks(fit$model, f, vb$Sq_global, vb$sq_leaf))
+  out <- level_blocks(fit$model, f, vb$S_global, vb$s_leaf)
+  J <- array(vb$J[effect_columns(fit$model, f), ], c(r, length(x$levels), ncol(vb$J)))
   Sigma <- fit$posterior$tau$cov_lrvb
   for (g in seq_along(x$levels)) {
     Jg <- matrix(J[, g, ], r)

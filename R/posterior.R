@@ -15,7 +15,7 @@ level_covariances <- function(fit, f) UseMethod("level_covariances")
 
 # First and second posterior moments:
 #   beta, cov_beta  in the user's coordinates
-#   u               working effects, in the order of effect_table()
+#   u               working effects, in the order of theta
 #   sigma2_e        E[1 / tau_e]
 moments <- function(fit, ...) UseMethod("moments")
 

@@ -267,7 +267,7 @@ shortfall.default <- function(t, fit) {
 effective_levels <- function(fit, k) {
   term <- fit$model$groups[[k]]
   prior <- diag(solve_spd(unvech(fit$posterior$tau$mean[fit$posterior$tau$index[[k + n_lead(fit$model)]]])))
-  at <- effect_table(fit$model)$factor == term$factor
+  at <- effects_of(fit$model, term$factor)
   S <- matrix(fit$posterior$u$var_mfvb[at], length(fit$model$factors[[term$factor]]$coef))
   rowSums((1 - pmin(S[term$cols, , drop = FALSE] / prior, 1))^2)
 }
@@ -288,8 +288,9 @@ between_shares <- function(fit) {
   for (f in unique(owner)) {
     known <- if (f == 1L) {
       # leaves known: what is left is the global block without its Schur complement
-      solve_spd(if (has_rows(fit)) response_precision(core, fit) else global_precision(core, fit))[x, x,
-        drop = FALSE]
+      P <- if (has_rows(fit)) arrow_precision(theta_covariance(fit, core)) else
+        global_precision(core, fit)
+      solve_spd(P)[x, x, drop = FALSE]
     } else {
       P <- solve_spd(fit$vb$S_global)
       gone <- effect_columns(model, f)
@@ -305,28 +306,13 @@ global_precision <- function(core, fit) {
   P <- fit$vb$t[1L] * core$global
   x <- seq_len(core$p)
   P[x, x] <- P[x, x] + core$Tb
-  at <- stat_positions(core)
+  at <- stat_index(core)
   for (k in seq_along(core$prec)[-1L]) {
     pr <- core$prec[[k]]
     if (pr$leaf) next
-    rows <- matrix(effect_rows(core, pr), pr$r)
+    rows <- matrix(effect_rows(core, k), pr$r)
     L <- unvech(fit$vb$t[at[[k]]])
     for (g in seq_len(ncol(rows))) P[rows[, g], rows[, g]] <- P[rows[, g], rows[, g]] + L
-  }
-  P
-}
-
-# The global block of the precision whose inverse is the response in arrow form:
-# S_gg^-1 + sum over leaves of q D q'.
-response_precision <- function(core, fit) {
-  P <- solve_spd(fit$vb$S_global)
-  r <- core$r
-  for (l in seq_len(core$n_leaf)) {
-    k <- core$ptr[l + 1L] - core$ptr[l]
-    at <- core$idx[core$ptr[l] + seq_len(k)] + 1L
-    q <- matrix(fit$vb$q[core$ptr[l] * r + seq_len(k * r)], k)
-    D <- solve_spd(matrix(fit$vb$d_inv[(l - 1L) * r^2 + seq_len(r^2)], r))
-    P[at, at] <- P[at, at] + q %*% D %*% t(q)
   }
   P
 }

@@ -195,6 +195,19 @@ struct arrow_shape r_shape(SEXP core)
     return s;
 }
 
+struct arrow_rows r_rows(SEXP rows, const struct arrow_shape *s)
+{
+    struct arrow_rows rw = {0, NULL, NULL, NULL};
+    if (rows == R_NilValue) return rw;
+    rw.leaf = r_ints(rows, "leaf", -1);
+    if (Rf_xlength(r_elt(rows, "leaf")) > INT_MAX) r_bad("leaf");
+    rw.n = Rf_length(r_elt(rows, "leaf"));
+    r_in_range(rw.leaf, rw.n, -1, s->n_leaf - 1, "leaf");
+    rw.global = r_finite(rows, "global", (R_xlen_t) rw.n * s->n_global);
+    rw.z = r_finite(rows, "z", (R_xlen_t) rw.n * s->r);
+    return rw;
+}
+
 /* Every number positive? */
 static bool all_positive(const double *x, int n)
 {
