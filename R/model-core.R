@@ -199,7 +199,7 @@ leaf_cross <- function(g, w, before) {
   list(ptr = as.integer(ptr), idx = as.integer(idx), val = val)
 }
 
-# list(r, n_levels, leaf, first, stride, block, df0, nu, rate0, aux_rate, map) per precision; see
+# list(r, factor, n_levels, leaf, first, stride, block, df0, nu, rate0, aux_rate, map) per precision; see
 # src/model/lmm.h.
 core_precisions <- function(model) {
   terms <- c(vector("list", n_lead(model)), model$groups)
@@ -211,16 +211,18 @@ core_precisions <- function(model) {
   })
 }
 
-# Where precision k's effects stand: `first` row of a leaf or column of the global block, `stride`
-# columns from one level to the next (terms of one global factor are interleaved by level: only
-# whole factors are contiguous), `block` first column of the factor.
+# Where precision k's effects stand: `factor` (-1: of none), `first` row of a leaf or column of the
+# global block, `stride` columns from one level to the next (terms of one global factor are
+# interleaved by level: only whole factors are contiguous), `block` first column of the factor.
 core_place <- function(layout, k) {
   f <- layout$precisions$factor[k]
-  if (f == 0L) return(list(n_levels = 0L, leaf = FALSE, first = 0L, stride = 1L, block = 0L))
+  if (f == 0L) {
+    return(list(factor = -1L, n_levels = 0L, leaf = FALSE, first = 0L, stride = 1L, block = 0L))
+  }
   x <- lapply(layout$effects, `[[`, f)
   block <- if (x$leaf) 0L else x$first - 1L
-  list(n_levels = x$levels, leaf = x$leaf, first = block + layout$precisions$first[k] - 1L,
-    stride = x$r, block = block)
+  list(factor = f - 1L, n_levels = x$levels, leaf = x$leaf,
+    first = block + layout$precisions$first[k] - 1L, stride = x$r, block = block)
 }
 
 core_precision <- function(prior, r) {

@@ -127,18 +127,16 @@ static void need_fixed_effects(const struct lmm *m)
             r_bad("idx");
 }
 
-/* Every precision of the global block governs coefficients of one factor. */
+/* Every precision of the global block stands where its factor does. */
 static void need_factors(const struct glmm *g)
 {
     for (int k = g->lmm.first_term; k < g->lmm.n_prec; k++) {
         const struct precision *pr = &g->lmm.prec[k];
-        bool found = pr->leaf;
-        for (int f = 0; f < g->n_other; f++) {
-            const struct glmm_factor *h = &g->other[f];
-            found = found || (pr->block == h->first && pr->stride == h->r &&
-                              pr->n_levels == h->n_levels);
-        }
-        if (!found) r_bad("prec");
+        if (pr->leaf) continue;
+        if (pr->factor > g->n_other) r_bad("prec");
+        const struct glmm_factor *h = &g->other[pr->factor - 1];
+        if (pr->block != h->first || pr->stride != h->r || pr->n_levels != h->n_levels)
+            r_bad("prec");
     }
 }
 

@@ -79,6 +79,24 @@ test_that("the core has the same places, counted from 0", {
   }
 })
 
+test_that("the core refuses a precision that stands where its factor does not", {
+  for (fit in fits[c(4, 5)]) {
+    core <- meanfield:::engine_core(fit$model)
+    k <- which(fit$model$layout$precisions$factor == 2)[1]
+    try_core <- function(name, value) {
+      core$prec[[k]][[name]] <- value
+      meanfield:::call_fit_vb(core, fit$vb$t, vb_control(max_iter = 2))
+    }
+    expect_no_error(try_core("factor", 1L))
+    for (f in c(-1L, 0L, if (!is.null(core$rows)) 7L)) { # rows tell which factors there are
+      expect_error(try_core("factor", f), class = "meanfield_error_internal")
+    }
+    if (is.null(core$rows)) { # another term of the factor has another stride
+      expect_error(try_core("stride", core$prec[[k]]$stride - 1L), class = "meanfield_error_internal")
+    }
+  }
+})
+
 test_that("a layout is not as long as there are effects", {
   big <- data.frame(y = rnorm(9000), g = rep(1:3000, 3))
   fit <- fit_vb(y ~ 1 + (1 | g), big, integrate = "no")
