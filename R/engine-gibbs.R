@@ -172,7 +172,7 @@ new_gibbs_fit <- function(call, vb_fit, settings) {
 settle_save_u <- function(s, core) {
   kept <- as.double(s$kept) * s$chains
   n_u <- length(core$h) - core$p
-  main <- kept * (core$p + sum(lengths(stat_positions(core))))
+  main <- kept * (core$p + core$layout$dim$stats)
   u <- kept * n_u
   save_u <- if (identical(s$save_u, "auto")) u <= 1e7 else s$save_u
   total <- main + if (save_u) u else 0

@@ -47,7 +47,7 @@ build_model <- function(call, formula, data, family, prior, contrasts, keep_fram
   }
   model <- structure(
     list(
-      layout = FIT_LAYOUT, formula = d$formula, terms = d$terms, xlevels = d$xlevels,
+      version = FIT_VERSION, formula = d$formula, terms = d$terms, xlevels = d$xlevels,
       contrasts = d$contrasts,
       family = family, frame = if (keep_frame) d$frame,
       na_action = attr(d$frame, "na.action"), x_names = gram$x_names,
@@ -57,6 +57,7 @@ build_model <- function(call, formula, data, family, prior, contrasts, keep_fram
     ),
     class = "meanfield_model"
   )
+  model$layout <- layout(model)
   if (has_rows(family)) {
     model$rows <- glmm_rows_of_design(d, coords)
     model$unidentified <- unidentified_terms(terms, factors, gram$n, d$size, family)

@@ -12,7 +12,7 @@ no_mixture <- function(x, what, remedy) {
 }
 
 # Raised by one whenever elements of a fit change their name, type or meaning.
-FIT_LAYOUT <- 3L
+FIT_VERSION <- 3L
 
 valid_fit <- function(fit) {
   wrong <- tryCatch(unsound_part(fit), error = function(e) "model")
@@ -24,7 +24,7 @@ valid_fit <- function(fit) {
 unsound_part <- function(fit) {
   model <- fit$model
   if (!is.list(fit) || !is.list(model)) return("model")
-  if (!identical(model$layout, FIT_LAYOUT)) return("model$layout")
+  if (!identical(model$version, FIT_VERSION)) return("model$version")
   if (!is.call(fit$call)) return("call")
   if (inherits(fit, "gmm_fit")) return(unsound_mixture(fit))
   wrong <- unsound_model(model)
@@ -76,29 +76,22 @@ chol_of_fit <- function(S) {
 # ---- the model -------------------------------------------------------------------------------
 
 # Numbers that every shape is made of: p coefficients, effects, columns n_global of the dense block,
-# leaves of r coefficients, d statistics of the precisions, q with the auxiliaries.
+# numbers in the leaves and the cross block, dim of theta, d statistics of the precisions of sizes
+# tau_r, q with the auxiliaries.
 model_sizes <- function(model) {
-  r <- vapply(model$factors, function(f) length(f$coef), 0L)
-  levels <- vapply(model$factors, function(f) length(f$levels), 0L)
-  own <- r * levels
-  p <- length(model$x_names)
-  tau_r <- c(rep(1L, n_lead(model)), vapply(model$groups, function(t) length(t$coef), 0L))
-  half_t <- vapply(model$resolved$tau, function(t) identical(t$kind, "half_t"), NA)
-  vech <- (tau_r * (tau_r + 1L)) %/% 2L
-  leaf_r <- if (length(r)) r[1L] else 1L
-  leaves <- if (length(r)) levels[1L] else 0L
+  l <- model$layout
+  d <- l$dim
   list(
-    p = p, effects = sum(own), n_global = p + sum(own[-1L]), r = leaf_r, leaves = leaves,
-    leaf = leaf_r * leaf_r * leaves, cross = leaf_r * leaf_columns(model, p, r, leaves),
-    dim = p + sum(own), tau_r = tau_r, d = sum(vech),
-    q = sum(vech) + sum(tau_r[half_t])
+    p = d$p, effects = d$effects, n_global = d$n_global, leaf = d$r * d$r * d$leaves,
+    cross = d$r * leaf_columns(model), dim = d$theta, tau_r = l$precisions$r, d = d$stats, q = d$t
   )
 }
 
 # Global columns that the leaves list, all together.
-leaf_columns <- function(model, p, r, leaves) {
+leaf_columns <- function(model) {
+  r <- model$layout$effects$r
   met <- vapply(model$gram$pairs, function(x) if (x$a == 1L) length(x$idx) * r[x$b] else 0L, 0L)
-  p * leaves + sum(met)
+  model$layout$dim$p * model$layout$dim$leaves + sum(met)
 }
 
 unsound_model <- function(m) {
@@ -111,7 +104,7 @@ unsound_model <- function(m) {
       level = 1L), "coords"),
     if (!is_one(m$coords$intercept) || !is_within(m$coords$intercept, 0, p)) "coords$intercept",
     if (!is_true_false(m$coords$y_centred)) "coords$y_centred",
-    unsound_prior(m, p)
+    unsound_prior(m, p), if (!identical(m$layout, layout(m))) "layout"
   )
 }
 
