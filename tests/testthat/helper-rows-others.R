@@ -147,7 +147,7 @@ once_scope <- function(cell, parent) {
   d <- matrix_data()
   e <- list2env(list(cell = as.list(cell), d = d), parent = parent)
   e$fit <- fit_vb(y ~ x + (1 | g), d, integrate = "no")
-  e$gram <- e$fit$model$gram
+  e$gram <- gram(y ~ x + f + (1 | g), d)
   e
 }
 once_cells <- data.frame(structure = "once", response = "once", engine = "once", id = "once")
@@ -228,7 +228,18 @@ matrix_once_rows <- list(
   matrix_row("vb_sensitivity", vb_sensitivity(1), refuses = TRUE, of = NULL),
   matrix_row("icc", said(icc(1)), comes_back(value), of = NULL),
   matrix_row("r2", said(r2(1)), comes_back(value), of = NULL),
+  matrix_row("gram", gram(y ~ x + (1 | g), d), is_a(value, "meanfield_gram"), of = NULL),
+  matrix_row("gram", gram(like = gram, data = d), alike(value, gram), of = NULL),
+  matrix_row("gram", gram(y ~ I(x - mean(x)), d), refuses = TRUE, of = NULL),
+  matrix_row("fit_vb", fit_vb(gram), is_a(value, "vb_fit"), of = gram),
+  matrix_row("fit_vb", fit_vb(gram, family = poisson()), refuses = TRUE, of = gram),
+  matrix_row("fit_exact", fit_exact(gram), is_a(value, "exact_fit"), of = gram),
+  matrix_row("fit_gibbs", fit_gibbs(gram, chains = 1, iter = 60, warmup = 50),
+    is_a(value, "gibbs_fit"), of = gram),
   matrix_row("+", gram + gram, near(value$n, 2 * gram$n), of = gram),
+  matrix_row("sum", sum(gram, gram), near(value$n, 2 * gram$n), of = gram),
+  matrix_row("nobs", nobs(gram), near(value, nrow(d)), of = gram),
+  matrix_row("formula", formula(gram), is_a(value, "formula"), of = gram),
   matrix_row("+", gram + 1, refuses = TRUE, of = gram),
   matrix_row("print", prints(gram), printed(value), of = gram)
 )
