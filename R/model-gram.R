@@ -55,7 +55,7 @@ gram_pairs <- function(c_rows) {
 # factor).
 gram_in <- function(g, A, basis) {
   x <- seq_along(g$x_names)
-  to <- solve(g$basis, basis, tol = 0)
+  to <- if (length(x)) solve(g$basis, basis, tol = 0) else basis
   if (!is_identity(to)) {
     g$mean[x] <- crossprod(to, g$mean[x])
     g$cross[x, ] <- crossprod(to, g$cross[x, , drop = FALSE])

@@ -20,10 +20,12 @@ read_gram <- function(x, family, centred) {
   schema <- x$schema
   x$schema <- NULL
   check_levels_seen(schema)
-  tryCatch(settle(x, schema, centred), meanfield_error = stop, error = function(e) {
+  d <- tryCatch(settle(x, schema, centred), meanfield_error = stop, error = function(e) {
     stop_if_memory(e)
     refuse_gram("schema", "object")
   })
+  if (!is_finite_gram(d$gram) || !all(is.finite(d$gram$mean))) refuse_gram("basis", "object")
+  d
 }
 
 settle <- function(g, schema, centred) {

@@ -60,8 +60,8 @@ unsound_sums <- function(g) {
 # Sums of squares are no less than nothing, and no correlation is beyond one.
 unsound_moments <- function(g, p) {
   if (g$n < 1 || g$n != round(g$n)) return("n")
-  if (!(g$sum_w > 0)) return("sum_w")
   ss <- diag(g$cross)
+  if (!(g$sum_w > 0) || !all(is.finite(c(ss, g$mean^2) / g$sum_w))) return("sum_w")
   scale <- sqrt(pmax(ss, 0))
   ok <- isSymmetric(g$cross) && all(ss >= 0) && all(abs(g$cross) <= 1.000001 * tcrossprod(scale))
   if (!ok) return("cross")
@@ -78,7 +78,7 @@ unsound_moments <- function(g, p) {
 unsound_spec <- function(s, p) {
   base <- attr(s$frame_terms, "predvars")
   if (!inherits(s$frame_terms, "terms") || !is.call(base)) return("schema$frame_terms")
-  known <- function(x) is.list(x) && all(vapply(x, is.character, NA))
+  known <- function(x) is.list(x) && all(vapply(x, is.character, NA)) && !anyNA(unlist(x))
   if (!known(s$levels) || !known(s$seen)) return("schema$levels")
   if (!is_shape(s$constant, p)) return("schema$constant")
   if (!is_null_or(s$products, is_shape(s$products$constant, p))) return("schema$products")

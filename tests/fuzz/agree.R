@@ -203,7 +203,7 @@ agree_chunks <- function(f, x) {
 
 has_chunks <- function(x) {
   !x$spelling %in% c("no_data", "variable", "data_first") && !mentions(x, "poly", "ns(", "scale") &&
-    !is.numeric(x$call$subset)
+    (is.null(x$call$subset) || length(all.vars(x$call$subset)))
 }
 
 same_coefficients <- function(f, g) {
