@@ -194,7 +194,12 @@ test_that("levels of predictors are the same in every chunk or refused", {
 })
 
 test_that("grams of different models are not added", {
+  coded <- function(how) gram(y ~ f, d, contrasts = list(f = how)) # columns f1 and f2 of both
+  expect_error(coded("contr.sum") + coded("contr.helmert"), class = "meanfield_error_gram")
   a <- gram(y ~ x + f + (1 | g), d)
+  wide <- replace(d, "x", list(cbind(one = d$x, two = d$o)))
+  expect_error(a + gram(y ~ x + f + (1 | g), wide), "no column x",
+    class = "meanfield_error_gram")
   other <- list(gram(y ~ x + f, d), gram(y ~ x + f + (1 | k), d), NULL, 1, unclass(a),
     gram(y ~ x + f + (1 | g), d, contrasts = list(f = "contr.sum")),
     gram(y ~ x + f + (1 | g), d, offset = o),
