@@ -36,6 +36,7 @@ loo.regression_fit <- function(x, draws = NULL, ...) {
 recover_data.regression_fit <- function(object, data = NULL, ...) {
   valid_fit(object)
   call <- object$call
+  if (is.null(data) && object$model$source == "gram") kept_frame(object$model)
   emmeans::recover_data(call, stats::delete.response(object$model$terms),
     object$model$na_action, data = data, frame = object$model$frame, ...)
 }

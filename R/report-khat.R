@@ -90,7 +90,7 @@ log_joint_given <- function(fit, core, stats, theta) {
 
 # vb_khat() where it can be had and costs nothing to speak of, else NULL.
 cheap_khat <- function(fit) {
-  if (!inherits(fit, "vb_fit") || !has_rows(fit) || is.null(fit$model$frame)) return(NULL)
+  if (!inherits(fit, "vb_fit") || !has_rows(fit) || !holds_rows(fit$model)) return(NULL)
   if (nobs(fit) > 2000 || length(fit$vb$mean) > 500) return(NULL)
   tryCatch(vb_khat(fit), meanfield_error = function(e) NULL)
 }

@@ -155,7 +155,7 @@ valid_calls <- function(each = 8L) {
       })
     }
     g <- fits$crossed$model$gram
-    g + g
+    meanfield:::add_grams(g, g)
     fit_vb(fits$poisson, integrate = "no")
     as_draws(fit_vb(fits$poisson, integrate = "no"), ndraws = 5)
     sd_ratio_report(fits$poisson)
