@@ -108,7 +108,7 @@ test_that("the icc, and what weights and offset do to new rows, are kept", {
 test_that("what needs rows says that a fit of sums has none", {
   fit <- fit_vb(gram(y ~ x + (1 | g), d))
   needing <- list(fitted, residuals, model.frame, model.matrix, simulate, case.names, deviance,
-    augment, predict, log_lik.meanfield_fit, posterior_predict.meanfield_fit)
+    augment, predict, log_lik.regression_fit, posterior_predict.regression_fit)
   for (f in needing) {
     expect_error(f(fit), "holds no rows.*newdata.*fit by formula", class = "meanfield_error_data")
   }
@@ -257,7 +257,7 @@ test_that("a gram that was changed is refused", {
   }
   for (part in setdiff(names(sums), c("class", "schema"))) refused(replace(sums, part, list(NULL)))
   for (part in c("n", "sum_w", "cross")) refused(replace(sums, part, list(-sums[[part]])))
-  for (part in c("layout", "formula", "terms", "constant", "factors", "frame_terms", "levels")) {
+  for (part in c("version", "formula", "terms", "constant", "factors", "frame_terms", "levels")) {
     bad <- sums
     bad$schema[[part]] <- "other"
     refused(bad)
