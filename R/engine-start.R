@@ -95,14 +95,13 @@ ridge_solve <- function(core) {
   drop(chol2inv(spd_root(scaled)) %*% (core$h[x] / sqrt(d))) / sqrt(d)
 }
 
-# phi (1 without), precisions and auxiliaries: SDs of one unit of the link, over-dispersed by
+# phi if there is one, precisions and auxiliaries: SDs of one unit of the link, over-dispersed by
 # a factor of exp(1) on the precision scale.
 glmm_gibbs_start <- function(core) {
   t <- glmm_vb_start(core)
   at <- stat_positions(core)
   for (k in at) t[k] <- t[k] * exp(stats::rnorm(1L))
-  t <- with_auxiliaries(core, t[unlist(at)])
-  if (core$family == 2L) t else c(1, t)
+  with_auxiliaries(core, t[unlist(at)])
 }
 
 # Precisions: an SD of one unit of the link for every term, at its covariate's root mean square.

@@ -10,7 +10,7 @@ engine_core <- function(model) {
   core
 }
 
-# Codes of src/model/family.h.
+# Codes of likelihood_of() in src/model/likelihood.c.
 family_code <- function(model) {
   pg <- identical(model$approximation, "pg")
   switch(model$family$family, binomial = if (pg) 3L else 0L, poisson = 1L, neg_binomial = 2L)
