@@ -95,7 +95,7 @@ ridge_solve <- function(core) {
   drop(chol2inv(spd_root(scaled)) %*% (core$h[x] / sqrt(d))) / sqrt(d)
 }
 
-# phi if there is one, precisions and auxiliaries: SDs of one unit of the link, over-dispersed by
+# The likelihood's own parameter if it has one, precisions and auxiliaries: SDs of one unit of the link, over-dispersed by
 # a factor of exp(1) on the precision scale.
 glmm_gibbs_start <- function(core) {
   t <- glmm_vb_start(core)
@@ -105,9 +105,9 @@ glmm_gibbs_start <- function(core) {
 }
 
 # Precisions: an SD of one unit of the link for every term, at its covariate's root mean square.
-# phi: 1.
+# The likelihood's own parameter, which stands first and governs no effects: 1.
 glmm_vb_start <- function(core) {
-  lead <- as.integer(core$family == 2L)
+  lead <- sum(vapply(core$prec, function(pr) pr$n_levels == 0L, NA))
   terms <- lapply(core$prec[seq_along(core$prec) > lead], function(pr) {
     size <- term_mean_square(core, pr) * core$n / core$sum_w
     size[size == 0] <- 1

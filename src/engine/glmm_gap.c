@@ -198,18 +198,15 @@ static double level_gap(const struct glmm_view *x, const struct level *l, const 
 {
     int r = l->r;
     double L[MAX_R * MAX_R], logdet, third[MAX_R * MAX_R * MAX_R] = {0}, bound = 0;
-    double move[MAX_R * MAX_NODES], value[MAX_NODES];
+    double move[MAX_R * MAX_NODES], value[MAX_NODES] = {0};
     const double *m = x->s->m + l->at;
     struct block b;
     if (!level_covariance(x, l, L, &logdet)) return NAN;
-    for (int k = 0; k < rule->n; k++) {
-        const double *node = rule->z + k * r;
+    for (int k = 0; k < rule->n; k++)
         for (int a = 0; a < r; a++) {
             move[a + k * r] = 0;
-            for (int c = 0; c <= a; c++) move[a + k * r] += AT(L, a, c, r) * node[c];
+            for (int c = 0; c <= a; c++) move[a + k * r] += AT(L, a, c, r) * rule->z[c + k * r];
         }
-        value[k] = rule->log_w[k] + prior_value(l, m, move + k * r, node, logdet);
-    }
     for (size_t from = 0; from < l->n; from += BLOCK) {
         gather(x, l, L, other, from, &b);
         bound += block_bound(x, &b, r, other, third);
@@ -217,7 +214,9 @@ static double level_gap(const struct glmm_view *x, const struct level *l, const 
     }
     *s3 = 0;
     for (int c = 0; c < r * r * r; c++) *s3 += third[c] * third[c];
-    return log_sum_exp(rule->n, value) - bound - prior_bound(l, m, L, logdet);
+    for (int k = 0; k < rule->n; k++)
+        value[k] += rule->log_w[k] + prior_value(l, m, move + k * r, rule->z + k * r, logdet);
+    return log_sum_exp(rule->n, value) - (bound + prior_bound(l, m, L, logdet));
 }
 
 /* Lambda (r x r) <- the prior precision of one level of the leaf (f < 0) or of another factor. */

@@ -300,7 +300,7 @@ static double averaging_update(struct averaging *a, double accept)
     return exp(a->log_step);
 }
 
-/* ---- scale moves and the extra parameter ------------------------------------------------------------------ */
+/* ---- scale moves and the extra parameter ------------------------------------------------ */
 
 struct glmm_scale {
     struct scale_prior prior;

@@ -9,8 +9,8 @@
  *     P = C'W_0 C + T(t), its Gaussian part integrated exactly [Neal 2011; Shahbaba, Lan, Johnson
  *     & Neal 2014]: only what the reference quadratic misses is left to the leapfrog step.
  * Then the precisions as in gibbs.h, a scale move of each random coefficient under the
- * likelihood itself, one precision with the whitened coordinates held still, and the logarithm of the
- * likelihood's extra parameter by slice sampling. Exact for the model. */
+ * likelihood itself, one precision with the whitened coordinates held still, and the logarithm of
+ * the likelihood's extra parameter by slice sampling. Exact for the model. */
 #ifndef MEANFIELD_GLMM_GIBBS_H
 #define MEANFIELD_GLMM_GIBBS_H
 
@@ -52,8 +52,8 @@ struct glmm_gibbs_work {
 
 struct glmm_gibbs_work glmm_gibbs_work_carve(const struct glmm *m, struct arena *a);
 
-/* One chain. g.t in: start of the extra parameter, the precisions and auxiliaries. Cost per sweep of one
- * move: O(n (p + sum r)) per gradient, plus one arrow factorisation. */
+/* One chain. g.t in: start of the extra parameter, the precisions and auxiliaries. Cost per
+ * sweep of one move: O(n (p + sum r)) per gradient, plus one arrow factorisation. */
 enum core_status glmm_gibbs_run(const struct glmm *m, const struct glmm_gibbs_control *ctl,
                                 struct glmm_gibbs_state *s, struct glmm_gibbs_work *w,
                                 const struct core_hooks *h, struct core_info *info);

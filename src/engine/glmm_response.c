@@ -212,7 +212,7 @@ void glmm_response_direction(const struct glmm *g, const struct glmm_state *s, s
     }
 }
 
-/* ---- one leaf's own covariance --------------------------------------------------------------------- */
+/* ---- one leaf's own covariance --------------------------------------------------------- */
 
 /* Leaf l's piece of the precision, less what runs through its own covariance W = D^-1. In the
  * coordinates vech W, with T_i = vech(z z') doubled off the diagonal,

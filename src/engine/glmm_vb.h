@@ -4,7 +4,8 @@
  *
  * ascended over the globals by vb_ascend(), with full linear response: nothing is dropped. The
  * logarithm of the likelihood's extra parameter is normal about the mode of its factor, with the
- * curvature of the bound as its precision; on the way it is a point, and so are the bounds on the trace. */
+ * curvature of the bound as its precision; on the way it is a point, and so are the bounds on the
+ * trace. */
 #ifndef MEANFIELD_GLMM_VB_H
 #define MEANFIELD_GLMM_VB_H
 

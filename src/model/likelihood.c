@@ -10,12 +10,12 @@ const struct likelihood *likelihood_of(int code)
     return code >= 0 && code < (int) (sizeof table / sizeof *table) ? table[code] : NULL;
 }
 
-/* ---- expectations by quadrature ----------------------------------------------------------------- */
+/* ---- expectations by quadrature -------------------------------------------------------- */
 
-/* The trapezoid rule under the normal density: its error falls as exp(-2 pi d / (step SD)), d the
- * distance of f's nearest singularity from the real line (pi for a logistic function: 3e-9 at an SD of
- * 4, rounding at one of 2), where that of Gauss-Hermite nodes falls as exp(-sqrt(nodes) d / SD) does.
- * It reaches `reach` SDs either way: an f that grows as e^eta has its weight at +SD. */
+/* The trapezoid rule under the normal density, ten SDs either way. Its error falls as
+ * exp(-2 pi d / (STEP SD)), d the distance of f's nearest singularity from the real line (pi for a
+ * logistic function: 3e-9 at an SD of 4, rounding at one of 2); that of Gauss-Hermite nodes falls
+ * with the root of their number only. */
 static const double STEP = 0.25;
 enum { REACH = 40, BLOCK = 32 };
 
@@ -107,7 +107,7 @@ double likelihood_expect_value(const struct likelihood *L,
     return sum;
 }
 
-/* ---- the extra parameter by differences ----------------------------------------------------------- */
+/* ---- the extra parameter by differences ------------------------------------------------ */
 
 /* Central differences of fourth order: weights of the points -2, ..., 2 steps away. */
 static const double D1[] = {1 / 12., -2 / 3., 0, 2 / 3., -1 / 12.};

@@ -2,17 +2,18 @@
  *
  *     log p(y_i | eta_i, extra) = f_i(eta_i, extra) + a number of y_i and size_i alone
  *
- * One likelihood is one file, likelihood_<name>.c: its formulas and one const struct. It has to have
- * f with its first two derivatives in eta, a start and its constant; what variational Bayes needs,
+ * One likelihood is one file, likelihood_<name>.c: its formulas and one const struct. It has to
+ * have f with its first two derivatives in eta, a start and its constant; what variational Bayes
+ * needs,
  *
  *     F_i(mu, v) = E f_i(eta),  eta ~ N(mu, v),    and its derivatives in mu and v,
  *
- * has a default by quadrature, and so have the terms of the extra parameter; a closed form is some
- * ten times as fast. d/dv = (d/dmu)^2 / 2 for every F but a bound's. An approximation of a likelihood
- * (the Polya-Gamma bound) is its struct with another `expect`.
+ * has a default by quadrature, and the terms of the extra parameter one by differences; a closed form
+ * is some ten times as fast. d/dv = (d/dmu)^2 / 2 for every F but a bound's. An approximation of a
+ * likelihood (the Polya-Gamma bound) is its struct with another `expect`.
  *
- * All take vectors of rows, so that nothing is called through a pointer row by row; extra stands first
- * in the globals t (lmm.h), and is not looked at where there is none. */
+ * All take vectors of rows, so that nothing is called through a pointer row by row; extra stands
+ * first in the globals t (lmm.h), and is not looked at where there is none. */
 #ifndef MEANFIELD_LIKELIHOOD_H
 #define MEANFIELD_LIKELIHOOD_H
 

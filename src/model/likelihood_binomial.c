@@ -29,7 +29,7 @@ static void start(const struct likelihood_rows *rows, const double *extra, doubl
     (void) extra;
     for (size_t i = 0; i < rows->n; i++) {
         double y = rows->y[i], n = rows->size[i], p = (y + 0.5) / (n + 1);
-        eta[i] = log((y + 0.5) / (n - y + 0.5));
+        eta[i] = log(p / (1 - p));
         weight[i] = n * p * (1 - p);
     }
 }
@@ -83,8 +83,8 @@ static double expect(const struct likelihood_rows *rows, const double *extra,
     return sum;
 }
 
-/* Of trials of one at a point, log(1 + e^-|eta|) is summed as the logarithm of a product, each factor
- * of which is at most 2. */
+/* Of trials of one at a point, log(1 + e^-|eta|) is summed as the logarithm of a product, each
+ * factor of which is at most 2. */
 static double expect_value(const struct likelihood_rows *rows, const double *extra,
                            const double *mu, const double *v)
 {

@@ -1,7 +1,8 @@
 /* likelihood_poisson.c: counts of weight `size`, log link.
  *
  *     f = size (y eta - e^eta)
- *     F = size (y mu - E - (y log y - y)),  E = exp(mu + v / 2),    constant = size (y log y - y - log y!)
+ *     F = size (y mu - E - (y log y - y)),            E = exp(mu + v / 2)
+ *     constant = size (y log y - y - log y!)
  *
  * F is less f's largest value, which the constant adds back: with counts of 1e8 the two would cancel
  * seven digits. */

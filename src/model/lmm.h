@@ -13,8 +13,8 @@
  *
  * Globals t: E of vech(precision k) for k = 0 (tau_e), 1, ..., then of the auxiliaries c.
  *
- * tau_e is the parameter of the Gaussian likelihood itself: the extra parameter of another likelihood
- * (likelihood.h), if it has one, stands in its place, with a gamma prior. */
+ * tau_e is the parameter of the Gaussian likelihood itself: the extra parameter of another
+ * likelihood (likelihood.h), if it has one, stands in its place, with a gamma prior. */
 #ifndef MEANFIELD_LMM_H
 #define MEANFIELD_LMM_H
 
@@ -87,7 +87,7 @@ void lmm_block_sum(const struct lmm *m, int k, const double *global, const doubl
 /* P += Lambda on every diagonal block that precision k governs. */
 void lmm_add_term(const struct lmm *m, int k, const double *t, struct arrow *P);
 
-/* tau_e; 1 where the Gram has all of the rows' precision. */
+/* tau_e; 1 where the Gram holds the whole precision of the rows. */
 static inline double lmm_tau_e(const struct lmm *m, const double *t)
 {
     return m->first_term ? t[0] : 1;

@@ -318,6 +318,27 @@ static void test_c3(const struct likelihood *L, enum groups groups)
     CHECK_NEAR(x.correct.c3_local, local, 1e-10);
 }
 
+/* Integrated expectations lead to the fit of closed ones. */
+static void test_default_expectations(void)
+{
+    struct small m = small_model(&likelihood_poisson, true);
+    struct likelihood plain = likelihood_poisson;
+    struct glmm_work w = work_of(&m.g);
+    struct glmm_state s = state_of(&m.g);
+    struct core_info info = {0, -1};
+    size_t dim = arrow_dim(&m.g.lmm.shape);
+    double *mean = nans(dim);
+    plain.expect = NULL;
+    plain.expect_value = NULL;
+    for (int k = 0; k < 2; k++) {
+        if (k) m.g.likelihood = &plain;
+        CHECK(glmm_state_start(&m.g, m.t, &s, &w, &info) == CORE_OK);
+        CHECK(glmm_fit(&m.g, m.t, 1e-10, 50, &s, &w, NULL, &info) == CORE_OK);
+        for (size_t i = 0; k && i < dim; i++) CHECK_NEAR(s.m[i], mean[i], 1e-9);
+        memcpy(mean, s.m, sizeof(double) * dim);
+    }
+}
+
 /* Leaves of many coefficients and nothing else: each on its own, so that the factor of the response
  * at fixed t is exact. */
 static void test_wide_leaves(void)
@@ -382,6 +403,7 @@ void test_glmm(void)
         test_c3(&likelihood_binomial, groups);
         test_c3(&likelihood_poisson, groups);
     }
+    test_default_expectations();
     test_wide_leaves();
     test_interrupt();
 }

@@ -1,5 +1,6 @@
 /* test_likelihood.c: each likelihood's value, score and weight against each other, its expectations
- * against numerical integration and differences, and against the defaults that stand in for them. */
+ * against numerical integration and differences, and against the defaults that stand in for
+ * them. */
 #include <math.h>
 #include "check.h"
 #include "base/logistic.h"
@@ -65,7 +66,7 @@ static double constant(const struct likelihood *L, struct row r)
     return L->constant(&rows);
 }
 
-/* ---- value, score and weight ------------------------------------------------------------------- */
+/* ---- value, score and weight ------------------------------------------------------------- */
 
 /* Score and weight against central differences of the value, a row at a time. */
 static void check_slopes(const struct likelihood *L, struct row r, double extra)
@@ -90,8 +91,8 @@ static void check_slopes(const struct likelihood *L, struct row r, double extra)
     }
 }
 
-/* The start is where the row's own likelihood is nearly flat, and the densities of all counts add up
- * to one. */
+/* The start is where the row's own likelihood is nearly flat, and the densities of all counts add
+ * up to one. */
 static void check_density(const struct likelihood *L, double size, double extra, int most)
 {
     double total = 0, eta, weight, at;
@@ -142,7 +143,7 @@ static void check_dispersion(double y)
     CHECK_NEAR(value(NEGBIN, r, 1e14, eta), y * eta - exp(eta), 1e-8);
 }
 
-/* ---- expectations ------------------------------------------------------------------------------- */
+/* ---- expectations ------------------------------------------------------------------------ */
 
 /* E f by the trapezoid rule on +-10 SDs. */
 static double integral(const struct likelihood *L, struct row r, double extra, double mu,
@@ -212,7 +213,7 @@ static void check_extra(const struct likelihood *L, struct row r, double extra, 
     CHECK(fabs((a.v - b.v) / (2 * h) - lv) <= 1e-6 * s);
 }
 
-/* ---- the defaults -------------------------------------------------------------------------------- */
+/* ---- the defaults ------------------------------------------------------------------------ */
 
 /* The likelihood with its density alone. */
 static struct likelihood bare(const struct likelihood *L)
@@ -224,8 +225,9 @@ static struct likelihood bare(const struct likelihood *L)
     return out;
 }
 
-/* Expectations, their derivatives and the extra parameter's terms: the likelihood's own (the logistic
- * mixture's error is 6e-9 in F, more in its derivatives), and the default's against themselves. */
+/* Expectations, their derivatives and the extra parameter's terms: the likelihood's own (the
+ * logistic mixture's error is 6e-9 in F, more in its derivatives) against the default, and the
+ * default's derivatives against differences. */
 static void check_default(const struct likelihood *L, struct row r, double extra,
                           double mu, double v, double tol)
 {
@@ -281,7 +283,7 @@ static void check_many(void)
     }
 }
 
-/* ---- the logistic function far out ---------------------------------------------------------------- */
+/* ---- the logistic function far out ------------------------------------------------------- */
 
 /* Derivative k of log(1 + e^x), x far below zero: relative accuracy. */
 static double tail_derivative(int k, double x)
@@ -320,7 +322,7 @@ static void check_far_tail(double mu, double v)
     }
 }
 
-/* ---- all -------------------------------------------------------------------------------------- */
+/* ---- all --------------------------------------------------------------------------------- */
 
 static void check_at(double mu, double v)
 {
