@@ -31,7 +31,7 @@
 #' Given the precisions the coefficients are normal, so their posterior is a mixture of normals;
 #' means, SDs, quantiles and draws are those of the mixture.
 #'
-#' @return An object of class `exact_fit` (and `meanfield_fit`), a list with
+#' @return An object of class `exact_fit` (`regression_fit`, `meanfield_fit`), a list with
 #' \describe{
 #'   \item{call, model}{as in [fit_vb()]}
 #'   \item{log_evidence}{log marginal likelihood; under a flat prior on the coefficients relative to
@@ -88,7 +88,7 @@ fit_exact.character <- function(object, ...) {
 
 #' @rdname fit_exact
 #' @export
-fit_exact.meanfield_fit <- function(object, tol = 1e-4, draws = 10000, control = vb_control(),
+fit_exact.regression_fit <- function(object, tol = 1e-4, draws = 10000, control = vb_control(),
                                     ...) {
   valid_fit(object)
   no_dots(...)
@@ -115,7 +115,7 @@ exact_settings <- function(tol, draws) {
 }
 
 new_exact_fit <- function(call, vb_fit, settings) {
-  need_gaussian(vb_fit, "fit_exact()", "fit_vb() integrates its approximation over the precisions")
+  need_gram(vb_fit, "fit_exact()", "fit_vb() integrates its approximation over the precisions")
   model <- vb_fit$model
   if (vb_fit$rounding) no_residuals("formula")
   progress <- lattice_progress(model)
@@ -128,6 +128,6 @@ new_exact_fit <- function(call, vb_fit, settings) {
     c(list(call = call, model = model, log_evidence = nodes$log_evidence, elbo = vb_fit$vb$elbo),
       nodes[c("method", "error", "khat")],
       list(integrated = nodes, vb = vb_fit$vb[c("t", "mean", "elbo")]), settings),
-    class = c("exact_fit", "meanfield_fit")
+    class = c("exact_fit", "regression_fit", "meanfield_fit")
   )
 }

@@ -37,7 +37,7 @@
 #'   trial, and its draws are more correlated when there are many trials or successes are rare.
 #'   `fit$tuning` has the acceptance rate and step size of each chain.
 #'
-#' @return An object of class `gibbs_fit` (and `meanfield_fit`), a list with
+#' @return An object of class `gibbs_fit` (`regression_fit`, `meanfield_fit`), a list with
 #' \describe{
 #'   \item{call, model}{as in [fit_vb()]}
 #'   \item{draws}{array iteration x chain x variable of `beta[...]`, `tau_e`,
@@ -89,7 +89,7 @@ fit_gibbs.formula <- function(formula, data = NULL, family = gaussian(),
   m <- build_model(call, formula, data, family, prior, contrasts,
     check_flag(model, "model"), parent.frame())
   check_vb_control(control)
-  if (!is_gaussian(m)) return(new_glmm_gibbs_fit(call, m, settings))
+  if (has_rows(m)) return(new_glmm_gibbs_fit(call, m, settings))
   new_gibbs_fit(call, vb_optimum(call, m, control), settings)
 }
 
@@ -100,7 +100,7 @@ fit_gibbs.character <- function(object, ...) {
 
 #' @rdname fit_gibbs
 #' @export
-fit_gibbs.meanfield_fit <- function(object, chains = 4, iter = 2000, warmup = 500, thin = 1,
+fit_gibbs.regression_fit <- function(object, chains = 4, iter = 2000, warmup = 500, thin = 1,
                                     save_u = "auto",
                                     sampler = c("auto", "polya-gamma", "hamiltonian"),
                                     control = vb_control(), ...) {
@@ -108,7 +108,7 @@ fit_gibbs.meanfield_fit <- function(object, chains = 4, iter = 2000, warmup = 50
   no_dots(...)
   settings <- gibbs_settings(chains, iter, warmup, thin, save_u, sampler)
   call <- refit_call(object, "fit_gibbs", match.call(), parent.frame())
-  if (!is_gaussian(object)) return(new_glmm_gibbs_fit(call, object$model, settings))
+  if (has_rows(object)) return(new_glmm_gibbs_fit(call, object$model, settings))
   centre <- if (inherits(object, "vb_fit") && object$converged) {
     object
   } else {
@@ -163,7 +163,7 @@ new_gibbs_fit <- function(call, vb_fit, settings) {
       settings[c("chains", "iter", "warmup", "thin")],
       list(seconds = proc.time()[["elapsed"]] - started)
     ),
-    class = c("gibbs_fit", "meanfield_fit")
+    class = c("gibbs_fit", "regression_fit", "meanfield_fit")
   )
   check_mixing(fit)
   fit
@@ -264,7 +264,7 @@ new_glmm_gibbs_fit <- function(call, model, settings) {
     mf_abort("formula", "the model has no parameter to sample: add a term to the formula",
       arg = "formula")
   }
-  settings$sampler <- settle_sampler(settings, core)
+  settings$sampler <- settle_sampler(settings, core, model)
   settings$save_u <- settle_save_u(settings, core)
   bar <- gibbs_progress(settings, sweep_seconds(core))
   on.exit(bar$close())
@@ -281,7 +281,7 @@ new_glmm_gibbs_fit <- function(call, model, settings) {
       list(tuning = data.frame(accept = tuning[1L, ], step = tuning[2L, ]),
         seconds = proc.time()[["elapsed"]] - started)
     ),
-    class = c("gibbs_fit", "meanfield_fit")
+    class = c("gibbs_fit", "regression_fit", "meanfield_fit")
   )
   if (settings$sampler == "polya-gamma") fit$tuning[] <- NA_real_
   check_tuning(fit)
@@ -290,15 +290,15 @@ new_glmm_gibbs_fit <- function(call, model, settings) {
 }
 
 # The sampler to use, when the model and the settings allow it.
-settle_sampler <- function(settings, core) {
-  binomial <- core$family %in% c(0L, 3L)
+settle_sampler <- function(settings, core, model) {
+  augmented <- has_approximation(model, "pg")
   size <- core$rows$size
   whole <- all(size == round(size))
   sampler <- settings$sampler
   if (sampler == "auto") {
-    sampler <- if (binomial && whole && mean(size) <= 2) "polya-gamma" else "hamiltonian"
+    sampler <- if (augmented && whole && mean(size) <= 2) "polya-gamma" else "hamiltonian"
   }
-  if (sampler == "polya-gamma" && !(binomial && whole)) {
+  if (sampler == "polya-gamma" && !(augmented && whole)) {
     mf_abort("control", "`sampler` = \"polya-gamma\" is for the binomial family with whole ",
       "numbers of trials: use \"hamiltonian\"", arg = "sampler")
   }

@@ -95,8 +95,8 @@ ridge_solve <- function(core) {
   drop(chol2inv(spd_root(scaled)) %*% (core$h[x] / sqrt(d))) / sqrt(d)
 }
 
-# The likelihood's own parameter if it has one, precisions and auxiliaries: SDs of one unit of the link, over-dispersed by
-# a factor of exp(1) on the precision scale.
+# The likelihood's own parameter if it has one, precisions and auxiliaries: SDs of one unit of the
+# link, over-dispersed by a factor of exp(1) on the precision scale.
 glmm_gibbs_start <- function(core) {
   t <- glmm_vb_start(core)
   at <- stat_positions(core)
@@ -107,7 +107,7 @@ glmm_gibbs_start <- function(core) {
 # Precisions: an SD of one unit of the link for every term, at its covariate's root mean square.
 # The likelihood's own parameter, which stands first and governs no effects: 1.
 glmm_vb_start <- function(core) {
-  lead <- sum(vapply(core$prec, function(pr) pr$n_levels == 0L, NA))
+  lead <- core$n_lead
   terms <- lapply(core$prec[seq_along(core$prec) > lead], function(pr) {
     size <- term_mean_square(core, pr) * core$n / core$sum_w
     size[size == 0] <- 1

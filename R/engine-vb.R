@@ -41,7 +41,7 @@
 #' @param control Made by [vb_control()].
 #' @param ... Not used; an argument that matches nothing is an error.
 #'
-#' @return An object of class `vb_fit` (and `meanfield_fit`), a list with
+#' @return An object of class `vb_fit` (`regression_fit`, `meanfield_fit`), a list with
 #' \describe{
 #'   \item{call}{the call}
 #'   \item{model}{design terms, Gram, prior, model frame; class `meanfield_model`}
@@ -151,7 +151,7 @@ fit_vb.character <- function(object, ...) {
 
 #' @rdname fit_vb
 #' @export
-fit_vb.meanfield_fit <- function(object, blocks = c("joint", "separate"),
+fit_vb.regression_fit <- function(object, blocks = c("joint", "separate"),
                                  integrate = c("auto", "no", "yes"), control = vb_control(), ...) {
   valid_fit(object)
   no_dots(...)
@@ -170,14 +170,14 @@ fit_vb.data.frame <- function(object, formula, ...) {
 #' @export
 fit_vb.default <- function(object, ...) unknown_model(object, "fit_vb")
 
-# How expected log likelihoods are made; only the binomial family has a choice.
+# How expected log likelihoods are made, where a family has a choice.
 set_approximation <- function(model, approximation) {
   approximation <- check_choice(approximation, c("gva", "pg"), "approximation")
-  if (approximation == "pg" && model$family$family != "binomial") {
+  if (approximation != "gva" && !has_approximation(model, approximation)) {
     mf_abort("control", "`approximation = \"pg\"` is for the binomial family: leave it out",
       arg = "approximation")
   }
-  if (is_gaussian(model)) return(model)
+  if (!has_rows(model)) return(model)
   if (identical(model$blocks, "separate")) {
     mf_abort("control", "`blocks = \"separate\"` is for the Gaussian family: leave it out",
       arg = "blocks")
@@ -213,11 +213,11 @@ vb_optimum <- function(call, model, control, core = engine_core(model)) {
       call = call, model = model, vb = vb, posterior = NULL, trace = trace,
       converged = kind == "ok", sweeps = min(run$status[2L], control$max_iter), control = control
     ),
-    class = c("vb_fit", "meanfield_fit")
+    class = c("vb_fit", "regression_fit", "meanfield_fit")
   )
   fit$posterior <- vb_posterior(fit)
   # a response that the model explains to rounding: its residual variance is noise
-  fit$rounding <- is_gaussian(model) && core$yy > 0 && vb$ss[1L] < 1e-12 * core$yy
+  fit$rounding <- has_sigma(model) && core$yy > 0 && vb$ss[1L] < 1e-12 * core$yy
   if (control$trace) print(trace)
   fit
 }

@@ -39,7 +39,7 @@
 #' new <- data.frame(floor = 0:1, county = c("Aitkin", "a new county"))
 #' predict(fit, new, interval = "prediction", allow_new_levels = TRUE)
 #' @export
-predict.meanfield_fit <- function(object, newdata = NULL, re.form = NULL,
+predict.regression_fit <- function(object, newdata = NULL, re.form = NULL,
                                   interval = c("none", "confidence", "prediction"),
                                   level = 0.95, allow_new_levels = FALSE, se.fit = FALSE,
                                   weights = NULL, type = c("link", "response"),
@@ -51,35 +51,24 @@ predict.meanfield_fit <- function(object, newdata = NULL, re.form = NULL,
   interval <- check_choice(interval, c("none", "confidence", "prediction"), "interval")
   check_flag(se.fit, "se.fit")
   parts <- linear_parts(object, newdata, re.form, allow_new_levels, weights)
-  if (!is_gaussian(object)) {
-    check_glmm_prediction(type, interval, budget)
-    return(predict_glmm(object, parts, type, interval, check_level(level), se.fit,
-      response_size(object, newdata, weights, nrow(parts$X))))
-  }
-  fit <- linear_mean(parts, moments(object), object$model)
-  if (budget) return(variance_budget(object, parts, fit))
-  if (interval == "none" && !se.fit) return(parts$restore(fit))
-  probs <- central_probs(check_level(level))
-  band <- over_linear(object, parts, function(mix, now) {
-    if (interval == "prediction") mix <- with_residual(lead_nodes(mix, object), now$w)
-    cbind(mixture_variance(mix), if (interval != "none") row_quantiles(mix, probs))
-  })
-  prediction_value(parts, fit, sqrt(band[, 1L]), band[, -1L, drop = FALSE], se.fit)
-}
-
-# The mixture of new Gaussian responses of weights w; none of weight zero.
-with_residual <- function(mix, w) {
-  mix$var <- mix$var + (1 / ifelse(w > 0, w, NA)) %o% (1 / mix$lead)
-  mix
+  check_prediction(object, type, interval, budget)
+  linear <- type == "link" || has_identity_link(object)
+  eta <- if (linear) linear_mean(parts, moments(posterior_of(object)), object$model)
+  if (budget) return(variance_budget(object, parts, eta))
+  if (linear && interval == "none" && !se.fit) return(parts$restore(eta))
+  if (interval == "prediction") parts$size <- response_size(object, newdata, weights, nrow(parts$X))
+  band <- prediction_band(object, parts, linear, interval, central_probs(check_level(level)))
+  prediction_value(parts, eta %||% band[, 1L], band[, 2L], band[, -(1:2), drop = FALSE], se.fit)
 }
 
 # Where the variance of a new response comes from: the coefficients, the groups' effects given
 # them (with their covariance; all of it for a level not seen), the residual.
 variance_budget <- function(object, parts, fit) {
-  m <- moments(object)
+  p <- posterior_of(object)
+  m <- moments(p)
   fixed <- rowSums((parts$X %*% m$cov_beta) * parts$X)
   out <- data.frame(
-    fit = fit, fixed = fixed, group = linear_variance(object, parts) - fixed,
+    fit = fit, fixed = fixed, group = linear_variance(p, parts) - fixed,
     residual = m$sigma2_e / ifelse(parts$w > 0, parts$w, NA)
   )
   out$sd <- sqrt(out$fixed + out$group + out$residual)
@@ -104,21 +93,18 @@ variance_budget <- function(object, parts, fit) {
 #' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
 #' head(residuals(fit))
 #' @export
-fitted.meanfield_fit <- function(object, ...) {
+fitted.regression_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
   predict(object, type = "response")
 }
 
-#' @rdname fitted.meanfield_fit
+#' @rdname fitted.regression_fit
 #' @export
-residuals.meanfield_fit <- function(object, type = c("response", "pearson", "deviance"), ...) {
+residuals.regression_fit <- function(object, type = c("response", "pearson", "deviance"), ...) {
   valid_fit(object)
   no_dots(...)
   type <- check_choice(type, c("response", "pearson", "deviance"), "type")
   parts <- linear_parts(object, NULL, NULL, TRUE)
-  if (!is_gaussian(object)) return(parts$restore(glmm_residuals(object, parts, type)))
-  res <- frame_response(model.frame(object)) - linear_mean(parts, moments(object), object$model)
-  if (type != "response") res <- res * sqrt(parts$w)
-  parts$restore(res)
+  parts$restore(residual_values(object, parts, type))
 }

@@ -5,7 +5,7 @@
 #'   where it is called. It works in wrappers that pass `...` on, and on fits made inside functions or
 #'   by [lapply()]: where no name would lead back to the data, the call of the fit holds them.
 #' @export
-update.meanfield_fit <- function(object, formula., ..., evaluate = TRUE) {
+update.regression_fit <- function(object, formula., ..., evaluate = TRUE) {
   valid_fit(object)
   call <- object$call
   if (!missing(formula.)) call$formula <- stats::update(formula(object), formula.)

@@ -19,7 +19,7 @@
 #' Under a flat prior the posterior is improper (a component may be empty); the sampler stops with
 #' an error when a component is left with too few rows.
 #'
-#' @return An object of class `gmm_gibbs_fit` (and `gmm_fit`), a list with
+#' @return An object of class `gmm_gibbs_fit` (`gmm_fit`, `meanfield_fit`), a list with
 #' \describe{
 #'   \item{call, model}{as in [fit_vb.gaussian_mixture()]}
 #'   \item{draws}{array iteration x chain x variable: `mu`, `Lambda`, `log_det`, `pi`, `log_pi`,
@@ -89,7 +89,7 @@ new_gmm_gibbs_fit <- function(call, vb, settings) {
         vb = vb),
       settings[c("chains", "iter", "warmup", "thin")], list(seconds = now() - began)
     ),
-    class = c("gmm_gibbs_fit", "gmm_fit")
+    class = c("gmm_gibbs_fit", "gmm_fit", "meanfield_fit")
   )
   check_gmm_mixing(fit)
   fit
@@ -124,7 +124,7 @@ gmm_collect <- function(runs, model, settings) {
   p <- ncol(model$x)
   q <- p * (p + 1L) / 2L
   core <- gmm_draw_names(model)
-  all <- gmm_all_variables(model)$variable
+  all <- variable_table(model)$variable
   out <- array(NA_real_, c(settings$kept, settings$chains, length(all)),
     list(iteration = NULL, chain = NULL, variable = all))
   for (i in seq_along(runs)) {
@@ -139,17 +139,17 @@ gmm_collect <- function(runs, model, settings) {
 # Names in the order in which the core stores a draw.
 gmm_draw_names <- function(model) {
   v <- gmm_variables(model)
-  unlist(lapply(split(v, v$component), function(c) {
-    lambda <- c$variable[c$type == "Lambda"]
-    c(c$variable[c$type == "mu"], lambda, sub("^Lambda", "Sigma", lambda),
-      c$variable[c$type %in% c("log_det", "log_pi")])
+  unlist(lapply(split(v, v$term), function(c) {
+    lambda <- c$variable[c$kind == "Lambda"]
+    c(c$variable[c$kind == "mu"], lambda, renamed(lambda, "Lambda", "Sigma"),
+      c$variable[c$kind %in% c("log_det", "log_pi")])
   }), use.names = FALSE)
 }
 
 check_gmm_mixing <- function(fit) {
   if (fit$chains < 2L || prod(dim(fit$draws)[1:2]) < 400L) return(invisible())
-  own <- grep("^(mu|log_pi)\\[", dimnames(fit$draws)[[3L]], value = TRUE)
-  if (fit$model$k == 1L) own <- grep("^mu", own, value = TRUE)
+  v <- variable_table(fit$model)
+  own <- v$variable[v$kind %in% c("mu", if (fit$model$k > 1L) "log_pi")]
   rhat <- vapply(own, function(v) posterior::rhat(fit$draws[, , v]), 0)
   bad <- names(rhat)[!is.na(rhat) & rhat > 1.05]
   if (length(bad)) {

@@ -127,6 +127,10 @@ precision_names <- function(model) names(model$resolved$tau)
 # dispersion phi of the negative binomial, none otherwise.
 n_lead <- function(model) length(model$resolved$tau) - length(model$groups)
 
+# Is precision k a parameter of the likelihood that is no precision, with a normal factor on the log
+# scale and no SD beside it?
+is_dispersion <- function(model, k) k <= n_lead(model) && !has_sigma(model)
+
 # Names of the statistics of every precision, in the order of the core: tau_e, tau_u[..], and
 # the lower triangle of each Lambda_u[..], column by column.
 stat_names <- function(model) {
@@ -136,8 +140,7 @@ stat_names <- function(model) {
 term_stat_names <- function(t) {
   if (!t$vector) return(t$name)
   pairs <- lower_pairs(length(t$coef))
-  sub("]", paste0(":%s]"), t$name, fixed = TRUE) |>
-    sprintf(paste0(t$coef[pairs$col], ",", t$coef[pairs$row]))
+  paste0(substring(t$name, 1L, nchar(t$name) - 1L), ":", t$coef[pairs$col], ",", t$coef[pairs$row], "]")
 }
 
 # Positions of each precision's statistics: list of integer vectors.
@@ -183,21 +186,4 @@ owners <- function(vb, index) {
 # Columns of the global block that belong to factor f (not the leaf).
 effect_columns <- function(model, f) {
   length(model$x_names) + which(effect_table(model)$factor == f)
-}
-
-# Names of the rows of a vector term: Lambda_u[g:a,b], sigma_u[g:a], rho_u[g:a,b].
-vector_names <- function(term) {
-  pairs <- which(lower.tri(diag(length(term$coef))), arr.ind = TRUE)
-  stem <- function(what) sub("^Lambda", what, sub("]$", "", term$name))
-  list(
-    lambda = term_stat_names(term), sigma = paste0(stem("sigma"), ":", term$coef, "]"),
-    rho = paste0(stem("rho"), ":", term$coef[pairs[, 2L]], ",", term$coef[pairs[, 1L]], "]")
-  )
-}
-
-# scalar: positions of the statistics that are precisions of one coefficient.
-full_cov_names <- function(model, scalar) {
-  own <- stat_names(model)[scalar]
-  c(beta_names(model), u_names(model), stat_names(model), sprintf("log_%s", own),
-    sub("^tau", "sigma", own))
 }

@@ -12,7 +12,7 @@ no_mixture <- function(x, what, remedy) {
 }
 
 # Raised by one whenever elements of a fit change their name, type or meaning.
-FIT_LAYOUT <- 2L
+FIT_LAYOUT <- 3L
 
 valid_fit <- function(fit) {
   wrong <- tryCatch(unsound_part(fit), error = function(e) "model")
@@ -117,8 +117,7 @@ unsound_model <- function(m) {
 
 unsound_design <- function(m) {
   f <- m$family
-  if (!inherits(f, "family") || !is_text(f$family) || !f$family %in% names(FAMILY_LINKS) ||
-    !is.function(f$linkinv) || !is.function(f$linkfun)) return("family")
+  if (!is_known_family(f) || !is.function(f$linkinv) || !is.function(f$linkfun)) return("family")
   if (!inherits(m$formula, "formula") || length(m$formula) != 3L) return("formula")
   if (!inherits(m$terms, "terms")) return("terms")
   if (!is_null_or(m$frame, is_frame(m$frame, m$n_rows))) return("frame")
@@ -132,7 +131,8 @@ unsound_design <- function(m) {
   if (!named || !all(vapply(m$contrasts, is_contrast, NA))) return("contrasts")
   if (!is_null_or(m$blocks, is_text(m$blocks))) return("blocks")
   if (!is_null_or(m$unidentified, is.character(m$unidentified))) return("unidentified")
-  if (!is_null_or(m$approximation, is_text(m$approximation))) return("approximation")
+  if (!is_null_or(m$approximation, is_text(m$approximation) &&
+    has_approximation(f, m$approximation))) return("approximation")
   NULL
 }
 
@@ -232,7 +232,7 @@ unsound_pairs <- function(g) {
 unsound_prior <- function(m, p) {
   b <- m$resolved$beta
   tau <- m$resolved$tau
-  lead <- switch(m$family$family, gaussian = "tau_e", neg_binomial = "phi")
+  lead <- family_of(m)$lead$name
   if (!is.list(b) || !is_text(b$kind)) return("resolved$beta")
   if (b$kind != "flat") {
     ok <- is_shape(b$mean, p) && is_true_false(b$centred) &&
@@ -407,7 +407,7 @@ unsound_gmm_vb <- function(fit, n, p, k) {
   N <- k * (p + (p * (p + 1L)) %/% 2L + 2L)
   names <- mixture_names(fit$model)[1:4]
   ok <- is.data.frame(v) && identical(v$variable, unlist(names, use.names = FALSE)) &&
-    identical(v$type, rep(names(names), lengths(names))) && is_within(v$component, 1, k)
+    identical(v$kind, rep(names(names), lengths(names))) && is_within(v$term, 1, k)
   if (!ok) return("posterior$variables")
   lr <- !is.null(fit$posterior$cov_lrvb)
   first_wrong(
@@ -427,7 +427,7 @@ unsound_gmm_vb <- function(fit, n, p, k) {
   )
 }
 
-# The names of gmm_all_variables() by type, without its data frame.
+# The names of variable_table() by kind, without its data frame.
 mixture_names <- function(model) {
   x <- colnames(model$x)
   pairs <- lower_pairs(length(x))

@@ -1,20 +1,24 @@
 # Posterior covariance matrices of all coefficients and effects.
 
-check_full_cov <- function(fit) {
-  n <- length(fit$model$x_names) + length(u_names(fit$model))
+check_full_cov <- function(model) {
+  n <- length(model$x_names) + length(u_names(model))
   if (n > 10000L) {
     mf_abort("size", "the full covariance would have ", n, " rows, more than 10,000: ",
       "use `pars = \"beta\"` or as_draws()", arg = "pars")
   }
 }
 
-# Dense covariance of (beta, u, statistics, log tau, sigma); the last two of scalar terms.
-vb_full_cov <- function(fit, lr) {
-  vb <- fit$vb
-  tau <- fit$posterior$tau
+# Dense covariance of (beta, u, statistics, log tau, sigma); the last two of scalar terms. type: of linear
+# response, or q's own ("mfvb").
+#' @export
+covariance.regression_normal <- function(p, type = "lrvb") {
+  check_full_cov(p$model)
+  lr <- type == "lrvb"
+  vb <- p$vb
+  tau <- p$tau
   n <- length(vb$mean)
   scalar <- unlist(tau$index[lengths(tau$index) == 1L])
-  theta <- if (lr) dense_covariance(fit) else dense_mfvb(fit)
+  theta <- if (lr) dense_covariance(p) else dense_mfvb(p)
   stats <- if (lr) tau$cov_lrvb else tau$cov_mfvb
   phi <- if (lr) tau$phi$cov_lrvb else tau$phi$cov_mfvb
   cross <- if (lr) tau$phi$cross else diag(diag(tau$cov_mfvb) / tau$mean, length(tau$mean))
@@ -25,8 +29,8 @@ vb_full_cov <- function(fit, lr) {
   }
   cs <- cross[, scalar, drop = FALSE]
   tt <- rbind(cbind(stats, cs), cbind(t(cs), phi[scalar, scalar, drop = FALSE]))
-  S <- user_covariance(fit$model, rbind(cbind(theta, with_tau), cbind(t(with_tau), tt)))
-  add_sigma_rows(S, fit, n + length(tau$mean) + seq_along(scalar), scalar)
+  S <- user_covariance(p$model, rbind(cbind(theta, with_tau), cbind(t(with_tau), tt)))
+  add_sigma_rows(S, p, n + length(tau$mean) + seq_along(scalar), scalar)
 }
 
 # Of (theta, statistics, anything) in working coordinates to the user's.
@@ -76,10 +80,26 @@ dense_mfvb <- function(fit) {
   out
 }
 
-# sigma = exp(-log tau / 2): d sigma / d log tau = -sigma / 2 at the mean of log tau.
-add_sigma_rows <- function(S, fit, log_rows, scalar) {
-  tau <- fit$posterior$tau
+# Rows of the SDs; a dispersion has none. sigma = exp(-log tau / 2): d sigma / d log tau = -sigma / 2 at the mean of log tau.
+add_sigma_rows <- function(S, p, log_rows, scalar) {
+  tau <- p$tau
+  if (is_dispersion(p$model, 1L)) {
+    log_rows <- log_rows[-1L]
+    scalar <- scalar[-1L]
+  }
   D <- rbind(diag(nrow(S)), 0 * S[log_rows, , drop = FALSE])
   D[cbind(nrow(S) + seq_along(log_rows), log_rows)] <- -exp(-tau$phi$mean[scalar] / 2) / 2
-  label(D %*% S %*% t(D), full_cov_names(fit$model, scalar))
+  label(D %*% S %*% t(D), full_cov_names(p$model))
+}
+
+# Names of the full covariance: coefficients, effects, statistics, and of scalar precisions the logarithms
+# and SDs.
+full_cov_names <- function(model) {
+  table <- variable_table(model)
+  of <- function(kinds, scalar = TRUE) {
+    alone <- table$block == "lead" | !(table$term %in% which(vapply(model$groups, `[[`, NA, "vector")))
+    table$variable[table$kind %in% kinds & (!scalar | alone)]
+  }
+  c(beta_names(model), u_names(model), stat_names(model), of(c("log_tau", "log_dispersion")),
+    of("sigma"))
 }

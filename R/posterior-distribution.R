@@ -5,10 +5,10 @@ lead_of <- function(model, stats) if (n_lead(model)) stats[, 1L]
 
 # The mixture with a value of tau_e or phi at every node: those of a normal posterior of its logarithm are
 # spread over the nodes of a rule, independently of the predictor.
-lead_nodes <- function(mix, fit) {
-  if (!is.null(mix$lead) || !n_lead(fit$model)) return(mix)
+lead_nodes <- function(mix, p) {
+  if (!is.null(mix$lead) || !n_lead(p$model)) return(mix)
   rule <- normal_rule(7L)
-  phi <- fit$posterior$tau$phi
+  phi <- p$tau$phi
   copies <- function(x) x[, rep(1L, 7L), drop = FALSE]
   list(weights = rule$w, mean = copies(mix$mean), var = copies(mix$var), new = copies(mix$new),
     lead = exp(phi$mean[1L] + sqrt(phi$cov_lrvb[1L, 1L]) * rule$x))
@@ -41,19 +41,21 @@ new_level_variance <- function(model, parts, covariances, n) {
 }
 
 # f(mixture, parts) of blocks of rows that bound the memory, below each other; f gives a row per row.
-over_linear <- function(fit, parts, f) {
+over_linear <- function(p, parts, f) {
   n <- nrow(parts$X)
-  width <- switch(class(fit)[1L], gibbs_fit = nrow(working_precisions(fit)), {
-    core <- engine_core(fit$model)
-    core$n_global + 2 * length(fit$integrated$weights)
-  })
-  block <- max(1L, floor(1.6e7 / max(width, 1L)))
+  block <- max(1L, floor(1.6e7 / max(row_width(p), 1L)))
   from <- seq.int(1L, max(n, 1L), by = block)
   out <- lapply(from, function(i) {
     now <- part_rows(parts, seq_len(min(block, n - i + 1L)) + i - 1L)
-    as.matrix(f(linear_mixture(fit, now), now))
+    as.matrix(f(linear_mixture(p, now), now))
   })
   do.call(rbind, out)
+}
+
+# Numbers that a row of linear_mixture() takes.
+row_width <- function(p) {
+  if (inherits(p, "draws_posterior")) return(prod(dim(p$draws)[1:2]))
+  engine_core(p$model)$n_global + 2 * length(p$nodes$weights)
 }
 
 part_rows <- function(parts, rows) {
@@ -70,7 +72,7 @@ part_rows <- function(parts, rows) {
   parts
 }
 
-linear_variance <- function(fit, parts) drop(over_linear(fit, parts, function(mix, ...) {
+linear_variance <- function(p, parts) drop(over_linear(p, parts, function(mix, ...) {
   mixture_variance(mix)
 }))
 
@@ -150,7 +152,7 @@ block_variance <- function(fit, core, parts) {
       }
     }
   }
-  own + rowSums((a %*% vb$S_global) * a) + rowSums((cJ %*% fit$posterior$tau$cov_lrvb) * cJ)
+  own + rowSums((a %*% vb$S_global) * a) + rowSums((cJ %*% fit$tau$cov_lrvb) * cJ)
 }
 
 # draws x rows of x'beta + sum z'u over the levels that the fit has seen.
@@ -165,4 +167,18 @@ known_draws <- function(model, parts, d) {
     }
   }
   eta
+}
+
+# Every variable of as_draws(), a row per joint draw.
+named_draws <- function(p, ndraws, u) {
+  model <- p$model
+  effects <- u_names(model)
+  keep_u <- settle_u(u, as.double(ndraws) * length(effects), TRUE)
+  d <- joint_draws(p, ndraws, keep_u)
+  out <- cbind(structure(d$beta, dimnames = list(NULL, beta_names(model))),
+    precision_draws(d$tau, model))
+  if (keep_u && length(effects)) {
+    out <- cbind(out, structure(t(user_effects(model, t(d$u))), dimnames = list(NULL, effects)))
+  }
+  posterior::as_draws_matrix(out)
 }
