@@ -29,7 +29,7 @@ static void start(const struct likelihood_rows *rows, const double *extra, doubl
     (void) extra;
     for (size_t i = 0; i < rows->n; i++) {
         double y = rows->y[i], n = rows->size[i], p = (y + 0.5) / (n + 1);
-        eta[i] = log(p / (1 - p));
+        eta[i] = log((y + 0.5) / (n - y + 0.5));
         weight[i] = n * p * (1 - p);
     }
 }
