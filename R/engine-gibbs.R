@@ -86,8 +86,9 @@ fit_gibbs.formula <- function(formula, data = NULL, family = gaussian(),
   settings <- gibbs_settings(chains, iter, warmup, thin, save_u, sampler)
   formula <- as_model_formula(formula, parent.frame())
   call <- fit_call(match.call(), "fit_gibbs", formula, parent.frame(), model)
-  m <- build_model(call, formula, data, family, prior, contrasts,
-    check_flag(model, "model"), parent.frame())
+  m <- build_model( # which looks at family and prior before it asks for the rows
+    source_rows(call, formula, data, contrasts, model, parent.frame()), family, prior
+  )
   check_vb_control(control)
   if (has_rows(m)) return(new_glmm_gibbs_fit(call, m, settings))
   new_gibbs_fit(call, vb_optimum(call, m, control), settings)
@@ -115,6 +116,18 @@ fit_gibbs.regression_fit <- function(object, chains = 4, iter = 2000, warmup = 5
     vb_optimum(call, object$model, check_vb_control(control))
   }
   new_gibbs_fit(call, centre, settings)
+}
+
+#' @rdname fit_gibbs
+#' @export
+fit_gibbs.meanfield_gram <- function(object, family = gaussian(), prior = default_priors(),
+                                     control = vb_control(), chains = 4, iter = 2000,
+                                     warmup = 500, thin = 1, save_u = "auto", ...) {
+  no_dots(...)
+  settings <- gibbs_settings(chains, iter, warmup, thin, save_u)
+  m <- build_model(source_gram(object), family, prior)
+  call <- gram_call(match.call(), "fit_gibbs", object, parent.frame())
+  new_gibbs_fit(call, vb_optimum(call, m, check_vb_control(control)), settings)
 }
 
 #' @export
@@ -172,7 +185,7 @@ new_gibbs_fit <- function(call, vb_fit, settings) {
 settle_save_u <- function(s, core) {
   kept <- as.double(s$kept) * s$chains
   n_u <- length(core$h) - core$p
-  main <- kept * (core$p + sum(lengths(stat_positions(core))))
+  main <- kept * (core$p + core$layout$dim$stats)
   u <- kept * n_u
   save_u <- if (identical(s$save_u, "auto")) u <= 1e7 else s$save_u
   total <- main + if (save_u) u else 0

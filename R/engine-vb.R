@@ -137,8 +137,9 @@ fit_vb.formula <- function(formula, data = NULL, family = gaussian(),
   control <- check_vb_control(control)
   formula <- as_model_formula(formula, parent.frame())
   call <- fit_call(match.call(), "fit_vb", formula, parent.frame(), model)
-  m <- build_model(call, formula, data, family, prior, contrasts,
-    check_flag(model, "model"), parent.frame())
+  m <- build_model( # which looks at family and prior before it asks for the rows
+    source_rows(call, formula, data, contrasts, model, parent.frame()), family, prior
+  )
   m$blocks <- blocks
   m <- set_approximation(m, approximation)
   new_vb_fit(call, m, control, integrate)
@@ -160,6 +161,20 @@ fit_vb.regression_fit <- function(object, blocks = c("joint", "separate"),
   model$blocks <- check_choice(blocks, c("joint", "separate"), "blocks")
   new_vb_fit(call, model, check_vb_control(control),
     check_choice(integrate, c("auto", "no", "yes"), "integrate"))
+}
+
+#' @rdname fit_vb
+#' @export
+fit_vb.meanfield_gram <- function(object, family = gaussian(), prior = default_priors(),
+                                  blocks = c("joint", "separate"),
+                                  integrate = c("auto", "no", "yes"), control = vb_control(), ...) {
+  no_dots(...)
+  blocks <- check_choice(blocks, c("joint", "separate"), "blocks")
+  integrate <- check_choice(integrate, c("auto", "no", "yes"), "integrate")
+  control <- check_vb_control(control)
+  m <- build_model(source_gram(object), family, prior)
+  m$blocks <- blocks
+  new_vb_fit(gram_call(match.call(), "fit_vb", object, parent.frame()), m, control, integrate)
 }
 
 #' @export

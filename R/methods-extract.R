@@ -40,12 +40,10 @@ ranef.regression_fit <- function(object, condVar = TRUE, ...) {
       arg = "object")
   }
   u_mean <- drop(user_effects(model, as.matrix(moments(posterior_of(object))$u)))
-  table <- effect_table(model)
   out <- lapply(seq_along(model$factors), function(f) {
     x <- model$factors[[f]]
-    rows <- table$factor == f
     r <- length(x$coef)
-    u <- as.data.frame(matrix(u_mean[rows], ncol = r, byrow = TRUE,
+    u <- as.data.frame(matrix(u_mean[effects_of(model, f)], ncol = r, byrow = TRUE,
       dimnames = list(x$levels, x$coef)), check.names = FALSE)
     if (condVar) {
       attr(u, "postVar") <- user_level_covariances(level_covariances(posterior_of(object), f), factor_map(model, f))
@@ -88,11 +86,10 @@ coef.regression_fit <- function(object, ...) {
   m <- moments(posterior_of(object))
   model <- object$model
   if (!length(model$factors)) return(m$beta)
-  table <- effect_table(model)
   effects <- drop(user_effects(model, as.matrix(m$u)))
   out <- lapply(seq_along(model$factors), function(f) {
     x <- model$factors[[f]]
-    u <- matrix(effects[table$factor == f], ncol = length(x$coef), byrow = TRUE)
+    u <- matrix(effects[effects_of(model, f)], ncol = length(x$coef), byrow = TRUE)
     plain <- plain_coef(x$coef)
     all <- union(names(m$beta), plain)
     co <- matrix(0, length(x$levels), length(all), dimnames = list(x$levels, all))

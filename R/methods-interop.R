@@ -36,6 +36,7 @@ loo.regression_fit <- function(x, draws = NULL, ...) {
 recover_data.regression_fit <- function(object, data = NULL, ...) {
   valid_fit(object)
   call <- object$call
+  if (is.null(data) && object$model$source == "gram") kept_frame(object$model)
   emmeans::recover_data(call, stats::delete.response(object$model$terms),
     object$model$na_action, data = data, frame = object$model$frame, ...)
 }
@@ -118,7 +119,7 @@ lme4_components <- function(object) {
     theta = function() relative_cholesky(object), lower = function() theta_lower(model),
     cnms = function() stats::setNames(lapply(model$groups, `[[`, "coef"), term_groups(model)),
     flist = function() group_factors(object), n = function() nobs(object),
-    p = function() length(model$x_names), q = function() nrow(effect_table(model)),
+    p = function() length(model$x_names), q = function() model$layout$dim$effects,
     n_rtrms = function() length(model$groups), n_rfacs = function() length(model$factors),
     l_i = function() stats::setNames(levels, vapply(model$factors, `[[`, "", "name"))
   )

@@ -28,7 +28,7 @@ NULL
 nobs.meanfield_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
-  as.integer(object$model$gram$n)
+  row_count(object$model$gram$n)
 }
 
 #' @rdname model-methods

@@ -50,7 +50,7 @@ gaussian_mixture <- function(x, k, prior = mixture_prior(), data = NULL) {
   x <- mixture_data(x, data)
   units <- mixture_units(x)
   structure(
-    list(layout = FIT_LAYOUT, call = call, x = x, k = k, prior = resolve_mixture_prior(prior, x, k),
+    list(version = FIT_VERSION, call = call, x = x, k = k, prior = resolve_mixture_prior(prior, x, k),
       given = prior,
       units = units),
     class = "gaussian_mixture"

@@ -24,14 +24,9 @@ glmm_rows <- function(X, y, size, offset, factors, coords) {
     list(code = as.integer(pick(f$codes)), z = z, r = length(f$coef),
       n_levels = length(f$levels))
   })
-  first <- ncol(X) + cumsum(c(0L, vapply(factors[-1L], function(f) {
-    length(f$levels) * length(f$coef)
-  }, 0L)))
-  others <- Map(function(f, first) c(f, list(first = as.integer(first))), terms[-1L],
-    first[seq_len(max(length(terms) - 1L, 0L))])
   list(X = X, centre = coords$mean_x - coords$mean_w, y = pick(as.double(y)), size = pick(as.double(size)),
     offset = pick(as.double(rep_len((offset %||% 0) + coords$level, length(y)))),
-    leaf = if (length(terms)) terms[[1L]], others = unname(others))
+    leaf = if (length(terms)) terms[[1L]], others = unname(terms[-1L]))
 }
 
 glmm_rows_of_design <- function(d, coords) {

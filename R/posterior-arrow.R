@@ -57,7 +57,7 @@ theta_draws <- function(p, core, ndraws) {
   if (!has_rows(p$model)) {
     return(call_theta_draws(core, p$tau$mean, p$vb$mean, ndraws))
   }
-  p$vb$mean + call_arrow_draws(core, p$vb, ndraws)
+  p$vb$mean + arrow_draws(theta_covariance(p, core), ndraws)
 }
 
 #' @export

@@ -1,7 +1,7 @@
 # Posterior covariance matrices of all coefficients and effects.
 
 check_full_cov <- function(model) {
-  n <- length(model$x_names) + length(u_names(model))
+  n <- model$layout$dim$theta
   if (n > 10000L) {
     mf_abort("size", "the full covariance would have ", n, " rows, more than 10,000: ",
       "use `pars = \"beta\"` or as_draws()", arg = "pars")
@@ -18,7 +18,8 @@ covariance.regression_normal <- function(p, type = "lrvb") {
   tau <- p$tau
   n <- length(vb$mean)
   scalar <- unlist(tau$index[lengths(tau$index) == 1L])
-  theta <- if (lr) dense_covariance(p) else dense_mfvb(p)
+  core <- lmm_core(p$model)
+  theta <- arrow_dense(if (lr) theta_covariance(p, core) else own_covariance(p, core))
   stats <- if (lr) tau$cov_lrvb else tau$cov_mfvb
   phi <- if (lr) tau$phi$cov_lrvb else tau$phi$cov_mfvb
   cross <- if (lr) tau$phi$cross else diag(diag(tau$cov_mfvb) / tau$mean, length(tau$mean))
@@ -36,48 +37,16 @@ covariance.regression_normal <- function(p, type = "lrvb") {
 # Of (theta, statistics, anything) in working coordinates to the user's.
 user_covariance <- function(model, S) {
   rows <- function(X) {
-    p <- length(model$x_names)
-    x <- seq_len(p)
-    u <- p + seq_along(u_names(model))
-    stats <- p + length(u) + seq_along(stat_names(model))
+    dim <- model$layout$dim
+    x <- seq_len(dim$p)
+    u <- dim$p + seq_len(dim$effects)
+    stats <- dim$theta + seq_len(dim$stats)
     X[x, ] <- model$coords$M %*% X[x, , drop = FALSE]
     X[u, ] <- user_effects(model, X[u, , drop = FALSE])
     X[stats, ] <- t(user_statistics(t(X[stats, , drop = FALSE]), model))
     X
   }
   rows(t(rows(S)))
-}
-
-# S of q(theta) in the order (beta, effects): S_ll = blockdiag(D^-1) + Q S_gg Q'.
-dense_covariance <- function(fit) {
-  vb <- fit$vb
-  core <- lmm_core(fit$model)
-  r <- core$r
-  leaves <- core$n_leaf * r
-  Q <- matrix(0, core$n_global, leaves) # Q' of src/arrow/arrow.h
-  D <- matrix(0, leaves, leaves)
-  for (g in seq_len(core$n_leaf)) {
-    k <- core$idx[seq.int(core$ptr[g] + 1L, length.out = core$ptr[g + 1L] - core$ptr[g])] + 1L
-    at <- (g - 1L) * r + seq_len(r)
-    Q[k, at] <- vb$q[r * core$ptr[g] + seq_len(r * length(k))]
-    D[at, at] <- vb$d_inv[(g - 1L) * r * r + seq_len(r * r)]
-  }
-  SQ <- vb$S_global %*% Q
-  rbind(cbind(vb$S_global, SQ), cbind(t(SQ), crossprod(Q, SQ) + D))
-}
-
-# q's own covariance of theta: S with joint blocks, block diagonal with separate ones.
-dense_mfvb <- function(fit) {
-  if (!identical(fit$model$blocks, "separate")) return(dense_covariance(fit))
-  core <- lmm_core(fit$model)
-  out <- matrix(0, length(fit$vb$mean), length(fit$vb$mean))
-  gl <- seq_len(core$n_global)
-  out[gl, gl] <- fit$vb$Sq_global
-  for (g in seq_len(core$n_leaf)) {
-    at <- core$n_global + (g - 1L) * core$r + seq_len(core$r)
-    out[at, at] <- fit$vb$sq_leaf[(g - 1L) * core$r^2 + seq_len(core$r^2)]
-  }
-  out
 }
 
 # Rows of the SDs; a dispersion has none. sigma = exp(-log tau / 2): d sigma / d log tau = -sigma / 2 at the mean of log tau.

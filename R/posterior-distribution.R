@@ -119,40 +119,11 @@ linear_mean <- function(parts, m, model) {
   eta
 }
 
-# c'Sc + (J'c)'Sigma(J'c) of a normal posterior, for c = (x, z): with c_l the leaf's part and c_g the
-# rest, c'Sc = c_l'D^-1 c_l + a'S_gg a,  a = c_g + Q'c_l.
-block_variance <- function(fit, core, parts) {
-  vb <- fit$vb
-  p <- core$p
-  a <- matrix(0, nrow(parts$X), core$n_global)
-  a[, seq_len(p)] <- parts$X %*% fit$model$coords$M
-  cJ <- a[, seq_len(p), drop = FALSE] %*% vb$J[seq_len(p), , drop = FALSE]
-  own <- numeric(nrow(parts$X))
-  for (g in parts$groups) {
-    seen <- which(!is.na(g$code))
-    if (!length(seen)) next
-    start <- effect_start(fit$model, g)[seen]
-    Z <- g$Z[seen, , drop = FALSE]
-    for (k in seq_len(ncol(Z))) {
-      at <- p + start + k
-      cJ[seen, ] <- cJ[seen, ] + Z[, k] * vb$J[at, , drop = FALSE]
-      if (g$factor != 1L) a[cbind(seen, at)] <- a[cbind(seen, at)] + Z[, k]
-    }
-    if (g$factor == 1L) {
-      leaf <- g$code[seen]
-      D <- array(vb$d_inv, c(core$r, core$r, core$n_leaf))
-      for (i in seq_along(seen)) {
-        l <- leaf[i]
-        z <- Z[i, ]
-        k <- core$ptr[l + 1L] - core$ptr[l]
-        cols <- core$idx[core$ptr[l] + seq_len(k)] + 1L
-        q <- matrix(vb$q[core$r * core$ptr[l] + seq_len(k * core$r)], k)
-        a[seen[i], cols] <- a[seen[i], cols] + q %*% z
-        own[seen[i]] <- drop(z %*% D[, , l] %*% z)
-      }
-    }
-  }
-  own + rowSums((a %*% vb$S_global) * a) + rowSums((cJ %*% fit$tau$cov_lrvb) * cJ)
+# c'Sc + (J'c)'Sigma(J'c) of a normal posterior, for c = (x, z).
+block_variance <- function(p, core, parts) {
+  rows <- core_rows(p$model, core, parts)
+  cJ <- rows_product(core, rows, p$vb$J)
+  arrow_quad(theta_covariance(p, core), rows) + rowSums((cJ %*% p$tau$cov_lrvb) * cJ)
 }
 
 # draws x rows of x'beta + sum z'u over the levels that the fit has seen.

@@ -115,7 +115,7 @@ joint_draws.regression_draws <- function(p, ndraws, u) {
 level_covariances.regression_draws <- function(p, f) {
   x <- p$model$factors[[f]]
   r <- length(x$coef)
-  rows <- which(effect_table(p$model)$factor == f)
+  rows <- effects_of(p$model, f)
   u <- if (r > 1L && !is.null(p$u_draws)) flat_draws(p$u_draws[, , rows, drop = FALSE])
   user <- vapply(seq_along(x$levels), function(g) {
     at <- (g - 1L) * r + seq_len(r)

@@ -70,32 +70,6 @@ effect_components <- function(p) {
   normal_components(names, t(mean), sqrt(t(var)))
 }
 
-# The effects that are not working effects themselves, as linear combinations of these: core_rows(),
-# and their positions in effect_table().
-user_effect_combinations <- function(model, core) {
-  table <- effect_table(model)
-  moved <- which(!vapply(model$factors, function(f) is_identity(f$A), NA))
-  effect <- which(table$factor %in% moved)
-  if (!length(effect)) return(NULL)
-  rows <- list(global = matrix(0, core$n_global, length(effect)), leaf = rep(-1L, length(effect)),
-    z = matrix(0, core$r, length(effect)), effect = effect)
-  for (f in moved) {
-    A <- factor_map(model, f)
-    at <- which(table$factor[effect] == f)
-    level <- rep(seq_len(length(at) / nrow(A)), each = nrow(A))
-    if (f == 1L) {
-      rows$leaf[at] <- level - 1L
-      rows$z[, at] <- t(A)
-    } else {
-      first <- effect_columns(model, f)[1L] - 1L
-      for (k in seq_len(nrow(A))) {
-        rows$global[cbind(first + (level - 1L) * nrow(A) + k, at)] <- rep(A[, k], max(level))
-      }
-    }
-  }
-  rows
-}
-
 # Quantiles (probs x variables), found on the scale of the link and carried back; one call for all
 # mixtures of a kind. Those of tau and sigma are found as those of log tau and log sigma.
 mixture_quantiles <- function(parts, weights, probs) {
@@ -175,11 +149,7 @@ moments.mixture_posterior <- function(p) {
 
 #' @export
 level_covariances.mixture_posterior <- function(p, f) {
-  x <- p$model$factors[[f]]
-  r <- length(x$coef)
-  levels <- length(x$levels)
-  if (f == 1L) return(array(p$nodes$cov_leaf, c(r, r, levels)))
-  diagonal_blocks(p$nodes$cov_global, effect_columns(p$model, f)[1L], r, levels)
+  level_blocks(p$model, f, p$nodes$cov_global, p$nodes$cov_leaf)
 }
 
 # Of (beta, u, statistics, log tau, sigma).

@@ -112,16 +112,10 @@ precision_matrix_numbers <- function(t, s, source) {
 normal_level_covariances <- function(p, f, type) {
   x <- p$model$factors[[f]]
   r <- length(x$coef)
-  rows <- which(effect_table(p$model)$factor == f) + length(p$model$x_names)
   vb <- p$vb
-  own <- type == "mfvb"
-  out <- if (f == 1L) {
-    array(if (own) vb$sq_leaf else vb$s_leaf, c(r, r, length(x$levels)))
-  } else {
-    diagonal_blocks(if (own) vb$Sq_global else vb$S_global, rows[1L], r, length(x$levels))
-  }
-  if (own) return(out)
-  J <- array(vb$J[rows, ], c(r, length(x$levels), ncol(vb$J)))
+  if (type == "mfvb") return(level_blocks(p$model, f, vb$Sq_global, vb$sq_leaf))
+  out <- level_blocks(p$model, f, vb$S_global, vb$s_leaf)
+  J <- array(vb$J[effect_columns(p$model, f), ], c(r, length(x$levels), ncol(vb$J)))
   Sigma <- p$tau$cov_lrvb
   for (g in seq_along(x$levels)) {
     Jg <- matrix(J[, g, ], r)

@@ -72,7 +72,7 @@ joint_draws <- function(p, ndraws, u) UseMethod("joint_draws")
 
 # Posterior means and the coefficients' covariance:
 #   beta, cov_beta  in the user's coordinates
-#   u               working effects, in the order of effect_table()
+#   u               working effects, in the order of theta
 #   sigma2_e        E[1 / tau_e]
 moments <- function(p) UseMethod("moments")
 

@@ -276,7 +276,7 @@ shortfall.regression_normal <- function(p, t) {
 effective_levels <- function(p, k) {
   term <- p$model$groups[[k]]
   prior <- diag(solve_spd(unvech(p$tau$mean[p$tau$index[[k + n_lead(p$model)]]])))
-  at <- effect_table(p$model)$factor == term$factor
+  at <- effects_of(p$model, term$factor)
   S <- matrix(p$u$var_mfvb[at], length(p$model$factors[[term$factor]]$coef))
   rowSums((1 - pmin(S[term$cols, , drop = FALSE] / prior, 1))^2)
 }
@@ -297,8 +297,9 @@ between_shares <- function(p) {
   for (f in unique(owner)) {
     known <- if (f == 1L) {
       # leaves known: what is left is the global block without its Schur complement
-      solve_spd(if (has_rows(p$model)) response_precision(core, p) else global_precision(core, p))[x, x,
-        drop = FALSE]
+      P <- if (has_rows(p$model)) arrow_precision(theta_covariance(p, core)) else
+        global_precision(core, p)
+      solve_spd(P)[x, x, drop = FALSE]
     } else {
       P <- solve_spd(p$vb$S_global)
       gone <- effect_columns(model, f)
@@ -314,28 +315,13 @@ global_precision <- function(core, p) {
   P <- p$vb$t[1L] * core$global
   x <- seq_len(core$p)
   P[x, x] <- P[x, x] + core$Tb
-  at <- stat_positions(core)
+  at <- stat_index(core)
   for (k in seq_along(core$prec)[-1L]) {
     pr <- core$prec[[k]]
     if (pr$leaf) next
-    rows <- matrix(effect_rows(core, pr), pr$r)
+    rows <- matrix(effect_rows(core, k), pr$r)
     L <- unvech(p$vb$t[at[[k]]])
     for (g in seq_len(ncol(rows))) P[rows[, g], rows[, g]] <- P[rows[, g], rows[, g]] + L
-  }
-  P
-}
-
-# The global block of the precision whose inverse is the response in arrow form:
-# S_gg^-1 + sum over leaves of q D q'.
-response_precision <- function(core, p) {
-  P <- solve_spd(p$vb$S_global)
-  r <- core$r
-  for (l in seq_len(core$n_leaf)) {
-    k <- core$ptr[l + 1L] - core$ptr[l]
-    at <- core$idx[core$ptr[l] + seq_len(k)] + 1L
-    q <- matrix(p$vb$q[core$ptr[l] * r + seq_len(k * r)], k)
-    D <- solve_spd(matrix(p$vb$d_inv[(l - 1L) * r^2 + seq_len(r^2)], r))
-    P[at, at] <- P[at, at] + q %*% D %*% t(q)
   }
   P
 }

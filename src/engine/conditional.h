@@ -3,7 +3,7 @@
 #ifndef MEANFIELD_CONDITIONAL_H
 #define MEANFIELD_CONDITIONAL_H
 
-#include "arrow/arrow.h"
+#include "arrow/arrow_cov.h"
 
 /* Any conditional fit: f(phi) of nest.h, which leaves the conditional mean of
  * theta and the factor F of its precision ready for moments(). */
@@ -15,14 +15,6 @@ struct conditional {
     double (*log_density)(void *ctx, const double *phi);
     bool (*moments)(void *ctx, double weight, double *mean); /* false: they do not exist */
     const struct arrow *F;
-};
-
-/* Linear combinations c'theta: row i has global coefficients column i of `global` (n_global x n)
- * and z, column i of `z` (r x n), on the effects of leaf[i], 0-based, or nowhere (-1). */
-struct conditional_rows {
-    int n;
-    const double *global, *z;
-    const int *leaf;
 };
 
 /* The posterior of theta as a mixture over nodes phi (n_stat x n) with weights w (sum 1).
@@ -43,7 +35,7 @@ struct conditional_work {
 struct conditional_work conditional_carve(const struct arrow_shape *s, bool dense, struct arena *a);
 
 enum core_status conditional_mixture(const struct conditional *e, int n, const double *phi,
-                                   const double *w, const struct conditional_rows *rows,
+                                   const double *w, const struct arrow_rows *rows,
                                    struct conditional_mixture *out, struct conditional_work *work,
                                    const struct core_hooks *h, struct core_info *info);
 

@@ -1,4 +1,4 @@
-/* r_glmm.c: glue of the generalised model: rows, variational fit, draws from an arrow. */
+/* r_glmm.c: glue of the generalised model: rows, variational fit. */
 #include <limits.h>
 #include <math.h>
 #include <string.h>
@@ -84,11 +84,11 @@ static int position(const struct arrow_shape *s, int leaf, int col, int r)
     return lo - s->ptr[leaf];
 }
 
-/* x: list(code, z, r, first, n_levels). The factor's columns start at `first`. */
+/* x: list(code, z, r, n_levels). The factor's columns start at `first`. */
 static struct glmm_factor r_other(SEXP x, const struct glmm *g, const int *order,
                                   int first)
 {
-    struct glmm_factor f = {.first = r_int(x, "first", first, first)};
+    struct glmm_factor f = {.first = first};
     f.r = r_int(x, "r", 1, VECH_MAX_R);
     f.n_levels = r_int(x, "n_levels", 1, (g->lmm.shape.n_global - first) / f.r);
     const int *code = r_ints(x, "code", (R_xlen_t) g->n);
@@ -127,18 +127,16 @@ static void need_fixed_effects(const struct lmm *m)
             r_bad("idx");
 }
 
-/* Every precision of the global block governs coefficients of one factor. */
+/* Every precision of the global block stands where its factor does. */
 static void need_factors(const struct glmm *g)
 {
     for (int k = g->lmm.first_term; k < g->lmm.n_prec; k++) {
         const struct precision *pr = &g->lmm.prec[k];
-        bool found = pr->leaf;
-        for (int f = 0; f < g->n_other; f++) {
-            const struct glmm_factor *h = &g->other[f];
-            found = found || (pr->block == h->first && pr->stride == h->r &&
-                              pr->n_levels == h->n_levels);
-        }
-        if (!found) r_bad("prec");
+        if (pr->leaf) continue;
+        if (pr->factor > g->n_other) r_bad("prec");
+        const struct glmm_factor *h = &g->other[pr->factor - 1];
+        if (pr->block != h->first || pr->stride != h->r || pr->n_levels != h->n_levels)
+            r_bad("prec");
     }
 }
 
@@ -242,64 +240,6 @@ SEXP C_fit_glmm_vb(SEXP core, SEXP start, SEXP control)
     b.h = &h;
     enum core_status st = glmm_vb_run(&b, &ctl, &s, &moves, leaf_work, &info);
     r_vb_close(out, &s, st, &info);
-    UNPROTECT(1);
-    return out;
-}
-
-/* ---- draws ------------------------------------------------------------------------------------ */
-
-/* x (dim) <- a draw from N(0, S) made of the normals z, with L L' = S_gg, W W' = D^-1 (leaf by leaf)
- * and Q as in arrow.h. */
-static void arrow_draw(const struct arrow_shape *s, const double *L, const double *W,
-                       const double *Q, const double *z, double *x)
-{
-    size_t ng = (size_t) s->n_global, r = (size_t) s->r;
-    for (size_t a = 0; a < ng; a++) {
-        x[a] = 0;
-        for (size_t b = 0; b <= a; b++) x[a] += L[a + b * ng] * z[b];
-    }
-    for (int l = 0; l < s->n_leaf; l++) {
-        int k = s->ptr[l + 1] - s->ptr[l];
-        const int *col = s->idx + s->ptr[l];
-        const double *w = W + (size_t) l * r * r, *q = Q + (size_t) s->ptr[l] * r;
-        const double *e = z + ng + (size_t) l * r;
-        double *u = x + ng + (size_t) l * r;
-        for (int c = 0; c < s->r; c++) {
-            u[c] = 0;
-            for (int d = 0; d <= c; d++) u[c] += AT(w, c, d, s->r) * e[d];
-            for (int a = 0; a < k; a++) u[c] += AT(q, a, c, k) * x[col[a]];
-        }
-    }
-}
-
-/* ndraws draws of theta ~ N(0, S), S = (S_gg, q, D^-1) as in arrow.h; shape: list(n_global, n_leaf,
- * r, ptr, idx). dim x ndraws. */
-SEXP C_arrow_draws(SEXP shape, SEXP S_global, SEXP d_inv, SEXP q, SEXP ndraws)
-{
-    const struct arrow_shape s = r_shape(shape);
-    size_t dim = arrow_dim(&s), rr = (size_t) s.r * (size_t) s.r,
-           ng2 = arrow_global_size(&s);
-    int n = r_as_int(ndraws, "ndraws", 0, INT_MAX);
-    const double *S = r_as_finite(S_global, "S_global", (R_xlen_t) ng2),
-                 *D = r_as_finite(d_inv, "d_inv", (R_xlen_t) arrow_leaf_size(&s)),
-                 *Q = r_as_finite(q, "q", (R_xlen_t) arrow_cross_size(&s));
-    double *L = take(ng2, sizeof(double)), *W = take(arrow_leaf_size(&s), sizeof(double));
-    memcpy(L, S, sizeof(double) * ng2);
-    memcpy(W, D, sizeof(double) * arrow_leaf_size(&s));
-    bool bad = la_chol(s.n_global, L) != 0;
-    for (int l = 0; l < s.n_leaf; l++)
-        bad = la_chol(s.r, W + (size_t) l * rr) != 0 || bad;
-    if (bad)
-        Rf_error("internal error: the covariance of the draws is not positive definite");
-    SEXP out = PROTECT(Rf_allocMatrix(REALSXP, (int) dim, n));
-    double *x = REAL(out), *z = take(dim, sizeof(double));
-    const struct ziggurat zig = rand_ziggurat();
-    GetRNGstate();
-    for (int i = 0; i < n; i++, x += dim) {
-        rand_normals(&zig, dim, z);
-        arrow_draw(&s, L, W, Q, z, x);
-    }
-    PutRNGstate();
     UNPROTECT(1);
     return out;
 }

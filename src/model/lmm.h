@@ -24,6 +24,7 @@
 /* A precision and the coefficients it governs; one before first_term governs none. */
 struct precision {
     int r;                  /* size of the precision matrix                          */
+    int factor;             /* 0: the leaf; f > 0: a model's other[f - 1]; -1: none  */
     int n_levels;           /* levels of its factor, 0 before first_term             */
     bool leaf;              /* coefficients in the leaf blocks, else in the global   */
     int first;              /* first row inside a leaf block, or first global column */

@@ -80,7 +80,7 @@ test_that("a variable that a model has under another name is not guessed from it
 
 test_that("a fit of another layout is refused with a remedy", {
   old <- normal
-  old$model$layout <- 2L
+  old$model$version <- 2L
   expect_error(summary(old), "refit", class = "meanfield_error_fit")
   expect_error(vcov(old), "refit", class = "meanfield_error_fit")
 })
