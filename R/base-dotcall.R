@@ -57,7 +57,7 @@ call_fit_gibbs <- function(core, start, centre, control, progress) {
   named_status(out)
 }
 
-# core: engine_core(); start: phi or 1, precisions, auxiliaries.
+# core: engine_core(); start: phi if there is one, precisions, auxiliaries.
 call_fit_glmm_gibbs <- function(core, start, control, progress) {
   named_status(call_core(C_fit_glmm_gibbs, core, as.double(start), control, progress))
 }

@@ -285,7 +285,7 @@ new_glmm_gibbs_fit <- function(call, model, settings) {
   chains <- lapply(seq_len(settings$chains), function(chain) {
     run_glmm_chain(core, settings, bar$step(chain), model)
   })
-  tuning <- vapply(chains, function(x) x$mover[2:3], numeric(2L))
+  tuning <- vapply(chains, `[[`, numeric(2L), "mover")
   model$rows <- NULL # the frame has them
   fit <- structure(
     c(
@@ -327,8 +327,6 @@ run_glmm_chain <- function(core, settings, progress, model) {
     list(interweave = TRUE, hamiltonian = settings$sampler == "hamiltonian", step = .3))
   run <- call_fit_glmm_gibbs(core, glmm_gibbs_start(core), control, progress)
   check_status(run$status, model)
-  # the core keeps phi where a Gaussian model has tau_e, whatever the family
-  if (!core$n_lead) run$result$draws <- run$result$draws[, -(core$p + 1L), drop = FALSE]
   run$result
 }
 

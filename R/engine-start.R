@@ -89,18 +89,17 @@ ridge_solve <- function(core) {
   drop(chol2inv(spd_root(scaled)) %*% (core$h[x] / sqrt(d))) / sqrt(d)
 }
 
-# phi (1 without), precisions and auxiliaries: SDs of one unit of the link, over-dispersed by
-# a factor of exp(1) on the precision scale.
+# The likelihood's own parameter if it has one, precisions and auxiliaries: SDs of one unit of the
+# link, over-dispersed by a factor of exp(1) on the precision scale.
 glmm_gibbs_start <- function(core) {
   t <- glmm_vb_start(core)
   at <- stat_index(core)
   for (k in at) t[k] <- t[k] * exp(stats::rnorm(1L))
-  t <- with_auxiliaries(core, t[unlist(at)])
-  if (core$n_lead) t else c(1, t)
+  with_auxiliaries(core, t[unlist(at)])
 }
 
 # Precisions: an SD of one unit of the link for every term, at its covariate's root mean square.
-# phi: 1.
+# The likelihood's own parameter, which stands first and governs no effects: 1.
 glmm_vb_start <- function(core) {
   lead <- core$n_lead
   terms <- lapply(which(seq_along(core$prec) > lead), function(k) {

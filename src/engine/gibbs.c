@@ -26,7 +26,7 @@ enum core_status gibbs_draw_theta(const struct lmm *m, struct gibbs_state *s,
     lmm_precision(m, s->t, &w->P);
     enum core_status st = arrow_factor(&m->shape, &w->P, &w->F, info);
     if (st) return st;
-    lmm_rhs(m, s->t[0], s->theta);
+    lmm_rhs(m, lmm_tau_e(m, s->t), s->theta);
     arrow_forwardsolve(&m->shape, &w->F, s->theta);
     rand_normals(&w->zig, dim, w->z);
     for (size_t i = 0; i < dim; i++) s->theta[i] += w->z[i];

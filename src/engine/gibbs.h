@@ -64,7 +64,7 @@ bool gibbs_valid_precisions(const struct lmm *m, const double *t);
 
 struct gibbs_work gibbs_work_carve(const struct lmm *m, struct arena *a);
 
-/* theta | t ~ N(P^-1 b, P^-1), b = tau_e h + T mu:  theta = F^-T (F^-1 b + z). */
+/* theta | t ~ N(P^-1 b, P^-1), b = tau_e h + T mu (tau_e = 1 where there is none):  theta = F^-T (F^-1 b + z). */
 enum core_status gibbs_draw_theta(const struct lmm *m, struct gibbs_state *s,
                                   struct gibbs_work *w, struct core_info *info);
 

@@ -29,7 +29,7 @@ void glmm_correction_prepare(const struct glmm *g, struct glmm_correction *c)
 double glmm_correction(const struct glmm_view *x, struct glmm_correction *c)
 {
     const struct glmm *g = x->g;
-    bool several = g->n_other > 0, bound = g->family == GLMM_BINOMIAL_PG;
+    bool several = g->n_other > 0, bound = g->likelihood->bound;
     double sum = 0;
     c->c3 = c->c3_local = 0;
     for (int f = -1; f < g->n_other; f++)

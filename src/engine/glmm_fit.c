@@ -23,6 +23,29 @@ static void gradient(const struct glmm *g, const struct glmm_state *s, const str
     for (size_t i = 0; i < arrow_dim(&g->lmm.shape); i++) out[i] -= w->prior_grad[i];
 }
 
+/* -2 F_v of row i where the step leads, its variance kept within a factor of five. */
+static double weight_there(const struct glmm *g, const double *t, const struct glmm_state *s,
+                           const struct glmm_work *w, size_t i)
+{
+    const struct likelihood_rows row = {1, g->y + i, g->size + i};
+    double x[6], mu = s->mu[i] + w->dmu[i], v = s->v[i] + w->dv[i];
+    struct likelihood_terms e = {x, x + 1, x + 2, x + 3, x + 4, x + 5};
+    v = v < 0.2 * s->v[i] ? 0.2 * s->v[i] : v > 5 * s->v[i] ? 5 * s->v[i] : v;
+    likelihood_expect(g->likelihood, &row, t, &mu, &v, &e);
+    return -2 * *e.v;
+}
+
+/* w->goal_w <- the weights that the step leads to, by the linear forecast unless it is too far. */
+static void goal_weights(const struct glmm *g, const double *t, const struct glmm_state *s,
+                         struct glmm_work *w)
+{
+    for (size_t i = 0; i < g->n; i++) {
+        double now = -2 * s->e.v[i];
+        double goal = now - 2 * (s->e.mv[i] * w->dmu[i] + s->e.vv[i] * w->dv[i]);
+        w->goal_w[i] = goal > 0.5 * now && goal < 2 * now ? goal : weight_there(g, t, s, w, i);
+    }
+}
+
 /* The Newton step in (m, S) to a relative accuracy of tol; where the ELBO is not concave that in m
  * alone, with a residual of -1. Returns the squared decrement; w->goal_w gets the weights that the
  * step leads to. */
@@ -40,19 +63,7 @@ static double newton_step(const struct glmm *g, const double *t,
         d2 = la_dot(dim, w->g, w->dm) + 0.5 * la_dot(n, w->rho, w->Kr);
         w->residual = -1;
     }
-    double phi = glmm_dispersion(g, t);
-    for (size_t i = 0; i < n; i++) {
-        double now = -2 * s->e.v[i];
-        double goal = now - 2 * (s->e.mv[i] * w->dmu[i] + s->e.vv[i] * w->dv[i]);
-        if (!(goal > 0.5 * now && goal < 2 * now)) { /* too far for the linear forecast */
-            double v = s->v[i] + w->dv[i];
-            v = v < 0.2 * s->v[i] ? 0.2 * s->v[i] : v > 5 * s->v[i] ? 5 * s->v[i] : v;
-            goal = -2 * family_expect(g->family, g->y[i], g->size[i], phi,
-                                      s->mu[i] + w->dmu[i], v)
-                            .v;
-        }
-        w->goal_w[i] = goal;
-    }
+    goal_weights(g, t, s, w);
     return d2;
 }
 

@@ -26,24 +26,29 @@ static const double NODE_5[] = {0, 1.355626179974264, 2.856970013872803};
 static const double WEIGHT_5[] = {0.5333333333333334, 0.2220759220056127,
                                   0.01125741132772066};
 
-enum { MAX_NODES = 125 };
+enum { MAX_R = GLMM_GAP_MAX_R, MAX_NODES = 125, BLOCK = 32 };
 
-/* Product rule in r dimensions: z (r x n) and log weights; returns n. */
-static int product_rule(int r, double *z, double *log_w)
+struct nodes {
+    int n;
+    double z[MAX_R * MAX_NODES], log_w[MAX_NODES];
+};
+
+/* Product rule in r dimensions: z (r x n) and log weights. */
+static void product_rule(int r, struct nodes *x)
 {
     const double *node = r == 1 ? NODE_15 : r == 2 ? NODE_7 : NODE_5;
     const double *weight = r == 1 ? WEIGHT_15 : r == 2 ? WEIGHT_7 : WEIGHT_5;
-    int half = r == 1 ? 7 : r == 2 ? 3 : 2, side = 2 * half + 1, n = 1;
-    for (int c = 0; c < r; c++) n *= side;
-    for (int k = 0; k < n; k++) {
-        log_w[k] = 0;
+    int half = r == 1 ? 7 : r == 2 ? 3 : 2, side = 2 * half + 1;
+    x->n = 1;
+    for (int c = 0; c < r; c++) x->n *= side;
+    for (int k = 0; k < x->n; k++) {
+        x->log_w[k] = 0;
         for (int c = 0, rest = k; c < r; c++, rest /= side) {
             int i = rest % side - half, j = i < 0 ? -i : i;
-            z[c + k * r] = i < 0 ? -node[j] : node[j];
-            log_w[k] += log(weight[j]);
+            x->z[c + k * r] = i < 0 ? -node[j] : node[j];
+            x->log_w[k] += log(weight[j]);
         }
     }
-    return n;
 }
 
 /* The effects of one level: where they stand and its rows. */
@@ -70,7 +75,7 @@ static bool level_covariance(const struct glmm_view *x, const struct level *l, d
                              double *logdet)
 {
     int r = l->r;
-    double W[GLMM_GAP_MAX_R * GLMM_GAP_MAX_R];
+    double W[MAX_R * MAX_R];
     memcpy(W, l->Lambda, sizeof(double) * (size_t) (r * r));
     for (size_t k = 0; k < l->n; k++) {
         size_t i = row_of(l, k);
@@ -84,125 +89,134 @@ static bool level_covariance(const struct glmm_view *x, const struct level *l, d
     return la_chol(r, L) == 0;
 }
 
-/* sum over the rows of log p(y | eta): of trials of one, log(1 + e^-|eta|) is summed as the logarithm
- * of a product, each factor of which is at most 2. */
-static double exact_rows(const struct glmm *g, const struct level *l, const double *move,
-                         enum glmm_family family, double phi, const double *mean)
+/* Some rows of a level side by side, r numbers each of z and e = L'z. */
+struct block {
+    size_t n, row[BLOCK];
+    double y[BLOCK], size[BLOCK], z[MAX_R * BLOCK], e[MAX_R * BLOCK];
+    double mean[BLOCK], own[BLOCK]; /* of eta, and its variance by the level's effects: e'e */
+    double rest[BLOCK];             /* by all others, or 0: at their means                  */
+};
+
+static void gather(const struct glmm_view *x, const struct level *l, const double *L, bool other,
+                   size_t from, struct block *b)
 {
-    double sum = 0, product = 1;
-    for (size_t k = 0; k < l->n; k++) {
-        size_t i = row_of(l, k);
-        double mu = mean[i];
-        for (int a = 0; a < l->r; a++) mu += z_of(l, i, a) * move[a];
-        if (family != GLMM_BINOMIAL || g->size[i] != 1) {
-            sum += family_value(family, g->y[i], g->size[i], phi, mu, 0);
-            continue;
+    int r = l->r;
+    b->n = l->n - from < BLOCK ? l->n - from : BLOCK;
+    for (size_t k = 0; k < b->n; k++) {
+        size_t i = b->row[k] = row_of(l, from + k);
+        double *z = b->z + k * (size_t) r, *e = b->e + k * (size_t) r;
+        b->y[k] = x->g->y[i];
+        b->size[k] = x->g->size[i];
+        b->mean[k] = x->s->mu[i];
+        b->own[k] = 0;
+        for (int c = 0; c < r; c++) z[c] = z_of(l, i, c);
+        for (int c = 0; c < r; c++) {
+            e[c] = 0;
+            for (int a = c; a < r; a++) e[c] += AT(L, a, c, r) * z[a];
+            b->own[k] += e[c] * e[c];
         }
-        sum += g->y[i] * mu - (mu > 0 ? mu : 0);
-        product *= 1 + exp(-fabs(mu));
-        if (product > 1e290) {
-            sum -= log(product);
-            product = 1;
-        }
+        b->rest[k] = other ? fmax(x->s->v[i] - b->own[k], 0) : 0;
     }
-    return sum - log(product);
 }
 
-/* sum over the level's rows of f at u = m + L node, the others' effects at their means or (other)
- * averaged over q. */
-static double integrand_rows(const struct glmm_view *x, const struct level *l,
-                             const double *L, const double *node, bool other, double phi)
+/* sum F of a block under the level's Gaussian; third (r^3) += g e (x) e (x) e. */
+static double block_bound(const struct glmm_view *x, const struct block *b, int r, bool other,
+                          double *third)
 {
-    const struct glmm *g = x->g;
-    enum glmm_family family = g->family == GLMM_BINOMIAL_PG ? GLMM_BINOMIAL : g->family;
-    int r = l->r;
-    double move[GLMM_GAP_MAX_R], sum = 0;
-    for (int a = 0; a < r; a++) {
-        move[a] = 0;
-        for (int b = 0; b <= a; b++) move[a] += AT(L, a, b, r) * node[b];
-    }
-    if (!other) return exact_rows(g, l, move, family, phi, x->s->mu);
-    for (size_t k = 0; k < l->n; k++) {
-        size_t i = row_of(l, k);
-        double mu = x->s->mu[i], own = 0;
-        for (int a = 0; a < r; a++) mu += z_of(l, i, a) * move[a];
-        for (int b = 0; b < r; b++) {
-            double e = 0;
-            for (int a = b; a < r; a++) e += AT(L, a, b, r) * z_of(l, i, a);
-            own += e * e;
-        }
-        own = fmax(x->s->v[i] - own, 0);
-        sum += family_value(family, g->y[i], g->size[i], phi, mu, own);
+    double f[BLOCK], m[BLOCK], v[BLOCK], mm[BLOCK], mv[BLOCK], vv[BLOCK], sum = 0;
+    struct likelihood_terms F = {f, m, v, mm, mv, vv};
+    const struct likelihood_rows rows = {b->n, b->y, b->size};
+    if (!other) likelihood_expect(x->g->likelihood, &rows, x->t, b->mean, b->own, &F);
+    for (size_t k = 0; k < b->n; k++) {
+        const double *e = b->e + k * (size_t) r;
+        double g3 = 2 * (other ? x->s->e.mv[b->row[k]] : mv[k]);
+        sum += other ? x->s->e.f[b->row[k]] : f[k];
+        for (int c = 0; c < r; c++)
+            for (int d = 0; d < r; d++)
+                for (int h = 0; h < r; h++) third[(c * r + d) * r + h] += g3 * e[c] * e[d] * e[h];
     }
     return sum;
 }
 
-/* What the level's Gaussian loses; its third-order part s3 gets sum_cde (sum_i g e_c e_d e_e)^2,
- * e = L'z. */
-static double level_gap(const struct glmm_view *x, const struct level *l, bool other,
-                        double *s3)
+/* sum f of a block where the level's effects are `move` away from their means, averaged over the
+ * rest. */
+static double block_value(const struct glmm_view *x, const struct block *b, int r,
+                          const double *move)
 {
-    const struct glmm *g = x->g;
-    int r = l->r;
-    double L[GLMM_GAP_MAX_R * GLMM_GAP_MAX_R], logdet,
-        s[GLMM_GAP_MAX_R * GLMM_GAP_MAX_R * GLMM_GAP_MAX_R] = {0};
-    double z[GLMM_GAP_MAX_R * MAX_NODES], log_w[MAX_NODES], value[MAX_NODES];
-    double phi = glmm_dispersion(g, x->t), bound = 0;
-    const double *m = x->s->m + l->at;
-    if (!level_covariance(x, l, L, &logdet)) return NAN;
-    for (size_t k = 0; k < l->n; k++) {
-        size_t i = row_of(l, k);
-        double e[GLMM_GAP_MAX_R], own = 0, g3;
-        for (int b = 0; b < r; b++) {
-            e[b] = 0;
-            for (int a = b; a < r; a++) e[b] += AT(L, a, b, r) * z_of(l, i, a);
-            own += e[b] * e[b];
-        }
-        if (other) {
-            bound += x->s->e.f[i];
-            g3 = 2 * x->s->e.mv[i];
-        } else {
-            struct expected_loglik f =
-                family_expect(g->family, g->y[i], g->size[i], phi, x->s->mu[i], own);
-            bound += f.f;
-            g3 = 2 * f.mv;
-        }
-        for (int c = 0; c < r; c++)
-            for (int d = 0; d < r; d++)
-                for (int h = 0; h < r; h++)
-                    s[(c * r + d) * r + h] += g3 * e[c] * e[d] * e[h];
+    const struct likelihood_rows rows = {b->n, b->y, b->size};
+    double eta[BLOCK];
+    for (size_t k = 0; k < b->n; k++) {
+        eta[k] = b->mean[k];
+        for (int a = 0; a < r; a++) eta[k] += b->z[k * (size_t) r + (size_t) a] * move[a];
     }
-    *s3 = 0;
-    for (int c = 0; c < r * r * r; c++) *s3 += s[c] * s[c];
+    return likelihood_expect_value(x->g->likelihood, &rows, x->t, eta, b->rest);
+}
+
+/* E log p(u) under the level's Gaussian N(m, L L') + its entropy, but for what the density's own
+ * constants and log |Lambda| are in both. */
+static double prior_bound(const struct level *l, const double *m, const double *L, double logdet)
+{
+    int r = l->r;
     double quad = 0, trace = 0; /* m'Lambda m and tr(Lambda L L') */
     for (int a = 0; a < r; a++)
         for (int b = 0; b < r; b++) {
             double W = 0;
-            for (int c = 0; c <= (a < b ? a : b); c++)
-                W += AT(L, a, c, r) * AT(L, b, c, r);
+            for (int c = 0; c <= (a < b ? a : b); c++) W += AT(L, a, c, r) * AT(L, b, c, r);
             quad += AT(l->Lambda, a, b, r) * m[a] * m[b];
             trace += AT(l->Lambda, a, b, r) * W;
         }
-    bound += -0.5 * (quad + trace) + 0.5 * logdet + 0.5 * r;
-    int n = product_rule(r, z, log_w);
-    double top = -INFINITY;
-    for (int k = 0; k < n; k++) {
-        const double *node = z + k * r;
-        double u[GLMM_GAP_MAX_R], q = 0, square = 0;
-        for (int a = 0; a < r; a++) {
-            u[a] = m[a];
-            for (int b = 0; b <= a; b++) u[a] += AT(L, a, b, r) * node[b];
-            square += node[a] * node[a];
-        }
-        for (int a = 0; a < r; a++)
-            for (int b = 0; b < r; b++) q += AT(l->Lambda, a, b, r) * u[a] * u[b];
-        value[k] = log_w[k] + integrand_rows(x, l, L, node, other, phi) - 0.5 * q +
-                   0.5 * square + 0.5 * logdet;
-        if (value[k] > top) top = value[k];
+    return -0.5 * (quad + trace) + 0.5 * logdet + 0.5 * r;
+}
+
+/* The same of a node at u = m + move: log p(u), less the node's log density. */
+static double prior_value(const struct level *l, const double *m, const double *move,
+                          const double *node, double logdet)
+{
+    int r = l->r;
+    double q = 0, square = 0;
+    for (int a = 0; a < r; a++) {
+        square += node[a] * node[a];
+        for (int b = 0; b < r; b++)
+            q += AT(l->Lambda, a, b, r) * (m[a] + move[a]) * (m[b] + move[b]);
     }
-    double sum = 0;
-    for (int k = 0; k < n; k++) sum += exp(value[k] - top);
-    return top + log(sum) - bound;
+    return -0.5 * q + 0.5 * square + 0.5 * logdet;
+}
+
+static double log_sum_exp(int n, const double *x)
+{
+    double top = -INFINITY, sum = 0;
+    for (int k = 0; k < n; k++)
+        if (x[k] > top) top = x[k];
+    for (int k = 0; k < n; k++) sum += exp(x[k] - top);
+    return top + log(sum);
+}
+
+/* What the level's Gaussian loses; its third-order part s3 gets sum_cde (sum_i g e_c e_d e_e)^2,
+ * e = L'z. */
+static double level_gap(const struct glmm_view *x, const struct level *l, const struct nodes *rule,
+                        bool other, double *s3)
+{
+    int r = l->r;
+    double L[MAX_R * MAX_R], logdet, third[MAX_R * MAX_R * MAX_R] = {0}, bound = 0;
+    double move[MAX_R * MAX_NODES], value[MAX_NODES] = {0};
+    const double *m = x->s->m + l->at;
+    struct block b;
+    if (!level_covariance(x, l, L, &logdet)) return NAN;
+    for (int k = 0; k < rule->n; k++)
+        for (int a = 0; a < r; a++) {
+            move[a + k * r] = 0;
+            for (int c = 0; c <= a; c++) move[a + k * r] += AT(L, a, c, r) * rule->z[c + k * r];
+        }
+    for (size_t from = 0; from < l->n; from += BLOCK) {
+        gather(x, l, L, other, from, &b);
+        bound += block_bound(x, &b, r, other, third);
+        for (int k = 0; k < rule->n; k++) value[k] += block_value(x, &b, r, move + k * r);
+    }
+    *s3 = 0;
+    for (int c = 0; c < r * r * r; c++) *s3 += third[c] * third[c];
+    for (int k = 0; k < rule->n; k++)
+        value[k] += rule->log_w[k] + prior_value(l, m, move + k * r, rule->z + k * r, logdet);
+    return log_sum_exp(rule->n, value) - (bound + prior_bound(l, m, L, logdet));
 }
 
 /* Lambda (r x r) <- the prior precision of one level of the leaf (f < 0) or of another factor. */
@@ -255,11 +269,13 @@ double glmm_gap(const struct glmm_view *x, const struct glmm_levels *levels, int
 {
     const struct glmm *g = x->g;
     const struct arrow_shape *sh = &g->lmm.shape;
-    double Lambda[GLMM_GAP_MAX_R * GLMM_GAP_MAX_R], sum = 0, s3;
+    double Lambda[MAX_R * MAX_R], sum = 0, s3 = 0;
+    struct nodes rule;
     int r = f < 0 ? sh->r : g->other[f].r,
         n = f < 0 ? sh->n_leaf : g->other[f].n_levels;
-    if (r > GLMM_GAP_MAX_R) return 0;
+    if (r > MAX_R) return 0;
     level_prior(x, f, r, Lambda);
+    product_rule(r, &rule);
     for (int k = 0; k < n; k++) {
         struct level l = {.r = r, .Lambda = Lambda};
         if (f < 0) {
@@ -273,7 +289,7 @@ double glmm_gap(const struct glmm_view *x, const struct glmm_levels *levels, int
             l.n = levels->start[f][k + 1] - levels->start[f][k];
             l.z = g->other[f].z;
         }
-        sum += level_gap(x, &l, other, &s3);
+        sum += level_gap(x, &l, &rule, other, &s3);
         *local += s3 / 12;
     }
     return sum;

@@ -3,7 +3,6 @@
 #include <string.h>
 #include "base/la.h"
 #include "base/rand_pg.h"
-#include "model/likelihood.h"
 #include "engine/glmm_gibbs.h"
 
 enum { RR = VECH_MAX_R * VECH_MAX_R, MAX_LEAPFROG = 64, MAX_NEWTON = 50 };
@@ -15,7 +14,7 @@ struct glmm_gibbs_work glmm_gibbs_work_carve(const struct glmm *m, struct arena 
     struct glmm_gibbs_work w = {.g = gibbs_work_carve(&m->lmm, a)};
     size_t dim = arrow_dim(&m->lmm.shape), n = m->n;
     struct glmm_reference *ref = &w.ref;
-    ref->lmm = m->lmm;
+    ref->lmm = lmm_terms(&m->lmm);
     ref->lmm.G = arrow_carve(&m->lmm.shape, a);
     ref->lmm.h = ref->h = arena_doubles(a, dim);
     double **per_row[] = {&ref->eta, &ref->score, &ref->weight, &ref->sum_eta, &ref->sum_score,
@@ -32,6 +31,20 @@ static void linear_predictor(const struct glmm *m, const double *theta, double *
 {
     glmm_mul(m, theta, eta);
     for (size_t i = 0; i < m->n; i++) eta[i] += m->offset[i];
+}
+
+/* Without its constant; -inf or NaN where it overflows. */
+static double log_likelihood(const struct glmm *m, const double *extra, const double *eta)
+{
+    const struct likelihood_rows rows = glmm_rows(m);
+    return m->likelihood->value(&rows, extra, eta, NULL);
+}
+
+static void slopes(const struct glmm *m, const double *extra, const double *eta, double *score,
+                   double *weight)
+{
+    const struct likelihood_rows rows = glmm_rows(m);
+    m->likelihood->score(&rows, extra, eta, score, weight);
 }
 
 /* ---- the reference quadratic ---------------------------------------------------------- */
@@ -74,7 +87,7 @@ static double penalised(const struct glmm *m, const struct glmm_gibbs_state *s,
     lmm_prior_gradient(&m->lmm, s->g.t, theta, x);
     for (size_t i = 0; i < arrow_dim(&m->lmm.shape); i++)
         quad += x[i] * (theta[i] - (!m->lmm.flat && i < (size_t) m->lmm.p ? m->lmm.mu[i] : 0));
-    return likelihood_value(m, s->phi, eta) - 0.5 * quad;
+    return log_likelihood(m, s->g.t, eta) - 0.5 * quad;
 }
 
 /* Halve the step from theta to centre until the penalised likelihood rises; false when it
@@ -96,16 +109,17 @@ static bool newton_step(const struct glmm *m, struct glmm_gibbs_state *s,
     return false;
 }
 
-/* The first reference: second-order expansion at the mode of theta given t and phi. */
+/* The first reference: second-order expansion at the mode of theta given t. */
 static enum core_status laplace_reference(const struct glmm *m, struct glmm_gibbs_state *s,
                                           struct glmm_gibbs_work *w, struct core_info *info)
 {
     struct glmm_reference *ref = &w->ref;
     size_t dim = arrow_dim(&m->lmm.shape);
-    for (size_t i = 0; i < m->n; i++) ref->eta[i] = likelihood_start_eta(m, i);
+    const struct likelihood_rows rows = glmm_rows(m);
+    m->likelihood->start(&rows, s->g.t, ref->eta, ref->weight);
     double value = -INFINITY;
     for (int it = 0; it < MAX_NEWTON; it++) {
-        likelihood_score(m, s->phi, ref->eta, ref->score, ref->weight);
+        slopes(m, s->g.t, ref->eta, ref->score, ref->weight);
         set_reference(m, w);
         enum core_status st = reference_mode(m, s->g.t, w, info);
         if (st) return st;
@@ -131,7 +145,7 @@ static void record_window(const struct glmm *m, const struct glmm_gibbs_state *s
                           struct glmm_gibbs_work *w)
 {
     struct glmm_reference *ref = &w->ref;
-    likelihood_score(m, s->phi, w->eta, w->row, w->eta_new);
+    slopes(m, s->g.t, w->eta, w->row, w->eta_new);
     for (size_t i = 0; i < m->n; i++) {
         ref->sum_eta[i] += w->eta[i];
         ref->sum_score[i] += w->row[i];
@@ -157,23 +171,23 @@ static void end_window(const struct glmm *m, struct glmm_gibbs_work *w)
 /* ---- theta ------------------------------------------------------------------------------ */
 
 /* log likelihood less the reference quadratic. */
-static double remainder_value(const struct glmm *m, double phi, const struct glmm_reference *ref,
-                              const double *eta)
+static double remainder_value(const struct glmm *m, const double *extra,
+                              const struct glmm_reference *ref, const double *eta)
 {
     double quad = 0;
     for (size_t i = 0; i < m->n; i++) {
         double d = eta[i] - ref->eta[i];
         quad += d * (ref->score[i] - 0.5 * ref->weight[i] * d);
     }
-    return likelihood_value(m, phi, eta) - quad;
+    return log_likelihood(m, extra, eta) - quad;
 }
 
 /* x <- F^-1 C'(gradient of the remainder), the force in whitened coordinates. */
-static void remainder_force(const struct glmm *m, double phi, struct glmm_gibbs_work *w,
-                            const double *eta, double *x)
+static void remainder_force(const struct glmm *m, const double *extra,
+                            struct glmm_gibbs_work *w, const double *eta, double *x)
 {
     const struct glmm_reference *ref = &w->ref;
-    likelihood_score(m, phi, eta, w->row, NULL);
+    slopes(m, extra, eta, w->row, NULL);
     for (size_t i = 0; i < m->n; i++)
         w->row[i] -= ref->score[i] - ref->weight[i] * (eta[i] - ref->eta[i]);
     glmm_adjoint(m, w->row, x);
@@ -245,17 +259,17 @@ static enum core_status move_hamiltonian(const struct glmm *m, struct glmm_gibbs
     int steps = leapfrog_steps(step);
     step *= 0.8 + 0.4 * rand_uniform(); /* no trajectory can resonate */
     double start = half_norm(dim, v) + half_norm(dim, z) -
-                   remainder_value(m, s->phi, &w->ref, w->eta);
-    remainder_force(m, s->phi, w, w->eta, force);
+                   remainder_value(m, s->g.t, &w->ref, w->eta);
+    remainder_force(m, s->g.t, w, w->eta, force);
     kick(dim, step / 2, force, z);
     for (int k = 1; k <= steps; k++) {
         rotate(dim, step, v, z);
         to_theta(m, w);
-        remainder_force(m, s->phi, w, w->eta_new, force);
+        remainder_force(m, s->g.t, w, w->eta_new, force);
         kick(dim, k < steps ? step : step / 2, force, z);
     }
     double end = half_norm(dim, v) + half_norm(dim, z) -
-                 remainder_value(m, s->phi, &w->ref, w->eta_new);
+                 remainder_value(m, s->g.t, &w->ref, w->eta_new);
     double gain = start - end;
     *accept = isfinite(gain) ? (gain > 0 ? 1 : exp(gain)) : 0;
     if (rand_uniform() < *accept) {
@@ -286,13 +300,12 @@ static double averaging_update(struct averaging *a, double accept)
     return exp(a->log_step);
 }
 
-/* ---- scale moves and phi ------------------------------------------------------------------ */
+/* ---- scale moves and the extra parameter ------------------------------------------------ */
 
 struct glmm_scale {
     struct scale_prior prior;
     const struct glmm *m;
-    double phi;
-    const double *eta, *part;
+    const double *extra, *eta, *part;
     double *moved;
 };
 
@@ -301,7 +314,7 @@ static double glmm_scale_log_density(double x, const void *ctx)
     const struct glmm_scale *v = ctx;
     double gain = exp(x) - 1;
     for (size_t i = 0; i < v->m->n; i++) v->moved[i] = v->eta[i] + gain * v->part[i];
-    return likelihood_value(v->m, v->phi, v->moved) + gibbs_scale_log_prior(&v->prior, x);
+    return log_likelihood(v->m, v->extra, v->moved) + gibbs_scale_log_prior(&v->prior, x);
 }
 
 static double covariate(const double *z, int r, size_t i, int a)
@@ -334,7 +347,7 @@ static void move_scale(const struct glmm *m, struct glmm_gibbs_state *s, struct 
                        int k, int i)
 {
     struct glmm_scale v = {.prior = gibbs_scale_prior(&m->lmm, s->g.t, k, i), .m = m,
-                           .phi = s->phi, .eta = w->eta, .part = w->row, .moved = w->eta_new};
+                           .extra = s->g.t, .eta = w->eta, .part = w->row, .moved = w->eta_new};
     coefficient_part(m, s->g.theta, k, i, w->row);
     double x = rand_slice(0, gibbs_scale_width(&m->lmm.prec[k]), glmm_scale_log_density, &v);
     gibbs_apply_scale(&m->lmm, s->g.t, s->g.theta, k, i, exp(x));
@@ -346,7 +359,6 @@ struct whitened_move {
     struct glmm_gibbs_work *w;
     struct scale_prior prior;
     const double *t;
-    double phi;
     int k, i;
     bool gaussian; /* the quadratic is the likelihood (given omega): no remainder, no theta */
 };
@@ -368,17 +380,17 @@ static double whitened_log_density(double x, const void *ctx)
                    0.5 * arrow_logdet(&lmm->shape, &w->g.F);
     if (u->gaussian) return value;
     to_theta(u->m, w);
-    return value + remainder_value(u->m, u->phi, &w->ref, w->eta_new);
+    return value + remainder_value(u->m, u->t, &w->ref, w->eta_new);
 }
 
 /* A random coefficient i of the group terms' precisions k; false when there is none. */
 static bool any_coefficient(const struct lmm *m, int *k, int *i)
 {
     int total = 0;
-    for (int j = 1; j < m->n_prec; j++) total += m->prec[j].r;
+    for (int j = m->first_term; j < m->n_prec; j++) total += m->prec[j].r;
     if (total == 0) return false;
     *i = (int) (rand_uniform() * total);
-    for (*k = 1; *i >= m->prec[*k].r; (*k)++) *i -= m->prec[*k].r;
+    for (*k = m->first_term; *i >= m->prec[*k].r; (*k)++) *i -= m->prec[*k].r;
     return true;
 }
 
@@ -397,7 +409,7 @@ static enum core_status move_whitened(const struct glmm *m, struct glmm_gibbs_st
     if (!gaussian) whiten(m, s->g.theta, w);
     const struct whitened_move u = {.m = m, .w = w,
                                     .prior = gibbs_scale_prior(&m->lmm, s->g.t, k, i),
-                                    .t = s->g.t, .phi = s->phi, .k = k, .i = i,
+                                    .t = s->g.t, .k = k, .i = i,
                                     .gaussian = gaussian};
     double x = rand_slice(0, gibbs_scale_width(&m->lmm.prec[k]), whitened_log_density, &u);
     if (!isfinite(whitened_log_density(x, &u))) return CORE_NONFINITE;
@@ -426,18 +438,18 @@ static enum core_status move_polya_gamma(const struct glmm *m, struct glmm_gibbs
     return st;
 }
 
-struct phi_move {
+struct extra_move {
     const struct glmm *m;
     const double *eta;
 };
 
-/* Density of log phi: gamma prior, Jacobian, likelihood. */
-static double phi_log_density(double x, const void *ctx)
+/* Density of the logarithm of the extra parameter: gamma prior, Jacobian, likelihood. */
+static double extra_log_density(double x, const void *ctx)
 {
-    const struct phi_move *v = ctx;
+    const struct extra_move *v = ctx;
     const struct precision *prior = &v->m->lmm.prec[0]; /* Gamma(df0 / 2, rate0 / 2) */
-    double phi = exp(x);
-    return 0.5 * (prior->df0 * x - prior->rate0[0] * phi) + likelihood_value(v->m, phi, v->eta);
+    double extra = exp(x);
+    return 0.5 * (prior->df0 * x - prior->rate0[0] * extra) + log_likelihood(v->m, &extra, v->eta);
 }
 
 /* ---- the chain ------------------------------------------------------------------------------ */
@@ -447,7 +459,7 @@ static enum core_status draw_rest(const struct glmm *m, const struct glmm_gibbs_
                                   struct core_info *info)
 {
     double ss[RR];
-    for (int k = 1; k < m->lmm.n_prec; k++) {
+    for (int k = m->lmm.first_term; k < m->lmm.n_prec; k++) {
         lmm_outer_u(&m->lmm, k, s->g.theta, ss);
         if (!gibbs_draw_precision(&m->lmm, s->g.t, &w->g.zig, k, ss)) return CORE_NONFINITE;
         for (int i = 0; ctl->run.interweave && i < m->lmm.prec[k].r; i++)
@@ -457,11 +469,11 @@ static enum core_status draw_rest(const struct glmm *m, const struct glmm_gibbs_
         enum core_status st = move_whitened(m, s, w, false, info);
         if (st) return st;
     }
-    if (m->family == GLMM_NEGBIN) {
-        struct phi_move v = {m, w->eta};
-        s->phi = exp(rand_slice(log(s->phi), 1, phi_log_density, &v));
+    if (m->likelihood->n_extra) {
+        struct extra_move v = {m, w->eta};
+        s->g.t[0] = exp(rand_slice(log(s->g.t[0]), 1, extra_log_density, &v));
     }
-    return gibbs_valid_precisions(&m->lmm, s->g.t) && isfinite(s->phi) ? CORE_OK : CORE_NONFINITE;
+    return gibbs_valid_precisions(&m->lmm, s->g.t) ? CORE_OK : CORE_NONFINITE;
 }
 
 /* The reference is refreshed after these shares of the warm-up; the last stretch only tunes
@@ -484,7 +496,7 @@ static enum core_status draw_start(const struct glmm *m, struct glmm_gibbs_state
     set_reference(m, w);
     st = gibbs_draw_theta(&w->ref.lmm, &s->g, &w->g, info);
     linear_predictor(m, s->g.theta, w->eta);
-    if (!isfinite(likelihood_value(m, s->phi, w->eta)))
+    if (!isfinite(log_likelihood(m, s->g.t, w->eta)))
         memcpy(s->g.theta, w->theta, sizeof(double) * dim);
     start_window(m, &w->ref);
     return st;
@@ -509,13 +521,6 @@ static enum core_status tuned_move(const struct glmm *m, const struct glmm_gibbs
     return st;
 }
 
-static void keep(const struct glmm *m, const struct glmm_gibbs_control *ctl,
-                 struct glmm_gibbs_state *s, int row)
-{
-    gibbs_keep(&m->lmm, &ctl->run, &s->g, row);
-    AT(s->g.draws, row, m->lmm.p, gibbs_kept(&ctl->run)) = s->phi;
-}
-
 enum core_status glmm_gibbs_run(const struct glmm *m, const struct glmm_gibbs_control *ctl,
                                 struct glmm_gibbs_state *s, struct glmm_gibbs_work *w,
                                 const struct core_hooks *h, struct core_info *info)
@@ -535,7 +540,7 @@ enum core_status glmm_gibbs_run(const struct glmm *m, const struct glmm_gibbs_co
         if (st) return st;
         int past = info->iter + 1 - ctl->run.warmup;
         if (hamiltonian && past < 0) record_window(m, s, w);
-        if (past > 0 && past % ctl->run.thin == 0) keep(m, ctl, s, kept++);
+        if (past > 0 && past % ctl->run.thin == 0) gibbs_keep(&m->lmm, &ctl->run, &s->g, kept++);
     }
     return CORE_OK;
 }

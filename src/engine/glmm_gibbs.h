@@ -1,24 +1,21 @@
 /* glmm_gibbs.h: blocked sampler of the generalised mixed model
  *
- *     y_i | eta_i ~ family, eta = offset + C theta; theta and the precisions as in lmm.h
+ *     y_i | eta_i ~ likelihood, eta = offset + C theta; theta and the precisions as in lmm.h
  *
  * theta | precisions, in one block, by one of
  *   - Polya-Gamma augmentation (binomial): omega_i ~ PG(n_i, eta_i), then theta is Gaussian with
  *     weights omega and right-hand side C'(y - n/2 - omega offset) [Polson, Scott & Windle 2013];
- *   - a Hamiltonian move (any family) in the coordinates whitened by the arrow factor of
+ *   - a Hamiltonian move (any likelihood) in the coordinates whitened by the arrow factor of
  *     P = C'W_0 C + T(t), its Gaussian part integrated exactly [Neal 2011; Shahbaba, Lan, Johnson
  *     & Neal 2014]: only what the reference quadratic misses is left to the leapfrog step.
  * Then the precisions as in gibbs.h, a scale move of each random coefficient under the
- * likelihood itself, one precision with the whitened coordinates held still, and log phi by slice
- * sampling. Exact for the model. */
+ * likelihood itself, one precision with the whitened coordinates held still, and the logarithm of
+ * the likelihood's extra parameter by slice sampling. Exact for the model. */
 #ifndef MEANFIELD_GLMM_GIBBS_H
 #define MEANFIELD_GLMM_GIBBS_H
 
 #include "model/glmm.h"
 #include "engine/gibbs.h"
-
-/* Every function here takes a model whose first precision governs nothing and stands still
- * at t[0] = 1, as tau_e would; under the negative binomial its gamma prior is that of phi. */
 
 enum glmm_mover { GLMM_PG, GLMM_HMC };
 
@@ -28,14 +25,14 @@ struct glmm_gibbs_control {
 };
 
 struct glmm_gibbs_state {
-    struct gibbs_state g; /* column p of draws holds phi, where tau_e would be */
-    double phi;           /* in: start, out: last draw                                 */
+    struct gibbs_state g;
     double accept, step;  /* out: mean acceptance after warm-up, step size (HMC)       */
 };
 
 /* The quadratic that stands in for the log likelihood, row by row:
  *     g_0 (eta - eta_0) - w_0 (eta - eta_0)^2 / 2.
- * With G = C'W_0 C and h = C'(g_0 + w_0 (eta_0 - offset)) it makes `lmm` a Gaussian model. */
+ * With G = C'W_0 C and h = C'(g_0 + w_0 (eta_0 - offset)) it makes `lmm`, the terms of
+ * the model, a Gaussian one without tau_e. */
 struct glmm_reference {
     struct lmm lmm;
     double *h;
@@ -55,8 +52,8 @@ struct glmm_gibbs_work {
 
 struct glmm_gibbs_work glmm_gibbs_work_carve(const struct glmm *m, struct arena *a);
 
-/* One chain. g.t in: start of the precisions and auxiliaries (t[0] = 1). Cost per sweep of one
- * move: O(n (p + sum r)) per gradient, plus one arrow factorisation. */
+/* One chain. g.t in: start of the extra parameter, the precisions and auxiliaries. Cost per
+ * sweep of one move: O(n (p + sum r)) per gradient, plus one arrow factorisation. */
 enum core_status glmm_gibbs_run(const struct glmm *m, const struct glmm_gibbs_control *ctl,
                                 struct glmm_gibbs_state *s, struct glmm_gibbs_work *w,
                                 const struct core_hooks *h, struct core_info *info);

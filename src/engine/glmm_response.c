@@ -212,22 +212,45 @@ void glmm_response_direction(const struct glmm *g, const struct glmm_state *s, s
     }
 }
 
+/* ---- one leaf's own covariance --------------------------------------------------------- */
+
 /* Leaf l's piece of the precision, less what runs through its own covariance W = D^-1. In the
  * coordinates vech W, with T_i = vech(z z') doubled off the diagonal,
  *     P_WW = D'(W^-1 (x) W^-1)D / 2 - sum f_vv T T',   P_W,m = -sum f_mv T c',
  * and the Schur complement takes P_mW P_WW^-1 P_Wm away. */
-static bool add_leaf_response(const struct glmm *g, const struct glmm_state *s, int l,
-                              double *work, struct arrow *P)
+struct own_covariance {
+    int leaf, r, k, m, width; /* coefficients, listed columns, m = vech_size(r), k + r     */
+    double *H, *T, *U;        /* P_WW (m x m), m numbers, m rows of length width: P_Wm      */
+};
+
+static struct own_covariance own_covariance(const struct glmm *g, int l, double *work)
 {
     const struct arrow_shape *sh = &g->lmm.shape;
-    int r = sh->r, k = sh->ptr[l + 1] - sh->ptr[l], m = vech_size(r), p = g->lmm.p;
-    const int *col = sh->idx + sh->ptr[l];
-    int width = k + r;
-    double H[64 * 64] = {0}, T[64], L[64];
-    const double *W = s->d_inv + (size_t) l * (size_t) (r * r);
-    double *U = work;        /* m rows of length width: P_Wm, row by row */
-    if (m > 36) return true; /* r > 8: left out */
-    memset(U, 0, sizeof(double) * (size_t) m * (size_t) width);
+    struct own_covariance x = {.leaf = l, .r = sh->r, .k = sh->ptr[l + 1] - sh->ptr[l],
+                               .m = vech_size(sh->r)};
+    x.width = x.k + x.r;
+    x.H = work;
+    x.T = x.H + (size_t) x.m * (size_t) x.m;
+    x.U = x.T + x.m;
+    return x;
+}
+
+size_t glmm_response_leaf_work(const struct glmm *g)
+{
+    const struct arrow_shape *sh = &g->lmm.shape;
+    size_t need = 0, m = (size_t) vech_size(sh->r);
+    for (int l = 0; l < sh->n_leaf; l++) {
+        size_t width = (size_t) (sh->ptr[l + 1] - sh->ptr[l] + sh->r);
+        if (m * width > need) need = m * width;
+    }
+    return sh->n_leaf ? need + m * m + m : 0;
+}
+
+/* H <- D'(W^-1 (x) W^-1)D / 2. False: W is not positive definite. */
+static bool entropy_curvature(const struct own_covariance *x, const double *W)
+{
+    int r = x->r;
+    double L[VECH_MAX_R * VECH_MAX_R];
     memcpy(L, W, sizeof(double) * (size_t) (r * r));
     if (la_chol(r, L)) return false;
     la_inverse(r, L, L); /* W^-1 */
@@ -238,38 +261,56 @@ static bool add_leaf_response(const struct glmm *g, const struct glmm_state *s, 
                     double e =
                         AT(L, a, c, r) * AT(L, b, d, r) + AT(L, a, d, r) * AT(L, b, c, r);
                     double f = a == b ? 0.5 : 1, h = c == d ? 0.5 : 1;
-                    AT(H, vech_at(r, a, b), vech_at(r, c, d), m) = e * f * h;
+                    AT(x->H, vech_at(r, a, b), vech_at(r, c, d), x->m) = e * f * h;
                 }
-    for (size_t i = g->start[l]; i < g->start[l + 1]; i++) {
-        const double *x = g->X + i * (size_t) p, *z = g->z ? g->z + i * (size_t) r : NULL;
-        for (int b = 0; b < r; b++)
-            for (int a = b; a < r; a++)
-                T[vech_at(r, a, b)] = (a == b ? 1 : 2) * (z ? z[a] * z[b] : 1);
-        for (int y = 0; y < m; y++) {
-            double mv = s->e.mv[i] * T[y], *row = U + (size_t) y * (size_t) width;
-            for (int x2 = 0; x2 <= y; x2++) AT(H, y, x2, m) -= s->e.vv[i] * T[y] * T[x2];
-            for (int a = 0; a < p; a++) row[a] += mv * x[a];
-            for (int f = 0; f < g->n_other; f++)
-                for (int c = 0; c < g->other[f].r; c++) {
-                    double zf =
-                        g->other[f].z
-                            ? g->other[f].z[i * (size_t) g->other[f].r + (size_t) c]
-                            : 1.0;
-                    row[g->other[f].pos[i] + c] += mv * zf;
-                }
-            for (int c = 0; c < r; c++) row[k + c] += mv * (z ? z[c] : 1);
+    return true;
+}
+
+/* H -= f_vv T T', U += f_mv T c' of row i. */
+static void add_row(const struct glmm *g, const struct glmm_state *s, struct own_covariance *x,
+                    size_t i)
+{
+    int r = x->r, p = g->lmm.p;
+    const double *X = g->X + i * (size_t) p, *z = g->z ? g->z + i * (size_t) r : NULL;
+    for (int b = 0; b < r; b++)
+        for (int a = b; a < r; a++)
+            x->T[vech_at(r, a, b)] = (a == b ? 1 : 2) * (z ? z[a] * z[b] : 1);
+    for (int y = 0; y < x->m; y++) {
+        double mv = s->e.mv[i] * x->T[y], *row = x->U + (size_t) y * (size_t) x->width;
+        for (int x2 = 0; x2 <= y; x2++) AT(x->H, y, x2, x->m) -= s->e.vv[i] * x->T[y] * x->T[x2];
+        for (int a = 0; a < p; a++) row[a] += mv * X[a];
+        for (int f = 0; f < g->n_other; f++) {
+            const struct glmm_factor *o = &g->other[f];
+            for (int c = 0; c < o->r; c++)
+                row[o->pos[i] + c] += mv * (o->z ? o->z[i * (size_t) o->r + (size_t) c] : 1.0);
         }
+        for (int c = 0; c < r; c++) row[x->k + c] += mv * (z ? z[c] : 1);
     }
-    if (la_chol(m, H)) return false;
-    for (int j = 0; j < width; j++) { /* column j: H^-1/2 U */
-        for (int y = 0; y < m; y++) T[y] = U[(size_t) y * (size_t) width + (size_t) j];
-        la_solve_l(m, H, T);
-        for (int y = 0; y < m; y++) U[(size_t) y * (size_t) width + (size_t) j] = T[y];
+}
+
+/* U <- H^-1/2 U. */
+static bool whiten_rows(struct own_covariance *x)
+{
+    size_t width = (size_t) x->width;
+    if (la_chol(x->m, x->H)) return false;
+    for (size_t j = 0; j < width; j++) {
+        for (int y = 0; y < x->m; y++) x->T[y] = x->U[(size_t) y * width + j];
+        la_solve_l(x->m, x->H, x->T);
+        for (int y = 0; y < x->m; y++) x->U[(size_t) y * width + j] = x->T[y];
     }
-    double *B = P->cross + (size_t) sh->ptr[l] * (size_t) r;
-    double *D = P->leaf + (size_t) l * (size_t) (r * r);
-    for (int y = 0; y < m; y++) {
-        const double *u = U + (size_t) y * (size_t) width;
+    return true;
+}
+
+/* P -= U'U, where the leaf's columns stand. */
+static void subtract_rows(const struct arrow_shape *sh, const struct own_covariance *x,
+                          struct arrow *P)
+{
+    int r = x->r, k = x->k;
+    const int *col = sh->idx + sh->ptr[x->leaf];
+    double *B = P->cross + (size_t) sh->ptr[x->leaf] * (size_t) r;
+    double *D = P->leaf + (size_t) x->leaf * (size_t) (r * r);
+    for (int y = 0; y < x->m; y++) {
+        const double *u = x->U + (size_t) y * (size_t) x->width;
         for (int b = 0; b < k; b++)
             for (int a = b; a < k; a++)
                 AT(P->global, col[a], col[b], sh->n_global) -= u[a] * u[b];
@@ -278,6 +319,17 @@ static bool add_leaf_response(const struct glmm *g, const struct glmm_state *s, 
             for (int d = c; d < r; d++) AT(D, d, c, r) -= u[k + d] * u[k + c];
         }
     }
+}
+
+static bool add_leaf_response(const struct glmm *g, const struct glmm_state *s, int l,
+                              double *work, struct arrow *P)
+{
+    struct own_covariance x = own_covariance(g, l, work);
+    if (!entropy_curvature(&x, s->d_inv + (size_t) l * (size_t) (x.r * x.r))) return false;
+    memset(x.U, 0, sizeof(double) * (size_t) x.m * (size_t) x.width);
+    for (size_t i = g->start[l]; i < g->start[l + 1]; i++) add_row(g, s, &x, i);
+    if (!whiten_rows(&x)) return false;
+    subtract_rows(&g->lmm.shape, &x, P);
     return true;
 }
 

@@ -25,7 +25,9 @@ void glmm_response_weights(const struct glmm *g, const struct glmm_state *s,
                           const struct glmm_work *w, double *eps);
 
 /* F <- factor of the precision of m's linear response at fixed t, to the accuracy of each leaf
- * on its own: A, less the part that runs through each leaf's own covariance. */
+ * on its own: A, less the part that runs through each leaf's own covariance. scratch: n or
+ * glmm_response_leaf_work() doubles, whichever is more. */
+size_t glmm_response_leaf_work(const struct glmm *g);
 enum core_status glmm_response_factor(const struct glmm *g, const double *t,
                                       const struct glmm_state *s, struct arrow *P,
                                       struct arrow *F, double *scratch,

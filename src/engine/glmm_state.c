@@ -100,7 +100,9 @@ enum core_status glmm_state_evaluate(const struct glmm *g, const double *t,
     glmm_mul(g, s->m, s->mu);
     for (size_t i = 0; i < g->n; i++) s->mu[i] += g->offset[i];
     lmm_prior_gradient(m, t, s->m, w->prior_grad);
-    double loglik = glmm_expect(g, glmm_dispersion(g, t), s->mu, s->v, &s->e);
+    const struct likelihood_rows rows = glmm_rows(g);
+    double loglik =
+        g->constant + likelihood_expect(g->likelihood, &rows, t, s->mu, s->v, &s->e);
     /* tr(T S) = dim - sum w v; dim cancels against the entropy's */
     s->elbo = loglik +
               0.5 * (la_dot(g->n, s->w, s->v) - prior_quadratic(m, s->m, w->prior_grad) +
@@ -108,29 +110,13 @@ enum core_status glmm_state_evaluate(const struct glmm *g, const double *t,
     return isfinite(s->elbo) ? CORE_OK : CORE_NONFINITE;
 }
 
-/* The linked response z of a row with its working weight, after half a success or count. */
-static double linked(const struct glmm *g, size_t i, double dispersion, double *weight)
-{
-    double y = g->y[i], n = g->size[i];
-    if (g->family == GLMM_BINOMIAL || g->family == GLMM_BINOMIAL_PG) {
-        double p = (y + 0.5) / (n + 1);
-        *weight = n * p * (1 - p);
-        return log(p / (1 - p));
-    }
-    double mean = y + 0.5;
-    *weight = n * mean;
-    if (g->family == GLMM_NEGBIN) *weight *= dispersion / (mean + dispersion);
-    return log(mean);
-}
-
 enum core_status glmm_state_start(const struct glmm *g, const double *t, struct glmm_state *s,
                             struct glmm_work *w, struct core_info *info)
 {
     const struct lmm *m = &g->lmm;
-    for (size_t i = 0; i < g->n; i++) {
-        double z = linked(g, i, glmm_dispersion(g, t), &s->w[i]);
-        w->row[i] = s->w[i] * (z - g->offset[i]);
-    }
+    const struct likelihood_rows rows = glmm_rows(g);
+    g->likelihood->start(&rows, t, s->mu, s->w);
+    for (size_t i = 0; i < g->n; i++) w->row[i] = s->w[i] * (s->mu[i] - g->offset[i]);
     glmm_gram(g, s->w, &w->P);
     glmm_add_prior(g, t, &w->P);
     enum core_status st = arrow_factor(&m->shape, &w->P, &w->F, info);

@@ -29,7 +29,7 @@ struct glmm_state {
     double *m;      /* dim: E theta                                                */
     double *w;      /* n: S^-1 = T + C'diag(w)C                                    */
     double *mu, *v; /* n: moments of the linear predictor                          */
-    struct glmm_terms e;
+    struct likelihood_terms e;
     struct arrow S;    /* selected inverse: global and leaves full                    */
     double *q, *d_inv; /* the rest of it, see arrow.h                                 */
     double log_det_P;  /* -log |S|                                                    */

@@ -19,12 +19,8 @@ bool glmm_theta_exact_effects(const struct glmm *g)
 size_t glmm_theta_leaf_work(const struct glmm *g)
 {
     const struct arrow_shape *s = &g->lmm.shape;
-    size_t need = g->n, m = (size_t) vech_size(s->r), p = (size_t) g->lmm.p,
-           ng = (size_t) s->n_global;
-    for (int l = 0; l < s->n_leaf; l++) {
-        size_t k = (size_t) (s->ptr[l + 1] - s->ptr[l] + s->r);
-        if (m * k > need) need = m * k;
-    }
+    size_t leaf = glmm_response_leaf_work(g), need = leaf > g->n ? leaf : g->n;
+    size_t p = (size_t) g->lmm.p, ng = (size_t) s->n_global;
     size_t beta = 3 * p * p + 2 * p * ng, exact = glmm_theta_exact_effects(g) ? ng * ng : 0;
     if (exact > beta) beta = exact;
     return need > beta ? need : beta;

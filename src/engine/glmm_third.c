@@ -15,12 +15,6 @@ static size_t tensor_size(int p)
     return (size_t) p * (size_t) (p + 1) * (size_t) (p + 2) / 6;
 }
 
-size_t glmm_third_work(const struct glmm *g)
-{
-    size_t p = (size_t) g->lmm.p, r = (size_t) g->lmm.shape.r;
-    return p * p + p + r + tensor_size(g->lmm.p) + r * p * (p + 1) / 2 + r * r * p + r * r * r;
-}
-
 double glmm_third_pairs_cost(const struct glmm *g, const struct glmm_clusters *c)
 {
     const struct arrow_shape *sh = &g->lmm.shape;
@@ -70,67 +64,109 @@ static void tensor_add(int p, double g, const double *a, double *T)
 
 /* With L L' = S_b, a = L'(x + q z), e = chol(W)'z, K_ij = a_i'a_j + [same leaf] e_i'e_j:
  *     12 c3 = ||sum g a^3||^2 + sum_k (3 ||sum g a^2 e||^2 + 3 ||sum g a e^2||^2 + ||sum g e^3||^2). */
-double glmm_third(const struct glmm_view *x, double *work)
+struct third {
+    int p, r;                 /* r = 0 without groups: the coefficients alone               */
+    bool through_beta;
+    double *L, *a, *e;        /* p x p; p and r numbers of the row at hand                  */
+    double *aaa;              /* sum g a^3, over all rows                                   */
+    double *aae, *aee, *eee;  /* of one leaf: r times the distinct elements of a^2, r^2 p, r^3 */
+};
+
+static struct third third_of(const struct glmm *g, double *work)
 {
-    const struct glmm *g = x->g;
-    const struct arrow_shape *sh = &g->lmm.shape;
-    int p = sh->n_global, r = sh->n_leaf ? sh->r : 0;
-    size_t t3 = tensor_size(p), t2 = (size_t) vech_size(p);
-    bool through_beta = (double) g->n * (double) t3 <= MAX_TENSOR;
-    double *L = work, *a = L + p * p, *e = a + p, *T = e + (r ? r : 1), *A = T + t3;
-    double *B = A + (size_t) r * t2, *s = B + r * r * p;
+    struct third x = {.p = g->lmm.shape.n_global, .r = g->lmm.shape.n_leaf ? g->lmm.shape.r : 0};
+    x.through_beta = (double) g->n * (double) tensor_size(x.p) <= MAX_TENSOR;
+    x.L = work;
+    x.a = x.L + x.p * x.p;
+    x.e = x.a + x.p;
+    x.aaa = x.e + (x.r ? x.r : 1);
+    x.aae = x.aaa + tensor_size(x.p);
+    x.aee = x.aae + x.r * vech_size(x.p);
+    x.eee = x.aee + x.r * x.r * x.p;
+    return x;
+}
+
+size_t glmm_third_work(const struct glmm *g)
+{
+    size_t p = (size_t) g->lmm.p, r = (size_t) g->lmm.shape.r;
+    return p * p + p + r + tensor_size(g->lmm.p) + r * p * (p + 1) / 2 + r * r * p + r * r * r;
+}
+
+/* a and e of row i; q (p x r) is its leaf's, W = chol(D^-1). */
+static void third_row(const struct glmm *g, struct third *x, const double *q, const double *W,
+                      size_t i)
+{
+    int p = x->p, r = x->r;
+    const double *xi = g->X + i * (size_t) p, *z = g->z ? g->z + i * (size_t) r : NULL;
+    for (int c = 0; c < p; c++) {
+        x->a[c] = 0;
+        for (int b = c; b < p; b++) {
+            double h = xi[b];
+            for (int d = 0; d < r; d++) h += AT(q, b, d, p) * (z ? z[d] : 1);
+            x->a[c] += AT(x->L, b, c, p) * h;
+        }
+    }
+    for (int c = 0; c < r; c++) {
+        x->e[c] = 0;
+        for (int d = c; d < r; d++) x->e[c] += AT(W, d, c, r) * (z ? z[d] : 1);
+    }
+}
+
+/* The leaf's tensors += those of the row at hand, times g. */
+static void third_add(struct third *x, double g)
+{
+    int p = x->p, r = x->r;
+    for (int c = 0; c < r; c++) {
+        double ge = g * x->e[c], *aae = x->aae + c * vech_size(p);
+        for (int b = 0, at = 0; b < p; b++)
+            for (int d = b; d < p; d++, at++) aae[at] += ge * x->a[b] * x->a[d];
+        for (int d = 0; d < r; d++) {
+            double gee = ge * x->e[d], *aee = x->aee + (c * r + d) * p;
+            for (int b = 0; b < p; b++) aee[b] += gee * x->a[b];
+            for (int h = 0; h < r; h++) x->eee[(c * r + d) * r + h] += gee * x->e[h];
+        }
+    }
+}
+
+/* sum <- sum + the leaf's three norms. */
+static double third_leaf(const struct third *x, double sum)
+{
+    int p = x->p, r = x->r;
+    const double *aae = x->aae;
+    for (int c = 0; c < r; c++)
+        for (int b = 0; b < p; b++)
+            for (int d = b; d < p; d++, aae++) sum += 3 * (b == d ? 1 : 2) * *aae * *aae;
+    for (int c = 0; c < r * r * p; c++) sum += 3 * x->aee[c] * x->aee[c];
+    for (int c = 0; c < r * r * r; c++) sum += x->eee[c] * x->eee[c];
+    return sum;
+}
+
+double glmm_third(const struct glmm_view *v, double *work)
+{
+    const struct glmm *g = v->g;
+    struct third x = third_of(g, work);
+    int p = x.p, r = x.r;
+    size_t of_leaf = sizeof(double) * (size_t) (r * vech_size(p) + r * r * p + r * r * r);
     double W[VECH_MAX_R * VECH_MAX_R], sum = 0;
-    memcpy(L, x->s->S.global, sizeof(double) * (size_t) (p * p));
-    if (la_chol(p, L)) return NAN;
-    memset(T, 0, sizeof(double) * t3);
-    for (int k = 0; k < glmm_runs(g); k++) { /* without groups r is zero: the coefficients alone */
-        const double *q =
-            x->s->q + (size_t) k * (size_t) p * (size_t) r; /* one factor: full */
+    memcpy(x.L, v->s->S.global, sizeof(double) * (size_t) (p * p));
+    if (la_chol(p, x.L)) return NAN;
+    memset(x.aaa, 0, sizeof(double) * tensor_size(p));
+    for (int k = 0; k < glmm_runs(g); k++) {
+        const double *q = v->s->q + (size_t) k * (size_t) p * (size_t) r; /* one factor: full */
         size_t from = r ? g->start[k] : 0, to = r ? g->start[k + 1] : g->n;
-        memset(A, 0,
-               sizeof(double) * ((size_t) r * t2 + (size_t) (r * r * p + r * r * r)));
-        memcpy(W, x->s->d_inv + (size_t) k * (size_t) (r * r),
+        memset(x.aae, 0, of_leaf);
+        memcpy(W, v->s->d_inv + (size_t) k * (size_t) (r * r),
                sizeof(double) * (size_t) (r * r));
         if (la_chol(r, W)) return NAN;
         for (size_t i = from; i < to; i++) {
-            const double *xi = g->X + i * (size_t) p,
-                         *z = g->z ? g->z + i * (size_t) r : NULL;
-            double g3 = 2 * x->s->e.mv[i];
-            for (int c = 0; c < p; c++) { /* a = L'(x + q z) */
-                double sum_a = 0;
-                for (int b = c; b < p; b++) {
-                    double h = xi[b];
-                    for (int d = 0; d < r; d++) h += AT(q, b, d, p) * (z ? z[d] : 1);
-                    sum_a += AT(L, b, c, p) * h;
-                }
-                a[c] = sum_a;
-            }
-            for (int c = 0; c < r; c++) {
-                e[c] = 0;
-                for (int d = c; d < r; d++) e[c] += AT(W, d, c, r) * (z ? z[d] : 1);
-            }
-            if (through_beta) tensor_add(p, g3, a, T);
-            for (int c = 0; c < r; c++) {
-                double ge = g3 * e[c], *Ac = A + (size_t) c * t2;
-                for (int b = 0, at = 0; b < p; b++)
-                    for (int d = b; d < p; d++, at++) Ac[at] += ge * a[b] * a[d];
-                for (int d = 0; d < r; d++) {
-                    double gee = ge * e[d], *Bcd = B + (c * r + d) * p;
-                    for (int b = 0; b < p; b++) Bcd[b] += gee * a[b];
-                    for (int h = 0; h < r; h++) s[(c * r + d) * r + h] += gee * e[h];
-                }
-            }
+            double g3 = 2 * v->s->e.mv[i];
+            third_row(g, &x, q, W, i);
+            if (x.through_beta) tensor_add(p, g3, x.a, x.aaa);
+            third_add(&x, g3);
         }
-        for (int c = 0; c < r; c++)
-            for (int b = 0, at = 0; b < p; b++)
-                for (int d = b; d < p; d++, at++) {
-                    double v = A[(size_t) c * t2 + (size_t) at];
-                    sum += 3 * (b == d ? 1 : 2) * v * v;
-                }
-        for (int c = 0; c < r * r * p; c++) sum += 3 * B[c] * B[c];
-        for (int c = 0; c < r * r * r; c++) sum += s[c] * s[c];
+        sum = third_leaf(&x, sum);
     }
-    return (sum + tensor_norm(p, T)) / 12;
+    return (sum + tensor_norm(p, x.aaa)) / 12;
 }
 
 /* ---- c3 of several factors ------------------------------------------------------------------ */

@@ -27,7 +27,7 @@ static const double SETTLED = 1e-7;
 struct glmm_vb glmm_vb_carve(const struct glmm *g, struct arena *a)
 {
     struct glmm_vb b = {.g = g};
-    size_t n = g->family == GLMM_NEGBIN ? g->n : 0;
+    size_t n = g->likelihood->n_extra ? g->n : 0;
     b.unit = arena_doubles(a, (size_t) g->lmm.n_stat);
     b.fitted_t = arena_doubles(a, (size_t) g->lmm.n_stat);
     b.lm = arena_doubles(a, n);
@@ -37,22 +37,25 @@ struct glmm_vb glmm_vb_carve(const struct glmm *g, struct arena *a)
 
 static const double LOG_2PI = 1.837877066409345483560659472811;
 
-/* Gradient and curvature in l = log phi with q(theta) held; log Gamma prior on phi. */
-static void dispersion_terms(struct glmm_vb *b, double phi)
+/* The gamma prior of the extra parameter. */
+struct gamma_prior {
+    double shape, rate;
+};
+static struct gamma_prior extra_prior(const struct glmm *g)
+{
+    return (struct gamma_prior){0.5 * g->lmm.prec[0].df0, 0.5 * g->lmm.prec[0].rate0[0]};
+}
+
+/* Gradient and curvature in l = log extra with q(theta) held, its log gamma prior included. */
+static void extra_terms(struct glmm_vb *b, const double *extra)
 {
     const struct glmm *g = b->g;
-    const struct precision *pr = &g->lmm.prec[0];
-    double shape = 0.5 * pr->df0, rate = 0.5 * pr->rate0[0], l = 0, ll = 0;
-    for (size_t i = 0; i < g->n; i++) {
-        struct dispersion_terms x =
-            family_dispersion(g->y[i], g->size[i], phi, b->theta->mu[i], b->theta->v[i]);
-        l += x.l;
-        ll += x.ll;
-        b->lm[i] = x.lm;
-        b->lv[i] = x.lv;
-    }
-    b->grad_l = l + shape - rate * phi;
-    b->curve_l = ll - rate * phi;
+    const struct likelihood_rows rows = glmm_rows(g);
+    const struct gamma_prior prior = extra_prior(g);
+    struct likelihood_extra x = {.lm = b->lm, .lv = b->lv};
+    likelihood_extra_terms(g->likelihood, &rows, extra, b->theta->mu, b->theta->v, &x);
+    b->grad_l = x.l + prior.shape - prior.rate * *extra;
+    b->curve_l = x.ll - prior.rate * *extra;
 }
 
 /* m follows t to first order in log t, from where the last response was taken. */
@@ -118,7 +121,7 @@ static enum core_status update(void *ctx, struct vb_state *s, struct core_info *
         vech_pack(m->prec[k].r, U, v);
         for (int i = 0; i < vech_size(m->prec[k].r); i++) s->ss[at + i] += v[i];
     }
-    if (m->first_term) dispersion_terms(b, s->t[0]);
+    if (m->first_term) extra_terms(b, s->t);
     return CORE_OK;
 }
 
@@ -133,42 +136,39 @@ static double elbo(void *ctx, const struct vb_state *s)
                    (vb_mean_logdet(m, s, k) - vb_logdet_mean(m, s, k)) +
                vb_elbo_precision(m, s, k);
     if (m->first_term) {
-        double shape = 0.5 * m->prec[0].df0, rate = 0.5 * m->prec[0].rate0[0];
-        sum += shape * log(rate * s->t[0]) - rate * s->t[0] - lgammafn(shape);
+        const struct gamma_prior p = extra_prior(b->g);
+        sum += p.shape * log(p.rate * s->t[0]) - p.rate * s->t[0] - lgammafn(p.shape);
     }
     return sum;
 }
 
-/* Variance of q(log phi): minus the inverse curvature, bounded where there is little. */
-static double dispersion_variance(const struct glmm_vb *b)
+/* Variance of q(log extra): minus the inverse curvature, bounded where there is little. */
+static double extra_variance(const struct glmm_vb *b)
 {
     return 1 / fmax(-b->curve_l, 1e-3);
 }
 
-/* Expected log likelihood and log prior of log phi. */
-static double dispersion_bound(const struct glmm_vb *b, double phi)
+/* Expected log likelihood and log prior of log extra, less constants. */
+static double extra_bound(const struct glmm_vb *b, double extra)
 {
-    const struct glmm *g = b->g;
-    const struct precision *pr = &g->lmm.prec[0];
-    double sum = 0.5 * pr->df0 * log(phi) - 0.5 * pr->rate0[0] * phi;
-    for (size_t i = 0; i < g->n; i++)
-        sum += family_value(g->family, g->y[i], g->size[i], phi, b->theta->mu[i], b->theta->v[i]) +
-               family_constant(g->family, g->y[i], g->size[i], phi);
-    return sum;
+    const struct likelihood_rows rows = glmm_rows(b->g);
+    const struct gamma_prior prior = extra_prior(b->g);
+    return prior.shape * log(extra) - prior.rate * extra +
+           likelihood_expect_value(b->g->likelihood, &rows, &extra, b->theta->mu, b->theta->v);
 }
 
-/* What the bound gains when log phi, so far a point, gets a normal distribution about it: the
+/* What the bound gains when log extra, so far a point, gets a normal distribution about it: the
  * change of the expectation (trapezoid rule: exact to rounding) and the entropy. Any variance makes
  * a bound: a very large one, where the data say nothing, is cut short of overflow. */
-static double spread_dispersion(const struct glmm_vb *b, double phi)
+static double spread_extra(const struct glmm_vb *b, double extra)
 {
     const double step = 0.8;
-    double V = fmin(dispersion_variance(b), 4), at_mode = dispersion_bound(b, phi),
+    double V = fmin(extra_variance(b), 4), at_mode = extra_bound(b, extra),
            sum = 0, weight = 0;
     for (int k = -7; k <= 7; k++) {
         double w = exp(-0.5 * step * step * k * k);
         weight += w;
-        sum += w * (k ? dispersion_bound(b, phi * exp(step * k * sqrt(V))) - at_mode : 0);
+        sum += w * (k ? extra_bound(b, extra * exp(step * k * sqrt(V))) - at_mode : 0);
     }
     return sum / weight + 0.5 * (1 + LOG_2PI + log(V));
 }
@@ -179,7 +179,7 @@ static void targets(void *ctx, const struct vb_state *s, double *target, double 
     const struct lmm *m = &b->g->lmm;
     vb_update_precisions(m, s, target, cavi);
     if (!m->first_term) return;
-    double step = dispersion_variance(b) * b->grad_l;
+    double step = extra_variance(b) * b->grad_l;
     target[0] = s->t[0] * exp(fmax(-2, fmin(2, step)));
     cavi[0] = s->t[0] * exp(fmax(-1, fmin(1, step)));
 }
@@ -203,7 +203,7 @@ static void response_column(struct glmm_vb *b, struct vb_state *s, int col)
                 AT(s->lr.C, at, col, q) = -(x == y ? 0.5 : 1) * sum;
             }
     }
-    if (m->first_term) { /* d of the bound's gradient in phi */
+    if (m->first_term) { /* d of the bound's gradient in extra */
         double sum = 0;
         for (size_t i = 0; i < b->g->n; i++)
             sum += b->lm[i] * w->dmu[i] + b->lv[i] * w->dv[i];
@@ -213,18 +213,18 @@ static void response_column(struct glmm_vb *b, struct vb_state *s, int col)
            sizeof(double) * arrow_dim(&m->shape));
 }
 
-/* The response to phi itself: base change of w and gradient from f_l,v and f_l,mu. */
-static bool dispersion_column(struct glmm_vb *b, struct vb_state *s)
+/* The response to extra itself: base change of w and gradient from f_l,v and f_l,mu. */
+static bool extra_column(struct glmm_vb *b, struct vb_state *s)
 {
     const struct glmm *g = b->g;
-    double phi = s->t[0];
+    double extra = s->t[0];
     glmm_adjoint(g, b->lm, b->w->g);
-    for (size_t i = 0; i < arrow_dim(&g->lmm.shape); i++) b->w->g[i] /= phi;
-    for (size_t i = 0; i < g->n; i++) b->w->rho[i] = 2 * b->lv[i] / phi;
+    for (size_t i = 0; i < arrow_dim(&g->lmm.shape); i++) b->w->g[i] /= extra;
+    for (size_t i = 0; i < g->n; i++) b->w->rho[i] = 2 * b->lv[i] / extra;
     struct glmm_tilt tilt = {.eps0 = b->w->rho, .tol = b->response_tol};
     if (!glmm_response(g, b->theta, b->w, tilt)) return false;
     response_column(b, s, 0);
-    AT(s->lr.V, 0, 0, s->lr.q) = dispersion_variance(b) * phi * phi;
+    AT(s->lr.V, 0, 0, s->lr.q) = extra_variance(b) * extra * extra;
     return true;
 }
 
@@ -239,7 +239,7 @@ static bool coupling(void *ctx, struct vb_state *s)
     memset(s->lr.C, 0, sizeof(double) * (size_t) q * (size_t) q);
     if (glmm_response_curvature(g, s->t, b->theta, b->w, &info)) return false;
     vb_coupling_V(m, s);
-    if (m->first_term && !dispersion_column(b, s)) return false;
+    if (m->first_term && !extra_column(b, s)) return false;
     for (int k = m->first_term; k < m->n_prec; k++)
         for (int y = 0; y < m->prec[k].r; y++)
             for (int x = y; x < m->prec[k].r; x++) {
@@ -268,7 +268,7 @@ enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl,
     b->last = true;
     if ((fit = update(b, s, info))) return fit;
     s->elbo = elbo(b, s);
-    if (b->g->lmm.first_term) s->elbo += spread_dispersion(b, s->t[0]);
+    if (b->g->lmm.first_term) s->elbo += spread_extra(b, s->t[0]);
     s->lr_ok = coupling(b, s) && lr_respond(&s->lr);
     schur_inverse(&b->g->lmm.shape, &b->w->F, s->Sq_global); /* so far on the pattern only */
     struct theta_response want = {glmm_theta_exact_effects(b->g) ? EXACT_ALL : EXACT_BETA,

@@ -3,8 +3,9 @@
  *     q(theta) prod_j q(Lambda_j) prod q(c),   q(theta) = N(m, S) of glmm_state.h,
  *
  * ascended over the globals by vb_ascend(), with full linear response: nothing is dropped. The
- * negative binomial's log dispersion is normal about the mode of its factor, with the curvature of
- * the bound as its precision; on the way it is a point, and so are the bounds on the trace. */
+ * logarithm of the likelihood's extra parameter is normal about the mode of its factor, with the
+ * curvature of the bound as its precision; on the way it is a point, and so are the bounds on the
+ * trace. */
 #ifndef MEANFIELD_GLMM_VB_H
 #define MEANFIELD_GLMM_VB_H
 
@@ -17,8 +18,8 @@ struct glmm_vb {
     struct glmm_work *w;
     const struct core_hooks *h;
     double *unit;           /* n_stat: a direction in t                            */
-    double *lm, *lv;        /* n each: dispersion only                             */
-    double grad_l, curve_l; /* of the bound in log phi, prior included             */
+    double *lm, *lv;        /* n each, with an extra parameter: likelihood_extra    */
+    double grad_l, curve_l; /* of the bound in log extra, prior included           */
     double response_tol;    /* of glmm_response()                                   */
     double *fitted_t;       /* n_stat: of the last fit, and of J                    */
     bool started, has_response;

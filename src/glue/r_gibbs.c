@@ -24,7 +24,7 @@ SEXP r_gibbs_new(const struct lmm *m, const struct gibbs_control *ctl, bool save
         [GIBBS_U_M2] = {"u_m2", n_u, R_VECTOR},
         [GIBBS_LAST] = {"t", (size_t) m->n_par, R_VECTOR},
         [GIBBS_THETA] = {"theta", dim, R_VECTOR},
-        [GIBBS_MOVER] = {"mover", 3, R_VECTOR}};
+        [GIBBS_MOVER] = {"mover", 2, R_VECTOR}};
     return r_with_status(r_list(f, GIBBS_FIELDS));
 }
 

@@ -5,7 +5,7 @@
 #include "engine/gibbs.h"
 #include "glue/r_util.h"
 
-/* Fields of the result; mover is c(phi, acceptance, step) of the sampler of generalised models. */
+/* Fields of the result; mover is c(acceptance, step) of the sampler of generalised models. */
 enum {
     GIBBS_DRAWS,
     GIBBS_U_DRAWS,

@@ -140,13 +140,18 @@ static void need_factors(const struct glmm *g)
     }
 }
 
-/* Responses that the family can have. */
+/* Responses that the likelihood can have. */
 static void need_responses(const struct glmm *g)
 {
-    bool binomial = g->family == GLMM_BINOMIAL || g->family == GLMM_BINOMIAL_PG;
     for (size_t i = 0; i < g->n; i++)
-        if (!(g->size[i] > 0) || !(g->y[i] >= 0) || (binomial && g->y[i] > g->size[i]))
-            r_bad("y");
+        if (!g->likelihood->possible(g->y[i], g->size[i])) r_bad("y");
+}
+
+static const struct likelihood *r_likelihood(SEXP core)
+{
+    const struct likelihood *L = likelihood_of(r_int(core, "family", 0, INT_MAX));
+    if (!L) r_bad("family");
+    return L;
 }
 
 /* What a model may have, for R to refuse more than that: precisions, coefficients of a term, and
@@ -164,9 +169,8 @@ SEXP C_limits(void)
 /* core$rows: list(X, centre, y, size, offset, leaf = list(code, z, r) or NULL, others). */
 struct glmm r_glmm(SEXP core)
 {
-    struct glmm g = {.family =
-                         (enum glmm_family) r_int(core, "family", 0, GLMM_BINOMIAL_PG)};
-    g.lmm = r_prior(core, g.family == GLMM_NEGBIN);
+    struct glmm g = {.likelihood = r_likelihood(core)};
+    g.lmm = r_prior(core, g.likelihood->n_extra);
     const struct arrow_shape *s = &g.lmm.shape;
     if (g.lmm.first_term && g.lmm.prec[0].nu > 0) r_bad("prec");
     if (s->r > VECH_MAX_R) r_bad("r");
@@ -191,9 +195,8 @@ struct glmm r_glmm(SEXP core)
     need_responses(&g);
     r_others(r_elt(rows, "others"), &g, order);
     need_factors(&g);
-    if (g.family != GLMM_NEGBIN)
-        for (size_t i = 0; i < g.n; i++)
-            g.constant += family_constant(g.family, g.y[i], g.size[i], 1);
+    const struct likelihood_rows all = glmm_rows(&g);
+    g.constant = g.likelihood->constant(&all);
     return g;
 }
 

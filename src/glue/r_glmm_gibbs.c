@@ -1,57 +1,30 @@
 /* r_glmm_gibbs.c: glue of the sampler of generalised models (one call is one chain), and of the
  * Polya-Gamma generator for its tests. */
-#include <string.h>
 #include "base/rand_pg.h"
 #include "engine/glmm_gibbs.h"
 #include "glue/r_gibbs.h"
 #include "glue/r_glmm.h"
 
-/* The sampler's layout has a first precision that stands still (glmm_gibbs.h); where the model
- * has none (no phi), one is put before the terms. */
-static void put_still_precision(struct lmm *m)
-{
-    if (m->first_term == 1) return;
-    if (m->n_prec == LMM_MAX_PREC) Rf_error("internal error: %d precisions", m->n_prec);
-    memmove(m->prec + 1, m->prec, sizeof(struct precision) * (size_t) m->n_prec);
-    m->n_prec++;
-    m->n_stat++;
-    m->n_par++;
-    m->first_term = 1;
-    m->prec[0] = (struct precision){.r = 1, .factor = -1, .aux = -1};
-    for (int k = 1; k < m->n_prec; k++) {
-        m->prec[k].at++;
-        if (m->prec[k].aux >= 0) m->prec[k].aux++;
-    }
-}
-
-/* Polya-Gamma variables are for binomial responses. */
-static void need_mover(const struct glmm *m, enum glmm_mover mover)
-{
-    bool binomial = m->family == GLMM_BINOMIAL || m->family == GLMM_BINOMIAL_PG;
-    if (mover == GLMM_PG && !binomial) r_bad("hamiltonian");
-}
-
-/* core: as in r_glmm(); start: phi (1 without), then the precisions and auxiliaries;
+/* core: as in r_glmm(); start: the extra parameter if there is one, then the
+ * precisions and auxiliaries;
  * control: list(iter, warmup, thin, interweave, save_u, hamiltonian, step).
  * Returns list(result, c(status, iter, block)). */
 SEXP C_fit_glmm_gibbs(SEXP core, SEXP start, SEXP control, SEXP progress)
 {
-    struct glmm m = r_glmm(core);
-    put_still_precision(&m.lmm);
+    const struct glmm m = r_glmm(core);
     const struct glmm_gibbs_control ctl = {
         r_gibbs_control(control), r_flag(control, "hamiltonian") ? GLMM_HMC : GLMM_PG};
     bool save_u = r_flag(control, "save_u");
     const double *from = r_as_finite(start, "start", m.lmm.n_par);
-    if (!(from[0] > 0)) r_bad("start");
-    need_mover(&m, ctl.mover);
+    if (m.likelihood->n_extra && !(from[0] > 0)) r_bad("start");
+    if (ctl.mover == GLMM_PG && !m.likelihood->polya_gamma) r_bad("hamiltonian");
     double step = r_num(control, "step", 1e-10, 10);
     struct r_poll poll = {r_progress(progress),
                           ctl.run.iter > 100 ? ctl.run.iter / 100 : 1};
     SEXP out = PROTECT(r_gibbs_new(&m.lmm, &ctl.run, save_u));
     struct glmm_gibbs_state s = {
-        .g = r_gibbs_view(out, from, m.lmm.n_par, save_u), .phi = from[0], .step = step};
+        .g = r_gibbs_view(out, from, m.lmm.n_par, save_u), .step = step};
     double *mover = r_out(VECTOR_ELT(out, 0), GIBBS_MOVER);
-    s.g.t[0] = 1;
     struct glmm_gibbs_work w;
     struct arena a = {NULL, 0};
     for (int pass = 0; pass < 2; pass++) {
@@ -64,9 +37,8 @@ SEXP C_fit_glmm_gibbs(SEXP core, SEXP start, SEXP control, SEXP progress)
     GetRNGstate();
     enum core_status st = glmm_gibbs_run(&m, &ctl, &s, &w, &h, &info);
     PutRNGstate();
-    mover[0] = s.phi;
-    mover[1] = s.accept;
-    mover[2] = s.step;
+    mover[0] = s.accept;
+    mover[1] = s.step;
     r_set_status(INTEGER(VECTOR_ELT(out, 1)), st, &info);
     UNPROTECT(1);
     return out;

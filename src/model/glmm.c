@@ -1,5 +1,4 @@
-/* glmm.c: the four row kernels and the likelihood of all rows (see glmm.h). */
-#include <math.h>
+/* glmm.c: the four row kernels (see glmm.h). */
 #include <string.h>
 #include "model/glmm.h"
 
@@ -273,70 +272,10 @@ void glmm_quad(const struct glmm *g, const struct arrow *S, double *v)
     }
 }
 
-struct glmm_terms glmm_terms_carve(const struct glmm *g, struct arena *a)
+struct likelihood_terms glmm_terms_carve(const struct glmm *g, struct arena *a)
 {
-    struct glmm_terms e;
-    e.f = arena_doubles(a, g->n);
-    e.m = arena_doubles(a, g->n);
-    e.v = arena_doubles(a, g->n);
-    e.mm = arena_doubles(a, g->n);
-    e.mv = arena_doubles(a, g->n);
-    e.vv = arena_doubles(a, g->n);
+    struct likelihood_terms e;
+    double **row[] = {&e.f, &e.m, &e.v, &e.mm, &e.mv, &e.vv};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) *row[i] = arena_doubles(a, g->n);
     return e;
-}
-
-/* Sum of the constants: of the negative binomial they move with the dispersion. */
-static double constants(const struct glmm *g, double dispersion)
-{
-    double sum = 0;
-    if (g->family != GLMM_NEGBIN) return g->constant;
-    for (size_t i = 0; i < g->n; i++)
-        sum += family_constant(g->family, g->y[i], g->size[i], dispersion);
-    return sum;
-}
-
-double glmm_expect(const struct glmm *g, double dispersion, const double *mu,
-                   const double *v, struct glmm_terms *e)
-{
-    double sum = constants(g, dispersion);
-    for (size_t i = 0; i < g->n; i++) {
-        struct expected_loglik x =
-            family_expect(g->family, g->y[i], g->size[i], dispersion, mu[i], v[i]);
-        sum += x.f;
-        e->f[i] = x.f;
-        e->m[i] = x.m;
-        e->v[i] = x.v;
-        e->mm[i] = x.mm;
-        e->mv[i] = x.mv;
-        e->vv[i] = x.vv;
-    }
-    return sum;
-}
-
-/* d/d eta of the exact log likelihood of a row. */
-static double slope(const struct glmm *g, size_t i, double dispersion, double eta)
-{
-    double y = g->y[i], n = g->size[i];
-    switch (g->family) {
-    case GLMM_BINOMIAL:
-    case GLMM_BINOMIAL_PG:
-        return y - n / (1 + exp(-eta));
-    case GLMM_POISSON:
-        return n * (y - exp(eta));
-    case GLMM_NEGBIN:
-        return n * (y - (y + dispersion) / (1 + dispersion * exp(-eta)));
-    }
-    return NAN;
-}
-
-double glmm_log_likelihood(const struct glmm *g, double dispersion, const double *eta,
-                           double *grad)
-{
-    enum glmm_family exact = g->family == GLMM_BINOMIAL_PG ? GLMM_BINOMIAL : g->family;
-    double sum = constants(g, dispersion);
-    for (size_t i = 0; i < g->n; i++) {
-        sum += family_value(exact, g->y[i], g->size[i], dispersion, eta[i], 0);
-        if (grad) grad[i] = slope(g, i, dispersion, eta[i]);
-    }
-    return sum;
 }

@@ -1,8 +1,8 @@
 /* glmm.h: the generalised mixed model in working coordinates, shared by every engine.
  *
- *     y_i | eta_i ~ binomial, Poisson or negative binomial (family.h)
+ *     y_i | eta_i ~ one of the likelihoods (likelihood.h)
  *     eta = offset + C theta,   theta = (beta, u),   priors of theta and of the precisions as
- *     in lmm.h; no tau_e, but the negative binomial has its dispersion phi in the first place.
+ *     in lmm.h; the likelihood's extra parameter stands where tau_e would, if it has one.
  *
  * The rows are needed in every sweep: they stand sorted by level of the leaf factor, a row's
  * covariates side by side. Four kernels do the sums over all rows, and what can be is done by them
@@ -12,7 +12,7 @@
 #ifndef MEANFIELD_GLMM_H
 #define MEANFIELD_GLMM_H
 
-#include "model/family.h"
+#include "model/likelihood.h"
 #include "model/lmm.h"
 
 enum { GLMM_MAX_FACTORS = 16 };
@@ -27,13 +27,13 @@ struct glmm_factor {
 
 struct glmm {
     struct lmm lmm; /* shape, p, prior of beta, precisions; no Gram               */
-    enum glmm_family family;
+    const struct likelihood *likelihood;
     size_t n;             /* rows, of positive size                                    */
     const double *X;      /* p x n: row i's covariates are column i                    */
     const double *y;      /* n: successes or counts                                    */
     const double *size;   /* n: trials, or row weights                                 */
     const double *offset; /* n: offset, with the shift of the working coordinates      */
-    double constant;      /* sum of family_constant(), but of the negative binomial     */
+    double constant;      /* of the log likelihood                                     */
     const size_t *start; /* rows of leaf l: start[l] <= i < start[l + 1] (n_leaf + 1)   */
     const double *z;     /* leaf: r x n covariates, or NULL for an intercept           */
     int n_other;
@@ -61,24 +61,11 @@ void glmm_add_prior(const struct glmm *g, const double *t, struct arrow *P);
 /* v (n) <- c_i'S c_i; S in arrow form with a full global block and full leaves. */
 void glmm_quad(const struct glmm *g, const struct arrow *S, double *v);
 
-/* Expected log likelihoods of all rows, one array of length n per derivative. */
-struct glmm_terms {
-    double *f, *m, *v, *mm, *mv, *vv; /* f without its constant                         */
-};
-struct glmm_terms glmm_terms_carve(const struct glmm *g, struct arena *a);
-
-/* Fills e at (mu, v); returns sum f with all constants. Not finite: an overflow. */
-double glmm_expect(const struct glmm *g, double dispersion, const double *mu,
-                   const double *v, struct glmm_terms *e);
-
-/* log p(y | eta) of all rows, all constants; grad (n, or NULL) <- d/d eta. */
-double glmm_log_likelihood(const struct glmm *g, double dispersion, const double *eta,
-                           double *grad);
-
-/* Is the first precision a dispersion, and its value (1 without one). */
-static inline double glmm_dispersion(const struct glmm *g, const double *t)
+static inline struct likelihood_rows glmm_rows(const struct glmm *g)
 {
-    return g->family == GLMM_NEGBIN ? t[0] : 1;
+    return (struct likelihood_rows){g->n, g->y, g->size};
 }
+
+struct likelihood_terms glmm_terms_carve(const struct glmm *g, struct arena *a);
 
 #endif

@@ -1,24 +1,94 @@
-/* likelihood.h: the log likelihood of the generalised model at a point, exactly, with its first
- * two derivatives in eta (family.h has expectations of it under a normal eta). Constants in y
- * are left out; what depends on phi is there.
+/* likelihood.h: a likelihood of independent rows, for every engine of the generalised model.
  *
- *     binomial  y eta - size log(1 + e^eta)
- *     Poisson   size (y eta - e^eta)
- *     negbin    size (y eta - (y + phi) log(1 + e^eta / phi) + log_rising(y, phi)),
- *               log_rising = log Gamma(y + phi) / Gamma(phi) - y log phi */
+ *     log p(y_i | eta_i, extra) = f_i(eta_i, extra) + a number of y_i and size_i alone
+ *
+ * One likelihood is one file, likelihood_<name>.c: its formulas and one const struct. It has to
+ * have f with its first two derivatives in eta, a start and its constant; what variational Bayes
+ * needs,
+ *
+ *     F_i(mu, v) = E f_i(eta),  eta ~ N(mu, v),    and its derivatives in mu and v,
+ *
+ * has a default by quadrature, and the terms of the extra parameter one by differences; a closed form
+ * is some ten times as fast. d/dv = (d/dmu)^2 / 2 for every F but a bound's. An approximation of a
+ * likelihood (the Polya-Gamma bound) is its struct with another `expect`.
+ *
+ * All take vectors of rows, so that nothing is called through a pointer row by row; extra stands
+ * first in the globals t (lmm.h), and is not looked at where there is none. */
 #ifndef MEANFIELD_LIKELIHOOD_H
 #define MEANFIELD_LIKELIHOOD_H
 
-#include "model/glmm.h"
+#include <stdbool.h>
+#include <stddef.h>
 
-/* Sum over the rows; -inf or NaN where it overflows. phi: negative binomial only. */
-double likelihood_value(const struct glmm *g, double phi, const double *eta);
+struct likelihood_rows {
+    size_t n;
+    const double *y, *size; /* size: trials, or the row's weight                       */
+};
 
-/* score_i <- d/d eta_i, weight_i <- -d^2/d eta_i^2 (NULL: not wanted). */
-void likelihood_score(const struct glmm *g, double phi, const double *eta, double *score,
-                      double *weight);
+/* F and its derivatives, a number per row each. */
+struct likelihood_terms {
+    double *f, *m, *v, *mm, *mv, *vv;
+};
 
-/* An eta near the one that fits row i alone. */
-double likelihood_start_eta(const struct glmm *g, size_t i);
+/* In l = log extra: sum of F_l and F_ll over the rows, and row by row F_l,mu and F_l,v. */
+struct likelihood_extra {
+    double l, ll;
+    double *lm, *lv;
+};
+
+struct likelihood {
+    const char *name;
+    int n_extra;      /* positive parameters beside eta: 0 or 1                         */
+    bool polya_gamma; /* is f that of a binomial, for Polya-Gamma variables             */
+    bool bound;       /* `expect` is below F: the rest is that of f itself              */
+
+    /* Can there be such a row? */
+    bool (*possible)(double y, double size);
+
+    /* E log p(y | eta) - F, summed. F may leave out more than f does, where sums would cancel. */
+    double (*constant)(const struct likelihood_rows *rows);
+
+    /* A finite eta_i near the one that fits row i alone, and about the weight there, positive. */
+    void (*start)(const struct likelihood_rows *rows, const double *extra, double *eta,
+                  double *weight);
+
+    /* Returns sum f, -inf or NaN where it overflows; f (n, or NULL: not wanted) gets the rows'. */
+    double (*value)(const struct likelihood_rows *rows, const double *extra,
+                    const double *eta, double *f);
+
+    /* score_i <- df/d eta, weight_i <- -d^2f/d eta^2 (NULL: not wanted). */
+    void (*score)(const struct likelihood_rows *rows, const double *extra,
+                  const double *eta, double *score, double *weight);
+
+    /* Returns sum F. NULL: likelihood_expect() integrates. */
+    double (*expect)(const struct likelihood_rows *rows, const double *extra,
+                     const double *mu, const double *v, struct likelihood_terms *e);
+
+    /* sum F alone, v = 0 too; of f itself where `expect` is a bound. NULL: as `expect`. */
+    double (*expect_value)(const struct likelihood_rows *rows, const double *extra,
+                           const double *mu, const double *v);
+
+    /* NULL: by differences, where there is an extra parameter. */
+    void (*extra_terms)(const struct likelihood_rows *rows, const double *extra,
+                        const double *mu, const double *v, struct likelihood_extra *x);
+};
+
+extern const struct likelihood likelihood_binomial, likelihood_poisson, likelihood_negbin,
+    likelihood_binomial_pg;
+
+/* The likelihoods by the code that R passes; NULL for any other number. */
+const struct likelihood *likelihood_of(int code);
+
+/* Those of the struct, or else their defaults. */
+double likelihood_expect(const struct likelihood *L, const struct likelihood_rows *rows,
+                         const double *extra, const double *mu, const double *v,
+                         struct likelihood_terms *e);
+double likelihood_expect_value(const struct likelihood *L,
+                               const struct likelihood_rows *rows, const double *extra,
+                               const double *mu, const double *v);
+void likelihood_extra_terms(const struct likelihood *L,
+                            const struct likelihood_rows *rows, const double *extra,
+                            const double *mu, const double *v,
+                            struct likelihood_extra *x);
 
 #endif

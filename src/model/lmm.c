@@ -33,6 +33,15 @@ size_t lmm_coef(const struct lmm *m, int k, int g)
     return (size_t) m->shape.n_global + (size_t) g * (size_t) m->shape.r + (size_t) pr->first;
 }
 
+struct lmm lmm_terms(const struct lmm *m)
+{
+    struct lmm terms = *m;
+    terms.n_prec -= m->first_term;
+    terms.first_term = 0;
+    memmove(terms.prec, m->prec + m->first_term, sizeof(struct precision) * (size_t) terms.n_prec);
+    return terms;
+}
+
 static void scale_into(size_t n, double tau, const double *from, double *to)
 {
     for (size_t i = 0; i < n; i++) to[i] = tau * from[i];
@@ -70,9 +79,10 @@ void lmm_add_term(const struct lmm *m, int k, const double *t, struct arrow *P)
 void lmm_precision(const struct lmm *m, const double *t, struct arrow *P)
 {
     const struct arrow_shape *s = &m->shape;
-    scale_into(arrow_global_size(s), t[0], m->G.global, P->global);
-    scale_into(arrow_cross_size(s), t[0], m->G.cross, P->cross);
-    scale_into(arrow_leaf_size(s), t[0], m->G.leaf, P->leaf);
+    double tau_e = lmm_tau_e(m, t);
+    scale_into(arrow_global_size(s), tau_e, m->G.global, P->global);
+    scale_into(arrow_cross_size(s), tau_e, m->G.cross, P->cross);
+    scale_into(arrow_leaf_size(s), tau_e, m->G.leaf, P->leaf);
     if (!m->flat)
         for (int j = 0; j < m->p; j++)
             for (int i = 0; i < m->p; i++)

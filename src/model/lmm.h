@@ -11,18 +11,21 @@
  * The data enter through the arrow Gram G = C'WC, h = C'Wy, yy = y'Wy only. The leaf factor
  * of the arrow holds one or several terms; every other factor lives in the global block.
  *
- * Globals t: E of vech(precision k) for k = 0 (tau_e), 1, ..., then of the auxiliaries c. */
+ * Globals t: E of vech(precision k) for k = 0 (tau_e), 1, ..., then of the auxiliaries c.
+ *
+ * tau_e is the parameter of the Gaussian likelihood itself: the extra parameter of another
+ * likelihood (likelihood.h), if it has one, stands in its place, with a gamma prior. */
 #ifndef MEANFIELD_LMM_H
 #define MEANFIELD_LMM_H
 
 #include "base/vech.h"
 #include "arrow/arrow.h"
 
-/* A precision and the coefficients it governs; precision 0 is tau_e and governs none. */
+/* A precision and the coefficients it governs; one before first_term governs none. */
 struct precision {
     int r;                  /* size of the precision matrix                          */
     int factor;             /* 0: the leaf; f > 0: a model's other[f - 1]; -1: none  */
-    int n_levels;           /* levels of its factor (0 for tau_e)                    */
+    int n_levels;           /* levels of its factor, 0 before first_term             */
     bool leaf;              /* coefficients in the leaf blocks, else in the global   */
     int first;              /* first row inside a leaf block, or first global column */
     int stride;             /* global: columns from one level to the next            */
@@ -50,7 +53,7 @@ struct lmm {
     double logdet_Tb;     /* 0 when flat                                            */
     bool separate;        /* q(beta) prod_g q(u_g) instead of q(beta, u)             */
     int n_prec;           /* first_term + number of group terms                     */
-    int first_term;       /* 1: precision 0 is no group term (tau_e); 0: there is none */
+    int first_term;       /* 1: precision 0 is the likelihood's parameter; 0: it has none */
     int n_stat;           /* sum of vech sizes: statistics of the precisions        */
     int n_par;            /* n_stat + auxiliaries                                   */
     struct precision prec[LMM_MAX_PREC];
@@ -85,6 +88,15 @@ void lmm_block_sum(const struct lmm *m, int k, const double *global, const doubl
 /* P += Lambda on every diagonal block that precision k governs. */
 void lmm_add_term(const struct lmm *m, int k, const double *t, struct arrow *P);
 
+/* tau_e; 1 where the Gram holds the whole precision of the rows. */
+static inline double lmm_tau_e(const struct lmm *m, const double *t)
+{
+    return m->first_term ? t[0] : 1;
+}
+
+/* The model of the terms alone, at the same t: the precision of its rows is the Gram's. */
+struct lmm lmm_terms(const struct lmm *m);
+
 /* P <- tau_e G + T(t), T = blockdiag(T_b, I (x) Lambda_j). O(size of the arrow). */
 void lmm_precision(const struct lmm *m, const double *t, struct arrow *P);
 
@@ -97,7 +109,7 @@ void lmm_rhs(const struct lmm *m, double tau_e, double *x);
 /* x <- T(t) (theta - mu), the gradient of the prior's quadratic form. */
 void lmm_prior_gradient(const struct lmm *m, const double *t, const double *theta, double *x);
 
-/* U <- sum over levels of u u' (r x r) of precision k >= 1. */
+/* U <- sum over levels of u u' (r x r) of precision k. */
 void lmm_outer_u(const struct lmm *m, int k, const double *theta, double *U);
 
 #endif

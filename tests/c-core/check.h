@@ -20,6 +20,7 @@ void test_vb(void);
 void test_gibbs(void);
 void test_nest(void);
 void test_gmm(void);
+void test_likelihood(void);
 void test_glmm(void);
 void test_glmm_gibbs(void);
 

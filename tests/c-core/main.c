@@ -43,6 +43,7 @@ int main(void)
     run("gibbs", test_gibbs);
     run("nest", test_nest);
     run("gmm", test_gmm);
+    run("likelihood", test_likelihood);
     run("glmm", test_glmm);
     run("glmm_gibbs", test_glmm_gibbs);
     printf("%ld passed, %ld failed\n", passed, failed);

@@ -1,182 +1,14 @@
-/* test_glmm.c: families against numerical integration and differences; the derivative of the
- * selected inverse; row kernels against the dense design; the conditional fit and its response by
+/* test_glmm.c: the derivative of the selected inverse; row kernels against the dense design; the conditional fit and its response by
  * refits under a tilt. */
 #include <math.h>
 #include <string.h>
 #include "check.h"
 #include "base/la.h"
-#include "base/logistic.h"
 #include "engine/glmm_fit.h"
 #include "engine/glmm_response.h"
 #include "engine/glmm_nest.h"
+#include "engine/glmm_theta.h"
 #include "support.h"
-
-/* ---- families ------------------------------------------------------------------------------- */
-
-static double softplus(double x) { return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)); }
-
-static double log_lik(enum glmm_family family, double y, double n, double phi, double eta)
-{
-    switch (family) {
-    case GLMM_BINOMIAL:
-        return y * eta - n * softplus(eta);
-    case GLMM_POISSON:
-        return n * (y * eta - exp(eta));
-    case GLMM_NEGBIN:
-        return n * (y * (eta - log(phi)) - (y + phi) * softplus(eta - log(phi)));
-    default:
-        return NAN;
-    }
-}
-
-/* E of it by the trapezoid rule on +-10 SDs. */
-static double integral(enum glmm_family family, double y, double n, double phi, double mu,
-                       double v)
-{
-    double sum = 0, total = 0, h = 0.01;
-    for (int k = -1000; k <= 1000; k++) {
-        double z = k * h, w = exp(-0.5 * z * z);
-        sum += w * log_lik(family, y, n, phi, mu + sqrt(v) * z);
-        total += w;
-    }
-    return sum / total;
-}
-
-static void test_value(enum glmm_family family, double y, double n, double phi, double mu,
-                       double v)
-{
-    double truth = integral(family, y, n, phi, mu, v);
-    double peak = family == GLMM_POISSON ? n * (y > 0 ? y * log(y) - y : 0) : 0;
-    double tol = family == GLMM_POISSON
-                     ? 1e-11
-                     : 1e-8 * (family == GLMM_NEGBIN ? n * (y + phi) : n);
-    double f = family_expect(family, y, n, phi, mu, v).f + peak;
-    CHECK(fabs(f - truth) <= tol * (1 + fabs(truth)));
-    double g =
-        family_value(family, y, n, phi, mu, v) + peak; /* an expansion for small v */
-    CHECK(fabs(g - truth) <=
-          (tol + (v < 0.03 ? 2e-7 * (n + y + phi) : 0)) * (1 + fabs(truth)));
-}
-
-static void test_derivatives(enum glmm_family family, double y, double n, double phi,
-                             double mu, double v)
-{
-    double h = 1e-4, k = 1e-4 * v;
-    struct expected_loglik e = family_expect(family, y, n, phi, mu, v),
-                           up = family_expect(family, y, n, phi, mu + h, v),
-                           down = family_expect(family, y, n, phi, mu - h, v),
-                           wide = family_expect(family, y, n, phi, mu, v + k),
-                           thin = family_expect(family, y, n, phi, mu, v - k);
-    double s = 1 + fabs(e.f), tol = 2e-6;
-    CHECK(fabs((up.f - down.f) / (2 * h) - e.m) <= tol * s);
-    CHECK(fabs((up.m - down.m) / (2 * h) - e.mm) <= tol * s);
-    CHECK(fabs((up.v - down.v) / (2 * h) - e.mv) <= tol * s);
-    CHECK(fabs((wide.m - thin.m) / (2 * k) - e.mv) <= tol * s);
-    CHECK(fabs((wide.f - thin.f) / (2 * k) - e.v) <= tol * s / fmin(v, 1));
-    CHECK(fabs((wide.v - thin.v) / (2 * k) - e.vv) <= tol * s / fmin(v, 1));
-}
-
-static void test_dispersion(double y, double n, double phi, double mu, double v)
-{
-    double h = 1e-4, s = 1 + n * (y + phi);
-#define F(l)                                                                             \
-    (family_value(GLMM_NEGBIN, y, n, exp(l), mu, v) +                                    \
-     family_constant(GLMM_NEGBIN, y, n, exp(l)))
-    double l = log(phi);
-    struct dispersion_terms t = family_dispersion(y, n, phi, mu, v),
-                            up = family_dispersion(y, n, exp(l + h), mu, v),
-                            down = family_dispersion(y, n, exp(l - h), mu, v);
-    CHECK(fabs((F(l + h) - F(l - h)) / (2 * h) - t.l) <= 1e-6 * s);
-    CHECK(fabs((up.l - down.l) / (2 * h) - t.ll) <= 1e-5 * s);
-    struct expected_loglik a = family_expect(GLMM_NEGBIN, y, n, exp(l + h), mu, v),
-                           b = family_expect(GLMM_NEGBIN, y, n, exp(l - h), mu, v);
-    CHECK(fabs((a.m - b.m) / (2 * h) - t.lm) <= 1e-6 * s);
-    CHECK(fabs((a.v - b.v) / (2 * h) - t.lv) <= 1e-6 * s);
-#undef F
-}
-
-/* Derivative k of log(1 + e^x), x far below zero: relative accuracy. */
-static double tail_derivative(int k, double x)
-{
-    double e = exp(x), s = e / (1 + e);
-    switch (k) {
-    case 0:
-        return log1p(e);
-    case 1:
-        return s;
-    case 2:
-        return s * (1 - s);
-    case 3:
-        return s * (1 - s) * (1 - 2 * s);
-    default:
-        return s * (1 - s) * (1 - 6 * s * (1 - s));
-    }
-}
-
-/* Rare events: every moment to nine digits of itself, on either side of zero. */
-static void test_far_tail(double mu, double v)
-{
-    double B[5], mirror[5];
-    logistic_moments(mu, v, B);
-    logistic_moments(-mu, v, mirror);
-    for (int k = 0; k < 5; k++) {
-        double sum = 0, total = 0;
-        for (int i = -1200; i <= 1200; i++) {
-            double z = 0.01 * i, w = exp(-0.5 * z * z);
-            sum += w * tail_derivative(k, mu + sqrt(v) * z);
-            total += w;
-        }
-        CHECK(fabs(B[k] / (sum / total) - 1) < 1e-9);
-        double there = k == 0 ? -mu + B[0] : k == 1 ? 1 - B[1] : k == 3 ? -B[3] : B[k];
-        CHECK(fabs(mirror[k] - there) <= 1e-14 * fabs(there));
-    }
-}
-
-static void test_families(void)
-{
-    for (int j = 0; j < 3; j++) {
-        static const double vs[] = {0.02, 0.4, 1.2};
-        test_far_tail(-15.5, vs[j]);
-        test_far_tail(-40, vs[j]);
-    }
-    static const double mus[] = {-6, -1.5, 0, 0.7, 5}, vs[] = {0.01, 0.3, 2, 16};
-    for (int i = 0; i < 5; i++)
-        for (int j = 0; j < 4; j++) {
-            double mu = mus[i], v = vs[j];
-            test_value(GLMM_BINOMIAL, 2, 5, 1, mu, v);
-            test_value(GLMM_NEGBIN, 3, 1.5, 2.5, mu, v);
-            if (v < 10) test_value(GLMM_POISSON, 3, 2, 1, mu, v);
-            test_derivatives(GLMM_BINOMIAL, 2, 5, 1, mu, v);
-            test_derivatives(GLMM_BINOMIAL_PG, 2, 5, 1, mu, v);
-            test_derivatives(GLMM_NEGBIN, 3, 1.5, 2.5, mu, v);
-            test_derivatives(GLMM_POISSON, 3, 2, 1, mu < 1 ? mu : 1, v < 3 ? v : 3);
-            test_derivatives(GLMM_POISSON, 0, 2, 1, mu < 1 ? mu : 1, v < 3 ? v : 3);
-            test_dispersion(3, 1.5, 2.5, mu, v);
-            /* a bound of the same expectation, from below */
-            CHECK(family_expect(GLMM_BINOMIAL_PG, 2, 5, 1, mu, v).f <=
-                  family_expect(GLMM_BINOMIAL, 2, 5, 1, mu, v).f + 1e-7);
-        }
-    /* Polya-Gamma: Fisher information as v -> 0, and its series meet its closed forms */
-    for (double mu = -8; mu <= 8; mu += 4) {
-        double p = 1 / (1 + exp(-mu));
-        CHECK_NEAR(family_expect(GLMM_BINOMIAL_PG, 1, 1, 1, mu, 1e-14).mm, -p * (1 - p),
-                   1e-12);
-    }
-    CHECK_NEAR(family_expect(GLMM_BINOMIAL_PG, 1, 1, 1, 0, 1e-2 * (1 - 1e-9)).v,
-               family_expect(GLMM_BINOMIAL_PG, 1, 1, 1, 0, 1e-2 * (1 + 1e-9)).v, 1e-10);
-    /* no overflow far out */
-    static const double far[] = {-1e4, 1e4};
-    for (int i = 0; i < 2; i++) {
-        CHECK(isfinite(family_expect(GLMM_BINOMIAL, 1, 1, 1, far[i], 9).f));
-        CHECK(isfinite(family_expect(GLMM_BINOMIAL_PG, 1, 1, 1, far[i], 9).f));
-        CHECK(isfinite(family_expect(GLMM_NEGBIN, 1, 1, 1, far[i], 9).f));
-    }
-    /* the constant of a large count: log of the Poisson density at its mean, by Stirling */
-    CHECK_NEAR(family_constant(GLMM_POISSON, 31.999999, 1, 1),
-               family_constant(GLMM_POISSON, 32, 1, 1), 1e-7);
-    CHECK_NEAR(family_constant(GLMM_POISSON, 1e8, 1, 1),
-               -0.5 * log(2 * 3.14159265358979323846 * 1e8), 1e-9);
-}
 
 /* ---- a model ---------------------------------------------------------------------------------- */
 
@@ -203,10 +35,10 @@ static struct precision block(int r, bool leaf, int levels, int first, int at,
                               .rate0 = rate};
 }
 
-static struct small small_model(enum glmm_family family, bool crossed)
+static struct small small_model(const struct likelihood *L, bool crossed)
 {
     enum { N = 40, P = 2, LEVELS = 5, R = 2, OTHER = 3 };
-    struct small m = {.g = {.family = family, .n = N}};
+    struct small m = {.g = {.likelihood = L, .n = N}};
     struct glmm *g = &m.g;
     int ng = P + (crossed ? OTHER : 0), *ptr = ints(LEVELS + 1),
         *idx = ints((size_t) LEVELS * (size_t) ng);
@@ -246,7 +78,7 @@ static struct small small_model(enum glmm_family family, bool crossed)
     for (int i = 0; i < N; i++) {
         X[2 * i] = 1;
         z[2 * i] = 1;
-        size[i] = family == GLMM_POISSON ? 1 : 3;
+        size[i] = L == &likelihood_poisson ? 1 : 3;
         y[i] = i % 4;
         off[i] *= 0.2;
     }
@@ -302,7 +134,7 @@ static double form(const struct small *m, const double *A, int i, int j)
 
 static void test_rows(bool crossed)
 {
-    struct small m = small_model(GLMM_BINOMIAL, crossed);
+    struct small m = small_model(&likelihood_binomial, crossed);
     const struct glmm *g = &m.g;
     int n = (int) g->n, dim = (int) arrow_dim(&g->lmm.shape);
     struct glmm_work w = work_of(g);
@@ -330,7 +162,7 @@ static void test_rows(bool crossed)
 /* S, v and the derivative of S along a change of the weights, against dense inverses. */
 static void test_push(bool crossed)
 {
-    struct small m = small_model(GLMM_BINOMIAL, crossed);
+    struct small m = small_model(&likelihood_binomial, crossed);
     const struct glmm *g = &m.g;
     const struct arrow_shape *sh = &g->lmm.shape;
     int n = (int) g->n, dim = (int) arrow_dim(sh);
@@ -359,9 +191,9 @@ static void test_push(bool crossed)
 
 /* The fit is stationary, and its response to a tilt of a coefficient is that of refits. A tilt
  * enters as a shift of the prior's mean: T_b mu_0 + tilt. */
-static void test_fit(enum glmm_family family, bool crossed)
+static void test_fit(const struct likelihood *L, bool crossed)
 {
-    struct small m = small_model(family, crossed);
+    struct small m = small_model(L, crossed);
     struct glmm *g = &m.g;
     size_t dim = arrow_dim(&g->lmm.shape);
     struct glmm_work w = work_of(g);
@@ -434,10 +266,10 @@ enum groups { ONE_FACTOR, CROSSED, NESTED, NO_GROUPS };
 
 /* c3 against its definition, sum_ij g_i g_j K_ij^3 / 12 by the dense covariance; and that of the
  * levels on their own, at their conditional covariances. */
-static void test_c3(enum glmm_family family, enum groups groups)
+static void test_c3(const struct likelihood *L, enum groups groups)
 {
     bool crossed = groups == CROSSED || groups == NESTED;
-    struct small m = small_model(family, crossed);
+    struct small m = small_model(L, crossed);
     if (groups == NESTED) nest_leaves(&m);
     if (groups == NO_GROUPS) drop_groups(&m);
     const struct glmm *g = &m.g;
@@ -487,9 +319,69 @@ static void test_c3(enum glmm_family family, enum groups groups)
     CHECK_NEAR(x.correct.c3_local, local, 1e-10);
 }
 
+/* Integrated expectations lead to the fit of closed ones. */
+static void test_default_expectations(void)
+{
+    struct small m = small_model(&likelihood_poisson, true);
+    struct likelihood plain = likelihood_poisson;
+    struct glmm_work w = work_of(&m.g);
+    struct glmm_state s = state_of(&m.g);
+    struct core_info info = {0, -1};
+    size_t dim = arrow_dim(&m.g.lmm.shape);
+    double *mean = nans(dim);
+    plain.expect = NULL;
+    plain.expect_value = NULL;
+    for (int k = 0; k < 2; k++) {
+        if (k) m.g.likelihood = &plain;
+        CHECK(glmm_state_start(&m.g, m.t, &s, &w, &info) == CORE_OK);
+        CHECK(glmm_fit(&m.g, m.t, 1e-10, 50, &s, &w, NULL, &info) == CORE_OK);
+        for (size_t i = 0; k && i < dim; i++) CHECK_NEAR(s.m[i], mean[i], 1e-9);
+        memcpy(mean, s.m, sizeof(double) * dim);
+    }
+}
+
+/* Leaves of many coefficients and nothing else: each on its own, so that the factor of the response
+ * at fixed t is exact. */
+static void test_wide_leaves(void)
+{
+    enum { N = 60, LEVELS = 2, R = 10 };
+    static const int ptr[LEVELS + 1] = {0, 0, 0};
+    static const size_t start[LEVELS + 1] = {0, 25, N};
+    double *z = normals(R * N), *y = zeros(N), *size = zeros(N), *offset = zeros(N);
+    double *rate = zeros(R * R), *t = zeros(R * (R + 1) / 2);
+    for (int i = 0; i < R; i++) AT(rate, i, i, R) = t[vech_at(R, i, i)] = 1.5;
+    for (int i = 0; i < N; i++) {
+        y[i] = i % 4;
+        size[i] = 3;
+    }
+    struct glmm g = {.likelihood = &likelihood_binomial, .n = N, .y = y, .size = size,
+                     .offset = offset, .z = z, .start = start};
+    g.lmm = (struct lmm){.shape = {.n_leaf = LEVELS, .r = R, .ptr = ptr, .idx = ptr},
+                         .flat = true, .n_prec = 1, .n_stat = R * (R + 1) / 2,
+                         .n_par = R * (R + 1) / 2};
+    g.lmm.prec[0] = block(R, true, LEVELS, 0, 0, rate);
+    struct glmm_work w = work_of(&g);
+    struct glmm_state s = state_of(&g);
+    struct core_info info = {0, -1};
+    size_t dim = arrow_dim(&g.lmm.shape);
+    CHECK(glmm_state_start(&g, t, &s, &w, &info) == CORE_OK);
+    CHECK(glmm_fit(&g, t, 1e-11, 50, &s, &w, NULL, &info) == CORE_OK);
+    double *leaves = nans(dim * R), *work = nans(glmm_theta_leaf_work(&g)), *none = nans(1);
+    CHECK(glmm_response_curvature(&g, t, &s, &w, &info) == CORE_OK);
+    struct theta_response want = {.exact = EXACT_NONE};
+    CHECK(glmm_theta_response(&g, t, &s, &w, want, none, nans(dim * R), none, leaves, work));
+    for (size_t j = 0; j < dim; j++) {
+        memset(w.g, 0, sizeof(double) * dim);
+        w.g[j] = 1;
+        CHECK(glmm_response(&g, &s, &w, (struct glmm_tilt){.tol = 1e-10}));
+        for (int c = 0; c < R; c++)
+            CHECK_NEAR(leaves[j * R + (size_t) c], w.dm[j / R * R + (size_t) c], 1e-8);
+    }
+}
+
 static void test_interrupt(void)
 {
-    struct small m = small_model(GLMM_POISSON, true);
+    struct small m = small_model(&likelihood_poisson, true);
     struct glmm_work w = work_of(&m.g);
     struct glmm_state s = state_of(&m.g);
     struct core_info info = {0, -1};
@@ -501,17 +393,18 @@ static void test_interrupt(void)
 
 void test_glmm(void)
 {
-    test_families();
     for (int crossed = 0; crossed < 2; crossed++) {
         test_rows(crossed);
         test_push(crossed);
-        test_fit(GLMM_BINOMIAL, crossed);
-        test_fit(GLMM_BINOMIAL_PG, crossed);
-        test_fit(GLMM_POISSON, crossed);
+        test_fit(&likelihood_binomial, crossed);
+        test_fit(&likelihood_binomial_pg, crossed);
+        test_fit(&likelihood_poisson, crossed);
     }
     for (enum groups groups = ONE_FACTOR; groups <= NO_GROUPS; groups++) {
-        test_c3(GLMM_BINOMIAL, groups);
-        test_c3(GLMM_POISSON, groups);
+        test_c3(&likelihood_binomial, groups);
+        test_c3(&likelihood_poisson, groups);
     }
+    test_default_expectations();
+    test_wide_leaves();
     test_interrupt();
 }

@@ -1,11 +1,9 @@
-/* test_glmm_gibbs.c: Polya-Gamma variables, the likelihoods, and the sampler of generalised models:
- * one move against the other, and against the prior when there are no data. Bands are five standard
+/* test_glmm_gibbs.c: Polya-Gamma variables, and the sampler of generalised models: one move against the other, and against the prior when there are no data. Bands are five standard
  * errors, as in test_gibbs.c; exact posteriors are in the R tests. */
 #include <math.h>
 #include <string.h>
 #include "check.h"
 #include "engine/glmm_gibbs.h"
-#include "model/likelihood.h"
 #include "base/rand_pg.h"
 #include "support.h"
 
@@ -47,13 +45,27 @@ static void check_cumulants(double c)
 
 /* ---- a model --------------------------------------------------------------------------------- */
 
-/* The rows of a simulated Gaussian model sorted by leaf, with responses of their own. */
-static struct glmm glmm_of(const struct sim *d, enum glmm_family family, double size)
+/* The model without its tau_e. */
+static struct lmm without_tau_e(const struct lmm *m)
+{
+    struct lmm terms = lmm_terms(m);
+    terms.n_stat--;
+    terms.n_par--;
+    for (int k = 0; k < terms.n_prec; k++) {
+        terms.prec[k].at--;
+        if (terms.prec[k].aux >= 0) terms.prec[k].aux--;
+    }
+    return terms;
+}
+
+/* The rows of a simulated Gaussian model sorted by leaf, with responses of their own; tau_e becomes
+ * the extra parameter if there is one. */
+static struct glmm glmm_of(const struct sim *d, const struct likelihood *L, double size)
 {
     const struct arrow_shape *s = &d->m.shape;
     size_t n = (size_t) d->n, at = 0;
     int p = d->m.p, stride = 0, block = 0, r = s->r, dim = (int) arrow_dim(s);
-    struct glmm g = {.lmm = d->m, .family = family, .n = n};
+    struct glmm g = {.lmm = L->n_extra ? d->m : without_tau_e(&d->m), .likelihood = L, .n = n};
     for (int k = 1; k < d->m.n_prec; k++)
         if (!d->m.prec[k].leaf) {
             stride = d->m.prec[k].stride;
@@ -81,7 +93,7 @@ static struct glmm glmm_of(const struct sim *d, enum glmm_family family, double 
             for (int j = 0; j < dim; j++) eta += 0.5 * row[j * d->n] * sin(j);
             w[at] = size;
             o[at] = 0.1 * (double) (i % 3);
-            y[at] = floor(family == GLMM_BINOMIAL ? size / (1 + exp(-eta)) + 0.5 : exp(eta));
+            y[at] = floor(L == &likelihood_binomial ? size / (1 + exp(-eta)) + 0.5 : exp(eta));
             at++;
         }
     }
@@ -98,51 +110,6 @@ static struct glmm glmm_of(const struct sim *d, enum glmm_family family, double 
         g.other[0] = (struct glmm_factor){.r = stride, .col = col, .pos = pos, .z = zf};
     }
     return g;
-}
-
-/* ---- likelihoods --------------------------------------------------------------------- */
-
-/* Score and weight against central differences of the value, a row at a time. */
-static void check_likelihood(enum glmm_family family, double y, double size, double phi)
-{
-    struct glmm g = {.family = family, .n = 1, .y = &y, .size = &size};
-    for (double eta = -30; eta <= 8; eta += 1.9) {
-        double h = 1e-3, e[4] = {eta - 2 * h, eta - h, eta + h, eta + 2 * h}, f[4], s[4], score, w;
-        for (int i = 0; i < 4; i++) {
-            f[i] = likelihood_value(&g, phi, &e[i]);
-            likelihood_score(&g, phi, &e[i], &s[i], NULL);
-        }
-        likelihood_score(&g, phi, &eta, &score, &w);
-        double scale = size * (y + exp(eta) + 1);
-        CHECK(fabs((f[0] - 8 * f[1] + 8 * f[2] - f[3]) / (12 * h) - score) < 1e-9 * scale);
-        CHECK(fabs((8 * s[1] - s[0] - 8 * s[2] + s[3]) / (12 * h) - w) < 1e-9 * scale);
-        CHECK(w >= 0);
-    }
-    double far[2] = {-800, 800}, score, w;
-    for (int i = 0; i < 2; i++) {
-        CHECK(!(likelihood_value(&g, phi, &far[i]) > 0) || family == GLMM_NEGBIN);
-        likelihood_score(&g, phi, &far[i], &score, &w);
-        CHECK(!isnan(score) && (!isnan(w) || family != GLMM_BINOMIAL));
-    }
-}
-
-/* Against lgamma(), and across the switches of log_rising(). */
-static void check_dispersion(double y)
-{
-    double one = 1, eta = 0.4;
-    struct glmm g = {.family = GLMM_NEGBIN, .n = 1, .y = &y, .size = &one};
-    for (double phi = 0.01; phi < 1e6; phi *= 7) {
-        const double term[5] = {lgamma(y + phi), -lgamma(phi), phi * log(phi), y * eta,
-                                -(y + phi) * log(phi + exp(eta))};
-        double naive = 0, size = 1; /* the naive sum is good to the rounding of its terms */
-        for (int i = 0; i < 5; i++) {
-            naive += term[i];
-            size += fabs(term[i]);
-        }
-        CHECK(fabs(likelihood_value(&g, phi, &eta) - naive) < 2e-15 * size);
-    }
-    double poisson = y * eta - exp(eta);
-    CHECK_NEAR(likelihood_value(&g, 1e14, &eta), poisson, 1e-8);
 }
 
 /* ---- the sampler --------------------------------------------------------------------- */
@@ -171,7 +138,7 @@ static struct chain run_step(const struct glmm *g, struct glmm_gibbs_control ctl
         .g = {.t = start_of(m, 1, 1), .theta = nans(dim),
               .draws = nans(kept * (size_t) out.cols), .u_draws = nans(kept * nu),
               .u_mean = zeros(nu), .u_m2 = zeros(nu)},
-        .phi = 1, .step = step};
+        .step = step};
     out.status = glmm_gibbs_run(g, &ctl, &out.s, &w, h, &out.info);
     return out;
 }
@@ -185,12 +152,11 @@ static struct chain run(const struct glmm *g, struct glmm_gibbs_control ctl,
 static double squash(double x) { return 1 / (1 + exp(-x)); }
 static double squash_precision(double tau) { return 1 / (1 + tau); }
 
-/* beta, precisions and phi of two chains agree, in bounded functions of each. */
+/* beta, the extra parameter and the precisions of two chains agree, in bounded functions of each. */
 static void check_agree(const struct glmm *g, const struct chain *a, const struct chain *b)
 {
     CHECK(a->status == CORE_OK && b->status == CORE_OK);
     for (int j = 0; j < a->cols; j++) {
-        if (j == g->lmm.p && g->family != GLMM_NEGBIN) continue; /* stands still */
         double va, vb;
         bool positive = j >= g->lmm.p && on_diagonal(&g->lmm, j - g->lmm.p);
         double (*f)(double) = positive ? squash_precision : squash;
@@ -210,7 +176,7 @@ static void check_prior(const struct glmm *g, enum glmm_mover mover)
         double se2, mean = mean_and_se2(c.kept, c.s.g.draws + j * c.kept, identity, &se2);
         CHECK(fabs(mean - g->lmm.mu[j]) < 5 * sqrt(se2));
     }
-    check_prior_precisions(&g->lmm, 1, c.kept, c.s.g.draws + g->lmm.p * c.kept);
+    check_prior_precisions(&g->lmm, 0, c.kept, c.s.g.draws + g->lmm.p * c.kept);
 }
 
 static void check_stops(const struct glmm *g, enum glmm_mover mover)
@@ -230,24 +196,24 @@ static void check_stops(const struct glmm *g, enum glmm_mover mover)
 
 /* One coefficient and four counts, a skewed posterior known by the trapezoid rule; a single step so
  * coarse that only the acceptance ratio keeps it. */
-static void check_acceptance(enum glmm_family family)
+static void check_acceptance(const struct likelihood *L)
 {
     static const double X[4] = {1, 1, 1, 1}, y[4] = {0, 0, 1, 0}, size[4] = {1, 1, 1, 1};
-    static const double offset[4] = {0, 0.5, 0, -0.5}, Tb[1] = {0.1}, mu[1] = {0.5}, rate[1] = {2};
+    static const double offset[4] = {0, 0.5, 0, -0.5}, Tb[1] = {0.1}, mu[1] = {0.5};
     static const int ptr[1] = {0};
     static const size_t start[2] = {0, 4};
     struct lmm m = {.shape = {.n_global = 1, .r = 1, .ptr = ptr}, .p = 1, .Tb = Tb, .mu = mu,
-                    .n_prec = 1, .first_term = 1, .n_stat = 1, .n_par = 1};
-    m.prec[0] = (struct precision){.r = 1, .aux = -1, .df0 = 2, .rate0 = rate};
-    struct glmm g = {.lmm = m, .family = family, .n = 4, .X = X, .y = y, .size = size,
+                    .n_prec = 0};
+    struct glmm g = {.lmm = m, .likelihood = L, .n = 4, .X = X, .y = y, .size = size,
                      .offset = offset, .start = start};
+    const struct likelihood_rows rows = glmm_rows(&g);
     struct glmm_gibbs_control untuned = {{160000, 0, 1, true}, GLMM_HMC};
     struct chain c = run_step(&g, untuned, 1.5, NULL);
     CHECK(c.status == CORE_OK && c.s.accept > 0.3 && c.s.accept < 0.95);
     double sum = 0, first = 0, second = 0, se2, eta[4];
     for (double b = -25; b < 15; b += 0.01) {
         for (int i = 0; i < 4; i++) eta[i] = b + offset[i];
-        double f = exp(likelihood_value(&g, 1, eta) - 0.05 * (b - 0.5) * (b - 0.5));
+        double f = exp(L->value(&rows, NULL, eta, NULL) - 0.05 * (b - 0.5) * (b - 0.5));
         sum += f;
         first += f * b;
         second += f * b * b;
@@ -262,22 +228,16 @@ static void check_acceptance(enum glmm_family family)
 
 void test_glmm_gibbs(void)
 {
-    check_acceptance(GLMM_POISSON);
-    check_acceptance(GLMM_BINOMIAL);
+    check_acceptance(&likelihood_poisson);
+    check_acceptance(&likelihood_binomial);
     for (double c = 0; c < 12; c += 2.9)
         for (double b = 1; b < 1e6; b *= 13) check_pg(b, c);
     for (double c = 0; c < 1; c += 0.09) check_cumulants(c);
     check_cumulants(5);
-    check_likelihood(GLMM_BINOMIAL, 3, 7, 1);
-    check_likelihood(GLMM_BINOMIAL, 0, 1, 1);
-    check_likelihood(GLMM_POISSON, 4, 2, 1);
-    check_likelihood(GLMM_NEGBIN, 4, 1, 0.7);
-    check_likelihood(GLMM_NEGBIN, 0, 3, 250);
-    for (double y = 0; y < 1e4; y = 3 * y + 1) check_dispersion(y);
     for (int rich = 0; rich < 2; rich++) {
         struct sim d = sim_general(rich);
-        struct glmm g = glmm_of(&d, GLMM_BINOMIAL, 3), none = glmm_of(&d, GLMM_BINOMIAL, 0);
-        struct glmm counts = glmm_of(&d, GLMM_POISSON, 1);
+        struct glmm g = glmm_of(&d, &likelihood_binomial, 3), none = glmm_of(&d, &likelihood_binomial, 0);
+        struct glmm counts = glmm_of(&d, &likelihood_poisson, 1);
         struct glmm_gibbs_control pg = {{8500, 500, 1, true}, GLMM_PG};
         struct glmm_gibbs_control hmc = {{4500, 500, 1, true}, GLMM_HMC};
         struct glmm_gibbs_control plain = {{16500, 500, 2, false}, GLMM_HMC};
@@ -286,7 +246,7 @@ void test_glmm_gibbs(void)
         struct chain c = run(&counts, hmc, NULL), e = run(&counts, plain, NULL);
         check_agree(&counts, &c, &e);
         CHECK(c.s.accept > 0.7 && c.s.accept <= 1 && c.s.step > 0);
-        struct glmm dispersed = glmm_of(&d, GLMM_NEGBIN, 1);
+        struct glmm dispersed = glmm_of(&d, &likelihood_negbin, 1);
         c = run(&dispersed, hmc, NULL);
         e = run(&dispersed, plain, NULL);
         check_agree(&dispersed, &c, &e);

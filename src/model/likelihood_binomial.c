@@ -1,0 +1,168 @@
+/* likelihood_binomial.c: y successes of `size` trials, logit link.
+ *
+ *     f = y eta - size log(1 + e^eta)
+ *     F = y mu - size B0  (logistic.h),    constant = log C(size, y)
+ *
+ * and its lower bound by Polya-Gamma variables (= Jaakkola & Jordan),
+ *
+ *     F >= (y - size / 2) mu - size log 2 cosh(c / 2),    c^2 = mu^2 + v. */
+#include <math.h>
+#include <Rmath.h>
+#include "base/logistic.h"
+#include "model/likelihood.h"
+
+static bool possible(double y, double size) { return size > 0 && y >= 0 && y <= size; }
+
+static double constant(const struct likelihood_rows *rows)
+{
+    double sum = 0;
+    for (size_t i = 0; i < rows->n; i++)
+        sum += lgammafn(rows->size[i] + 1) - lgammafn(rows->y[i] + 1) -
+               lgammafn(rows->size[i] - rows->y[i] + 1);
+    return sum;
+}
+
+/* After half a success and half a failure more. */
+static void start(const struct likelihood_rows *rows, const double *extra, double *eta,
+                  double *weight)
+{
+    (void) extra;
+    for (size_t i = 0; i < rows->n; i++) {
+        double y = rows->y[i], n = rows->size[i], p = (y + 0.5) / (n + 1);
+        eta[i] = log((y + 0.5) / (n - y + 0.5));
+        weight[i] = n * p * (1 - p);
+    }
+}
+
+/* y eta - n log(1 + e^eta) = (y - n) eta - n log(1 + e^-eta): without overflow. */
+static double row_value(double y, double n, double eta)
+{
+    return eta > 0 ? (y - n) * eta - n * log1p(exp(-eta)) : y * eta - n * log1p(exp(eta));
+}
+
+static double value(const struct likelihood_rows *rows, const double *extra,
+                    const double *eta, double *f)
+{
+    double sum = 0;
+    (void) extra;
+    for (size_t i = 0; i < rows->n; i++) {
+        double x = row_value(rows->y[i], rows->size[i], eta[i]);
+        if (f) f[i] = x;
+        sum += x;
+    }
+    return sum;
+}
+
+static void score(const struct likelihood_rows *rows, const double *extra,
+                  const double *eta, double *s, double *w)
+{
+    (void) extra;
+    for (size_t i = 0; i < rows->n; i++) {
+        double size = rows->size[i], e = exp(-fabs(eta[i])), q = 1 / (1 + e);
+        s[i] = rows->y[i] - size * (eta[i] > 0 ? q : e * q);
+        if (w) w[i] = size * e * q * q;
+    }
+}
+
+static double expect(const struct likelihood_rows *rows, const double *extra,
+                     const double *mu, const double *v, struct likelihood_terms *e)
+{
+    double sum = 0, B[5];
+    (void) extra;
+    for (size_t i = 0; i < rows->n; i++) {
+        double y = rows->y[i], n = rows->size[i];
+        logistic_moments(mu[i], v[i], B);
+        e->f[i] = y * mu[i] - n * B[0];
+        e->m[i] = y - n * B[1];
+        e->v[i] = -0.5 * n * B[2];
+        e->mm[i] = -n * B[2];
+        e->mv[i] = -0.5 * n * B[3];
+        e->vv[i] = -0.25 * n * B[4];
+        sum += e->f[i];
+    }
+    return sum;
+}
+
+/* Of trials of one at a point, log(1 + e^-|eta|) is summed as the logarithm of a product, each
+ * factor of which is at most 2. */
+static double expect_value(const struct likelihood_rows *rows, const double *extra,
+                           const double *mu, const double *v)
+{
+    double sum = 0, product = 1;
+    (void) extra;
+    for (size_t i = 0; i < rows->n; i++) {
+        double y = rows->y[i], n = rows->size[i];
+        if (v[i] != 0 || n != 1) {
+            sum += y * mu[i] - n * logistic_softplus(mu[i], v[i]);
+            continue;
+        }
+        sum += y * mu[i] - (mu[i] > 0 ? mu[i] : 0);
+        product *= 1 + exp(-fabs(mu[i]));
+        if (product > 1e290) {
+            sum -= log(product);
+            product = 1;
+        }
+    }
+    return sum - log(product);
+}
+
+const struct likelihood likelihood_binomial = {.name = "binomial",
+                                               .polya_gamma = true,
+                                               .possible = possible,
+                                               .constant = constant,
+                                               .start = start,
+                                               .value = value,
+                                               .score = score,
+                                               .expect = expect,
+                                               .expect_value = expect_value};
+
+/* ---- bounded by Polya-Gamma variables --------------------------------------------------------- */
+
+/* Mean and variance of a Polya-Gamma variable PG(n, c), s = c^2: series where the closed forms
+ * cancel. */
+static void polya_gamma_moments(double n, double s, double *mean, double *var)
+{
+    if (s < 1e-2) {
+        *mean = n * (1 / 4. + s * (-1 / 48. + s * (1 / 480. - s * 17 / 80640.)));
+        *var = n * (1 / 24. + s * (-1 / 120. + s * (17 / 13440. - s * 31 / 181440.)));
+        return;
+    }
+    double c = sqrt(s), h = 0.5 * c, th = tanh(h),
+           sech = 1 / cosh(h); /* cosh = Inf is fine */
+    *mean = n * th / (2 * c);
+    *var = n * (th - h * sech * sech) / (16 * h * h * h);
+}
+
+/* log 2 cosh(h) without overflow. */
+static double log_2cosh(double h) { return h + log1p(exp(-2 * h)); }
+
+/* The variables are eliminated: they are at their means. */
+static double expect_pg(const struct likelihood_rows *rows, const double *extra,
+                        const double *mu, const double *v, struct likelihood_terms *e)
+{
+    double sum = 0;
+    (void) extra;
+    for (size_t i = 0; i < rows->n; i++) {
+        double y = rows->y[i], n = rows->size[i], x = mu[i], s = x * x + v[i], w, V;
+        polya_gamma_moments(n, s, &w, &V);
+        e->f[i] = (y - 0.5 * n) * x - n * log_2cosh(0.5 * sqrt(s));
+        e->m[i] = y - 0.5 * n - w * x;
+        e->v[i] = -0.5 * w;
+        e->mm[i] = V * x * x - w;
+        e->mv[i] = 0.5 * V * x;
+        e->vv[i] = 0.25 * V;
+        sum += e->f[i];
+    }
+    return sum;
+}
+
+const struct likelihood likelihood_binomial_pg = {.name = "binomial, Polya-Gamma bound",
+                                                  .polya_gamma = true,
+                                                  .bound = true,
+                                                  .possible = possible,
+                                                  .constant = constant,
+                                                  .start = start,
+                                                  .value = value,
+                                                  .score = score,
+                                                  .expect = expect_pg,
+                                                  .expect_value = expect_value};

@@ -1,0 +1,125 @@
+/* likelihood_negbin.c: negative binomial counts of weight `size`, log link, dispersion phi: mean
+ * e^eta, variance e^eta + e^(2 eta) / phi.
+ *
+ *     f = size (y eta - (y + phi) log(1 + e^x) + rise(y, phi)),   x = eta - log phi,
+ *     F = size (y mu - (y + phi) B0(mu - log phi, v) + rise),     constant = -size log y!,
+ *
+ * rise = log Gamma(y + phi) / Gamma(phi) - y log phi. */
+#include <math.h>
+#include <Rmath.h>
+#include "base/logistic.h"
+#include "model/likelihood.h"
+
+static bool possible(double y, double size) { return size > 0 && y >= 0; }
+
+static double constant(const struct likelihood_rows *rows)
+{
+    double sum = 0;
+    for (size_t i = 0; i < rows->n; i++) sum -= rows->size[i] * lgammafn(rows->y[i] + 1);
+    return sum;
+}
+
+static void start(const struct likelihood_rows *rows, const double *phi, double *eta,
+                  double *weight)
+{
+    for (size_t i = 0; i < rows->n; i++) {
+        double mean = rows->y[i] + 0.5;
+        eta[i] = log(mean);
+        weight[i] = rows->size[i] * mean * (*phi / (mean + *phi));
+    }
+}
+
+/* By Stirling's series where the two log gammas would cancel (its next term is
+ * 1 / (360 phi^3)), small counts by their product. */
+static double rise(double y, double phi)
+{
+    if (phi > 1e4)
+        return (phi + y - 0.5) * log1p(y / phi) - y + (1 / (phi + y) - 1 / phi) / 12;
+    if (y > 16 || y != floor(y) || phi < 1e-6)
+        return lgammafn(y + phi) - lgammafn(phi) - y * log(phi);
+    double product = 1;
+    for (int j = 1; j < (int) y; j++) product *= 1 + j / phi;
+    return log(product);
+}
+
+static double value(const struct likelihood_rows *rows, const double *phi,
+                    const double *eta, double *f)
+{
+    double sum = 0, log_phi = log(*phi);
+    for (size_t i = 0; i < rows->n; i++) {
+        double y = rows->y[i], x = eta[i] - log_phi;
+        double l = x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
+        double one = rows->size[i] * (y * eta[i] - (y + *phi) * l + rise(y, *phi));
+        if (f) f[i] = one;
+        sum += one;
+    }
+    return sum;
+}
+
+static void score(const struct likelihood_rows *rows, const double *phi,
+                  const double *eta, double *s, double *w)
+{
+    for (size_t i = 0; i < rows->n; i++) {
+        double y = rows->y[i], size = rows->size[i];
+        double share = 1 / (1 + *phi * exp(-eta[i])); /* mean / (mean + phi) */
+        s[i] = size * (y - (y + *phi) * share);
+        if (w) w[i] = size * (y + *phi) * share * (1 - share);
+    }
+}
+
+static double expect(const struct likelihood_rows *rows, const double *phi,
+                     const double *mu, const double *v, struct likelihood_terms *e)
+{
+    double sum = 0, log_phi = log(*phi), B[5];
+    for (size_t i = 0; i < rows->n; i++) {
+        double y = rows->y[i], size = rows->size[i], n = y + *phi;
+        logistic_moments(mu[i] - log_phi, v[i], B);
+        e->f[i] = size * (y * mu[i] - n * B[0] + rise(y, *phi));
+        e->m[i] = size * (y - n * B[1]);
+        e->v[i] = size * (-0.5 * n * B[2]);
+        e->mm[i] = size * (-n * B[2]);
+        e->mv[i] = size * (-0.5 * n * B[3]);
+        e->vv[i] = size * (-0.25 * n * B[4]);
+        sum += e->f[i];
+    }
+    return sum;
+}
+
+static double expect_value(const struct likelihood_rows *rows, const double *phi,
+                           const double *mu, const double *v)
+{
+    double sum = 0, log_phi = log(*phi);
+    for (size_t i = 0; i < rows->n; i++) {
+        double y = rows->y[i], B0 = logistic_softplus(mu[i] - log_phi, v[i]);
+        sum += rows->size[i] * (y * mu[i] - (y + *phi) * B0 + rise(y, *phi));
+    }
+    return sum;
+}
+
+static void extra_terms(const struct likelihood_rows *rows, const double *extra,
+                        const double *mu, const double *v, struct likelihood_extra *out)
+{
+    double phi = *extra, log_phi = log(phi), B[5];
+    out->l = out->ll = 0;
+    for (size_t i = 0; i < rows->n; i++) {
+        double y = rows->y[i], size = rows->size[i], n = y + phi;
+        double first = phi * (digamma(n) - digamma(phi));
+        double second = phi * phi * (trigamma(n) - trigamma(phi));
+        logistic_moments(mu[i] - log_phi, v[i], B);
+        out->l += size * (first - y - phi * B[0] + n * B[1]);
+        out->ll += size * (first + second - phi * B[0] + 2 * phi * B[1] - n * B[2]);
+        out->lm[i] = size * (n * B[2] - phi * B[1]);
+        out->lv[i] = size * 0.5 * (n * B[3] - phi * B[2]);
+    }
+}
+
+const struct likelihood likelihood_negbin = {.name = "negative binomial",
+                                             .n_extra = 1,
+                                             .possible = possible,
+                                             .constant = constant,
+                                             .start = start,
+                                             .value = value,
+                                             .score = score,
+                                             .expect = expect,
+                                             .expect_value = expect_value,
+                                             .extra_terms = extra_terms};
