@@ -159,5 +159,6 @@ call_gmm_gibbs <- function(core, start, label, units, control, progress) {
 # shape: named list of integer lengths or dimensions. Position of the first that x has not, or 0.
 call_misshapen <- function(x, shape, finite) .Call(C_misshapen, x, shape, finite)
 
-# Most precisions, coefficients of a term, and factors beside the leaf of a generalised model.
+# What the core has room for, a named vector (src/glue/r_limits.c); core_limit(): one of its elements.
 call_limits <- function() call_core(C_limits)
+core_limit <- function(name) call_limits()[[name]]

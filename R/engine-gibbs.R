@@ -129,7 +129,7 @@ gibbs_settings <- function(chains, iter, warmup, thin, save_u, sampler = "auto")
   s <- list(
     sampler = check_choice(sampler, c("auto", "polya-gamma", "hamiltonian"), "sampler"),
     chains = check_count(chains, "chains", 1),
-    iter = check_count(iter, "iter", 1),
+    iter = check_count(iter, "iter", 1, .Machine$integer.max - 1),
     warmup = check_count(warmup, "warmup", 0),
     thin = check_count(thin, "thin", 1)
   )

@@ -101,9 +101,6 @@ effect_start <- function(model, group) {
   before + (group$code - 1L) * length(model$factors[[group$factor]]$coef)
 }
 
-# What the core has room for: LMM_MAX_PREC (src/model/lmm.h), VECH_MAX_R (src/base/vech.h) coefficients of
-# a term, GLMM_MAX_FACTORS (src/model/glmm.h). One precision is kept for tau_e, or what stands for it.
-CORE_LIMITS <- c(precisions = 64L, coefficients = 32L, other_factors = 16L)
 MAX_GLOBAL <- 8000 # columns of the dense block
 
 # Where each factor's coefficients start in the global block (0-based; NA for the leaf).

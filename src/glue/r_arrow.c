@@ -13,9 +13,7 @@ SEXP C_theta_draws(SEXP core, SEXP tau, SEXP mean, SEXP ndraws)
     const double *mu = r_as_finite(mean, "mean", (R_xlen_t) dim);
     const double *t = r_as_finite(tau, "tau", m.n_stat);
     struct arrow P, F;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         P = arrow_carve(&m.shape, &a);
         F = arrow_carve(&m.shape, &a);
     }
@@ -90,9 +88,7 @@ SEXP C_test_arrow(SEXP P, SEXP x)
     SEXP out = PROTECT(r_list(f, N_FIELDS));
     struct arrow F;
     double *scratch;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         F = arrow_carve(&s, &a);
         scratch = arena_doubles(&a, ng * (size_t) s.r);
     }

@@ -55,9 +55,7 @@ SEXP C_fit_gibbs(SEXP core, SEXP start, SEXP centre, SEXP control, SEXP progress
     SEXP out = PROTECT(r_gibbs_new(&m, &ctl, save_u));
     struct gibbs_state s = r_gibbs_view(out, from, m.n_par, save_u);
     struct gibbs_work w;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         w = gibbs_work_carve(&m, &a);
     }
     struct core_hooks h = {r_poll_hook, &poll};

@@ -151,18 +151,6 @@ static void need_responses(const struct glmm *g)
             r_bad("y");
 }
 
-/* What a model may have, for R to refuse more than that: precisions, coefficients of a term, and
- * factors beside the leaf in the generalised model. */
-SEXP C_limits(void)
-{
-    SEXP out = PROTECT(Rf_allocVector(INTSXP, 3));
-    INTEGER(out)[0] = LMM_MAX_PREC;
-    INTEGER(out)[1] = VECH_MAX_R;
-    INTEGER(out)[2] = GLMM_MAX_FACTORS;
-    UNPROTECT(1);
-    return out;
-}
-
 /* core$rows: list(X, centre, y, size, offset, leaf = list(code, z, r) or NULL, others). */
 struct glmm r_glmm(SEXP core)
 {
@@ -210,14 +198,12 @@ SEXP C_fit_glmm_vb(SEXP core, SEXP start, SEXP control)
     int q = m->n_par;
     const double *from = r_as_finite(start, "start", q);
     SEXP out = PROTECT(r_vb_new(m, ctl.trace_rows));
-    struct arena a = {NULL, 0};
     struct glmm_state theta;
     struct glmm_work w;
     struct glmm_vb b;
     struct vb_work moves = {.log_det_P = 0};
     double *leaf_work, *lr_work;
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         theta = glmm_state_carve(&g, &a);
         w = glmm_state_work(&g, &a);
         b = glmm_vb_carve(&g, &a);

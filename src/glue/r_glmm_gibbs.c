@@ -53,9 +53,7 @@ SEXP C_fit_glmm_gibbs(SEXP core, SEXP start, SEXP control, SEXP progress)
     double *mover = r_out(VECTOR_ELT(out, 0), GIBBS_MOVER);
     s.g.t[0] = 1;
     struct glmm_gibbs_work w;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         w = glmm_gibbs_work_carve(&m, &a);
     }
     struct core_hooks h = {r_poll_hook, &poll};

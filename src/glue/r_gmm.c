@@ -51,9 +51,7 @@ SEXP C_gmm_start(SEXP X, SEXP k, SEXP seed, SEXP rounds)
     int times = r_as_int(rounds, "rounds", 0, 1000);
     SEXP out = PROTECT(Rf_allocVector(INTSXP, n));
     double *centre, *dist, *best;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         centre = arena_doubles(&a, (size_t) K * (size_t) p);
         dist = arena_doubles(&a, (size_t) n);
         best = arena_doubles(&a, (size_t) n);
@@ -72,9 +70,7 @@ struct pass {
 static struct pass r_pass(const struct gmm *g)
 {
     struct pass p;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         p.s = gmm_stats_carve(g, &a);
         p.w = gmm_work_carve(g, &a);
     }
@@ -179,9 +175,7 @@ SEXP C_gmm_fit(SEXP core, SEXP start, SEXP units, SEXP control)
     struct gmm_fit_work w;
     struct gmm_lr lr = {.n = 0};
     double *work = NULL;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         q.s = gmm_stats_carve(&g, &a);
         q.f = gmm_factors_carve(&g, &a);
         q.r = arena_doubles(&a, nr);
@@ -277,9 +271,7 @@ SEXP C_gmm_gibbs(SEXP core, SEXP start, SEXP label, SEXP units, SEXP control,
     c.draws = REAL(VECTOR_ELT(out, 0));
     c.perm = INTEGER(VECTOR_ELT(out, 1));
     struct gmm_gibbs_work w;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         c.mu = arena_doubles(&a, p * k);
         c.Lambda = arena_doubles(&a, p * p * k);
         c.R = arena_doubles(&a, p * p * k);

@@ -117,9 +117,7 @@ SEXP C_nest_mode(SEXP core, SEXP centre, SEXP phi, SEXP L, SEXP most)
     memcpy(r_out(res, 0), start, sizeof(double) * n);
     memcpy(r_out(res, 1), scale, sizeof(double) * n * n);
     struct nest_work w;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         engine_carve(&en, &a);
         w = nest_work_carve(d, &a);
     }
@@ -140,9 +138,7 @@ SEXP C_nest_log_density(SEXP core, SEXP centre, SEXP phi)
 {
     struct engine en = r_engine(core, centre);
     int n = r_points(&en, phi);
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         engine_carve(&en, &a);
     }
     engine_prepare(&en, NULL);
@@ -223,9 +219,7 @@ SEXP C_nest_lattice(SEXP core, SEXP centre, SEXP mode, SEXP L, SEXP control,
     SEXP hear = r_progress(progress);
     struct lattice l;
     int *table;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         engine_carve(&en, &a);
         l = nest_lattice_carve(d, capacity, &a);
         table = arena_ints(&a, nest_lattice_table(capacity));
@@ -328,9 +322,7 @@ SEXP C_nest_mixture(SEXP core, SEXP centre, SEXP phi, SEXP weights, SEXP want, S
          res = VECTOR_ELT(out, 0);
     struct conditional_mixture mix = mixture_view(res, ask);
     struct conditional_work work;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         engine_carve(&en, &a);
         work = conditional_carve(&en.m.shape, ask.dense, &a);
     }
@@ -353,9 +345,7 @@ SEXP C_nest_draws(SEXP core, SEXP centre, SEXP phi)
     int n = r_points(&en, phi);
     size_t dim = arrow_dim(&en.m.shape), d = (size_t) en.m.n_stat;
     double *mean;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         engine_carve(&en, &a);
         mean = arena_doubles(&a, dim);
     }
