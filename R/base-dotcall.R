@@ -153,7 +153,7 @@ call_gmm_gibbs <- function(core, start, label, units, control, progress) {
   start <- lapply(start, as.double)
   units <- lapply(units, as.double)
   out <- call_core(C_gmm_gibbs, core, start, as.integer(label), units, control, progress)
-  list(draws = out[[1L]], perm = out[[2L]], status = out[[3L]])
+  list(result = list(draws = out[[1L]][[1L]], perm = out[[1L]][[2L]]), status = out[[2L]])
 }
 
 # shape: named list of integer lengths or dimensions. Position of the first that x has not, or 0.

@@ -54,19 +54,10 @@ vector_draws <- function(t, term, phi = NULL) {
   out
 }
 
-# Chains that disagree must not pass for the truth. 1.05 is well above the noise of R-hat
-# once a few hundred draws are there.
-check_mixing <- function(fit) {
-  if (fit$chains < 2L || length(fit$draws[, , 1L]) < 400L) return(invisible())
-  own <- grepl("^(log_tau|log_sigma)", dimnames(draws <- gibbs_array(fit))[[3L]])
-  rhat <- apply(draws[, , own, drop = FALSE], 3L, function(x) {
-    posterior::rhat(matrix(x, nrow(draws)))
-  })
-  bad <- names(rhat)[!is.na(rhat) & rhat > 1.05]
-  if (length(bad)) {
-    mf_warn("convergence", "the chains disagree about ", toString(bad), " (R-hat ",
-      format(max(rhat[bad]), digits = 3), "): draw more sweeps (`iter`)", arg = "iter")
-  }
+# What mixes worst: the group SDs.
+group_sd_draws <- function(fit) {
+  draws <- gibbs_array(fit)
+  draws[, , grepl("^(log_tau|log_sigma)", dimnames(draws)[[3L]]), drop = FALSE]
 }
 
 # iteration x chain x variable -> draw x variable

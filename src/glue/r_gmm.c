@@ -5,7 +5,7 @@
 #include "mixture/gmm_gibbs.h"
 #include "mixture/gmm_start.h"
 #include "mixture/gmm_vb.h"
-#include "glue/r_util.h"
+#include "glue/r_gibbs.h"
 
 /* core: see gmm_core() in R. */
 static struct gmm r_mixture(SEXP core)
@@ -236,25 +236,27 @@ SEXP C_gmm_classify(SEXP core, SEXP m, SEXP R, SEXP offset)
     return out;
 }
 
-static struct gmm_gibbs_control r_gmm_gibbs_control(SEXP control)
+/* list(list(draws, perm), status), not yet filled; the caller PROTECTs it. */
+static SEXP gibbs_result(const struct gmm *g, int kept)
 {
-    struct gmm_gibbs_control c = {.iter = r_int(control, "iter", 1, INT_MAX - 1),
-                                  .thin = r_int(control, "thin", 1, INT_MAX)};
-    c.warmup = r_int(control, "warmup", 0, c.iter);
-    return c;
+    SEXP res = PROTECT(Rf_allocVector(VECSXP, 2));
+    SET_VECTOR_ELT(res, 0, Rf_allocMatrix(REALSXP, kept, gmm_gibbs_draw_size(g) * g->k));
+    SET_VECTOR_ELT(res, 1, Rf_allocMatrix(INTSXP, kept, g->k));
+    SEXP out = r_with_status(res);
+    UNPROTECT(1);
+    return out;
 }
 
 /* start: list(mu, Lambda, log_pi); label: reference clustering, 0-based; units: list(U, A,
  * centre, log_det_A); control: list(iter, warmup, thin). One chain.
- * Returns list(draws (kept x variables), perm (kept x k), status). */
+ * Returns list(list(draws (kept x variables), perm (kept x k)), status). */
 SEXP C_gmm_gibbs(SEXP core, SEXP start, SEXP label, SEXP units, SEXP control,
                  SEXP progress)
 {
     const struct gmm g = r_mixture(core);
     R_xlen_t pk = (R_xlen_t) g.p * g.k, pp = (R_xlen_t) g.p * g.p;
-    const struct gmm_gibbs_control ctl = r_gmm_gibbs_control(control);
+    const struct sampler_control ctl = r_gibbs_sweeps(control);
     size_t k = (size_t) g.k, p = (size_t) g.p;
-    int kept = gmm_gibbs_kept(&ctl);
     const double *mu = r_finite(start, "mu", pk),
                  *Lambda = r_finite(start, "Lambda", pk * g.p);
     const double *log_pi = r_finite(start, "log_pi", g.k);
@@ -263,13 +265,10 @@ SEXP C_gmm_gibbs(SEXP core, SEXP start, SEXP label, SEXP units, SEXP control,
                           .U = r_finite(units, "U", pp),
                           .A = r_finite(units, "A", pp),
                           .log_det_A = r_finite_num(units, "log_det_A")};
-    struct r_poll poll = {r_progress(progress), ctl.iter > 100 ? ctl.iter / 100 : 1};
-    SEXP out = PROTECT(Rf_allocVector(VECSXP, 3));
-    SET_VECTOR_ELT(out, 0, Rf_allocMatrix(REALSXP, kept, gmm_gibbs_draw_size(&g) * g.k));
-    SET_VECTOR_ELT(out, 1, Rf_allocMatrix(INTSXP, kept, g.k));
-    SET_VECTOR_ELT(out, 2, Rf_allocVector(INTSXP, 3));
-    c.draws = REAL(VECTOR_ELT(out, 0));
-    c.perm = INTEGER(VECTOR_ELT(out, 1));
+    SEXP hear = r_progress(progress);
+    SEXP out = PROTECT(gibbs_result(&g, sampler_kept(&ctl))), res = VECTOR_ELT(out, 0);
+    c.draws = REAL(VECTOR_ELT(res, 0));
+    c.perm = INTEGER(VECTOR_ELT(res, 1));
     struct gmm_gibbs_work w;
     R_ARENA (a) {
         c.mu = arena_doubles(&a, p * k);
@@ -282,12 +281,9 @@ SEXP C_gmm_gibbs(SEXP core, SEXP start, SEXP label, SEXP units, SEXP control,
     memcpy(c.mu, mu, sizeof(double) * p * k);
     memcpy(c.Lambda, Lambda, sizeof(double) * p * p * k);
     memcpy(c.log_pi, log_pi, sizeof(double) * k);
-    struct core_hooks h = {r_poll_hook, &poll};
-    struct core_info info = {0, -1};
-    GetRNGstate();
-    enum core_status st = gmm_gibbs_run(&g, &ctl, &c, &w, &h, &info);
-    PutRNGstate();
-    r_set_status(INTEGER(VECTOR_ELT(out, 2)), st, &info);
+    struct gmm_gibbs_chain x = {&g, &c, &w, sampler_kept(&ctl)};
+    const struct sampler sampler = gmm_gibbs_sampler(&x);
+    r_gibbs_run(out, &sampler, &ctl, hear);
     UNPROTECT(1);
     return out;
 }
