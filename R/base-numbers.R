@@ -12,12 +12,6 @@ normal_rule <- function(n) {
   list(x = e$values, w = e$vectors[1L, ]^2)
 }
 
-# The rows as they are, so that the caller puts na.exclude's back once.
-list_without_restore <- function(parts) {
-  parts$restore <- identity
-  parts
-}
-
 lchoose_real <- function(n, k) lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
 
 log1p_exp <- function(x) pmax(x, 0) + log1p(exp(-abs(x)))

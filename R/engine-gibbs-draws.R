@@ -29,19 +29,22 @@ precision_draws <- function(stats, model, phi = NULL) {
   lead <- n_lead(model)
   blocks <- lapply(seq_along(index), function(k) {
     t <- stats[, index[[k]], drop = FALSE]
-    if (k <= lead) return(scalar_draws(t, precision_names(model)[k], TRUE))
+    if (k <= lead) {
+      return(scalar_draws(t, precision_names(model)[k], if (has_sigma(model)) 3L else 2L))
+    }
     term <- model$groups[[k - lead]]
-    if (!term$vector) return(scalar_draws(t, term$name, FALSE))
+    if (!term$vector) return(scalar_draws(t, term$name, 4L))
     vector_draws(t, term, if (!is.null(phi)) phi[, index[[k]], drop = FALSE])
   })
   do.call(cbind, c(list(matrix(0, nrow(stats), 0L)), blocks)) # a model may have no precision
 }
 
-scalar_draws <- function(t, name, lead) {
+# The parameter and its logarithm; of precisions the SD too, and of group terms the log of that.
+scalar_draws <- function(t, name, columns) {
   out <- cbind(t, log(t), 1 / sqrt(t), -log(t) / 2)
   colnames(out) <- c(name, paste0("log_", name), sub("^tau", "sigma", name),
     sub("^tau", "log_sigma", name))
-  if (name == "phi") out[, 1:2, drop = FALSE] else if (lead) out[, 1:3, drop = FALSE] else out
+  out[, seq_len(columns), drop = FALSE]
 }
 
 vector_draws <- function(t, term, phi = NULL) {

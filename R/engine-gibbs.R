@@ -89,7 +89,7 @@ fit_gibbs.formula <- function(formula, data = NULL, family = gaussian(),
   m <- build_model(call, formula, data, family, prior, contrasts,
     check_flag(model, "model"), parent.frame())
   check_vb_control(control)
-  if (!is_gaussian(m)) return(new_glmm_gibbs_fit(call, m, settings))
+  if (has_rows(m)) return(new_glmm_gibbs_fit(call, m, settings))
   new_gibbs_fit(call, vb_optimum(call, m, control), settings)
 }
 
@@ -108,7 +108,7 @@ fit_gibbs.meanfield_fit <- function(object, chains = 4, iter = 2000, warmup = 50
   no_dots(...)
   settings <- gibbs_settings(chains, iter, warmup, thin, save_u, sampler)
   call <- refit_call(object, "fit_gibbs", match.call(), parent.frame())
-  if (!is_gaussian(object)) return(new_glmm_gibbs_fit(call, object$model, settings))
+  if (has_rows(object)) return(new_glmm_gibbs_fit(call, object$model, settings))
   centre <- if (inherits(object, "vb_fit") && object$converged) {
     object
   } else {
@@ -233,7 +233,7 @@ new_glmm_gibbs_fit <- function(call, model, settings) {
     mf_abort("formula", "the model has no parameter to sample: add a term to the formula",
       arg = "formula")
   }
-  settings$sampler <- settle_sampler(settings, core)
+  settings$sampler <- settle_sampler(settings, core, model)
   settings$save_u <- settle_save_u(settings, core)
   control <- c(settings[c("iter", "warmup", "thin", "save_u")],
     list(interweave = TRUE, hamiltonian = settings$sampler == "hamiltonian", step = .3))
@@ -257,15 +257,15 @@ new_glmm_gibbs_fit <- function(call, model, settings) {
 }
 
 # The sampler to use, when the model and the settings allow it.
-settle_sampler <- function(settings, core) {
-  binomial <- core$family %in% c(0L, 3L)
+settle_sampler <- function(settings, core, model) {
+  augmented <- has_approximation(model, "pg")
   size <- core$rows$size
   whole <- all(size == round(size))
   sampler <- settings$sampler
   if (sampler == "auto") {
-    sampler <- if (binomial && whole && mean(size) <= 2) "polya-gamma" else "hamiltonian"
+    sampler <- if (augmented && whole && mean(size) <= 2) "polya-gamma" else "hamiltonian"
   }
-  if (sampler == "polya-gamma" && !(binomial && whole)) {
+  if (sampler == "polya-gamma" && !(augmented && whole)) {
     mf_abort("control", "`sampler` = \"polya-gamma\" is for the binomial family with whole ",
       "numbers of trials: use \"hamiltonian\"", arg = "sampler")
   }
@@ -279,7 +279,7 @@ settle_sampler <- function(settings, core) {
 glmm_chain <- function(core, control, progress) {
   run <- call_fit_glmm_gibbs(core, glmm_gibbs_start(core), control, progress)
   # the core keeps phi where a Gaussian model has tau_e, whatever the family
-  if (core$family != 2L) run$result$draws <- run$result$draws[, -(core$p + 1L), drop = FALSE]
+  if (!core$n_lead) run$result$draws <- run$result$draws[, -(core$p + 1L), drop = FALSE]
   run
 }
 

@@ -65,13 +65,13 @@ integrate_vb <- function(fit, integrate, core) {
   }
   if (fit$rounding) no_residuals("integrate")
   check_integral_size(fit$posterior$tau, "integrate")
-  settings <- nest_settings(if (is_gaussian(fit)) "quick" else "nested")
-  if (integrate == "auto" && is_gaussian(fit)) {
+  settings <- nest_settings(if (has_rows(fit)) "nested" else "quick")
+  if (integrate == "auto" && !has_rows(fit)) {
     affordable <- 4 * INTEGRATE_FLOPS / node_flops(core)
     settings$capacity <- min(settings$capacity, max(affordable, 500))
   }
-  if (!is_gaussian(fit)) announce_nest(fit, core)
-  most <- if (integrate == "auto" && !is_gaussian(fit)) most_evaluations(fit, core) else Inf
+  if (has_rows(fit)) announce_nest(fit, core)
+  most <- if (integrate == "auto" && has_rows(fit)) most_evaluations(fit, core) else Inf
   nodes <- integrate_model(fit$model, fit$vb, fit$posterior$tau, settings, core, most = most)
   trusted <- is_integral(nodes) && is_trusted(nodes)
   if (integrate == "yes" && !is_integral(nodes)) abort_integral(nodes)
@@ -97,7 +97,7 @@ why_not_integrate <- function(fit, core) {
   if (length(tau$mean) > core_limit("mode")) return("too dear")
   uncertain <- max(own_log_sds(tau$phi$cov_lrvb, tau$index)^2)
   if (!length(tau$failed) && uncertain < INTEGRATE_ABOVE) return("not needed")
-  if (!is_gaussian(fit)) {
+  if (has_rows(fit)) {
     # thousands of optimisations on importance points, which are often not trusted in the end
     many <- length(tau$mean) > core_limit("lattice")
     return(if (many || nest_flops(fit, core) > NEST_FLOPS) "too dear")
@@ -136,11 +136,11 @@ announce_nest <- function(fit, core) {
 # Three Newton steps with their responses: expectations of the rows, quadrature of every factor's
 # levels (an expectation again where others' effects are averaged), arrow algebra.
 conditional_fit_flops <- function(model, core) {
-  log_link <- model$family$family == "poisson"
+  closed <- family_of(model)$closed_form
   r <- vapply(model$factors, function(f) length(f$coef), 0L)
   nodes <- c(15, 49, 125)[pmin(r, 3L)] * (r <= 3)
-  averaged <- length(r) > 1L && !log_link
-  per_row <- 3 * (if (log_link) 300 else 3000) + sum(nodes) * (if (averaged) 600 else 160) +
+  averaged <- length(r) > 1L && !closed
+  per_row <- 3 * (if (closed) 300 else 3000) + sum(nodes) * (if (averaged) 600 else 160) +
     40 * (core$p + sum(r))^2
   per_row * core$n + 3 * node_flops(core)
 }

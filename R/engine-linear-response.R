@@ -18,7 +18,7 @@ vb_posterior <- function(fit) {
   s <- seq_len(n_stat)
   names <- precision_names(model)
   index <- stat_index(model)
-  lr <- linear_response(vb, names, index)
+  lr <- linear_response(vb, model, index)
   Sigma <- lr$Sigma[s, s, drop = FALSE]
   effects <- p + seq_len(length(vb$mean) - p)
   Jb <- vb$J[x, , drop = FALSE]
@@ -49,7 +49,7 @@ vb_posterior <- function(fit) {
 # Moments of phi under q and under linear response. For a scalar, log tau exactly: with
 # c = Cov_q(tau, log tau) = 1 / rate, Cov(log tau_i, log tau_j) = delta trigamma + c_i K_ij c_j.
 # For a matrix, scale-free coordinates by the delta method at E[Lambda]: c = V D'.
-unconstrained_moments <- function(vb, lr, index, names) {
+unconstrained_moments <- function(vb, lr, index, model) {
   n <- ncol(vb$J)
   s <- seq_len(n)
   V <- vb$V[s, s, drop = FALSE]
@@ -60,7 +60,7 @@ unconstrained_moments <- function(vb, lr, index, names) {
   for (k in seq_along(index)) {
     at <- index[[k]]
     t <- vb$t[at]
-    if (names[k] == "phi") { # a point: its variance is that of log phi itself
+    if (is_dispersion(model, k)) { # a point: its variance is that of log phi itself
       mean[at] <- log(t)
       C[at, at] <- V[at, at] / t
       Q[at, at] <- V[at, at] / t^2
@@ -82,13 +82,14 @@ unconstrained_moments <- function(vb, lr, index, names) {
 # Sigma and K of all globals. Where V^-1 - C is not positive definite, or its response
 # absurd, the precision that spoils it most is frozen at its mean-field variance (with its
 # auxiliaries), and so on until the rest has a linear response.
-linear_response <- function(vb, names, index) {
+linear_response <- function(vb, model, index) {
+  names <- precision_names(model)
   q <- length(vb$t)
   lr <- if (vb$lr_ok == 1) vb[c("Sigma", "K")]
   on <- rep(TRUE, length(names))
   repeat {
     if (!is.null(lr)) {
-      phi <- unconstrained_moments(vb, lr, index, names)
+      phi <- unconstrained_moments(vb, lr, index, model)
       bad <- which(on & own_log_sds(phi$cov_lrvb, index) >= MAX_LOG_SD)
       if (!length(bad)) break
       on[bad] <- FALSE
@@ -100,7 +101,7 @@ linear_response <- function(vb, names, index) {
   }
   if (!any(on)) {
     lr <- list(Sigma = vb$V, K = matrix(0, q, q))
-    phi <- unconstrained_moments(vb, lr, index, names)
+    phi <- unconstrained_moments(vb, lr, index, model)
   }
   c(lr, list(phi = phi, failed = names[!on]))
 }

@@ -102,13 +102,13 @@ glmm_gibbs_start <- function(core) {
   at <- stat_positions(core)
   for (k in at) t[k] <- t[k] * exp(stats::rnorm(1L))
   t <- with_auxiliaries(core, t[unlist(at)])
-  if (core$family == 2L) t else c(1, t)
+  if (core$n_lead) t else c(1, t)
 }
 
 # Precisions: an SD of one unit of the link for every term, at its covariate's root mean square.
 # phi: 1.
 glmm_vb_start <- function(core) {
-  lead <- as.integer(core$family == 2L)
+  lead <- core$n_lead
   terms <- lapply(core$prec[seq_along(core$prec) > lead], function(pr) {
     size <- term_mean_square(core, pr) * core$n / core$sum_w
     size[size == 0] <- 1

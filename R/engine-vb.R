@@ -170,14 +170,14 @@ fit_vb.data.frame <- function(object, formula, ...) {
 #' @export
 fit_vb.default <- function(object, ...) unknown_model(object, "fit_vb")
 
-# How expected log likelihoods are made; only the binomial family has a choice.
+# How expected log likelihoods are made, where a family has a choice.
 set_approximation <- function(model, approximation) {
   approximation <- check_choice(approximation, c("gva", "pg"), "approximation")
-  if (approximation == "pg" && model$family$family != "binomial") {
+  if (approximation != "gva" && !has_approximation(model, approximation)) {
     mf_abort("control", "`approximation = \"pg\"` is for the binomial family: leave it out",
       arg = "approximation")
   }
-  if (is_gaussian(model)) return(model)
+  if (!has_rows(model)) return(model)
   if (identical(model$blocks, "separate")) {
     mf_abort("control", "`blocks = \"separate\"` is for the Gaussian family: leave it out",
       arg = "blocks")
@@ -217,7 +217,7 @@ vb_optimum <- function(call, model, control, core = engine_core(model)) {
   )
   fit$posterior <- vb_posterior(fit)
   # a response that the model explains to rounding: its residual variance is noise
-  fit$rounding <- is_gaussian(model) && core$yy > 0 && vb$ss[1L] < 1e-12 * core$yy
+  fit$rounding <- has_sigma(model) && core$yy > 0 && vb$ss[1L] < 1e-12 * core$yy
   if (control$trace) print(trace)
   fit
 }

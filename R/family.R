@@ -1,124 +1,140 @@
-# Families: which ones there are, and what each makes of a response.
+# Families: the schema of a record, the table of those there are, and how others find theirs.
+#
+# A family is one record, in a file of its own (family-<name>.R): what R knows of a likelihood. The
+# C core knows it by a number (enum glmm_family). Nobody outside these files asks for a family by
+# its name. eta is the linear predictor, mu the expected response (of one trial), size the trials or
+# weights of rows, lead the parameter of the likelihood beside eta (NULL without). All functions
+# take vectors. "rows:" marks what only a family of that engine needs.
+#
+#   name, link   as in the family objects of stats, which users pass and fits keep; make() makes one
+#   engine       "gram": sums are sufficient, given the precisions the coefficients are normal, and
+#                weights scale the precision of a row. "rows": the core reads the rows, and weights
+#                multiply their log likelihood
+#   codes        rows: numbers of the core, named by approximation. "gva": of normal expectations.
+#                "pg": Polya-Gamma variables make it normal, for a bound and a sampler
+#   closed_form  rows: are the normal expectations of the log likelihood closed forms?
+#   lead         NULL, or list(name: as in priors(); precision: TRUE for one of residuals, with a
+#                gamma factor and an SD sigma_e, FALSE for one with a normal factor on the log
+#                scale; priors: kinds it may have; default: its prior, NULL for a half-t one)
+#   whole        rows: are the y of response() whole numbers?
+#   trials       is `size` a number of trials, and the response of a row a share of them?
+#   residuals    the type that augment() shows
+#   mean_label   what emmeans calls the expected response
+#
+#   response(y, w, name)      list(y, size) from the response and weights of a frame, or an error;
+#                             no size of the Gaussian, whose weights stand in the sums
+#   restore(prototype, size, w)  a function that makes such a response of the y of draws
+#   linked(y, size, offset)   rows: a linear predictor to start from
+#   pull(y, size)             rows: 1 where a larger eta never makes a row less likely, -1 where a
+#                             smaller one does not, else 0
+#   row_effects(size)         do the data tell the variance of effects with a level per row?
+#   variance(mu, lead)        of a response of one trial or of weight one
+#   deviance(y, mu, w, lead)  unit deviance of a response y on the scale of mu, times w
+#   log_lik(y, size, eta, lead), draw(mu, size, lead)  of the y of response()
+#   cdf(y, size, mu, lead)    rows: P(response <= y)
+#   bottom(size, mu, lead), top(size, mu, lead)  rows: where that is zero, and one to 12 digits
+#   noise(size, mu, lead)     rows: SD of a response on the scale of eta
+#   link_variance(lead, mean) residual variance of a row on the scale of eta, for icc() and r2().
+#                             mean: of all responses, evaluated only where it is used
 
-#' Negative binomial family
-#'
-#' Counts with mean mu and variance mu + mu^2 / phi, log link: the family of
-#' `fit_vb(family = neg_binomial())`. The dispersion phi is estimated; its prior is the `phi` of
-#' [priors()].
-#'
-#' @return An object of class `family`, for the `family` argument of [fit_vb()] and [fit_gibbs()].
-#' @examples
-#' neg_binomial()
-#' @export
-neg_binomial <- function() {
-  pois <- stats::poisson()
-  structure(
-    c(list(family = "neg_binomial"), pois[c("link", "linkfun", "linkinv", "mu.eta", "valideta",
-      "validmu")]),
-    class = "family"
-  )
+FAMILY_VALUES <- list(name = is.character, link = is.character, make = is.function,
+  engine = function(x) x %in% c("gram", "rows"), codes = is.integer, closed_form = is.logical,
+  lead = is.list, whole = is.logical, trials = is.logical, residuals = is.character,
+  mean_label = is.character)
+
+FAMILY_FUNCTIONS <- list(response = c("y", "w", "name"), restore = c("prototype", "size", "w"),
+  linked = c("y", "size", "offset"), pull = c("y", "size"), row_effects = "size",
+  variance = c("mu", "lead"), deviance = c("y", "mu", "w", "lead"),
+  log_lik = c("y", "size", "eta", "lead"), draw = c("mu", "size", "lead"),
+  cdf = c("y", "size", "mu", "lead"), bottom = c("size", "mu", "lead"),
+  top = c("size", "mu", "lead"), noise = c("size", "mu", "lead"), link_variance = c("lead", "mean"))
+
+FAMILY_LEAD <- c("name", "precision", "priors", "default")
+
+# What is asked of families of the engine "rows" only.
+FAMILY_ROWS <- c("codes", "closed_form", "whole", "linked", "pull", "cdf", "bottom", "top",
+  "noise")
+
+# A record whose fields are all there, and what they should be.
+new_family <- function(record) {
+  known <- c(names(FAMILY_VALUES), names(FAMILY_FUNCTIONS))
+  free <- c("lead", if (identical(record$engine, "gram")) FAMILY_ROWS)
+  wrong <- c(setdiff(known, c(names(record), free)), setdiff(names(record), known))
+  wrong <- c(wrong, Filter(function(field) !is_sound_field(record, field),
+    intersect(known, names(record))))
+  if (!is.null(record$lead)) wrong <- c(wrong, setdiff(FAMILY_LEAD, names(record$lead)))
+  if (length(wrong)) {
+    mf_abort("family", "the record of the family '", record$name, "' lacks, or has wrong: ",
+      toString(unique(wrong)), arg = "family")
+  }
+  record
 }
 
-# The links that the engines know.
-FAMILY_LINKS <- c(gaussian = "identity", binomial = "logit", poisson = "log", neg_binomial = "log")
+is_sound_field <- function(record, field) {
+  value <- record[[field]]
+  if (field %in% names(FAMILY_VALUES)) return(isTRUE(all(FAMILY_VALUES[[field]](value))))
+  is.function(value) && identical(names(formals(value)), FAMILY_FUNCTIONS[[field]])
+}
+
+# ---- the families there are -----------------------------------------------------------
+
+FAMILIES <- lapply(list(
+  gaussian = family_gaussian,
+  binomial = family_binomial,
+  poisson = family_poisson,
+  neg_binomial = family_neg_binomial
+), new_family)
+
+# The record behind a family object, a model or a fit.
+family_of <- function(x) {
+  if (inherits(x, "meanfield_fit")) x <- x$model
+  FAMILIES[[(if (inherits(x, "family")) x else x$family)$family]]
+}
+
+has_rows <- function(x) family_of(x)$engine == "rows"
+
+# Is a response normal about the linear predictor, with an SD sigma_e of its own?
+has_sigma <- function(x) isTRUE(family_of(x)$lead$precision)
+
+has_approximation <- function(x, name) name %in% names(family_of(x)$codes)
+
+# Names of the parameters beside the linear predictor, of all families.
+lead_names <- function() unlist(lapply(FAMILIES, function(f) f$lead$name), use.names = FALSE)
 
 # A family object from a name, a function or an object; any other is an error.
 check_family <- function(family) {
-  if (is.character(family) && length(family) == 1L) {
-    family <- switch(family, neg_binomial = neg_binomial,
-      tryCatch(get(family, mode = "function", envir = asNamespace("stats")),
-        error = function(e) NULL))
-  }
+  if (is.character(family) && length(family) == 1L) family <- FAMILIES[[family]]$make
   if (is.function(family)) family <- tryCatch(family(), error = function(e) NULL)
-  ok <- inherits(family, "family") && family$family %in% names(FAMILY_LINKS) &&
-    family$link == FAMILY_LINKS[[family$family]]
-  if (!ok) {
-    mf_abort("family", "`family` must be gaussian(), binomial(), poisson() or neg_binomial() ",
-      "with its canonical link (logit for binomial, log for counts)",
+  if (!is_known_family(family)) {
+    links <- vapply(FAMILIES, `[[`, "", "link")
+    calls <- paste0(names(FAMILIES), "()")
+    mf_abort("family", "`family` must be ", toString(calls[-length(calls)]), " or ",
+      calls[length(calls)], ", with its link here (", toString(paste(names(links), links)), ")",
       arg = "family")
   }
   family
 }
 
-# Of a family, a model or a fit.
-is_gaussian <- function(x) family_of(x)$family == "gaussian"
-
-family_of <- function(x) {
-  if (inherits(x, "family")) return(x)
-  (if (inherits(x, "meanfield_fit")) x$model else x)$family
+is_known_family <- function(x) {
+  inherits(x, "family") && isTRUE(x$family %in% names(FAMILIES)) &&
+    identical(FAMILIES[[x$family]]$link, x$link)
 }
 
-# For what is only there for the Gaussian family.
-need_gaussian <- function(fit, what, instead) {
-  if (is_gaussian(fit)) return(invisible())
-  mf_abort("family", what, " is for the Gaussian family; ", instead, arg = "object")
-}
-
-# ---- response -------------------------------------------------------------------------
-
-# list(y, size): successes and trials, or counts and row weights. Weights multiply the log
-# likelihood, as in glm().
-glmm_response <- function(frame, w, family) {
-  name <- names(frame)[1L]
-  out <- if (family$family == "binomial") {
-    binomial_response(frame[[1L]], w, name)
-  } else {
-    count_response(frame[[1L]], w, name)
-  }
-  if (!any(out$size > 0)) {
+# The response of a frame as the family codes it.
+family_response <- function(frame, w, family) {
+  out <- family_of(family)$response(frame[[1L]], w, names(frame)[1L])
+  if (!is.null(out$size) && !any(out$size > 0)) {
     mf_abort("weights", "no row has any weight or trial", arg = "weights")
   }
   out
 }
 
-binomial_response <- function(y, w, name) {
-  if (is.matrix(y) && ncol(y) == 2L) return(success_failure(y, w, name))
-  if (is.matrix(y) && ncol(y) == 1L) y <- y[, 1L]
-  if (is.factor(y)) {
-    if (nlevels(y) > 2L) y <- y[, drop = TRUE]
-    if (nlevels(y) > 2L) {
-      mf_abort("response", "the response `", name, "` of a binomial family is a factor of ",
-        nlevels(y), " levels (", toString(utils::head(levels(y), 5)), "): say what counts as a ",
-        "success, as in I(", name, " != \"", levels(y)[1L], "\")",
-        arg = "formula")
-    }
-    y <- as.double(y != levels(y)[1L])
-  } else if (is.logical(y)) {
-    y <- as.double(y)
-  }
-  ok <- is_plain_numeric(y) && all(is.finite(y))
-  if (!ok || any(y < 0 | y > 1)) {
-    mf_abort("response", "the response `", name, "` of a binomial family must be 0/1, logical, a ",
-      "factor, a proportion (with the trials as `weights`) or cbind(success, failure)",
-      arg = "formula")
-  }
-  size <- w %||% rep(1, length(y))
-  if (any(abs(y * size - round(y * size)) > 1e-3)) {
-    mf_warn("response", "some proportions times their `weights` are no whole numbers of ",
-      "successes", arg = "weights")
-  }
-  list(y = as_plain_double(y * size), size = size)
-}
+# Expected responses that are numbers: R draws and counts none of infinite mean.
+MOST_COUNT <- 1e300
+countable <- function(mu) pmin(mu, MOST_COUNT)
 
-success_failure <- function(y, w, name) {
-  if (!is.numeric(y) || any(!is.finite(y)) || any(y < 0)) {
-    mf_abort("response", "cbind(success, failure) `", name, "` must hold finite numbers, none ",
-      "negative", arg = "formula")
-  }
-  w <- w %||% 1
-  list(y = as.double(y[, 1L] * w), size = as.double((y[, 1L] + y[, 2L]) * w))
-}
-
-count_response <- function(y, w, name) {
-  if (is.matrix(y) && ncol(y) == 1L) y <- y[, 1L]
-  ok <- is_plain_numeric(y) && all(is.finite(y))
-  if (!ok || any(y < 0)) {
-    mf_abort("response", "the response `", name, "` must be counts: finite numbers, none negative",
-      arg = "formula")
-  }
-  if (any(y != round(y))) {
-    mf_warn("response", "the response `", name, "` has values that are no whole numbers",
-      arg = "formula")
-  }
-  list(y = as_plain_double(y), size = w %||% rep(1, length(y)))
+# For what is only there where sums are sufficient.
+need_gram <- function(fit, what, instead) {
+  if (!has_rows(fit)) return(invisible())
+  mf_abort("family", what, " is for the Gaussian family; ", instead, arg = "object")
 }

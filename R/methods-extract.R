@@ -212,7 +212,7 @@ print.VarCorr.meanfield <- function(x, digits = 4, ...) {
 sigma.meanfield_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
-  if (is_gaussian(object)) sigma_table(object)["sigma_e", "mean"] else 1
+  if (has_sigma(object)) sigma_table(object)["sigma_e", "mean"] else 1
 }
 
 #' Credible intervals

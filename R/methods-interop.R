@@ -54,7 +54,7 @@ emm_basis.meanfield_fit <- function(object, trms, xlev, grid, ...) {
 link_labels <- function(family) {
   if (family$link == "identity") return(list())
   list(tran = family$link,
-    inv.lbl = switch(family$family, binomial = "prob", poisson = "rate", "response"))
+    inv.lbl = family_of(family)$mean_label)
 }
 
 #' @exportS3Method marginaleffects::get_coef

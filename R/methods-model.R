@@ -84,7 +84,7 @@ weights.meanfield_fit <- function(object, type = "prior", ...) {
 
 # Of the rows that the fit has.
 prior_weights <- function(fit) {
-  if (fit$model$family$family == "binomial") return(fit_response(fit)$size)
+  if (family_of(fit)$trials) return(fit_response(fit)$size)
   if (!fit$model$weighted) return(rep(1, fit$model$n_rows))
   as.double(stats::model.weights(model.frame(fit)))
 }

@@ -15,7 +15,7 @@ linpred_draws <- function(fit, newdata, draws, re.form, allow_new_levels) {
     }
   }
   colnames(eta) <- rownames(parts$X)
-  list(eta = eta, lead = if (n_lead(fit$model)) d$tau[, 1L], w = parts$w)
+  list(eta = eta, lead = if (n_lead(fit$model)) d$tau[, 1L])
 }
 
 # draws x r effects of a level of factor f that the fit has not seen.
@@ -95,10 +95,7 @@ posterior_predict.meanfield_fit <- function(object, newdata = NULL, draws = NULL
   valid_fit(object)
   no_dots(...)
   d <- linpred_draws(object, newdata, draws, re.form, allow_new_levels)
-  if (!is_gaussian(object)) return(draw_responses(object, d, newdata))
-  w <- ifelse(d$w > 0, d$w, NA)
-  noise <- stats::rnorm(length(d$eta)) * rep(1 / sqrt(w), each = nrow(d$eta))
-  d$eta + noise / sqrt(d$lead)
+  draw_responses(object, d, newdata)
 }
 
 #' @rdname posterior-draws
@@ -109,12 +106,5 @@ log_lik.meanfield_fit <- function(object, newdata = NULL, draws = NULL, re.form 
   no_dots(...)
   w <- new_weights(object, newdata)
   d <- linpred_draws(object, newdata, draws, re.form, allow_new_levels)
-  if (!is_gaussian(object)) return(glmm_log_lik(object, d, newdata, w))
-  y <- if (is.null(newdata)) frame_response(model.frame(object)) else {
-    as.double(new_response(object$model, newdata))
-  }
-  w <- w %||% d$w
-  scale <- (1 / sqrt(d$lead)) %o% (1 / sqrt(w))
-  out <- stats::dnorm(rep(y, each = nrow(d$eta)), d$eta, scale, log = TRUE)
-  matrix(out, nrow(d$eta), dimnames = list(NULL, colnames(d$eta)))[, w > 0, drop = FALSE]
+  response_log_lik(object, d, newdata, w)
 }

@@ -51,26 +51,14 @@ predict.meanfield_fit <- function(object, newdata = NULL, re.form = NULL,
   interval <- check_choice(interval, c("none", "confidence", "prediction"), "interval")
   check_flag(se.fit, "se.fit")
   parts <- linear_parts(object, newdata, re.form, allow_new_levels, weights)
-  if (!is_gaussian(object)) {
-    check_glmm_prediction(type, interval, budget)
-    return(predict_glmm(object, parts, type, interval, check_level(level), se.fit,
-      response_size(object, newdata, weights, nrow(parts$X))))
-  }
-  fit <- linear_mean(parts, moments(object), object$model)
-  if (budget) return(variance_budget(object, parts, fit))
-  if (interval == "none" && !se.fit) return(parts$restore(fit))
-  probs <- central_probs(check_level(level))
-  band <- over_linear(object, parts, function(mix, now) {
-    if (interval == "prediction") mix <- with_residual(lead_nodes(mix, object), now$w)
-    cbind(mixture_variance(mix), if (interval != "none") row_quantiles(mix, probs))
-  })
-  prediction_value(parts, fit, sqrt(band[, 1L]), band[, -1L, drop = FALSE], se.fit)
-}
-
-# The mixture of new Gaussian responses of weights w; none of weight zero.
-with_residual <- function(mix, w) {
-  mix$var <- mix$var + (1 / ifelse(w > 0, w, NA)) %o% (1 / mix$lead)
-  mix
+  check_prediction(object, type, interval, budget)
+  linear <- type == "link" || has_identity_link(object)
+  eta <- if (linear) linear_mean(parts, moments(object), object$model)
+  if (budget) return(variance_budget(object, parts, eta))
+  if (linear && interval == "none" && !se.fit) return(parts$restore(eta))
+  if (interval == "prediction") parts$size <- response_size(object, newdata, weights, nrow(parts$X))
+  band <- prediction_band(object, parts, linear, interval, central_probs(check_level(level)))
+  prediction_value(parts, eta %||% band[, 1L], band[, 2L], band[, -(1:2), drop = FALSE], se.fit)
 }
 
 # Where the variance of a new response comes from: the coefficients, the groups' effects given
@@ -117,8 +105,5 @@ residuals.meanfield_fit <- function(object, type = c("response", "pearson", "dev
   no_dots(...)
   type <- check_choice(type, c("response", "pearson", "deviance"), "type")
   parts <- linear_parts(object, NULL, NULL, TRUE)
-  if (!is_gaussian(object)) return(parts$restore(glmm_residuals(object, parts, type)))
-  res <- frame_response(model.frame(object)) - linear_mean(parts, moments(object), object$model)
-  if (type != "response") res <- res * sqrt(parts$w)
-  parts$restore(res)
+  parts$restore(residual_values(object, parts, type))
 }

@@ -59,7 +59,7 @@ print_khat <- function(summary) {
 }
 
 print_kind <- function(x) {
-  if (is_gaussian(x)) return(paste(x$model$blocks %||% "joint", "blocks"))
+  if (!has_rows(x)) return(paste(x$model$blocks %||% "joint", "blocks"))
   paste(x$model$family$family, if (identical(x$model$approximation, "pg")) "Polya-Gamma" else
     "Gaussian approximation", sep = ", ")
 }
@@ -100,7 +100,7 @@ LARGE_ERROR <- 0.05
 
 error_advice <- function(x) {
   paste0("The error is more than ", LARGE_ERROR, " SD: for closer means and SDs use ",
-    if (is_gaussian(x)) "fit_exact() or fit_gibbs()" else "fit_gibbs()",
+    if (!has_rows(x)) "fit_exact() or fit_gibbs()" else "fit_gibbs()",
     ",\nor a tighter `prior` on the group SDs if the data hardly determine one")
 }
 
@@ -116,7 +116,9 @@ print_correction <- function(nodes) {
 # the SD of the logarithm (or of log sigma and rho of a vector term).
 integration_change <- function(x) {
   rows <- vb_rows(x)
-  rows <- rows[!grepl("^(tau_|sigma_|Lambda_|phi)", rows$variable) & !is.na(rows$sd_lrvb), ]
+  own_scale <- grepl("^(tau_|sigma_|Lambda_)", rows$variable) |
+    rows$variable %in% family_of(x)$lead$name
+  rows <- rows[!own_scale & !is.na(rows$sd_lrvb), ]
   exact <- integrated_rows(x)
   change <- exact$sd[match(rows$variable, exact$variable)] / rows$sd_lrvb - 1
   at <- which.max(abs(change))

@@ -1,29 +1,57 @@
-# The response scale of the families other than the Gaussian: predictions, intervals, residuals.
+# The response scale: predictions, intervals, residuals.
 
-check_glmm_prediction <- function(type, interval, budget) {
-  if (budget) {
+has_identity_link <- function(fit) fit$model$family$link == "identity"
+
+check_prediction <- function(object, type, interval, budget) {
+  if (budget && !has_sigma(object)) {
     mf_abort("control", "`budget` is for the Gaussian family", arg = "budget")
   }
-  if (interval == "prediction" && type == "link") {
+  if (interval == "prediction" && type == "link" && !has_identity_link(object)) {
     mf_abort("control", "a new response has no value on the link scale: use type = \"response\"",
       arg = "interval")
   }
 }
 
-# Mean, SD, and limits of the linear predictor or of the expected response; limits of a new response.
-predict_glmm <- function(object, parts, type, interval, level, se.fit, size) {
-  eta <- if (type == "link") linear_mean(parts, moments(object), object$model)
-  if (!is.null(eta) && interval == "none" && !se.fit) return(parts$restore(eta))
-  parts$size <- size
-  probs <- central_probs(level)
-  inverse <- if (is.null(eta)) object$model$family$linkinv else identity
-  band <- over_linear(object, parts, function(mix, now) {
-    limits <- switch(interval, confidence = inverse(row_quantiles(mix, probs)),
-      prediction = response_quantiles(object, lead_nodes(mix, object), now$size, probs))
-    if (is.null(eta)) cbind(response_moments(mix, inverse), limits) else
-      cbind(NA, sqrt(mixture_variance(mix)), limits)
+# Mean (none of the linear predictor, which is known without the mixture) and SD, of the linear
+# predictor or of the expected response, and limits of it or of a new response. A new normal
+# response is a mixture of normals as its predictor is, and its SD is asked for then.
+prediction_band <- function(object, parts, linear, interval, probs) {
+  inverse <- if (linear) identity else object$model$family$linkinv
+  normal <- has_sigma(object)
+  over_linear(object, parts, function(mix, now) {
+    if (interval == "prediction" && normal) {
+      mix <- with_residual(lead_nodes(mix, object), now$size)
+    }
+    limits <- if (interval == "prediction" && !normal) {
+      response_quantiles(object, lead_nodes(mix, object), now$size, probs)
+    } else if (interval != "none") {
+      inverse(row_quantiles(mix, probs))
+    }
+    cbind(if (linear) linear_moments(mix) else response_moments(mix, inverse), limits)
   })
-  prediction_value(parts, eta %||% band[, 1L], band[, 2L], band[, -(1:2), drop = FALSE], se.fit)
+}
+
+# The mixture of new normal responses of weights w; none of weight zero.
+with_residual <- function(mix, w) {
+  mix$var <- mix$var + (1 / ifelse(w > 0, w, NA)) %o% (1 / mix$lead)
+  mix
+}
+
+linear_moments <- function(mix) {
+  s <- sqrt(mixture_variance(mix))
+  cbind(rep_len(NA_real_, length(s)), s)
+}
+
+# Points x (rows x rule x nodes) of a Gauss-Hermite rule w at every node, as fine as the widest
+# wants.
+predictor_points <- function(mean, s) {
+  widest <- max(s, 0, na.rm = TRUE)
+  fine <- if (widest == 0) 1L else if (widest < .3) 7L else if (widest < 1) 15L else 31L
+  rule <- normal_rule(fine)
+  n <- length(rule$x)
+  at <- rep(seq_len(ncol(mean)), each = n)
+  z <- rep(rep(rule$x, ncol(mean)), each = nrow(mean))
+  list(x = mean[, at, drop = FALSE] + s[, at, drop = FALSE] * z, w = rule$w)
 }
 
 # Of the expected response. A level not seen has the mean covariance of the groups here: a count's mean
@@ -38,54 +66,52 @@ response_moments <- function(mix, inverse) {
   cbind(fit, ifelse(is.infinite(fit), Inf, se)) # a mean that overflows
 }
 
-# Posterior mean of log phi of the negative binomial family, exponentiated.
+# Posterior mean of the log of the parameter beside the predictor, exponentiated; NULL without one.
 dispersion_mean <- function(fit) {
-  if (fit$model$family$family != "neg_binomial") return(NULL)
+  name <- family_of(fit)$lead$name
+  if (is.null(name)) return(NULL)
   s <- summary_table(fit)
-  exp(s$mean[s$variable == "log_phi"])
+  exp(s$mean[s$variable == paste0("log_", name)])
 }
 
-# Quantiles (a column per p) of a new response: the smallest whole number whose distribution function
-# reaches p. Nodes of like phi are taken together, and their predictors on a grid.
+# Quantiles (a column per p) of a new response: the smallest one whose distribution function reaches
+# p. Nodes of like leads are taken together, and their predictors on a grid.
 response_quantiles <- function(fit, mix, size, probs) {
-  family <- fit$model$family$family
+  family <- family_of(fit)
   size <- ifelse(size > 0, size, NA)
-  if (family == "binomial") {
+  if (family$trials) {
     check_whole_trials(size)
     size <- round(size)
   }
-  shares <- lapply(lead_shares(mix), function(at) {
-    phi <- if (is.null(mix$lead)) Inf else sum(mix$weights[at] * mix$lead[at]) / sum(mix$weights[at])
-    noise <- function(mu) sqrt(if (family == "binomial") 1 / (size * mu * (1 - mu)) else 1 / mu + 1 / phi)
-    list(w = sum(mix$weights[at]), phi = phi,
-      grid = predictor_grid(mix, at, fit$model$family$linkinv, noise))
+  shares <- lapply(lead_shares(mix), predictor_share, mix = mix, fit = fit, size = size)
+  below <- function(y) Reduce(`+`, lapply(shares, function(s) { # P(response <= y), y one per row
+    p <- family$cdf(y, size, s$grid$mean, s$lead)
+    s$w * rowSums(matrix(p, nrow(s$grid$mean)) * s$grid$w)
+  }))
+  end <- function(limit, extreme) lapply(shares, function(s) {
+    limit(size, apply(s$grid$mean, 1L, extreme), s$lead)
   })
-  below <- function(y) { # P(response <= y), y one per row
-    Reduce(`+`, lapply(shares, function(s) {
-      mu <- s$grid$mean
-      p <- switch(family, binomial = stats::pbinom(y, size, mu), poisson = stats::ppois(y, mu),
-        neg_binomial = stats::pnbinom(y, size = s$phi, mu = mu))
-      s$w * rowSums(matrix(p, nrow(mu)) * s$grid$w)
-    }))
-  }
-  top <- switch(family, binomial = ceiling(size), Reduce(pmax, lapply(shares, function(s) {
-    most <- apply(s$grid$mean, 1L, max)
-    ceiling(if (is.finite(s$phi)) stats::qnbinom(1 - 1e-12, size = s$phi, mu = most) else
-      stats::qpois(1 - 1e-12, most)) + 1
-  })))
-  out <- vapply(probs, function(p) first_reaching(below, p, top), numeric(length(size)))
+  low <- rep_len(Reduce(pmin, end(family$bottom, min)), length(size))
+  high <- Reduce(pmax, end(family$top, max))
+  out <- vapply(probs, function(p) first_reaching(below, p, low, high, family$whole), low)
   out <- matrix(out, length(size))
-  if (family == "binomial") out / size else out
+  if (family$trials) out / size else out
 }
 
-# Per row, the smallest whole number up to top at which the distribution function reaches p; beyond 2^40
-# to 12 digits.
-first_reaching <- function(below, p, top) {
-  low <- rep(-1, length(top))
-  high <- top
-  while (any(high - low > pmax(1, 1e-12 * high), na.rm = TRUE)) {
-    mid <- floor(ifelse(high > 2^40 & high > 4 * pmax(low, 1), sqrt(pmax(low, 1)) * sqrt(high),
-      low + (high - low) / 2))
+# Of some nodes: their weight, their mean lead, and their predictors on a grid.
+predictor_share <- function(at, mix, fit, size) {
+  w <- sum(mix$weights[at])
+  lead <- if (!is.null(mix$lead)) sum(mix$weights[at] * mix$lead[at]) / w
+  noise <- function(mu) family_of(fit)$noise(size, mu, lead)
+  list(w = w, lead = lead, grid = predictor_grid(mix, at, fit$model$family$linkinv, noise))
+}
+
+# Per row, the smallest number in (low, high] at which the distribution function reaches p: a whole
+# one (beyond 2^40 to 12 digits), or to ten digits.
+first_reaching <- function(below, p, low, high, whole) {
+  gap <- function() if (whole) pmax(1, 1e-12 * high) else 1e-10 * (abs(low) + abs(high))
+  while (any(high - low > gap(), na.rm = TRUE)) {
+    mid <- if (whole) whole_between(low, high) else low + (high - low) / 2
     reached <- below(mid) >= p
     high <- ifelse(reached, mid, high)
     low <- ifelse(reached, low, mid)
@@ -93,7 +119,12 @@ first_reaching <- function(below, p, top) {
   high
 }
 
-# The nodes in five shares of about equal weight by their phi; in one where there is none.
+whole_between <- function(low, high) {
+  floor(ifelse(high > 2^40 & high > 4 * pmax(low, 1), sqrt(pmax(low, 1)) * sqrt(high),
+    low + (high - low) / 2))
+}
+
+# The nodes in five shares of about equal weight by their lead; in one where there is none.
 lead_shares <- function(mix) {
   if (is.null(mix$lead)) return(list(seq_along(mix$weights)))
   order <- order(mix$lead)
@@ -128,21 +159,21 @@ cells_below <- function(edges, mean, s, weights) {
   matrix(out, nrow(edges))
 }
 
-glmm_residuals <- function(object, parts, type) {
+# Pearson residuals of a normal response are not over sigma, as those of lm(): they are its deviance
+# residuals. No trials, no share of them.
+residual_values <- function(object, parts, type) {
+  family <- family_of(object)
   r <- fit_response(object)
   size <- ifelse(r$size > 0, r$size, NA)
-  binomial <- object$model$family$family == "binomial"
-  y <- if (binomial) r$y / size else r$y
-  mu <- predict_glmm(object, list_without_restore(parts), "response", "none", .95, FALSE, size)
+  y <- if (family$trials) r$y / size else r$y
+  mu <- if (has_identity_link(object)) linear_mean(parts, moments(object), object$model) else
+    prediction_band(object, parts, FALSE, "none")[, 1L]
   if (type == "response") return(y - mu)
-  phi <- dispersion_mean(object)
-  if (type == "deviance") {
-    unit <- unit_deviance(object$model$family, y, mu, r$size, phi)
-    return(sign(y - mu) * sqrt(pmax(unit, 0)))
+  lead <- if (!has_sigma(object)) dispersion_mean(object)
+  if (type == "pearson" && !has_sigma(object)) {
+    return((y - mu) / sqrt(family$variance(mu, lead) / size))
   }
-  variance <- switch(object$model$family$family, binomial = mu * (1 - mu), poisson = mu,
-    neg_binomial = mu + mu^2 / phi)
-  (y - mu) / sqrt(variance / size)
+  sign(y - mu) * sqrt(pmax(family$deviance(y, mu, r$size, lead), 0))
 }
 
 # What predict() returns, with the rows that na.exclude keeps. limits: two columns, or none.

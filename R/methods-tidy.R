@@ -71,7 +71,7 @@ tidy_ran_pars <- function(x, s) {
       tidy_rows(s, n$rho, "ran_pars", t$group,
         sprintf("cor__%s.%s", t$coef[pairs[, 2L]], t$coef[pairs[, 1L]])))
   })
-  residual <- if (is_gaussian(x)) {
+  residual <- if (has_sigma(x)) {
     tidy_rows(s, "sigma_e", "ran_pars", "Residual", "sd__Observation")
   }
   do.call(rbind, c(terms, list(residual)))
@@ -162,7 +162,7 @@ augment.meanfield_fit <- function(x, data = NULL, newdata = NULL,
   out$.fitted <- unname(fitted)[rows]
   if (has_u) out$.se.fit <- unname(p$se.fit)[rows]
   if (is.null(newdata)) {
-    kind <- type.residuals %||% if (is_gaussian(x)) "response" else "deviance"
+    kind <- type.residuals %||% family_of(x)$residuals
     out$.resid <- unname(residuals(x, type = kind))[rows]
   }
   as_tibble_if_possible(out)

@@ -108,7 +108,7 @@ variance_draws <- function(fit, ndraws) {
 variance_means <- function(fit) {
   model <- fit$model
   m <- moments(fit)
-  lead <- if (is_gaussian(fit)) 1 / m$sigma2_e else dispersion_mean(fit)
+  lead <- if (has_sigma(fit)) 1 / m$sigma2_e else dispersion_mean(fit)
   list(
     fixed = sum(predictor_covariance(model$gram) * (tcrossprod(m$beta) + m$cov_beta)),
     terms = lapply(seq_along(model$groups), function(k) {
@@ -134,17 +134,14 @@ mean_covariates <- function(gram, t) {
   matrix(rowSums(matrix(zz, r * r)), r)[t$cols, t$cols, drop = FALSE] / gram$sum_w
 }
 
-# Of a row of weight one, on the scale of the link. lead: draws of tau_e, or of phi.
+# Of a row of weight one, on the scale of the link. lead: draws of tau_e, or of phi. The mean is
+# taken where the family asks for it only, which needs the rows.
 residual_variance <- function(fit, lead) {
-  switch(fit$model$family$family,
-    gaussian = 1 / lead[, 1L],
-    binomial = rep(pi^2 / 3, nrow(lead)),
-    poisson = rep(log1p(1 / mean_count(fit)), nrow(lead)),
-    neg_binomial = log1p(1 / mean_count(fit) + 1 / lead[, 1L])
-  )
+  rep_len(family_of(fit)$link_variance(if (n_lead(fit$model)) lead[, 1L], mean_response(fit)),
+    nrow(lead))
 }
 
-mean_count <- function(fit) {
+mean_response <- function(fit) {
   r <- fit_response(fit)
   sum(r$size * r$y) / sum(r$size)
 }

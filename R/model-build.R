@@ -10,9 +10,7 @@ build_design <- function(call, formula, data, contrasts, env, family, centred) {
   tt <- safe_terms(parsed$fixed, frame)
   frame <- drop_predictor_levels(frame, tt)
   w <- frame_weights(frame)
-  response <- if (is_gaussian(family)) list(y = frame_response(frame)) else {
-    glmm_response(frame, w, family)
-  }
+  response <- family_response(frame, w, family)
   if (!is.null(response$size)) w <- if (any(response$size != 1)) response$size
   mine <- intersect(names(contrasts), all.vars(parsed$fixed))
   X <- fixed_matrix(tt, frame, if (length(mine)) contrasts[mine])
@@ -34,17 +32,17 @@ build_model <- function(call, formula, data, family, prior, contrasts, keep_fram
     stands_at_mean(prior$tau_u, name)
   })
   check_limits(d, family)
-  gram <- gram_of_rows(if (is_gaussian(family)) d else linked_design(d, family))
+  gram <- gram_of_rows(if (!has_rows(family)) d else linked_design(d, family))
   check_gram(gram, d)
   coords <- working_coordinates(gram, d$basis, d$constant)
   factors <- lapply(d$factors, `[`, c("name", "expr", "levels", "weightless", "coef", "A", "terms"))
   terms <- model_terms(factors)
   scales <- gram_scales(gram)
-  if (!is_gaussian(family)) scales$sd_y <- 1 # default scales are those of the link
+  if (has_rows(family)) scales$sd_y <- 1 # default scales are those of the link
   scales$sets <- lapply(d$sets, function(at) list(at = at, cov = gram$cross[at, at] / gram$sum_w))
   resolved <- resolve_priors(prior, scales, coords, gram$x_names, terms, family)
   check_identified(gram, coords, resolved, factors, d$size, family)
-  if (!is_gaussian(family) && resolved$beta$kind == "flat") {
+  if (has_rows(family) && resolved$beta$kind == "flat") {
     check_separation(d$X, d$y, d$size, family)
   }
   model <- structure(
@@ -59,7 +57,7 @@ build_model <- function(call, formula, data, family, prior, contrasts, keep_fram
     ),
     class = "meanfield_model"
   )
-  if (!is_gaussian(family)) {
+  if (has_rows(family)) {
     model$rows <- glmm_rows_of_design(d, coords)
     model$unidentified <- unidentified_terms(terms, factors, gram$n, d$size, family)
   }
@@ -108,7 +106,7 @@ check_limits <- function(d, family) {
   if (length(terms) >= most[["precisions"]]) {
     refuse(paste(length(terms), "group terms"), most[["precisions"]] - 1L)
   }
-  if (!is_gaussian(family)) {
+  if (has_rows(family)) {
     if (length(d$factors) > most[["other_factors"]] + 1L) {
       refuse(paste(length(d$factors), "grouping factors"), most[["other_factors"]] + 1L)
     }
@@ -166,10 +164,10 @@ check_identified <- function(gram, coords, resolved, factors, size, family) {
   for (f in factors) check_factor_identified(f, gram$n, flat, size, family)
 }
 
-# Group terms whose variance a binomial likelihood says nothing about: a level per row of one
-# trial. (For counts, and for several trials, that is overdispersion.)
+# Group terms whose variance the likelihood says nothing about: a level per row of one trial. (For
+# counts, and for several trials, that is overdispersion.)
 unidentified_terms <- function(terms, factors, n, size, family) {
-  if (family$family != "binomial" || any(size > 1)) return(character())
+  if (family_of(family)$row_effects(size)) return(character())
   alone <- vapply(factors, function(f) length(f$levels) >= n, NA)
   vapply(terms[alone[vapply(terms, `[[`, 0L, "factor")]], `[[`, "", "name")
 }
@@ -178,7 +176,7 @@ unidentified_terms <- function(terms, factors, n, size, family) {
 # proportions of several trials.
 check_factor_identified <- function(f, n, flat, size, family) {
   G <- length(f$levels)
-  if (G > 1L && (G < n || family$family %in% c("poisson", "neg_binomial") || any(size > 1))) {
+  if (G > 1L && (G < n || family_of(family)$row_effects(size))) {
     return(invisible())
   }
   what <- if (G == 1L) "has only one level" else "has one level per row"

@@ -1,19 +1,14 @@
 # The list that the C core reads: Gram or rows, coordinates, prior.
 
-# What engines compute with: the Gram, and for families other than the Gaussian the rows too.
+# What engines compute with: the Gram, and where sums do not do the rows too.
 engine_core <- function(model) {
   core <- lmm_core(model)
-  if (is_gaussian(model)) return(core)
-  core$family <- family_code(model)
+  if (!has_rows(model)) return(core)
+  core$family <- family_of(model)$codes[[model$approximation %||% "gva"]]
+  core$n_lead <- n_lead(model)
   core$sum_w <- model$gram$sum_w
   core$rows <- model$rows %||% glmm_rows_of_frame(model)
   core
-}
-
-# Codes of src/model/family.h.
-family_code <- function(model) {
-  pg <- identical(model$approximation, "pg")
-  switch(model$family$family, binomial = if (pg) 3L else 0L, poisson = 1L, neg_binomial = 2L)
 }
 
 # Rows of x'beta + sum z'u as the core's linear combinations; unseen levels have no part.

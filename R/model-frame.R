@@ -36,16 +36,8 @@ complete_frame <- function(mf, env) {
   if (any(vapply(frame, anyNA, NA, recursive = TRUE))) eval(mf, env) else frame
 }
 
-frame_response <- function(frame) {
-  y <- frame[[1L]] # model.response() would add a million row names
-  if (is.matrix(y) && ncol(y) == 1L) y <- y[, 1L]
-  if (!is.numeric(y) || is.matrix(y) || is.object(y) && inherits(y, c("factor", "Date", "POSIXt"))) {
-    mf_abort("response", "the response `", names(frame)[1L], "` must be a numeric vector, not ",
-      if (is.matrix(y)) "a matrix" else class(y)[1L],
-      ": convert it to numbers first", arg = "formula")
-  }
-  as_plain_double(y)
-}
+# As numbers; model.response() would add a million row names.
+frame_response <- function(frame) numeric_response(frame[[1L]], names(frame)[1L])
 
 frame_weights <- function(frame) {
   w <- stats::model.weights(frame)

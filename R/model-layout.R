@@ -124,6 +124,10 @@ precision_names <- function(model) names(model$resolved$tau)
 # dispersion phi of the negative binomial, none otherwise.
 n_lead <- function(model) length(model$resolved$tau) - length(model$groups)
 
+# Is precision k a parameter of the likelihood that is no precision, with a normal factor on the log
+# scale and no SD beside it?
+is_dispersion <- function(model, k) k <= n_lead(model) && !has_sigma(model)
+
 # Names of the statistics of every precision, in the order of the core: tau_e, tau_u[..], and
 # the lower triangle of each Lambda_u[..], column by column.
 stat_names <- function(model) {

@@ -31,6 +31,7 @@ default_sd_prior <- new_prior("half_t", df = 3, scale = NULL)
 #'   a named list whose names are grouping factors (`Subject`) or factor and
 #'   coefficient (`Subject:(Intercept)`, for independent terms on one factor). The longer name wins; an unknown name
 #'   is an error; factors without a name keep the default.
+#' @param ... Not used.
 #'
 #' @details
 #' The default, `default_priors()`, is half-t(3, 2.5 s) on the residual and on
@@ -82,10 +83,10 @@ default_sd_prior <- new_prior("half_t", df = 3, scale = NULL)
 #'               prior = priors(beta = flat_prior()))
 #' prior_summary(fit)
 #' @export
-priors <- function(beta = NULL, tau_e = NULL, tau_u = NULL, phi = NULL) {
+priors <- function(beta = NULL, tau_e = NULL, tau_u = NULL, phi = NULL, ...) {
   check_component(beta, "beta", c("normal", "flat"))
-  check_component(tau_e, "tau_e", c("gamma", "half_t"))
-  check_component(phi, "phi", "gamma")
+  known_dots(setdiff(lead_names(), c("tau_e", "phi")), ...)
+  check_leads(tau_e = tau_e, phi = phi, ...)
   group_kinds <- c("gamma", "half_t", "wishart")
   if (is.list(tau_u) && !inherits(tau_u, "meanfield_prior")) {
     keys <- names(tau_u)
@@ -99,7 +100,16 @@ priors <- function(beta = NULL, tau_e = NULL, tau_u = NULL, phi = NULL) {
   } else {
     check_component(tau_u, "tau_u", group_kinds)
   }
-  structure(list(beta = beta, tau_e = tau_e, tau_u = tau_u, phi = phi), class = "meanfield_priors")
+  structure(list(beta = beta, tau_e = tau_e, tau_u = tau_u, phi = phi, ...),
+    class = "meanfield_priors")
+}
+
+# Priors of the parameters that families have beside the linear predictor, by name.
+check_leads <- function(...) {
+  given <- list(...)
+  for (lead in lapply(FAMILIES, `[[`, "lead")) {
+    check_component(given[[lead$name %||% ""]], lead$name, lead$priors)
+  }
 }
 
 check_component <- function(x, arg, kinds) {
@@ -279,18 +289,17 @@ stands_at_mean <- function(tau_u, name) {
 
 # The prior of the precision that belongs to no group term, if the family has one.
 resolve_lead <- function(spec, scales, family) {
-  unused <- c("tau_e", "phi")[c(!is_gaussian(family), family$family != "neg_binomial")]
-  for (arg in unused) {
+  lead <- family_of(family)$lead
+  for (arg in setdiff(lead_names(), lead$name)) {
     if (!is.null(spec[[arg]])) {
       mf_abort("prior", "the ", family$family, " family has no ", arg, ": leave it out of priors()",
         arg = arg)
     }
   }
-  if (is_gaussian(family)) {
-    return(list(tau_e = resolve_precision(spec$tau_e, 2.5 * scales$sd_y * scales$row_scale,
-      "tau_e", scales, "(Intercept)")))
-  }
-  if (family$family == "neg_binomial") list(phi = spec$phi %||% gamma_prior(1, 0.1)) else list()
+  if (is.null(lead)) return(list())
+  prior <- spec[[lead$name]] %||% if (!is.null(lead$default)) do.call(new_prior, lead$default)
+  stats::setNames(list(resolve_precision(prior, 2.5 * scales$sd_y * scales$row_scale, lead$name,
+    scales, "(Intercept)")), lead$name)
 }
 
 check_prior_names <- function(tau_u, terms) {

@@ -3,19 +3,9 @@
 # The design as the Gram wants it: a constant response on the link scale, where the default prior
 # puts the intercept.
 linked_design <- function(d, family) {
-  d$y <- rep(linked_mean(d, family), nrow(d$X))
+  d$y <- rep(family_of(family)$linked(d$y, d$size, d$offset %||% 0), nrow(d$X))
   d$offset <- NULL
   d
-}
-
-# The link of the mean response, half a success or count away from the boundary.
-linked_mean <- function(d, family) {
-  offset <- d$offset %||% 0
-  if (family$family == "binomial") {
-    return(stats::qlogis((sum(d$y) + 0.5) / (sum(d$size) + 1)) - sum(d$size * offset) / sum(d$size))
-  }
-  top <- max(offset)
-  log(sum(d$size * d$y) + 0.5) - top - log(sum(d$size * exp(offset - top)))
 }
 
 # ---- rows -------------------------------------------------------------------------------

@@ -53,8 +53,9 @@ least_squares <- function(E, b) {
 # limit, -x at zero, both of any other.
 likelihood_cone <- function(X, y, size, family) {
   used <- size > 0
-  low <- used & y == 0
-  high <- used & family$family == "binomial" & y == size
+  pull <- family_of(family)$pull(y, size)
+  low <- used & pull < 0
+  high <- used & pull > 0
   both <- used & !low & !high
   rbind(X[high, , drop = FALSE], -X[low, , drop = FALSE], X[both, , drop = FALSE],
     -X[both, , drop = FALSE])

@@ -117,8 +117,7 @@ unsound_model <- function(m) {
 
 unsound_design <- function(m) {
   f <- m$family
-  if (!inherits(f, "family") || !is_text(f$family) || !f$family %in% names(FAMILY_LINKS) ||
-    !is.function(f$linkinv) || !is.function(f$linkfun)) return("family")
+  if (!is_known_family(f) || !is.function(f$linkinv) || !is.function(f$linkfun)) return("family")
   if (!inherits(m$formula, "formula") || length(m$formula) != 3L) return("formula")
   if (!inherits(m$terms, "terms")) return("terms")
   if (!is_null_or(m$frame, is_frame(m$frame, m$n_rows))) return("frame")
@@ -132,7 +131,8 @@ unsound_design <- function(m) {
   if (!named || !all(vapply(m$contrasts, is_contrast, NA))) return("contrasts")
   if (!is_null_or(m$blocks, is_text(m$blocks))) return("blocks")
   if (!is_null_or(m$unidentified, is.character(m$unidentified))) return("unidentified")
-  if (!is_null_or(m$approximation, is_text(m$approximation))) return("approximation")
+  if (!is_null_or(m$approximation, is_text(m$approximation) &&
+    has_approximation(f, m$approximation))) return("approximation")
   NULL
 }
 
@@ -232,7 +232,7 @@ unsound_pairs <- function(g) {
 unsound_prior <- function(m, p) {
   b <- m$resolved$beta
   tau <- m$resolved$tau
-  lead <- switch(m$family$family, gaussian = "tau_e", neg_binomial = "phi")
+  lead <- family_of(m)$lead$name
   if (!is.list(b) || !is_text(b$kind)) return("resolved$beta")
   if (b$kind != "flat") {
     ok <- is_shape(b$mean, p) && is_true_false(b$centred) &&

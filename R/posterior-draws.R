@@ -55,7 +55,7 @@ moments.gibbs_fit <- function(fit, ...) {
   list(
     beta = colMeans(b), cov_beta = if (p) stats::cov(b) else matrix(0, 0, 0),
     u = if (!is.null(fit$u)) c(user_effects(fit$model, as.matrix(fit$u$mean), back = TRUE)),
-    sigma2_e = if (is_gaussian(fit)) mean(1 / draws[, "tau_e"])
+    sigma2_e = if (has_sigma(fit)) mean(1 / draws[, "tau_e"])
   )
 }
 

@@ -150,7 +150,8 @@ variable_link <- function(names, model) {
     term_stat_names(t)[pairs$row == pairs$col]
   }))
   ifelse(grepl("^rho_", names), "tanh",
-    ifelse(grepl("^((tau|sigma)_|phi$)", names) | names %in% diagonal, "exp",
+    ifelse(grepl("^(tau|sigma)_", names) |
+      names %in% c(diagonal, family_of(model)$lead$name), "exp",
       ifelse(grepl("^Lambda_", names), "sinh", "identity")))
 }
 
@@ -183,7 +184,7 @@ largest_slope <- function(model, nodes, link, unit) {
 integrated_moments <- function(fit) {
   nodes <- fit$integrated
   list(beta = nodes$beta$mean, cov_beta = nodes$beta$cov, u = nodes$u$mean,
-    sigma2_e = if (is_gaussian(fit)) sum(nodes$weights / nodes$stats[, 1L]))
+    sigma2_e = if (has_sigma(fit)) sum(nodes$weights / nodes$stats[, 1L]))
 }
 
 # r x r x levels: covariance of each level's effects of factor f.
@@ -242,9 +243,9 @@ integrated_draws <- function(fit, ndraws, u) {
 precision_parameter_draws <- function(fit, nodes, core, ndraws) {
   if (nodes$method == "importance" || !nrow(nodes$phi)) {
     at <- sample.int(length(nodes$weights), ndraws, TRUE, nodes$weights)
-    return(list(phi = nodes$phi[, at, drop = FALSE], at = if (!is_gaussian(fit)) at))
+    return(list(phi = nodes$phi[, at, drop = FALSE], at = if (has_rows(fit)) at))
   }
-  if (!is_gaussian(fit)) return(smoothed_nodes(nodes, ndraws))
+  if (has_rows(fit)) return(smoothed_nodes(nodes, ndraws))
   list(phi = lattice_draws(nodes, ndraws, function(phi) {
     call_nest_log_density(core, nodes$centre, phi)
   }))

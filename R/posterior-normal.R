@@ -42,7 +42,7 @@ joint_draws.vb_fit <- function(fit, ndraws, u) {
 
 # Draws of theta at fixed precisions, around its mean: dim x draws.
 theta_draws <- function(fit, core, ndraws) {
-  if (is_gaussian(fit)) {
+  if (!has_rows(fit)) {
     return(call_theta_draws(core, fit$posterior$tau$mean, fit$vb$mean, ndraws))
   }
   fit$vb$mean + call_arrow_draws(core, fit$vb, ndraws)
@@ -64,7 +64,7 @@ moments.vb_fit <- function(fit, type = best_source(fit), ...) {
   list(
     beta = post$beta$mean, cov_beta = if (lr) post$beta$cov_lrvb else post$beta$cov_mfvb,
     u = post$u$mean,
-    sigma2_e = if (is_gaussian(fit)) exp(-post$tau$phi$mean[1L] + cov_phi[1L, 1L] / 2)
+    sigma2_e = if (has_sigma(fit)) exp(-post$tau$phi$mean[1L] + cov_phi[1L, 1L] / 2)
   )
 }
 

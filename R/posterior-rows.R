@@ -87,7 +87,7 @@ scalar_rows <- function(fit, k) {
       na * own[[2L]]$mean, na * own[[2L]]$sd, source),
     identity_rows(paste0("log_", name), if (exists) "derived" else type, l, s[1L], s[2L],
       source),
-    if (name != "phi") row_block(sub("^tau", "sigma", name), "derived", -l / 2, s[1L] / 2, s[2L] / 2, "exp",
+    if (!is_dispersion(fit$model, k)) row_block(sub("^tau", "sigma", name), "derived", -l / 2, s[1L] / 2, s[2L] / 2, "exp",
       sig[[1L]]$mean, sig[[1L]]$sd, sig[[2L]]$mean, sig[[2L]]$sd, source)
   )
   if (!exists) out$type[1L] <- "derived" # H and W use the log precision instead
@@ -101,7 +101,7 @@ scalar_rows <- function(fit, k) {
 own_scale_moments <- function(fit, k, s) {
   tau <- fit$posterior$tau
   at <- tau$index[[k]]
-  if (tau$names[k] == "phi") {
+  if (is_dispersion(fit$model, k)) {
     # of a log phi as wide as that no mean is known, and none is said
     return(lapply(s, function(v) lapply(lognormal(tau$phi$mean[at], v), `*`, if (v < MAX_LOG_SD) 1 else NA)))
   }

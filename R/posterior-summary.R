@@ -13,7 +13,7 @@ summary_table.default <- function(fit, level = NULL, u = FALSE) {
 precision_moment_exists <- function(model, k) {
   if (model$resolved$tau[[k]]$kind != "half_t") return(TRUE)
   effects <- sum(vapply(model$factors, function(f) length(f$levels) * length(f$coef), 0))
-  is_gaussian(model) && k == 1L && model$gram$n > length(model$x_names) + effects
+  has_sigma(model) && k == 1L && model$gram$n > length(model$x_names) + effects
 }
 
 draws_summary <- function(draws, probs) {

@@ -23,8 +23,8 @@
 vb_khat <- function(fit, ndraws = 1000) {
   if (inherits(fit, "gmm_fit")) no_mixture(fit, "k-hat", "check it by sd_ratio_report(fit, fit_gibbs(fit))")
   if (inherits(fit, "vb_fit")) valid_fit(fit)
-  if (!inherits(fit, "vb_fit") || is_gaussian(fit)) {
-    mf_abort("engine", "`fit` must be a vb_fit of a binomial, Poisson or negative binomial model",
+  if (!inherits(fit, "vb_fit") || !has_rows(fit)) {
+    mf_abort("engine", "`fit` must be a vb_fit of another family than the Gaussian",
       arg = "fit")
   }
   ndraws <- check_count(ndraws, "ndraws", 100)
@@ -73,7 +73,7 @@ log_joint_given <- function(fit, core, stats, theta) {
   eta <- known_draws(model, parts, d) +
     rep(parts$offset, each = ncol(theta))
   lead <- if (n_lead(model)) rep(stats[1L], ncol(theta))
-  out <- rowSums(glmm_log_lik(fit, list(eta = eta, lead = lead), NULL))
+  out <- rowSums(response_log_lik(fit, list(eta = eta, lead = lead), NULL))
   if (!core$flat) {
     dev <- theta[x, , drop = FALSE] - core$mu
     out <- out - colSums(dev * (core$Tb %*% dev)) / 2
@@ -90,7 +90,7 @@ log_joint_given <- function(fit, core, stats, theta) {
 
 # vb_khat() where it can be had and costs nothing to speak of, else NULL.
 cheap_khat <- function(fit) {
-  if (is_gaussian(fit) || is.null(fit$model$frame)) return(NULL)
+  if (!has_rows(fit) || is.null(fit$model$frame)) return(NULL)
   if (nobs(fit) > 2000 || length(fit$vb$mean) > 500) return(NULL)
   tryCatch(vb_khat(fit), meanfield_error = function(e) NULL)
 }

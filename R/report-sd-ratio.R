@@ -247,7 +247,7 @@ shortfall.default <- function(t, fit) {
   beta <- t$type == "beta"
   if (any(beta)) {
     s <- between_shares(fit) # coefficients x terms
-    rows <- if (is_gaussian(fit)) (1 - pmin(rowSums(s), 1)) * expm1(v[1L]) else 0 * rowSums(s)
+    rows <- if (has_sigma(fit)) (1 - pmin(rowSums(s), 1)) * expm1(v[1L]) else 0 * rowSums(s)
     groups <- drop(s %*% expm1(utils::tail(v, ncol(s))))
     short <- 1 / sqrt(1 + rows + groups) < 0.95
     out[beta][short] <- ifelse(groups > rows, "few groups", "few rows")[short]
@@ -288,7 +288,7 @@ between_shares <- function(fit) {
   for (f in unique(owner)) {
     known <- if (f == 1L) {
       # leaves known: what is left is the global block without its Schur complement
-      solve_spd(if (is_gaussian(fit)) global_precision(core, fit) else response_precision(core, fit))[x, x,
+      solve_spd(if (has_rows(fit)) response_precision(core, fit) else global_precision(core, fit))[x, x,
         drop = FALSE]
     } else {
       P <- solve_spd(fit$vb$S_global)

@@ -29,7 +29,7 @@ vb_sensitivity <- function(fit, scaled = FALSE) {
   if (!inherits(fit, "vb_fit") || length(fit$posterior$tau$failed)) {
     mf_abort("engine", "`fit` must be a vb_fit whose linear response exists", arg = "fit")
   }
-  need_gaussian(fit, "vb_sensitivity()", "refit with another prior")
+  need_gram(fit, "vb_sensitivity()", "refit with another prior")
   check_flag(scaled, "scaled")
   ctx <- sensitivity_context(fit)
   columns <- c(beta_sensitivity(ctx), precision_sensitivity(ctx))
