@@ -154,14 +154,13 @@ SEXP C_fit_glmm_vb(SEXP core, SEXP start, SEXP control)
     struct glmm_state theta;
     struct glmm_work w;
     struct glmm_vb b;
-    struct vb_work moves = {.log_det_P = 0};
+    struct ascent_work moves;
     double *leaf_work, *lr_work;
     R_ARENA (a) {
         theta = glmm_state_carve(&g, &a);
         w = glmm_state_work(&g, &a);
         b = glmm_vb_carve(&g, &a);
-        double **vec[] = {&moves.target, &moves.cavi, &moves.step, &moves.resid};
-        for (int i = 0; i < 4; i++) *vec[i] = arena_doubles(&a, (size_t) q);
+        moves = ascent_work_carve(m, &a);
         leaf_work = arena_doubles(&a, glmm_theta_leaf_work(&g));
         lr_work = arena_doubles(&a, (size_t) q * (size_t) q);
     }
