@@ -66,10 +66,11 @@ call_theta_draws <- function(core, tau, mean, ndraws) {
   call_core(C_theta_draws, core, as.double(tau), as.double(mean), as.integer(ndraws))
 }
 
-# Draws with mean zero of a covariance in arrow form (S_global, d_inv, q of a fit).
-call_arrow_draws <- function(core, vb, ndraws) {
-  call_core(C_arrow_draws, core, vb$S_global, vb$d_inv, vb$q, as.integer(ndraws))
-}
+# S: arrow().
+call_arrow_draws <- function(S, ndraws) call_core(C_arrow_draws, S, as.integer(ndraws))
+call_arrow_leaves <- function(S) call_core(C_arrow_leaves, S)
+call_arrow_product <- function(S, X) call_core(C_arrow_product, S, X)
+call_arrow_quad <- function(S, rows) call_core(C_arrow_quad, S, rows)
 
 # phi: start; L: scale, phi = mode + L z; most: evaluations that conditional fits may take.
 call_nest_mode <- function(core, centre, phi, L, most = Inf) {

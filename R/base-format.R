@@ -37,20 +37,6 @@ format_numbers <- function(v, digits = 3) {
   vapply(v, function(x) format(signif(x, digits), digits = digits), "")
 }
 
-# Of a model without a parameter.
-no_rows <- function() {
-  none <- numeric()
-  row_block(character(), character(), none, none, none, character(), none, none, none, none,
-    character())
-}
-
-row_block <- function(variable, type, loc, s_mfvb, s_lrvb, link, mean_mfvb, sd_mfvb, mean_lrvb,
-                      sd_lrvb, source) {
-  data.frame(variable = variable, type = type, loc = loc, s_mfvb = s_mfvb, s_lrvb = s_lrvb,
-    link = link, mean_mfvb = mean_mfvb, sd_mfvb = sd_mfvb, mean_lrvb = mean_lrvb,
-    sd_lrvb = sd_lrvb, source = source)
-}
-
 as_tibble_if_possible <- function(x) {
   if (requireNamespace("tibble", quietly = TRUE)) tibble::as_tibble(x) else x
 }

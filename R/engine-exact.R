@@ -31,7 +31,7 @@
 #' Given the precisions the coefficients are normal, so their posterior is a mixture of normals;
 #' means, SDs, quantiles and draws are those of the mixture.
 #'
-#' @return An object of class `exact_fit` (and `meanfield_fit`), a list with
+#' @return An object of class `exact_fit` (`regression_fit`, `meanfield_fit`), a list with
 #' \describe{
 #'   \item{call, model}{as in [fit_vb()]}
 #'   \item{log_evidence}{log marginal likelihood; under a flat prior on the coefficients relative to
@@ -76,8 +76,9 @@ fit_exact.formula <- function(formula, data = NULL, family = gaussian(),
   settings <- exact_settings(tol, draws)
   formula <- as_model_formula(formula, parent.frame())
   call <- fit_call(match.call(), "fit_exact", formula, parent.frame(), model)
-  m <- build_model(call, formula, data, family, prior, contrasts,
-    check_flag(model, "model"), parent.frame())
+  m <- build_model( # which looks at family and prior before it asks for the rows
+    source_rows(call, formula, data, contrasts, model, parent.frame()), family, prior
+  )
   new_exact_fit(call, vb_optimum(call, m, check_vb_control(control)), settings)
 }
 
@@ -88,7 +89,7 @@ fit_exact.character <- function(object, ...) {
 
 #' @rdname fit_exact
 #' @export
-fit_exact.meanfield_fit <- function(object, tol = 1e-4, draws = 10000, control = vb_control(),
+fit_exact.regression_fit <- function(object, tol = 1e-4, draws = 10000, control = vb_control(),
                                     ...) {
   valid_fit(object)
   no_dots(...)
@@ -100,6 +101,17 @@ fit_exact.meanfield_fit <- function(object, tol = 1e-4, draws = 10000, control =
     vb_optimum(call, object$model, check_vb_control(control))
   }
   new_exact_fit(call, start, settings)
+}
+
+#' @rdname fit_exact
+#' @export
+fit_exact.meanfield_gram <- function(object, family = gaussian(), prior = default_priors(),
+                                     control = vb_control(), tol = 1e-4, draws = 10000, ...) {
+  no_dots(...)
+  settings <- exact_settings(tol, draws)
+  m <- build_model(source_gram(object), family, prior)
+  call <- gram_call(match.call(), "fit_exact", object, parent.frame())
+  new_exact_fit(call, vb_optimum(call, m, check_vb_control(control)), settings)
 }
 
 #' @export
@@ -129,6 +141,6 @@ new_exact_fit <- function(call, vb_fit, settings) {
     c(list(call = call, model = model, log_evidence = nodes$log_evidence, elbo = vb_fit$vb$elbo),
       nodes[c("method", "error", "khat")],
       list(integrated = nodes, vb = vb_fit$vb[c("t", "mean", "elbo")]), settings),
-    class = c("exact_fit", "meanfield_fit")
+    class = c("exact_fit", "regression_fit", "meanfield_fit")
   )
 }

@@ -21,46 +21,42 @@ working_precisions <- function(fit) {
   flat_draws(fit$precisions %||% fit$draws)[, stat_names(fit$model), drop = FALSE]
 }
 
-# Draws of the (working) statistics to every row of summary(), in its order and the user's coordinates.
+# The precisions' rows of the table of variables.
+precision_variables <- function(model) {
+  table <- variable_table(model)
+  table[table$block %in% c("lead", "group"), ]
+}
+
+# Draws of the (working) statistics to every row of precision_variables(), in the user's coordinates.
 # phi: the same draws in scale-free coordinates, where they are at hand: SDs and correlations then need
 # no inverse.
-precision_draws <- function(stats, model, phi = NULL) {
+precision_draws <- function(stats, model, phi = NULL, names = precision_variables(model)$variable) {
   index <- stat_index(model)
   lead <- n_lead(model)
   blocks <- lapply(seq_along(index), function(k) {
     t <- stats[, index[[k]], drop = FALSE]
-    if (k <= lead) {
-      return(scalar_draws(t, precision_names(model)[k], if (has_sigma(model)) 3L else 2L))
+    if (k > lead && model$groups[[k - lead]]$vector) {
+      return(matrix_draws(t, model$groups[[k - lead]]$A, if (!is.null(phi)) phi[, index[[k]], drop = FALSE]))
     }
-    term <- model$groups[[k - lead]]
-    if (!term$vector) return(scalar_draws(t, term$name, 4L))
-    vector_draws(t, term, if (!is.null(phi)) phi[, index[[k]], drop = FALSE])
+    n <- if (is_dispersion(model, k)) 2L else if (k <= lead) 3L else 4L
+    cbind(t, log(t), 1 / sqrt(t), -log(t) / 2)[, seq_len(n), drop = FALSE]
   })
-  do.call(cbind, c(list(matrix(0, nrow(stats), 0L)), blocks)) # a model may have no precision
-}
-
-# The parameter and its logarithm; of precisions the SD too, and of group terms the log of that.
-scalar_draws <- function(t, name, columns) {
-  out <- cbind(t, log(t), 1 / sqrt(t), -log(t) / 2)
-  colnames(out) <- c(name, paste0("log_", name), sub("^tau", "sigma", name),
-    sub("^tau", "log_sigma", name))
-  out[, seq_len(columns), drop = FALSE]
-}
-
-vector_draws <- function(t, term, phi = NULL) {
-  r <- length(term$coef)
-  eta <- log_sd_atanh_rows(phi %||% scale_free_rows(t), term$A)
-  names <- vector_names(term)
-  out <- cbind(t %*% t(precision_map(term$A)), exp(eta[, seq_len(r)]), eta[, seq_len(r)],
-    tanh(eta[, -seq_len(r)]))
-  colnames(out) <- c(names$lambda, names$sigma, sub("^sigma", "log_sigma", names$sigma), names$rho)
+  out <- do.call(cbind, c(list(matrix(0, nrow(stats), 0L)), blocks)) # a model may have no precision
+  dimnames(out) <- list(NULL, names)
   out
+}
+
+matrix_draws <- function(t, A, phi = NULL) {
+  eta <- log_sd_atanh_rows(phi %||% scale_free_rows(t), A)
+  sd <- seq_len(nrow(A))
+  cbind(t %*% t(precision_map(A)), exp(eta[, sd]), eta[, sd], tanh(eta[, -sd]))
 }
 
 # What mixes worst: the group SDs.
 group_sd_draws <- function(fit) {
-  draws <- gibbs_array(fit)
-  draws[, , grepl("^(log_tau|log_sigma)", dimnames(draws)[[3L]]), drop = FALSE]
+  table <- variable_table(fit$model)
+  own <- table$variable[table$kind %in% c("log_tau", "log_sigma")]
+  gibbs_array(fit)[, , own, drop = FALSE]
 }
 
 # iteration x chain x variable -> draw x variable

@@ -37,7 +37,7 @@
 #'   trial, and its draws are more correlated when there are many trials or successes are rare.
 #'   `fit$tuning` has the acceptance rate and step size of each chain.
 #'
-#' @return An object of class `gibbs_fit` (and `meanfield_fit`), a list with
+#' @return An object of class `gibbs_fit` (`regression_fit`, `meanfield_fit`), a list with
 #' \describe{
 #'   \item{call, model}{as in [fit_vb()]}
 #'   \item{draws}{array iteration x chain x variable of `beta[...]`, `tau_e`,
@@ -86,8 +86,9 @@ fit_gibbs.formula <- function(formula, data = NULL, family = gaussian(),
   settings <- gibbs_settings(chains, iter, warmup, thin, save_u, sampler)
   formula <- as_model_formula(formula, parent.frame())
   call <- fit_call(match.call(), "fit_gibbs", formula, parent.frame(), model)
-  m <- build_model(call, formula, data, family, prior, contrasts,
-    check_flag(model, "model"), parent.frame())
+  m <- build_model( # which looks at family and prior before it asks for the rows
+    source_rows(call, formula, data, contrasts, model, parent.frame()), family, prior
+  )
   check_vb_control(control)
   if (has_rows(m)) return(new_glmm_gibbs_fit(call, m, settings))
   new_gibbs_fit(call, vb_optimum(call, m, control), settings)
@@ -100,7 +101,7 @@ fit_gibbs.character <- function(object, ...) {
 
 #' @rdname fit_gibbs
 #' @export
-fit_gibbs.meanfield_fit <- function(object, chains = 4, iter = 2000, warmup = 500, thin = 1,
+fit_gibbs.regression_fit <- function(object, chains = 4, iter = 2000, warmup = 500, thin = 1,
                                     save_u = "auto",
                                     sampler = c("auto", "polya-gamma", "hamiltonian"),
                                     control = vb_control(), ...) {
@@ -115,6 +116,18 @@ fit_gibbs.meanfield_fit <- function(object, chains = 4, iter = 2000, warmup = 50
     vb_optimum(call, object$model, check_vb_control(control))
   }
   new_gibbs_fit(call, centre, settings)
+}
+
+#' @rdname fit_gibbs
+#' @export
+fit_gibbs.meanfield_gram <- function(object, family = gaussian(), prior = default_priors(),
+                                     control = vb_control(), chains = 4, iter = 2000,
+                                     warmup = 500, thin = 1, save_u = "auto", ...) {
+  no_dots(...)
+  settings <- gibbs_settings(chains, iter, warmup, thin, save_u)
+  m <- build_model(source_gram(object), family, prior)
+  call <- gram_call(match.call(), "fit_gibbs", object, parent.frame())
+  new_gibbs_fit(call, vb_optimum(call, m, check_vb_control(control)), settings)
 }
 
 #' @export
@@ -160,7 +173,7 @@ new_gibbs_fit <- function(call, vb_fit, settings) {
       list(call = call, model = model), collect_chains(chains$runs, model, settings),
       settings[c("chains", "iter", "warmup", "thin")], chains["seconds"]
     ),
-    class = c("gibbs_fit", "meanfield_fit")
+    class = c("gibbs_fit", "regression_fit", "meanfield_fit")
   )
   check_mixing(fit)
   fit
@@ -169,7 +182,7 @@ new_gibbs_fit <- function(call, vb_fit, settings) {
 settle_save_u <- function(s, core) {
   kept <- as.double(s$kept) * s$chains
   n_u <- length(core$h) - core$p
-  main <- kept * (core$p + sum(lengths(stat_positions(core))))
+  main <- kept * (core$p + core$layout$dim$stats)
   u <- kept * n_u
   save_u <- if (identical(s$save_u, "auto")) u <= 1e7 else s$save_u
   total <- main + if (save_u) u else 0
@@ -248,7 +261,7 @@ new_glmm_gibbs_fit <- function(call, model, settings) {
       settings[c("chains", "iter", "warmup", "thin", "sampler")],
       list(tuning = data.frame(accept = tuning[1L, ], step = tuning[2L, ])), chains["seconds"]
     ),
-    class = c("gibbs_fit", "meanfield_fit")
+    class = c("gibbs_fit", "regression_fit", "meanfield_fit")
   )
   if (settings$sampler == "polya-gamma") fit$tuning[] <- NA_real_
   check_tuning(fit)

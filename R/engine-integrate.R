@@ -155,7 +155,7 @@ node_flops <- function(core) {
 # Value: the nodes (see integrate_precisions()) and
 #   stats  statistics (tau, vech Lambda) at the nodes (n x statistics)
 #   beta   mean, cov (of the mixture); node_mean, node_sd (n x p), in the user's coordinates
-#   u      mean, var (in the order of effect_table())
+#   u      mean, var (in the order of theta)
 #   cov_global, cov_leaf  covariance of the core's global block and of each leaf's effects
 #   correction  of the log density at the nodes (families other than the Gaussian)
 #   centre list(theta, grad, rss): what conditional fits are taken around
@@ -203,7 +203,7 @@ mixture_moments <- function(model, core, centre, nodes) {
       cov = label(to_raw_cov(model$coords, mix$cov_global[x, x, drop = FALSE]), model$x_names),
       node_mean = node_mean, node_sd = sqrt(matrix(t(mix$row_var), length(nodes$weights)))
     ),
-    u = list(mean = mix$mean[effects], var = effect_variances(mix$cov_global, mix$cov_leaf, core$r, p)),
+    u = list(mean = mix$mean[effects], var = effect_variances(core, mix$cov_global, mix$cov_leaf)),
     cov_global = mix$cov_global, cov_leaf = mix$cov_leaf,
     correction = if (length(mix$correction)) mix$correction
   )

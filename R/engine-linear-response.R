@@ -2,8 +2,7 @@
 
 # Everything the methods report, in the user's coordinates:
 #   beta: mean, cov_mfvb, cov_lrvb
-#   u:    mean, var_mfvb, var_lrvb of all random effects, in the order of the core (see
-#         effect_table())
+#   u:    mean, var_mfvb, var_lrvb of all random effects, in the order of theta
 #   tau:  the precisions. names, index (positions of each one's statistics), df;
 #         mean, cov_mfvb, cov_lrvb of the statistics (tau, vech Lambda);
 #         phi: list(mean, cov_mfvb, cov_lrvb, cross, index), unconstrained coordinates: log tau
@@ -24,8 +23,7 @@ vb_posterior <- function(fit) {
   Jb <- vb$J[x, , drop = FALSE]
   Ju <- vb$J[effects, , drop = FALSE]
   S_bb <- vb$S_global[x, x, drop = FALSE] # response at fixed precisions; with joint blocks, q's own
-  r <- leaf_size(model)
-  var_u <- effect_variances(vb$S_global, vb$s_leaf, r, p)
+  var_u <- effect_variances(model, vb$S_global, vb$s_leaf)
   nm <- list(stat_names(model), stat_names(model))
   list(
     beta = list(
@@ -34,7 +32,7 @@ vb_posterior <- function(fit) {
       cov_lrvb = label(to_raw_cov(model$coords, S_bb + Jb %*% Sigma %*% t(Jb)), model$x_names)
     ),
     u = list(mean = vb$mean[effects],
-      var_mfvb = effect_variances(vb$Sq_global, vb$sq_leaf, r, p),
+      var_mfvb = effect_variances(model, vb$Sq_global, vb$sq_leaf),
       var_lrvb = var_u + rowSums((Ju %*% Sigma) * Ju)),
     tau = list(
       names = names, index = index, df = vb$df,
@@ -44,6 +42,15 @@ vb_posterior <- function(fit) {
       phi = lr$phi, failed = lr$failed
     )
   )
+}
+
+# theta's covariance at fixed precisions, its response; core: for its shape.
+theta_covariance <- function(fit, core) arrow(core, fit$vb$S_global, fit$vb$d_inv, fit$vb$q)
+
+# q's own: with joint blocks the response, with separate ones block diagonal.
+own_covariance <- function(fit, core) {
+  if (!identical(fit$model$blocks, "separate")) return(theta_covariance(fit, core))
+  arrow(core, fit$vb$Sq_global, fit$vb$sq_leaf, 0 * fit$vb$q)
 }
 
 # Moments of phi under q and under linear response. For a scalar, log tau exactly: with
@@ -84,6 +91,7 @@ unconstrained_moments <- function(vb, lr, index, model) {
 # auxiliaries), and so on until the rest has a linear response.
 linear_response <- function(vb, model, index) {
   names <- precision_names(model)
+  owner <- precision_of_t(model)
   q <- length(vb$t)
   lr <- if (vb$lr_ok == 1) vb[c("Sigma", "K")]
   on <- rep(TRUE, length(names))
@@ -94,10 +102,10 @@ linear_response <- function(vb, model, index) {
       if (!length(bad)) break
       on[bad] <- FALSE
     } else {
-      on[worst_precision(vb, owners(vb, index), on)] <- FALSE
+      on[worst_precision(vb, owner, on)] <- FALSE
     }
     if (!any(on)) break
-    lr <- partial_response(vb, on[owners(vb, index)])
+    lr <- partial_response(vb, on[owner])
   }
   if (!any(on)) {
     lr <- list(Sigma = vb$V, K = matrix(0, q, q))

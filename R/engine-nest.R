@@ -71,7 +71,7 @@ gaussian_target <- function(core, centre, progress = NULL, most = Inf) {
 # longer than those of phi, on which the moments of theta hang.
 long_tails <- function(core) {
   own <- function(p, at) at[lower_pairs(p$r)$row == lower_pairs(p$r)$col]
-  row <- Map(own, core$prec, stat_positions(core))
+  row <- Map(own, core$prec, stat_index(core))
   finite <- rep(vapply(core$prec, function(p) !(p$nu > 0), NA), lengths(row))
   row <- unlist(row)
   function(phi) exp(rbind(-phi[row, , drop = FALSE] / 2, phi[row[finite], , drop = FALSE]))

@@ -11,13 +11,13 @@ gibbs_start <- function(vb_fit, core) {
 # Where covariates stand far from the origin that a prior holds, effects that are independent at the
 # mean of the covariates are correlated ones at the origin. NULL when there are none.
 centred_start <- function(core, start) {
-  at <- stat_positions(core)
+  at <- stat_index(core)
   t <- start[seq_len(sum(lengths(at)))]
   far <- which(!vapply(core$prec, function(p) is.null(p$off_centre), NA))
   if (!length(far)) return(NULL)
   for (k in far) {
     off <- core$prec[[k]]$off_centre # z'u = (z - off)'v, u = (I - e off') v, e the intercept
-    size <- term_mean_square(core, core$prec[[k]])
+    size <- term_mean_square(core, k)
     own <- diag(unvech(t[at[[k]]])) * pmax(1 - off$mean^2 / size, 1e-12)
     B <- diag(1, length(own)) + outer(off$constant, off$mean)
     Lambda <- crossprod(B, own * B)
@@ -29,7 +29,7 @@ centred_start <- function(core, start) {
 # Precisions at 1 / scale^2 or at their prior's mean; NULL unless one of them is more than a
 # factor of 100 away from the start. Vector terms keep their start.
 prior_start <- function(core, start) {
-  at <- stat_positions(core)
+  at <- stat_index(core)
   scalar <- vapply(core$prec, function(p) p$r == 1L, NA)
   prior <- vapply(core$prec[scalar], function(p) if (p$nu > 0) p$aux_rate else p$df0 / p$rate0[1L], 0)
   k <- vapply(at[scalar], `[`, 0, 1L)
@@ -42,7 +42,7 @@ prior_start <- function(core, start) {
 
 # t followed by the auxiliaries at their update.
 with_auxiliaries <- function(core, t) {
-  at <- stat_positions(core)
+  at <- stat_index(core)
   aux <- lapply(seq_along(core$prec), function(k) {
     p <- core$prec[[k]]
     if (!(p$nu > 0)) return(NULL)
@@ -62,28 +62,22 @@ vb_start <- function(core) {
   s2 <- max(rss, 1e-12 * core$yy) / max(core$n - p, 1)
   if (!(s2 > 0)) s2 <- 1
   terms <- length(core$prec) - 1L
-  t <- unlist(lapply(core$prec[-1L], function(pr) {
-    size <- term_mean_square(core, pr) # sum w z^2 / n of each coefficient
+  t <- unlist(lapply(seq_along(core$prec)[-1L], function(k) {
+    size <- term_mean_square(core, k)
     size[size == 0] <- 1 # no row speaks of it
-    diag(2 * terms * size / s2, pr$r)[lower.tri(diag(pr$r), diag = TRUE)]
+    vech_diagonal(2 * terms * size / s2)
   }))
   with_auxiliaries(core, c(if (terms) 2 / s2 else 1 / s2, t))
 }
 
-term_mean_square <- function(core, pr) {
-  a <- seq_len(pr$r)
-  if (pr$leaf) {
-    zz <- array(core$leaf, c(core$r, core$r, core$n_leaf))
-    at <- pr$first + a
-    total <- vapply(at, function(k) sum(zz[k, k, ]), 0)
-  } else {
-    d <- diag(core$global)
-    total <- vapply(a, function(k) {
-      sum(d[pr$first + k + pr$stride * (seq_len(pr$n_levels) - 1L)])
-    }, 0)
-  }
-  total / core$n
+# sum w z^2 / n of each coefficient of precision k.
+term_mean_square <- function(core, k) {
+  own <- arrow_diagonal(core$global, core$leaf, core$r)[effect_rows(core, k)]
+  rowSums(matrix(own, core$prec[[k]]$r)) / core$n
 }
+
+# vech of a diagonal matrix.
+vech_diagonal <- function(x) diag(x, length(x))[lower.tri(diag(length(x)), diag = TRUE)]
 
 # Least squares of the fixed effects with just enough ridge to exist for any X.
 ridge_solve <- function(core) {
@@ -99,7 +93,7 @@ ridge_solve <- function(core) {
 # a factor of exp(1) on the precision scale.
 glmm_gibbs_start <- function(core) {
   t <- glmm_vb_start(core)
-  at <- stat_positions(core)
+  at <- stat_index(core)
   for (k in at) t[k] <- t[k] * exp(stats::rnorm(1L))
   t <- with_auxiliaries(core, t[unlist(at)])
   if (core$n_lead) t else c(1, t)
@@ -109,10 +103,10 @@ glmm_gibbs_start <- function(core) {
 # phi: 1.
 glmm_vb_start <- function(core) {
   lead <- core$n_lead
-  terms <- lapply(core$prec[seq_along(core$prec) > lead], function(pr) {
-    size <- term_mean_square(core, pr) * core$n / core$sum_w
+  terms <- lapply(which(seq_along(core$prec) > lead), function(k) {
+    size <- term_mean_square(core, k) * core$n / core$sum_w
     size[size == 0] <- 1
-    diag(size, pr$r)[lower.tri(diag(pr$r), diag = TRUE)]
+    vech_diagonal(size)
   })
   with_auxiliaries(core, c(rep(1, lead), unlist(terms)))
 }

@@ -41,7 +41,7 @@
 #' @param control Made by [vb_control()].
 #' @param ... Not used; an argument that matches nothing is an error.
 #'
-#' @return An object of class `vb_fit` (and `meanfield_fit`), a list with
+#' @return An object of class `vb_fit` (`regression_fit`, `meanfield_fit`), a list with
 #' \describe{
 #'   \item{call}{the call}
 #'   \item{model}{design terms, Gram, prior, model frame; class `meanfield_model`}
@@ -137,8 +137,9 @@ fit_vb.formula <- function(formula, data = NULL, family = gaussian(),
   control <- check_vb_control(control)
   formula <- as_model_formula(formula, parent.frame())
   call <- fit_call(match.call(), "fit_vb", formula, parent.frame(), model)
-  m <- build_model(call, formula, data, family, prior, contrasts,
-    check_flag(model, "model"), parent.frame())
+  m <- build_model( # which looks at family and prior before it asks for the rows
+    source_rows(call, formula, data, contrasts, model, parent.frame()), family, prior
+  )
   m$blocks <- blocks
   m <- set_approximation(m, approximation)
   new_vb_fit(call, m, control, integrate)
@@ -151,7 +152,7 @@ fit_vb.character <- function(object, ...) {
 
 #' @rdname fit_vb
 #' @export
-fit_vb.meanfield_fit <- function(object, blocks = c("joint", "separate"),
+fit_vb.regression_fit <- function(object, blocks = c("joint", "separate"),
                                  integrate = c("auto", "no", "yes"), control = vb_control(), ...) {
   valid_fit(object)
   no_dots(...)
@@ -160,6 +161,20 @@ fit_vb.meanfield_fit <- function(object, blocks = c("joint", "separate"),
   model$blocks <- check_choice(blocks, c("joint", "separate"), "blocks")
   new_vb_fit(call, model, check_vb_control(control),
     check_choice(integrate, c("auto", "no", "yes"), "integrate"))
+}
+
+#' @rdname fit_vb
+#' @export
+fit_vb.meanfield_gram <- function(object, family = gaussian(), prior = default_priors(),
+                                  blocks = c("joint", "separate"),
+                                  integrate = c("auto", "no", "yes"), control = vb_control(), ...) {
+  no_dots(...)
+  blocks <- check_choice(blocks, c("joint", "separate"), "blocks")
+  integrate <- check_choice(integrate, c("auto", "no", "yes"), "integrate")
+  control <- check_vb_control(control)
+  m <- build_model(source_gram(object), family, prior)
+  m$blocks <- blocks
+  new_vb_fit(gram_call(match.call(), "fit_vb", object, parent.frame()), m, control, integrate)
 }
 
 #' @export
@@ -213,7 +228,7 @@ vb_optimum <- function(call, model, control, core = engine_core(model)) {
       call = call, model = model, vb = vb, posterior = NULL, trace = trace,
       converged = kind == "ok", sweeps = min(run$status[2L], control$max_iter), control = control
     ),
-    class = c("vb_fit", "meanfield_fit")
+    class = c("vb_fit", "regression_fit", "meanfield_fit")
   )
   fit$posterior <- vb_posterior(fit)
   # a response that the model explains to rounding: its residual variance is noise

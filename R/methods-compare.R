@@ -58,7 +58,7 @@ check_comparable <- function(fits) {
   if (length(fits) > 1L && all(vapply(fits, inherits, NA, "gmm_fit"))) {
     return(check_same_rows(fits))
   }
-  is_fit <- vapply(fits, inherits, NA, "meanfield_fit")
+  is_fit <- vapply(fits, inherits, NA, "regression_fit")
   if (length(fits) < 2L || !all(is_fit)) {
     mf_abort("compare", "`compare()` needs two or more fits of this package, all of them mixtures or ",
       "none", arg = "...")

@@ -34,18 +34,6 @@ as.array.meanfield_fit <- function(x, ...) {
     parameters = dimnames(d)[[3L]]))
 }
 
-#' @rdname as.matrix.meanfield_fit
-#' @export
-as.matrix.gmm_fit <- as.matrix.meanfield_fit
-
-#' @rdname as.matrix.meanfield_fit
-#' @export
-as.data.frame.gmm_fit <- as.data.frame.meanfield_fit
-
-#' @rdname as.matrix.meanfield_fit
-#' @export
-as.array.gmm_fit <- as.array.meanfield_fit
-
 #' Posterior draws
 #'
 #' `as_draws(fit)` and its relatives give the draws of a fit in the formats of the
@@ -56,14 +44,20 @@ as.array.gmm_fit <- as.array.meanfield_fit
 #' joint normal distribution of (beta, u, log tau), which keeps the covariances that linear response
 #' found. Draws come from R's generator.
 #'
+#' A `gmm_vb_fit` draws means, log-Cholesky factors of the precision matrices and log weights from their
+#' joint normal distribution under linear response: precision matrices stay positive definite, weights sum
+#' to one. Means, weights and log determinants are distributed as in [summary()]; precision and
+#' covariance matrices, which are skewed, nearly so. A `gmm_gibbs_fit` has its own draws, relabelled.
+#'
 #' @param x A fit.
 #' @param ndraws Number of draws of a `vb_fit`, default 4,000, and of an `exact_fit`, default its
-#'   `draws`.
+#'   `draws`; a `gibbs_fit` has its own.
 #' @param u Include the random effects? `"auto"`: when that is at most 1e7 numbers
 #'   (and, for a `gibbs_fit`, when they were stored).
 #' @param ... Not used.
 #' @return A draws object with variables `beta[...]`, `tau_e`, `log_tau_e`, `sigma_e`,
-#'   and those of the group terms as in [summary()], and `u[...]`.
+#'   and those of the group terms as in [summary()], and `u[...]`; of a mixture those of [summary()].
+#' @aliases as_draws.vb_fit as_draws.exact_fit as_draws.gibbs_fit as_draws.gmm_vb_fit as_draws.gmm_gibbs_fit
 #' @examples
 #' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
 #' set.seed(1)
@@ -72,39 +66,10 @@ as.array.gmm_fit <- as.array.meanfield_fit
 #' @aliases as_draws
 #' @export as_draws
 #' @export
-as_draws.vb_fit <- function(x, ndraws = 4000, u = "auto", ...) {
+as_draws.meanfield_fit <- function(x, ndraws = NULL, u = "auto", ...) {
   valid_fit(x)
   no_dots(...)
-  model <- x$model
-  effects <- u_names(model)
-  keep_u <- settle_u(u, as.double(ndraws) * length(effects), TRUE)
-  d <- joint_draws(x, ndraws, keep_u)
-  out <- cbind(structure(d$beta, dimnames = list(NULL, beta_names(model))),
-    precision_draws(d$tau, model))
-  if (keep_u && length(effects)) {
-    out <- cbind(out, structure(t(user_effects(model, t(d$u))), dimnames = list(NULL, effects)))
-  }
-  posterior::as_draws_matrix(out)
-}
-
-#' @rdname as_draws.vb_fit
-#' @export
-as_draws.exact_fit <- function(x, ndraws = NULL, u = "auto", ...) {
-  valid_fit(x)
-  as_draws.vb_fit(x, ndraws %||% x$draws, u, ...)
-}
-
-#' @rdname as_draws.vb_fit
-#' @export
-as_draws.gibbs_fit <- function(x, u = "auto", ...) {
-  valid_fit(x)
-  no_dots(...)
-  keep_u <- settle_u(u, length(x$u_draws), !is.null(x$u_draws))
-  if (keep_u && is.null(x$u_draws) && length(x$model$factors)) {
-    mf_abort("engine", "the draws of the random effects were not stored: ",
-      "refit with save_u = TRUE", arg = "u")
-  }
-  posterior::as_draws_array(gibbs_array(x, keep_u))
+  all_draws(posterior_of(x), ndraws, u)
 }
 
 #' @importFrom posterior as_draws_array

@@ -20,17 +20,17 @@
 #' @aliases fixef ranef
 #' @export fixef
 #' @export
-fixef.meanfield_fit <- function(object, ...) {
+fixef.regression_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
-  moments(object)$beta
+  moments(posterior_of(object))$beta
 }
 
-#' @rdname fixef.meanfield_fit
+#' @rdname fixef.regression_fit
 #' @importFrom nlme ranef
 #' @export ranef
 #' @export
-ranef.meanfield_fit <- function(object, condVar = TRUE, ...) {
+ranef.regression_fit <- function(object, condVar = TRUE, ...) {
   valid_fit(object)
   no_dots(...)
   check_flag(condVar, "condVar")
@@ -39,16 +39,14 @@ ranef.meanfield_fit <- function(object, condVar = TRUE, ...) {
     mf_abort("groups", "the model has no group terms: ranef() has nothing to return, use fixef()",
       arg = "object")
   }
-  u_mean <- drop(user_effects(model, as.matrix(moments(object)$u)))
-  table <- effect_table(model)
+  u_mean <- drop(user_effects(model, as.matrix(moments(posterior_of(object))$u)))
   out <- lapply(seq_along(model$factors), function(f) {
     x <- model$factors[[f]]
-    rows <- table$factor == f
     r <- length(x$coef)
-    u <- as.data.frame(matrix(u_mean[rows], ncol = r, byrow = TRUE,
+    u <- as.data.frame(matrix(u_mean[effects_of(model, f)], ncol = r, byrow = TRUE,
       dimnames = list(x$levels, x$coef)), check.names = FALSE)
     if (condVar) {
-      attr(u, "postVar") <- user_level_covariances(level_covariances(object, f), factor_map(model, f))
+      attr(u, "postVar") <- user_level_covariances(level_covariances(posterior_of(object), f), factor_map(model, f))
     }
     u
   })
@@ -80,19 +78,18 @@ as.data.frame.ranef.meanfield <- function(x, row.names = NULL, optional = FALSE,
   })))
 }
 
-#' @rdname fixef.meanfield_fit
+#' @rdname fixef.regression_fit
 #' @export
-coef.meanfield_fit <- function(object, ...) {
+coef.regression_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
-  m <- moments(object)
+  m <- moments(posterior_of(object))
   model <- object$model
   if (!length(model$factors)) return(m$beta)
-  table <- effect_table(model)
   effects <- drop(user_effects(model, as.matrix(m$u)))
   out <- lapply(seq_along(model$factors), function(f) {
     x <- model$factors[[f]]
-    u <- matrix(effects[table$factor == f], ncol = length(x$coef), byrow = TRUE)
+    u <- matrix(effects[effects_of(model, f)], ncol = length(x$coef), byrow = TRUE)
     plain <- plain_coef(x$coef)
     all <- union(names(m$beta), plain)
     co <- matrix(0, length(x$levels), length(all), dimnames = list(x$levels, all))
@@ -123,7 +120,7 @@ coef.meanfield_fit <- function(object, ...) {
 #' @aliases VarCorr
 #' @export VarCorr
 #' @export
-VarCorr.meanfield_fit <- function(x, sigma = 1, ...) {
+VarCorr.regression_fit <- function(x, sigma = 1, ...) {
   valid_fit(x)
   no_dots(...)
   if (!identical(as.double(sigma), 1)) {
@@ -131,30 +128,26 @@ VarCorr.meanfield_fit <- function(x, sigma = 1, ...) {
       ": the standard deviations are those of the fit", arg = "sigma")
   }
   s <- summary_table(x)
+  table <- variable_table(x$model)
   pick <- function(names, what) s[[what]][match(names, s$variable)]
-  out <- lapply(x$model$groups, function(t) {
-    names <- if (t$vector) vector_names(t) else list(sigma = sub("^tau", "sigma", t$name))
+  out <- lapply(seq_along(x$model$groups), function(k) {
+    t <- x$model$groups[[k]]
+    sigma <- term_variables(table, k, "sigma")
+    rho <- term_variables(table, k, "rho")
     r <- length(t$coef)
-    sds <- pick(names$sigma, "mean")
+    sds <- pick(sigma, "mean")
     R <- diag(r)
-    R[lower.tri(R)] <- pick(names$rho, "mean")
+    R[lower.tri(R)] <- pick(rho, "mean")
     R <- R + t(R) - diag(r)
     dn <- list(t$coef, t$coef)
     structure(matrix(R * tcrossprod(sds), r, r, dimnames = dn),
       stddev = stats::setNames(sds, t$coef),
-      sd_stddev = stats::setNames(pick(names$sigma, "sd"), t$coef),
-      correlation = matrix(R, r, r, dimnames = dn), sd_rho = pick(names$rho, "sd"))
+      sd_stddev = stats::setNames(pick(sigma, "sd"), t$coef),
+      correlation = matrix(R, r, r, dimnames = dn), sd_rho = pick(rho, "sd"))
   })
   names(out) <- make.unique(vapply(x$model$groups, `[[`, "", "group"))
   structure(out, sc = pick("sigma_e", "mean"), sd_sc = pick("sigma_e", "sd"),
     class = "VarCorr.meanfield")
-}
-
-# Mean and SD of every sigma, from the summary.
-sigma_table <- function(fit) {
-  s <- summary_table(fit)
-  s <- s[grepl("^sigma_", s$variable), ]
-  data.frame(mean = s$mean, sd = s$sd, row.names = s$variable)
 }
 
 #' @export
@@ -207,47 +200,12 @@ print.VarCorr.meanfield <- function(x, digits = 4, ...) {
   invisible(x)
 }
 
-#' @rdname VarCorr.meanfield_fit
+#' @rdname VarCorr.regression_fit
 #' @export
-sigma.meanfield_fit <- function(object, ...) {
+sigma.regression_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
-  if (has_sigma(object)) sigma_table(object)["sigma_e", "mean"] else 1
-}
-
-#' Credible intervals
-#'
-#' @param object A fit.
-#' @param parm `NULL`: the coefficients, by their names in the model matrix;
-#'   `"all"`: every row of [summary()]; or a vector of coefficient or variable names.
-#' @param level Mass of the central interval.
-#' @param ... Not used.
-#' @return A matrix with two columns, lower and upper limit, a row per parameter.
-#' @examples
-#' confint(fit_vb(log_radon ~ floor + (1 | county), data = radon), "all")
-#' @export
-confint.meanfield_fit <- function(object, parm = NULL, level = 0.95, ...) {
-  valid_fit(object)
-  no_dots(...)
-  s <- summary_table(object, check_level(level))
-  q <- quantile_names(level)
-  out <- as.matrix(s[, q])
-  dimnames(out) <- list(s$variable, paste(sub("^q", "", q), "%"))
-  if (identical(parm, "all")) return(out)
-  beta <- beta_names(object$model)
-  bare <- function(names) gsub("`", "", names, fixed = TRUE) # my x for `my x`
-  at <- function(names) {
-    i <- match(bare(names), bare(s$variable))
-    ifelse(is.na(i), match(bare(paste0("beta[", names, "]")), bare(s$variable)), i)
-  }
-  if (is.null(parm)) parm <- object$model$x_names
-  if (identical(parm, "beta_")) parm <- object$model$x_names # as in lme4
-  if (is.numeric(parm)) parm <- ifelse(is.na(object$model$x_names[parm]), parm,
-    object$model$x_names[parm])
-  rows <- at(parm)
-  if (anyNA(rows)) {
-    mf_abort("control", "`parm` names '", parm[is.na(rows)][1L], "', which is none of ",
-      toString(c(object$model$x_names, setdiff(s$variable, beta))), arg = "parm")
-  }
-  structure(out[rows, , drop = FALSE], dimnames = list(parm, colnames(out)))
+  if (!has_sigma(object)) return(1)
+  s <- summary_table(object)
+  s$mean[s$variable == "sigma_e"]
 }

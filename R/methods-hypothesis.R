@@ -34,11 +34,12 @@ hypothesis.meanfield_fit <- function(x, hypothesis, level = 0.95, ...) {
     mf_abort("hypothesis", "`hypothesis` is empty: give text such as \"x > 0\"",
       arg = "hypothesis")
   }
-  names <- x$model$x_names
+  names <- location_names(x$model)
+  p <- posterior_of(x)
   probs <- central_probs(check_level(level))
   one <- function(text) {
     h <- parse_hypothesis(text, names)
-    mix <- linear_mixture(x, combination_parts(h))
+    mix <- linear_mixture(p, combination_parts(h))
     q <- row_quantiles(mix, probs)
     above <- mixture_above_zero(mix)
     data.frame(hypothesis = text, estimate = mixture_mean(mix), sd = sqrt(mixture_variance(mix)),

@@ -2,7 +2,7 @@
 # fit, and for performance's own generics. `...`: see interop.R.
 
 #' @exportS3Method insight::find_formula
-find_formula.meanfield_fit <- function(x, verbose = TRUE, ...) {
+find_formula.regression_fit <- function(x, verbose = TRUE, ...) {
   valid_fit(x)
   env <- environment(x$model$formula)
   random <- lapply(group_bars(split_bars(x$model$formula[[3L]])$bars), function(bar) {
@@ -15,38 +15,38 @@ find_formula.meanfield_fit <- function(x, verbose = TRUE, ...) {
 }
 
 #' @exportS3Method insight::get_parameters
-get_parameters.meanfield_fit <- function(x, ...) {
+get_parameters.regression_fit <- function(x, ...) {
   valid_fit(x)
-  b <- fixef.meanfield_fit(x)
+  b <- fixef.regression_fit(x)
   data.frame(Parameter = names(b), Estimate = unname(b))
 }
 
 #' @exportS3Method insight::find_parameters
-find_parameters.meanfield_fit <- function(x, flatten = FALSE, ...) {
+find_parameters.regression_fit <- function(x, flatten = FALSE, ...) {
   valid_fit(x)
   out <- list(conditional = x$model$x_names)
   if (flatten) unlist(out, use.names = FALSE) else out
 }
 
 #' @exportS3Method insight::get_statistic
-get_statistic.meanfield_fit <- function(x, ...) {
+get_statistic.regression_fit <- function(x, ...) {
   valid_fit(x)
-  b <- fixef.meanfield_fit(x)
+  b <- fixef.regression_fit(x)
   data.frame(Parameter = names(b), Statistic = unname(b / sqrt(diag(vcov(x)))))
 }
 
 #' @exportS3Method insight::get_df
-get_df.meanfield_fit <- function(x, type = "residual", ...) {
+get_df.regression_fit <- function(x, type = "residual", ...) {
   valid_fit(x)
-  switch(type, normal = , wald = Inf, model = attr(logLik.vb_fit(x), "df"), df.residual(x))
+  switch(type, normal = , wald = Inf, model = n_parameters(x$model), df.residual(x))
 }
 
 # Neither an ELBO nor an evidence is a log likelihood to make an AIC of.
 #' @exportS3Method insight::get_loglikelihood
-get_loglikelihood.meanfield_fit <- function(x, ...) no_information_criterion()
+get_loglikelihood.regression_fit <- function(x, ...) no_information_criterion()
 
 #' @exportS3Method insight::is_converged
-is_converged.meanfield_fit <- function(x, ...) {
+is_converged.regression_fit <- function(x, ...) {
   valid_fit(x)
   if (!is.null(x$converged)) return(x$converged)
   if (!inherits(x, "gibbs_fit")) return(TRUE)
@@ -58,7 +58,7 @@ is_converged.meanfield_fit <- function(x, ...) {
 # The variables of the formula as the user's data have them; the model frame where the data are
 # out of reach.
 #' @exportS3Method insight::get_data
-get_data.meanfield_fit <- function(x, effects = "all", ...) {
+get_data.regression_fit <- function(x, effects = "all", ...) {
   valid_fit(x)
   effects <- check_choice(effects, c("all", "fixed", "random"), "effects")
   frame <- model.frame(x)
@@ -96,10 +96,10 @@ fit_data <- function(x) {
 }
 
 #' @exportS3Method insight::get_random
-get_random.meanfield_fit <- function(x, ...) {
+get_random.regression_fit <- function(x, ...) {
   valid_fit(x)
   if (!length(x$model$factors)) return(NULL)
-  get_data.meanfield_fit(x, effects = "random")
+  get_data.regression_fit(x, effects = "random")
 }
 
 # ---- predictions --------------------------------------------------------------------
@@ -107,7 +107,7 @@ get_random.meanfield_fit <- function(x, ...) {
 # include_random = "default": the groups' effects where the data name known groups. A grouping
 # variable that ggeffects holds at some constant stands for the population.
 #' @exportS3Method insight::get_predicted
-get_predicted.meanfield_fit <- function(x, data = NULL, predict = "expectation", ci = 0.95,
+get_predicted.regression_fit <- function(x, data = NULL, predict = "expectation", ci = 0.95,
                                         include_random = "default", verbose = TRUE, ...) {
   valid_fit(x)
   extra <- list(...)
@@ -129,7 +129,7 @@ get_predicted.meanfield_fit <- function(x, data = NULL, predict = "expectation",
     })
     attr(out, "ci_data") <- do.call(cbind, c(list(data.frame(SE = unname(p$se.fit))), limits))
   }
-  structure(out, data = data %||% get_data.meanfield_fit(x), ci = ci, predict = predict,
+  structure(out, data = data %||% get_data.regression_fit(x), ci = ci, predict = predict,
     class = c("get_predicted", "numeric"))
 }
 
@@ -150,7 +150,7 @@ predicted_effects <- function(x, data, include_random) {
 
 # Posterior means, in insight's terms; see icc().
 #' @exportS3Method insight::get_variance
-get_variance.meanfield_fit <- function(x, component = "all", ...) {
+get_variance.regression_fit <- function(x, component = "all", ...) {
   valid_fit(x)
   names <- c(fixed = "var.fixed", random = "var.random", residual = "var.residual",
     distribution = "var.distribution", dispersion = "var.dispersion", intercept = "var.intercept",
@@ -170,7 +170,7 @@ get_variance.meanfield_fit <- function(x, component = "all", ...) {
 # Variances of a term's intercept and slopes, and the correlation of the two where there is one.
 term_variances <- function(t, k, fit, re) {
   first <- plain_coef(t$coef) == "(Intercept)"
-  v <- diag(t$A %*% group_covariance(fit, k) %*% t(t$A))
+  v <- diag(t$A %*% group_covariance(posterior_of(fit), k) %*% t(t$A))
   rho <- attr(re, "correlation")[first, !first]
   list(intercept = stats::setNames(v[first], rep(t$group, sum(first))),
     slope = stats::setNames(v[!first], sprintf("%s.%s", t$group, t$coef[!first])),
@@ -178,4 +178,4 @@ term_variances <- function(t, k, fit, re) {
 }
 
 #' @exportS3Method performance::check_singularity
-check_singularity.meanfield_fit <- function(x, ...) c(isSingular(x))
+check_singularity.regression_fit <- function(x, ...) c(isSingular(x))

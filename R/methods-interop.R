@@ -4,21 +4,21 @@
 # version to version.
 
 #' @exportS3Method bayesplot::pp_check
-pp_check.meanfield_fit <- function(object, type = "dens_overlay", draws = 50, ...) {
+pp_check.regression_fit <- function(object, type = "dens_overlay", draws = 50, ...) {
   valid_fit(object)
   fun <- getExportedValue("bayesplot", paste0("ppc_", sub("^ppc_", "", type)))
   known_dots(names(formals(fun)), ...)
-  yrep <- posterior_predict.meanfield_fit(object, draws = draws)
+  yrep <- posterior_predict.regression_fit(object, draws = draws)
   y <- fitted_response(object)
   known <- !is.na(y) & colSums(is.na(yrep)) == 0L # no responses of rows without weight
   fun(y[known], yrep[, known, drop = FALSE], ...)
 }
 
 #' @exportS3Method loo::loo
-loo.meanfield_fit <- function(x, draws = NULL, ...) {
+loo.regression_fit <- function(x, draws = NULL, ...) {
   valid_fit(x)
   known_dots(c("cores", "save_psis", "is_method"), ...)
-  ll <- log_lik.meanfield_fit(x, draws = draws)
+  ll <- log_lik.regression_fit(x, draws = draws)
   if (!all(is.finite(ll))) {
     mf_abort("nonfinite", "the log likelihood is not finite at some draws of the posterior, which is very ",
       "wide: use tighter `prior`s", arg = "x")
@@ -33,20 +33,21 @@ loo.meanfield_fit <- function(x, draws = NULL, ...) {
 }
 
 #' @exportS3Method emmeans::recover_data
-recover_data.meanfield_fit <- function(object, data = NULL, ...) {
+recover_data.regression_fit <- function(object, data = NULL, ...) {
   valid_fit(object)
   call <- object$call
+  if (is.null(data) && object$model$source == "gram") kept_frame(object$model)
   emmeans::recover_data(call, stats::delete.response(object$model$terms),
     object$model$na_action, data = data, frame = object$model$frame, ...)
 }
 
 #' @exportS3Method emmeans::emm_basis
-emm_basis.meanfield_fit <- function(object, trms, xlev, grid, ...) {
+emm_basis.regression_fit <- function(object, trms, xlev, grid, ...) {
   valid_fit(object)
   # names in backticks are "no factors" to model.frame()
   m <- suppressWarnings(stats::model.frame(trms, grid, na.action = stats::na.pass, xlev = xlev))
   X <- stats::model.matrix(trms, m, contrasts.arg = object$model$contrasts)
-  list(X = X, bhat = fixef.meanfield_fit(object), nbasis = matrix(NA), V = vcov(object),
+  list(X = X, bhat = fixef.regression_fit(object), nbasis = matrix(NA), V = vcov(object),
     dffun = function(k, dfargs) Inf, dfargs = list(), misc = link_labels(object$model$family))
 }
 
@@ -58,25 +59,25 @@ link_labels <- function(family) {
 }
 
 #' @exportS3Method marginaleffects::get_coef
-get_coef.meanfield_fit <- function(model, ...) fixef.meanfield_fit(model)
+get_coef.regression_fit <- function(model, ...) fixef.regression_fit(model)
 
 #' @exportS3Method marginaleffects::get_vcov
-get_vcov.meanfield_fit <- function(model, ...) vcov(model)
+get_vcov.regression_fit <- function(model, ...) vcov(model)
 
 #' @exportS3Method marginaleffects::set_coef
-set_coef.meanfield_fit <- function(model, coefs, ...) {
+set_coef.regression_fit <- function(model, coefs, ...) {
   valid_fit(model)
   structure(list(fit = model, beta = coefs), class = c("meanfield_shifted", class(model)))
 }
 
 # Of the population, a function of the coefficients alone, so that the delta method reaches it.
 #' @exportS3Method marginaleffects::get_predict
-get_predict.meanfield_fit <- function(model, newdata, type = "response", ...) {
+get_predict.regression_fit <- function(model, newdata, type = "response", ...) {
   type <- check_choice(type %||% "response", c("response", "link"), "type")
   shifted <- inherits(model, "meanfield_shifted")
   fit <- valid_fit(if (shifted) model$fit else model)
   parts <- linear_parts(fit, newdata, NA, TRUE)
-  p <- drop(parts$X %*% (if (shifted) model$beta else fixef.meanfield_fit(fit))) + parts$offset
+  p <- drop(parts$X %*% (if (shifted) model$beta else fixef.regression_fit(fit))) + parts$offset
   if (type == "response") p <- fit$model$family$linkinv(p)
   data.frame(rowid = seq_along(p), estimate = unname(p))
 }
@@ -94,7 +95,7 @@ get_predict.meanfield_fit <- function(model, newdata, type = "response", ...) {
 #'   residual SD. A posterior mean is never zero: the diagonal element of a coefficient whose variance
 #'   [isSingular()] finds at its boundary is set to zero, so that lme4's `isSingular()` agrees.
 #' @exportS3Method lme4::getME
-getME.meanfield_fit <- function(object, name, ...) {
+getME.regression_fit <- function(object, name, ...) {
   valid_fit(object)
   no_dots(...)
   parts <- lme4_components(object)
@@ -113,12 +114,12 @@ lme4_components <- function(object) {
     X = function() model.matrix(object), y = function() frame_response(model.frame(object)),
     mu = function() fitted(object), offset = function() linear_parts(object, NULL, NA, TRUE)$offset,
     beta = function() unname(fixef(object)), fixef = function() fixef(object),
-    b = function() c(user_effects(model, as.matrix(moments(object)$u))),
+    b = function() c(user_effects(model, as.matrix(moments(posterior_of(object))$u))),
     sigma = function() sigma(object),
     theta = function() relative_cholesky(object), lower = function() theta_lower(model),
     cnms = function() stats::setNames(lapply(model$groups, `[[`, "coef"), term_groups(model)),
     flist = function() group_factors(object), n = function() nobs(object),
-    p = function() length(model$x_names), q = function() nrow(effect_table(model)),
+    p = function() length(model$x_names), q = function() model$layout$dim$effects,
     n_rtrms = function() length(model$groups), n_rfacs = function() length(model$factors),
     l_i = function() stats::setNames(levels, vapply(model$factors, `[[`, "", "name"))
   )

@@ -28,12 +28,12 @@ NULL
 nobs.meanfield_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
-  as.integer(object$model$gram$n)
+  row_count(object$model$gram$n)
 }
 
 #' @rdname model-methods
 #' @export
-formula.meanfield_fit <- function(x, ...) {
+formula.regression_fit <- function(x, ...) {
   valid_fit(x)
   no_dots(...)
   x$model$formula
@@ -41,7 +41,7 @@ formula.meanfield_fit <- function(x, ...) {
 
 #' @rdname model-methods
 #' @export
-family.meanfield_fit <- function(object, ...) {
+family.regression_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
   object$model$family
@@ -49,7 +49,7 @@ family.meanfield_fit <- function(object, ...) {
 
 #' @rdname model-methods
 #' @export
-terms.meanfield_fit <- function(x, ...) {
+terms.regression_fit <- function(x, ...) {
   valid_fit(x)
   no_dots(...)
   x$model$terms
@@ -57,7 +57,7 @@ terms.meanfield_fit <- function(x, ...) {
 
 #' @rdname model-methods
 #' @export
-model.frame.meanfield_fit <- function(formula, ...) {
+model.frame.regression_fit <- function(formula, ...) {
   valid_fit(formula)
   no_dots(...)
   kept_frame(formula$model)
@@ -65,7 +65,7 @@ model.frame.meanfield_fit <- function(formula, ...) {
 
 #' @rdname model-methods
 #' @export
-model.matrix.meanfield_fit <- function(object, ...) {
+model.matrix.regression_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
   stats::model.matrix(stats::delete.response(object$model$terms), model.frame(object),
@@ -75,7 +75,7 @@ model.matrix.meanfield_fit <- function(object, ...) {
 #' @rdname model-methods
 #' @param type `"prior"`: the weights of the call, the only ones there are.
 #' @export
-weights.meanfield_fit <- function(object, type = "prior", ...) {
+weights.regression_fit <- function(object, type = "prior", ...) {
   valid_fit(object)
   no_dots(...)
   check_choice(type, "prior", "type")
@@ -92,7 +92,7 @@ prior_weights <- function(fit) {
 #' @rdname model-methods
 #' @importFrom stats deviance
 #' @export
-deviance.meanfield_fit <- function(object, ...) {
+deviance.regression_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
   sum(residuals(object, type = "deviance")^2, na.rm = TRUE)
@@ -102,7 +102,7 @@ deviance.meanfield_fit <- function(object, ...) {
 #' @param full Name rows of weight zero too?
 #' @importFrom stats case.names
 #' @export
-case.names.meanfield_fit <- function(object, full = FALSE, ...) {
+case.names.regression_fit <- function(object, full = FALSE, ...) {
   valid_fit(object)
   no_dots(...)
   names <- rownames(model.frame(object))
@@ -112,7 +112,7 @@ case.names.meanfield_fit <- function(object, full = FALSE, ...) {
 #' @rdname model-methods
 #' @importFrom stats variable.names
 #' @export
-variable.names.meanfield_fit <- function(object, ...) {
+variable.names.regression_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
   object$model$x_names
@@ -120,7 +120,7 @@ variable.names.meanfield_fit <- function(object, ...) {
 
 #' @rdname model-methods
 #' @export
-df.residual.meanfield_fit <- function(object, ...) {
+df.residual.regression_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
   nobs(object) - length(object$model$x_names)
@@ -128,52 +128,40 @@ df.residual.meanfield_fit <- function(object, ...) {
 
 #' @rdname model-methods
 #' @export
-logLik.vb_fit <- function(object, ...) {
+logLik.meanfield_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
-  structure(object$vb$elbo, df = length(object$model$x_names) + length(object$model$resolved$tau),
-    nobs = nobs(object), class = c("elbo", "logLik"))
+  if (inherits(posterior_of(object), "draws_posterior")) {
+    mf_abort("engine", "a Gibbs fit has no bound on the log evidence: use logLik(fit_vb(object)) ",
+      "for the ELBO, or log_lik() for the pointwise log likelihood", arg = "object")
+  }
+  exact <- is.null(normal_of(object))
+  structure(if (exact) object$log_evidence else object$vb$elbo, df = n_parameters(object$model),
+    nobs = nobs(object), class = c(if (exact) "log_evidence" else "elbo", "logLik"))
 }
 
-#' @export
-AIC.vb_fit <- function(object, ..., k = 2) no_information_criterion()
+# Random effects count for nothing.
+n_parameters <- function(model) UseMethod("n_parameters")
 
 #' @export
-BIC.vb_fit <- function(object, ...) no_information_criterion()
+n_parameters.meanfield_model <- function(model) length(model$x_names) + length(model$resolved$tau)
+
+#' @export
+AIC.meanfield_fit <- function(object, ..., k = 2) no_information_criterion()
+
+#' @export
+BIC.meanfield_fit <- function(object, ...) no_information_criterion()
 
 no_information_criterion <- function() {
   mf_abort("engine", "neither the ELBO nor the log evidence is a maximised likelihood: use ",
     "compare()", arg = "object")
 }
 
-#' @rdname model-methods
-#' @export
-logLik.exact_fit <- function(object, ...) {
-  valid_fit(object)
-  no_dots(...)
-  structure(object$log_evidence, df = attr(logLik.vb_fit(object), "df"), nobs = nobs(object),
-    class = c("log_evidence", "logLik"))
-}
-
-#' @export
-AIC.exact_fit <- function(object, ..., k = 2) no_information_criterion()
-
-#' @export
-BIC.exact_fit <- function(object, ...) no_information_criterion()
-
 #' @export
 print.log_evidence <- function(x, digits = max(3L, getOption("digits") - 3L), ...) {
   no_dots(...)
   cat("Log evidence (log marginal likelihood): ", format(c(x), digits = digits), "\n", sep = "")
   invisible(x)
-}
-
-#' @rdname model-methods
-#' @export
-logLik.gibbs_fit <- function(object, ...) {
-  valid_fit(object)
-  mf_abort("engine", "a Gibbs fit has no bound on the log evidence: use logLik(fit_vb(object)) ",
-    "for the ELBO, or log_lik() for the pointwise log likelihood", arg = "object")
 }
 
 #' @export
@@ -188,7 +176,7 @@ print.elbo <- function(x, digits = max(3L, getOption("digits") - 3L), ...) {
 ngrps <- function(object, ...) UseMethod("ngrps")
 
 #' @export
-ngrps.meanfield_fit <- function(object, ...) {
+ngrps.regression_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
   stats::setNames(vapply(object$model$factors, function(f) length(f$levels), 0L),
@@ -210,7 +198,7 @@ prior_summary.default <- function(object, ...) {
 }
 
 #' @export
-prior_summary.meanfield_fit <- function(object, ...) {
+prior_summary.regression_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
   r <- object$model$resolved

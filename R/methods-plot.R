@@ -10,72 +10,65 @@
 #' @param x A fit.
 #' @param variables Names of the variables to show (as in [summary()]); by default
 #'   the coefficients, `tau_e` and `sigma_e`, `log_tau_u` and `sigma_u`, at most 12.
-#' @param reference For a `vb_fit`: an `exact_fit`, a `gibbs_fit` or posterior draws.
+#' @param reference An `exact_fit`, a `gibbs_fit` or posterior draws to show beside it.
 #' @param ... Not used.
 #' @return `x`, invisibly.
+#' @aliases plot.vb_fit plot.exact_fit plot.gibbs_fit
 #' @examples
 #' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
 #' set.seed(1)
 #' plot(fit, reference = fit_gibbs(fit, chains = 2, iter = 1000, warmup = 200))
 #' @export
-plot.vb_fit <- function(x, variables = NULL, reference = NULL, ...) {
+plot.meanfield_fit <- function(x, variables = NULL, reference = NULL, ...) {
   valid_fit(x)
   no_dots(...)
-  rows <- vb_rows(x, u = any(grepl("^u\\[", variables)))
-  variables <- plot_variables(variables, rows$variable)
+  plot_posterior(x, variables, reference)
+}
+
+plot_posterior <- function(x, variables, reference) {
+  table <- variable_table(x$model, u = !is.null(variables))
+  variables <- plot_variables(variables, table)
+  u <- "u" %in% table$kind[match(variables, table$variable)]
   ref <- if (is.null(reference)) list(kind = "none") else reference_source(x, reference)
-  exact <- exact_curves(if (inherits(reference, "exact_fit")) reference else x, variables)
-  if (ref$kind == "gibbs" && any(grepl("^u\\[", variables))) {
-    ref$draws <- as_draws(reference, u = "auto")
+  if (u && ref$kind == "gibbs") ref$draws <- as_draws(reference, u = "auto")
+  best <- posterior_of(x)
+  curves <- c(normal_curves(normal_of(x), variables, u),
+    list(exact = mixture_curves(if (ref$kind == "exact") posterior_of(reference) else best, variables, u)))
+  own <- inherits(best, "draws_posterior")
+  if (own && !is.null(ref$draws)) {
+    mf_abort("control", "one set of draws is shown at a time: plot a vb_fit with this `reference`, or give ",
+      "an exact_fit", arg = "reference")
   }
+  draws <- if (own) all_draws(best, u = if (u) "auto" else FALSE) else ref$draws
   panels <- lapply(variables, function(v) {
-    row <- rows[match(v, rows$variable), ]
-    list(
-      curves = c(
-        list(mfvb = normal_curve(row, row$s_mfvb), lrvb = normal_curve(row, row$s_lrvb)),
-        if (!is.null(exact[[v]])) list(exact = exact[[v]])
-      ),
-      draws = if (!is.null(ref$draws) && v %in% posterior::variables(ref$draws)) {
-        as.vector(posterior::extract_variable_matrix(ref$draws, v))
-      }
-    )
+    list(curves = Filter(Negate(is.null), lapply(curves, `[[`, v)),
+      draws = if (!is.null(draws) && v %in% posterior::variables(draws)) {
+        as.vector(posterior::extract_variable_matrix(draws, v))
+      })
   })
-  draw_panels(variables, panels, if (ref$kind == "gibbs") "gibbs" else "reference")
+  draw_panels(variables, panels, if (own || ref$kind == "gibbs") "gibbs" else "reference")
   invisible(x)
 }
 
-#' @rdname plot.vb_fit
-#' @export
-plot.gibbs_fit <- function(x, variables = NULL, ...) {
-  valid_fit(x)
-  no_dots(...)
-  draws <- gibbs_array(x, u = !is.null(x$u_draws) && any(grepl("^u\\[", variables)))
-  variables <- plot_variables(variables, dimnames(draws)[[3L]])
-  panels <- lapply(variables, function(v) list(curves = list(), draws = as.vector(draws[, , v])))
-  draw_panels(variables, panels, "gibbs")
-  invisible(x)
+# list(mfvb, lrvb): density curves named by variable; NULL without a normal posterior.
+normal_curves <- function(p, variables, u) {
+  if (is.null(p)) return(NULL)
+  rows <- normal_rows(p, u)
+  rows <- rows[match(variables, rows$variable), ]
+  of <- function(method) {
+    stats::setNames(lapply(seq_along(variables), function(i) {
+      if (method == "lrvb" && is.na(rows$s_lrvb[i])) return(NULL)
+      normal_curve(rows[i, ], rows[[paste0("s_", method)]][i], rows[[paste0("sd_", method)]][i])
+    }), variables)
+  }
+  list(mfvb = of("mfvb"), lrvb = of("lrvb"))
 }
 
-#' @rdname plot.vb_fit
-#' @export
-plot.exact_fit <- function(x, variables = NULL, ...) {
-  valid_fit(x)
-  no_dots(...)
-  known <- integrated_rows(x, u = any(grepl("^u\\[", variables)))$variable
-  variables <- plot_variables(variables, known)
-  curves <- exact_curves(x, variables)
-  draw_panels(variables, lapply(variables, function(v) list(curves = list(exact = curves[[v]]))), "")
-  invisible(x)
-}
-
-# Density curves of an integrated fit, named by variable; NULL for any other fit.
-exact_curves <- function(fit, variables) {
-  if (is.null(fit$integrated)) return(NULL)
-  parts <- mixture_components(fit, u = any(grepl("^u\\[", variables)))
-  curves <- lapply(variables, function(v) {
-    mixture_curve(parts[[v]], fit$integrated$weights)
-  })
-  stats::setNames(curves, variables)
+# Density curves of an integrated posterior, named by variable; NULL for any other.
+mixture_curves <- function(p, variables, u) {
+  if (!inherits(p, "mixture_posterior")) return(NULL)
+  parts <- mixture_components(p, u)
+  stats::setNames(lapply(variables, function(v) mixture_curve(parts[[v]], p$nodes$weights)), variables)
 }
 
 mixture_curve <- function(part, w) {
@@ -104,16 +97,19 @@ mixture_curve <- function(part, w) {
   list(x = shown, y = y / slope)
 }
 
-plot_variables <- function(variables, known) {
+# Those asked for, or at most 12: coefficients and, of what linear response changes most, all.
+plot_variables <- function(variables, table) {
   if (is.null(variables)) {
-    default <- grepl("^beta\\[", known) | known %in% c("tau_e", "sigma_e") |
-      grepl("^(log_tau_u|sigma_u)\\[", known)
-    # precisions and SDs are what linear response changes: they are never the ones left out
-    beta <- utils::head(known[default & grepl("^beta\\[", known)], 12L - sum(default &
-      !grepl("^beta\\[", known)))
-    return(c(beta, known[default & !grepl("^beta\\[", known)]))
+    kind <- table$kind
+    scales <- table$block == "lead" & kind %in% c("tau", "sigma") |
+      table$block == "group" & kind %in% c("log_tau", "sigma")
+    weights <- utils::head(which(kind == "log_pi"), 4L)
+    if (length(weights) == 1L) weights <- integer() # of the one component: certain
+    last <- c(which(scales), weights)
+    first <- utils::head(which(kind %in% c("beta", "mu")), 12L - length(last))
+    return(table$variable[c(first, last)])
   }
-  wrong <- setdiff(variables, known)
+  wrong <- setdiff(variables, table$variable)
   if (length(wrong)) {
     mf_abort("control", "`variables` names '", wrong[1L], "', which is no variable of the fit",
       arg = "variables")
@@ -121,9 +117,15 @@ plot_variables <- function(variables, known) {
   variables
 }
 
-# Density of a normal on its own scale, or of its exponential, on a grid.
-normal_curve <- function(row, s) {
+# Density of a normal on its own scale, of its exponential, or of a beta with the moments given, on a grid.
+normal_curve <- function(row, s, sd) {
   z <- seq(-4, 4, length.out = 201)
+  if (row$link == "beta") {
+    if (!(sd > 0)) return(list(x = row$mean_mfvb, y = NaN))
+    shape <- beta_shapes(row$mean_mfvb, sd)
+    x <- stats::qbeta(stats::pnorm(z), shape$a, shape$b)
+    return(list(x = x, y = stats::dbeta(x, shape$a, shape$b)))
+  }
   x <- row$loc + s * z
   d <- stats::dnorm(x, row$loc, s)
   if (row$link == "exp") {

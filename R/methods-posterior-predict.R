@@ -4,7 +4,7 @@
 # from the group distribution.
 linpred_draws <- function(fit, newdata, draws, re.form, allow_new_levels) {
   parts <- linear_parts(fit, newdata, re.form, allow_new_levels)
-  d <- joint_draws(fit, draws, u = length(parts$groups) > 0L)
+  d <- joint_draws(posterior_of(fit), draws, u = length(parts$groups) > 0L)
   check_size(nrow(d$beta), nrow(parts$X))
   eta <- known_draws(fit$model, parts, d)
   eta <- eta + rep(parts$offset, each = nrow(eta))
@@ -40,7 +40,7 @@ new_effects <- function(model, f, tau) {
 #' log tau), see [as_draws.vb_fit()].
 #'
 #' @param object A fit.
-#' @param newdata,re.form,allow_new_levels As in [predict.meanfield_fit()].
+#' @param newdata,re.form,allow_new_levels As in [predict.regression_fit()].
 #' @param transform Return the expected response instead of the linear predictor?
 #' @param draws Number of draws; default 4,000 for a `vb_fit` and all for a
 #'   `gibbs_fit`.
@@ -68,7 +68,7 @@ NULL
 
 #' @rdname posterior-draws
 #' @exportS3Method rstantools::posterior_linpred
-posterior_linpred.meanfield_fit <- function(object, transform = FALSE, newdata = NULL,
+posterior_linpred.regression_fit <- function(object, transform = FALSE, newdata = NULL,
                                             draws = NULL, re.form = NULL,
                                             allow_new_levels = FALSE, ...) {
   valid_fit(object)
@@ -79,7 +79,7 @@ posterior_linpred.meanfield_fit <- function(object, transform = FALSE, newdata =
 
 #' @rdname posterior-draws
 #' @exportS3Method rstantools::posterior_epred
-posterior_epred.meanfield_fit <- function(object, newdata = NULL, draws = NULL, re.form = NULL,
+posterior_epred.regression_fit <- function(object, newdata = NULL, draws = NULL, re.form = NULL,
                                           allow_new_levels = FALSE, ...) {
   valid_fit(object)
   no_dots(...)
@@ -90,7 +90,7 @@ posterior_epred.meanfield_fit <- function(object, newdata = NULL, draws = NULL, 
 
 #' @rdname posterior-draws
 #' @exportS3Method rstantools::posterior_predict
-posterior_predict.meanfield_fit <- function(object, newdata = NULL, draws = NULL,
+posterior_predict.regression_fit <- function(object, newdata = NULL, draws = NULL,
                                             re.form = NULL, allow_new_levels = FALSE, ...) {
   valid_fit(object)
   no_dots(...)
@@ -100,7 +100,7 @@ posterior_predict.meanfield_fit <- function(object, newdata = NULL, draws = NULL
 
 #' @rdname posterior-draws
 #' @exportS3Method rstantools::log_lik
-log_lik.meanfield_fit <- function(object, newdata = NULL, draws = NULL, re.form = NULL,
+log_lik.regression_fit <- function(object, newdata = NULL, draws = NULL, re.form = NULL,
                                   allow_new_levels = FALSE, ...) {
   valid_fit(object)
   no_dots(...)

@@ -39,7 +39,7 @@
 #' new <- data.frame(floor = 0:1, county = c("Aitkin", "a new county"))
 #' predict(fit, new, interval = "prediction", allow_new_levels = TRUE)
 #' @export
-predict.meanfield_fit <- function(object, newdata = NULL, re.form = NULL,
+predict.regression_fit <- function(object, newdata = NULL, re.form = NULL,
                                   interval = c("none", "confidence", "prediction"),
                                   level = 0.95, allow_new_levels = FALSE, se.fit = FALSE,
                                   weights = NULL, type = c("link", "response"),
@@ -53,7 +53,7 @@ predict.meanfield_fit <- function(object, newdata = NULL, re.form = NULL,
   parts <- linear_parts(object, newdata, re.form, allow_new_levels, weights)
   check_prediction(object, type, interval, budget)
   linear <- type == "link" || has_identity_link(object)
-  eta <- if (linear) linear_mean(parts, moments(object), object$model)
+  eta <- if (linear) linear_mean(parts, moments(posterior_of(object)), object$model)
   if (budget) return(variance_budget(object, parts, eta))
   if (linear && interval == "none" && !se.fit) return(parts$restore(eta))
   if (interval == "prediction") parts$size <- response_size(object, newdata, weights, nrow(parts$X))
@@ -64,10 +64,11 @@ predict.meanfield_fit <- function(object, newdata = NULL, re.form = NULL,
 # Where the variance of a new response comes from: the coefficients, the groups' effects given
 # them (with their covariance; all of it for a level not seen), the residual.
 variance_budget <- function(object, parts, fit) {
-  m <- moments(object)
+  p <- posterior_of(object)
+  m <- moments(p)
   fixed <- rowSums((parts$X %*% m$cov_beta) * parts$X)
   out <- data.frame(
-    fit = fit, fixed = fixed, group = linear_variance(object, parts) - fixed,
+    fit = fit, fixed = fixed, group = linear_variance(p, parts) - fixed,
     residual = m$sigma2_e / ifelse(parts$w > 0, parts$w, NA)
   )
   out$sd <- sqrt(out$fixed + out$group + out$residual)
@@ -92,15 +93,15 @@ variance_budget <- function(object, parts, fit) {
 #' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
 #' head(residuals(fit))
 #' @export
-fitted.meanfield_fit <- function(object, ...) {
+fitted.regression_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
   predict(object, type = "response")
 }
 
-#' @rdname fitted.meanfield_fit
+#' @rdname fitted.regression_fit
 #' @export
-residuals.meanfield_fit <- function(object, type = c("response", "pearson", "deviance"), ...) {
+residuals.regression_fit <- function(object, type = c("response", "pearson", "deviance"), ...) {
   valid_fit(object)
   no_dots(...)
   type <- check_choice(type, c("response", "pearson", "deviance"), "type")

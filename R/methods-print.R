@@ -17,8 +17,7 @@ print.exact_fit <- function(x, digits = 3, ...) {
     "; ELBO ", format(x$elbo, digits = 6, nsmall = 2), ": the mean-field fit is ",
     format(x$log_evidence - x$elbo, digits = 3), " nats away (KL divergence)\n\n", sep = "")
   s <- as.data.frame(summary(x))
-  keep <- !grepl("^log_|^Lambda_", s$variable) & !is.na(s$sd)
-  print(new_summary(s[keep, ]), digits = digits)
+  print(new_summary(s[is_printed(s, x$model), ]), digits = digits)
   invisible(x)
 }
 
@@ -26,7 +25,7 @@ print.exact_fit <- function(x, digits = 3, ...) {
 print.vb_fit <- function(x, digits = 3, ...) {
   valid_fit(x)
   no_dots(...)
-  integrated <- best_source(x) == "integrated"
+  integrated <- !is.null(x$integrated)
   cat("Variational Bayes (", print_kind(x), "), ", print_source(x), "\n", sep = "")
   print_model_lines(x)
   cat(
@@ -38,7 +37,7 @@ print.vb_fit <- function(x, digits = 3, ...) {
   print_integration(x)
   cat("\n")
   s <- summary(x)
-  keep <- !grepl("^log_|^Lambda_", s$variable) & !is.na(s$sd)
+  keep <- is_printed(s, x$model)
   out <- data.frame(
     variable = s$variable, mean = format_numbers(s$mean, digits),
     sd = format_numbers(s$sd, digits), q2.5 = format_numbers(s$q2.5, digits),
@@ -46,11 +45,16 @@ print.vb_fit <- function(x, digits = 3, ...) {
   )
   if (nrow(out)) {
     print(out[keep, ], row.names = FALSE)
-    print_widening(s)
+    print_widening(s, variable_table(x$model))
     print_weak(x)
   }
   print_khat(s)
   invisible(x)
+}
+
+# Rows of a summary that print() shows: what has an SD, and neither logarithms nor precision matrices.
+is_printed <- function(s, model) {
+  !variable_table(model)$kind %in% c("log_tau", "log_sigma", "log_dispersion", "Lambda") & !is.na(s$sd)
 }
 
 print_khat <- function(summary) {
@@ -65,7 +69,7 @@ print_kind <- function(x) {
 }
 
 print_source <- function(x) {
-  if (best_source(x) == "lrvb") return("corrected by linear response")
+  if (is.null(x$integrated)) return("corrected by linear response")
   if (has_precisions(x$model)) return("integrated over the precisions")
   "corrected by linear response, means to the next order"
 }
@@ -115,11 +119,9 @@ print_correction <- function(nodes) {
 # The largest relative change of an SD from linear response to integration, named; of precisions,
 # the SD of the logarithm (or of log sigma and rho of a vector term).
 integration_change <- function(x) {
-  rows <- vb_rows(x)
-  own_scale <- grepl("^(tau_|sigma_|Lambda_)", rows$variable) |
-    rows$variable %in% family_of(x)$lead$name
-  rows <- rows[!own_scale & !is.na(rows$sd_lrvb), ]
-  exact <- integrated_rows(x)
+  rows <- normal_rows(normal_of(x))
+  rows <- rows[!rows$kind %in% c("tau", "sigma", "Lambda", "dispersion") & !is.na(rows$sd_lrvb), ]
+  exact <- marginals(posterior_of(x))
   change <- exact$sd[match(rows$variable, exact$variable)] / rows$sd_lrvb - 1
   at <- which.max(abs(change))
   stats::setNames(change[at], rows$variable[at])
@@ -132,14 +134,14 @@ widening <- function(sd, sd_mfvb) {
   ifelse(is.na(pct), "", ifelse(abs(pct) < 0.05, "0%", text))
 }
 
-print_widening <- function(s) {
+print_widening <- function(s, table) {
   corrected <- if (any(s$source == "integrated")) "integration" else "linear response"
   cat("\n`widened`: SD after ", corrected, " against the mean-field SD.\n", sep = "")
-  precise <- s[grepl("^log_(tau|sigma)", s$variable) &
-    !(grepl("^log_sigma", s$variable) & sub("sigma", "tau", s$variable) %in% s$variable), ]
-  if (nrow(precise)) {
-    cat("On the log scale: ", paste0(sub("^log_", "", precise$variable), " ",
-      widening(precise$sd, precise$sd_mfvb), collapse = ", "), ".\n", sep = "")
+  scalar <- table$block == "lead" | table$term %in% table$term[table$kind == "log_tau"]
+  precise <- which(table$kind == ifelse(scalar, "log_tau", "log_sigma"))
+  if (length(precise)) {
+    cat("On the log scale: ", paste0(substring(s$variable[precise], nchar("log_") + 1L), " ",
+      widening(s$sd[precise], s$sd_mfvb[precise]), collapse = ", "), ".\n", sep = "")
   }
   failed <- s$variable[s$source == "mfvb"]
   if (length(failed)) {
@@ -149,10 +151,10 @@ print_widening <- function(s) {
 
 # Said at once, not only in the report.
 print_weak <- function(fit) {
-  if (best_source(fit) == "integrated") return(invisible())
+  if (!is.null(fit$integrated)) return(invisible())
   t <- as.data.frame(sd_ratio_report(fit))
-  weak <- t$variable[t$verdict %in% c("few groups", "few rows", "weak")]
-  weak <- weak[!grepl("^log_|^tau_u|^Lambda_u", weak)]
+  shown <- variable_table(fit$model)$kind %in% c("beta", "sigma", "rho", "dispersion")
+  weak <- t$variable[t$verdict %in% c("few groups", "few rows", "weak") & shown]
   if (length(weak)) {
     cat("Still too narrow, see sd_ratio_report(): ", toString(utils::head(weak, 6)),
       if (length(weak) > 6) ", ...", ".\n", sep = "")
@@ -170,7 +172,7 @@ print.gibbs_fit <- function(x, digits = 3, ...) {
     dim(x$draws)[1L] * x$chains, " draws kept, ", format(round(x$seconds, 2)), " s\n\n",
     sep = "")
   s <- summary(x)
-  keep <- !grepl("^log_|^Lambda_", s$variable) & !is.na(s$sd)
+  keep <- is_printed(s, x$model)
   cols <- c("variable", "mean", "sd", "q2.5", "q97.5", "ess_bulk", "rhat")
   print(new_summary(as.data.frame(s)[keep, cols]), digits = digits)
   bad <- s$variable[!is.na(s$rhat) & s$rhat > 1.01]

@@ -18,12 +18,13 @@ check_prediction <- function(object, type, interval, budget) {
 prediction_band <- function(object, parts, linear, interval, probs) {
   inverse <- if (linear) identity else object$model$family$linkinv
   normal <- has_sigma(object)
-  over_linear(object, parts, function(mix, now) {
+  p <- posterior_of(object)
+  over_linear(p, parts, function(mix, now) {
     if (interval == "prediction" && normal) {
-      mix <- with_residual(lead_nodes(mix, object), now$size)
+      mix <- with_residual(lead_nodes(mix, p), now$size)
     }
     limits <- if (interval == "prediction" && !normal) {
-      response_quantiles(object, lead_nodes(mix, object), now$size, probs)
+      response_quantiles(object, lead_nodes(mix, p), now$size, probs)
     } else if (interval != "none") {
       inverse(row_quantiles(mix, probs))
     }
@@ -166,7 +167,7 @@ residual_values <- function(object, parts, type) {
   r <- fit_response(object)
   size <- ifelse(r$size > 0, r$size, NA)
   y <- if (family$trials) r$y / size else r$y
-  mu <- if (has_identity_link(object)) linear_mean(parts, moments(object), object$model) else
+  mu <- if (has_identity_link(object)) linear_mean(parts, moments(posterior_of(object)), object$model) else
     prediction_band(object, parts, FALSE, "none")[, 1L]
   if (type == "response") return(y - mu)
   lead <- if (!has_sigma(object)) dispersion_mean(object)

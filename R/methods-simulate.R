@@ -2,7 +2,7 @@
 
 #' @rdname posterior-draws
 #' @export
-simulate.meanfield_fit <- function(object, nsim = 1, seed = NULL, newdata = NULL,
+simulate.regression_fit <- function(object, nsim = 1, seed = NULL, newdata = NULL,
                                    re.form = NULL, allow_new_levels = FALSE, ...) {
   valid_fit(object)
   nsim <- check_count(nsim, "nsim", 1)
@@ -11,7 +11,7 @@ simulate.meanfield_fit <- function(object, nsim = 1, seed = NULL, newdata = NULL
   if (!is.null(seed)) {
     on.exit(assign(".Random.seed", state$before, envir = globalenv()))
   }
-  y <- posterior_predict.meanfield_fit(object, newdata, nsim, re.form, allow_new_levels)
+  y <- posterior_predict.regression_fit(object, newdata, nsim, re.form, allow_new_levels)
   kind <- response_kind(object, newdata, ncol(y))
   out <- lapply(seq_len(nsim), function(i) {
     v <- kind(unname(y[i, ]))

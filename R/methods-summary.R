@@ -1,14 +1,5 @@
 # Summaries: one table per fit, a row per variable, in the contract's columns.
 
-#' @rdname summary.vb_fit
-#' @export
-summary.exact_fit <- function(object, pars = NULL, level = 0.95, ...) {
-  valid_fit(object)
-  no_dots(...)
-  check_pars(pars)
-  new_summary(summary_table(object, check_level(level), "u" %in% pars))
-}
-
 #' Summaries of a fit
 #'
 #' @param object A fit.
@@ -22,7 +13,8 @@ summary.exact_fit <- function(object, pars = NULL, level = 0.95, ...) {
 #'   component whose linear response failed); `mean_mfvb`, `sd_mfvb` of plain
 #'   mean-field variational Bayes. For a `gibbs_fit`: `variable`, `mean`, `sd`,
 #'   the quantiles, `mcse_mean`, `mcse_sd`, `ess_bulk`, `ess_tail`, `rhat`. For an `exact_fit`:
-#'   `variable`, `mean`, `sd`, the quantiles.
+#'   `variable`, `mean`, `sd`, the quantiles. Fits of a [gaussian_mixture()] have the columns of their
+#'   engine.
 #'
 #'   The summary of a `vb_fit` of a binomial, Poisson or negative binomial model has the attribute
 #'   `khat`, what [vb_khat()] says about the approximation, where that costs nothing to speak of (at
@@ -34,12 +26,19 @@ summary.exact_fit <- function(object, pars = NULL, level = 0.95, ...) {
 #'   standard deviations are made on the log scale. Under a half-t prior the
 #'   posterior mean of a group precision does not exist: its mean and SD are `NA`,
 #'   the quantiles stay.
+#'
+#'   Of a mixture: `mu`, `Lambda` (lower triangles), `log_det`, `pi`, `log_pi`, `Sigma`. Intervals of
+#'   variances and of diagonal precisions are log-normal, those of weights beta, the others normal. Rows
+#'   of `Sigma` are `NA` where the mean or variance of the inverse Wishart does not exist (at most P + 3
+#'   degrees of freedom).
+#' @aliases summary.vb_fit summary.exact_fit summary.gibbs_fit summary.gmm_vb_fit summary.gmm_gibbs_fit
 #' @examples
 #' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
 #' summary(fit)
 #' tail(summary(fit, pars = "u"), 3)
+#' summary(fit_vb(gaussian_mixture(faithful, 2)))
 #' @export
-summary.vb_fit <- function(object, pars = NULL, level = 0.95, ...) {
+summary.meanfield_fit <- function(object, pars = NULL, level = 0.95, ...) {
   valid_fit(object)
   no_dots(...)
   check_pars(pars)
@@ -51,26 +50,4 @@ check_pars <- function(pars) {
   if (!is.null(pars) && !identical(pars, "u")) {
     mf_abort("control", "`pars` must be NULL or \"u\", not ", describe(pars), arg = "pars")
   }
-}
-
-#' @rdname summary.vb_fit
-#' @export
-summary.gibbs_fit <- function(object, pars = NULL, level = 0.95, ...) {
-  valid_fit(object)
-  no_dots(...)
-  check_pars(pars)
-  probs <- central_probs(check_level(level))
-  out <- draws_summary(gibbs_array(object), probs)
-  out <- drop_missing_moments(out, object$model)
-  if ("u" %in% pars) out <- rbind(out, u_draws_summary(object, probs))
-  names(out)[4:5] <- quantile_names(level)
-  new_summary(out)
-}
-
-u_draws_summary <- function(fit, probs) {
-  if (is.null(fit$u)) return(NULL)
-  if (!is.null(fit$u_draws)) return(draws_summary(fit$u_draws, probs))
-  data.frame(variable = fit$u$name, mean = fit$u$mean, sd = fit$u$sd,
-    lower = NA_real_, upper = NA_real_, mcse_mean = NA_real_, mcse_sd = NA_real_,
-    ess_bulk = NA_real_, ess_tail = NA_real_, rhat = NA_real_)
 }

@@ -28,7 +28,7 @@
 #' @aliases tidy glance augment
 #' @export tidy
 #' @export
-tidy.meanfield_fit <- function(x, effects = c("fixed", "ran_pars"), conf.int = FALSE,
+tidy.regression_fit <- function(x, effects = c("fixed", "ran_pars"), conf.int = FALSE,
                                conf.level = 0.95, exponentiate = FALSE, ...) {
   valid_fit(x)
   no_dots(...)
@@ -64,17 +64,16 @@ tidy_fixed <- function(x, s) {
 }
 
 tidy_ran_pars <- function(x, s) {
-  terms <- lapply(x$model$groups, function(t) {
-    n <- if (t$vector) vector_names(t) else list(sigma = sub("^tau", "sigma", t$name))
-    pairs <- which(lower.tri(diag(length(t$coef))), arr.ind = TRUE)
-    rbind(tidy_rows(s, n$sigma, "ran_pars", t$group, paste0("sd__", t$coef)),
-      tidy_rows(s, n$rho, "ran_pars", t$group,
-        sprintf("cor__%s.%s", t$coef[pairs[, 2L]], t$coef[pairs[, 1L]])))
+  table <- variable_table(x$model)
+  terms <- lapply(seq_along(x$model$groups), function(k) {
+    t <- x$model$groups[[k]]
+    pairs <- table[table$block == "group" & table$term == k & table$kind == "rho", ]
+    rbind(tidy_rows(s, term_variables(table, k, "sigma"), "ran_pars", t$group, paste0("sd__", t$coef)),
+      tidy_rows(s, pairs$variable, "ran_pars", t$group,
+        sprintf("cor__%s.%s", t$coef[pairs$b], t$coef[pairs$a])))
   })
-  residual <- if (has_sigma(x)) {
-    tidy_rows(s, "sigma_e", "ran_pars", "Residual", "sd__Observation")
-  }
-  do.call(rbind, c(terms, list(residual)))
+  residual <- table$variable[table$block == "lead" & table$kind == "sigma"]
+  do.call(rbind, c(terms, list(tidy_rows(s, residual, "ran_pars", "Residual", "sd__Observation"))))
 }
 
 tidy_ran_vals <- function(x, s) {
@@ -87,14 +86,15 @@ tidy_ran_vals <- function(x, s) {
 tidy_ran_coefs <- function(x, conf.int, conf.level) {
   model <- x$model
   probs <- central_probs(conf.level)
-  known <- !inherits(x, "gibbs_fit") || !is.null(x$u_draws)
+  p <- posterior_of(x)
+  known <- knows_effects(p)
   out <- Map(function(f, co) {
     factor <- model$factors[[f]]
     rows <- expand.grid(level = factor$levels, term = names(co), stringsAsFactors = FALSE)
     parts <- list(X = unit_rows(rows$term, model$x_names), offset = numeric(nrow(rows)),
       groups = list(list(factor = f, code = match(rows$level, factor$levels),
         Z = unit_rows(rows$term, plain_coef(factor$coef)) %*% factor$A)))
-    band <- if (known) over_linear(x, parts, function(mix, ...) {
+    band <- if (known) over_linear(p, parts, function(mix, ...) {
       cbind(sqrt(mixture_variance(mix)), if (conf.int) row_quantiles(mix, probs))
     }) else matrix(NA_real_, nrow(rows), 3L)
     out <- data.frame(effect = "ran_coefs", group = factor$name, level = rows$level,
@@ -119,27 +119,38 @@ exponentiated <- function(rows, x) {
   rows
 }
 
-#' @rdname tidy.meanfield_fit
+#' @rdname tidy.regression_fit
 #' @importFrom generics glance
 #' @export glance
 #' @export
 glance.meanfield_fit <- function(x, ...) {
   valid_fit(x)
   no_dots(...)
-  out <- data.frame(nobs = nobs(x), sigma = sigma(x), df.residual = df.residual(x))
-  if (inherits(x, "exact_fit")) {
-    out <- cbind(out, log_evidence = x$log_evidence, elbo = x$elbo, error = x$error)
-  } else if (inherits(x, "vb_fit")) {
-    out <- cbind(out, elbo = x$vb$elbo, converged = x$converged, sweeps = x$sweeps)
-  } else {
-    s <- as.data.frame(summary(x))
-    out <- cbind(out, rhat = max(s$rhat), ess_bulk = min(s$ess_bulk),
-      ndraws = dim(x$draws)[1L] * x$chains)
-  }
-  as_tibble_if_possible(out)
+  as_tibble_if_possible(cbind(size_columns(x), engine_columns(x)))
 }
 
-#' @rdname tidy.meanfield_fit
+size_columns <- function(fit) UseMethod("size_columns")
+
+#' @export
+size_columns.regression_fit <- function(fit) {
+  data.frame(nobs = nobs(fit), sigma = sigma(fit), df.residual = df.residual(fit))
+}
+
+# How the engine ended.
+engine_columns <- function(x) {
+  if (inherits(posterior_of(x), "draws_posterior")) {
+    s <- summary_table(x)
+    known <- function(v) if (all(is.na(v))) NA_real_ else v
+    return(data.frame(rhat = max(known(s$rhat), na.rm = TRUE),
+      ess_bulk = min(known(s$ess_bulk), na.rm = TRUE), ndraws = dim(x$draws)[1L] * x$chains))
+  }
+  if (is.null(normal_of(x))) {
+    return(data.frame(log_evidence = x$log_evidence, elbo = x$elbo, error = x$error))
+  }
+  data.frame(elbo = x$vb$elbo, converged = x$converged, x[intersect(c("sweeps", "passes"), names(x))])
+}
+
+#' @rdname tidy.regression_fit
 #' @param newdata New data instead: `.fitted` and `.se.fit` only.
 #' @param type.predict Scale of `.fitted` and `.se.fit`, `"link"` or `"response"`, as in broom.
 #' @param type.residuals `"response"`, `"deviance"` or `"pearson"`, see [residuals()]. As in broom,
@@ -147,13 +158,13 @@ glance.meanfield_fit <- function(x, ...) {
 #' @importFrom generics augment
 #' @export augment
 #' @export
-augment.meanfield_fit <- function(x, data = NULL, newdata = NULL,
+augment.regression_fit <- function(x, data = NULL, newdata = NULL,
                                   type.predict = c("link", "response"), type.residuals = NULL,
                                   ...) {
   valid_fit(x)
   no_dots(...)
   type <- check_choice(type.predict, c("link", "response"), "type.predict")
-  has_u <- !length(x$model$factors) || !inherits(x, "gibbs_fit") || !is.null(x$u_draws)
+  has_u <- !length(x$model$factors) || knows_effects(posterior_of(x))
   p <- predict(x, newdata, se.fit = has_u, allow_new_levels = TRUE, type = type)
   fitted <- if (has_u) p$fit else p
   out <- newdata %||% augmented_data(x, data, fitted)

@@ -42,7 +42,7 @@ icc.default <- function(object, ...) ask_performance("icc", object, ...)
 
 #' @rdname icc
 #' @export
-icc.meanfield_fit <- function(object, level = 0.95, ndraws = 4000, ...) {
+icc.regression_fit <- function(object, level = 0.95, ndraws = 4000, ...) {
   valid_fit(object)
   no_dots(...)
   if (!length(object$model$groups)) {
@@ -68,9 +68,9 @@ r2 <- function(object, ...) UseMethod("r2")
 r2.default <- function(object, ...) ask_performance("r2", object, ...)
 
 #' @rdname icc
-#' @rawNamespace S3method(performance::r2, meanfield_fit)
+#' @rawNamespace S3method(performance::r2, regression_fit)
 #' @export
-r2.meanfield_fit <- function(object, level = 0.95, ndraws = 4000, ...) {
+r2.regression_fit <- function(object, level = 0.95, ndraws = 4000, ...) {
   valid_fit(object)
   no_dots(...)
   v <- variance_draws(object, ndraws)
@@ -92,7 +92,8 @@ share_summary <- function(x, level) {
 # residuals, averaged over the rows by the Gram.
 variance_draws <- function(fit, ndraws) {
   model <- valid_fit(fit)$model
-  d <- joint_draws(fit, if (!inherits(fit, "gibbs_fit")) ndraws, u = FALSE)
+  p <- posterior_of(fit)
+  d <- joint_draws(p, if (!inherits(p, "draws_posterior")) ndraws, u = FALSE)
   groups <- matrix(0, nrow(d$tau), length(model$factors),
     dimnames = list(NULL, vapply(model$factors, `[[`, "", "name")))
   for (t in model$groups) {
@@ -107,12 +108,13 @@ variance_draws <- function(fit, ndraws) {
 # Their posterior means: fixed, terms (a covariance matrix each, as mean over the rows), residual.
 variance_means <- function(fit) {
   model <- fit$model
-  m <- moments(fit)
+  p <- posterior_of(fit)
+  m <- moments(p)
   lead <- if (has_sigma(fit)) 1 / m$sigma2_e else dispersion_mean(fit)
   list(
     fixed = sum(predictor_covariance(model$gram) * (tcrossprod(m$beta) + m$cov_beta)),
     terms = lapply(seq_along(model$groups), function(k) {
-      sum(group_covariance(fit, k) * mean_covariates(model$gram, model$groups[[k]]))
+      sum(group_covariance(p, k) * mean_covariates(model$gram, model$groups[[k]]))
     }),
     residual = residual_variance(fit, matrix(lead %||% NA, 1L))
   )
@@ -177,7 +179,7 @@ isSingular.default <- function(x, tol = 1e-4, ...) {
 
 #' @rdname isSingular
 #' @export
-isSingular.meanfield_fit <- function(x, tol = 2, ...) {
+isSingular.regression_fit <- function(x, tol = 2, ...) {
   valid_fit(x)
   no_dots(...)
   low <- vapply(boundary_coefficients(x, tol), any, NA)
@@ -187,6 +189,6 @@ isSingular.meanfield_fit <- function(x, tol = 2, ...) {
 # For each group term, which of its coefficients have a variance at the boundary.
 boundary_coefficients <- function(fit, tol = 2) {
   tol <- check_number(tol, "tol", 0, strict = TRUE)
-  if (!inherits(fit, "vb_fit")) fit <- fit_vb(fit, integrate = "no")
-  lapply(seq_along(fit$model$groups), function(k) effective_levels(fit, k) < tol)
+  p <- normal_of(fit) %||% normal_of(fit_vb(fit, integrate = "no"))
+  lapply(seq_along(fit$model$groups), function(k) effective_levels(p, k) < tol)
 }

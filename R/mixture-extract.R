@@ -3,13 +3,9 @@
 #' Methods for mixture fits
 #'
 #' @param object A fit of a [gaussian_mixture()].
-#' @param type For [vcov()], `"lrvb"` or `"mfvb"`.
-#' @param pars `"all"`: every variable of [summary()]; `"mu"`: the means.
 #' @param ... Not used.
-#' @return `coef()`: a matrix of posterior means of the means, a row per component. `vcov()`: a
-#'   covariance matrix. `nobs()`: rows. `logLik()`: the evidence lower bound of a `gmm_vb_fit`.
-#' @section Errors: `meanfield_error_engine` for the linear-response covariance of a fit where it
-#'   failed, and for the bound of a Gibbs fit.
+#' @return `coef()`: a matrix of posterior means of the means, a row per component. `nobs()`: rows. `logLik()`: the evidence lower bound of a `gmm_vb_fit`.
+#' @section Errors: `meanfield_error_engine` for the bound of a Gibbs fit.
 #' @examples
 #' fit <- fit_vb(gaussian_mixture(faithful, 2))
 #' coef(fit)
@@ -22,43 +18,9 @@ NULL
 coef.gmm_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
-  vb <- inherits(object, "gmm_vb_fit")
-  p <- ncol(object$model$x)
-  mean <- if (vb) t(object$vb$mean) else {
-    own <- gmm_variables(object$model)
-    own <- own$variable[own$type == "mu"]
-    matrix(apply(object$draws[, , own, drop = FALSE], 3L, mean), ncol = p, byrow = TRUE)
-  }
-  dimnames(mean) <- list(seq_len(object$model$k), colnames(object$model$x))
-  mean
-}
-
-#' @rdname gmm-methods
-#' @export
-vcov.gmm_vb_fit <- function(object, type = c("lrvb", "mfvb"), pars = c("mu", "all"), ...) {
-  valid_fit(object)
-  no_dots(...)
-  type <- check_choice(type, c("lrvb", "mfvb"), "type")
-  pars <- check_choice(pars, c("mu", "all"), "pars")
-  V <- object$posterior[[paste0("cov_", type)]]
-  if (is.null(V)) {
-    mf_abort("engine", "linear response failed for this fit: use `type = \"mfvb\"`", arg = "type")
-  }
-  if (pars == "all") return(gmm_full_cov(object, V))
-  own <- object$posterior$variables$type == "mu"
-  V[own, own, drop = FALSE]
-}
-
-#' @rdname gmm-methods
-#' @export
-vcov.gmm_gibbs_fit <- function(object, pars = c("mu", "all"), ...) {
-  valid_fit(object)
-  no_dots(...)
-  d <- flat_draws(object$draws)
-  if (check_choice(pars, c("mu", "all"), "pars") == "mu") {
-    d <- d[, grepl("^mu\\[", colnames(d)), drop = FALSE]
-  }
-  stats::cov(d)
+  columns <- colnames(object$model$x)
+  matrix(location(posterior_of(object))$mean, object$model$k, length(columns), byrow = TRUE,
+    dimnames = list(seq_len(object$model$k), columns))
 }
 
 #' @rdname gmm-methods
@@ -69,30 +31,11 @@ nobs.gmm_fit <- function(object, ...) {
   nrow(object$model$x)
 }
 
-#' @rdname gmm-methods
 #' @export
-logLik.gmm_vb_fit <- function(object, ...) {
-  valid_fit(object)
-  no_dots(...)
-  p <- ncol(object$model$x)
-  k <- object$model$k
-  structure(object$vb$elbo, df = k * (p + p * (p + 1) / 2 + 1) - 1, nobs = nobs(object),
-    class = c("elbo", "logLik"))
+n_parameters.gaussian_mixture <- function(model) {
+  p <- ncol(model$x)
+  model$k * (p + p * (p + 1) / 2 + 1) - 1
 }
-
-#' @rdname gmm-methods
-#' @export
-logLik.gmm_gibbs_fit <- function(object, ...) {
-  valid_fit(object)
-  mf_abort("engine", "a Gibbs fit has no bound on the log evidence: use logLik(fit_vb(object))",
-    arg = "object")
-}
-
-#' @export
-AIC.gmm_vb_fit <- function(object, ..., k = 2) no_information_criterion()
-
-#' @export
-BIC.gmm_vb_fit <- function(object, ...) no_information_criterion()
 
 # ---- predict -----------------------------------------------------------------------
 
@@ -150,7 +93,7 @@ predict.gmm_gibbs_fit <- function(object, newdata = NULL, type = c("prob", "clas
   p <- ncol(x)
   total <- 0
   for (i in rows) {
-    pick <- function(type) matrix(d[i, v$variable[v$type == type]], ncol = model$k)
+    pick <- function(kind) matrix(d[i, v$variable[v$kind == kind]], ncol = model$k)
     R <- apply(pick("Lambda"), 2L, function(l) t(chol_of_fit(unvech(l))))
     total <- total + call_gmm_classify(core, pick("mu"), R,
       as.double(pick("log_pi") + pick("log_det") / 2))
@@ -184,42 +127,25 @@ mixture_newdata <- function(model, newdata) {
 
 # ---- draws -------------------------------------------------------------------------
 
-#' Posterior draws of a mixture
-#'
-#' @param x A fit of a [gaussian_mixture()].
-#' @param ndraws Number of draws of a `gmm_vb_fit`.
-#' @param ... Not used.
-#' @return A draws object of the posterior package with the variables of [summary()]. A
-#'   `gmm_gibbs_fit` has its own draws, relabelled. A `gmm_vb_fit` draws means, log-Cholesky
-#'   factors of the precision matrices and log weights from their joint normal distribution under
-#'   linear response: precision matrices stay positive definite, weights sum to one. Means, weights and
-#'   log determinants are distributed as in [summary()]; precision and covariance matrices, which are
-#'   skewed, nearly so.
-#' @examples
-#' fit <- fit_vb(gaussian_mixture(faithful, 2))
-#' set.seed(1)
-#' posterior::summarise_draws(posterior::as_draws(fit, ndraws = 500), "mean", "sd")
 #' @export
-as_draws.gmm_vb_fit <- function(x, ndraws = 4000, ...) {
-  valid_fit(x)
-  no_dots(...)
-  ndraws <- check_count(ndraws, "ndraws", 1)
-  v <- x$posterior$variables
+all_draws.gmm_normal <- function(p, ndraws = NULL, u = "auto") {
+  ndraws <- check_count(ndraws %||% DRAWS, "ndraws", 1)
+  v <- p$variables
   check_size(ndraws, 2 * nrow(v))
-  V <- x$posterior$cov_lrvb %||% x$posterior$cov_mfvb
+  V <- p$cov_lrvb %||% p$cov_mfvb
   # log_det is a function of Lambda in every draw
-  free <- which(v$type != "log_det")
+  free <- which(v$kind != "log_det")
   J <- diag(1, length(free))
-  centre <- x$posterior$mean[free]
-  for (k in seq_len(x$model$k)) {
-    at <- which(v$type[free] == "Lambda" & v$component[free] == k)
+  centre <- p$mean[free]
+  for (k in seq_len(p$model$k)) {
+    at <- which(v$kind[free] == "Lambda" & v$term[free] == k)
     J[at, at] <- numeric_jacobian(log_cholesky, centre[at])
-    centre[at] <- mean_log_cholesky(centre[at], x$vb$df[k])
+    centre[at] <- mean_log_cholesky(centre[at], p$vb$df[k])
   }
   z <- matrix(stats::rnorm(ndraws * length(free)), ndraws)
   d <- z %*% half(J %*% V[free, free] %*% t(J)) + rep(centre, each = ndraws)
   colnames(d) <- v$variable[free]
-  posterior::as_draws_matrix(gmm_draws_to_variables(x$model, d))
+  posterior::as_draws_matrix(gmm_draws_to_variables(p$model, d))
 }
 
 # E of the log-Cholesky coordinates of Lambda ~ Wishart with mean t (vech) and df: by Bartlett's
@@ -238,42 +164,23 @@ gmm_draws_to_variables <- function(model, d) {
   v <- gmm_variables(model)
   p <- ncol(model$x)
   lower <- lower.tri(diag(p), diag = TRUE)
-  weights <- v$variable[v$type == "log_pi"]
+  weights <- v$variable[v$kind == "log_pi"]
   top <- apply(d[, weights, drop = FALSE], 1L, max)
   d[, weights] <- d[, weights] - (top + log(rowSums(exp(d[, weights, drop = FALSE] - top))))
   out <- list(d)
   for (k in seq_len(model$k)) {
-    own <- v$variable[v$type == "Lambda" & v$component == k]
+    own <- v$variable[v$kind == "Lambda" & v$term == k]
     l <- d[, own, drop = FALSE]
     Lambda <- t(matrix(apply(l, 1L, from_log_cholesky), length(own)))
     Sigma <- t(matrix(apply(Lambda, 1L, function(t) solve_spd(unvech(t))[lower]), length(own)))
     diagonal <- which(lower_pairs(p)$row == lower_pairs(p)$col)
     out[[1L]][, own] <- Lambda
     extra <- cbind(Sigma, 2 * rowSums(l[, diagonal, drop = FALSE]), exp(d[, weights[k]]))
-    colnames(extra) <- c(sub("^Lambda", "Sigma", own), sprintf(c("log_det[%d]", "pi[%d]"), k))
+    colnames(extra) <- c(renamed(own, "Lambda", "Sigma"), sprintf(c("log_det[%d]", "pi[%d]"), k))
     out <- c(out, list(extra))
   }
-  do.call(cbind, out)[, gmm_all_variables(model)$variable, drop = FALSE]
+  do.call(cbind, out)[, variable_table(model)$variable, drop = FALSE]
 }
-
-#' @rdname as_draws.gmm_vb_fit
-#' @export
-as_draws.gmm_gibbs_fit <- function(x, ...) {
-  valid_fit(x)
-  no_dots(...)
-  posterior::as_draws_array(x$draws)
-}
-
-#' @export
-as_draws_array.gmm_fit <- as_draws_array.meanfield_fit
-#' @export
-as_draws_df.gmm_fit <- as_draws_df.meanfield_fit
-#' @export
-as_draws_list.gmm_fit <- as_draws_list.meanfield_fit
-#' @export
-as_draws_matrix.gmm_fit <- as_draws_matrix.meanfield_fit
-#' @export
-as_draws_rvars.gmm_fit <- as_draws_rvars.meanfield_fit
 
 # ---- plot --------------------------------------------------------------------------
 
@@ -295,61 +202,16 @@ as_draws_rvars.gmm_fit <- as_draws_rvars.meanfield_fit
 #' set.seed(1)
 #' plot(fit, reference = fit_gibbs(fit, chains = 2, iter = 600, warmup = 100))
 #' @export
-plot.gmm_vb_fit <- function(x, what = c("posterior", "data"), variables = NULL,
-                            reference = NULL, columns = 1:2, ...) {
+plot.gmm_fit <- function(x, what = c("posterior", "data", "trace"), variables = NULL,
+                         reference = NULL, columns = 1:2, ...) {
   valid_fit(x)
   no_dots(...)
-  what <- check_choice(what, c("posterior", "data"), "what")
-  if (what == "data") return(plot_components(x, columns))
-  rows <- gmm_rows(x)
-  variables <- gmm_plot_variables(variables, rows$variable)
-  ref <- gmm_reference_source(x, reference)
-  panels <- lapply(variables, function(v) {
-    row <- rows[match(v, rows$variable), ]
-    list(
-      curves = c(list(mfvb = gmm_curve(row, row$s_mfvb, row$sd_mfvb)),
-        if (row$source == "lrvb") list(lrvb = gmm_curve(row, row$s_lrvb, row$sd_lrvb))),
-      draws = if (!is.null(ref$draws) && v %in% posterior::variables(ref$draws)) {
-        as.vector(posterior::extract_variable_matrix(ref$draws, v))
-      }
-    )
-  })
-  draw_panels(variables, panels, if (ref$kind == "gibbs") "gibbs" else "reference")
+  chains <- inherits(posterior_of(x), "draws_posterior")
+  kinds <- c("posterior", if (chains) "trace" else "data")
+  what <- if (missing(what)) "posterior" else check_choice(what, kinds, "what")
+  switch(what, posterior = plot_posterior(x, variables, reference), data = plot_components(x, columns),
+    trace = plot_traces(x, plot_variables(variables, variable_table(x$model))))
   invisible(x)
-}
-
-#' @rdname plot.gmm_vb_fit
-#' @export
-plot.gmm_gibbs_fit <- function(x, what = c("posterior", "trace"), variables = NULL, ...) {
-  valid_fit(x)
-  no_dots(...)
-  what <- check_choice(what, c("posterior", "trace"), "what")
-  variables <- gmm_plot_variables(variables, dimnames(x$draws)[[3L]])
-  if (what == "trace") {
-    plot_traces(x, variables)
-  } else {
-    draw_panels(variables, lapply(variables, function(v) {
-      list(curves = list(), draws = as.vector(x$draws[, , v]))
-    }), "gibbs")
-  }
-  invisible(x)
-}
-
-gmm_plot_variables <- function(variables, known) {
-  if (is.null(variables)) {
-    weights <- utils::head(grep("^log_pi\\[", known, value = TRUE), 4L)
-    if (length(weights) == 1L) weights <- character() # of the one component: certain
-    return(c(utils::head(grep("^mu\\[", known, value = TRUE), 12L - length(weights)), weights))
-  }
-  plot_variables(variables, known)
-}
-
-gmm_curve <- function(row, spread, sd) {
-  if (row$link != "beta") return(normal_curve(row, spread))
-  if (!(sd > 0)) return(list(x = row$mean_mfvb, y = NaN))
-  shape <- beta_shapes(row$mean_mfvb, sd)
-  x <- stats::qbeta(stats::pnorm(seq(-4, 4, length.out = 201)), shape$a, shape$b)
-  list(x = x, y = stats::dbeta(x, shape$a, shape$b))
 }
 
 plot_traces <- function(fit, variables) {

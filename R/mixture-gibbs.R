@@ -19,7 +19,7 @@
 #' Under a flat prior the posterior is improper (a component may be empty); the sampler stops with
 #' an error when a component is left with too few rows.
 #'
-#' @return An object of class `gmm_gibbs_fit` (and `gmm_fit`), a list with
+#' @return An object of class `gmm_gibbs_fit` (`gmm_fit`, `meanfield_fit`), a list with
 #' \describe{
 #'   \item{call, model}{as in [fit_vb.gaussian_mixture()]}
 #'   \item{draws}{array iteration x chain x variable: `mu`, `Lambda`, `log_det`, `pi`, `log_pi`,
@@ -81,7 +81,7 @@ new_gmm_gibbs_fit <- function(call, vb, settings) {
         vb = vb),
       settings[c("chains", "iter", "warmup", "thin")], chains["seconds"]
     ),
-    class = c("gmm_gibbs_fit", "gmm_fit")
+    class = c("gmm_gibbs_fit", "gmm_fit", "meanfield_fit")
   )
   check_mixing(fit, gmm_own_draws)
   fit
@@ -113,7 +113,7 @@ gmm_collect <- function(runs, model, settings) {
   p <- ncol(model$x)
   q <- p * (p + 1L) / 2L
   core <- gmm_draw_names(model)
-  all <- gmm_all_variables(model)$variable
+  all <- variable_table(model)$variable
   out <- empty_draws(settings, all)
   for (i in seq_along(runs)) {
     out[, i, core] <- runs[[i]]$draws
@@ -127,15 +127,16 @@ gmm_collect <- function(runs, model, settings) {
 # Names in the order in which the core stores a draw.
 gmm_draw_names <- function(model) {
   v <- gmm_variables(model)
-  unlist(lapply(split(v, v$component), function(c) {
-    lambda <- c$variable[c$type == "Lambda"]
-    c(c$variable[c$type == "mu"], lambda, sub("^Lambda", "Sigma", lambda),
-      c$variable[c$type %in% c("log_det", "log_pi")])
+  unlist(lapply(split(v, v$term), function(c) {
+    lambda <- c$variable[c$kind == "Lambda"]
+    c(c$variable[c$kind == "mu"], lambda, renamed(lambda, "Lambda", "Sigma"),
+      c$variable[c$kind %in% c("log_det", "log_pi")])
   }), use.names = FALSE)
 }
 
 # What check_mixing() looks at: means and weights.
 gmm_own_draws <- function(fit) {
-  own <- if (fit$model$k == 1L) "^mu\\[" else "^(mu|log_pi)\\["
-  fit$draws[, , grepl(own, dimnames(fit$draws)[[3L]]), drop = FALSE]
+  v <- variable_table(fit$model)
+  own <- v$variable[v$kind %in% c("mu", if (fit$model$k > 1L) "log_pi")]
+  fit$draws[, , own, drop = FALSE]
 }

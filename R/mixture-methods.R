@@ -41,54 +41,23 @@ NULL
 
 #' @rdname gmm-generics
 #' @export
-confint.gmm_fit <- function(object, parm = NULL, level = 0.95, ...) {
-  valid_fit(object)
-  no_dots(...)
-  s <- as.data.frame(summary(object, level = check_level(level)))
-  q <- quantile_names(level)
-  out <- as.matrix(s[q])
-  dimnames(out) <- list(s$variable, paste(sub("^q", "", q), "%"))
-  if (identical(parm, "all")) return(out)
-  if (is.null(parm)) parm <- grep("^mu\\[", s$variable, value = TRUE)
-  if (is.numeric(parm)) parm <- s$variable[parm]
-  lost <- parm[!parm %in% s$variable]
-  if (length(lost)) {
-    mf_abort("control", "`parm` names '", lost[1L], "', which is none of ",
-      toString(utils::head(s$variable, 8)), ", ...", arg = "parm")
-  }
-  out[parm, , drop = FALSE]
-}
-
-#' @rdname gmm-generics
-#' @export
 tidy.gmm_fit <- function(x, conf.int = FALSE, conf.level = 0.95, ...) {
   valid_fit(x)
   no_dots(...)
   check_flag(conf.int, "conf.int")
-  s <- as.data.frame(summary(x, level = check_level(conf.level, "conf.level")))
-  v <- gmm_all_variables(x$model)
-  v <- v[v$type %in% c("mu", "pi", "Sigma"), ]
+  s <- summary_table(x, check_level(conf.level, "conf.level"))
+  v <- variable_table(x$model)
+  v <- v[v$kind %in% c("mu", "pi", "Sigma"), ]
   rows <- match(v$variable, s$variable)
-  out <- data.frame(type = v$type, component = v$component, term = v$variable,
+  out <- data.frame(type = v$kind, component = v$term, term = v$variable,
     estimate = s$mean[rows], std.error = s$sd[rows])
   if (conf.int) out[c("conf.low", "conf.high")] <- s[rows, quantile_names(conf.level)]
   as_tibble_if_possible(out)
 }
 
-#' @rdname gmm-generics
 #' @export
-glance.gmm_fit <- function(x, ...) {
-  valid_fit(x)
-  no_dots(...)
-  out <- data.frame(nobs = nobs(x), k = x$model$k, columns = ncol(x$model$x))
-  out <- if (inherits(x, "gmm_vb_fit")) {
-    cbind(out, elbo = x$vb$elbo, converged = x$converged, passes = x$passes)
-  } else {
-    s <- as.data.frame(summary(x))
-    cbind(out, rhat = max(s$rhat, na.rm = TRUE), ess_bulk = min(s$ess_bulk, na.rm = TRUE),
-      ndraws = dim(x$draws)[1L] * x$chains)
-  }
-  as_tibble_if_possible(out)
+size_columns.gmm_fit <- function(fit) {
+  data.frame(nobs = nobs(fit), k = fit$model$k, columns = ncol(fit$model$x))
 }
 
 #' @rdname gmm-generics
@@ -148,15 +117,16 @@ prior_summary.gmm_fit <- function(object, ...) {
 # list(mu (k x p), R (k upper Cholesky factors of Lambda), log_pi (k), log_det (k)) of a draw.
 gmm_draw_parameters <- function(model, d) {
   v <- gmm_variables(model)
-  pick <- function(type) matrix(d[v$variable[v$type == type]], ncol = model$k)
+  pick <- function(kind) matrix(d[v$variable[v$kind == kind]], ncol = model$k)
   Lambda <- pick("Lambda")
   list(mu = t(pick("mu")), R = lapply(seq_len(model$k), function(k) chol(unvech(Lambda[, k]))),
     log_pi = drop(pick("log_pi")), log_det = drop(pick("log_det")))
 }
 
 gmm_draws <- function(fit, draws) {
-  if (inherits(fit, "gmm_vb_fit")) return(posterior::as_draws_matrix(as_draws(fit, ndraws = draws)))
-  d <- flat_draws(fit$draws)
+  p <- posterior_of(fit)
+  if (!inherits(p, "draws_posterior")) return(all_draws(p, draws))
+  d <- flat_draws(p$draws)
   d[if (draws <= nrow(d)) sample(nrow(d), draws) else sample(nrow(d), draws, TRUE), , drop = FALSE]
 }
 
@@ -266,56 +236,45 @@ variable.names.gmm_fit <- function(object, ...) {
   colnames(coef(object))
 }
 
-#' @export
-residuals.gmm_fit <- function(object, ...) {
-  no_mixture(object, "response, and so no residuals", "see predict() for the component of a row")
-}
+# What a mixture has not, and where to look instead.
+refusal <- function(what, instead) function(object, ...) no_mixture(object, what, instead)
+refusal_of_x <- function(what, instead) function(x, ...) no_mixture(x, what, instead)
 
 #' @export
-fitted.gmm_fit <- function(object, ...) {
-  no_mixture(object, "fitted values", "see predict() for the component of a row and coef() for the means")
-}
+residuals.gmm_fit <- refusal("response, and so no residuals",
+  "see predict() for the component of a row")
 
 #' @export
-deviance.gmm_fit <- function(object, ...) {
-  no_mixture(object, "deviance", "see logLik() and compare()")
-}
+fitted.gmm_fit <- refusal("fitted values",
+  "see predict() for the component of a row and coef() for the means")
 
 #' @export
-family.gmm_fit <- function(object, ...) {
-  no_mixture(object, "family and link", "its components are normal, see summary()")
-}
+deviance.gmm_fit <- refusal("deviance", "see logLik() and compare()")
 
 #' @export
-terms.gmm_fit <- function(x, ...) no_mixture(x, "terms", "see formula() for its columns")
+family.gmm_fit <- refusal("family and link", "its components are normal, see summary()")
 
 #' @export
-model.matrix.gmm_fit <- function(object, ...) {
-  no_mixture(object, "model matrix", "see model.frame() for its data")
-}
+terms.gmm_fit <- refusal_of_x("terms", "see formula() for its columns")
 
 #' @export
-weights.gmm_fit <- function(object, ...) {
-  no_mixture(object, "weights of rows", "see summary() or tidy() for the weights `pi` of its components")
-}
+model.matrix.gmm_fit <- refusal("model matrix", "see model.frame() for its data")
 
 #' @export
-df.residual.gmm_fit <- function(object, ...) {
-  no_mixture(object, "residuals, and so no degrees of freedom of them", "see nobs()")
-}
+weights.gmm_fit <- refusal("weights of rows",
+  "see summary() or tidy() for the weights `pi` of its components")
 
 #' @export
-sigma.gmm_fit <- function(object, ...) {
-  no_mixture(object, "residual standard deviation", "see `Sigma` in summary() or tidy()")
-}
+df.residual.gmm_fit <- refusal("residuals, and so no degrees of freedom of them", "see nobs()")
 
 #' @export
-fixef.gmm_fit <- function(object, ...) no_mixture(object, "fixed effects", "see coef() for its means")
+sigma.gmm_fit <- refusal("residual standard deviation", "see `Sigma` in summary() or tidy()")
 
 #' @export
-ranef.gmm_fit <- function(object, ...) {
-  no_mixture(object, "random effects", "see predict() for the component of a row")
-}
+fixef.gmm_fit <- refusal("fixed effects", "see coef() for its means")
+
+#' @export
+ranef.gmm_fit <- refusal("random effects", "see predict() for the component of a row")
 
 #' @export
 VarCorr.gmm_fit <- function(x, sigma = 1, ...) {
@@ -323,40 +282,29 @@ VarCorr.gmm_fit <- function(x, sigma = 1, ...) {
 }
 
 #' @export
-ngrps.gmm_fit <- function(object, ...) {
-  no_mixture(object, "grouping factors", "see `k` in glance() for the number of components")
-}
+ngrps.gmm_fit <- refusal("grouping factors", "see `k` in glance() for the number of components")
 
 #' @export
-icc.gmm_fit <- function(object, ...) no_mixture(object, "grouping factors", "see predict()")
+icc.gmm_fit <- refusal("grouping factors", "see predict()")
 
 #' @rawNamespace S3method(performance::r2, gmm_fit)
-#' @export
-r2.gmm_fit <- function(object, ...) no_mixture(object, "response", "see logLik() and compare()")
 
 #' @export
-isSingular.gmm_fit <- function(x, ...) {
+r2.gmm_fit <- refusal("response", "see logLik() and compare()")
+
+#' @export
+isSingular.gmm_fit <- function(x, tol = 2, ...) {
   no_mixture(x, "variances of groups", "see the messages of fit_vb() for components that hold no rows")
 }
 
 #' @export
-hypothesis.gmm_fit <- function(x, hypothesis, ...) {
-  no_mixture(x, "coefficients", paste("use the draws, as in mean(d[, \"mu[1,a]\"] < d[, \"mu[2,a]\"])",
-    "with d <- as.matrix(fit)"))
-}
-
-#' @export
-fit_exact.gmm_fit <- function(object, ...) {
-  no_mixture(object, "posterior that could be integrated exactly", "use fit_gibbs()")
-}
+fit_exact.gmm_fit <- refusal("posterior that could be integrated exactly", "use fit_gibbs()")
 
 #' @export
 fit_exact.gaussian_mixture <- fit_exact.gmm_fit
 
 #' @exportS3Method rstantools::posterior_predict
-posterior_predict.gmm_fit <- function(object, ...) {
-  no_mixture(object, "response to predict", "use simulate() for new data sets")
-}
+posterior_predict.gmm_fit <- refusal("response to predict", "use simulate() for new data sets")
 
 #' @exportS3Method rstantools::posterior_epred
 posterior_epred.gmm_fit <- posterior_predict.gmm_fit

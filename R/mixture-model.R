@@ -50,7 +50,7 @@ gaussian_mixture <- function(x, k, prior = mixture_prior(), data = NULL) {
   x <- mixture_data(x, data)
   units <- mixture_units(x)
   structure(
-    list(layout = FIT_LAYOUT, call = call, x = x, k = k, prior = resolve_mixture_prior(prior, x, k),
+    list(version = FIT_VERSION, call = call, x = x, k = k, prior = resolve_mixture_prior(prior, x, k),
       given = prior,
       units = units),
     class = "gaussian_mixture"
@@ -269,22 +269,50 @@ elbo_units <- function(model) {
 
 # ---- names -------------------------------------------------------------------------
 
-# Data frame of the core's variables, component by component: variable, type, component, a, b.
+# The core's variables, component by component: mu, Lambda, log_det, log_pi of each, as rows of
+# variable_table().
 gmm_variables <- function(model) {
   x <- colnames(model$x)
   pairs <- lower_pairs(length(x))
-  one <- function(k) {
-    data.frame(
-      variable = c(sprintf("mu[%d,%s]", k, x),
-        sprintf("Lambda[%d,%s,%s]", k, x[pairs$col], x[pairs$row]),
-        sprintf("log_det[%d]", k), sprintf("log_pi[%d]", k)),
-      type = rep(c("mu", "Lambda", "log_det", "log_pi"),
-        c(length(x), length(pairs$row), 1L, 1L)),
-      component = k,
-      a = c(seq_along(x), pairs$row, NA, NA), b = c(rep(NA, length(x)), pairs$col, NA, NA)
-    )
+  diagonal <- pairs$row == pairs$col
+  stack_rows(lapply(seq_len(model$k), function(k) {
+    row <- function(...) variable_rows(..., block = "component", term = k)
+    do.call(Map, c(list(c), list(
+      row(sprintf("mu[%d,%s]", k, x), "mu", a = seq_along(x), b = NA, link = "identity", type = "mu"),
+      row(sprintf("Lambda[%d,%s,%s]", k, x[pairs$col], x[pairs$row]), "Lambda", a = pairs$row,
+        b = pairs$col, link = ifelse(diagonal, "exp", "identity"), type = "Lambda"),
+      row(sprintf("log_det[%d]", k), "log_det", a = NA, b = NA, link = "identity", type = "derived"),
+      row(sprintf("log_pi[%d]", k), "log_pi", a = NA, b = NA, link = "identity", type = "log_pi")
+    )))
+  }))
+}
+
+# With the weights and covariance matrices, which follow from them, in the order they are shown.
+#' @export
+variable_table.gaussian_mixture <- function(model, u = FALSE) {
+  v <- gmm_variables(model)
+  of <- function(kind, as, link) {
+    own <- v[v$kind == kind, ]
+    own$variable <- renamed(own$variable, kind, as)
+    own$link <- rep_len(link, nrow(own))
+    own$kind <- rep_len(as, nrow(own))
+    own$type <- rep_len("derived", nrow(own))
+    own
   }
-  do.call(rbind, lapply(seq_len(model$k), one))
+  diagonal <- v$a[v$kind == "Lambda"] == v$b[v$kind == "Lambda"]
+  all <- rbind(v, of("log_pi", "pi", "beta"), of("Lambda", "Sigma", ifelse(diagonal, "exp", "identity")))
+  all <- all[order(match(all$kind, c("mu", "Lambda", "log_det", "pi", "log_pi", "Sigma"))), ]
+  rownames(all) <- NULL
+  all
+}
+
+#' @export
+location_kind.gaussian_mixture <- function(model) "mu"
+
+#' @export
+location_names.gaussian_mixture <- function(model) {
+  v <- gmm_variables(model)
+  v$variable[v$kind == "mu"]
 }
 
 #' @export

@@ -1,16 +1,14 @@
 # Posterior moments of a mixture: derived variables, summaries, the report, print.
 
-# Variables of a fit in the order they are shown.
-gmm_all_variables <- function(model) {
-  v <- gmm_variables(model)
-  pi <- v[v$type == "log_pi", ]
-  pi$variable <- sub("^log_pi", "pi", pi$variable)
-  sigma <- v[v$type == "Lambda", ]
-  sigma$variable <- sub("^Lambda", "Sigma", sigma$variable)
-  pi$type <- "pi"
-  sigma$type <- "Sigma"
-  v <- rbind(v, pi, sigma)
-  v[order(match(v$type, c("mu", "Lambda", "log_det", "pi", "log_pi", "Sigma"))), ]
+#' @export
+posterior_of.gmm_vb_fit <- function(fit) normal_of(fit)
+
+#' @export
+posterior_of.gmm_gibbs_fit <- function(fit) draws_posterior(fit)
+
+#' @export
+normal_of.gmm_vb_fit <- function(fit) {
+  normal_posterior(c(fit[c("model", "vb", "linearity")], fit$posterior), "gmm_normal")
 }
 
 # The weights as linear functions of (log pi): D, and what of their variance D leaves out.
@@ -62,32 +60,31 @@ sigma_map <- function(L, df) {
 }
 
 # The derived variables as linear maps of the core's: list(mean, D, rest, at, names) each.
-gmm_derived <- function(fit) {
-  v <- fit$posterior$variables
-  p <- ncol(fit$model$x)
-  weights <- if (fit$model$k > 1L) pi_map(fit$vb$alpha) else
+gmm_derived <- function(p) {
+  v <- p$variables
+  n <- ncol(p$model$x)
+  weights <- if (p$model$k > 1L) pi_map(p$vb$alpha) else
     list(mean = 1, D = matrix(0), var = 0, rest = matrix(0))
-  own <- v$type == "log_pi"
+  own <- v$kind == "log_pi"
   c(
-    list(c(weights, list(at = which(own), names = sub("^log_pi", "pi", v$variable[own])))),
-    lapply(seq_len(fit$model$k), function(k) {
-      own <- v$component == k & v$type == "Lambda"
-      c(sigma_map(matrix(fit$vb$L[, , k], p), fit$vb$df[k]),
-        list(at = which(v$component == k & v$type %in% c("Lambda", "log_det")),
-          names = sub("^Lambda", "Sigma", v$variable[own])))
+    list(c(weights, list(at = which(own), names = renamed(v$variable[own], "log_pi", "pi")))),
+    lapply(seq_len(p$model$k), function(k) {
+      own <- v$term == k & v$kind == "Lambda"
+      c(sigma_map(matrix(p$vb$L[, , k], n), p$vb$df[k]),
+        list(at = which(v$term == k & v$kind %in% c("Lambda", "log_det")),
+          names = renamed(v$variable[own], "Lambda", "Sigma")))
     })
   )
 }
 
 # Means and SDs of all variables.
-gmm_moments <- function(fit) {
-  post <- fit$posterior
-  derived <- gmm_derived(fit)
+gmm_moments <- function(p) {
+  derived <- gmm_derived(p)
   named <- function(f) unlist(lapply(derived, function(m) stats::setNames(f(m), m$names)))
   sds <- function(V, f) sqrt(pmax(c(diag(V), named(f)), 0))
-  lr <- post$cov_lrvb
-  list(mean = c(post$mean, named(function(m) m$mean)),
-    sd_mfvb = sds(post$cov_mfvb, function(m) m$var),
+  lr <- p$cov_lrvb
+  list(mean = c(p$mean, named(function(m) m$mean)),
+    sd_mfvb = sds(p$cov_mfvb, function(m) m$var),
     sd_lrvb = if (!is.null(lr)) sds(lr, function(m) derived_variance(m, lr[m$at, m$at])))
 }
 
@@ -101,10 +98,30 @@ derived_variance <- function(m, V) {
   out
 }
 
-# The full covariance, derived variables included, in the order of gmm_all_variables().
-gmm_full_cov <- function(fit, V) {
+gmm_covariance <- function(p, type) {
+  p[[paste0("cov_", type)]] %||% mf_abort("engine", "linear response failed for this fit: use ",
+    "`type = \"mfvb\"`", arg = "type")
+}
+
+#' @export
+location.gmm_normal <- function(p, type = "lrvb") {
+  own <- p$variables$kind == "mu"
+  list(mean = p$mean[own], cov = gmm_covariance(p, type)[own, own, drop = FALSE])
+}
+
+# Where linear response failed, by q itself, as the summary.
+#' @export
+linear_mixture.gmm_normal <- function(p, parts) {
+  p$cov_lrvb <- p$cov_lrvb %||% p$cov_mfvb
+  linear_mixture.normal_posterior(p, parts)
+}
+
+# Derived variables included.
+#' @export
+covariance.gmm_normal <- function(p, type = "lrvb") {
+  V <- gmm_covariance(p, type)
   n <- nrow(V)
-  derived <- gmm_derived(fit)
+  derived <- gmm_derived(p)
   names <- c(rownames(V), unlist(lapply(derived, `[[`, "names")))
   D <- rbind(diag(1, n), matrix(0, length(names) - n, n))
   R <- matrix(0, length(names), length(names))
@@ -117,85 +134,26 @@ gmm_full_cov <- function(fit, V) {
   }
   out <- D %*% V %*% t(D) + R
   dimnames(out) <- list(names, names)
-  o <- match(gmm_all_variables(fit$model)$variable, names)
+  o <- match(variable_table(p$model)$variable, names)
   out[o, o]
 }
 
-# One row per variable in the layout of vb_rows(). Diagonals of precision and covariance
-# matrices are log-normal, weights beta, with the moments given; everything else is normal.
-gmm_rows <- function(fit) {
-  v <- gmm_all_variables(fit$model)
-  m <- gmm_moments(fit)
+# Diagonals of precision and covariance matrices are log-normal, weights beta, with the moments given;
+# everything else is normal.
+#' @export
+normal_rows.gmm_normal <- function(p, u = FALSE) {
+  v <- variable_table(p$model)
+  m <- gmm_moments(p)
   at <- match(v$variable, names(m$mean))
   mean <- unname(m$mean[at])
   corrected <- !is.null(m$sd_lrvb)
   mfvb <- unname(m$sd_mfvb[at])
   lrvb <- if (corrected) unname(m$sd_lrvb[at]) else rep(NA_real_, length(at))
-  diagonal <- !is.na(v$b) & v$a == v$b
-  link <- ifelse(diagonal, "exp", ifelse(v$type == "pi", "beta", "identity"))
-  spread <- function(s) ifelse(diagonal, sqrt(log1p((s / mean)^2)), s)
-  shown <- if (corrected) lrvb else mfvb
-  loc <- ifelse(diagonal, log(abs(mean)) - spread(shown)^2 / 2, mean)
-  type <- ifelse(v$type %in% c("mu", "Lambda", "log_pi"), v$type, "derived")
-  row_block(v$variable, type, loc, spread(mfvb), spread(lrvb), link, mean, mfvb, mean, lrvb,
-    if (corrected) "lrvb" else "mfvb")
-}
-
-#' Summaries of a mixture fit
-#'
-#' @param object A fit of a [gaussian_mixture()].
-#' @param level Mass of the central interval.
-#' @param ... Not used.
-#' @return A data frame of class `meanfield_summary` with a row per variable, in the columns of
-#'   [summary.vb_fit()] and [summary.gibbs_fit()]: `mu`, `Lambda` (lower triangles), `log_det`,
-#'   `pi`, `log_pi`, `Sigma`. Intervals of variances and of diagonal precisions are log-normal,
-#'   those of weights beta, the others normal. Rows of `Sigma` are `NA` where the mean or variance
-#'   of the inverse Wishart does not exist (at most P + 3 degrees of freedom).
-#' @examples
-#' fit <- fit_vb(gaussian_mixture(faithful, 2))
-#' summary(fit)
-#' @export
-summary.gmm_vb_fit <- function(object, level = 0.95, ...) {
-  valid_fit(object)
-  no_dots(...)
-  check_level(level)
-  rows <- gmm_rows(object)
-  sd <- ifelse(rows$source == "lrvb", rows$sd_lrvb, rows$sd_mfvb)
-  spread <- ifelse(rows$source == "lrvb", rows$s_lrvb, rows$s_mfvb)
-  out <- data.frame(
-    variable = rows$variable, mean = rows$mean_mfvb, sd = sd, mean_mfvb = rows$mean_mfvb,
-    sd_mfvb = rows$sd_mfvb, source = rows$source,
-    lower = gmm_quantile((1 - level) / 2, rows, spread, sd),
-    upper = gmm_quantile((1 + level) / 2, rows, spread, sd)
-  )
-  names(out)[7:8] <- quantile_names(level)
-  new_summary(out)
-}
-
-gmm_quantile <- function(prob, rows, spread, sd) {
-  out <- inverse_link(rows$loc + qnorm(prob) * spread, rows$link)
-  b <- which(rows$link == "beta")
-  out[b] <- rows$mean_mfvb[b] + qnorm(prob) * sd[b]
-  shape <- beta_shapes(rows$mean_mfvb[b], sd[b])
-  wide <- which(shape$a + shape$b < BETA_MOST) # narrower than that it is a normal, or a point
-  out[b[wide]] <- stats::qbeta(prob, shape$a[wide], shape$b[wide])
-  out
-}
-
-BETA_MOST <- 1e10 # qbeta() has no digits left
-beta_shapes <- function(mean, sd) {
-  total <- pmin(pmax(mean * (1 - mean) / sd^2 - 1, 1e-3), BETA_MOST)
-  list(a = mean * total, b = (1 - mean) * total)
-}
-
-#' @rdname summary.gmm_vb_fit
-#' @export
-summary.gmm_gibbs_fit <- function(object, level = 0.95, ...) {
-  valid_fit(object)
-  no_dots(...)
-  out <- draws_summary(object$draws, central_probs(check_level(level)))
-  names(out)[4:5] <- quantile_names(level)
-  new_summary(out)
+  positive <- v$link == "exp"
+  spread <- function(s) ifelse(positive, sqrt(log1p((s / mean)^2)), s)
+  loc <- ifelse(positive, log(abs(mean)) - spread(if (corrected) lrvb else mfvb)^2 / 2, mean)
+  list2DF(c(v, numbers(loc, spread(mfvb), spread(lrvb), list(mean = mean, sd = mfvb),
+    list(mean = mean, sd = lrvb), if (corrected) "lrvb" else "mfvb")))
 }
 
 # ---- print -------------------------------------------------------------------------
@@ -224,10 +182,10 @@ print.gmm_vb_fit <- function(x, digits = 3, ...) {
     cat("Linear response failed at component ", gmm_failed_component(x),
       ": mean-field SDs shown.
 ", sep = "")
-  } else if (gmm_skewed(x)) {
+  } else if (gmm_skewed(normal_of(x))) {
     cat("The components overlap: the posterior is skewed, and linear response only a lower ",
       "bound
-for ", toString(utils::head(gmm_skewed_variables(x), 4)), ", ...; ",
+for ", toString(utils::head(gmm_skewed_variables(normal_of(x)), 4)), ", ...; ",
       "see sd_ratio_report().
 ", sep = "")
   }
@@ -236,9 +194,9 @@ for ", toString(utils::head(gmm_skewed_variables(x), 4)), ", ...; ",
 
 # Means and weights; nothing of the precision matrices.
 print_components <- function(x, s, digits) {
-  show <- s[grepl("^(mu|pi)\\[", s$variable), ]
-  at <- order(as.integer(sub("^[^[]*\\[([0-9]+).*", "\\1", show$variable)))
-  show <- show[at, ]
+  v <- variable_table(x$model)
+  shown <- which(v$kind %in% c("mu", "pi"))
+  show <- s[shown[order(v$term[shown])], ]
   most <- 24L
   rows <- utils::head(show, most)
   out <- data.frame(variable = rows$variable, mean = format_numbers(rows$mean, digits),
@@ -299,62 +257,34 @@ relabelling_line <- function(x) {
 SKEWED_DIFFERENCE <- 0.25
 SKEWED_MEAN <- 0.1
 
-gmm_skewed <- function(fit) {
-  slope <- fit$linearity$slope
+gmm_skewed <- function(p) {
+  slope <- p$linearity$slope
   !is.null(slope) && (abs(diff(slope)) > SKEWED_DIFFERENCE || abs(mean(slope) - 1) > SKEWED_MEAN)
 }
 
 # Those with more than a tenth of their variance in that direction, or that linear response widens
 # by more than a tenth.
-gmm_skewed_variables <- function(fit) {
-  total <- diag(fit$posterior$cov_lrvb)
-  weak <- fit$posterior$direction^2 > 0.1 * total |
-    diag(fit$posterior$cov_mfvb) < 0.81 * total
-  rows <- fit$posterior$variables$variable[weak]
-  c(rows, sub("^log_pi", "pi", grep("^log_pi", rows, value = TRUE)),
-    sub("^Lambda", "Sigma", grep("^Lambda", rows, value = TRUE)))
-}
-
-#' @rdname sd_ratio_report
-#' @export
-sd_ratio_report.gmm_vb_fit <- function(fit, reference = NULL,
-                                       weights = c(mu = 1, Lambda = 1, log_pi = 1) / 3,
-                                       variables = NULL, normalise = TRUE, ...) {
-  valid_fit(fit)
-  no_dots(...)
-  check_flag(normalise, "normalise")
-  rows <- gmm_rows(fit)
-  source <- gmm_reference_source(fit, reference)
-  table <- report_table(fit, rows, source$kind,
-    reference_sds(rows$variable, source$draws, variables))
-  counts <- table$type != "derived" & !is.na(table$ratio_mfvb) & table$sd_mfvb > 0
-  structure(
-    list(
-      table = table, aggregates = report_aggregates(table[counts, ], weights, normalise),
-      reference = source$kind, weights = weights, normalise = normalise,
-      formula = fit$model$call
-    ),
-    class = "sd_ratio_report"
-  )
-}
-
-gmm_reference_source <- function(fit, reference) {
-  if (!inherits(reference, "gmm_gibbs_fit")) return(reference_source(fit, reference))
-  valid_fit(reference)
-  same <- function(a, b) isTRUE(all.equal(a, b, tolerance = 1e-8))
-  if (!same(fit$model$x, reference$model$x) || fit$model$k != reference$model$k) {
-    mf_abort("report", "`fit` and `reference` have different data or numbers of components: ",
-      "use fit_gibbs(fit)", arg = "reference")
-  }
-  if (!same(fit$model$prior, reference$model$prior)) {
-    mf_abort("report", "`fit` and `reference` have different priors: use fit_gibbs(fit)",
-      arg = "reference")
-  }
-  list(kind = "gibbs", draws = as_draws(reference))
+gmm_skewed_variables <- function(p) {
+  total <- diag(p$cov_lrvb)
+  weak <- p$direction^2 > 0.1 * total | diag(p$cov_mfvb) < 0.81 * total
+  v <- p$variables[weak, ]
+  of <- function(kind, as) renamed(v$variable[v$kind == kind], kind, as)
+  c(v$variable, of("log_pi", "pi"), of("Lambda", "Sigma"))
 }
 
 #' @export
-shortfall.gmm_vb_fit <- function(t, fit) {
-  if (is.null(fit$posterior$cov_lrvb) || !gmm_skewed(fit)) return(rep("", nrow(t)))
-  ifelse(t$variable %in% gmm_skewed_variables(fit), "overlap", "")
+report_types.gaussian_mixture <- function(model) c(mu = 1, Lambda = 1, log_pi = 1) / 3
+
+#' @export
+check_same_model.gaussian_mixture <- function(a, b) {
+  if (!inherits(b, "gaussian_mixture") || !same(a$x, b$x) || a$k != b$k) {
+    refuse_reference("have different data or numbers of components")
+  }
+  if (!same(a$prior, b$prior)) refuse_reference("have different priors")
+}
+
+#' @export
+shortfall.gmm_normal <- function(p, t) {
+  if (is.null(p$cov_lrvb) || !gmm_skewed(p)) return(rep("", nrow(t)))
+  ifelse(t$variable %in% gmm_skewed_variables(p), "overlap", "")
 }

@@ -25,7 +25,7 @@
 #' The bound counts one labelling of the components. `elbo` is comparable across k at the same
 #' prior (add `lfactorial(k)` for the labellings that are as good); under flat priors it is not.
 #'
-#' @return An object of class `gmm_vb_fit` (and `gmm_fit`), a list with
+#' @return An object of class `gmm_vb_fit` (`gmm_fit`, `meanfield_fit`), a list with
 #' \describe{
 #'   \item{call, model}{the call, and the [gaussian_mixture()]}
 #'   \item{vb}{the factors in raw units: `N` (rows of each component), `mean` and `S` (mean and
@@ -75,7 +75,7 @@ fit_vb.gaussian_mixture <- function(object, starts = 10, start = NULL, seed = 1,
   fit <- c(list(call = call, model = object), fit)
   fit$seconds <- c(starts = tried - began, fit = now() - tried)
   fit$control <- control
-  class(fit) <- c("gmm_vb_fit", "gmm_fit")
+  class(fit) <- c("gmm_vb_fit", "gmm_fit", "meanfield_fit")
   gmm_warnings(fit)
   if (control$trace) print(fit$trace)
   fit
@@ -235,7 +235,7 @@ gmm_posterior <- function(model, vb, res) {
     c(vb$mean[, k], vb$L[, , k][lower], vb$mean_log_det[k], vb$mean_log_pi[k])
   }))
   # the paper's order: all means, all precision matrices, ...
-  o <- order(match(variables$type, c("mu", "Lambda", "log_det", "log_pi")))
+  o <- order(match(variables$kind, c("mu", "Lambda", "log_det", "log_pi")))
   variables <- variables[o, ]
   rownames(variables) <- NULL
   pick <- function(V) {

@@ -1,67 +1,48 @@
 # The model object: everything an engine needs, and nothing it does not.
 #
 # It keeps the Gram and the resolved prior; the rows stay in the model frame, which
-# is kept by reference (or dropped with model = FALSE).
+# is kept by reference (or dropped with model = FALSE, or never seen by a fit of sums).
 
-# call: match.call() of the user's function; env: where to evaluate it; centred: see build_factors().
-build_design <- function(call, formula, data, contrasts, env, family, centred) {
-  parsed <- parse_formula(formula, data)
-  frame <- build_frame(call, parsed$frame, env)
-  tt <- safe_terms(parsed$fixed, frame)
-  frame <- drop_predictor_levels(frame, tt)
-  w <- frame_weights(frame)
-  response <- family_response(frame, w, family)
-  if (!is.null(response$size)) w <- if (any(response$size != 1)) response$size
-  mine <- intersect(names(contrasts), all.vars(parsed$fixed))
-  X <- fixed_matrix(tt, frame, if (length(mine)) contrasts[mine])
-  products <- centred_products(X, tt, frame, w)
-  factors <- build_factors(parsed$bars, frame, w, contrasts, environment(formula), centred)
-  list(
-    formula = parsed$formula, terms = tt, frame = frame, X = products$X %||% X,
-    basis = products$basis, sets = contrast_sets(X, tt, frame),
-    constant = span_constant(X, tt, frame),
-    y = response$y, size = response$size, w = w, offset = frame_offset(frame), factors = factors,
-    xlevels = stats::.getXlevels(tt, frame), contrasts = attr(X, "contrasts")
-  )
-}
-
-build_model <- function(call, formula, data, family, prior, contrasts, keep_frame, env) {
+# source: see model-source.R.
+build_model <- function(source, family, prior) {
   family <- check_family(family)
   check_priors(prior)
-  d <- build_design(call, formula, data, contrasts, env, family, function(name) {
-    stands_at_mean(prior$tau_u, name)
-  })
-  check_limits(d, family)
-  gram <- gram_of_rows(if (!has_rows(family)) d else linked_design(d, family))
-  check_gram(gram, d)
-  coords <- working_coordinates(gram, d$basis, d$constant)
+  schema <- source$schema
+  d <- source$read(family, function(name) stands_at_mean(prior$tau_u, name))
+  gram <- d$gram
+  coords <- working_coordinates(gram, d$basis, schema$constant)
   factors <- lapply(d$factors, `[`, c("name", "expr", "levels", "weightless", "coef", "A", "terms"))
   terms <- model_terms(factors)
-  scales <- gram_scales(gram)
-  if (has_rows(family)) scales$sd_y <- 1 # default scales are those of the link
-  scales$sets <- lapply(d$sets, function(at) list(at = at, cov = gram$cross[at, at] / gram$sum_w))
-  resolved <- resolve_priors(prior, scales, coords, gram$x_names, terms, family)
+  resolved <- resolve_priors(prior, model_scales(gram, schema$sets, family), coords, gram$x_names,
+    terms, family)
   check_identified(gram, coords, resolved, factors, d$size, family)
   if (has_rows(family) && resolved$beta$kind == "flat") {
     check_separation(d$X, d$y, d$size, family)
   }
   model <- structure(
-    list(
-      layout = FIT_LAYOUT, formula = d$formula, terms = d$terms, xlevels = d$xlevels,
-      contrasts = d$contrasts,
-      family = family, frame = if (keep_frame) d$frame,
-      na_action = attr(d$frame, "na.action"), x_names = gram$x_names,
-      response = names(d$frame)[1L], prototype = response_prototype(d$frame[[1L]]), n_rows = nrow(d$frame),
-      weighted = !is.null(stats::model.weights(d$frame)), factors = factors, groups = terms, gram = gram, coords = coords,
-      prior = prior, resolved = resolved
+    c(
+      list(version = FIT_VERSION, source = source$kind, family = family, frame = source$frame),
+      schema[c("formula", "terms", "xlevels", "contrasts", "na_action", "response", "prototype",
+        "n_rows", "weighted", "arguments")],
+      list(x_names = gram$x_names, factors = factors, groups = terms, gram = gram, coords = coords,
+        prior = prior, resolved = resolved)
     ),
     class = "meanfield_model"
   )
+  model$layout <- layout(model)
   if (has_rows(family)) {
     model$rows <- glmm_rows_of_design(d, coords)
     model$unidentified <- unidentified_terms(terms, factors, gram$n, d$size, family)
   }
   model
+}
+
+# What default priors are made of; sets: see contrast_sets().
+model_scales <- function(gram, sets, family) {
+  scales <- gram_scales(gram)
+  if (has_rows(family)) scales$sd_y <- 1 # default scales are those of the link
+  scales$sets <- lapply(sets, function(at) list(at = at, cov = gram$cross[at, at] / gram$sum_w))
+  scales
 }
 
 # The group terms in the order of their precisions: factor (index), factor name, cols (which
@@ -93,67 +74,6 @@ unique_name <- function(stem, terms) {
   k <- 1L
   while (name %in% taken) name <- paste0(stem, "#", k <- k + 1L, "]")
   name
-}
-
-check_limits <- function(d, family) {
-  terms <- unlist(lapply(d$factors, `[[`, "terms"), recursive = FALSE)
-  refuse <- function(what, limit) {
-    mf_abort("size", "the formula has ", what, ", and the limit is ", limit, ": ",
-      "leave some out, or fit a simpler model", arg = "formula")
-  }
-  most <- call_limits()
-  # one precision is kept for tau_e, or what stands for it
-  if (length(terms) >= most[["precisions"]]) {
-    refuse(paste(length(terms), "group terms"), most[["precisions"]] - 1L)
-  }
-  if (has_rows(family)) {
-    if (length(d$factors) > most[["other_factors"]] + 1L) {
-      refuse(paste(length(d$factors), "grouping factors"), most[["other_factors"]] + 1L)
-    }
-    widest <- max(0L, lengths(lapply(d$factors, `[[`, "coef"))) # all terms of a factor together
-    if (widest > most[["coefficients"]]) {
-      refuse(paste(widest, "coefficients on one factor"), most[["coefficients"]])
-    }
-  }
-  check_size_of_global(d)
-}
-
-check_size_of_global <- function(d) {
-  n_global <- ncol(d$X) +
-    sum(vapply(d$factors[-1L], function(f) length(f$levels) * length(f$coef), 0))
-  if (n_global > MAX_GLOBAL) {
-    others <- if (length(d$factors)) {
-      paste0(" and the grouping factors other than '", d$factors[[1L]]$name, "'")
-    }
-    mf_abort("size", "the fixed effects", others, " have ", format(n_global, big.mark = ","),
-      " coefficients, which need a dense matrix of that size; the limit is ",
-      format(MAX_GLOBAL, big.mark = ","), ": drop or coarsen a factor, or fit a subset",
-      arg = "formula")
-  }
-}
-
-# Non-finite data show in the Gram: no extra pass over the rows is needed.
-check_gram <- function(gram, d) {
-  p <- length(gram$x_names)
-  z_finite <- vapply(gram$factors, function(f) all(is.finite(f$zv)) && all(is.finite(f$zz)), NA)
-  if (all(is.finite(gram$cross)) && all(z_finite)) return(invisible())
-  used <- if (is.null(d$w)) rep(TRUE, length(d$y)) else d$w > 0
-  bad_x <- vapply(seq_len(p), function(j) any(!is.finite(d$X[used, j])), NA)
-  if (any(!is.finite(d$y[used]))) {
-    mf_abort("response", "the response `", names(d$frame)[1L],
-      "` has missing or infinite values: remove those rows or use na.action = na.omit",
-      arg = "formula")
-  }
-  if (any(bad_x)) {
-    mf_abort("data", "the model matrix has missing or infinite values in ",
-      toString(gram$x_names[bad_x]), arg = "data")
-  }
-  if (!all(z_finite) && all(is.finite(gram$cross))) {
-    mf_abort("data", "the covariates of the random effects have missing or infinite values",
-      arg = "data")
-  }
-  mf_abort("data", "sums of squares overflow: rescale the response or the predictors",
-    arg = "data")
 }
 
 # ---- what the data can say --------------------------------------------------------

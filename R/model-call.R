@@ -112,7 +112,7 @@ refit_call <- function(object, verb, call, env) {
   out <- object$call
   out[[1L]] <- as.name(verb)
   out$control <- NULL
-  keep <- names(out) %in% c("", names(formals(paste0(verb, ".formula"))))
+  keep <- names(out) %in% c("", "object", names(formals(paste0(verb, ".formula"))))
   lay_over(out[keep], as.list(call)[setdiff(names(call)[-1L], c("object", ""))], env)
 }
 
@@ -126,9 +126,9 @@ lay_over <- function(call, args, env) {
 }
 
 # Where the formula was written, if the call's own variables are there, else here. The function
-# comes from this package, attached or not.
-eval_fit_call <- function(call, here) {
-  there <- environment(call$formula) %||% here
+# comes from this package, attached or not. there: where the formula was written, if the call has none.
+eval_fit_call <- function(call, here, there = here) {
+  there <- environment(call$formula) %||% there
   needed <- lapply(as.list(call)[setdiff(names(call)[-1L], c("formula", MASKED_ARGS))], all.vars)
   found <- function(v) { # not a function of base R that has the name of the data
     x <- get0(v, envir = there)

@@ -17,14 +17,39 @@ centred_products <- function(X, tt, frame, w) {
   d <- product_parts(X, tt, frame)
   if (is.null(d)) return(NULL)
   for (v in names(d$vars)) d$vars[[v]]$mean <- column_means(d$vars[[v]]$columns, w)
-  basis <- diag(1, ncol(X))
-  for (t in Filter(function(t) length(t$vars) > 1L, d$terms)) {
+  for (t in several_terms(d)) {
     X[, t$cols] <- product_columns(lapply(d$vars[t$vars], function(v) {
       v$columns - rep(v$mean, each = nrow(v$columns))
     }))
-    basis[, t$cols] <- product_map(t, d)
   }
-  list(X = X, basis = basis)
+  list(X = X, basis = product_basis(d))
+}
+
+several_terms <- function(d) Filter(function(t) length(t$vars) > 1L, d$terms)
+
+# d: product_parts(), with the mean of the columns of each variable.
+product_basis <- function(d) {
+  basis <- diag(1, length(d$constant))
+  for (t in several_terms(d)) basis[, t$cols] <- product_map(t, d)
+  basis
+}
+
+# What product_basis() needs beside the means, which may come from sums of other rows: they are
+# those of the columns of X times `own`.
+product_spec <- function(X, tt, frame) {
+  if (max(attr(tt, "order"), 0L) < 2L) return(NULL)
+  d <- product_parts(X, tt, frame, rows = seq_len(min(nrow(X), 20L)))
+  if (is.null(d)) return(NULL)
+  d$vars <- lapply(d$vars, `[`, "own")
+  d
+}
+
+# mean: of the columns of X.
+basis_at <- function(spec, mean) {
+  for (v in names(spec$vars)) {
+    spec$vars[[v]]$mean <- drop(crossprod(spec$vars[[v]]$own, mean))
+  }
+  product_basis(spec)
 }
 
 # Rows of weight zero are not looked at.
@@ -63,8 +88,7 @@ product_parts <- function(X, tt, frame, rows = seq_len(nrow(X))) {
   for (k in seq_along(terms)) {
     terms[[k]]$size <- vapply(vars[terms[[k]]$vars], function(v) ncol(v$columns), 0L)
   }
-  several <- Filter(function(t) length(t$vars) > 1L, terms)
-  known <- vapply(several, function(t) is_product(t, X, vars, rows), NA)
+  known <- vapply(several_terms(list(terms = terms)), function(t) is_product(t, X, vars, rows), NA)
   if (all(known)) list(vars = vars, terms = terms, constant = constant)
 }
 
@@ -217,8 +241,8 @@ to_raw_draws <- function(coords, gamma) coords$shift + coords$M %*% gamma
 
 # ---- coefficients that vary by group --------------------------------------------------------
 
-# The same for the r covariates z (rows x r) of a term, with unit SDs besides: list(z, A, off_centre),
-# u = A v with v the working effects of a level, z'u = (A'z)'v. centre = FALSE leaves the origin (a
+# The same for the r covariates z (rows x r) of a term, with unit SDs besides: list(z, A, off_centre,
+# spec (what settled_term() needs)), u = A v with v the working effects of a level, z'u = (A'z)'v. centre = FALSE leaves the origin (a
 # prior that the user gives stands there); off_centre then tells where the covariates are, when their
 # mean is farther from it than their SD: list(mean, constant) in working units.
 term_coordinates <- function(z, tt, frame, w, centre) {
@@ -236,10 +260,12 @@ term_coordinates <- function(z, tt, frame, w, centre) {
     own <- own - rep(mean - m$mean_w, each = nrow(own))
     A <- A %*% m$M
   }
-  D <- covariate_scale(own, w, attr(z, "assign") == 0L)
+  intercept <- attr(z, "assign") == 0L
+  D <- covariate_scale(own, w, intercept)
   off <- (column_means(own, w) - centring(column_means(own, w), constant)$mean_w) / D
   list(z = own / rep(D, each = nrow(own)), A = A / rep(D, each = nrow(A)),
-    off_centre = if (any(abs(off) > 1)) list(mean = off, constant = constant))
+    off_centre = if (any(abs(off) > 1)) list(mean = off, constant = constant),
+    spec = list(products = product_spec(z, tt, frame), constant = constant, intercept = intercept))
 }
 
 # The columns of a model matrix that add up to one, as coefficients: its intercept, or a factor's
@@ -263,7 +289,10 @@ covariate_scale <- function(z, w, intercept) {
   mean <- column_means(z, w)
   dev <- z - rep(mean, each = nrow(z))
   n <- if (is.null(w)) nrow(z) else sum(w > 0)
-  variance <- column_means(dev^2, w) * if (n > 1) n / (n - 1) else 1
+  unit_of(column_means(dev^2, w) * if (n > 1) n / (n - 1) else 1, mean, intercept)
+}
+
+unit_of <- function(variance, mean, intercept) {
   variance[variance <= 1e-12 * mean^2] <- 0
   s <- column_scale(variance, mean)
   ifelse(intercept, 1, ifelse(s$sd == 0, s$size, s$sd))

@@ -55,7 +55,7 @@ gram_pairs <- function(c_rows) {
 # factor).
 gram_in <- function(g, A, basis) {
   x <- seq_along(g$x_names)
-  to <- solve(g$basis, basis, tol = 0)
+  to <- if (length(x)) solve(g$basis, basis, tol = 0) else basis
   if (!is_identity(to)) {
     g$mean[x] <- crossprod(to, g$mean[x])
     g$cross[x, ] <- crossprod(to, g$cross[x, , drop = FALSE])
@@ -81,17 +81,12 @@ gram_in <- function(g, A, basis) {
   g
 }
 
-# Two Grams over disjoint rows of the same columns add up; levels are matched by name, in
-# the order of first appearance. The sum is in the coordinates of the first.
-#' @export
-"+.meanfield_gram" <- function(e1, e2) {
-  same <- inherits(e1, "meanfield_gram") && inherits(e2, "meanfield_gram") &&
-    identical(e1$x_names, e2$x_names) && length(e1$factors) == length(e2$factors) &&
-    all(mapply(function(f, g) identical(f[c("name", "coef")], g[c("name", "coef")]),
-      e1$factors, e2$factors))
-  if (!same) mf_abort("gram", "only two Grams with the same columns and factors can be added")
+# The sums over the rows of both, which have the same columns and factors; levels are matched by name.
+# The sum is in the coordinates of the first, its levels in the order of first appearance or as
+# sorted(levels, factor's name) has them.
+add_grams <- function(e1, e2, sorted = function(levels, name) levels) {
   e2 <- gram_in(e2, lapply(e1$factors, `[[`, "A"), e1$basis)
-  levels <- Map(function(f, g) union(f$levels, g$levels), e1$factors, e2$factors)
+  levels <- Map(function(f, g) sorted(union(f$levels, g$levels), f$name), e1$factors, e2$factors)
   maps <- lapply(list(e1, e2), function(e) {
     Map(function(f, l) match(f$levels, l) - 1L, e$factors, levels)
   })
@@ -123,13 +118,37 @@ add_pairs <- function(x, y, maps, n_levels) {
     idx = as.integer(j[keep]), val = as.double(val))
 }
 
-#' @export
-print.meanfield_gram <- function(x, ...) {
-  no_dots(...)
-  cat("Gram of ", format(x$n, big.mark = ","), " rows, ", length(x$x_names), " columns",
-    vapply(x$factors, function(f) paste0("; ", f$name, ": ", length(f$levels), " groups"), ""),
-    "\n", sep = "")
-  invisible(x)
+gram_factor_names <- function(g) vapply(g$factors, `[[`, "", "name")
+
+# The same sums with the factors in another order: o[k] is the one that comes to place k.
+gram_reordered <- function(g, o) {
+  if (!is.unsorted(o)) return(g)
+  at <- function(a, b) {
+    Filter(function(p) p$a == min(a, b) && p$b == max(a, b), g$pairs)[[1L]]
+  }
+  pairs <- lapply(factor_pairs(length(o)), function(ab) {
+    own <- at(o[ab[1L]], o[ab[2L]])
+    if (o[ab[1L]] > o[ab[2L]]) own <- transposed_pair(own, g$factors)
+    own[c("a", "b")] <- as.list(ab)
+    own
+  })
+  g$factors <- g$factors[o]
+  g$pairs <- pairs
+  g
+}
+
+transposed_pair <- function(x, factors) {
+  i <- rep(seq_along(diff(x$ptr)), diff(x$ptr)) - 1L
+  o <- order(x$idx, i)
+  r <- lengths(lapply(factors[c(x$a, x$b)], `[[`, "coef"))
+  val <- aperm(array(x$val, c(r, length(i))), c(2L, 1L, 3L))[, , o]
+  list(a = x$b, b = x$a, ptr = c(0L, cumsum(tabulate(x$idx + 1L, length(factors[[x$b]]$levels)))),
+    idx = i[o], val = as.double(val))
+}
+
+is_finite_gram <- function(g) {
+  all(is.finite(g$cross)) &&
+    all(vapply(g$factors, function(f) all(is.finite(f$zv)) && all(is.finite(f$zz)), NA))
 }
 
 # The scales that default priors are made of, all from the Gram.

@@ -90,6 +90,47 @@ used_codes <- function(x, w) {
   )
 }
 
+# ---- order of levels of sums ------------------------------------------------------
+#
+# Sums know their levels by label; levels of several chunks are sorted as those of all the rows
+# would be. An order is the levels of a factor; TRUE for numbers, FALSE for text; of a:b a list of
+# both.
+
+level_order_of <- function(expr, frame, env) {
+  x <- frame[[deparse1(expr)]]
+  if (is.null(x) && is_call_to(expr, "(")) return(level_order_of(expr[[2L]], frame, env))
+  if (is.null(x) && is_call_to(expr, ":")) {
+    return(lapply(as.list(expr)[-1L], level_order_of, frame = frame, env = env))
+  }
+  if (is.null(x)) x <- eval(expr, frame, env)
+  if (is.factor(x)) return(integer_codes(x)$levels)
+  if (is.logical(x)) return(c("FALSE", "TRUE"))
+  is.numeric(x) && !is.object(x)
+}
+
+add_level_orders <- function(a, b) {
+  if (is.list(a) && is.list(b)) return(Map(add_level_orders, a, b))
+  if (is.character(a) && is.character(b)) return(united_levels(a, b))
+  identical(a, TRUE) && identical(b, TRUE)
+}
+
+united_levels <- function(a, b) {
+  if (all(b %in% a)) return(a)
+  if (all(a %in% b)) return(b)
+  if (is.unsorted(a) || is.unsorted(b)) union(a, b) else sort(union(a, b))
+}
+
+sort_levels <- function(levels, order) levels[do.call(base::order, level_keys(levels, order))]
+
+level_keys <- function(levels, order) {
+  if (is.character(order)) return(list(match(levels, order)))
+  if (!is.list(order)) return(list(if (order) suppressWarnings(as.double(levels)) else levels))
+  parts <- strsplit(levels, "(?<!\\\\):", perl = TRUE) # see crossed_label()
+  if (!all(lengths(parts) == 2L)) return(list(levels))
+  part <- function(k) gsub("\\:", ":", vapply(parts, `[`, "", k), fixed = TRUE)
+  c(level_keys(part(1L), order[[1L]]), level_keys(part(2L), order[[2L]]))
+}
+
 # ---- group terms ------------------------------------------------------------------
 #
 # A factor is one grouping variable with all its terms; a term is a set of coefficients
@@ -163,7 +204,6 @@ build_terms <- function(bar, frame, w, contrasts, env, centred) {
   }
   formula <- stats::as.formula(call("~", lhs), env)
   tt <- safe_terms(formula, frame)
-  frame <- drop_predictor_levels(frame, tt)
   used <- intersect(names(contrasts), all.vars(formula))
   z <- fixed_matrix(tt, frame, if (length(used)) contrasts[used])
   check_term_size(z, bar)

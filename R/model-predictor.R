@@ -147,9 +147,10 @@ new_frame <- function(model, newdata, use) {
 # offset() terms of the formula and the offset argument of the call, as lm() adds them.
 linear_offset <- function(fit, frame, newdata, n) {
   offset <- stats::model.offset(frame)
-  if (!is.null(newdata) && !is.null(fit$call$offset)) {
+  expr <- fit_argument(fit, "offset")
+  if (!is.null(newdata) && !is.null(expr)) {
     extra <- tryCatch(
-      eval(fit$call$offset, newdata, environment(fit$model$formula)),
+      eval(expr, newdata, environment(fit$model$formula)),
       error = function(e) {
         mf_abort("newdata", "the `offset` of the fit cannot be evaluated in `newdata`: ",
           conditionMessage(e), arg = "newdata")

@@ -60,10 +60,20 @@ coded_response <- function(model, newdata, w) {
   sized_response(list2DF(stats::setNames(list(y), deparse1(model$formula[[2L]]))), w, model$family)
 }
 
+holds_rows <- function(model) !is.null(model$frame)
+
 kept_frame <- function(model) {
-  model$frame %||% mf_abort("data", "the fit was made with model = FALSE and holds no rows: ",
+  if (holds_rows(model)) return(model$frame)
+  if (model$source == "gram") {
+    mf_abort("data", "the fit was made from sums, see gram(), and holds no rows: give `newdata`, ",
+      "or fit by formula and data", arg = "object")
+  }
+  mf_abort("data", "the fit was made with model = FALSE and holds no rows: ",
     "refit with model = TRUE, or give `newdata`", arg = "model")
 }
+
+# The expression of an argument of the call that was laid beside the formula: weights, offset.
+fit_argument <- function(fit, arg) fit$call[[arg]] %||% fit$model$arguments[[arg]]
 
 new_response <- function(model, newdata) {
   lhs <- model$formula[[2L]]
@@ -73,7 +83,7 @@ new_response <- function(model, newdata) {
 
 # The weights of the fit in new data that have the columns they are made of, else NULL.
 new_weights <- function(fit, newdata) {
-  expr <- fit$call$weights
+  expr <- fit_argument(fit, "weights")
   if (is.null(newdata) || !is.language(expr) || !all(all.vars(expr) %in% names(newdata))) {
     return(NULL)
   }

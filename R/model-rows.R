@@ -63,7 +63,7 @@ glmm_rows_of_design <- function(d, coords) {
 
 # The rows again, from the model frame that the fit kept.
 glmm_rows_of_frame <- function(model) {
-  fit <- structure(list(model = model), class = "meanfield_fit")
+  fit <- structure(list(model = model), class = c("regression_fit", "meanfield_fit"))
   parts <- linear_parts(fit, NULL, NULL, TRUE)
   response <- fit_response(fit)
   factors <- lapply(parts$groups, function(g) {

@@ -12,7 +12,7 @@ no_mixture <- function(x, what, remedy) {
 }
 
 # Raised by one whenever elements of a fit change their name, type or meaning.
-FIT_LAYOUT <- 2L
+FIT_VERSION <- 3L
 
 valid_fit <- function(fit) {
   wrong <- tryCatch(unsound_part(fit), error = function(e) "model")
@@ -21,10 +21,82 @@ valid_fit <- function(fit) {
     "` is not what it must be; refit", arg = "object")
 }
 
+# Sums that a user hands in: made by gram(), and as it made them?
+valid_gram <- function(g, arg = "object") {
+  if (!inherits(g, "meanfield_gram") || is.null(g$schema)) {
+    mf_abort("gram", "`", arg, "` must be made by gram(), not ", describe(g), arg = arg)
+  }
+  wrong <- tryCatch(unsound_sums(g), error = function(e) "schema")
+  if (is.null(wrong)) return(invisible(g))
+  refuse_gram(wrong, arg)
+}
+
+refuse_gram <- function(wrong, arg) {
+  mf_abort("gram", "the gram was changed, or made by another version of the package: `", wrong,
+    "` is not what it must be; make it again by gram()", arg = arg)
+}
+
+unsound_sums <- function(g) {
+  s <- g$schema
+  if (!is.list(s) || !identical(s$version, FIT_VERSION)) return("schema$version")
+  same <- is.list(s$factors) &&
+    setequal(vapply(s$factors, `[[`, "", "name"), vapply(g$factors, `[[`, "", "name"))
+  if (!same || length(s$factors) != length(g$factors)) return("factors")
+  names(s$factors) <- vapply(s$factors, `[[`, "", "name")
+  factors <- lapply(g$factors, function(f) {
+    x <- s$factors[[f$name]]
+    x$terms <- lapply(x$terms, function(t) c(t, list(A = diag(1, length(t$cols)))))
+    c(x, f[c("levels", "A")])
+  })
+  p <- length(g$x_names)
+  m <- c(s[c("formula", "terms", "xlevels", "contrasts", "response", "n_rows", "weighted",
+    "arguments")], list(source = "gram", family = stats::gaussian(), x_names = g$x_names,
+    factors = factors, gram = g))
+  if (!is_null_or(g$x_names, is.character(g$x_names)) || anyNA(g$x_names)) return("x_names")
+  first_wrong(unsound_design(m), unsound_factors(m), unsound_gram(m, p), unsound_moments(g, p),
+    unsound_spec(s, p))
+}
+
+# Sums of squares are no less than nothing, and no correlation is beyond one.
+unsound_moments <- function(g, p) {
+  if (g$n < 1 || g$n != round(g$n)) return("n")
+  ss <- diag(g$cross)
+  if (!(g$sum_w > 0) || !all(is.finite(c(ss, g$mean^2) / g$sum_w))) return("sum_w")
+  scale <- sqrt(pmax(ss, 0))
+  ok <- isSymmetric(g$cross) && all(ss >= 0) && all(abs(g$cross) <= 1.000001 * tcrossprod(scale))
+  if (!ok) return("cross")
+  if (!is_map(g$basis, p)) return("basis")
+  for (f in g$factors) {
+    r <- length(f$coef)
+    zz <- matrix(f$zz, r * r)[seq.int(1L, r * r, by = r + 1L), , drop = FALSE]
+    if (anyDuplicated(f$levels) || any(zz < 0)) return("factors")
+  }
+  NULL
+}
+
+# What grams are compared by when they are added, and what working coordinates are made of.
+unsound_spec <- function(s, p) {
+  base <- attr(s$frame_terms, "predvars")
+  if (!inherits(s$frame_terms, "terms") || !is.call(base)) return("schema$frame_terms")
+  known <- function(x) is.list(x) && all(vapply(x, is.character, NA)) && !anyNA(unlist(x))
+  if (!known(s$levels) || !known(s$seen)) return("schema$levels")
+  if (!is_shape(s$constant, p)) return("schema$constant")
+  if (!is_null_or(s$products, is_shape(s$products$constant, p))) return("schema$products")
+  sets <- is_null_or(s$sets, is.list(s$sets)) && all(vapply(s$sets, is_within, NA, 1, p))
+  if (!sets) return("schema$sets")
+  for (f in s$factors) for (t in f$terms) if (!is.null(t$spec)) {
+    r <- length(t$cols)
+    ok <- is_shape(t$spec$constant, r) && is.logical(t$spec$intercept) &&
+      is_null_or(t$spec$products, is_shape(t$spec$products$constant, r))
+    if (!ok) return("schema$factors")
+  }
+  NULL
+}
+
 unsound_part <- function(fit) {
   model <- fit$model
   if (!is.list(fit) || !is.list(model)) return("model")
-  if (!identical(model$layout, FIT_LAYOUT)) return("model$layout")
+  if (!identical(model$version, FIT_VERSION)) return("model$version")
   if (!is.call(fit$call)) return("call")
   if (inherits(fit, "gmm_fit")) return(unsound_mixture(fit))
   wrong <- unsound_model(model)
@@ -76,29 +148,22 @@ chol_of_fit <- function(S) {
 # ---- the model -------------------------------------------------------------------------------
 
 # Numbers that every shape is made of: p coefficients, effects, columns n_global of the dense block,
-# leaves of r coefficients, d statistics of the precisions, q with the auxiliaries.
+# numbers in the leaves and the cross block, dim of theta, d statistics of the precisions of sizes
+# tau_r, q with the auxiliaries.
 model_sizes <- function(model) {
-  r <- vapply(model$factors, function(f) length(f$coef), 0L)
-  levels <- vapply(model$factors, function(f) length(f$levels), 0L)
-  own <- r * levels
-  p <- length(model$x_names)
-  tau_r <- c(rep(1L, n_lead(model)), vapply(model$groups, function(t) length(t$coef), 0L))
-  half_t <- vapply(model$resolved$tau, function(t) identical(t$kind, "half_t"), NA)
-  vech <- (tau_r * (tau_r + 1L)) %/% 2L
-  leaf_r <- if (length(r)) r[1L] else 1L
-  leaves <- if (length(r)) levels[1L] else 0L
+  l <- model$layout
+  d <- l$dim
   list(
-    p = p, effects = sum(own), n_global = p + sum(own[-1L]), r = leaf_r, leaves = leaves,
-    leaf = leaf_r * leaf_r * leaves, cross = leaf_r * leaf_columns(model, p, r, leaves),
-    dim = p + sum(own), tau_r = tau_r, d = sum(vech),
-    q = sum(vech) + sum(tau_r[half_t])
+    p = d$p, effects = d$effects, n_global = d$n_global, leaf = d$r * d$r * d$leaves,
+    cross = d$r * leaf_columns(model), dim = d$theta, tau_r = l$precisions$r, d = d$stats, q = d$t
   )
 }
 
 # Global columns that the leaves list, all together.
-leaf_columns <- function(model, p, r, leaves) {
+leaf_columns <- function(model) {
+  r <- model$layout$effects$r
   met <- vapply(model$gram$pairs, function(x) if (x$a == 1L) length(x$idx) * r[x$b] else 0L, 0L)
-  p * leaves + sum(met)
+  model$layout$dim$p * model$layout$dim$leaves + sum(met)
 }
 
 unsound_model <- function(m) {
@@ -111,7 +176,7 @@ unsound_model <- function(m) {
       level = 1L), "coords"),
     if (!is_one(m$coords$intercept) || !is_within(m$coords$intercept, 0, p)) "coords$intercept",
     if (!is_true_false(m$coords$y_centred)) "coords$y_centred",
-    unsound_prior(m, p)
+    unsound_prior(m, p), if (!identical(m$layout, layout(m))) "layout"
   )
 }
 
@@ -124,6 +189,8 @@ unsound_design <- function(m) {
   if (!is_one(m$n_rows)) return("n_rows")
   if (!is_true_false(m$weighted)) return("weighted")
   if (!is_text(m$response)) return("response")
+  if (!is_text(m$source) || !m$source %in% c("rows", "gram")) return("source")
+  if (!is_null_or(m$arguments, is.list(m$arguments))) return("arguments")
   if (!is_null_or(m$na_action, is.numeric(m$na_action))) return("na_action")
   if (!is.null(m$rows)) return("rows")
   if (!is_null_or(m$xlevels, is.list(m$xlevels))) return("xlevels")
@@ -171,7 +238,7 @@ is_sound_term <- function(t, coef) {
 }
 
 # Square, and with an inverse.
-is_map <- function(A, r) is_shape(A, c(r, r)) && rcond(A) > 0
+is_map <- function(A, r) is_shape(A, c(r, r)) && (!r || rcond(A) > 0)
 
 # The groups are the terms of the factors, one after the other.
 unsound_groups <- function(m) {
@@ -407,7 +474,7 @@ unsound_gmm_vb <- function(fit, n, p, k) {
   N <- k * (p + (p * (p + 1L)) %/% 2L + 2L)
   names <- mixture_names(fit$model)[1:4]
   ok <- is.data.frame(v) && identical(v$variable, unlist(names, use.names = FALSE)) &&
-    identical(v$type, rep(names(names), lengths(names))) && is_within(v$component, 1, k)
+    identical(v$kind, rep(names(names), lengths(names))) && is_within(v$term, 1, k)
   if (!ok) return("posterior$variables")
   lr <- !is.null(fit$posterior$cov_lrvb)
   first_wrong(
@@ -427,7 +494,7 @@ unsound_gmm_vb <- function(fit, n, p, k) {
   )
 }
 
-# The names of gmm_all_variables() by type, without its data frame.
+# The names of variable_table() by kind, without its data frame.
 mixture_names <- function(model) {
   x <- colnames(model$x)
   pairs <- lower_pairs(length(x))

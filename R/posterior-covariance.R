@@ -1,20 +1,25 @@
 # Posterior covariance matrices of all coefficients and effects.
 
-check_full_cov <- function(fit) {
-  n <- length(fit$model$x_names) + length(u_names(fit$model))
+check_full_cov <- function(model) {
+  n <- model$layout$dim$theta
   if (n > 10000L) {
     mf_abort("size", "the full covariance would have ", n, " rows, more than 10,000: ",
       "use `pars = \"beta\"` or as_draws()", arg = "pars")
   }
 }
 
-# Dense covariance of (beta, u, statistics, log tau, sigma); the last two of scalar terms.
-vb_full_cov <- function(fit, lr) {
-  vb <- fit$vb
-  tau <- fit$posterior$tau
+# Dense covariance of (beta, u, statistics, log tau, sigma); the last two of scalar terms. type: of linear
+# response, or q's own ("mfvb").
+#' @export
+covariance.regression_normal <- function(p, type = "lrvb") {
+  check_full_cov(p$model)
+  lr <- type == "lrvb"
+  vb <- p$vb
+  tau <- p$tau
   n <- length(vb$mean)
   scalar <- unlist(tau$index[lengths(tau$index) == 1L])
-  theta <- if (lr) dense_covariance(fit) else dense_mfvb(fit)
+  core <- lmm_core(p$model)
+  theta <- arrow_dense(if (lr) theta_covariance(p, core) else own_covariance(p, core))
   stats <- if (lr) tau$cov_lrvb else tau$cov_mfvb
   phi <- if (lr) tau$phi$cov_lrvb else tau$phi$cov_mfvb
   cross <- if (lr) tau$phi$cross else diag(diag(tau$cov_mfvb) / tau$mean, length(tau$mean))
@@ -25,17 +30,17 @@ vb_full_cov <- function(fit, lr) {
   }
   cs <- cross[, scalar, drop = FALSE]
   tt <- rbind(cbind(stats, cs), cbind(t(cs), phi[scalar, scalar, drop = FALSE]))
-  S <- user_covariance(fit$model, rbind(cbind(theta, with_tau), cbind(t(with_tau), tt)))
-  add_sigma_rows(S, fit, n + length(tau$mean) + seq_along(scalar), scalar)
+  S <- user_covariance(p$model, rbind(cbind(theta, with_tau), cbind(t(with_tau), tt)))
+  add_sigma_rows(S, p, n + length(tau$mean) + seq_along(scalar), scalar)
 }
 
 # Of (theta, statistics, anything) in working coordinates to the user's.
 user_covariance <- function(model, S) {
   rows <- function(X) {
-    p <- length(model$x_names)
-    x <- seq_len(p)
-    u <- p + seq_along(u_names(model))
-    stats <- p + length(u) + seq_along(stat_names(model))
+    dim <- model$layout$dim
+    x <- seq_len(dim$p)
+    u <- dim$p + seq_len(dim$effects)
+    stats <- dim$theta + seq_len(dim$stats)
     X[x, ] <- model$coords$M %*% X[x, , drop = FALSE]
     X[u, ] <- user_effects(model, X[u, , drop = FALSE])
     X[stats, ] <- t(user_statistics(t(X[stats, , drop = FALSE]), model))
@@ -44,42 +49,26 @@ user_covariance <- function(model, S) {
   rows(t(rows(S)))
 }
 
-# S of q(theta) in the order (beta, effects): S_ll = blockdiag(D^-1) + Q S_gg Q'.
-dense_covariance <- function(fit) {
-  vb <- fit$vb
-  core <- lmm_core(fit$model)
-  r <- core$r
-  leaves <- core$n_leaf * r
-  Q <- matrix(0, core$n_global, leaves) # Q' of src/arrow/arrow.h
-  D <- matrix(0, leaves, leaves)
-  for (g in seq_len(core$n_leaf)) {
-    k <- core$idx[seq.int(core$ptr[g] + 1L, length.out = core$ptr[g + 1L] - core$ptr[g])] + 1L
-    at <- (g - 1L) * r + seq_len(r)
-    Q[k, at] <- vb$q[r * core$ptr[g] + seq_len(r * length(k))]
-    D[at, at] <- vb$d_inv[(g - 1L) * r * r + seq_len(r * r)]
+# Rows of the SDs; a dispersion has none. sigma = exp(-log tau / 2): d sigma / d log tau = -sigma / 2 at the mean of log tau.
+add_sigma_rows <- function(S, p, log_rows, scalar) {
+  tau <- p$tau
+  if (is_dispersion(p$model, 1L)) {
+    log_rows <- log_rows[-1L]
+    scalar <- scalar[-1L]
   }
-  SQ <- vb$S_global %*% Q
-  rbind(cbind(vb$S_global, SQ), cbind(t(SQ), crossprod(Q, SQ) + D))
-}
-
-# q's own covariance of theta: S with joint blocks, block diagonal with separate ones.
-dense_mfvb <- function(fit) {
-  if (!identical(fit$model$blocks, "separate")) return(dense_covariance(fit))
-  core <- lmm_core(fit$model)
-  out <- matrix(0, length(fit$vb$mean), length(fit$vb$mean))
-  gl <- seq_len(core$n_global)
-  out[gl, gl] <- fit$vb$Sq_global
-  for (g in seq_len(core$n_leaf)) {
-    at <- core$n_global + (g - 1L) * core$r + seq_len(core$r)
-    out[at, at] <- fit$vb$sq_leaf[(g - 1L) * core$r^2 + seq_len(core$r^2)]
-  }
-  out
-}
-
-# sigma = exp(-log tau / 2): d sigma / d log tau = -sigma / 2 at the mean of log tau.
-add_sigma_rows <- function(S, fit, log_rows, scalar) {
-  tau <- fit$posterior$tau
   D <- rbind(diag(nrow(S)), 0 * S[log_rows, , drop = FALSE])
   D[cbind(nrow(S) + seq_along(log_rows), log_rows)] <- -exp(-tau$phi$mean[scalar] / 2) / 2
-  label(D %*% S %*% t(D), full_cov_names(fit$model, scalar))
+  label(D %*% S %*% t(D), full_cov_names(p$model))
+}
+
+# Names of the full covariance: coefficients, effects, statistics, and of scalar precisions the logarithms
+# and SDs.
+full_cov_names <- function(model) {
+  table <- variable_table(model)
+  of <- function(kinds, scalar = TRUE) {
+    alone <- table$block == "lead" | !(table$term %in% which(vapply(model$groups, `[[`, NA, "vector")))
+    table$variable[table$kind %in% kinds & (!scalar | alone)]
+  }
+  c(beta_names(model), u_names(model), stat_names(model), of(c("log_tau", "log_dispersion")),
+    of("sigma"))
 }

@@ -5,10 +5,10 @@ lead_of <- function(model, stats) if (n_lead(model)) stats[, 1L]
 
 # The mixture with a value of tau_e or phi at every node: those of a normal posterior of its logarithm are
 # spread over the nodes of a rule, independently of the predictor.
-lead_nodes <- function(mix, fit) {
-  if (!is.null(mix$lead) || !n_lead(fit$model)) return(mix)
+lead_nodes <- function(mix, p) {
+  if (!is.null(mix$lead) || !n_lead(p$model)) return(mix)
   rule <- normal_rule(7L)
-  phi <- fit$posterior$tau$phi
+  phi <- p$tau$phi
   copies <- function(x) x[, rep(1L, 7L), drop = FALSE]
   list(weights = rule$w, mean = copies(mix$mean), var = copies(mix$var), new = copies(mix$new),
     lead = exp(phi$mean[1L] + sqrt(phi$cov_lrvb[1L, 1L]) * rule$x))
@@ -41,19 +41,21 @@ new_level_variance <- function(model, parts, covariances, n) {
 }
 
 # f(mixture, parts) of blocks of rows that bound the memory, below each other; f gives a row per row.
-over_linear <- function(fit, parts, f) {
+over_linear <- function(p, parts, f) {
   n <- nrow(parts$X)
-  width <- switch(class(fit)[1L], gibbs_fit = nrow(working_precisions(fit)), {
-    core <- engine_core(fit$model)
-    core$n_global + 2 * length(fit$integrated$weights)
-  })
-  block <- max(1L, floor(1.6e7 / max(width, 1L)))
+  block <- max(1L, floor(1.6e7 / max(row_width(p), 1L)))
   from <- seq.int(1L, max(n, 1L), by = block)
   out <- lapply(from, function(i) {
     now <- part_rows(parts, seq_len(min(block, n - i + 1L)) + i - 1L)
-    as.matrix(f(linear_mixture(fit, now), now))
+    as.matrix(f(linear_mixture(p, now), now))
   })
   do.call(rbind, out)
+}
+
+# Numbers that a row of linear_mixture() takes.
+row_width <- function(p) {
+  if (inherits(p, "draws_posterior")) return(prod(dim(p$draws)[1:2]))
+  engine_core(p$model)$n_global + 2 * length(p$nodes$weights)
 }
 
 part_rows <- function(parts, rows) {
@@ -70,7 +72,7 @@ part_rows <- function(parts, rows) {
   parts
 }
 
-linear_variance <- function(fit, parts) drop(over_linear(fit, parts, function(mix, ...) {
+linear_variance <- function(p, parts) drop(over_linear(p, parts, function(mix, ...) {
   mixture_variance(mix)
 }))
 
@@ -117,40 +119,11 @@ linear_mean <- function(parts, m, model) {
   eta
 }
 
-# c'Sc + (J'c)'Sigma(J'c) of a normal posterior, for c = (x, z): with c_l the leaf's part and c_g the
-# rest, c'Sc = c_l'D^-1 c_l + a'S_gg a,  a = c_g + Q'c_l.
-block_variance <- function(fit, core, parts) {
-  vb <- fit$vb
-  p <- core$p
-  a <- matrix(0, nrow(parts$X), core$n_global)
-  a[, seq_len(p)] <- parts$X %*% fit$model$coords$M
-  cJ <- a[, seq_len(p), drop = FALSE] %*% vb$J[seq_len(p), , drop = FALSE]
-  own <- numeric(nrow(parts$X))
-  for (g in parts$groups) {
-    seen <- which(!is.na(g$code))
-    if (!length(seen)) next
-    start <- effect_start(fit$model, g)[seen]
-    Z <- g$Z[seen, , drop = FALSE]
-    for (k in seq_len(ncol(Z))) {
-      at <- p + start + k
-      cJ[seen, ] <- cJ[seen, ] + Z[, k] * vb$J[at, , drop = FALSE]
-      if (g$factor != 1L) a[cbind(seen, at)] <- a[cbind(seen, at)] + Z[, k]
-    }
-    if (g$factor == 1L) {
-      leaf <- g$code[seen]
-      D <- array(vb$d_inv, c(core$r, core$r, core$n_leaf))
-      for (i in seq_along(seen)) {
-        l <- leaf[i]
-        z <- Z[i, ]
-        k <- core$ptr[l + 1L] - core$ptr[l]
-        cols <- core$idx[core$ptr[l] + seq_len(k)] + 1L
-        q <- matrix(vb$q[core$r * core$ptr[l] + seq_len(k * core$r)], k)
-        a[seen[i], cols] <- a[seen[i], cols] + q %*% z
-        own[seen[i]] <- drop(z %*% D[, , l] %*% z)
-      }
-    }
-  }
-  own + rowSums((a %*% vb$S_global) * a) + rowSums((cJ %*% fit$posterior$tau$cov_lrvb) * cJ)
+# c'Sc + (J'c)'Sigma(J'c) of a normal posterior, for c = (x, z).
+block_variance <- function(p, core, parts) {
+  rows <- core_rows(p$model, core, parts)
+  cJ <- rows_product(core, rows, p$vb$J)
+  arrow_quad(theta_covariance(p, core), rows) + rowSums((cJ %*% p$tau$cov_lrvb) * cJ)
 }
 
 # draws x rows of x'beta + sum z'u over the levels that the fit has seen.
@@ -165,4 +138,18 @@ known_draws <- function(model, parts, d) {
     }
   }
   eta
+}
+
+# Every variable of as_draws(), a row per joint draw.
+named_draws <- function(p, ndraws, u) {
+  model <- p$model
+  effects <- u_names(model)
+  keep_u <- settle_u(u, as.double(ndraws) * length(effects), TRUE)
+  d <- joint_draws(p, ndraws, keep_u)
+  out <- cbind(structure(d$beta, dimnames = list(NULL, beta_names(model))),
+    precision_draws(d$tau, model))
+  if (keep_u && length(effects)) {
+    out <- cbind(out, structure(t(user_effects(model, t(d$u))), dimnames = list(NULL, effects)))
+  }
+  posterior::as_draws_matrix(out)
 }

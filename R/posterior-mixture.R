@@ -2,9 +2,9 @@
 # precisions. One object for fit_exact() and for the default of fit_vb().
 
 #' @export
-linear_mixture.exact_fit <- function(fit, parts) {
-  nodes <- fit$integrated
-  model <- fit$model
+linear_mixture.mixture_posterior <- function(p, parts) {
+  nodes <- p$nodes
+  model <- p$model
   core <- engine_core(model)
   run <- call_nest_mixture(core, nodes$centre, nodes$phi, nodes$weights,
     rows = core_rows(model, core, parts))
@@ -15,42 +15,36 @@ linear_mixture.exact_fit <- function(fit, parts) {
     lead = lead_of(model, nodes$stats))
 }
 
-#' @export
-joint_draws.exact_fit <- function(fit, ndraws, u) {
-  integrated_draws(fit, check_count(ndraws %||% fit$draws, "ndraws", 1), u)
-}
-
-#' @export
-level_covariances.exact_fit <- function(fit, f) integrated_level_covariances(fit, f)
 
 # ---- summary -------------------------------------------------------------------------
 
-# Rows of summary(): variable, mean, sd, and at a level the limits of the interval.
-integrated_rows <- function(fit, level = NULL, u = FALSE) {
-  nodes <- fit$integrated
-  values <- precision_draws(nodes$stats, fit$model, t(nodes$phi))
-  m <- weighted_moments(t(values), nodes$weights)
+#' @export
+marginals.mixture_posterior <- function(p, level = NULL, u = FALSE) {
+  nodes <- p$nodes
+  table <- variable_table(p$model, u)
+  m <- weighted_moments(t(precision_draws(nodes$stats, p$model, t(nodes$phi))), nodes$weights)
+  variances <- if (u) {
+    user_effect_variances(p$model, nodes$u$var, function(f) level_covariances(p, f))
+  }
   out <- data.frame(
-    variable = c(character(), beta_names(fit$model), colnames(values), if (u) u_names(fit$model)),
-    mean = unname(c(nodes$beta$mean, m$mean,
-      if (u) user_effects(fit$model, as.matrix(nodes$u$mean)))),
-    sd = unname(c(sqrt(diag(nodes$beta$cov)), m$sd, if (u) sqrt(user_effect_variances(fit$model,
-      nodes$u$var, function(f) integrated_level_covariances(fit, f))))))
+    variable = table$variable,
+    mean = unname(c(nodes$beta$mean, m$mean, if (u) user_effects(p$model, as.matrix(nodes$u$mean)))),
+    sd = unname(c(sqrt(diag(nodes$beta$cov)), m$sd, if (u) sqrt(variances))))
   if (!is.null(level)) {
-    q <- mixture_quantiles(mixture_components(fit, u), nodes$weights, central_probs(level))
+    q <- mixture_quantiles(mixture_components(p, u), nodes$weights, central_probs(level))
     out[quantile_names(level)] <- list(q[1L, ], q[2L, ])
   }
-  drop_missing_moments(out, fit$model)
+  drop_missing_moments(out, table)
 }
 
 # For every variable of summary(): list(centre, spread (one number per node), sinc, link), the
 # mixture that its distribution is on the scale of the link; spread = NULL: weighted points.
-mixture_components <- function(fit, u) {
-  nodes <- fit$integrated
+mixture_components <- function(p, u) {
+  nodes <- p$nodes
   c(
-    normal_components(beta_names(fit$model), nodes$beta$node_mean, nodes$beta$node_sd),
-    precision_components(fit$model, nodes),
-    if (u) effect_components(fit)
+    normal_components(beta_names(p$model), nodes$beta$node_mean, nodes$beta$node_sd),
+    precision_components(p$model, nodes),
+    if (u) effect_components(p)
   )
 }
 
@@ -61,45 +55,19 @@ normal_components <- function(names, mean, sd) {
   stats::setNames(out, names)
 }
 
-effect_components <- function(fit) {
-  nodes <- fit$integrated
-  core <- engine_core(fit$model)
-  names <- u_names(fit$model)
-  rows <- user_effect_combinations(fit$model, core)
+effect_components <- function(p) {
+  nodes <- p$nodes
+  core <- engine_core(p$model)
+  names <- u_names(p$model)
+  rows <- user_effect_combinations(p$model, core)
   run <- call_nest_mixture(core, nodes$centre, nodes$phi, nodes$weights, each = TRUE, rows = rows)
-  check_status(run$status, fit$model)
+  check_status(run$status, p$model)
   at <- core$p + seq_along(names)
   mean <- run$result$node_mean[at, , drop = FALSE]
   var <- run$result$node_var[at, , drop = FALSE]
   mean[rows$effect, ] <- run$result$row_mean
   var[rows$effect, ] <- run$result$row_var
   normal_components(names, t(mean), sqrt(t(var)))
-}
-
-# The effects that are not working effects themselves, as linear combinations of these: core_rows(),
-# and their positions in effect_table().
-user_effect_combinations <- function(model, core) {
-  table <- effect_table(model)
-  moved <- which(!vapply(model$factors, function(f) is_identity(f$A), NA))
-  effect <- which(table$factor %in% moved)
-  if (!length(effect)) return(NULL)
-  rows <- list(global = matrix(0, core$n_global, length(effect)), leaf = rep(-1L, length(effect)),
-    z = matrix(0, core$r, length(effect)), effect = effect)
-  for (f in moved) {
-    A <- factor_map(model, f)
-    at <- which(table$factor[effect] == f)
-    level <- rep(seq_len(length(at) / nrow(A)), each = nrow(A))
-    if (f == 1L) {
-      rows$leaf[at] <- level - 1L
-      rows$z[, at] <- t(A)
-    } else {
-      first <- effect_columns(model, f)[1L] - 1L
-      for (k in seq_len(nrow(A))) {
-        rows$global[cbind(first + (level - 1L) * nrow(A) + k, at)] <- rep(A[, k], max(level))
-      }
-    }
-  }
-  rows
 }
 
 # Quantiles (probs x variables), found on the scale of the link and carried back; one call for all
@@ -130,9 +98,10 @@ shown_values <- function(x, part) {
 # Precisions and what follows from them, at every node.
 precision_components <- function(model, nodes) {
   if (!nrow(nodes$phi)) return(list())
+  table <- precision_variables(model)
   values <- precision_draws(nodes$stats, model, t(nodes$phi))
-  names <- colnames(values)
-  link <- variable_link(names, model)
+  names <- table$variable
+  link <- table$link
   unit <- typical_size(values, nodes$weights)
   open <- open_values(values, link, unit)
   spread <- if (nodes$method == "lattice") nodes$step * largest_slope(model, nodes, link, unit)
@@ -142,19 +111,7 @@ precision_components <- function(model, nodes) {
   stats::setNames(out, names)
 }
 
-# The scale on which a variable's distribution is made: log of what is positive, atanh of rho, asinh (a
-# log of either sign) of the other elements of a precision matrix, in their unit.
-variable_link <- function(names, model) {
-  diagonal <- unlist(lapply(Filter(function(t) t$vector, model$groups), function(t) {
-    pairs <- lower_pairs(length(t$coef))
-    term_stat_names(t)[pairs$row == pairs$col]
-  }))
-  ifelse(grepl("^rho_", names), "tanh",
-    ifelse(grepl("^(tau|sigma)_", names) |
-      names %in% c(diagonal, family_of(model)$lead$name), "exp",
-      ifelse(grepl("^Lambda_", names), "sinh", "identity")))
-}
-
+# The values on the scale of the link; sinh in a unit of the variable's own.
 open_values <- function(values, link, unit) {
   at <- link == "sinh"
   values[, at] <- asinh(values[, at] / rep(unit[at], each = nrow(values)))
@@ -169,7 +126,7 @@ largest_slope <- function(model, nodes, link, unit) {
   index <- stat_index(model)
   e <- 1e-4
   at <- function(phi) {
-    open_values(precision_draws(phi_statistics(phi, index), model, t(phi)), link, unit)
+    open_values(precision_draws(phi_statistics(phi, index), model, t(phi), NULL), link, unit)
   }
   slopes <- lapply(seq_len(ncol(nodes$L)), function(j) {
     move <- e * nodes$L[, j]
@@ -180,47 +137,52 @@ largest_slope <- function(model, nodes, link, unit) {
 
 # ---- covariances -----------------------------------------------------------------------
 
-# moments() of an integrated fit.
-integrated_moments <- function(fit) {
-  nodes <- fit$integrated
+#' @export
+location.mixture_posterior <- function(p, type = "lrvb") p$nodes$beta[c("mean", "cov")]
+
+#' @export
+moments.mixture_posterior <- function(p) {
+  nodes <- p$nodes
   list(beta = nodes$beta$mean, cov_beta = nodes$beta$cov, u = nodes$u$mean,
-    sigma2_e = if (has_sigma(fit)) sum(nodes$weights / nodes$stats[, 1L]))
+    sigma2_e = if (has_sigma(p$model)) sum(nodes$weights / nodes$stats[, 1L]))
 }
 
-# r x r x levels: covariance of each level's effects of factor f.
-integrated_level_covariances <- function(fit, f) {
-  x <- fit$model$factors[[f]]
-  r <- length(x$coef)
-  levels <- length(x$levels)
-  if (f == 1L) return(array(fit$integrated$cov_leaf, c(r, r, levels)))
-  diagonal_blocks(fit$integrated$cov_global, effect_columns(fit$model, f)[1L], r, levels)
+#' @export
+level_covariances.mixture_posterior <- function(p, f) {
+  level_blocks(p$model, f, p$nodes$cov_global, p$nodes$cov_leaf)
 }
 
-# Covariance of (beta, u, statistics, log tau, sigma), as vb_full_cov().
-integrated_full_cov <- function(fit) {
-  nodes <- fit$integrated
-  model <- fit$model
+# Of (beta, u, statistics, log tau, sigma).
+#' @export
+covariance.mixture_posterior <- function(p, type = "lrvb") {
+  nodes <- p$nodes
+  model <- p$model
+  check_full_cov(model)
   core <- engine_core(model)
   run <- call_nest_mixture(core, nodes$centre, nodes$phi, nodes$weights, each = TRUE, dense = TRUE)
   check_status(run$status, model)
   scalar <- unlist(Filter(function(at) length(at) == 1L, stat_index(model)))
   own <- nodes$stats[, scalar, drop = FALSE]
-  other <- cbind(nodes$stats, log(own), 1 / sqrt(own))
+  sigma <- 1 / sqrt(own)
+  if (is_dispersion(model, 1L)) sigma <- sigma[, -1L, drop = FALSE]
+  other <- cbind(nodes$stats, log(own), sigma)
   centred <- function(x) x - rep(drop(nodes$weights %*% x), each = nrow(x))
   cross <- t(centred(t(run$result$node_mean))) %*% (centred(other) * nodes$weights)
   S <- rbind(cbind(run$result$cov, cross),
     cbind(t(cross), t(centred(other)) %*% (centred(other) * nodes$weights)))
-  label(user_covariance(model, S), full_cov_names(model, scalar))
+  label(user_covariance(model, S), full_cov_names(model))
 }
 
 # ---- draws -------------------------------------------------------------------------------
 
-# joint_draws() of an integrated fit: phi, then (beta, u) from its conditional normal.
-integrated_draws <- function(fit, ndraws, u) {
-  nodes <- fit$integrated
-  core <- engine_core(fit$model)
+# phi, then (beta, u) from its conditional normal.
+#' @export
+joint_draws.mixture_posterior <- function(p, ndraws, u) {
+  ndraws <- check_count(ndraws %||% p$ndraws, "ndraws", 1)
+  nodes <- p$nodes
+  core <- engine_core(p$model)
   check_size(ndraws, length(core$h))
-  drawn <- precision_parameter_draws(fit, nodes, core, ndraws)
+  drawn <- precision_parameter_draws(p, nodes, core, ndraws)
   at <- drawn$at
   theta <- if (is.null(at)) {
     call_nest_draws(core, nodes$centre, drawn$phi)
@@ -231,21 +193,21 @@ integrated_draws <- function(fit, ndraws, u) {
   }
   x <- seq_len(core$p)
   list(
-    beta = t(to_raw_draws(fit$model$coords, theta[x, , drop = FALSE])),
+    beta = t(to_raw_draws(p$model$coords, theta[x, , drop = FALSE])),
     u = if (u) t(theta[setdiff(seq_len(nrow(theta)), x), , drop = FALSE]),
-    tau = structure(phi_statistics(drawn$phi, stat_index(fit$model)),
-      dimnames = list(NULL, stat_names(fit$model)))
+    tau = structure(phi_statistics(drawn$phi, stat_index(p$model)),
+      dimnames = list(NULL, stat_names(p$model)))
   )
 }
 
 # list(phi (d x ndraws), at: the node whose conditional fit serves, or NULL for one at phi itself).
 # Gaussian: from the density itself, which costs a factorisation. Others: as the summary has it.
-precision_parameter_draws <- function(fit, nodes, core, ndraws) {
+precision_parameter_draws <- function(p, nodes, core, ndraws) {
   if (nodes$method == "importance" || !nrow(nodes$phi)) {
     at <- sample.int(length(nodes$weights), ndraws, TRUE, nodes$weights)
-    return(list(phi = nodes$phi[, at, drop = FALSE], at = if (has_rows(fit)) at))
+    return(list(phi = nodes$phi[, at, drop = FALSE], at = if (has_rows(p$model)) at))
   }
-  if (has_rows(fit)) return(smoothed_nodes(nodes, ndraws))
+  if (has_rows(p$model)) return(smoothed_nodes(nodes, ndraws))
   list(phi = lattice_draws(nodes, ndraws, function(phi) {
     call_nest_log_density(core, nodes$centre, phi)
   }))
@@ -316,16 +278,10 @@ abort_draws <- function() {
 }
 
 #' @export
-moments.exact_fit <- function(fit, ...) {
-  no_dots(...)
-  integrated_moments(fit)
-}
-
-#' @export
-group_covariance.exact_fit <- function(fit, k) {
-  nodes <- fit$integrated
-  x <- t(nodes$phi[stat_index(fit$model)[[k + n_lead(fit$model)]], , drop = FALSE])
-  r <- length(fit$model$groups[[k]]$coef)
+group_covariance.mixture_posterior <- function(p, k) {
+  nodes <- p$nodes
+  x <- t(nodes$phi[stat_index(p$model)[[k + n_lead(p$model)]], , drop = FALSE])
+  r <- length(p$model$groups[[k]]$coef)
   C <- correlation_roots(x, r)
   pairs <- lower_pairs(r)
   mean <- unlist(Map(function(a, b) {
@@ -336,4 +292,6 @@ group_covariance.exact_fit <- function(fit, k) {
 }
 
 #' @export
-summary_table.exact_fit <- function(fit, level = NULL, u = FALSE) integrated_rows(fit, level, u)
+all_draws.mixture_posterior <- function(p, ndraws = NULL, u = "auto") {
+  named_draws(p, ndraws %||% p$ndraws, u)
+}

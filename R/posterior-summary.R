@@ -1,22 +1,21 @@
-# Which moments exist, and summaries of draws.
+# The table of a fit's posterior, with the mean field beside it where there is one.
 
-# Draws have their quantiles at hand.
-#' @export
-summary_table.default <- function(fit, level = NULL, u = FALSE) {
-  level <- level %||% 0.95
-  as.data.frame(if (u) summary(fit, pars = "u", level = level) else summary(fit, level = level))
+# The columns of summary().
+summary_table <- function(fit, level = NULL, u = FALSE) {
+  best <- posterior_of(fit)
+  out <- marginals(best, level, u)
+  mean_field <- normal_of(fit)
+  if (is.null(mean_field) || inherits(best, "normal_posterior")) return(out)
+  beside <- marginals(mean_field, NULL, u)
+  beside[setdiff(names(out), "variable")] <- out[setdiff(names(out), "variable")]
+  beside$source <- rep("integrated", nrow(beside))
+  beside
 }
 
-# Does the posterior mean of precision k exist? Under a half-t prior on the SD the
-# density of a large group precision falls like tau^(-3/2) only; the residual
-# precision is safe as long as the rows outnumber the coefficients.
-precision_moment_exists <- function(model, k) {
-  if (model$resolved$tau[[k]]$kind != "half_t") return(TRUE)
-  effects <- sum(vapply(model$factors, function(f) length(f$levels) * length(f$coef), 0))
-  has_sigma(model) && k == 1L && model$gram$n > length(model$x_names) + effects
-}
+# ---- draws -------------------------------------------------------------------------------------
 
-draws_summary <- function(draws, probs) {
+draws_summary <- function(draws, level = 0.95) {
+  probs <- central_probs(level)
   one <- function(x) {
     c(mean = mean(x), sd = sd(x), stats::quantile(x, probs, names = FALSE), draws_accuracy(x))
   }
@@ -25,17 +24,8 @@ draws_summary <- function(draws, probs) {
   stats <- vapply(seq_along(vars), function(j) one(matrix(draws[, , j], d[1L], d[2L])),
     numeric(9))
   out <- data.frame(variable = vars, t(stats))
-  names(out) <- c("variable", "mean", "sd", "lower", "upper", "mcse_mean", "mcse_sd",
+  names(out) <- c("variable", "mean", "sd", quantile_names(level), "mcse_mean", "mcse_sd",
     "ess_bulk", "ess_tail", "rhat")
-  out
-}
-
-drop_missing_moments <- function(out, model) {
-  for (k in seq_along(model$resolved$tau)) {
-    if (precision_moment_exists(model, k)) next
-    row <- match(stat_names(model)[stat_index(model)[[k]]], out$variable)
-    out[row, intersect(names(out), c("mean", "sd", "mcse_mean", "mcse_sd"))] <- NA_real_
-  }
   out
 }
 

@@ -78,10 +78,10 @@ log_joint_given <- function(fit, core, stats, theta) {
     dev <- theta[x, , drop = FALSE] - core$mu
     out <- out - colSums(dev * (core$Tb %*% dev)) / 2
   }
-  at <- stat_positions(core)
+  at <- stat_index(core)
   for (k in n_lead(model) + seq_along(model$groups)) {
     pr <- core$prec[[k]]
-    u <- array(theta[effect_rows(core, pr), ], c(pr$r, pr$n_levels * ncol(theta)))
+    u <- array(theta[effect_rows(core, k), ], c(pr$r, pr$n_levels * ncol(theta)))
     quad <- colSums(u * (unvech(stats[at[[k]]]) %*% u))
     out <- out - colSums(matrix(quad, pr$n_levels)) / 2
   }
@@ -90,7 +90,7 @@ log_joint_given <- function(fit, core, stats, theta) {
 
 # vb_khat() where it can be had and costs nothing to speak of, else NULL.
 cheap_khat <- function(fit) {
-  if (!has_rows(fit) || is.null(fit$model$frame)) return(NULL)
+  if (!inherits(fit, "vb_fit") || !has_rows(fit) || !holds_rows(fit$model)) return(NULL)
   if (nobs(fit) > 2000 || length(fit$vb$mean) > 500) return(NULL)
   tryCatch(vb_khat(fit), meanfield_error = function(e) NULL)
 }

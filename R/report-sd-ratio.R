@@ -9,8 +9,8 @@
 #'   draws (a `draws` object or whatever [posterior::as_draws()] accepts) with
 #'   matching variable names; or `NULL`: the exact SDs where the fit was integrated over its
 #'   precisions, else the ratio that linear response predicts.
-#' @param weights Weights of the types in W, named `beta`, `tau_e`, `tau_u`. They are
-#'   renormalised over the types that are present. For a mixture: `mu`, `Lambda`, `log_pi`.
+#' @param weights Weights of the types in W, named `beta`, `tau_e`, `tau_u`; by default .4, .3, .3. They are
+#'   renormalised over the types that are present. For a mixture: `mu`, `Lambda`, `log_pi`, a third each.
 #' @param variables Named character vector, `c(mine = "theirs")`, that maps names of
 #'   this package to those of the reference draws.
 #' @param normalise `FALSE` leaves the weights of W as they are, as the paper does for
@@ -51,35 +51,46 @@ sd_ratio_report <- function(fit, reference = NULL, ...) UseMethod("sd_ratio_repo
 
 #' @rdname sd_ratio_report
 #' @export
-sd_ratio_report.default <- function(fit, reference = NULL,
-                                    weights = c(beta = .4, tau_e = .3, tau_u = .3),
-                                    variables = NULL, normalise = TRUE, ...) {
-  no_dots(...)
-  if (!inherits(fit, "vb_fit")) {
-    mf_abort("report", "`fit` must be a vb_fit, not ", describe(fit), arg = "fit")
-  }
+sd_ratio_report.meanfield_fit <- function(fit, reference = NULL, weights = NULL, variables = NULL,
+                                          normalise = TRUE, ...) {
   valid_fit(fit)
-  weights <- check_report_weights(weights)
+  no_dots(...)
+  p <- normal_of(fit) %||% not_variational(fit)
+  weights <- check_report_weights(weights, report_types(fit$model))
   check_flag(normalise, "normalise")
-  rows <- vb_rows(fit)
+  rows <- normal_rows(p)
   if (!nrow(rows)) mf_abort("report", "the model has no parameter to report on", arg = "fit")
   source <- reference_source(fit, reference)
   table <- report_table(fit, rows, source$kind,
     source$sds %||% reference_sds(rows$variable, source$draws, variables))
-  counts <- table$type != "derived" & !is.na(table$ratio_mfvb)
+  counts <- table$type != "derived" & !is.na(table$ratio_mfvb) & table$sd_mfvb > 0
   structure(
     list(
       table = table,
       aggregates = report_aggregates(table[counts, ], weights, normalise),
       reference = source$kind, weights = weights, normalise = normalise,
-      formula = fit$model$formula
+      formula = fit$model$formula %||% fit$model$call
     ),
     class = "sd_ratio_report"
   )
 }
 
-check_report_weights <- function(weights) {
-  types <- c("beta", "tau_e", "tau_u")
+#' @export
+sd_ratio_report.default <- function(fit, reference = NULL, ...) not_variational(fit)
+
+not_variational <- function(fit) {
+  mf_abort("report", "`fit` must be a vb_fit, not ", describe(fit), arg = "fit")
+}
+
+# The types that count, and what W weighs each by.
+report_types <- function(model) UseMethod("report_types")
+
+#' @export
+report_types.meanfield_model <- function(model) c(beta = .4, tau_e = .3, tau_u = .3)
+
+check_report_weights <- function(weights, default) {
+  if (is.null(weights)) return(default)
+  types <- names(default)
   ok <- is.numeric(weights) && !is.null(names(weights)) && all(names(weights) %in% types) &&
     all(is.finite(weights)) && all(weights >= 0) && any(weights > 0)
   if (!ok) {
@@ -92,17 +103,15 @@ check_report_weights <- function(weights) {
 # list(kind, draws = a draws array or NULL, sds = see reference_sds() or NULL).
 reference_source <- function(fit, reference) {
   if (is.null(reference)) {
-    if (is.null(fit$integrated)) return(list(kind = "predicted"))
-    return(list(kind = "exact", sds = exact_sds(fit)))
+    best <- posterior_of(fit)
+    if (!inherits(best, "mixture_posterior")) return(list(kind = "predicted"))
+    return(list(kind = "exact", sds = exact_sds(best)))
   }
-  if (inherits(reference, c("meanfield_fit", "gmm_fit"))) valid_fit(reference)
-  if (inherits(reference, "exact_fit")) {
+  if (inherits(reference, "meanfield_fit") && is.null(normal_of(valid_fit(reference)))) {
     check_same_model(fit$model, reference$model)
-    return(list(kind = "exact", sds = exact_sds(reference)))
-  }
-  if (inherits(reference, "gibbs_fit")) {
-    check_same_model(fit$model, reference$model)
-    return(list(kind = "gibbs", draws = as_draws(reference, u = FALSE)))
+    p <- posterior_of(reference)
+    if (inherits(p, "mixture_posterior")) return(list(kind = "exact", sds = exact_sds(p)))
+    return(list(kind = "gibbs", draws = all_draws(p, u = FALSE)))
   }
   draws <- tryCatch(posterior::as_draws_array(reference), error = function(e) {
     mf_abort("report", "`reference` must be an exact_fit, a gibbs_fit or posterior draws, not ",
@@ -111,21 +120,26 @@ reference_source <- function(fit, reference) {
   list(kind = "draws", draws = draws)
 }
 
-exact_sds <- function(fit) {
-  exact <- integrated_rows(fit)
-  data.frame(variable = exact$variable, sd = exact$sd, rel = fit$integrated$error)
+exact_sds <- function(p) {
+  exact <- marginals(p)
+  data.frame(variable = exact$variable, sd = exact$sd, rel = p$nodes$error)
 }
 
-check_same_model <- function(a, b) {
-  same <- function(x, y) isTRUE(all.equal(x, y, tolerance = 1e-8))
+# Are two models the same, data and prior?
+check_same_model <- function(a, b) UseMethod("check_same_model")
+
+same <- function(x, y) isTRUE(all.equal(x, y, tolerance = 1e-8))
+
+refuse_reference <- function(differ) {
+  mf_abort("report", "`fit` and `reference` ", differ, ": use fit_gibbs(fit)", arg = "reference")
+}
+
+#' @export
+check_same_model.default <- function(a, b) {
   if (!same(unclass(a$gram), unclass(b$gram))) {
-    mf_abort("report", "`fit` and `reference` were fitted to different data or formulas: ",
-      "use fit_gibbs(fit)", arg = "reference")
+    refuse_reference("were fitted to different data or formulas")
   }
-  if (!same(a$resolved, b$resolved)) {
-    mf_abort("report", "`fit` and `reference` have different priors: use fit_gibbs(fit)",
-      arg = "reference")
-  }
+  if (!same(a$resolved, b$resolved)) refuse_reference("have different priors")
 }
 
 # Data frame variable, sd, mcse (relative) of the variables that the reference has.
@@ -209,7 +223,7 @@ report_words <- c(
 
 # A ratio is close when it is within 5% plus two Monte Carlo errors of one.
 report_verdicts <- function(t, fit, predicted) {
-  short <- shortfall(t, fit)
+  short <- shortfall(normal_of(fit), t)
   few <- short != ""
   close <- function(ratio, mcse) abs(ratio - 1) <= 0.05 + 2 * ifelse(is.na(mcse), 0, mcse)
   mf <- close(t$ratio_mfvb, t$mcse_mfvb)
@@ -237,61 +251,57 @@ report_verdicts <- function(t, fit, predicted) {
 #   weak        the groups carry little information about their variance: fewer than five
 #               effective groups, sum_g (1 - tau_u S_gg)^2. The posterior of its log is
 #               skewed then, and linear response only a lower bound.
-shortfall <- function(t, fit) UseMethod("shortfall", fit)
+shortfall <- function(p, t) UseMethod("shortfall")
 
 #' @export
-shortfall.default <- function(t, fit) {
-  tau <- fit$posterior$tau
+shortfall.regression_normal <- function(p, t) {
+  tau <- p$tau
   v <- pmin(own_log_sds(tau$phi$cov_lrvb, tau$index)^2, 4)
   out <- rep("", nrow(t))
   beta <- t$type == "beta"
   if (any(beta)) {
-    s <- between_shares(fit) # coefficients x terms
-    rows <- if (has_sigma(fit)) (1 - pmin(rowSums(s), 1)) * expm1(v[1L]) else 0 * rowSums(s)
+    s <- between_shares(p) # coefficients x terms
+    rows <- if (has_sigma(p$model)) (1 - pmin(rowSums(s), 1)) * expm1(v[1L]) else 0 * rowSums(s)
     groups <- drop(s %*% expm1(utils::tail(v, ncol(s))))
     short <- 1 / sqrt(1 + rows + groups) < 0.95
     out[beta][short] <- ifelse(groups > rows, "few groups", "few rows")[short]
   }
-  for (k in seq_along(fit$model$groups)) {
-    term <- fit$model$groups[[k]]
-    if (any(effective_levels(fit, k) < 5)) {
-      own <- if (term$vector) unlist(vector_names(term)) else term$name
-      out[t$variable %in% c(own, paste0("log_", own), sub("^tau", "sigma", own),
-        sub("^(tau|sigma)", "log_sigma", own))] <- "weak"
-    }
-  }
+  table <- variable_table(p$model)
+  weak <- which(vapply(seq_along(p$model$groups), function(k) any(effective_levels(p, k) < 5), NA))
+  out[table$block == "group" & table$term %in% weak] <- "weak"
   out
 }
 
 # Effective number of levels for each coefficient of a term: sum_g (1 - S_gg / prior)^2.
-effective_levels <- function(fit, k) {
-  term <- fit$model$groups[[k]]
-  prior <- diag(solve_spd(unvech(fit$posterior$tau$mean[fit$posterior$tau$index[[k + n_lead(fit$model)]]])))
-  at <- effect_table(fit$model)$factor == term$factor
-  S <- matrix(fit$posterior$u$var_mfvb[at], length(fit$model$factors[[term$factor]]$coef))
+effective_levels <- function(p, k) {
+  term <- p$model$groups[[k]]
+  prior <- diag(solve_spd(unvech(p$tau$mean[p$tau$index[[k + n_lead(p$model)]]])))
+  at <- effects_of(p$model, term$factor)
+  S <- matrix(p$u$var_mfvb[at], length(p$model$factors[[term$factor]]$coef))
   rowSums((1 - pmin(S[term$cols, , drop = FALSE] / prior, 1))^2)
 }
 
 # Share of each coefficient's posterior variance that vanishes when a factor's effects are
 # known exactly: from dropping the factor's columns of the global precision. A matrix,
 # coefficients x terms; the share of a factor with several terms is split evenly.
-between_shares <- function(fit) {
-  model <- fit$model
-  p <- length(model$x_names)
-  out <- matrix(0, p, length(model$groups))
-  if (!p || !ncol(out)) return(out)
+between_shares <- function(p) {
+  model <- p$model
+  n <- length(model$x_names)
+  out <- matrix(0, n, length(model$groups))
+  if (!n || !ncol(out)) return(out)
   M <- model$coords$M
-  total <- diag(M %*% fit$vb$S_global[seq_len(p), seq_len(p), drop = FALSE] %*% t(M))
+  total <- diag(M %*% p$vb$S_global[seq_len(n), seq_len(n), drop = FALSE] %*% t(M))
   core <- lmm_core(model)
-  x <- seq_len(p)
+  x <- seq_len(n)
   owner <- vapply(model$groups, `[[`, 0L, "factor")
   for (f in unique(owner)) {
     known <- if (f == 1L) {
       # leaves known: what is left is the global block without its Schur complement
-      solve_spd(if (has_rows(fit)) response_precision(core, fit) else global_precision(core, fit))[x, x,
-        drop = FALSE]
+      P <- if (has_rows(p$model)) arrow_precision(theta_covariance(p, core)) else
+        global_precision(core, p)
+      solve_spd(P)[x, x, drop = FALSE]
     } else {
-      P <- solve_spd(fit$vb$S_global)
+      P <- solve_spd(p$vb$S_global)
       gone <- effect_columns(model, f)
       solve_spd(P[-gone, -gone, drop = FALSE])[x, x, drop = FALSE]
     }
@@ -301,32 +311,17 @@ between_shares <- function(fit) {
   out
 }
 
-global_precision <- function(core, fit) {
-  P <- fit$vb$t[1L] * core$global
+global_precision <- function(core, p) {
+  P <- p$vb$t[1L] * core$global
   x <- seq_len(core$p)
   P[x, x] <- P[x, x] + core$Tb
-  at <- stat_positions(core)
+  at <- stat_index(core)
   for (k in seq_along(core$prec)[-1L]) {
     pr <- core$prec[[k]]
     if (pr$leaf) next
-    rows <- matrix(effect_rows(core, pr), pr$r)
-    L <- unvech(fit$vb$t[at[[k]]])
+    rows <- matrix(effect_rows(core, k), pr$r)
+    L <- unvech(p$vb$t[at[[k]]])
     for (g in seq_len(ncol(rows))) P[rows[, g], rows[, g]] <- P[rows[, g], rows[, g]] + L
-  }
-  P
-}
-
-# The global block of the precision whose inverse is the response in arrow form:
-# S_gg^-1 + sum over leaves of q D q'.
-response_precision <- function(core, fit) {
-  P <- solve_spd(fit$vb$S_global)
-  r <- core$r
-  for (l in seq_len(core$n_leaf)) {
-    k <- core$ptr[l + 1L] - core$ptr[l]
-    at <- core$idx[core$ptr[l] + seq_len(k)] + 1L
-    q <- matrix(fit$vb$q[core$ptr[l] * r + seq_len(k * r)], k)
-    D <- solve_spd(matrix(fit$vb$d_inv[(l - 1L) * r^2 + seq_len(r^2)], r))
-    P[at, at] <- P[at, at] + q %*% D %*% t(q)
   }
   P
 }

@@ -138,25 +138,11 @@ tilt_square <- function(ctx, a, e) {
   vb <- ctx$fit$vb
   core <- ctx$core
   x <- seq_len(core$p)
-  v <- drop(vb$Sq_global[, x, drop = FALSE] %*% a)
-  leaf <- if (core$separate) numeric(core$n_leaf * core$r) else leaf_part(core, vb$q, v)
-  v <- c(v, leaf)
+  v <- drop(arrow_product(own_covariance(ctx$fit, core), c(a, numeric(length(vb$mean) - core$p))))
   quad <- quadratic_statistics(ctx, v, sum(a * v[x]))
   eta <- numeric(length(vb$t))
   eta[ctx$stats] <- -quad + 2 * e * drop(crossprod(vb$J[x, , drop = FALSE], a))
   respond(ctx, drop(ctx$Sigma %*% eta), 2 * e * drop(vb$S_global[x, x, drop = FALSE] %*% a))
-}
-
-# S_lg v = Q v_g for every leaf, from the sparse pieces Q_i' (k_i x r).
-leaf_part <- function(core, q, v) {
-  if (!core$n_leaf) return(numeric())
-  k <- diff(core$ptr)
-  leaf <- rep(seq_len(core$n_leaf), k * core$r)
-  column <- unlist(lapply(k, function(n) rep(seq_len(core$r), each = n)))
-  idx <- unlist(lapply(seq_len(core$n_leaf), function(i) {
-    rep(core$idx[core$ptr[i] + seq_len(k[i])] + 1L, core$r)
-  }))
-  drop(rowsum(q * v[idx], (leaf - 1L) * core$r + column, reorder = TRUE))
 }
 
 # v'K_k v for every statistic; for s_e, v'G v = (v'a - v'T v) / tau_e because P v = a.
@@ -168,7 +154,7 @@ quadratic_statistics <- function(ctx, v, va) {
   out <- numeric(length(ctx$stats))
   tt <- sum(v[x] * drop(core$Tb %*% v[x]))
   for (k in seq_along(index)[-1L]) {
-    u <- matrix(v[effect_rows(core, core$prec[[k]])], core$prec[[k]]$r)
+    u <- matrix(v[effect_rows(core, k)], core$prec[[k]]$r)
     U <- tcrossprod(u)
     pairs <- lower_pairs(nrow(U))
     out[index[[k]]] <- U[cbind(pairs$row, pairs$col)] * ifelse(pairs$row == pairs$col, 1, 2)
@@ -238,8 +224,7 @@ half_t_columns <- function(ctx, k, prior) {
   at <- ctx$fit$posterior$tau$index[[k]]
   r <- length(prior$scale)
   own <- at[lower_pairs(r)$row == lower_pairs(r)$col]
-  aux <- which(owners(ctx$fit$vb, ctx$fit$posterior$tau$index) == k)
-  aux <- aux[aux > length(ctx$stats)]
+  aux <- ctx$core$layout$precisions$aux[[k]]
   eta <- no_tilt(ctx)
   eta[own] <- -t[aux]
   eta[aux] <- -t[own]

@@ -2,9 +2,9 @@
 
 .onLoad <- function(libname, pkgname) {
   delayed <- list(
-    c("knitr", "knit_print", "sd_ratio_report"), c("lme4", "ngrps", "meanfield_fit"),
-    c("brms", "ngrps", "meanfield_fit"), c("brms", "hypothesis", "meanfield_fit"),
-    c("rstantools", "prior_summary", "meanfield_fit")
+    c("knitr", "knit_print", "sd_ratio_report"), c("lme4", "ngrps", "regression_fit"),
+    c("brms", "ngrps", "regression_fit"), c("brms", "hypothesis", "meanfield_fit"),
+    c("rstantools", "prior_summary", "regression_fit")
   )
   for (d in delayed) register_later(d[1L], d[2L], d[3L])
 }

@@ -4,7 +4,10 @@
 #include <R_ext/Rdynload.h>
 #include <R_ext/Visibility.h>
 
-SEXP C_arrow_draws(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_arrow_draws(SEXP, SEXP);
+SEXP C_arrow_leaves(SEXP);
+SEXP C_arrow_product(SEXP, SEXP);
+SEXP C_arrow_quad(SEXP, SEXP);
 SEXP C_fit_glmm_vb(SEXP, SEXP, SEXP);
 SEXP C_fit_gibbs(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_fit_glmm_gibbs(SEXP, SEXP, SEXP, SEXP);
@@ -33,7 +36,10 @@ SEXP C_test_pg(SEXP, SEXP);
 SEXP C_theta_draws(SEXP, SEXP, SEXP, SEXP);
 
 static const R_CallMethodDef call_entries[] = {
-    {"C_arrow_draws", (DL_FUNC) &C_arrow_draws, 5},
+    {"C_arrow_draws", (DL_FUNC) &C_arrow_draws, 2},
+    {"C_arrow_leaves", (DL_FUNC) &C_arrow_leaves, 1},
+    {"C_arrow_product", (DL_FUNC) &C_arrow_product, 2},
+    {"C_arrow_quad", (DL_FUNC) &C_arrow_quad, 2},
     {"C_fit_glmm_vb", (DL_FUNC) &C_fit_glmm_vb, 3},
     {"C_fit_gibbs", (DL_FUNC) &C_fit_gibbs, 5},
     {"C_fit_glmm_gibbs", (DL_FUNC) &C_fit_glmm_gibbs, 4},

@@ -79,7 +79,7 @@ static void add_dense(const struct conditional *e, double w, const double *dev, 
 }
 
 /* c'theta ~ N(c'mean, |F^-1 c|^2): F^-1 touches one leaf and the global block only. */
-static void row_moments(const struct conditional *e, const struct conditional_rows *rows,
+static void row_moments(const struct conditional *e, const struct arrow_rows *rows,
                         const double *mean, double *work, double *row_mean,
                         double *row_var)
 {
@@ -109,7 +109,7 @@ static void row_moments(const struct conditional *e, const struct conditional_ro
 }
 
 static bool add_node(const struct conditional *e, double w, int k,
-                     const struct conditional_rows *rows, struct conditional_mixture *out,
+                     const struct arrow_rows *rows, struct conditional_mixture *out,
                      struct conditional_work *work)
 {
     const struct arrow_shape *s = e->shape;
@@ -136,7 +136,7 @@ static bool add_node(const struct conditional *e, double w, int k,
 }
 
 enum core_status conditional_mixture(const struct conditional *e, int n, const double *phi,
-                                   const double *w, const struct conditional_rows *rows,
+                                   const double *w, const struct arrow_rows *rows,
                                    struct conditional_mixture *out, struct conditional_work *work,
                                    const struct core_hooks *h, struct core_info *info)
 {

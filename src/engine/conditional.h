@@ -3,7 +3,7 @@
 #ifndef MEANFIELD_CONDITIONAL_H
 #define MEANFIELD_CONDITIONAL_H
 
-#include "arrow/arrow.h"
+#include "arrow/arrow_cov.h"
 #include "engine/target.h"
 
 /* Any conditional fit: log_density() is f(phi) of nest.h, and leaves the fit there; moments() then the
@@ -31,14 +31,6 @@ static inline struct target conditional_target(const struct conditional *e)
 bool conditional_draws(const struct conditional *e, int n, const double *phi, double *mean,
                        double *draws);
 
-/* Linear combinations c'theta: row i has global coefficients column i of `global` (n_global x n)
- * and z, column i of `z` (r x n), on the effects of leaf[i], 0-based, or nowhere (-1). */
-struct conditional_rows {
-    int n;
-    const double *global, *z;
-    const int *leaf;
-};
-
 /* The posterior of theta as a mixture over nodes phi (d x n) with weights w (sum 1).
  * NULL outputs are left out. Cost: n arrow factorisations and selected inverses. */
 struct conditional_mixture {
@@ -58,7 +50,7 @@ struct conditional_work {
 struct conditional_work conditional_carve(const struct arrow_shape *s, bool dense, struct arena *a);
 
 enum core_status conditional_mixture(const struct conditional *e, int n, const double *phi,
-                                   const double *w, const struct conditional_rows *rows,
+                                   const double *w, const struct arrow_rows *rows,
                                    struct conditional_mixture *out, struct conditional_work *work,
                                    const struct core_hooks *h, struct core_info *info);
 

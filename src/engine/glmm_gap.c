@@ -212,8 +212,7 @@ static void level_prior(const struct glmm_view *x, int f, int r, double *Lambda)
     memset(Lambda, 0, sizeof(double) * (size_t) (r * r));
     for (int k = m->first_term; k < m->n_prec; k++) {
         const struct precision *pr = &m->prec[k];
-        if (pr->leaf != (f < 0) || (f >= 0 && pr->block != x->g->other[f].first))
-            continue;
+        if (pr->factor != f + 1) continue;
         int at = f < 0 ? pr->first : pr->first - pr->block;
         for (int b = 0; b < pr->r; b++)
             for (int a = b; a < pr->r; a++)

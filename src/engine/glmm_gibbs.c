@@ -318,11 +318,8 @@ static void coefficient_part(const struct glmm *m, const double *theta, int k, i
         }
         return;
     }
-    int f = 0, from = pr->first - pr->block + i; /* column of the coefficient in its factor */
-    while (!(m->other[f].col[0] >= pr->block &&
-             m->other[f].col[0] < pr->block + pr->n_levels * m->other[f].r))
-        f++;
-    const struct glmm_factor *x = &m->other[f];
+    int from = pr->first - pr->block + i; /* column of the coefficient in its factor */
+    const struct glmm_factor *x = &m->other[pr->factor - 1];
     for (size_t j = 0; j < m->n; j++)
         part[j] = theta[x->col[j] + from] * covariate(x->z, x->r, j, from);
 }

@@ -103,8 +103,8 @@ static double separate_covariance(const struct lmm *m, struct vb_state *s, struc
     double logdet = m->p ? invert_block(m, w->P.global, 0, m->p, w->M, s->Sq_global) : 0;
     for (int k = 1, last = -1; k < m->n_prec; k++) {
         const struct precision *pr = &m->prec[k];
-        if (pr->leaf || pr->block == last) continue; /* a factor's terms share its blocks */
-        last = pr->block;
+        if (pr->leaf || pr->factor == last) continue; /* a factor's terms share its blocks */
+        last = pr->factor;
         for (int g = 0; g < pr->n_levels; g++)
             logdet += invert_block(m, w->P.global, pr->block + g * pr->stride, pr->stride, w->M,
                                    s->Sq_global);

@@ -116,7 +116,7 @@ static double block_trace(const struct lmm *m, const struct vb_state *s, int j, 
                           int k, int c, int d)
 {
     const struct precision *pj = &m->prec[j], *pk = &m->prec[k];
-    if (pj->leaf != pk->leaf || (!pj->leaf && pj->block != pk->block)) return 0;
+    if (pj->factor != pk->factor) return 0;
     int ld = pj->leaf ? m->shape.r : m->shape.n_global;
     double sum = 0;
     for (int g = 0; g < pj->n_levels; g++) {

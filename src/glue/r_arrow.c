@@ -1,7 +1,10 @@
-/* r_arrow.c: glue of the arrow algebra: draws from q(theta), and every kernel for the tests. */
+/* r_arrow.c: glue of the arrow algebra: draws from q(theta), a covariance in arrow form, and every
+ * kernel for the tests. */
 #include <limits.h>
 #include <string.h>
+#include "base/la.h"
 #include "base/rand.h"
+#include "arrow/arrow_cov.h"
 #include "glue/r_util.h"
 
 /* ndraws draws of theta ~ N(mean, P(t)^-1), one per column, dim x ndraws. */
@@ -35,6 +38,95 @@ SEXP C_theta_draws(SEXP core, SEXP tau, SEXP mean, SEXP ndraws)
     UNPROTECT(1);
     return out;
 }
+
+/* ---- a covariance in arrow form ---------------------------------------------------------------- */
+
+/* x: arrow() in R, list(n_global, n_leaf, r, ptr, idx, global, d_inv, q). */
+static struct arrow_cov r_arrow_cov(SEXP x, const struct arrow_shape *s)
+{
+    return (struct arrow_cov){r_finite(x, "global", (R_xlen_t) arrow_global_size(s)),
+                              r_finite(x, "d_inv", (R_xlen_t) arrow_leaf_size(s)),
+                              r_finite(x, "q", (R_xlen_t) arrow_cross_size(s))};
+}
+
+/* S X for a matrix X of dim rows. */
+SEXP C_arrow_product(SEXP S, SEXP X)
+{
+    const struct arrow_shape s = r_shape(S);
+    const struct arrow_cov cov = r_arrow_cov(S, &s);
+    size_t dim = arrow_dim(&s);
+    int n = r_columns(X, "X", (int) dim);
+    const double *x = r_as_finite(X, "X", -1);
+    SEXP out = PROTECT(Rf_allocMatrix(REALSXP, (int) dim, n));
+    double *a = (double *) R_alloc((size_t) s.n_global + 1, sizeof(double));
+    for (int j = 0; j < n; j++) {
+        if (j % 64 == 0) R_CheckUserInterrupt(); /* nothing is held but R's own memory */
+        arrow_cov_mul(&s, &cov, x + (size_t) j * dim, REAL(out) + (size_t) j * dim, a);
+    }
+    UNPROTECT(1);
+    return out;
+}
+
+/* c'S c of every row of r_rows(). */
+SEXP C_arrow_quad(SEXP S, SEXP rows)
+{
+    const struct arrow_shape s = r_shape(S);
+    const struct arrow_cov cov = r_arrow_cov(S, &s);
+    const struct arrow_rows rw = r_rows(rows, &s);
+    struct arrow_quad_work w;
+    R_ARENA (a) {
+        w = arrow_cov_quad_carve(&s, &a);
+    }
+    SEXP out = PROTECT(Rf_allocVector(REALSXP, rw.n));
+    arrow_cov_quad(&s, &cov, &rw, REAL(out), &w);
+    UNPROTECT(1);
+    return out;
+}
+
+/* Q'D Q, n_global x n_global. */
+SEXP C_arrow_leaves(SEXP S)
+{
+    const struct arrow_shape s = r_shape(S);
+    const struct arrow_cov cov = r_arrow_cov(S, &s);
+    size_t scratch = arrow_cross_size(&s) + (size_t) s.r * (size_t) s.r;
+    double *w = (double *) R_alloc(scratch, sizeof(double));
+    SEXP out = PROTECT(Rf_allocMatrix(REALSXP, s.n_global, s.n_global));
+    memset(REAL(out), 0, sizeof(double) * arrow_global_size(&s));
+    if (!arrow_cov_leaves(&s, &cov, REAL(out), w)) r_bad("d_inv");
+    la_fill_upper(s.n_global, REAL(out));
+    UNPROTECT(1);
+    return out;
+}
+
+/* ndraws draws of theta ~ N(0, S), dim x ndraws. */
+SEXP C_arrow_draws(SEXP S, SEXP ndraws)
+{
+    const struct arrow_shape s = r_shape(S);
+    const struct arrow_cov cov = r_arrow_cov(S, &s);
+    size_t dim = arrow_dim(&s);
+    int n = r_as_int(ndraws, "ndraws", 0, INT_MAX);
+    double *L, *W, *z;
+    R_ARENA (a) {
+        L = arena_doubles(&a, arrow_global_size(&s));
+        W = arena_doubles(&a, arrow_leaf_size(&s));
+        z = arena_doubles(&a, dim);
+    }
+    if (!arrow_cov_factor(&s, &cov, L, W))
+        Rf_error("internal error: the covariance of the draws is not positive definite");
+    SEXP out = PROTECT(Rf_allocMatrix(REALSXP, (int) dim, n));
+    double *x = REAL(out);
+    const struct ziggurat zig = rand_ziggurat();
+    GetRNGstate();
+    for (int i = 0; i < n; i++, x += dim) {
+        rand_normals(&zig, dim, z);
+        arrow_cov_draw(&s, L, W, cov.q, z, x);
+    }
+    PutRNGstate();
+    UNPROTECT(1);
+    return out;
+}
+
+/* ---- tests --------------------------------------------------------------------------------------- */
 
 /* n standard normals, for the tests. */
 SEXP C_test_normals(SEXP n)

@@ -1,4 +1,4 @@
-/* r_glmm.c: glue of the generalised model: rows, variational fit, draws from an arrow. */
+/* r_glmm.c: glue of the generalised model: rows, variational fit. */
 #include <limits.h>
 #include <math.h>
 #include <string.h>
@@ -10,8 +10,6 @@
 #include "glue/r_vb.h"
 
 /* ---- rows ---------------------------------------------------------------------------------- */
-
-static void *take(size_t n, size_t size) { return R_alloc(n ? n : 1, (int) size); }
 
 /* r x n covariates; NULL: an intercept. */
 static const double *r_z(SEXP x, int r, size_t n)
@@ -26,7 +24,7 @@ static const size_t *r_start(SEXP rows, const struct glmm *g)
 {
     int n_leaf = g->lmm.shape.n_leaf;
     const int *start = r_ints(rows, "start", (R_xlen_t) n_leaf + 1);
-    size_t *out = take((size_t) n_leaf + 1, sizeof(size_t));
+    size_t *out = (size_t *) R_alloc((size_t) n_leaf + 1, sizeof(size_t));
     for (int l = 0; l <= n_leaf; l++) {
         if (start[l] < (l ? start[l - 1] : 0)) r_bad("start");
         out[l] = (size_t) start[l];
@@ -84,18 +82,16 @@ static void need_fixed_effects(const struct lmm *m)
             r_bad("idx");
 }
 
-/* Every precision of the global block governs coefficients of one factor. */
+/* Every precision of the global block stands where its factor does. */
 static void need_factors(const struct glmm *g)
 {
     for (int k = g->lmm.first_term; k < g->lmm.n_prec; k++) {
         const struct precision *pr = &g->lmm.prec[k];
-        bool found = pr->leaf;
-        for (int f = 0; f < g->n_other; f++) {
-            const struct glmm_factor *h = &g->other[f];
-            found = found || (pr->block == h->first && pr->stride == h->r &&
-                              pr->n_levels == h->n_levels);
-        }
-        if (!found) r_bad("prec");
+        if (pr->leaf) continue;
+        if (pr->factor > g->n_other) r_bad("prec");
+        const struct glmm_factor *h = &g->other[pr->factor - 1];
+        if (pr->block != h->first || pr->stride != h->r || pr->n_levels != h->n_levels)
+            r_bad("prec");
     }
 }
 
@@ -177,64 +173,6 @@ SEXP C_fit_glmm_vb(SEXP core, SEXP start, SEXP control)
     b.h = &h;
     enum core_status st = glmm_vb_run(&b, &ctl, &s, &moves, leaf_work, &info);
     r_vb_close(out, &s, st, &info);
-    UNPROTECT(1);
-    return out;
-}
-
-/* ---- draws ------------------------------------------------------------------------------------ */
-
-/* x (dim) <- a draw from N(0, S) made of the normals z, with L L' = S_gg, W W' = D^-1 (leaf by leaf)
- * and Q as in arrow.h. */
-static void arrow_draw(const struct arrow_shape *s, const double *L, const double *W,
-                       const double *Q, const double *z, double *x)
-{
-    size_t ng = (size_t) s->n_global, r = (size_t) s->r;
-    for (size_t a = 0; a < ng; a++) {
-        x[a] = 0;
-        for (size_t b = 0; b <= a; b++) x[a] += L[a + b * ng] * z[b];
-    }
-    for (int l = 0; l < s->n_leaf; l++) {
-        int k = s->ptr[l + 1] - s->ptr[l];
-        const int *col = s->idx + s->ptr[l];
-        const double *w = W + (size_t) l * r * r, *q = Q + (size_t) s->ptr[l] * r;
-        const double *e = z + ng + (size_t) l * r;
-        double *u = x + ng + (size_t) l * r;
-        for (int c = 0; c < s->r; c++) {
-            u[c] = 0;
-            for (int d = 0; d <= c; d++) u[c] += AT(w, c, d, s->r) * e[d];
-            for (int a = 0; a < k; a++) u[c] += AT(q, a, c, k) * x[col[a]];
-        }
-    }
-}
-
-/* ndraws draws of theta ~ N(0, S), S = (S_gg, q, D^-1) as in arrow.h; shape: list(n_global, n_leaf,
- * r, ptr, idx). dim x ndraws. */
-SEXP C_arrow_draws(SEXP shape, SEXP S_global, SEXP d_inv, SEXP q, SEXP ndraws)
-{
-    const struct arrow_shape s = r_shape(shape);
-    size_t dim = arrow_dim(&s), rr = (size_t) s.r * (size_t) s.r,
-           ng2 = arrow_global_size(&s);
-    int n = r_as_int(ndraws, "ndraws", 0, INT_MAX);
-    const double *S = r_as_finite(S_global, "S_global", (R_xlen_t) ng2),
-                 *D = r_as_finite(d_inv, "d_inv", (R_xlen_t) arrow_leaf_size(&s)),
-                 *Q = r_as_finite(q, "q", (R_xlen_t) arrow_cross_size(&s));
-    double *L = take(ng2, sizeof(double)), *W = take(arrow_leaf_size(&s), sizeof(double));
-    memcpy(L, S, sizeof(double) * ng2);
-    memcpy(W, D, sizeof(double) * arrow_leaf_size(&s));
-    bool bad = la_chol(s.n_global, L) != 0;
-    for (int l = 0; l < s.n_leaf; l++)
-        bad = la_chol(s.r, W + (size_t) l * rr) != 0 || bad;
-    if (bad)
-        Rf_error("internal error: the covariance of the draws is not positive definite");
-    SEXP out = PROTECT(Rf_allocMatrix(REALSXP, (int) dim, n));
-    double *x = REAL(out), *z = take(dim, sizeof(double));
-    const struct ziggurat zig = rand_ziggurat();
-    GetRNGstate();
-    for (int i = 0; i < n; i++, x += dim) {
-        rand_normals(&zig, dim, z);
-        arrow_draw(&s, L, W, Q, z, x);
-    }
-    PutRNGstate();
     UNPROTECT(1);
     return out;
 }

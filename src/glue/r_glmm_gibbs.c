@@ -17,7 +17,7 @@ static void put_still_precision(struct lmm *m)
     m->n_stat++;
     m->n_par++;
     m->first_term = 1;
-    m->prec[0] = (struct precision){.r = 1, .aux = -1};
+    m->prec[0] = (struct precision){.r = 1, .factor = -1, .aux = -1};
     for (int k = 1; k < m->n_prec; k++) {
         m->prec[k].at++;
         if (m->prec[k].aux >= 0) m->prec[k].aux++;

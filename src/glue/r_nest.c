@@ -213,20 +213,6 @@ SEXP C_nest_lattice(SEXP core, SEXP centre, SEXP mode, SEXP L, SEXP control,
     return out;
 }
 
-/* rows: NULL or list(global (n_global x rows), leaf (rows), z (r x rows)). */
-static struct conditional_rows r_rows(SEXP rows, const struct arrow_shape *s)
-{
-    struct conditional_rows rw = {0, NULL, NULL, NULL};
-    if (rows == R_NilValue) return rw;
-    rw.leaf = r_ints(rows, "leaf", -1);
-    if (Rf_xlength(r_elt(rows, "leaf")) > INT_MAX) r_bad("leaf");
-    rw.n = Rf_length(r_elt(rows, "leaf"));
-    r_in_range(rw.leaf, rw.n, -1, s->n_leaf - 1, "leaf");
-    rw.global = r_finite(rows, "global", (R_xlen_t) rw.n * s->n_global);
-    rw.z = r_finite(rows, "z", (R_xlen_t) rw.n * s->r);
-    return rw;
-}
-
 enum {
     MEAN,
     COV_GLOBAL,
@@ -291,7 +277,7 @@ SEXP C_nest_mixture(SEXP core, SEXP centre, SEXP phi, SEXP weights, SEXP want, S
     const struct arrow_shape *s = &k.g.lmm.shape;
     int n = r_points(&k, phi);
     const double *w = r_as_finite(weights, "weights", n);
-    const struct conditional_rows rw = r_rows(rows, s);
+    const struct arrow_rows rw = r_rows(rows, s);
     struct want ask = {r_flag(want, "blocks"), r_flag(want, "each"), r_flag(want, "dense"),
                        k.g.n > 0, (size_t) rw.n};
     struct limit limit = {.poll = {r_progress(progress), 16}, .most = INFINITY};

@@ -195,6 +195,19 @@ struct arrow_shape r_shape(SEXP core)
     return s;
 }
 
+struct arrow_rows r_rows(SEXP rows, const struct arrow_shape *s)
+{
+    struct arrow_rows rw = {0, NULL, NULL, NULL};
+    if (rows == R_NilValue) return rw;
+    rw.leaf = r_ints(rows, "leaf", -1);
+    if (Rf_xlength(r_elt(rows, "leaf")) > INT_MAX) r_bad("leaf");
+    rw.n = Rf_length(r_elt(rows, "leaf"));
+    r_in_range(rw.leaf, rw.n, -1, s->n_leaf - 1, "leaf");
+    rw.global = r_finite(rows, "global", (R_xlen_t) rw.n * s->n_global);
+    rw.z = r_finite(rows, "z", (R_xlen_t) rw.n * s->r);
+    return rw;
+}
+
 /* Every number positive? */
 static bool all_positive(const double *x, int n)
 {
@@ -228,6 +241,7 @@ static bool is_spd(const double *A, int r)
 static struct precision r_precision(SEXP x)
 {
     struct precision pr = {.r = r_int(x, "r", 1, VECH_MAX_R),
+                           .factor = r_int(x, "factor", -1, INT_MAX - 1),
                            .n_levels = r_int(x, "n_levels", 0, INT_MAX),
                            .leaf = r_flag(x, "leaf"),
                            .first = r_int(x, "first", 0, INT_MAX),
@@ -252,11 +266,19 @@ static struct precision r_precision(SEXP x)
 static bool has_place(const struct precision *pr, const struct lmm *m, bool term)
 {
     const struct arrow_shape *s = &m->shape;
-    if (!term) return pr->r == 1 && pr->n_levels == 0;
+    if (!term) return pr->r == 1 && pr->n_levels == 0 && pr->factor == -1;
+    if (pr->leaf != (pr->factor == 0) || pr->factor < 0) return false;
     if (pr->leaf) return pr->n_levels == s->n_leaf && pr->first <= s->r - pr->r;
     double end = pr->block + (double) pr->n_levels * pr->stride;
     return pr->n_levels > 0 && pr->block >= m->p && end <= s->n_global &&
            pr->first >= pr->block && pr->first - pr->block <= pr->stride - pr->r;
+}
+
+/* Terms of one factor share its columns. */
+static bool agree(const struct precision *a, const struct precision *b)
+{
+    return a->factor != b->factor ||
+           (a->block == b->block && a->stride == b->stride && a->n_levels == b->n_levels);
 }
 
 /* Precisions and where their statistics and auxiliaries stand in t. */
@@ -268,6 +290,8 @@ static void r_precisions(SEXP list, struct lmm *m)
     for (int k = 0; k < m->n_prec; k++) {
         m->prec[k] = r_precision(VECTOR_ELT(list, k));
         if (!has_place(&m->prec[k], m, k >= m->first_term)) r_bad("prec");
+        for (int j = 0; j < k; j++)
+            if (!agree(&m->prec[j], &m->prec[k])) r_bad("prec");
         m->prec[k].at = m->n_stat;
         m->n_stat += vech_size(m->prec[k].r);
     }

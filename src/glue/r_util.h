@@ -10,6 +10,7 @@
 #include <R.h>
 #include <Rinternals.h>
 #include "base/core.h"
+#include "arrow/arrow_cov.h"
 #include "model/lmm.h"
 #include "engine/lr.h"
 
@@ -62,6 +63,9 @@ struct lmm r_model(SEXP core);
 struct lmm r_prior(SEXP core, int first_term);
 struct arrow_shape r_shape(SEXP core);
 struct lmm_centre r_centre(SEXP centre, const struct lmm *m);
+
+/* rows: NULL or list(global (n_global x rows), leaf (rows), z (r x rows)). */
+struct arrow_rows r_rows(SEXP rows, const struct arrow_shape *s);
 
 /* An order of elimination of the global block (elimination.h), in R_alloc memory. */
 void r_order_global(struct lmm *m);

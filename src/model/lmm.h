@@ -21,6 +21,7 @@
 /* A precision and the coefficients it governs; precision 0 is tau_e and governs none. */
 struct precision {
     int r;                  /* size of the precision matrix                          */
+    int factor;             /* 0: the leaf; f > 0: a model's other[f - 1]; -1: none  */
     int n_levels;           /* levels of its factor (0 for tau_e)                    */
     bool leaf;              /* coefficients in the leaf blocks, else in the global   */
     int first;              /* first row inside a leaf block, or first global column */

@@ -215,6 +215,7 @@ static void add(struct lmm *m, struct precision pr, bool leaf, int levels, int f
 {
     m->first_term = 1; /* precision 0 is tau_e */
     pr.leaf = leaf;
+    pr.factor = leaf ? 0 : 1;
     pr.n_levels = levels;
     pr.first = first;
     pr.stride = stride;

@@ -192,6 +192,7 @@ static struct precision block(int r, bool leaf, int levels, int first, int at,
 {
     return (struct precision){.r = r,
                               .leaf = leaf,
+                              .factor = leaf ? 0 : 1,
                               .n_levels = levels,
                               .first = first,
                               .stride = r,

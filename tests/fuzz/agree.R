@@ -180,6 +180,45 @@ same_predictions <- function(f, g, new, what, loose) {
   }
 }
 
+# ---- chunks --------------------------------------------------------------------------
+
+# The rows in two chunks, their sums added: the fit of all the rows, or a refusal. Bases that the
+# first chunk makes, and levels that no row has, are another model.
+agree_chunks <- function(f, x) {
+  if (!is_gaussian_fit(f) || is_gibbs(f) || !converged(f) || !has_chunks(x)) return(invisible())
+  first <- sample(rep_len(c(TRUE, FALSE), nrow(x$d)))
+  chunk <- x$call[names(x$call) %in% c("", "weights", "subset", "offset", "na.action", "contrasts")]
+  chunk[[1L]] <- quote(gram)
+  if (is.character(chunk[[2L]])) chunk[[2L]] <- str2lang(chunk[[2L]])
+  sums <- function(rows) {
+    chunk$data <- x$d[rows, , drop = FALSE]
+    eval(chunk, globalenv())
+  }
+  fit <- as.call(c(x$call[[1L]], quote(total),
+    as.list(x$call)[names(x$call) %in% c("prior", "blocks", "integrate", "control", "draws")]))
+  e <- list2env(list(total = sums(first) + sums(!first)), parent = globalenv())
+  g <- tryCatch(eval(fit, e), meanfield_warning_levels = function(w) NULL)
+  if (!is.null(g)) same_coefficients(f, g)
+}
+
+has_chunks <- function(x) {
+  !x$spelling %in% c("no_data", "variable", "data_first") && !mentions(x, "poly", "ns(", "scale") &&
+    (is.null(x$call$subset) || length(all.vars(x$call$subset)))
+}
+
+same_coefficients <- function(f, g) {
+  s <- beta_rows(f)
+  r <- beta_rows(g)
+  if (!setequal(rownames(s), rownames(r)) || f$model$gram$n != g$model$gram$n) {
+    disagree("chunks: other rows")
+  }
+  r <- r[rownames(s), ]
+  off <- max(0, abs(s$mean - r$mean) / s$sd, abs(r$sd / s$sd - 1), na.rm = TRUE)
+  if (off > 1e-4 + integration_error(f)) {
+    disagree("chunks: a coefficient moves by ", signif(off, 3), " SD")
+  }
+}
+
 # Components of rescaled data are the same components.
 agree_mixture_units <- function(f, x) {
   if (!inherits(f, "gmm_vb_fit") || !converged(f) || grepl("mixture_prior|integer", x$text)) {

@@ -24,5 +24,5 @@ by_importance <- function(fit, points = 20000) {
     meanfield:::mixture_moments(model, core, centre, nodes))
   structure(list(call = fit$call, model = model, log_evidence = nodes$log_evidence,
     elbo = fit$vb$elbo, method = "importance", error = nodes$error, khat = nodes$khat,
-    integrated = nodes, vb = fit$vb, draws = 10000), class = c("exact_fit", "meanfield_fit"))
+    integrated = nodes, vb = fit$vb, draws = 10000), class = c("exact_fit", "regression_fit", "meanfield_fit"))
 }

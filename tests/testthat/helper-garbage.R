@@ -155,9 +155,10 @@ valid_calls <- function(each = 8L) {
       })
     }
     g <- fits$crossed$model$gram
-    g + g
+    meanfield:::add_grams(g, g)
     fit_vb(fits$poisson, integrate = "no")
     as_draws(fit_vb(fits$poisson, integrate = "no"), ndraws = 5)
+    sd_ratio_report(fits$poisson)
     suppressWarnings(fit_gibbs(fits$poisson, iter = 150, warmup = 100, chains = 1))
     predict(fits$mixture)
     meanfield:::call_limits()

@@ -103,7 +103,7 @@ refitted <- function(fit, cell, d) {
 }
 
 # A generic of a package that need not be there, else the method itself.
-generic_of <- function(name, package, class = "meanfield_fit") {
+generic_of <- function(name, package, class = "regression_fit") {
   if (requireNamespace(package, quietly = TRUE)) return(getExportedValue(package, name))
   utils::getFromNamespace(paste0(name, ".", class), "meanfield")
 }

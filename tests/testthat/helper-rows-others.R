@@ -124,7 +124,7 @@ matrix_mixture_rows <- list(
 # made up. (Or they get a method for mixtures, and with it a row.)
 mixture_leftovers <- function() {
   methods <- registered_methods()
-  fits <- c("meanfield_fit", "vb_fit", "gibbs_fit", "exact_fit", "default")
+  fits <- c("meanfield_fit", "regression_fit", "vb_fit", "gibbs_fit", "exact_fit", "default")
   generics <- unique(methods$generic[methods$class %in% fits & is.na(methods$package)])
   had <- vapply(matrix_mixture_rows, `[[`, "", "generic")
   setdiff(generics, c(had, internal_generics(generics)))
@@ -147,7 +147,7 @@ once_scope <- function(cell, parent) {
   d <- matrix_data()
   e <- list2env(list(cell = as.list(cell), d = d), parent = parent)
   e$fit <- fit_vb(y ~ x + (1 | g), d, integrate = "no")
-  e$gram <- e$fit$model$gram
+  e$gram <- gram(y ~ x + f + (1 | g), d)
   e
 }
 once_cells <- data.frame(structure = "once", response = "once", engine = "once", id = "once")
@@ -228,7 +228,18 @@ matrix_once_rows <- list(
   matrix_row("vb_sensitivity", vb_sensitivity(1), refuses = TRUE, of = NULL),
   matrix_row("icc", said(icc(1)), comes_back(value), of = NULL),
   matrix_row("r2", said(r2(1)), comes_back(value), of = NULL),
+  matrix_row("gram", gram(y ~ x + (1 | g), d), is_a(value, "meanfield_gram"), of = NULL),
+  matrix_row("gram", gram(like = gram, data = d), alike(value, gram), of = NULL),
+  matrix_row("gram", gram(y ~ I(x - mean(x)), d), refuses = TRUE, of = NULL),
+  matrix_row("fit_vb", fit_vb(gram), is_a(value, "vb_fit"), of = gram),
+  matrix_row("fit_vb", fit_vb(gram, family = poisson()), refuses = TRUE, of = gram),
+  matrix_row("fit_exact", fit_exact(gram), is_a(value, "exact_fit"), of = gram),
+  matrix_row("fit_gibbs", fit_gibbs(gram, chains = 1, iter = 60, warmup = 50),
+    is_a(value, "gibbs_fit"), of = gram),
   matrix_row("+", gram + gram, near(value$n, 2 * gram$n), of = gram),
+  matrix_row("sum", sum(gram, gram), near(value$n, 2 * gram$n), of = gram),
+  matrix_row("nobs", nobs(gram), near(value, nrow(d)), of = gram),
+  matrix_row("formula", formula(gram), is_a(value, "formula"), of = gram),
   matrix_row("+", gram + 1, refuses = TRUE, of = gram),
   matrix_row("print", prints(gram), printed(value), of = gram)
 )
@@ -240,7 +251,7 @@ matrix_once_rows <- list(
 # nobs(use.fallback = ), formula(fixed.only = ).
 dots_generics <- function() {
   methods <- registered_methods()
-  ours <- methods$class %in% c("meanfield_fit", "vb_fit") & is.na(methods$package)
+  ours <- methods$class %in% c("meanfield_fit", "regression_fit", "vb_fit") & is.na(methods$package)
   generics <- unique(methods$generic[ours])
   accessors <- c("nobs", "formula", "terms", "family", "weights", "df.residual", "model.frame",
     "model.matrix", "logLik")

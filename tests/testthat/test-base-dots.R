@@ -10,7 +10,7 @@ mix_gibbs <- fit_gibbs(mix, chains = 1, iter = 150, warmup = 50)
 
 # An object of every class that has methods.
 objects <- list(
-  vb_fit = vb, exact_fit = exact, gibbs_fit = gibbs, meanfield_fit = vb, gmm_vb_fit = mix,
+  vb_fit = vb, exact_fit = exact, gibbs_fit = gibbs, meanfield_fit = vb, regression_fit = vb, gmm_vb_fit = mix,
   gmm_gibbs_fit = mix_gibbs, gmm_fit = mix, gaussian_mixture = mix$model, formula = y ~ x,
   character = "y ~ x", data.frame = d, VarCorr.meanfield = VarCorr(vb),
   ranef.meanfield = ranef(vb), meanfield_summary = summary(vb),

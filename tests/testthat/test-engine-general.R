@@ -134,7 +134,7 @@ test_that("methods of slope models, on both engines", {
     p <- predict(x, new, allow_new_levels = TRUE, se.fit = TRUE)
     expect_true(all(is.finite(p$se.fit)))
     g <- which(vapply(x$model$groups, `[[`, "", "name") == "Lambda_u[g]")
-    expect_gt(p$se.fit[2]^2, meanfield:::group_covariance(x, g)[1, 1])
+    expect_gt(p$se.fit[2]^2, meanfield:::group_covariance(meanfield:::posterior_of(x), g)[1, 1])
     expect_error(predict(x, new), class = "meanfield_error_newdata")
     only_h <- predict(x, d[1:3, ], re.form = ~ (1 | h))
     expect_equal(unname(only_h), unname(drop(model.matrix(x)[1:3, ] %*% fixef(x)) + re$h[d$h[1:3], 1]))

@@ -336,7 +336,7 @@ test_that("predictions live on both scales", {
   counts <- fit_vb(count ~ x + (1 | g), d, poisson())
   p <- predict(counts, d[1:3, ], type = "response", interval = "prediction", level = 0.9)
   set.seed(2)
-  draws <- posterior_predict.meanfield_fit(counts, d[1:3, ], draws = 4000)
+  draws <- posterior_predict.regression_fit(counts, d[1:3, ], draws = 4000)
   inside <- colMeans(draws >= rep(p[, 2], each = 4000) & draws <= rep(p[, 3], each = 4000))
   expect_true(all(inside > 0.88))
   expect_equal(colMeans(draws), p[, 1], tolerance = 0.1)
@@ -356,11 +356,11 @@ test_that("draws, simulations and log likelihoods agree with the summary", {
     expect_lt(max(abs(m - s$mean) / s$sd), 5 / sqrt(4000))
     # the lattice's interpolated density in log tau is good to a few percent
     expect_lt(max(abs(sd / s$sd - 1)), 0.08)
-    expect_identical(dim(log_lik.meanfield_fit(fit, draws = 10)), c(10L, 150L))
+    expect_identical(dim(log_lik.regression_fit(fit, draws = 10)), c(10L, 150L))
     y <- as.matrix(simulate(fit, 20, seed = 1))
     expect_true(all(y >= 0 & y == round(y)))
   }
-  ll <- log_lik.meanfield_fit(fit, draws = 1)
+  ll <- log_lik.regression_fit(fit, draws = 1)
   expect_true(all(is.finite(ll)))
 })
 

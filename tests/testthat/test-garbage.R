@@ -20,7 +20,7 @@ test_that("methods refuse tampered fits by a classed error", {
   expect_identical(found$problem, character())
 })
 
-test_that("a fit of another layout, or with a part of the wrong size, is refused by name", {
+test_that("a fit of another version, or with a part of the wrong size, is refused by name", {
   fit <- fit_vb(log_radon ~ floor + (1 | county), radon, integrate = "no")
   refused <- function(fit, part) {
     e <- expect_error(print(fit), class = "meanfield_error_fit")
@@ -28,8 +28,8 @@ test_that("a fit of another layout, or with a part of the wrong size, is refused
     expect_match(conditionMessage(e), "refit")
   }
   old <- fit
-  old$model$layout <- NULL
-  refused(old, "model$layout")
+  old$model$version <- NULL
+  refused(old, "model$version")
   fit$vb$mean <- fit$vb$mean[-1L]
   refused(fit, "vb$mean")
   expect_error(predict(fit), class = "meanfield_error_fit")

@@ -102,11 +102,26 @@ test_that("what a mixture has not is refused, and the remedy named", {
   for (name in refused) for (f in list(fit, gibbs)) {
     expect_error(get(name)(f), "see|use|its|check|refit|announced", class = "meanfield_error_mixture")
   }
-  expect_error(hypothesis(fit, "a > 0"), class = "meanfield_error_mixture")
   expect_error(fit_exact(fit$model), class = "meanfield_error_mixture")
   skip_if_not_installed("rstantools")
   for (f in list(rstantools::posterior_predict, rstantools::posterior_epred,
     rstantools::posterior_linpred)) {
     expect_error(f(fit), class = "meanfield_error_mixture")
   }
+})
+
+test_that("hypothesis() is of linear combinations of the means", {
+  at <- c("mu[1,eruptions]", "mu[2,eruptions]")
+  h <- hypothesis(fit, "mu[1,eruptions] < mu[2,eruptions]")
+  m <- coef(fit)
+  V <- vcov(fit)[at, at]
+  sd <- sqrt(V[1, 1] + V[2, 2] - 2 * V[1, 2])
+  expect_equal(h$estimate, m[1, 1] - m[2, 1])
+  expect_equal(h$sd, sd)
+  expect_equal(h$q97.5, m[1, 1] - m[2, 1] + qnorm(0.975) * sd)
+  draws <- as.matrix(gibbs)
+  d <- draws[, at[1]] - draws[, at[2]]
+  g <- hypothesis(gibbs, "mu[1,eruptions] - mu[2,eruptions] > -2.2")
+  expect_equal(c(g$estimate, g$sd, g$prob), c(mean(d) + 2.2, sd(d), mean(d > -2.2)))
+  expect_error(hypothesis(fit, "a > 0"), "coefficients are mu", class = "meanfield_error_hypothesis")
 })

@@ -57,14 +57,13 @@ test_that("Grams of row chunks add up", {
     gi <- factor(g[i])
     raw_gram(X[i, ], y[i], gi, w[i])
   })
-  sum <- Reduce(`+`, parts)
+  sum <- Reduce(meanfield:::add_grams, parts)
   o <- match(whole$factors[[1]]$levels, sum$factors[[1]]$levels)
   scale <- sqrt(tcrossprod(diag(whole$cross) + 1))
   expect_lte(max(abs(sum$cross - whole$cross) / scale), tol_merge)
   expect_equal(sum$mean, whole$mean, tolerance = tol_merge)
   expect_equal(sum$factors[[1]]$z1[o], whole$factors[[1]]$z1, tolerance = tol_merge)
   expect_lte(max(abs(sum$factors[[1]]$zv[, o] - whole$factors[[1]]$zv)) / max(abs(whole$factors[[1]]$zv)), tol_merge)
-  expect_error(whole + 1, class = "meanfield_error_gram")
 })
 
 # Any Gram assembled to the arrow's dense equivalent, C = [X Z] with Z by factor.
@@ -115,7 +114,7 @@ test_that("slopes and several factors: the arrow equals the dense Gram, and chun
   f <- y ~ x * s + (1 + s | g) + (1 | h)
   part <- function(rows) suppressWarnings(fit_vb(f, d[rows, ], weights = w)$model$gram)
   whole <- fit_vb(f, d, weights = w)
-  sum <- part(1:150) + part(151:400)
+  sum <- meanfield:::add_grams(part(1:150), part(151:400))
   align <- function(gram) { # levels in sorted order
     model <- whole$model # each part has centred its own covariates
     gram <- meanfield:::gram_in(gram, lapply(model$factors, `[[`, "A"), model$coords$basis)

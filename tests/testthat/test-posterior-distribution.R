@@ -73,8 +73,8 @@ test_that("predictions of a Gibbs fit are its draws", {
 test_that("rows in blocks are the rows at once", {
   fit <- fit_vb(log_radon ~ floor + (1 | county), radon)
   parts <- meanfield:::linear_parts(fit, NULL, NULL, FALSE)
-  whole <- meanfield:::over_linear(fit, parts, function(mix, now) mix$mean)
-  one <- meanfield:::linear_mixture(fit, meanfield:::part_rows(parts, 500L))
+  whole <- meanfield:::over_linear(meanfield:::posterior_of(fit), parts, function(mix, now) mix$mean)
+  one <- meanfield:::linear_mixture(meanfield:::posterior_of(fit), meanfield:::part_rows(parts, 500L))
   expect_equal(whole[500, ], drop(one$mean))
 })
 

@@ -81,6 +81,7 @@ families_script <- quote({
   engines <- lapply(fits, function(fit) {
     core <- meanfield:::engine_core(fit$model)
     list(core = core, vb = fit$vb, tau = fit$posterior$tau,
+      S = meanfield:::theta_covariance(fit, core),
       centre = meanfield:::vb_centre(core, fit$vb),
       start = if (is.null(core$rows)) meanfield:::vb_start(core) else
         meanfield:::glmm_vb_start(core))
@@ -98,7 +99,9 @@ families_script <- quote({
       meanfield:::call_nest_lattice(e$core, e$centre, top$mean, L, few, step),
       meanfield:::call_nest_mixture(e$core, e$centre, phi, c(.4, .6), TRUE, TRUE, TRUE, rows, step),
       meanfield:::call_nest_draws(e$core, e$centre, phi),
-      meanfield:::call_arrow_draws(e$core, e$vb, 2L)
+      meanfield:::call_arrow_draws(e$S, 2L), meanfield:::call_arrow_leaves(e$S),
+      meanfield:::call_arrow_product(e$S, diag(2, length(e$vb$mean))),
+      meanfield:::call_arrow_quad(e$S, rows)
     )
   }
   chain <- function(e, hamiltonian) {
