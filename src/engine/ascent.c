@@ -29,7 +29,10 @@ struct ascent_work ascent_work_carve(const struct lmm *m, struct arena *a)
 
 /* Walk over the pieces of t: precision matrices, then single auxiliaries. */
 static int n_pieces(const struct lmm *m) { return m->n_prec + m->n_par - m->n_stat; }
-static int piece_r(const struct lmm *m, int i) { return i < m->n_prec ? m->prec[i].r : 1; }
+static int piece_r(const struct lmm *m, int i)
+{
+    return i < m->n_prec ? m->prec[i].r : 1;
+}
 static int piece_at(const struct lmm *m, int i)
 {
     return i < m->n_prec ? m->prec[i].at : m->n_stat + i - m->n_prec;
@@ -100,7 +103,8 @@ static enum vb_step choose_step(const struct lmm *m, const struct ascent *q,
     lr_newton(&s->lr, w->resid, w->target);
     log_step(m, s->t, w->target, w->resid);
     for (int k = 0; k < m->n_par; k++)
-        if (!isfinite(w->resid[k]) || fabs(w->resid[k]) > MAX_NEWTON_STEP) return VB_STEP_CAVI;
+        if (!isfinite(w->resid[k]) || fabs(w->resid[k]) > MAX_NEWTON_STEP)
+            return VB_STEP_CAVI;
     memcpy(w->step, w->resid, sizeof(double) * (size_t) m->n_par);
     return VB_STEP_NEWTON;
 }
@@ -161,7 +165,8 @@ enum core_status ascent_run(const struct lmm *m, const struct ascent *q,
         if (!isfinite(change)) return CORE_NONFINITE;
         record(m, ctl, s, info->iter, change, kind);
         /* below 1e-7 a Newton step that no longer shrinks is rounding noise */
-        bool floor = kind == VB_STEP_NEWTON && change < 1e-7 && change >= 0.5 * last_change;
+        bool floor =
+            kind == VB_STEP_NEWTON && change < 1e-7 && change >= 0.5 * last_change;
         if (change <= ctl->tol || floor) {
             info->iter++;
             s->lr_ok = true; /* of the Newton step just refused as negligible */
@@ -173,8 +178,8 @@ enum core_status ascent_run(const struct lmm *m, const struct ascent *q,
         else
             move(m, w->step, s->t);
         /* what is left shrinks by change / last_change at least, quadratic convergence or not */
-        if (kind == VB_STEP_NEWTON && last_kind == VB_STEP_NEWTON && change < last_change &&
-            change * (change / last_change) <= q->settled) {
+        if (kind == VB_STEP_NEWTON && last_kind == VB_STEP_NEWTON &&
+            change < last_change && change * (change / last_change) <= q->settled) {
             info->iter++;
             return CORE_OK;
         }

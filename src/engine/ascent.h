@@ -12,10 +12,10 @@
 #include "engine/vb_state.h"
 
 struct vb_control {
-    double tol;   /* on the largest change of a log precision                         */
+    double tol; /* on the largest change of a log precision                         */
     int max_iter;
     int trace_rows; /* sweeps on record; later ones are not                           */
-    bool newton;  /* false: plain coordinate ascent                                   */
+    bool newton;    /* false: plain coordinate ascent                                   */
 };
 
 enum vb_step { VB_STEP_CAVI = 0, VB_STEP_NEWTON = 1, VB_STEP_REJECTED = 2 };
@@ -25,8 +25,10 @@ struct ascent {
     enum core_status (*update)(void *ctx, struct vb_state *s, struct core_info *info);
     double (*elbo)(void *ctx, const struct vb_state *s);
     void (*targets)(void *ctx, const struct vb_state *s, double *target, double *cavi);
-    bool (*coupling)(void *ctx, struct vb_state *s); /* false: no response exists        */
-    double settled; /* a Newton step after which less than this is left to go is the last: it is
+    bool (*coupling)(void *ctx,
+                     struct vb_state *s); /* false: no response exists        */
+    double
+        settled; /* a Newton step after which less than this is left to go is the last: it is
                      * taken, not measured (0: never)                                 */
 };
 

@@ -59,7 +59,8 @@ SEXP C_fit_gibbs(SEXP core, SEXP start, SEXP centre, SEXP control, SEXP progress
     const struct lmm m = r_model(core);
     const struct lmm_centre c = r_centre(centre, &m);
     struct gibbs_chain x = {.m = &m, .c = &c};
-    x.ctl = (struct gibbs_control){r_gibbs_sweeps(control), r_flag(control, "interweave")};
+    x.ctl =
+        (struct gibbs_control){r_gibbs_sweeps(control), r_flag(control, "interweave")};
     bool save_u = r_flag(control, "save_u");
     const double *from = r_as_finite(start, "start", m.n_par);
     SEXP hear = r_progress(progress);

@@ -278,8 +278,8 @@ SEXP C_nest_mixture(SEXP core, SEXP centre, SEXP phi, SEXP weights, SEXP want, S
     int n = r_points(&k, phi);
     const double *w = r_as_finite(weights, "weights", n);
     const struct arrow_rows rw = r_rows(rows, s);
-    struct want ask = {r_flag(want, "blocks"), r_flag(want, "each"), r_flag(want, "dense"),
-                       k.g.n > 0, (size_t) rw.n};
+    struct want ask = {r_flag(want, "blocks"), r_flag(want, "each"),
+                       r_flag(want, "dense"), k.g.n > 0, (size_t) rw.n};
     struct limit limit = {.poll = {r_progress(progress), 16}, .most = INFINITY};
     const struct core_hooks h = {limit_hook, &limit};
     SEXP out = PROTECT(r_with_status(mixture_result(s, (size_t) n, ask)));

@@ -296,7 +296,8 @@ static void keep(void *ctx, int row)
     gmm_gibbs_match(g->k, x->w->count, perm, x->w->match);
     for (int j = 0; j < g->k; j++) {
         AT(x->c->perm, row, j, kept) = perm[j];
-        keep_component(g, x->c, x->w, perm[j], x->c->draws + row + kept * size * (size_t) j, kept);
+        keep_component(g, x->c, x->w, perm[j],
+                       x->c->draws + row + kept * size * (size_t) j, kept);
     }
 }
 
