@@ -146,6 +146,39 @@ static void copy_out(SEXP res, int field, const double *x)
            sizeof(double) * (size_t) Rf_xlength(VECTOR_ELT(res, field)));
 }
 
+static void put_factors(SEXP res, const struct gmm_fit *q)
+{
+    copy_out(res, STATS, q->s.N);
+    copy_out(res, M, q->f.m);
+    copy_out(res, DF, q->f.df);
+    copy_out(res, L, q->f.L);
+    copy_out(res, S, q->f.S);
+    copy_out(res, MEAN_LOGDET, q->f.mean_logdet);
+    copy_out(res, ALPHA, q->f.alpha);
+    copy_out(res, MEAN_LOG_PI, q->f.mean_log_pi);
+    copy_out(res, OFFSET, q->f.offset);
+    copy_out(res, RESP, q->r);
+}
+
+static void put_numbers(SEXP res, const struct gmm_fit *q)
+{
+    r_out(res, ELBO)[0] = q->elbo;
+    r_out(res, DECREMENT)[0] = q->decrement;
+    r_out(res, ROWS)[0] = q->rows;
+    r_out(res, NOT_PD)[0] = q->not_pd;
+}
+
+/* The linear response in raw units, and how the bound bends along its widest direction. */
+static void put_response(SEXP res, const struct gmm *g, const struct gmm_fit *q,
+                         struct gmm_fit_work *w, struct gmm_lr *lr, const double *U,
+                         const double *A, double *work)
+{
+    gmm_lr_invert(lr);
+    gmm_lr_raw(g, &q->f, lr, U, A, r_out(res, LRVB), work);
+    gmm_vb_probe(g, q, lr, w, r_out(res, SLOPE), work);
+    gmm_lr_direction_raw(g, &q->f, lr, U, A, work, r_out(res, DIRECTION));
+}
+
 static struct gmm_control r_gmm_control(SEXP control)
 {
     struct gmm_control c = {.tol = r_num(control, "tol", 0, DBL_MAX),
@@ -192,29 +225,13 @@ SEXP C_gmm_fit(SEXP core, SEXP start, SEXP units, SEXP control)
     struct core_hooks h = {r_poll_hook, &poll};
     struct core_info info = {0, -1};
     enum core_status st = gmm_vb_run(&g, &ctl, &q, &w, &lr, &h, &info);
-    if (st == CORE_OK || st == CORE_MAXIT) {
-        copy_out(res, STATS, q.s.N);
-        copy_out(res, M, q.f.m);
-        copy_out(res, DF, q.f.df);
-        copy_out(res, L, q.f.L);
-        copy_out(res, S, q.f.S);
-        copy_out(res, MEAN_LOGDET, q.f.mean_logdet);
-        copy_out(res, ALPHA, q.f.alpha);
-        copy_out(res, MEAN_LOG_PI, q.f.mean_log_pi);
-        copy_out(res, OFFSET, q.f.offset);
-        copy_out(res, RESP, q.r);
-        if (ctl.newton) gmm_lr_mfvb_raw(&g, &q.f, &lr, U, A, r_out(res, MFVB));
-        if (ctl.newton && !q.not_pd) {
-            gmm_lr_invert(&lr);
-            gmm_lr_raw(&g, &q.f, &lr, U, A, r_out(res, LRVB), work);
-            gmm_vb_probe(&g, &q, &lr, &w, r_out(res, SLOPE), work);
-            gmm_lr_direction_raw(&g, &q.f, &lr, U, A, work, r_out(res, DIRECTION));
-        }
+    bool fitted = st == CORE_OK || st == CORE_MAXIT;
+    if (fitted) put_factors(res, &q);
+    if (fitted && ctl.newton) {
+        gmm_lr_mfvb_raw(&g, &q.f, &lr, U, A, r_out(res, MFVB));
+        if (!q.not_pd) put_response(res, &g, &q, &w, &lr, U, A, work);
     }
-    r_out(res, ELBO)[0] = q.elbo;
-    r_out(res, DECREMENT)[0] = q.decrement;
-    r_out(res, ROWS)[0] = q.rows;
-    r_out(res, NOT_PD)[0] = q.not_pd;
+    put_numbers(res, &q);
     r_set_status(INTEGER(VECTOR_ELT(out, 1)), st, &info);
     UNPROTECT(1);
     return out;
