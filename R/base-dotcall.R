@@ -154,11 +154,12 @@ call_gmm_gibbs <- function(core, start, label, units, control, progress) {
   start <- lapply(start, as.double)
   units <- lapply(units, as.double)
   out <- call_core(C_gmm_gibbs, core, start, as.integer(label), units, control, progress)
-  list(draws = out[[1L]], perm = out[[2L]], status = out[[3L]])
+  list(result = list(draws = out[[1L]][[1L]], perm = out[[1L]][[2L]]), status = out[[2L]])
 }
 
 # shape: named list of integer lengths or dimensions. Position of the first that x has not, or 0.
 call_misshapen <- function(x, shape, finite) .Call(C_misshapen, x, shape, finite)
 
-# Most precisions, coefficients of a term, and factors beside the leaf of a generalised model.
+# What the core has room for, a named vector (src/glue/r_limits.c); core_limit(): one of its elements.
 call_limits <- function() call_core(C_limits)
+core_limit <- function(name) call_limits()[[name]]

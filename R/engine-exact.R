@@ -130,6 +130,7 @@ new_exact_fit <- function(call, vb_fit, settings) {
   need_gram(vb_fit, "fit_exact()", "fit_vb() integrates its approximation over the precisions")
   model <- vb_fit$model
   if (vb_fit$rounding) no_residuals("formula")
+  check_integral_size(vb_fit$posterior$tau, "formula")
   progress <- lattice_progress(model)
   on.exit(progress$close())
   nodes <- integrate_model(model, vb_fit$vb, vb_fit$posterior$tau,

@@ -52,21 +52,11 @@ matrix_draws <- function(t, A, phi = NULL) {
   cbind(t %*% t(precision_map(A)), exp(eta[, sd]), eta[, sd], tanh(eta[, -sd]))
 }
 
-# Chains that disagree must not pass for the truth. 1.05 is well above the noise of R-hat
-# once a few hundred draws are there.
-check_mixing <- function(fit) {
-  if (fit$chains < 2L || length(fit$draws[, , 1L]) < 400L) return(invisible())
-  draws <- gibbs_array(fit)
+# What mixes worst: the group SDs.
+group_sd_draws <- function(fit) {
   table <- variable_table(fit$model)
   own <- table$variable[table$kind %in% c("log_tau", "log_sigma")]
-  rhat <- apply(draws[, , own, drop = FALSE], 3L, function(x) {
-    posterior::rhat(matrix(x, nrow(draws)))
-  })
-  bad <- names(rhat)[!is.na(rhat) & rhat > 1.05]
-  if (length(bad)) {
-    mf_warn("convergence", "the chains disagree about ", toString(bad), " (R-hat ",
-      format(max(rhat[bad]), digits = 3), "): draw more sweeps (`iter`)", arg = "iter")
-  }
+  gibbs_array(fit)[, , own, drop = FALSE]
 }
 
 # iteration x chain x variable -> draw x variable

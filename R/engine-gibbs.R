@@ -142,7 +142,7 @@ gibbs_settings <- function(chains, iter, warmup, thin, save_u, sampler = "auto")
   s <- list(
     sampler = check_choice(sampler, c("auto", "polya-gamma", "hamiltonian"), "sampler"),
     chains = check_count(chains, "chains", 1),
-    iter = check_count(iter, "iter", 1),
+    iter = check_count(iter, "iter", 1, .Machine$integer.max - 1),
     warmup = check_count(warmup, "warmup", 0),
     thin = check_count(thin, "thin", 1)
   )
@@ -164,17 +164,14 @@ new_gibbs_fit <- function(call, vb_fit, settings) {
   core <- lmm_core(model)
   settings$save_u <- settle_save_u(settings, core)
   centre <- vb_centre(core, vb_fit$vb)
-  bar <- gibbs_progress(settings, sweep_seconds(core))
-  on.exit(bar$close())
-  started <- proc.time()[["elapsed"]]
-  chains <- lapply(seq_len(settings$chains), function(chain) {
-    run_chain(core, gibbs_start(vb_fit, core), centre, settings, bar$step(chain), model)
-  })
+  control <- c(settings[c("iter", "warmup", "thin", "save_u")], interweave = TRUE)
+  chains <- run_chains(settings, sweep_seconds(core), function(progress) {
+    call_fit_gibbs(core, gibbs_start(vb_fit, core), centre, control, progress)
+  }, function(status) check_status(status, model))
   fit <- structure(
     c(
-      list(call = call, model = model), collect_chains(chains, model, settings),
-      settings[c("chains", "iter", "warmup", "thin")],
-      list(seconds = proc.time()[["elapsed"]] - started)
+      list(call = call, model = model), collect_chains(chains$runs, model, settings),
+      settings[c("chains", "iter", "warmup", "thin")], chains["seconds"]
     ),
     class = c("gibbs_fit", "regression_fit", "meanfield_fit")
   )
@@ -189,19 +186,8 @@ settle_save_u <- function(s, core) {
   u <- kept * n_u
   save_u <- if (identical(s$save_u, "auto")) u <= 1e7 else s$save_u
   total <- main + if (save_u) u else 0
-  if (total >= 2^31) {
-    mf_abort("size", format(total, big.mark = ","), " numbers would be stored, more than ",
-      "2^31 - 1: use fewer `iter` or `chains`, a larger `thin`, or save_u = FALSE",
-      arg = "iter")
-  }
+  check_stored(total, "a larger `thin`, or save_u = FALSE")
   save_u
-}
-
-run_chain <- function(core, start, centre, settings, progress, model) {
-  control <- c(settings[c("iter", "warmup", "thin", "save_u")], interweave = TRUE)
-  run <- call_fit_gibbs(core, start, centre, control, progress)
-  check_status(run$status, model)
-  run$result
 }
 
 # Draws of all chains in the user's coordinates, in posterior's array layout.
@@ -210,8 +196,7 @@ collect_chains <- function(chains, model, settings) {
   x <- seq_len(p)
   n <- settings$kept
   names <- c(beta_names(model), stat_names(model))
-  draws <- array(NA_real_, c(n, settings$chains, length(names)),
-    list(iteration = NULL, chain = NULL, variable = names))
+  draws <- empty_draws(settings, names)
   stats <- seq_along(names)[-x]
   if (!p) stats <- seq_along(names)
   precisions <- draws[, , stats, drop = FALSE]
@@ -230,8 +215,7 @@ collect_chains <- function(chains, model, settings) {
 collect_u <- function(chains, model, settings) {
   names <- effect_table(model)$name
   if (!settings$save_u || !length(names)) return(NULL)
-  u <- array(NA_real_, c(settings$kept, settings$chains, length(names)),
-    list(iteration = NULL, chain = NULL, variable = names))
+  u <- empty_draws(settings, names)
   for (k in seq_along(chains)) u[, k, ] <- chains[[k]]$u_draws
   u
 }
@@ -256,21 +240,6 @@ sweep_seconds <- function(core) {
   1e-6 + 1.5e-7 * (length(core$cross) + rows) + 1e-10 * core$n_global^3
 }
 
-# A progress bar for interactive runs that will take longer than about 5 seconds.
-gibbs_progress <- function(settings, sweep_seconds) {
-  sweeps <- as.double(settings$iter) * settings$chains
-  if (!interactive() || sweeps * sweep_seconds < 5) {
-    return(list(step = function(chain) NULL, close = function() NULL))
-  }
-  bar <- utils::txtProgressBar(0, sweeps, style = 3)
-  list(
-    step = function(chain) {
-      function(done) utils::setTxtProgressBar(bar, (chain - 1) * settings$iter + done)
-    },
-    close = function() close(bar)
-  )
-}
-
 new_glmm_gibbs_fit <- function(call, model, settings) {
   core <- engine_core(model)
   if (!length(core$h) && !length(core$prec)) {
@@ -279,20 +248,18 @@ new_glmm_gibbs_fit <- function(call, model, settings) {
   }
   settings$sampler <- settle_sampler(settings, core, model)
   settings$save_u <- settle_save_u(settings, core)
-  bar <- gibbs_progress(settings, sweep_seconds(core))
-  on.exit(bar$close())
-  started <- proc.time()[["elapsed"]]
-  chains <- lapply(seq_len(settings$chains), function(chain) {
-    run_glmm_chain(core, settings, bar$step(chain), model)
-  })
-  tuning <- vapply(chains, `[[`, numeric(2L), "mover")
+  control <- c(settings[c("iter", "warmup", "thin", "save_u")],
+    list(interweave = TRUE, hamiltonian = settings$sampler == "hamiltonian", step = .3))
+  chains <- run_chains(settings, sweep_seconds(core), function(progress) {
+    call_fit_glmm_gibbs(core, glmm_gibbs_start(core), control, progress)
+  }, function(status) check_status(status, model))
+  tuning <- vapply(chains$runs, `[[`, numeric(2L), "mover")
   model$rows <- NULL # the frame has them
   fit <- structure(
     c(
-      list(call = call, model = model), collect_chains(chains, model, settings),
+      list(call = call, model = model), collect_chains(chains$runs, model, settings),
       settings[c("chains", "iter", "warmup", "thin", "sampler")],
-      list(tuning = data.frame(accept = tuning[1L, ], step = tuning[2L, ]),
-        seconds = proc.time()[["elapsed"]] - started)
+      list(tuning = data.frame(accept = tuning[1L, ], step = tuning[2L, ])), chains["seconds"]
     ),
     class = c("gibbs_fit", "regression_fit", "meanfield_fit")
   )
@@ -320,14 +287,6 @@ settle_sampler <- function(settings, core, model) {
       "tuned during it, not ", settings$warmup, arg = "warmup")
   }
   sampler
-}
-
-run_glmm_chain <- function(core, settings, progress, model) {
-  control <- c(settings[c("iter", "warmup", "thin", "save_u")],
-    list(interweave = TRUE, hamiltonian = settings$sampler == "hamiltonian", step = .3))
-  run <- call_fit_glmm_gibbs(core, glmm_gibbs_start(core), control, progress)
-  check_status(run$status, model)
-  run$result
 }
 
 # Trajectories that are mostly refused draw nothing new: say so even when R-hat does not.

@@ -8,6 +8,14 @@ no_residuals <- function(arg) {
     "integrate = \"no\"", arg = arg)
 }
 
+check_integral_size <- function(tau, arg) {
+  most <- core_limit("mode")
+  if (length(tau$mean) <= most) return(invisible())
+  mf_abort("size", "the model has ", length(tau$mean), " variance parameters, and an integral over ",
+    "more than ", most, " is out of reach: use fit_vb() with integrate = \"no\", or fit_gibbs()",
+    arg = arg)
+}
+
 abort_integral <- function(nodes) {
   mf_abort("integral", "the posterior could not be integrated: ", attr(nodes, "why"),
     "; use proper, less extreme `prior`s", arg = "prior")
@@ -56,6 +64,7 @@ integrate_vb <- function(fit, integrate, core) {
     if (!is.null(fit$not_integrated)) return(fit)
   }
   if (fit$rounding) no_residuals("integrate")
+  check_integral_size(fit$posterior$tau, "integrate")
   settings <- nest_settings(if (has_rows(fit)) "nested" else "quick")
   if (integrate == "auto" && !has_rows(fit)) {
     affordable <- 4 * INTEGRATE_FLOPS / node_flops(core)
@@ -85,11 +94,12 @@ why_not_integrate <- function(fit, core) {
   tau <- fit$posterior$tau
   if (fit$rounding) return("failed")
   if (!length(tau$mean)) return("not needed")
+  if (length(tau$mean) > core_limit("mode")) return("too dear")
   uncertain <- max(own_log_sds(tau$phi$cov_lrvb, tau$index)^2)
   if (!length(tau$failed) && uncertain < INTEGRATE_ABOVE) return("not needed")
   if (has_rows(fit)) {
     # thousands of optimisations on importance points, which are often not trusted in the end
-    many <- length(tau$mean) > MAX_LATTICE_D
+    many <- length(tau$mean) > core_limit("lattice")
     return(if (many || nest_flops(fit, core) > NEST_FLOPS) "too dear")
   }
   nodes <- c(40, 200, 700, 2000, 8000, 15000)[length(tau$mean)]

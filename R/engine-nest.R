@@ -25,8 +25,6 @@ nest_settings <- function(kind, tol = 1e-4, draws = 10000) {
   )
 }
 
-MAX_LATTICE_D <- 6L # LATTICE_MAX_D of src/engine/nest.h
-
 # Nodes of the posterior of phi.
 # start: nest_start(). Value: list(method, phi (d x n), weights, log_evidence, error
 # (relative to posterior SDs), khat, and for a lattice step, L, gradient (d x n)); NULL with
@@ -36,7 +34,7 @@ integrate_precisions <- function(target, start, settings) {
   top <- find_mode(target, start)
   if (identical(top, "dear")) return(no_integral("too dear"))
   if (is.null(top)) return(no_integral("the posterior density of the variances has no mode"))
-  nodes <- if (length(top$phi) <= MAX_LATTICE_D) lattice_nodes(target, top, settings)
+  nodes <- if (length(top$phi) <= core_limit("lattice")) lattice_nodes(target, top, settings)
   nodes <- nodes %||% importance_nodes(target, top, settings)
   if (is_integral(nodes) && !is_spread(nodes)) return(no_integral("one point has all of its weight"))
   nodes

@@ -64,34 +64,26 @@ new_gmm_gibbs_fit <- function(call, vb, settings) {
   core <- gmm_core(model)
   label <- max.col(gmm_responsibilities(vb, core), ties.method = "first") - 1L
   variables <- as.double(settings$kept) * settings$chains * nrow(vb$posterior$variables) * 2
-  if (variables >= 2^31) {
-    mf_abort("size", format(variables, big.mark = ","), " numbers would be stored, more than ",
-      "2^31 - 1: use fewer `iter` or `chains`, or a larger `thin`", arg = "iter")
-  }
-  bar <- gibbs_progress(settings, 1e-8 * length(model$x) * model$k * (2 + ncol(model$x) / 4))
-  on.exit(bar$close())
-  began <- now()
-  runs <- lapply(seq_len(settings$chains), function(chain) {
-    run <- call_gmm_gibbs(core, gmm_gibbs_start(vb), label, model$units, settings,
-      bar$step(chain))
-    check_gmm_gibbs(run$status, model)
-    run
-  })
-  labels <- lapply(runs, `[[`, "perm")
+  check_stored(variables, "or a larger `thin`")
+  sweep_seconds <- 1e-8 * length(model$x) * model$k * (2 + ncol(model$x) / 4)
+  chains <- run_chains(settings, sweep_seconds, function(progress) {
+    call_gmm_gibbs(core, gmm_gibbs_start(vb), label, model$units, settings, progress)
+  }, function(status) check_gmm_status(status, model))
+  labels <- lapply(chains$runs, `[[`, "perm")
   identity <- rep(seq_len(model$k) - 1L, each = settings$kept)
   fit <- structure(
     c(
-      list(call = call, model = model, draws = gmm_collect(runs, model, settings),
+      list(call = call, model = model, draws = gmm_collect(chains$runs, model, settings),
         relabelled = vapply(labels, function(p) mean(rowSums(p != identity) > 0), 0),
         switches = vapply(labels, function(p) {
           sum(rowSums(p[-1L, , drop = FALSE] != p[-nrow(p), , drop = FALSE]) > 0)
         }, 0),
         vb = vb),
-      settings[c("chains", "iter", "warmup", "thin")], list(seconds = now() - began)
+      settings[c("chains", "iter", "warmup", "thin")], chains["seconds"]
     ),
     class = c("gmm_gibbs_fit", "gmm_fit", "meanfield_fit")
   )
-  check_gmm_mixing(fit)
+  check_mixing(fit, gmm_own_draws)
   fit
 }
 
@@ -107,16 +99,13 @@ gmm_gibbs_start <- function(vb) {
   list(mu = vb$core$m + scale, Lambda = vb$core$L, log_pi = log(vb$vb$alpha / sum(vb$vb$alpha)))
 }
 
-check_gmm_gibbs <- function(status, model) {
-  kind <- names(core_status)[match(status[1L], core_status)]
-  switch(kind,
-    interrupted = mf_interrupt(),
-    not_pd_leaf = mf_abort("component", "component ", status[3L] + 1L, " was left with too few ",
+check_gmm_status <- function(status, model) {
+  if (status[1L] == core_status[["not_pd_leaf"]]) {
+    mf_abort("component", "component ", status[3L] + 1L, " was left with too few ",
       "rows for a covariance matrix in sweep ", status[2L] + 1L, ": the posterior is improper ",
-      "under a flat prior; use a proper mixture_prior(), or fewer components `k`", arg = "prior"),
-    nonfinite = mf_abort("nonfinite", "the sampler produced a non-finite value in sweep ",
-      status[2L] + 1L, ": use a less extreme prior", arg = "prior")
-  )
+      "under a flat prior; use a proper mixture_prior(), or fewer components `k`", arg = "prior")
+  }
+  check_status(status, model)
 }
 
 # Draws of all chains in posterior's array layout, in the order of summary().
@@ -125,8 +114,7 @@ gmm_collect <- function(runs, model, settings) {
   q <- p * (p + 1L) / 2L
   core <- gmm_draw_names(model)
   all <- variable_table(model)$variable
-  out <- array(NA_real_, c(settings$kept, settings$chains, length(all)),
-    list(iteration = NULL, chain = NULL, variable = all))
+  out <- empty_draws(settings, all)
   for (i in seq_along(runs)) {
     out[, i, core] <- runs[[i]]$draws
     for (k in seq_len(model$k)) {
@@ -146,15 +134,9 @@ gmm_draw_names <- function(model) {
   }), use.names = FALSE)
 }
 
-check_gmm_mixing <- function(fit) {
-  if (fit$chains < 2L || prod(dim(fit$draws)[1:2]) < 400L) return(invisible())
+# What check_mixing() looks at: means and weights.
+gmm_own_draws <- function(fit) {
   v <- variable_table(fit$model)
   own <- v$variable[v$kind %in% c("mu", if (fit$model$k > 1L) "log_pi")]
-  rhat <- vapply(own, function(v) posterior::rhat(fit$draws[, , v]), 0)
-  bad <- names(rhat)[!is.na(rhat) & rhat > 1.05]
-  if (length(bad)) {
-    mf_warn("convergence", "the chains disagree about ", toString(utils::head(bad, 4)),
-      if (length(bad) > 4) ", ...", " (R-hat ", format(max(rhat[bad]), digits = 3),
-      "): draw more sweeps (`iter`)", arg = "iter")
-  }
+  fit$draws[, , own, drop = FALSE]
 }

@@ -45,7 +45,7 @@ gaussian_mixture <- function(x, k, prior = mixture_prior(), data = NULL) {
   if (missing(k)) {
     mf_abort("control", "`k`, the number of components, is missing", arg = "k")
   }
-  k <- check_count(k, "k", 1, 64)
+  k <- check_count(k, "k", 1, core_limit("components"))
   if (!is.null(data)) x <- as_model_formula(x, parent.frame(), "x")
   x <- mixture_data(x, data)
   units <- mixture_units(x)
@@ -81,6 +81,10 @@ mixture_data <- function(x, data) {
   if (max(abs(x)) > MOST_MIXTURE_DATA) {
     mf_abort("data", "`x` has numbers beyond ", MOST_MIXTURE_DATA, ", whose fourth powers are none: rescale it",
       arg = "x")
+  }
+  if (ncol(x) > core_limit("columns")) {
+    mf_abort("size", "`x` has ", ncol(x), " columns, and the limit is ", core_limit("columns"),
+      ": leave some out, or use their principal components", arg = "x")
   }
   if (nrow(x) <= ncol(x) + 1L) {
     mf_abort("data", "`x` has ", nrow(x), " rows: a mixture in ", ncol(x),

@@ -8,7 +8,7 @@ engine_core <- function(model) {
   core$family <- family_of(model)$codes[[model$approximation %||% "gva"]]
   core$n_lead <- n_lead(model)
   core$sum_w <- model$gram$sum_w
-  core$rows <- model$rows %||% glmm_rows_of_frame(model)
+  core$rows <- with_positions(model$rows %||% glmm_rows_of_frame(model), core)
   core
 }
 

@@ -230,9 +230,9 @@ check_term_size <- function(z, bar) {
   if (!ncol(z)) {
     mf_abort("formula", "the group term (", text, ") has no coefficients", arg = "formula")
   }
-  if (ncol(z) > CORE_LIMITS[["coefficients"]] && !bar$split) {
+  if (ncol(z) > core_limit("coefficients") && !bar$split) {
     mf_abort("size", "the group term (", text, ") has ", ncol(z), " coefficients, more than ",
-      CORE_LIMITS[["coefficients"]], ": use || or fewer of them", arg = "formula")
+      core_limit("coefficients"), ": use || or fewer of them", arg = "formula")
   }
 }
 

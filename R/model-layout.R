@@ -216,8 +216,4 @@ own_log_sds <- function(cov_phi, index) {
 
 # ---- limits --------------------------------------------------------------------------------------
 
-# What the core has room for: LMM_MAX_PREC (src/model/lmm.h), VECH_MAX_R (src/base/vech.h)
-# coefficients of a term, GLMM_MAX_FACTORS (src/model/glmm.h). One precision is kept for tau_e, or
-# what stands for it.
-CORE_LIMITS <- c(precisions = 64L, coefficients = 32L, other_factors = 16L)
 MAX_GLOBAL <- 8000 # columns of the dense block

@@ -71,16 +71,18 @@ check_limits <- function(p, factors, family) {
     mf_abort("size", "the formula has ", what, ", and the limit is ", limit, ": ",
       "leave some out, or fit a simpler model", arg = "formula")
   }
-  if (length(terms) >= CORE_LIMITS[["precisions"]]) {
-    refuse(paste(length(terms), "group terms"), CORE_LIMITS[["precisions"]] - 1L)
+  most <- call_limits()
+  # one precision is kept for tau_e, or what stands for it
+  if (length(terms) >= most[["precisions"]]) {
+    refuse(paste(length(terms), "group terms"), most[["precisions"]] - 1L)
   }
   if (has_rows(family)) {
-    if (length(factors) > CORE_LIMITS[["other_factors"]] + 1L) {
-      refuse(paste(length(factors), "grouping factors"), CORE_LIMITS[["other_factors"]] + 1L)
+    if (length(factors) > most[["other_factors"]] + 1L) {
+      refuse(paste(length(factors), "grouping factors"), most[["other_factors"]] + 1L)
     }
     widest <- max(0L, lengths(lapply(factors, `[[`, "coef"))) # all terms of a factor together
-    if (widest > CORE_LIMITS[["coefficients"]]) {
-      refuse(paste(widest, "coefficients on one factor"), CORE_LIMITS[["coefficients"]])
+    if (widest > most[["coefficients"]]) {
+      refuse(paste(widest, "coefficients on one factor"), most[["coefficients"]])
     }
   }
   check_size_of_global(p, factors)

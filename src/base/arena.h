@@ -23,4 +23,10 @@ static inline int *arena_ints(struct arena *a, size_t n)
     return (int *) arena_doubles(a, (n + 1) / 2); /* stays aligned for the next doubles */
 }
 
+/* A struct of doubles, pointers and ints; NULL while counting. */
+static inline void *arena_struct(struct arena *a, size_t size)
+{
+    return arena_doubles(a, (size + sizeof(double) - 1) / sizeof(double));
+}
+
 #endif

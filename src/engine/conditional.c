@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 #include "base/la.h"
+#include "base/rand.h"
 #include "engine/conditional.h"
 
 struct conditional_work conditional_carve(const struct arrow_shape *s, bool dense, struct arena *a)
@@ -15,6 +16,24 @@ struct conditional_work conditional_carve(const struct arrow_shape *s, bool dens
     w.dev = arena_doubles(a, dim);
     w.solved = dense ? arena_doubles(a, dim * dim) : NULL;
     return w;
+}
+
+bool conditional_draws(const struct conditional *e, int n, const double *phi, double *mean,
+                       double *draws)
+{
+    size_t dim = arrow_dim(e->shape), d = (size_t) e->d;
+    const struct ziggurat zig = rand_ziggurat();
+    for (int k = 0; k < n; k++) {
+        const double *at = phi + (size_t) k * d;
+        double *x = draws + (size_t) k * dim;
+        bool same = k > 0 && memcmp(at, at - d, sizeof(double) * d) == 0;
+        if (!same && !isfinite(e->log_density(e->ctx, at))) return false;
+        if (!same && !e->moments(e->ctx, 1, mean)) return false;
+        rand_normals(&zig, dim, x);
+        arrow_backsolve(e->shape, e->F, x);
+        for (size_t i = 0; i < dim; i++) x[i] += mean[i];
+    }
+    return true;
 }
 
 /* out (n x n, full) += w (S + dev dev') */
@@ -95,6 +114,7 @@ static bool add_node(const struct conditional *e, double w, int k,
 {
     const struct arrow_shape *s = e->shape;
     size_t dim = arrow_dim(s);
+    if (out->correction) out->correction[k] = *e->correction;
     if (!e->moments(e->ctx, w, work->theta)) return false;
     for (size_t i = 0; i < dim; i++) work->dev[i] = work->theta[i] - e->origin[i];
     for (size_t i = 0; i < dim; i++) out->mean[i] += w * work->dev[i];
@@ -125,7 +145,7 @@ enum core_status conditional_mixture(const struct conditional *e, int n, const d
     for (int k = 0; k < n; k++) {
         info->iter = k;
         if (k % 16 == 0 && core_stop(h, k)) return CORE_INTERRUPTED;
-        double f = e->log_density(e->ctx, phi + (size_t) k * (size_t) e->n_stat);
+        double f = e->log_density(e->ctx, phi + (size_t) k * (size_t) e->d);
         if (!isfinite(f) || !add_node(e, w[k], k, rows, out, work)) return CORE_NONFINITE;
     }
     /* deviations were taken from the centre: E theta - centre is now in mean */

@@ -4,20 +4,34 @@
 #define MEANFIELD_CONDITIONAL_H
 
 #include "arrow/arrow_cov.h"
+#include "engine/target.h"
 
-/* Any conditional fit: f(phi) of nest.h, which leaves the conditional mean of
- * theta and the factor F of its precision ready for moments(). */
+/* Any conditional fit: log_density() is f(phi) of nest.h, and leaves the fit there; moments() then the
+ * conditional mean of theta (dim) and, in F, the factor of its precision. Fits of little weight in what
+ * they are taken for may be less exact. Two models make one: lmm_exact.h, glmm_nest.h. */
 struct conditional {
-    const struct arrow_shape *shape;
-    int n_stat;
-    const double *origin; /* dim: a theta that deviations are taken from                 */
     void *ctx;
+    int d;                           /* dimension of phi                               */
+    const struct arrow_shape *shape; /* of F, whose elimination may differ from the model's */
+    const struct arrow *F;
+    const double *origin;            /* dim: a theta that deviations are taken from    */
     double (*log_density)(void *ctx, const double *phi);
     bool (*moments)(void *ctx, double weight, double *mean); /* false: they do not exist */
-    const struct arrow *F;
+    const double *correction;        /* part of f at the last phi; NULL: f is exact    */
+    const double *evaluations;       /* spent so far; NULL: a fit is one factorisation */
 };
 
-/* The posterior of theta as a mixture over nodes phi (n_stat x n) with weights w (sum 1).
+static inline struct target conditional_target(const struct conditional *e)
+{
+    return (struct target){e->d, e->log_density, e->ctx};
+}
+
+/* draws (dim x n) <- one draw of theta given each column of phi (d x n); equal columns that follow
+ * each other share a fit. False at a phi without density or moments. mean: dim. */
+bool conditional_draws(const struct conditional *e, int n, const double *phi, double *mean,
+                       double *draws);
+
+/* The posterior of theta as a mixture over nodes phi (d x n) with weights w (sum 1).
  * NULL outputs are left out. Cost: n arrow factorisations and selected inverses. */
 struct conditional_mixture {
     double *mean;              /* dim: E theta                                         */
@@ -27,6 +41,7 @@ struct conditional_mixture {
     double *node_var;          /* dim x n: Var theta at each node                      */
     double *cov;               /* dim^2: Cov theta, dense                              */
     double *row_mean, *row_var; /* rows.n x n: of the linear combinations, at each node */
+    double *correction;        /* n, where the conditional fit has one                 */
 };
 struct conditional_work {
     struct arrow inv;          /* selected inverse: S_global, q', s_leaf               */

@@ -155,16 +155,6 @@ static void scale_likelihood(const struct lmm *m, const struct lmm_centre *c,
     }
 }
 
-/* Interweaving for coefficient i of precision k. Needs w->Gdev at the current theta. */
-static void gibbs_move_scale(const struct lmm *m, const struct lmm_centre *c,
-                             struct gibbs_state *s, const struct gibbs_work *w, int k, int i)
-{
-    struct scale_move v = {.prior = gibbs_scale_prior(m, s->t, k, i), .tau_e = s->t[0]};
-    scale_likelihood(m, c, s, w, k, i, &v);
-    double x = rand_slice(0, gibbs_scale_width(&m->prec[k]), scale_log_density, &v);
-    gibbs_apply_scale(m, s->t, s->theta, k, i, exp(x));
-}
-
 /* Coefficient i of the user's effects of level g of precision k. */
 static double user_effect(const struct lmm *m, int k, const double *theta, int g, int i)
 {
@@ -176,10 +166,9 @@ static double user_effect(const struct lmm *m, int k, const double *theta, int g
     return u;
 }
 
-void gibbs_keep(const struct lmm *m, const struct gibbs_control *ctl, struct gibbs_state *s,
-                int row)
+void gibbs_keep(const struct lmm *m, struct gibbs_state *s, int kept, int row)
 {
-    size_t kept = (size_t) gibbs_kept(ctl), at = (size_t) row, p = (size_t) m->p;
+    size_t at = (size_t) row, p = (size_t) m->p;
     for (int j = 0; j < m->p; j++) AT(s->draws, at, j, kept) = s->theta[j];
     for (int k = 0; k < m->n_stat; k++) AT(s->draws, at, m->p + k, kept) = s->t[k];
     double step = 1 / (double) (row + 1);
@@ -204,39 +193,55 @@ bool gibbs_valid_precisions(const struct lmm *m, const double *t)
     return true;
 }
 
-static enum core_status gibbs_sweep(const struct lmm *m, const struct gibbs_control *ctl,
-                                    const struct lmm_centre *c, struct gibbs_state *s,
-                                    struct gibbs_work *w, struct core_info *info)
+bool gibbs_draw_terms(const struct lmm *m, double *t, const double *theta,
+                      const struct ziggurat *zig, void (*move)(void *ctx, int k, int i), void *ctx)
 {
-    enum core_status st = gibbs_draw_theta(m, s, w, info);
-    if (st) return st;
     double ss[RR];
-    ss[0] = residual_ss(m, c, s, w);
-    bool ok = gibbs_draw_precision(m, s->t, &w->zig, 0, ss), fresh = true;
-    for (int k = 1; ok && k < m->n_prec; k++) {
-        lmm_outer_u(m, k, s->theta, ss);
-        ok = gibbs_draw_precision(m, s->t, &w->zig, k, ss);
-        for (int i = 0; ok && ctl->interweave && i < m->prec[k].r; i++) {
-            if (!fresh) residual_ss(m, c, s, w); /* theta moved: G d anew */
-            gibbs_move_scale(m, c, s, w, k, i);
-            fresh = false;
-        }
+    for (int k = m->first_term; k < m->n_prec; k++) {
+        lmm_outer_u(m, k, theta, ss);
+        if (!gibbs_draw_precision(m, t, zig, k, ss)) return false;
+        for (int i = 0; move && i < m->prec[k].r; i++) move(ctx, k, i);
     }
-    return ok && gibbs_valid_precisions(m, s->t) ? CORE_OK : CORE_NONFINITE;
+    return true;
 }
 
-enum core_status gibbs_run(const struct lmm *m, const struct gibbs_control *ctl,
-                           const struct lmm_centre *c, struct gibbs_state *s,
-                           struct gibbs_work *w, const struct core_hooks *h,
-                           struct core_info *info)
+/* ---- the chain ------------------------------------------------------------------------------ */
+
+/* Interweaving for coefficient i of precision k. */
+static void move_scale(void *ctx, int k, int i)
 {
-    int kept = 0;
-    for (info->iter = 0; info->iter < ctl->iter; info->iter++) {
-        if (core_stop(h, info->iter)) return CORE_INTERRUPTED;
-        enum core_status st = gibbs_sweep(m, ctl, c, s, w, info);
-        if (st) return st;
-        int past = info->iter + 1 - ctl->warmup;
-        if (past > 0 && past % ctl->thin == 0) gibbs_keep(m, ctl, s, kept++);
-    }
-    return CORE_OK;
+    struct gibbs_chain *x = ctx;
+    struct gibbs_state *s = x->s;
+    if (!x->fresh) residual_ss(x->m, x->c, s, x->w); /* theta moved: G d anew */
+    struct scale_move v = {.prior = gibbs_scale_prior(x->m, s->t, k, i), .tau_e = s->t[0]};
+    scale_likelihood(x->m, x->c, s, x->w, k, i, &v);
+    double log_a = rand_slice(0, gibbs_scale_width(&x->m->prec[k]), scale_log_density, &v);
+    gibbs_apply_scale(x->m, s->t, s->theta, k, i, exp(log_a));
+    x->fresh = false;
+}
+
+static enum core_status sweep(void *ctx, struct core_info *info)
+{
+    struct gibbs_chain *x = ctx;
+    const struct lmm *m = x->m;
+    double *t = x->s->t;
+    enum core_status st = gibbs_draw_theta(m, x->s, x->w, info);
+    if (st) return st;
+    double rss = residual_ss(m, x->c, x->s, x->w);
+    x->fresh = true;
+    bool ok = gibbs_draw_precision(m, t, &x->w->zig, 0, &rss) &&
+              gibbs_draw_terms(m, t, x->s->theta, &x->w->zig,
+                               x->ctl.interweave ? move_scale : NULL, x);
+    return ok && gibbs_valid_precisions(m, t) ? CORE_OK : CORE_NONFINITE;
+}
+
+static void keep(void *ctx, int row)
+{
+    const struct gibbs_chain *x = ctx;
+    gibbs_keep(x->m, x->s, sampler_kept(&x->ctl.run), row);
+}
+
+struct sampler gibbs_sampler(struct gibbs_chain *x)
+{
+    return (struct sampler){x, NULL, sweep, keep};
 }

@@ -10,9 +10,10 @@
 
 #include "base/rand.h"
 #include "model/lmm.h"
+#include "engine/sampler.h"
 
 struct gibbs_control {
-    int iter, warmup, thin; /* sweeps, of which warm-up; keep every thin-th after it   */
+    struct sampler_control run;
     bool interweave;
 };
 
@@ -56,6 +57,11 @@ void gibbs_scale_precision(const struct lmm *m, double *t, int k, int i, double 
 /* Its auxiliary given the precision; nothing without one. */
 void gibbs_draw_auxiliary(const struct lmm *m, double *t, int k, int i);
 
+/* The precision of every group term given its effects, and after each the scale moves of its
+ * coefficients (NULL: none). False where a rate matrix is not positive definite. */
+bool gibbs_draw_terms(const struct lmm *m, double *t, const double *theta,
+                      const struct ziggurat *zig, void (*move)(void *ctx, int k, int i), void *ctx);
+
 /* The scale move: u -> a u, the precision likewise; a new auxiliary. */
 void gibbs_apply_scale(const struct lmm *m, double *t, double *theta, int k, int i, double a);
 
@@ -68,19 +74,20 @@ struct gibbs_work gibbs_work_carve(const struct lmm *m, struct arena *a);
 enum core_status gibbs_draw_theta(const struct lmm *m, struct gibbs_state *s,
                                   struct gibbs_work *w, struct core_info *info);
 
-/* Row `row` of the stored draws, and the running moments of u. */
-void gibbs_keep(const struct lmm *m, const struct gibbs_control *ctl, struct gibbs_state *s,
-                int row);
+/* Row `row` of the `kept` stored draws, and the running moments of u. */
+void gibbs_keep(const struct lmm *m, struct gibbs_state *s, int kept, int row);
 
-static inline int gibbs_kept(const struct gibbs_control *c)
-{
-    return (c->iter - c->warmup) / c->thin;
-}
+/* What a chain works on. */
+struct gibbs_chain {
+    const struct lmm *m;
+    struct gibbs_control ctl;
+    const struct lmm_centre *c;
+    struct gibbs_state *s;
+    struct gibbs_work *w;
+    bool fresh; /* w->Gdev is that of s->theta                                         */
+};
 
-/* One chain. Cost per sweep: one arrow factorisation, free of the number of rows. */
-enum core_status gibbs_run(const struct lmm *m, const struct gibbs_control *ctl,
-                           const struct lmm_centre *c, struct gibbs_state *s,
-                           struct gibbs_work *w, const struct core_hooks *h,
-                           struct core_info *info);
+/* For sampler_run(). Cost per sweep: one arrow factorisation, free of the number of rows. */
+struct sampler gibbs_sampler(struct gibbs_chain *x);
 
 #endif

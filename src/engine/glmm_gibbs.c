@@ -279,18 +279,14 @@ static enum core_status move_hamiltonian(const struct glmm *m, struct glmm_gibbs
     return CORE_OK;
 }
 
-/* ---- step size: dual averaging [Hoffman & Gelman 2014, section 3.2] ---------------------- */
+/* ---- step size --------------------------------------------------------------------------- */
 
-struct averaging {
-    double anchor, error, log_step, log_mean, count;
-};
-
-static struct averaging averaging_start(double step)
+static struct glmm_averaging averaging_start(double step)
 {
-    return (struct averaging){.anchor = log(10 * step), .log_step = log(step)};
+    return (struct glmm_averaging){.anchor = log(10 * step), .log_step = log(step)};
 }
 
-static double averaging_update(struct averaging *a, double accept)
+static double averaging_update(struct glmm_averaging *a, double accept)
 {
     double n = ++a->count, eta = pow(n, -0.75);
     a->error += (TARGET_ACCEPT - accept - a->error) / (n + 10);
@@ -343,9 +339,12 @@ static void coefficient_part(const struct glmm *m, const double *theta, int k, i
 
 /* Interweaving under the likelihood itself: u -> a u and its precision, for coefficient i of
  * precision k. After Polya-Gamma omega is integrated out here, and drawn anew before it is used. */
-static void move_scale(const struct glmm *m, struct glmm_gibbs_state *s, struct glmm_gibbs_work *w,
-                       int k, int i)
+static void move_scale(void *ctx, int k, int i)
 {
+    const struct glmm_gibbs_chain *c = ctx;
+    const struct glmm *m = c->m;
+    struct glmm_gibbs_state *s = c->s;
+    struct glmm_gibbs_work *w = c->w;
     struct glmm_scale v = {.prior = gibbs_scale_prior(&m->lmm, s->g.t, k, i), .m = m,
                            .extra = s->g.t, .eta = w->eta, .part = w->row, .moved = w->eta_new};
     coefficient_part(m, s->g.theta, k, i, w->row);
@@ -454,18 +453,15 @@ static double extra_log_density(double x, const void *ctx)
 
 /* ---- the chain ------------------------------------------------------------------------------ */
 
-static enum core_status draw_rest(const struct glmm *m, const struct glmm_gibbs_control *ctl,
-                                  struct glmm_gibbs_state *s, struct glmm_gibbs_work *w,
-                                  struct core_info *info)
+static enum core_status draw_rest(struct glmm_gibbs_chain *x, struct core_info *info)
 {
-    double ss[RR];
-    for (int k = m->lmm.first_term; k < m->lmm.n_prec; k++) {
-        lmm_outer_u(&m->lmm, k, s->g.theta, ss);
-        if (!gibbs_draw_precision(&m->lmm, s->g.t, &w->g.zig, k, ss)) return CORE_NONFINITE;
-        for (int i = 0; ctl->run.interweave && i < m->lmm.prec[k].r; i++)
-            move_scale(m, s, w, k, i);
-    }
-    if (ctl->run.interweave && ctl->mover == GLMM_HMC) {
+    const struct glmm *m = x->m;
+    struct glmm_gibbs_state *s = x->s;
+    struct glmm_gibbs_work *w = x->w;
+    bool moves = x->ctl.gibbs.interweave;
+    if (!gibbs_draw_terms(&m->lmm, s->g.t, s->g.theta, &w->g.zig, moves ? move_scale : NULL, x))
+        return CORE_NONFINITE;
+    if (moves && x->ctl.mover == GLMM_HMC) {
         enum core_status st = move_whitened(m, s, w, false, info);
         if (st) return st;
     }
@@ -478,18 +474,21 @@ static enum core_status draw_rest(const struct glmm *m, const struct glmm_gibbs_
 
 /* The reference is refreshed after these shares of the warm-up; the last stretch only tunes
  * the step size for the final one. */
-static bool window_ends(const struct glmm_gibbs_control *ctl, int done)
+static bool window_ends(int warmup, int done)
 {
-    int w = ctl->run.warmup;
-    return done > 0 && (done == w / 8 || done == w / 4 || done == w / 2);
+    return done > 0 && (done == warmup / 8 || done == warmup / 4 || done == warmup / 2);
 }
 
 /* A start: a draw from the Gaussian approximation at the starting precisions, pulled back to
  * its mode when the likelihood there is not finite. */
-static enum core_status draw_start(const struct glmm *m, struct glmm_gibbs_state *s,
-                                   struct glmm_gibbs_work *w, struct core_info *info)
+static enum core_status start(void *ctx, struct core_info *info)
 {
+    const struct glmm_gibbs_chain *x = ctx;
+    const struct glmm *m = x->m;
+    struct glmm_gibbs_state *s = x->s;
+    struct glmm_gibbs_work *w = x->w;
     size_t dim = arrow_dim(&m->lmm.shape);
+    w->adapt = averaging_start(s->step);
     enum core_status st = laplace_reference(m, s, w, info);
     if (st) return st;
     memcpy(w->theta, s->g.theta, sizeof(double) * dim); /* the mode */
@@ -503,44 +502,45 @@ static enum core_status draw_start(const struct glmm *m, struct glmm_gibbs_state
 }
 
 /* One Hamiltonian move, and in the warm-up the tuning: a new reference where a window ends, the
- * step size always. */
-static enum core_status tuned_move(const struct glmm *m, const struct glmm_gibbs_control *ctl,
-                                   struct glmm_gibbs_state *s, struct glmm_gibbs_work *w,
-                                   struct averaging *adapt, struct core_info *info)
+ * step size always. past: sweeps after the warm-up, this one included. */
+static enum core_status tuned_move(const struct glmm_gibbs_chain *x, int past,
+                                   struct core_info *info)
 {
-    int past = info->iter + 1 - ctl->run.warmup;
+    struct glmm_gibbs_state *s = x->s;
+    struct glmm_averaging *adapt = &x->w->adapt;
     double accept = 0;
-    if (past <= 0 && window_ends(ctl, info->iter)) {
-        end_window(m, w);
+    if (past <= 0 && window_ends(x->ctl.gibbs.run.warmup, info->iter)) {
+        end_window(x->m, x->w);
         *adapt = averaging_start(s->step);
     }
-    enum core_status st = move_hamiltonian(m, s, w, s->step, &accept, info);
+    enum core_status st = move_hamiltonian(x->m, s, x->w, s->step, &accept, info);
     if (past > 0) s->accept += (accept - s->accept) / past;
     if (past <= 0) s->step = averaging_update(adapt, accept);
     if (past == 0) s->step = exp(adapt->log_mean);
     return st;
 }
 
-enum core_status glmm_gibbs_run(const struct glmm *m, const struct glmm_gibbs_control *ctl,
-                                struct glmm_gibbs_state *s, struct glmm_gibbs_work *w,
-                                const struct core_hooks *h, struct core_info *info)
+static enum core_status sweep(void *ctx, struct core_info *info)
 {
-    bool hamiltonian = ctl->mover == GLMM_HMC;
-    int kept = 0;
-    struct averaging adapt = averaging_start(s->step);
-    info->iter = 0;
-    enum core_status st = draw_start(m, s, w, info);
-    if (st) return st;
-    for (; info->iter < ctl->run.iter; info->iter++) {
-        if (core_stop(h, info->iter)) return CORE_INTERRUPTED;
-        linear_predictor(m, s->g.theta, w->eta); /* the moves of a sweep only add to it */
-        st = hamiltonian ? tuned_move(m, ctl, s, w, &adapt, info)
-                         : move_polya_gamma(m, s, w, ctl->run.interweave, info);
-        if (st == CORE_OK) st = draw_rest(m, ctl, s, w, info);
-        if (st) return st;
-        int past = info->iter + 1 - ctl->run.warmup;
-        if (hamiltonian && past < 0) record_window(m, s, w);
-        if (past > 0 && past % ctl->run.thin == 0) gibbs_keep(&m->lmm, &ctl->run, &s->g, kept++);
-    }
-    return CORE_OK;
+    struct glmm_gibbs_chain *x = ctx;
+    bool hamiltonian = x->ctl.mover == GLMM_HMC;
+    int past = info->iter + 1 - x->ctl.gibbs.run.warmup;
+    linear_predictor(x->m, x->s->g.theta, x->w->eta); /* the moves of a sweep only add to it */
+    enum core_status st =
+        hamiltonian ? tuned_move(x, past, info)
+                    : move_polya_gamma(x->m, x->s, x->w, x->ctl.gibbs.interweave, info);
+    if (st == CORE_OK) st = draw_rest(x, info);
+    if (st == CORE_OK && hamiltonian && past < 0) record_window(x->m, x->s, x->w);
+    return st;
+}
+
+static void keep(void *ctx, int row)
+{
+    const struct glmm_gibbs_chain *x = ctx;
+    gibbs_keep(&x->m->lmm, &x->s->g, sampler_kept(&x->ctl.gibbs.run), row);
+}
+
+struct sampler glmm_gibbs_sampler(struct glmm_gibbs_chain *x)
+{
+    return (struct sampler){x, start, sweep, keep};
 }

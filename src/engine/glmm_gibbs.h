@@ -20,7 +20,7 @@
 enum glmm_mover { GLMM_PG, GLMM_HMC };
 
 struct glmm_gibbs_control {
-    struct gibbs_control run;
+    struct gibbs_control gibbs;
     enum glmm_mover mover;
 };
 
@@ -41,6 +41,11 @@ struct glmm_reference {
     double count;
 };
 
+/* The step size so far: dual averaging [Hoffman & Gelman 2014, section 3.2]. */
+struct glmm_averaging {
+    double anchor, error, log_step, log_mean, count;
+};
+
 struct glmm_gibbs_work {
     struct gibbs_work g;
     struct glmm_reference ref;
@@ -48,14 +53,21 @@ struct glmm_gibbs_work {
     double *t;                  /* n_par: precisions at a proposal                    */
     double *eta;                /* n: at the current theta                            */
     double *eta_new, *row;      /* n each: at a proposal; anything per row             */
+    struct glmm_averaging adapt;
 };
 
 struct glmm_gibbs_work glmm_gibbs_work_carve(const struct glmm *m, struct arena *a);
 
-/* One chain. g.t in: start of the extra parameter, the precisions and auxiliaries. Cost per
+/* What a chain works on. */
+struct glmm_gibbs_chain {
+    const struct glmm *m;
+    struct glmm_gibbs_control ctl;
+    struct glmm_gibbs_state *s;
+    struct glmm_gibbs_work *w;
+};
+
+/* For sampler_run(). g.t in: start of the extra parameter, the precisions and auxiliaries. Cost per
  * sweep of one move: O(n (p + sum r)) per gradient, plus one arrow factorisation. */
-enum core_status glmm_gibbs_run(const struct glmm *m, const struct glmm_gibbs_control *ctl,
-                                struct glmm_gibbs_state *s, struct glmm_gibbs_work *w,
-                                const struct core_hooks *h, struct core_info *info);
+struct sampler glmm_gibbs_sampler(struct glmm_gibbs_chain *x);
 
 #endif

@@ -160,7 +160,6 @@ static bool nest_moments(void *nest, double weight, double *mean)
     struct glmm_nest *x = nest;
     const struct glmm *g = x->g;
     bool counts = weight > NEGLIGIBLE, shift = counts && x->shifted && x->corrected;
-    if (x->log) x->log[x->logged++] = x->correction;
     memcpy(mean, x->s.m, sizeof(double) * arrow_dim(&g->lmm.shape));
     if (glmm_response_curvature(g, x->t, &x->s, &x->w, &x->info)) return false;
     struct theta_response want = {.exact = counts ? EXACT_BETA : EXACT_NONE,
@@ -175,8 +174,21 @@ static bool nest_moments(void *nest, double weight, double *mean)
     return true;
 }
 
-struct conditional glmm_nest_conditional(struct glmm_nest *x, const double *origin)
+struct conditional glmm_nest_conditional(const struct glmm *g, const double *origin,
+                                         const struct core_hooks *h, struct arena *a)
 {
-    return (struct conditional){&x->dense, x->g->lmm.n_stat, origin, x,
-                                glmm_nest_log_density, nest_moments, &x->F};
+    struct glmm_nest *x = arena_struct(a, sizeof *x), made = glmm_nest_carve(g, a);
+    if (!x) return (struct conditional){.d = g->lmm.n_stat}; /* counted */
+    *x = made;
+    x->h = h;
+    glmm_nest_prepare(x);
+    return (struct conditional){.ctx = x,
+                                .d = g->lmm.n_stat,
+                                .shape = &x->dense,
+                                .F = &x->F,
+                                .origin = origin,
+                                .log_density = glmm_nest_log_density,
+                                .moments = nest_moments,
+                                .correction = &x->correction,
+                                .evaluations = &x->w.evaluations};
 }

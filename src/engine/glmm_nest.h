@@ -25,8 +25,6 @@ struct glmm_nest {
     double *cols_m, *cols_w; /* dim x p and n x p: responses to tilts of beta */
     struct glmm_correction correct;
     double correction;       /* at the last phi                                    */
-    double *log;                     /* corrections at the nodes of a mixture, or NULL */
-    int logged;
     bool started;
     struct core_info info;
 };
@@ -37,7 +35,9 @@ void glmm_nest_prepare(struct glmm_nest *x);
 /* f(phi); -INFINITY where there is no fit. */
 double glmm_nest_log_density(void *nest, const double *phi);
 
-/* For conditional_mixture(). origin: dim. */
-struct conditional glmm_nest_conditional(struct glmm_nest *x, const double *origin);
+/* All of it in the arena; g, origin (dim) and h, which ends a fit that takes too long, must outlive
+ * it. */
+struct conditional glmm_nest_conditional(const struct glmm *g, const double *origin,
+                                         const struct core_hooks *h, struct arena *a);
 
 #endif

@@ -257,13 +257,13 @@ static bool coupling(void *ctx, struct vb_state *s)
 }
 
 enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl,
-                             struct vb_state *s, struct vb_work *w, double *leaf_work,
+                             struct vb_state *s, struct ascent_work *w, double *leaf_work,
                              struct core_info *info)
 {
-    const struct vb_theta q = {b, update, elbo, targets, coupling, SETTLED};
+    const struct ascent q = {b, update, elbo, targets, coupling, SETTLED};
     memset(b->unit, 0, sizeof(double) * (size_t) b->g->lmm.n_stat);
     b->last = false;
-    enum core_status st = vb_ascend(&b->g->lmm, &q, ctl, s, w, b->h, info), fit;
+    enum core_status st = ascent_run(&b->g->lmm, &q, ctl, s, w, b->h, info), fit;
     if (st && st != CORE_MAXIT) return st;
     b->last = true;
     if ((fit = update(b, s, info))) return fit;

@@ -2,7 +2,7 @@
  *
  *     q(theta) prod_j q(Lambda_j) prod q(c),   q(theta) = N(m, S) of glmm_state.h,
  *
- * ascended over the globals by vb_ascend(), with full linear response: nothing is dropped. The
+ * ascended over the globals by ascent_run(), with full linear response: nothing is dropped. The
  * logarithm of the likelihood's extra parameter is normal about the mode of its factor, with the
  * curvature of the bound as its precision; on the way it is a point, and so are the bounds on the
  * trace. */
@@ -33,7 +33,7 @@ struct glmm_vb glmm_vb_carve(const struct glmm *g, struct arena *a);
  * of the coefficients exactly, of the effects too when they are few.
  * leaf_work: as long as glmm_theta_leaf_work(). */
 enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl,
-                             struct vb_state *s, struct vb_work *w, double *leaf_work,
+                             struct vb_state *s, struct ascent_work *w, double *leaf_work,
                              struct core_info *info);
 
 #endif

@@ -113,12 +113,6 @@ void lmm_exact_mean(const struct lmm_exact *e, double *mean)
     for (size_t i = 0; i < dim; i++) mean[i] += e->from->theta[i];
 }
 
-void lmm_exact_draw(const struct lmm_exact *e, const double *mean, double *x)
-{
-    arrow_backsolve(&e->m->shape, &e->F, x);
-    for (size_t i = 0; i < arrow_dim(&e->m->shape); i++) x[i] += mean[i];
-}
-
 static bool exact_moments(void *ctx, double weight, double *mean)
 {
     (void) weight;
@@ -126,8 +120,19 @@ static bool exact_moments(void *ctx, double weight, double *mean)
     return true;
 }
 
-struct conditional lmm_exact_conditional(struct lmm_exact *e)
+struct conditional lmm_exact_conditional(const struct lmm *m, const struct lmm_centre *c,
+                                         struct arena *a)
 {
-    return (struct conditional){&e->m->shape, e->m->n_stat, e->centre->theta, e,
-                                lmm_exact_log_density, exact_moments, &e->F};
+    struct lmm_exact *e = arena_struct(a, sizeof *e), made = lmm_exact_carve(m, a);
+    if (!e) return (struct conditional){.d = m->n_stat}; /* counted */
+    *e = made;
+    e->centre = c;
+    lmm_exact_prepare(e);
+    return (struct conditional){.ctx = e,
+                                .d = m->n_stat,
+                                .shape = &m->shape,
+                                .F = &e->F,
+                                .origin = c->theta,
+                                .log_density = lmm_exact_log_density,
+                                .moments = exact_moments};
 }

@@ -49,9 +49,8 @@ double lmm_exact_log_density(void *exact, const double *phi);
 /* mean <- E theta at the last phi. */
 void lmm_exact_mean(const struct lmm_exact *e, double *mean);
 
-/* x <- mean + F^-T x: standard normals become a draw of theta at the last phi. */
-void lmm_exact_draw(const struct lmm_exact *e, const double *mean, double *x);
-
-struct conditional lmm_exact_conditional(struct lmm_exact *e);
+/* All of it in the arena; m and c must outlive it. */
+struct conditional lmm_exact_conditional(const struct lmm *m, const struct lmm_centre *c,
+                                         struct arena *a);
 
 #endif

@@ -9,7 +9,8 @@
  *     dt    = Sigma V^-1 (F - t)   Newton step for the fixed point F(t) = t of the updates
  *
  * [Giordano, Broderick & Jordan 2015, eq. (6)-(7)]. The same Sigma serves the covariances,
- * the Newton steps and the sensitivity to priors. */
+ * the Newton steps and the sensitivity to priors, of every model that ascent.h fits. The mixture solves
+ * the same system in another form: gmm_lr.h says why. */
 #ifndef MEANFIELD_LR_H
 #define MEANFIELD_LR_H
 

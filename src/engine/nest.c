@@ -41,7 +41,7 @@ static void place(int d, const double *mode, const double *L, const double *z, d
             for (int i = 0; i < d; i++) out[i] += AT(L, i, j, d) * z[j];
 }
 
-static double at_z(const struct nest_target *f, const double *phi, const double *L,
+static double at_z(const struct target *f, const double *phi, const double *L,
                    struct nest_work *w)
 {
     place(f->d, phi, L, w->z, w->phi);
@@ -51,7 +51,7 @@ static double at_z(const struct nest_target *f, const double *phi, const double 
 /* w->grad, w->H (full) <- gradient and minus Hessian in z at phi, from differences over a tenth
  * of the scale; false when a value is not finite. All four diagonal points, for what is symmetric
  * in an axis must stay so. */
-static bool differentiate(const struct nest_target *f, const double *phi, const double *L,
+static bool differentiate(const struct target *f, const double *phi, const double *L,
                           double peak, struct nest_work *w)
 {
     const double e = 0.1;
@@ -174,7 +174,7 @@ static void fix_axes(int d, double *L, struct nest_work *w)
 }
 
 /* Halve the step until f rises, or falls by less than `slack`; false when it never does. */
-static bool climb(const struct nest_target *f, double *phi, const double *L, double *peak,
+static bool climb(const struct target *f, double *phi, const double *L, double *peak,
                   double slack, struct nest_work *w)
 {
     for (int halved = 0; halved < 20; halved++) {
@@ -190,7 +190,7 @@ static bool climb(const struct nest_target *f, double *phi, const double *L, dou
     return false;
 }
 
-enum core_status nest_mode(const struct nest_target *f, double *phi, double *L, double *peak,
+enum core_status nest_mode(const struct target *f, double *phi, double *L, double *peak,
                            struct nest_work *w, const struct core_hooks *h,
                            struct core_info *info)
 {
@@ -252,7 +252,7 @@ static size_t table_slot(int d, const int *index, const struct lattice *l, const
 }
 
 /* Appends the point `index` and its value. */
-static void lattice_add(const struct nest_target *f, const double *mode, const double *L,
+static void lattice_add(const struct target *f, const double *mode, const double *L,
                         double step, const int *index, struct lattice *l)
 {
     int d = f->d;
@@ -288,7 +288,7 @@ static void lattice_gradient(int d, double step, struct lattice *l, const int *t
         }
 }
 
-enum core_status nest_lattice(const struct nest_target *f, const double *mode, const double *L,
+enum core_status nest_lattice(const struct target *f, const double *mode, const double *L,
                               double step, double drop, struct lattice *l, int *table,
                               const struct core_hooks *h, struct core_info *info)
 {

@@ -18,18 +18,13 @@
 #define MEANFIELD_NEST_H
 
 #include "base/core.h"
+#include "engine/target.h"
 
 enum {
     NEST_MAX_D = 128,
     LATTICE_MAX_D = 6,
     LATTICE_MAX_INDEX = 32000,
     LATTICE_MAX_POINTS = 1000000
-};
-
-struct nest_target {
-    int d;
-    double (*log_density)(void *ctx, const double *phi);
-    void *ctx;
 };
 
 struct nest_work {
@@ -54,7 +49,7 @@ struct nest_work nest_work_carve(int d, struct arena *a);
  * is seen. *peak = f(phi). CORE_NONFINITE when f is not finite at the start, CORE_MAXIT when the
  * mode was not reached: phi, L and *peak are the last found and still usable.
  * Cost: 1 + 2 d^2 evaluations a step, two steps at least. */
-enum core_status nest_mode(const struct nest_target *f, double *phi, double *L, double *peak,
+enum core_status nest_mode(const struct target *f, double *phi, double *L, double *peak,
                            struct nest_work *w, const struct core_hooks *h,
                            struct core_info *info);
 
@@ -71,7 +66,7 @@ struct lattice nest_lattice_carve(int d, int capacity, struct arena *a);
 /* Grows the lattice from the mode, or from the l->n points that it has already (of the same mode, L
  * and step: an index, phi and log density each). CORE_FULL when more than `capacity` points are within `drop`
  * of the highest. table: nest_lattice_table(capacity) ints of scratch. */
-enum core_status nest_lattice(const struct nest_target *f, const double *mode, const double *L,
+enum core_status nest_lattice(const struct target *f, const double *mode, const double *L,
                               double step, double drop, struct lattice *l, int *table,
                               const struct core_hooks *h, struct core_info *info);
 size_t nest_lattice_table(int capacity);

@@ -22,6 +22,11 @@ struct vb_state {
     struct lr lr;      /* V, C, Sigma, K at the optimum                               */
 };
 
+/* Scratch of ascent.h: q each. */
+struct ascent_work {
+    double *target, *cavi, *step, *resid;
+};
+
 /* Scratch, meaningless between calls. */
 struct vb_work {
     struct arrow P, F;
@@ -35,7 +40,7 @@ struct vb_work {
     struct arrow_push_work push;   /* -S K_y S there                                  */
     double *unit;                  /* s                                               */
     double *us;                    /* covariance part of the quadratic forms (s)      */
-    double *target, *cavi, *step, *resid; /* q each                                   */
+    struct ascent_work moves;
     double log_det_P;              /* of q's own precision                            */
 };
 

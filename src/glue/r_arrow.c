@@ -16,9 +16,7 @@ SEXP C_theta_draws(SEXP core, SEXP tau, SEXP mean, SEXP ndraws)
     const double *mu = r_as_finite(mean, "mean", (R_xlen_t) dim);
     const double *t = r_as_finite(tau, "tau", m.n_stat);
     struct arrow P, F;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         P = arrow_carve(&m.shape, &a);
         F = arrow_carve(&m.shape, &a);
     }
@@ -76,9 +74,7 @@ SEXP C_arrow_quad(SEXP S, SEXP rows)
     const struct arrow_cov cov = r_arrow_cov(S, &s);
     const struct arrow_rows rw = r_rows(rows, &s);
     struct arrow_quad_work w;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         w = arrow_cov_quad_carve(&s, &a);
     }
     SEXP out = PROTECT(Rf_allocVector(REALSXP, rw.n));
@@ -110,9 +106,7 @@ SEXP C_arrow_draws(SEXP S, SEXP ndraws)
     size_t dim = arrow_dim(&s);
     int n = r_as_int(ndraws, "ndraws", 0, INT_MAX);
     double *L, *W, *z;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         L = arena_doubles(&a, arrow_global_size(&s));
         W = arena_doubles(&a, arrow_leaf_size(&s));
         z = arena_doubles(&a, dim);
@@ -186,9 +180,7 @@ SEXP C_test_arrow(SEXP P, SEXP x)
     SEXP out = PROTECT(r_list(f, N_FIELDS));
     struct arrow F;
     double *scratch;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         F = arrow_carve(&s, &a);
         scratch = arena_doubles(&a, ng * (size_t) s.r);
     }

@@ -1,4 +1,4 @@
-/* r_gibbs.h: what both samplers take and return. */
+/* r_gibbs.h: what the samplers take and return. */
 #ifndef MEANFIELD_R_GIBBS_H
 #define MEANFIELD_R_GIBBS_H
 
@@ -17,10 +17,16 @@ enum {
     GIBBS_FIELDS
 };
 
-struct gibbs_control r_gibbs_control(SEXP control);
+/* control: list(iter, warmup, thin). */
+struct sampler_control r_gibbs_sweeps(SEXP control);
 
-/* list(result, status), all zero; the caller PROTECTs it. */
-SEXP r_gibbs_new(const struct lmm *m, const struct gibbs_control *ctl, bool save_u);
+/* One chain: R's generator is open and Ctrl-C is seen, progress (NULL or a function) hears about it,
+ * and its status goes to out = list(result, status). */
+void r_gibbs_run(SEXP out, const struct sampler *s, const struct sampler_control *ctl,
+                 SEXP progress);
+
+/* The mixed models' samplers. list(result, status), all zero; the caller PROTECTs it. */
+SEXP r_gibbs_new(const struct lmm *m, int kept, bool save_u);
 
 /* Views of its result, t from `start`. */
 struct gibbs_state r_gibbs_view(SEXP out, const double *start, int n_par, bool save_u);

@@ -11,108 +11,63 @@
 
 /* ---- rows ---------------------------------------------------------------------------------- */
 
-static void *take(size_t n, size_t size) { return R_alloc(n ? n : 1, (int) size); }
-
-/* Rows of the data in the order of their leaf (0-based), and where each leaf starts. */
-static int *sort_rows(const int *code, size_t n, int n_leaf, size_t *start)
+/* r x n covariates; NULL: an intercept. */
+static const double *r_z(SEXP x, int r, size_t n)
 {
-    int *order = take(n, sizeof(int));
-    memset(start, 0, sizeof(size_t) * ((size_t) n_leaf + 1));
-    if (!code) {
-        for (size_t i = 0; i < n; i++) order[i] = (int) i;
-        return order;
-    }
-    for (size_t i = 0; i < n; i++) start[code[i]]++;
-    for (int l = 0; l < n_leaf; l++) start[l + 1] += start[l];
-    for (size_t i = n; i-- > 0;) order[--start[code[i]]] = (int) i;
-    for (int l = 0; l < n_leaf; l++)
-        start[l] = start[l + 1]; /* moved back to its start above */
-    start[n_leaf] = n;
-    return order;
+    if (!r_is_null(x, "z")) return r_finite(x, "z", (R_xlen_t) n * r);
+    if (r != 1) r_bad("z");
+    return NULL;
 }
 
-static const double *sorted(const double *x, size_t n, const int *order)
+/* Where the rows of each leaf start, and the number of all rows; without leaves a zero. */
+static const size_t *r_start(SEXP rows, const struct glmm *g)
 {
-    double *out = take(n, sizeof(double));
-    for (size_t i = 0; i < n; i++) out[i] = x[order[i]];
+    int n_leaf = g->lmm.shape.n_leaf;
+    const int *start = r_ints(rows, "start", (R_xlen_t) n_leaf + 1);
+    size_t *out = (size_t *) R_alloc((size_t) n_leaf + 1, sizeof(size_t));
+    for (int l = 0; l <= n_leaf; l++) {
+        if (start[l] < (l ? start[l - 1] : 0)) r_bad("start");
+        out[l] = (size_t) start[l];
+    }
+    if (out[0] != 0 || (n_leaf && out[n_leaf] != g->n)) r_bad("start");
     return out;
 }
 
-/* r x n covariates in the new order; NULL, an intercept, stays NULL. */
-static const double *sorted_z(SEXP x, int r, size_t n, const int *order)
+/* Does a row's level of f, at global column `col`, stand at `pos` in the list of its leaf, with all of
+ * its columns? */
+static bool is_listed(const struct arrow_shape *s, int leaf, const struct glmm_factor *f,
+                      int col, int pos)
 {
-    if (r_is_null(x, "z")) {
-        if (r != 1) r_bad("z");
-        return NULL;
-    }
-    const double *z = r_finite(x, "z", (R_xlen_t) n * r);
-    double *out = take(n * (size_t) r, sizeof(double));
-    for (size_t i = 0; i < n; i++)
-        memcpy(out + i * (size_t) r, z + (size_t) order[i] * (size_t) r,
-               sizeof(double) * (size_t) r);
-    return out;
+    int from = s->ptr[leaf], k = s->ptr[leaf + 1] - from, c = col - f->first;
+    if (col < f->first || c / f->r >= f->n_levels || (f->r > 1 && c % f->r)) return false;
+    if (pos < 0 || pos > k - f->r) return false;
+    const int *at = s->idx + from + pos;
+    return at[0] == col && at[f->r - 1] == col + f->r - 1;
 }
 
-/* p x n: row i's covariates, less their centre, side by side. */
-static const double *sorted_x(SEXP rows, int p, size_t n, const int *order)
+/* x: list(col, pos, z, r, n_levels). The factor's columns start at `first`. */
+static struct glmm_factor r_other(SEXP x, const struct glmm *g, int first)
 {
-    const double *X = r_finite(rows, "X", (R_xlen_t) n * p),
-                 *centre = r_finite(rows, "centre", p);
-    double *out = take(n * (size_t) p, sizeof(double));
-    for (int j = 0; j < p; j++) {
-        const double *col = X + (size_t) j * n;
-        for (size_t i = 0; i < n; i++)
-            out[i * (size_t) p + (size_t) j] = col[order[i]] - centre[j];
-    }
-    return out;
-}
-
-/* Where in the column list of a leaf a global column, and the r - 1 next to it, stand. */
-static int position(const struct arrow_shape *s, int leaf, int col, int r)
-{
-    int lo = s->ptr[leaf], hi = s->ptr[leaf + 1];
-    while (hi - lo > 1) {
-        int mid = lo + (hi - lo) / 2;
-        if (s->idx[mid] <= col)
-            lo = mid;
-        else
-            hi = mid;
-    }
-    bool listed = lo < s->ptr[leaf + 1] && s->idx[lo] == col &&
-                  r <= s->ptr[leaf + 1] - lo && s->idx[lo + r - 1] == col + r - 1;
-    if (!listed) Rf_error("internal error: a leaf does not list a column of its rows");
-    return lo - s->ptr[leaf];
-}
-
-/* x: list(code, z, r, n_levels). The factor's columns start at `first`. */
-static struct glmm_factor r_other(SEXP x, const struct glmm *g, const int *order,
-                                  int first)
-{
-    struct glmm_factor f = {.first = first};
-    f.r = r_int(x, "r", 1, VECH_MAX_R);
+    struct glmm_factor f = {.first = first, .r = r_int(x, "r", 1, VECH_MAX_R)};
     f.n_levels = r_int(x, "n_levels", 1, (g->lmm.shape.n_global - first) / f.r);
-    const int *code = r_ints(x, "code", (R_xlen_t) g->n);
-    r_in_range(code, (R_xlen_t) g->n, 1, f.n_levels, "code");
-    int *col = take(g->n, sizeof(int)), *pos = take(g->n, sizeof(int));
-    for (size_t i = 0; i < g->n; i++) col[i] = f.first + (code[order[i]] - 1) * f.r;
+    f.col = r_ints(x, "col", (R_xlen_t) g->n);
+    f.pos = r_ints(x, "pos", (R_xlen_t) g->n);
+    f.z = r_z(x, f.r, g->n);
     for (int l = 0; l < g->lmm.shape.n_leaf; l++)
         for (size_t i = g->start[l]; i < g->start[l + 1]; i++)
-            pos[i] = position(&g->lmm.shape, l, col[i], f.r);
-    f.col = col;
-    f.pos = pos;
-    f.z = sorted_z(x, f.r, g->n, order);
+            if (!is_listed(&g->lmm.shape, l, &f, f.col[i], f.pos[i])) r_bad("pos");
     return f;
 }
 
 /* The other factors fill the global block behind the fixed effects, one after the other. */
-static void r_others(SEXP others, struct glmm *g, const int *order)
+static void r_others(SEXP others, struct glmm *g)
 {
     int first = g->lmm.p;
     g->n_other = r_as_list(others, "others", -1);
     if (g->n_other > GLMM_MAX_FACTORS || (g->n_other > 0 && !g->lmm.shape.n_leaf))
         Rf_error("internal error: %d grouping factors", g->n_other);
     for (int f = 0; f < g->n_other; f++) {
-        g->other[f] = r_other(VECTOR_ELT(others, f), g, order, first);
+        g->other[f] = r_other(VECTOR_ELT(others, f), g, first);
         first += g->other[f].n_levels * g->other[f].r;
     }
     if (first != g->lmm.shape.n_global) r_bad("others");
@@ -154,19 +109,8 @@ static const struct likelihood *r_likelihood(SEXP core)
     return L;
 }
 
-/* What a model may have, for R to refuse more than that: precisions, coefficients of a term, and
- * factors beside the leaf in the generalised model. */
-SEXP C_limits(void)
-{
-    SEXP out = PROTECT(Rf_allocVector(INTSXP, 3));
-    INTEGER(out)[0] = LMM_MAX_PREC;
-    INTEGER(out)[1] = VECH_MAX_R;
-    INTEGER(out)[2] = GLMM_MAX_FACTORS;
-    UNPROTECT(1);
-    return out;
-}
-
-/* core$rows: list(X, centre, y, size, offset, leaf = list(code, z, r) or NULL, others). */
+/* core$rows: list(X (p x n), y, size, offset, start, z, others) in the order of the leaves: glmm_rows() in
+ * R. */
 struct glmm r_glmm(SEXP core)
 {
     struct glmm g = {.likelihood = r_likelihood(core)};
@@ -176,24 +120,19 @@ struct glmm r_glmm(SEXP core)
     if (s->r > VECH_MAX_R) r_bad("r");
     need_fixed_effects(&g.lmm);
     r_order_global(&g.lmm);
-    SEXP rows = r_elt(core, "rows"), leaf = r_elt(rows, "leaf"), X = r_elt(rows, "X");
-    if (r_columns(X, "X", -1) != g.lmm.p || Rf_nrows(X) < 1) r_bad("X");
-    g.n = (size_t) Rf_nrows(X);
+    SEXP rows = r_elt(core, "rows"), X = r_elt(rows, "X");
+    g.n = (size_t) r_columns(X, "X", g.lmm.p);
+    if (g.n < 1) r_bad("X");
+    R_xlen_t n = (R_xlen_t) g.n;
     g.lmm.n = (double) g.n;
-    bool grouped = leaf != R_NilValue;
-    if (grouped != (s->n_leaf > 0)) r_bad("leaf");
-    const int *code = grouped ? r_ints(leaf, "code", (R_xlen_t) g.n) : NULL;
-    if (grouped) r_in_range(code, (R_xlen_t) g.n, 1, s->n_leaf, "code");
-    size_t *start = take((size_t) s->n_leaf + 1, sizeof(size_t));
-    const int *order = sort_rows(code, g.n, s->n_leaf, start);
-    g.start = start;
-    g.X = sorted_x(rows, g.lmm.p, g.n, order);
-    g.y = sorted(r_finite(rows, "y", (R_xlen_t) g.n), g.n, order);
-    g.size = sorted(r_finite(rows, "size", (R_xlen_t) g.n), g.n, order);
-    g.offset = sorted(r_finite(rows, "offset", (R_xlen_t) g.n), g.n, order);
-    g.z = grouped ? sorted_z(leaf, s->r, g.n, order) : NULL;
+    g.X = r_as_finite(X, "X", -1);
+    g.y = r_finite(rows, "y", n);
+    g.size = r_finite(rows, "size", n);
+    g.offset = r_finite(rows, "offset", n);
+    g.start = r_start(rows, &g);
+    g.z = s->n_leaf ? r_z(rows, s->r, g.n) : NULL;
     need_responses(&g);
-    r_others(r_elt(rows, "others"), &g, order);
+    r_others(r_elt(rows, "others"), &g);
     need_factors(&g);
     const struct likelihood_rows all = glmm_rows(&g);
     g.constant = g.likelihood->constant(&all);
@@ -211,19 +150,16 @@ SEXP C_fit_glmm_vb(SEXP core, SEXP start, SEXP control)
     int q = m->n_par;
     const double *from = r_as_finite(start, "start", q);
     SEXP out = PROTECT(r_vb_new(m, ctl.trace_rows));
-    struct arena a = {NULL, 0};
     struct glmm_state theta;
     struct glmm_work w;
     struct glmm_vb b;
-    struct vb_work moves = {.log_det_P = 0};
+    struct ascent_work moves;
     double *leaf_work, *lr_work;
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         theta = glmm_state_carve(&g, &a);
         w = glmm_state_work(&g, &a);
         b = glmm_vb_carve(&g, &a);
-        double **vec[] = {&moves.target, &moves.cavi, &moves.step, &moves.resid};
-        for (int i = 0; i < 4; i++) *vec[i] = arena_doubles(&a, (size_t) q);
+        moves = ascent_work_carve(m, &a);
         leaf_work = arena_doubles(&a, glmm_theta_leaf_work(&g));
         lr_work = arena_doubles(&a, (size_t) q * (size_t) q);
     }

@@ -12,34 +12,30 @@
 SEXP C_fit_glmm_gibbs(SEXP core, SEXP start, SEXP control, SEXP progress)
 {
     const struct glmm m = r_glmm(core);
-    const struct glmm_gibbs_control ctl = {
-        r_gibbs_control(control), r_flag(control, "hamiltonian") ? GLMM_HMC : GLMM_PG};
+    struct glmm_gibbs_chain x = {.m = &m};
+    x.ctl = (struct glmm_gibbs_control){
+        {r_gibbs_sweeps(control), r_flag(control, "interweave")},
+        r_flag(control, "hamiltonian") ? GLMM_HMC : GLMM_PG};
     bool save_u = r_flag(control, "save_u");
     const double *from = r_as_finite(start, "start", m.lmm.n_par);
     if (m.likelihood->n_extra && !(from[0] > 0)) r_bad("start");
-    if (ctl.mover == GLMM_PG && !m.likelihood->polya_gamma) r_bad("hamiltonian");
+    if (x.ctl.mover == GLMM_PG && !m.likelihood->polya_gamma) r_bad("hamiltonian");
     double step = r_num(control, "step", 1e-10, 10);
-    struct r_poll poll = {r_progress(progress),
-                          ctl.run.iter > 100 ? ctl.run.iter / 100 : 1};
-    SEXP out = PROTECT(r_gibbs_new(&m.lmm, &ctl.run, save_u));
+    SEXP hear = r_progress(progress);
+    SEXP out = PROTECT(r_gibbs_new(&m.lmm, sampler_kept(&x.ctl.gibbs.run), save_u));
     struct glmm_gibbs_state s = {
         .g = r_gibbs_view(out, from, m.lmm.n_par, save_u), .step = step};
-    double *mover = r_out(VECTOR_ELT(out, 0), GIBBS_MOVER);
     struct glmm_gibbs_work w;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         w = glmm_gibbs_work_carve(&m, &a);
     }
-    struct core_hooks h = {r_poll_hook, &poll};
-    struct core_info info = {0, -1};
-
-    GetRNGstate();
-    enum core_status st = glmm_gibbs_run(&m, &ctl, &s, &w, &h, &info);
-    PutRNGstate();
+    x.s = &s;
+    x.w = &w;
+    const struct sampler sampler = glmm_gibbs_sampler(&x);
+    r_gibbs_run(out, &sampler, &x.ctl.gibbs.run, hear);
+    double *mover = r_out(VECTOR_ELT(out, 0), GIBBS_MOVER);
     mover[0] = s.accept;
     mover[1] = s.step;
-    r_set_status(INTEGER(VECTOR_ELT(out, 1)), st, &info);
     UNPROTECT(1);
     return out;
 }

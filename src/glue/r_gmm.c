@@ -5,7 +5,7 @@
 #include "mixture/gmm_gibbs.h"
 #include "mixture/gmm_start.h"
 #include "mixture/gmm_vb.h"
-#include "glue/r_util.h"
+#include "glue/r_gibbs.h"
 
 /* core: see gmm_core() in R. */
 static struct gmm r_mixture(SEXP core)
@@ -51,9 +51,7 @@ SEXP C_gmm_start(SEXP X, SEXP k, SEXP seed, SEXP rounds)
     int times = r_as_int(rounds, "rounds", 0, 1000);
     SEXP out = PROTECT(Rf_allocVector(INTSXP, n));
     double *centre, *dist, *best;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         centre = arena_doubles(&a, (size_t) K * (size_t) p);
         dist = arena_doubles(&a, (size_t) n);
         best = arena_doubles(&a, (size_t) n);
@@ -72,9 +70,7 @@ struct pass {
 static struct pass r_pass(const struct gmm *g)
 {
     struct pass p;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         p.s = gmm_stats_carve(g, &a);
         p.w = gmm_work_carve(g, &a);
     }
@@ -150,6 +146,39 @@ static void copy_out(SEXP res, int field, const double *x)
            sizeof(double) * (size_t) Rf_xlength(VECTOR_ELT(res, field)));
 }
 
+static void put_factors(SEXP res, const struct gmm_fit *q)
+{
+    copy_out(res, STATS, q->s.N);
+    copy_out(res, M, q->f.m);
+    copy_out(res, DF, q->f.df);
+    copy_out(res, L, q->f.L);
+    copy_out(res, S, q->f.S);
+    copy_out(res, MEAN_LOGDET, q->f.mean_logdet);
+    copy_out(res, ALPHA, q->f.alpha);
+    copy_out(res, MEAN_LOG_PI, q->f.mean_log_pi);
+    copy_out(res, OFFSET, q->f.offset);
+    copy_out(res, RESP, q->r);
+}
+
+static void put_numbers(SEXP res, const struct gmm_fit *q)
+{
+    r_out(res, ELBO)[0] = q->elbo;
+    r_out(res, DECREMENT)[0] = q->decrement;
+    r_out(res, ROWS)[0] = q->rows;
+    r_out(res, NOT_PD)[0] = q->not_pd;
+}
+
+/* The linear response in raw units, and how the bound bends along its widest direction. */
+static void put_response(SEXP res, const struct gmm *g, const struct gmm_fit *q,
+                         struct gmm_fit_work *w, struct gmm_lr *lr, const double *U,
+                         const double *A, double *work)
+{
+    gmm_lr_invert(lr);
+    gmm_lr_raw(g, &q->f, lr, U, A, r_out(res, LRVB), work);
+    gmm_vb_probe(g, q, lr, w, r_out(res, SLOPE), work);
+    gmm_lr_direction_raw(g, &q->f, lr, U, A, work, r_out(res, DIRECTION));
+}
+
 static struct gmm_control r_gmm_control(SEXP control)
 {
     struct gmm_control c = {.tol = r_num(control, "tol", 0, DBL_MAX),
@@ -179,9 +208,7 @@ SEXP C_gmm_fit(SEXP core, SEXP start, SEXP units, SEXP control)
     struct gmm_fit_work w;
     struct gmm_lr lr = {.n = 0};
     double *work = NULL;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         q.s = gmm_stats_carve(&g, &a);
         q.f = gmm_factors_carve(&g, &a);
         q.r = arena_doubles(&a, nr);
@@ -198,29 +225,13 @@ SEXP C_gmm_fit(SEXP core, SEXP start, SEXP units, SEXP control)
     struct core_hooks h = {r_poll_hook, &poll};
     struct core_info info = {0, -1};
     enum core_status st = gmm_vb_run(&g, &ctl, &q, &w, &lr, &h, &info);
-    if (st == CORE_OK || st == CORE_MAXIT) {
-        copy_out(res, STATS, q.s.N);
-        copy_out(res, M, q.f.m);
-        copy_out(res, DF, q.f.df);
-        copy_out(res, L, q.f.L);
-        copy_out(res, S, q.f.S);
-        copy_out(res, MEAN_LOGDET, q.f.mean_logdet);
-        copy_out(res, ALPHA, q.f.alpha);
-        copy_out(res, MEAN_LOG_PI, q.f.mean_log_pi);
-        copy_out(res, OFFSET, q.f.offset);
-        copy_out(res, RESP, q.r);
-        if (ctl.newton) gmm_lr_mfvb_raw(&g, &q.f, &lr, U, A, r_out(res, MFVB));
-        if (ctl.newton && !q.not_pd) {
-            gmm_lr_invert(&lr);
-            gmm_lr_raw(&g, &q.f, &lr, U, A, r_out(res, LRVB), work);
-            gmm_vb_probe(&g, &q, &lr, &w, r_out(res, SLOPE), work);
-            gmm_lr_direction_raw(&g, &q.f, &lr, U, A, work, r_out(res, DIRECTION));
-        }
+    bool fitted = st == CORE_OK || st == CORE_MAXIT;
+    if (fitted) put_factors(res, &q);
+    if (fitted && ctl.newton) {
+        gmm_lr_mfvb_raw(&g, &q.f, &lr, U, A, r_out(res, MFVB));
+        if (!q.not_pd) put_response(res, &g, &q, &w, &lr, U, A, work);
     }
-    r_out(res, ELBO)[0] = q.elbo;
-    r_out(res, DECREMENT)[0] = q.decrement;
-    r_out(res, ROWS)[0] = q.rows;
-    r_out(res, NOT_PD)[0] = q.not_pd;
+    put_numbers(res, &q);
     r_set_status(INTEGER(VECTOR_ELT(out, 1)), st, &info);
     UNPROTECT(1);
     return out;
@@ -242,25 +253,27 @@ SEXP C_gmm_classify(SEXP core, SEXP m, SEXP R, SEXP offset)
     return out;
 }
 
-static struct gmm_gibbs_control r_gmm_gibbs_control(SEXP control)
+/* list(list(draws, perm), status), not yet filled; the caller PROTECTs it. */
+static SEXP gibbs_result(const struct gmm *g, int kept)
 {
-    struct gmm_gibbs_control c = {.iter = r_int(control, "iter", 1, INT_MAX - 1),
-                                  .thin = r_int(control, "thin", 1, INT_MAX)};
-    c.warmup = r_int(control, "warmup", 0, c.iter);
-    return c;
+    SEXP res = PROTECT(Rf_allocVector(VECSXP, 2));
+    SET_VECTOR_ELT(res, 0, Rf_allocMatrix(REALSXP, kept, gmm_gibbs_draw_size(g) * g->k));
+    SET_VECTOR_ELT(res, 1, Rf_allocMatrix(INTSXP, kept, g->k));
+    SEXP out = r_with_status(res);
+    UNPROTECT(1);
+    return out;
 }
 
 /* start: list(mu, Lambda, log_pi); label: reference clustering, 0-based; units: list(U, A,
  * centre, log_det_A); control: list(iter, warmup, thin). One chain.
- * Returns list(draws (kept x variables), perm (kept x k), status). */
+ * Returns list(list(draws (kept x variables), perm (kept x k)), status). */
 SEXP C_gmm_gibbs(SEXP core, SEXP start, SEXP label, SEXP units, SEXP control,
                  SEXP progress)
 {
     const struct gmm g = r_mixture(core);
     R_xlen_t pk = (R_xlen_t) g.p * g.k, pp = (R_xlen_t) g.p * g.p;
-    const struct gmm_gibbs_control ctl = r_gmm_gibbs_control(control);
+    const struct sampler_control ctl = r_gibbs_sweeps(control);
     size_t k = (size_t) g.k, p = (size_t) g.p;
-    int kept = gmm_gibbs_kept(&ctl);
     const double *mu = r_finite(start, "mu", pk),
                  *Lambda = r_finite(start, "Lambda", pk * g.p);
     const double *log_pi = r_finite(start, "log_pi", g.k);
@@ -269,17 +282,12 @@ SEXP C_gmm_gibbs(SEXP core, SEXP start, SEXP label, SEXP units, SEXP control,
                           .U = r_finite(units, "U", pp),
                           .A = r_finite(units, "A", pp),
                           .log_det_A = r_finite_num(units, "log_det_A")};
-    struct r_poll poll = {r_progress(progress), ctl.iter > 100 ? ctl.iter / 100 : 1};
-    SEXP out = PROTECT(Rf_allocVector(VECSXP, 3));
-    SET_VECTOR_ELT(out, 0, Rf_allocMatrix(REALSXP, kept, gmm_gibbs_draw_size(&g) * g.k));
-    SET_VECTOR_ELT(out, 1, Rf_allocMatrix(INTSXP, kept, g.k));
-    SET_VECTOR_ELT(out, 2, Rf_allocVector(INTSXP, 3));
-    c.draws = REAL(VECTOR_ELT(out, 0));
-    c.perm = INTEGER(VECTOR_ELT(out, 1));
+    SEXP hear = r_progress(progress);
+    SEXP out = PROTECT(gibbs_result(&g, sampler_kept(&ctl))), res = VECTOR_ELT(out, 0);
+    c.draws = REAL(VECTOR_ELT(res, 0));
+    c.perm = INTEGER(VECTOR_ELT(res, 1));
     struct gmm_gibbs_work w;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         c.mu = arena_doubles(&a, p * k);
         c.Lambda = arena_doubles(&a, p * p * k);
         c.R = arena_doubles(&a, p * p * k);
@@ -290,12 +298,9 @@ SEXP C_gmm_gibbs(SEXP core, SEXP start, SEXP label, SEXP units, SEXP control,
     memcpy(c.mu, mu, sizeof(double) * p * k);
     memcpy(c.Lambda, Lambda, sizeof(double) * p * p * k);
     memcpy(c.log_pi, log_pi, sizeof(double) * k);
-    struct core_hooks h = {r_poll_hook, &poll};
-    struct core_info info = {0, -1};
-    GetRNGstate();
-    enum core_status st = gmm_gibbs_run(&g, &ctl, &c, &w, &h, &info);
-    PutRNGstate();
-    r_set_status(INTEGER(VECTOR_ELT(out, 2)), st, &info);
+    struct gmm_gibbs_chain x = {&g, &c, &w, sampler_kept(&ctl)};
+    const struct sampler sampler = gmm_gibbs_sampler(&x);
+    r_gibbs_run(out, &sampler, &ctl, hear);
     UNPROTECT(1);
     return out;
 }

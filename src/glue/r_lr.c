@@ -13,9 +13,7 @@ SEXP C_lr(SEXP V, SEXP C)
                                  {"K", (size_t) q, (size_t) q}};
     SEXP out = PROTECT(r_list(f, 2));
     struct lr w;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         w = lr_carve(q, &a);
     }
     memcpy(w.V, v, sizeof(double) * n);

@@ -4,56 +4,25 @@
 #include <limits.h>
 #include <math.h>
 #include <string.h>
-#include "base/rand.h"
-#include "engine/glmm_nest.h"
-#include "engine/lmm_exact.h"
+#include "engine/conditional_of.h"
 #include "engine/nest.h"
 #include "glue/r_glmm.h"
 
-/* The conditional fit of the model's family. */
-struct engine {
-    bool gaussian;
-    struct lmm m;
-    struct lmm_centre centre;
-    struct lmm_exact exact;
+/* A model of either family (conditional_of.h) and the point that its fits are taken around. */
+struct task {
     struct glmm g;
-    struct glmm_nest nest;
-    struct conditional x;
+    struct lmm_centre centre;
 };
 
-static struct engine r_engine(SEXP core, SEXP centre)
+static struct task r_task(SEXP core, SEXP centre)
 {
-    struct engine en = {.gaussian = r_is_null(core, "rows")};
-    if (en.gaussian) {
-        en.m = r_model(core);
-    } else {
-        en.g = r_glmm(core);
-        en.m = en.g.lmm;
-    }
-    en.centre = r_centre(centre, &en.m);
-    return en;
-}
-
-/* en must stay where it is from here on. */
-static void engine_carve(struct engine *en, struct arena *a)
-{
-    if (en->gaussian)
-        en->exact = lmm_exact_carve(&en->m, a);
+    struct task k = {.g = {.n = 0}};
+    if (r_is_null(core, "rows"))
+        k.g.lmm = r_model(core);
     else
-        en->nest = glmm_nest_carve(&en->g, a);
-}
-
-static void engine_prepare(struct engine *en, const struct core_hooks *h)
-{
-    if (en->gaussian) {
-        en->exact.centre = &en->centre;
-        lmm_exact_prepare(&en->exact);
-        en->x = lmm_exact_conditional(&en->exact);
-    } else {
-        en->nest.h = h;
-        glmm_nest_prepare(&en->nest);
-        en->x = glmm_nest_conditional(&en->nest, en->centre.theta);
-    }
+        k.g = r_glmm(core);
+    k.centre = r_centre(centre, &k.g.lmm);
+    return k;
 }
 
 /* Stops for Ctrl-C, or when the conditional fits have taken more than `most` evaluations, and stays
@@ -76,61 +45,68 @@ static int limit_hook(void *ctx, int done)
     return l->why != CORE_OK;
 }
 
-static struct limit limit_of(const struct engine *en, SEXP progress, int every,
-                             double most)
-{
-    return (struct limit){.poll = {progress, every},
-                          .evaluations = en->gaussian ? NULL : &en->nest.w.evaluations,
-                          .most = most};
-}
-
 /* Evaluations that may be taken: none, some, or any number. */
 static double r_most(SEXP x) { return r_as_num(x, "most", 0, INFINITY); }
 
-static inline enum core_status stopped_or(enum core_status st, const struct limit *l)
+/* The status of a run, or why the limit ended it, into out = list(result, status). */
+static void close_run(SEXP out, enum core_status st, const struct limit *l,
+                      const struct core_info *info)
 {
-    return l->why == CORE_OK ? st : l->why;
+    r_set_status(INTEGER(VECTOR_ELT(out, 1)), l->why == CORE_OK ? st : l->why, info);
 }
 
-/* The columns of phi, n_stat x n: of a model without precisions n points of no dimension. */
-static int r_points(const struct engine *en, SEXP phi)
+/* The columns of phi, d x n: of a model without precisions n points of no dimension. */
+static int r_points(const struct task *k, SEXP phi)
 {
-    int n = r_columns(phi, "phi", en->m.n_stat);
+    int n = r_columns(phi, "phi", k->g.lmm.n_stat);
     r_as_finite(phi, "phi", -1);
     return n;
+}
+
+static int r_dimension(const struct task *k, int most)
+{
+    int d = k->g.lmm.n_stat;
+    if (d < 1 || d > most) Rf_error("internal error: an integral in %d dimensions", d);
+    return d;
+}
+
+/* list(list(phi, L, peak), status): the start in place of the mode. */
+static SEXP mode_result(int dim, const double *phi, const double *L)
+{
+    size_t d = (size_t) dim;
+    const struct r_field f[3] = {
+        {"phi", d, R_VECTOR}, {"L", d, d}, {"peak", 1, R_VECTOR}};
+    SEXP res = PROTECT(r_list(f, 3));
+    memcpy(r_out(res, 0), phi, sizeof(double) * d);
+    memcpy(r_out(res, 1), L, sizeof(double) * d * d);
+    SEXP out = r_with_status(res);
+    UNPROTECT(1);
+    return out;
 }
 
 /* phi: start (d); L: scale (d x d); most: evaluations of conditional fits. Returns
  * list(list(phi, L, peak), status). */
 SEXP C_nest_mode(SEXP core, SEXP centre, SEXP phi, SEXP L, SEXP most)
 {
-    struct engine en = r_engine(core, centre);
-    int d = en.m.n_stat;
-    size_t n = (size_t) d;
-    if (d < 1 || d > NEST_MAX_D) Rf_error("internal error: a mode in %d dimensions", d);
+    const struct task k = r_task(core, centre);
+    int d = r_dimension(&k, NEST_MAX_D);
     const double *start = r_as_finite(phi, "phi", d),
                  *scale = r_as_finite(L, "L", (R_xlen_t) d * d);
-    double allowed = r_most(most);
-    const struct r_field f[3] = {
-        {"phi", n, R_VECTOR}, {"L", n, n}, {"peak", 1, R_VECTOR}};
-    SEXP out = PROTECT(r_with_status(r_list(f, 3))), res = VECTOR_ELT(out, 0);
-    memcpy(r_out(res, 0), start, sizeof(double) * n);
-    memcpy(r_out(res, 1), scale, sizeof(double) * n * n);
+    struct limit limit = {.poll = {R_NilValue, 0}, .most = r_most(most)};
+    const struct core_hooks h = {limit_hook, &limit};
+    SEXP out = PROTECT(mode_result(d, start, scale)), res = VECTOR_ELT(out, 0);
+    struct conditional x;
     struct nest_work w;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
-        engine_carve(&en, &a);
+    R_ARENA (a) {
+        x = conditional_of(&k.g, &k.centre, &h, &a);
         w = nest_work_carve(d, &a);
     }
-    struct limit limit = limit_of(&en, R_NilValue, 0, allowed);
-    struct core_hooks h = {limit_hook, &limit};
-    engine_prepare(&en, &h);
+    limit.evaluations = x.evaluations;
+    const struct target f = conditional_target(&x);
     struct core_info info = {0, -1};
-    const struct nest_target target = {d, en.x.log_density, en.x.ctx};
     enum core_status st =
-        nest_mode(&target, r_out(res, 0), r_out(res, 1), r_out(res, 2), &w, &h, &info);
-    r_set_status(INTEGER(VECTOR_ELT(out, 1)), stopped_or(st, &limit), &info);
+        nest_mode(&f, r_out(res, 0), r_out(res, 1), r_out(res, 2), &w, &h, &info);
+    close_run(out, st, &limit, &info);
     UNPROTECT(1);
     return out;
 }
@@ -138,20 +114,17 @@ SEXP C_nest_mode(SEXP core, SEXP centre, SEXP phi, SEXP L, SEXP most)
 /* f at the columns of phi (d x n). */
 SEXP C_nest_log_density(SEXP core, SEXP centre, SEXP phi)
 {
-    struct engine en = r_engine(core, centre);
-    int n = r_points(&en, phi);
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
-        engine_carve(&en, &a);
+    const struct task k = r_task(core, centre);
+    int n = r_points(&k, phi);
+    struct conditional x;
+    R_ARENA (a) {
+        x = conditional_of(&k.g, &k.centre, NULL, &a);
     }
-    engine_prepare(&en, NULL);
     SEXP out = PROTECT(Rf_allocVector(REALSXP, n));
-    for (int k = 0; k < n; k++) {
-        if (k % 64 == 0)
+    for (int i = 0; i < n; i++) {
+        if (i % 64 == 0)
             R_CheckUserInterrupt(); /* nothing is held here but R's own memory */
-        const double *at = REAL(phi) + (size_t) k * (size_t) en.m.n_stat;
-        REAL(out)[k] = en.x.log_density(en.x.ctx, at);
+        REAL(out)[i] = x.log_density(x.ctx, REAL(phi) + (size_t) i * (size_t) x.d);
     }
     UNPROTECT(1);
     return out;
@@ -210,36 +183,32 @@ static SEXP lattice_result(const struct lattice *l, int d, bool gradient)
 SEXP C_nest_lattice(SEXP core, SEXP centre, SEXP mode, SEXP L, SEXP control,
                     SEXP progress)
 {
-    struct engine en = r_engine(core, centre);
-    int d = en.m.n_stat, capacity = r_int(control, "capacity", 1, LATTICE_MAX_POINTS);
-    if (d < 1 || d > LATTICE_MAX_D)
-        Rf_error("internal error: a lattice in %d dimensions", d);
+    const struct task k = r_task(core, centre);
+    int d = r_dimension(&k, LATTICE_MAX_D),
+        capacity = r_int(control, "capacity", 1, LATTICE_MAX_POINTS);
     const double *at = r_as_finite(mode, "mode", d),
                  *scale = r_as_finite(L, "L", (R_xlen_t) d * d);
     double step = r_num(control, "step", DBL_MIN, DBL_MAX),
            drop = r_num(control, "drop", 0, DBL_MAX);
-    double most = r_most(r_elt(control, "most"));
     const struct known known = r_known(r_elt(control, "known"), d, capacity);
-    SEXP hear = r_progress(progress);
+    struct limit limit = {.poll = {r_progress(progress), 64},
+                          .most = r_most(r_elt(control, "most"))};
+    const struct core_hooks h = {limit_hook, &limit};
+    struct conditional x;
     struct lattice l;
     int *table;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
-        engine_carve(&en, &a);
+    R_ARENA (a) {
+        x = conditional_of(&k.g, &k.centre, &h, &a);
         l = nest_lattice_carve(d, capacity, &a);
         table = arena_ints(&a, nest_lattice_table(capacity));
     }
+    limit.evaluations = x.evaluations;
     put_known(&known, d, &l);
-    struct limit limit = limit_of(&en, hear, 64, most);
-    struct core_hooks h = {limit_hook, &limit};
-    engine_prepare(&en, &h);
+    const struct target f = conditional_target(&x);
     struct core_info info = {0, -1};
-    const struct nest_target target = {d, en.x.log_density, en.x.ctx};
-    enum core_status st =
-        nest_lattice(&target, at, scale, step, drop, &l, table, &h, &info);
+    enum core_status st = nest_lattice(&f, at, scale, step, drop, &l, table, &h, &info);
     SEXP out = PROTECT(r_with_status(lattice_result(&l, d, st == CORE_OK)));
-    r_set_status(INTEGER(VECTOR_ELT(out, 1)), stopped_or(st, &limit), &info);
+    close_run(out, st, &limit, &info);
     UNPROTECT(1);
     return out;
 }
@@ -257,15 +226,15 @@ enum {
     N_FIELDS
 };
 
-/* What is wanted of a mixture. */
+/* What is wanted of a mixture: the global and the leaves' covariances, moments at each node, all of
+ * Cov theta, linear combinations, corrections. */
 struct want {
-    bool blocks, each, dense;
+    bool blocks, each, dense, correction;
     size_t rows;
 };
 
-static SEXP mixture_result(const struct engine *en, size_t n, struct want w)
+static SEXP mixture_result(const struct arrow_shape *s, size_t n, struct want w)
 {
-    const struct arrow_shape *s = &en->m.shape;
     size_t dim = arrow_dim(s), ng = w.blocks ? (size_t) s->n_global : 0;
     const struct r_field f[N_FIELDS] = {
         [MEAN] = {"mean", dim, R_VECTOR},
@@ -276,7 +245,7 @@ static SEXP mixture_result(const struct engine *en, size_t n, struct want w)
         [COV] = {"cov", w.dense ? dim : 0, w.dense ? dim : 0},
         [ROW_MEAN] = {"row_mean", w.rows, w.rows ? n : 0},
         [ROW_VAR] = {"row_var", w.rows, w.rows ? n : 0},
-        [CORRECTION] = {"correction", en->gaussian ? 0 : n, R_VECTOR}};
+        [CORRECTION] = {"correction", w.correction ? n : 0, R_VECTOR}};
     return r_list(f, N_FIELDS);
 }
 
@@ -296,6 +265,7 @@ static struct conditional_mixture mixture_view(SEXP res, struct want w)
         mix.row_mean = r_out(res, ROW_MEAN);
         mix.row_var = r_out(res, ROW_VAR);
     }
+    if (w.correction) mix.correction = r_out(res, CORRECTION);
     return mix;
 }
 
@@ -303,31 +273,28 @@ static struct conditional_mixture mixture_view(SEXP res, struct want w)
 SEXP C_nest_mixture(SEXP core, SEXP centre, SEXP phi, SEXP weights, SEXP want, SEXP rows,
                     SEXP progress)
 {
-    struct engine en = r_engine(core, centre);
-    int n = r_points(&en, phi);
+    const struct task k = r_task(core, centre);
+    const struct arrow_shape *s = &k.g.lmm.shape;
+    int n = r_points(&k, phi);
     const double *w = r_as_finite(weights, "weights", n);
-    const struct arrow_rows rw = r_rows(rows, &en.m.shape);
-    const struct want ask = {r_flag(want, "blocks"), r_flag(want, "each"),
-                             r_flag(want, "dense"), (size_t) rw.n};
-    SEXP hear = r_progress(progress);
-    SEXP out = PROTECT(r_with_status(mixture_result(&en, (size_t) n, ask))),
-         res = VECTOR_ELT(out, 0);
-    struct conditional_mixture mix = mixture_view(res, ask);
+    const struct arrow_rows rw = r_rows(rows, s);
+    struct want ask = {r_flag(want, "blocks"), r_flag(want, "each"),
+                       r_flag(want, "dense"), k.g.n > 0, (size_t) rw.n};
+    struct limit limit = {.poll = {r_progress(progress), 16}, .most = INFINITY};
+    const struct core_hooks h = {limit_hook, &limit};
+    SEXP out = PROTECT(r_with_status(mixture_result(s, (size_t) n, ask)));
+    struct conditional_mixture mix = mixture_view(VECTOR_ELT(out, 0), ask);
+    struct conditional x;
     struct conditional_work work;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
-        engine_carve(&en, &a);
-        work = conditional_carve(&en.m.shape, ask.dense, &a);
+    R_ARENA (a) {
+        x = conditional_of(&k.g, &k.centre, &h, &a);
+        work = conditional_carve(s, ask.dense, &a);
     }
-    struct limit limit = limit_of(&en, hear, 16, INFINITY);
-    struct core_hooks h = {limit_hook, &limit};
-    engine_prepare(&en, &h);
+    limit.evaluations = x.evaluations;
     struct core_info info = {0, -1};
-    if (!en.gaussian) en.nest.log = r_out(res, CORRECTION);
     enum core_status st =
-        conditional_mixture(&en.x, n, REAL(phi), w, &rw, &mix, &work, &h, &info);
-    r_set_status(INTEGER(VECTOR_ELT(out, 1)), stopped_or(st, &limit), &info);
+        conditional_mixture(&x, n, REAL(phi), w, &rw, &mix, &work, &h, &info);
+    close_run(out, st, &limit, &info);
     UNPROTECT(1);
     return out;
 }
@@ -335,36 +302,20 @@ SEXP C_nest_mixture(SEXP core, SEXP centre, SEXP phi, SEXP weights, SEXP want, S
 /* One draw of theta for each column of phi: dim x n. */
 SEXP C_nest_draws(SEXP core, SEXP centre, SEXP phi)
 {
-    struct engine en = r_engine(core, centre);
-    int n = r_points(&en, phi);
-    size_t dim = arrow_dim(&en.m.shape), d = (size_t) en.m.n_stat;
+    const struct task k = r_task(core, centre);
+    int n = r_points(&k, phi);
+    size_t dim = arrow_dim(&k.g.lmm.shape);
+    struct conditional x;
     double *mean;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
-        engine_carve(&en, &a);
+    R_ARENA (a) {
+        x = conditional_of(&k.g, &k.centre, NULL, &a);
         mean = arena_doubles(&a, dim);
     }
-    engine_prepare(&en, NULL);
     SEXP out = PROTECT(Rf_allocMatrix(REALSXP, (int) dim, n));
     const double *points = REAL(phi);
     double *draws = REAL(out);
-    const struct ziggurat zig = rand_ziggurat();
-    bool ok = true;
     GetRNGstate();
-    for (int k = 0; k < n && ok; k++) {
-        double *x = draws + (size_t) k * dim;
-        const double *at = points + (size_t) k * d;
-        bool same = k > 0 && memcmp(at, at - d, sizeof(double) * d) ==
-                                 0; /* the fit is still there */
-        if (!same) ok = R_FINITE(en.x.log_density(en.x.ctx, at));
-        if (!same) ok = ok && en.x.moments(en.x.ctx, 1, mean);
-        if (!ok) break;
-        rand_normals(&zig, dim, x);
-        arrow_backsolve(en.x.shape, en.x.F,
-                        x); /* the shape of F, which may differ from the model's */
-        for (size_t i = 0; i < dim; i++) x[i] += mean[i];
-    }
+    bool ok = conditional_draws(&x, n, points, mean, draws);
     PutRNGstate();
     if (!ok) Rf_error("internal error: draws at a point without density");
     UNPROTECT(1);

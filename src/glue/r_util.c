@@ -344,18 +344,19 @@ struct lmm_centre r_centre(SEXP centre, const struct lmm *m)
 void r_order_global(struct lmm *m)
 {
     struct elimination w;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         w = elimination_carve(m->shape.n_global, &a);
     }
     elimination_order(&m->shape, m->p, w);
 }
 
-struct arena r_arena(const struct arena *counted)
+/* Another pass of R_ARENA()? Before the first, `used` is SIZE_MAX. */
+bool r_arena(struct arena *a)
 {
-    struct arena a = {.base = R_alloc(counted->used + sizeof(double), 1), .used = 0};
-    return a;
+    if (a->base) return false;
+    if (a->used != SIZE_MAX) a->base = R_alloc(a->used + sizeof(double), 1);
+    a->used = 0;
+    return true;
 }
 
 /* A zeroed vector or matrix. */

@@ -6,6 +6,7 @@
 #ifndef MEANFIELD_R_UTIL_H
 #define MEANFIELD_R_UTIL_H
 
+#include <stdint.h>
 #include <R.h>
 #include <Rinternals.h>
 #include "base/core.h"
@@ -69,9 +70,11 @@ struct arrow_rows r_rows(SEXP rows, const struct arrow_shape *s);
 /* An order of elimination of the global block (elimination.h), in R_alloc memory. */
 void r_order_global(struct lmm *m);
 
-/* One R_alloc for a whole call. Carve in a loop of two passes, the first of which counts:
- *     for (int pass = 0; pass < 2; pass++) { if (pass) a = r_arena(&a); ... } */
-struct arena r_arena(const struct arena *counted);
+/* The workspace of a whole call: the block is run twice, once to count what it carves from the arena
+ * `a` and, after one R_alloc, to carve it. It must do nothing else, and has to end by itself:
+ *     R_ARENA (a) { w = vb_work_carve(&m, &a); } */
+#define R_ARENA(a) for (struct arena a = {NULL, SIZE_MAX}; r_arena(&a);)
+bool r_arena(struct arena *a);
 
 /* A named list of zeroed numeric vectors and matrices; the caller PROTECTs it. */
 #define R_VECTOR ((size_t) -1)

@@ -109,9 +109,7 @@ SEXP C_fit_vb(SEXP core, SEXP start, SEXP control)
     SEXP out = PROTECT(r_vb_new(&m, ctl.trace_rows));
     struct vb_state s = r_vb_view(out, from, q);
     struct vb_work w;
-    struct arena a = {NULL, 0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass) a = r_arena(&a);
+    R_ARENA (a) {
         w = vb_work_carve(&m, &a);
         s.lr.work = arena_doubles(&a, (size_t) q * (size_t) q);
     }

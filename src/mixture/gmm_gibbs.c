@@ -1,7 +1,6 @@
 /* gmm_gibbs.c: one function per full conditional (see gmm_gibbs.h). */
 #include <math.h>
 #include <string.h>
-#include <R_ext/Random.h>
 #include "base/blas.h"
 #include "base/la.h"
 #include "mixture/gmm_gibbs.h"
@@ -176,9 +175,12 @@ static void set_offsets(const struct gmm *g, struct gmm_gibbs *c)
         c->offset[k] = c->log_pi[k] + 0.5 * la_logdet(g->p, c->R + (size_t) k * pp);
 }
 
-static enum core_status gmm_gibbs_sweep(const struct gmm *g, struct gmm_gibbs *c,
-                                        struct gmm_gibbs_work *w, struct core_info *info)
+static enum core_status sweep(void *ctx, struct core_info *info)
 {
+    const struct gmm_gibbs_chain *x = ctx;
+    const struct gmm *g = x->g;
+    struct gmm_gibbs *c = x->c;
+    struct gmm_gibbs_work *w = x->w;
     draw_allocations(g, c, w);
     draw_weights(g, c, w);
     for (int k = 0; k < g->k; k++) {
@@ -284,34 +286,36 @@ static void keep_component(const struct gmm *g, const struct gmm_gibbs *c,
     out[stride] = c->log_pi[k];
 }
 
-static void keep(const struct gmm *g, const struct gmm_gibbs *c,
-                 const struct gmm_gibbs_work *w, size_t row, size_t kept)
+static void keep(void *ctx, int row)
 {
+    const struct gmm_gibbs_chain *x = ctx;
+    const struct gmm *g = x->g;
     int perm[GMM_MAX_K];
-    size_t size = (size_t) gmm_gibbs_draw_size(g);
-    count_agreement(g, c, w);
-    gmm_gibbs_match(g->k, w->count, perm, w->match);
+    size_t kept = (size_t) x->kept, size = (size_t) gmm_gibbs_draw_size(g);
+    count_agreement(g, x->c, x->w);
+    gmm_gibbs_match(g->k, x->w->count, perm, x->w->match);
     for (int j = 0; j < g->k; j++) {
-        AT(c->perm, row, j, kept) = perm[j];
-        keep_component(g, c, w, perm[j], c->draws + row + kept * size * (size_t) j, kept);
+        AT(x->c->perm, row, j, kept) = perm[j];
+        keep_component(g, x->c, x->w, perm[j],
+                       x->c->draws + row + kept * size * (size_t) j, kept);
     }
 }
 
-enum core_status gmm_gibbs_run(const struct gmm *g, const struct gmm_gibbs_control *ctl,
-                               struct gmm_gibbs *c, struct gmm_gibbs_work *w,
-                               const struct core_hooks *h, struct core_info *info)
+/* R and the offsets of the first state. */
+static enum core_status start(void *ctx, struct core_info *info)
 {
-    size_t kept = (size_t) gmm_gibbs_kept(ctl), pp = (size_t) g->p * (size_t) g->p, row = 0;
-    memcpy(c->R, c->Lambda, sizeof(double) * pp * (size_t) g->k);
+    const struct gmm_gibbs_chain *x = ctx;
+    const struct gmm *g = x->g;
+    size_t pp = (size_t) g->p * (size_t) g->p;
+    (void) info;
+    memcpy(x->c->R, x->c->Lambda, sizeof(double) * pp * (size_t) g->k);
     for (int k = 0; k < g->k; k++)
-        if (la_chol(g->p, c->R + (size_t) k * pp)) return CORE_NONFINITE;
-    set_offsets(g, c);
-    for (info->iter = 0; info->iter < ctl->iter; info->iter++) {
-        if (core_stop(h, info->iter)) return CORE_INTERRUPTED;
-        enum core_status st = gmm_gibbs_sweep(g, c, w, info);
-        if (st) return st;
-        int past = info->iter + 1 - ctl->warmup;
-        if (past > 0 && past % ctl->thin == 0) keep(g, c, w, row++, kept);
-    }
+        if (la_chol(g->p, x->c->R + (size_t) k * pp)) return CORE_NONFINITE;
+    set_offsets(g, x->c);
     return CORE_OK;
+}
+
+struct sampler gmm_gibbs_sampler(struct gmm_gibbs_chain *x)
+{
+    return (struct sampler){x, start, sweep, keep};
 }

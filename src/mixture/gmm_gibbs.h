@@ -9,11 +9,8 @@
 #define MEANFIELD_GMM_GIBBS_H
 
 #include "base/rand.h"
+#include "engine/sampler.h"
 #include "mixture/gmm.h"
-
-struct gmm_gibbs_control {
-    int iter, warmup, thin; /* sweeps, of which warm-up; keep every thin-th after it   */
-};
 
 struct gmm_gibbs {
     double *mu, *Lambda, *R; /* p x k, p x p x k, p x p x k (Lambda = R R')             */
@@ -37,11 +34,6 @@ struct gmm_gibbs_work {
     struct ziggurat zig;
 };
 
-static inline int gmm_gibbs_kept(const struct gmm_gibbs_control *c)
-{
-    return (c->iter - c->warmup) / c->thin;
-}
-
 static inline int gmm_gibbs_draw_size(const struct gmm *g)
 {
     return g->p + 2 * gmm_vech(g) + 2;
@@ -49,11 +41,17 @@ static inline int gmm_gibbs_draw_size(const struct gmm *g)
 
 struct gmm_gibbs_work gmm_gibbs_work_carve(const struct gmm *g, struct arena *a);
 
-/* One chain from mu, Lambda, log_pi. info->block: the component whose full conditional was
+/* What a chain works on. */
+struct gmm_gibbs_chain {
+    const struct gmm *g;
+    struct gmm_gibbs *c;
+    struct gmm_gibbs_work *w;
+    int kept;
+};
+
+/* For sampler_run(), from mu, Lambda, log_pi. info->block: the component whose full conditional was
  * improper (CORE_NOT_PD_LEAF: too few rows under a flat prior). */
-enum core_status gmm_gibbs_run(const struct gmm *g, const struct gmm_gibbs_control *ctl,
-                               struct gmm_gibbs *c, struct gmm_gibbs_work *w,
-                               const struct core_hooks *h, struct core_info *info);
+struct sampler gmm_gibbs_sampler(struct gmm_gibbs_chain *x);
 
 /* row[j] <- the row assigned to column j so that sum_j score(row[j], j) is largest; score is
  * k x k. Hungarian method by shortest augmenting paths, cost k^3. work: 3 (k + 1). */

@@ -9,7 +9,13 @@
  * eliminating q(z): with a_k(n) = d logit_nk and V_z = diag(r_n) - r_n r_n',
  *     A = sum_{k < l} sum_n r_nk r_nl (a_k - a_l)(a_k - a_l)',
  * a sum over pairs of components of one weighted Gram of t = (1, y, vech yy'), y = x - centre of
- * the pair, each wrapped in a_k = J_k't: positive semidefinite, with nothing to cancel. */
+ * the pair, each wrapped in a_k = J_k't: positive semidefinite, with nothing to cancel.
+ *
+ * This is the Sigma = (V^-1 - C)^-1 of lr.h, but not by it. lr takes V and C and gives Sigma and K: two
+ * Cholesky factors, two inverses and two products, 6 n^3 operations on five n x n matrices. Here V^-1 is
+ * what has a closed form, P0, block by block and away from the optimum not always positive definite; a
+ * Newton step wants one factor of P, n^3 / 3 on one matrix, Sigma only at the end and K never. With
+ * n = k B in the thousands (k = 10, p = 20: 2,330) that is the difference. */
 #ifndef MEANFIELD_GMM_LR_H
 #define MEANFIELD_GMM_LR_H
 

@@ -17,6 +17,7 @@ void test_wishart(void);
 void test_lr(void);
 void test_gram(void);
 void test_vb(void);
+void test_sampler(void);
 void test_gibbs(void);
 void test_nest(void);
 void test_gmm(void);

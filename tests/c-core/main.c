@@ -40,6 +40,7 @@ int main(void)
     run("lr", test_lr);
     run("gram", test_gram);
     run("vb", test_vb);
+    run("sampler", test_sampler);
     run("gibbs", test_gibbs);
     run("nest", test_nest);
     run("gmm", test_gmm);

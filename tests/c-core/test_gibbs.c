@@ -19,7 +19,7 @@ static struct chain run(const struct lmm *m, struct gibbs_control ctl, const dou
                         const struct core_hooks *h)
 {
     size_t q = (size_t) m->n_par, dim = arrow_dim(&m->shape);
-    size_t kept = (size_t) gibbs_kept(&ctl), nu = dim - (size_t) m->p;
+    size_t kept = (size_t) sampler_kept(&ctl.run), nu = dim - (size_t) m->p;
     double *theta = nans(dim), *grad = nans(dim), rss = m->yy;
     for (size_t i = 0; i < dim; i++) theta[i] = 0.1 * (double) (i % 5) - 0.2;
     arrow_mul(&m->shape, &m->G, theta, grad);
@@ -38,7 +38,9 @@ static struct chain run(const struct lmm *m, struct gibbs_control ctl, const dou
                                  .draws = nans(kept * (size_t) out.cols),
                                  .u_draws = nu ? nans(kept * nu) : NULL,
                                  .u_mean = zeros(nu), .u_m2 = zeros(nu)};
-    out.status = gibbs_run(m, &ctl, &c, &out.s, &w, h, &out.info);
+    struct gibbs_chain x = {m, ctl, &c, &out.s, &w, false};
+    const struct sampler s = gibbs_sampler(&x);
+    out.status = sampler_run(&s, &ctl.run, h, &out.info);
     return out;
 }
 
@@ -120,7 +122,7 @@ static void check_exact(const struct lmm *m, const struct chain *c)
 static void check_chains(const struct lmm *m, int n)
 {
     const double *low = start_of(m, 1e-2, 1), *high = start_of(m, 1e3, 1);
-    struct gibbs_control ctl = {n + 200, 200, 1, true}, plain = {2 * n + 200, 200, 2, false};
+    struct gibbs_control ctl = {{n + 200, 200, 1}, true}, plain = {{2 * n + 200, 200, 2}, false};
     struct chain a = run(m, ctl, low, NULL), b = run(m, ctl, high, NULL);
     struct chain c = run(m, plain, high, NULL);
     check_agree(m, &a, &b);
@@ -146,7 +148,7 @@ static void check_chains(const struct lmm *m, int n)
 /* Without data the draws are the prior. */
 static void check_prior(const struct lmm *m, bool interweave)
 {
-    struct gibbs_control ctl = {12200, 200, 1, interweave};
+    struct gibbs_control ctl = {{12200, 200, 1}, interweave};
     struct chain c = run(m, ctl, start_of(m, 1, 1), NULL);
     CHECK(c.status == CORE_OK);
     check_prior_precisions(m, 0, c.kept, c.s.draws + m->p * c.kept);
@@ -155,7 +157,7 @@ static void check_prior(const struct lmm *m, bool interweave)
 static void check_stops(const struct lmm *m)
 {
     const double *start = start_of(m, 1, 1);
-    struct gibbs_control ctl = {20, 0, 1, true};
+    struct gibbs_control ctl = {{20, 0, 1}, true};
     for (int at = 0; at < 20; at += 7) {
         struct core_hooks h = {stop_at, &at};
         struct chain c = run(m, ctl, start, &h);

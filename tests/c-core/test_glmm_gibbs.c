@@ -132,14 +132,16 @@ static struct chain run_step(const struct glmm *g, struct glmm_gibbs_control ctl
     struct arena a = arena_of(count.used);
     struct glmm_gibbs_work w = glmm_gibbs_work_carve(g, &a);
     CHECK(a.used == count.used);
-    struct chain out = {.info = {0, -1}, .kept = gibbs_kept(&ctl.run), .cols = m->p + m->n_stat};
+    struct chain out = {.info = {0, -1}, .kept = sampler_kept(&ctl.gibbs.run), .cols = m->p + m->n_stat};
     size_t kept = (size_t) out.kept;
     out.s = (struct glmm_gibbs_state){
         .g = {.t = start_of(m, 1, 1), .theta = nans(dim),
               .draws = nans(kept * (size_t) out.cols), .u_draws = nans(kept * nu),
               .u_mean = zeros(nu), .u_m2 = zeros(nu)},
         .step = step};
-    out.status = glmm_gibbs_run(g, &ctl, &out.s, &w, h, &out.info);
+    struct glmm_gibbs_chain x = {g, ctl, &out.s, &w};
+    const struct sampler s = glmm_gibbs_sampler(&x);
+    out.status = sampler_run(&s, &ctl.gibbs.run, h, &out.info);
     return out;
 }
 
@@ -169,7 +171,7 @@ static void check_agree(const struct glmm *g, const struct chain *a, const struc
 /* Rows of size zero say nothing: the draws are the prior, beta's mean with them. */
 static void check_prior(const struct glmm *g, enum glmm_mover mover)
 {
-    struct glmm_gibbs_control ctl = {{16500, 500, 1, true}, mover};
+    struct glmm_gibbs_control ctl = {{{16500, 500, 1}, true}, mover};
     struct chain c = run(g, ctl, NULL);
     CHECK(c.status == CORE_OK);
     for (int j = 0; j < g->lmm.p; j++) {
@@ -181,7 +183,7 @@ static void check_prior(const struct glmm *g, enum glmm_mover mover)
 
 static void check_stops(const struct glmm *g, enum glmm_mover mover)
 {
-    struct glmm_gibbs_control ctl = {{20, 10, 1, true}, mover};
+    struct glmm_gibbs_control ctl = {{{20, 10, 1}, true}, mover};
     for (int at = 0; at < 20; at += 7) {
         struct core_hooks h = {stop_at, &at};
         struct chain c = run(g, ctl, &h);
@@ -207,7 +209,7 @@ static void check_acceptance(const struct likelihood *L)
     struct glmm g = {.lmm = m, .likelihood = L, .n = 4, .X = X, .y = y, .size = size,
                      .offset = offset, .start = start};
     const struct likelihood_rows rows = glmm_rows(&g);
-    struct glmm_gibbs_control untuned = {{160000, 0, 1, true}, GLMM_HMC};
+    struct glmm_gibbs_control untuned = {{{160000, 0, 1}, true}, GLMM_HMC};
     struct chain c = run_step(&g, untuned, 1.5, NULL);
     CHECK(c.status == CORE_OK && c.s.accept > 0.3 && c.s.accept < 0.95);
     double sum = 0, first = 0, second = 0, se2, eta[4];
@@ -238,9 +240,9 @@ void test_glmm_gibbs(void)
         struct sim d = sim_general(rich);
         struct glmm g = glmm_of(&d, &likelihood_binomial, 3), none = glmm_of(&d, &likelihood_binomial, 0);
         struct glmm counts = glmm_of(&d, &likelihood_poisson, 1);
-        struct glmm_gibbs_control pg = {{8500, 500, 1, true}, GLMM_PG};
-        struct glmm_gibbs_control hmc = {{4500, 500, 1, true}, GLMM_HMC};
-        struct glmm_gibbs_control plain = {{16500, 500, 2, false}, GLMM_HMC};
+        struct glmm_gibbs_control pg = {{{8500, 500, 1}, true}, GLMM_PG};
+        struct glmm_gibbs_control hmc = {{{4500, 500, 1}, true}, GLMM_HMC};
+        struct glmm_gibbs_control plain = {{{16500, 500, 2}, false}, GLMM_HMC};
         struct chain a = run(&g, pg, NULL), b = run(&g, hmc, NULL);
         check_agree(&g, &a, &b);
         struct chain c = run(&counts, hmc, NULL), e = run(&counts, plain, NULL);

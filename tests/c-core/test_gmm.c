@@ -269,10 +269,10 @@ static void check_start(int n, int p, int k, double spread)
 static enum core_status sample(const struct gmm *g, int iter, const struct core_hooks *h,
                                struct core_info *info, struct gmm_gibbs *c)
 {
-    struct gmm_gibbs_control ctl = {iter, 0, 1};
+    struct sampler_control ctl = {iter, 0, 1};
     struct gmm_gibbs_work w;
     struct arena a = {NULL, 0};
-    size_t p = (size_t) g->p, k = (size_t) g->k, kept = (size_t) gmm_gibbs_kept(&ctl);
+    size_t p = (size_t) g->p, k = (size_t) g->k, kept = (size_t) sampler_kept(&ctl);
     for (int pass = 0; pass < 2; pass++) {
         if (pass) a = arena_of(a.used);
         w = gmm_gibbs_work_carve(g, &a);
@@ -297,7 +297,9 @@ static enum core_status sample(const struct gmm *g, int iter, const struct core_
         memcpy(c->Lambda + i * p * p, one, sizeof(double) * p * p);
         c->log_pi[i] = -log((double) k);
     }
-    return gmm_gibbs_run(g, &ctl, c, &w, h, info);
+    struct gmm_gibbs_chain x = {g, c, &w, (int) kept};
+    const struct sampler s = gmm_gibbs_sampler(&x);
+    return sampler_run(&s, &ctl, h, info);
 }
 
 static void check_gibbs(enum prior prior)

@@ -72,7 +72,7 @@ struct mode {
     struct core_info info;
 };
 
-static struct mode mode_of(const struct nest_target *f, const double *start, double scale)
+static struct mode mode_of(const struct target *f, const double *start, double scale)
 {
     int d = f->d;
     struct arena count = {NULL, 0};
@@ -92,7 +92,7 @@ struct grid {
     struct core_info info;
 };
 
-static struct grid lattice_of(const struct nest_target *f, const struct mode *m, double step,
+static struct grid lattice_of(const struct target *f, const struct mode *m, double step,
                               double drop, int capacity, const struct core_hooks *h)
 {
     struct arena count = {NULL, 0};
@@ -111,7 +111,7 @@ static const double POINT[4] = {2, -1.5, 0.7, 3};
 static void test_mode(int d, int skewed, double scale)
 {
     struct known k = known_of(d, skewed, 3);
-    struct nest_target f = {d, known_density, &k};
+    struct target f = {d, known_density, &k};
     struct mode m = mode_of(&f, POINT, scale);
     CHECK(m.status == CORE_OK);
     CHECK(m.info.iter < 30);
@@ -179,7 +179,7 @@ static void test_axes(int d)
             if (AT(Q, 0, j, d) < 0) AT(Q, i, j, d) = -AT(Q, i, j, d);
     for (int rounding = 0; rounding < 2; rounding++) {
         struct rounded r = {&k, rounding ? 1e-9 : 0};
-        struct nest_target f = {d, rounded_density, &r};
+        struct target f = {d, rounded_density, &r};
         struct mode m = mode_of(&f, POINT, rounding ? 0.3 : 2);
         CHECK(m.status == CORE_OK);
         for (int j = 0; j < d; j++)
@@ -194,7 +194,7 @@ static void test_ridge(int skewed, double sign)
 {
     double mix[4] = {1, sign * 0.98, 0, sqrt(1 - 0.98 * 0.98)};
     struct known k = known_mix(2, skewed, 3, mix);
-    struct nest_target f = {2, known_density, &k};
+    struct target f = {2, known_density, &k};
     struct mode m[2] = {mode_of(&f, POINT, 0.2), mode_of(&f, k.mean, 1)};
     double var = skewed ? 1.0 / 3 : 1, want[4]; /* mix diag(var, 1) mix' */
     for (int i = 0; i < 2; i++)
@@ -221,7 +221,7 @@ static void test_noise(double error)
 {
     struct known k = known_of(3, 2, 3);
     struct rounded r = {&k, 0};
-    struct nest_target f = {3, rounded_density, &r};
+    struct target f = {3, rounded_density, &r};
     struct mode exact = mode_of(&f, k.mean, 1);
     int calls = k.calls;
     r.error = error;
@@ -239,7 +239,7 @@ static void test_noise(double error)
 static void test_sums(int d, int skewed, double step, double drop, double tol)
 {
     struct known k = known_of(d, skewed, 4);
-    struct nest_target f = {d, known_density, &k};
+    struct target f = {d, known_density, &k};
     struct mode m = mode_of(&f, POINT, 1);
     struct grid g = lattice_of(&f, &m, step, drop, 200000, NULL);
     const struct lattice *l = &g.l;
@@ -272,7 +272,7 @@ static void test_sums(int d, int skewed, double step, double drop, double tol)
 static void test_gradient(void)
 {
     struct known k = known_of(2, 1, 3);
-    struct nest_target f = {2, known_density, &k};
+    struct target f = {2, known_density, &k};
     struct mode m = mode_of(&f, POINT, 1);
     double step = 0.4;
     struct grid g = lattice_of(&f, &m, step, 8, 1000, NULL);
@@ -309,7 +309,7 @@ static double linear(void *ctx, const double *phi) /* has no mode */
 static void test_limits(void)
 {
     struct known k = known_of(2, 0, 1);
-    struct nest_target f = {2, known_density, &k};
+    struct target f = {2, known_density, &k};
     struct mode m = mode_of(&f, POINT, 1);
     struct grid all = lattice_of(&f, &m, 0.5, 12, 5000, NULL);
     CHECK(all.status == CORE_OK && all.l.n > 100);
@@ -337,7 +337,7 @@ static void test_limits(void)
     struct core_info info = {0, -1};
     CHECK(nest_mode(&f, phi, L, &peak, &w, &h, &info) == CORE_INTERRUPTED && info.iter == 1);
 
-    struct nest_target cut = {2, half_plane, NULL};
+    struct target cut = {2, half_plane, NULL};
     double off[2] = {1, 0}, on[2] = {-2, 1};
     CHECK(mode_of(&cut, off, 1).status == CORE_NONFINITE);
     struct mode edge = mode_of(&cut, on, 1);
@@ -357,7 +357,7 @@ static void test_limits(void)
     /* the sharp edge at .3 lies .05 beyond the last point's half cell: P(x < .375) */
     CHECK_NEAR(sum * 0.0625 / (2 * PI), 0.5 * erfc(-0.375 / sqrt(2)), 2e-3);
 
-    struct nest_target ramp = {1, linear, NULL};
+    struct target ramp = {1, linear, NULL};
     CHECK(mode_of(&ramp, off, 1).status == CORE_MAXIT);
 }
 
@@ -554,6 +554,16 @@ static struct lmm_exact exact_of(const struct lmm *m, const struct lmm_centre *c
     return e;
 }
 
+static struct conditional conditional_at(const struct lmm *m, const struct lmm_centre *c)
+{
+    struct arena count = {NULL, 0};
+    lmm_exact_conditional(m, c, &count);
+    struct arena a = arena_of(count.used);
+    const struct conditional x = lmm_exact_conditional(m, c, &a);
+    CHECK(a.used == count.used);
+    return x;
+}
+
 /* P and E theta given phi, dense: S <- P^-1, mean. */
 static void dense_conditional(const struct lmm *m, const double *phi, double *S, double *mean)
 {
@@ -607,7 +617,7 @@ static void test_density(const struct sim *d)
         double *SS = zeros((size_t) (dim * dim)), *x = nans((size_t) dim);
         for (int c = 0; c < dim && rep == 0; c++) {
             for (int i = 0; i < dim; i++) x[i] = i == c;
-            lmm_exact_draw(&a, zero, x);
+            arrow_backsolve(&m->shape, &a.F, x);
             for (int j = 0; j < dim; j++)
                 for (int i = 0; i < dim; i++) AT(SS, i, j, dim) += x[i] * x[j];
         }
@@ -638,8 +648,7 @@ static void test_mixture(const struct sim *d)
         if (s->n_leaf == 0) leaf[i] = -1;
     struct arrow_rows rows = {ROWS, global, z, leaf};
     struct lmm_centre c = centre_at(d, normals((size_t) dim));
-    struct lmm_exact e = exact_of(m, &c);
-    const struct conditional x = lmm_exact_conditional(&e);
+    const struct conditional x = conditional_at(m, &c);
     struct arena count = {NULL, 0};
     conditional_carve(s, true, &count);
     struct arena a = arena_of(count.used);
@@ -704,7 +713,7 @@ static void test_mixture(const struct sim *d)
 static void test_known_points(void)
 {
     struct known k = known_of(2, 1, 3);
-    struct nest_target f = {2, known_density, &k};
+    struct target f = {2, known_density, &k};
     struct mode m = mode_of(&f, POINT, 0.5);
     struct grid whole = lattice_of(&f, &m, 0.7, 9, 4000, NULL);
     struct grid part = lattice_of(&f, &m, 0.7, 4, 4000, NULL);

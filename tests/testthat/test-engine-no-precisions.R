@@ -12,7 +12,7 @@ glm_data <- local({
 glm_quadrature <- function(fit, points = 300, width = 11) {
   core <- meanfield:::engine_core(fit$model)
   rows <- core$rows
-  X <- sweep(rows$X, 2, rows$centre)
+  X <- t(rows$X)
   binomial <- fit$model$family$family == "binomial"
   log_joint <- function(G) {
     eta <- X %*% G + rows$offset

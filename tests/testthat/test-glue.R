@@ -23,8 +23,7 @@ test_that("draws given the variances of nested factors have the mixture's moment
   expect_lt(abs(sum(S[lower.tri(S)]^2) * 4000 - pairs), 5 * sqrt(2 * pairs))
 })
 
-test_that("the limits of R are those of C, and are refused by name before the fit", {
-  expect_identical(unname(meanfield:::CORE_LIMITS), meanfield:::call_limits())
+test_that("what the core has no room for is refused by name before the fit", {
   set.seed(1)
   d <- as.data.frame(matrix(rnorm(40 * 64), 40))
   d$y <- rpois(40, 3)
@@ -43,6 +42,14 @@ test_that("the limits of R are those of C, and are refused by name before the fi
   refused(fit_vb(slopes(32, "||"), d, family = poisson()))
   refused(fit_vb(crossed(18), d, family = poisson()))
   expect_s3_class(fit_vb(slopes(62, "||"), d, integrate = "no"), "vb_fit")
+  # 16 coefficients of a term: 136 variance parameters and that of the residuals
+  big <- suppressWarnings(fit_vb(slopes(15, "|"), d, control = vb_control(max_iter = 2)))
+  expect_identical(big$not_integrated, "too dear")
+  expect_error(fit_vb(big, integrate = "yes"), class = "meanfield_error_size")
+  expect_error(fit_exact(big), class = "meanfield_error_size")
+  expect_error(gaussian_mixture(matrix(0, 1, 2001), 1), class = "meanfield_error_size")
+  expect_error(gaussian_mixture(faithful, 65), class = "meanfield_error_control")
+  expect_error(fit_gibbs(big, iter = 2^31 - 1), class = "meanfield_error_control")
 })
 
 test_that("what C refuses is a classed condition", {

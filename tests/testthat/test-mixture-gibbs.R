@@ -66,7 +66,7 @@ test_that("joint distribution test: data and parameters drawn in turn keep the p
     x <- matrix(rnorm(n, theta$mu[z], 1 / sqrt(theta$Lambda[z])))
     core <- list(X = x, k = 2L, coupled = TRUE, flat_mean = FALSE, flat_precision = FALSE, k0 = 1,
       m0 = 0, P0 = 0, df0 = 6, rate0 = 4, logdet_P0 = 0, logdet_rate0 = log(4), alpha0 = c(2, 2))
-    run <- call_gmm_gibbs(core, theta, label, units, list(iter = 1L, warmup = 0L, thin = 1L), NULL)
+    run <- call_gmm_gibbs(core, theta, label, units, list(iter = 1L, warmup = 0L, thin = 1L), NULL)$result
     own <- function(j) run$draws[1, j + c(0, 5)][order(run$perm[1, ])]
     theta <- list(mu = own(1), Lambda = own(2), log_pi = own(5))
     draws[i, ] <- c(mean(theta$mu), mean(theta$mu^2), mean(theta$Lambda),
