@@ -14,7 +14,7 @@ INSTALLED = lib=$$(mktemp -d) && trap 'rm -rf "$$lib"' EXIT && \
 # matrices here are small: a threaded BLAS spends its time waiting
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help deps demo check test doc c-core fuzz stress bench clean
+.PHONY: help deps demo check test doc style c-core fuzz stress bench clean
 
 help:
 	@echo "make deps    install what DESCRIPTION asks for and is missing"
@@ -22,6 +22,7 @@ help:
 	@echo "make check   R CMD check --as-cran; results in build/check/"
 	@echo "make test    testthat only, on a temporary installation"
 	@echo "make doc     NAMESPACE and man/ from roxygen comments"
+	@echo "make style   are C and R in the form of .clang-format and .lintr?"
 	@echo "make c-core  the C tests, with sanitizers"
 	@echo "make fuzz    N random calls of each SEED, judged; make fuzz SEED=\"3 4\" N=1000"
 	@echo "make stress  memory over thousands of fits, Ctrl-C in every engine"
@@ -45,6 +46,9 @@ test:
 
 doc:
 	@$(RSCRIPT) -e 'roxygen2::roxygenise()'
+
+style:
+	@$(RSCRIPT) tools/style.R
 
 c-core:
 	@$(MAKE) --no-print-directory -C tests/c-core

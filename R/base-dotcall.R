@@ -123,7 +123,8 @@ call_test_pg <- function(b, c) {
 
 call_test_arrow <- function(P, x) call_core(C_test_arrow, P, as.double(x))
 
-# ---- mixtures: core is gmm_core(); stats one vector (N, mean, ss), see src/mixture/gmm.h ----------
+# ---- mixtures: core is gmm_core(); stats one vector (N, mean, ss), see src/mixture/gmm.h
+# ----------
 
 call_gmm_start <- function(X, k, seed, rounds) {
   call_core(C_gmm_start, X, as.integer(k), as.double(seed), as.integer(rounds))
@@ -160,6 +161,7 @@ call_gmm_gibbs <- function(core, start, label, units, control, progress) {
 # shape: named list of integer lengths or dimensions. Position of the first that x has not, or 0.
 call_misshapen <- function(x, shape, finite) .Call(C_misshapen, x, shape, finite)
 
-# What the core has room for, a named vector (src/glue/r_limits.c); core_limit(): one of its elements.
+# What the core has room for, a named vector (src/glue/r_limits.c); core_limit(): one of its
+# elements.
 call_limits <- function() call_core(C_limits)
 core_limit <- function(name) call_limits()[[name]]

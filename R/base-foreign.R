@@ -1,7 +1,7 @@
 # Calls of generics that live in packages which need not be installed.
 
-# Called from where our own default methods cannot be seen: dispatch looks there first, and would come
-# back here.
+# Called from where our own default methods cannot be seen: dispatch looks there first, and would
+# come back here.
 call_foreign <- function(name, packages, object, ...) {
   env <- list2env(list(f = foreign_generic(name, packages, object), x = object),
     parent = globalenv())

@@ -1,5 +1,5 @@
-# Numbers and tables as text, the columns that every summary has, and one colour per method everywhere
-# (Okabe and Ito's palette, safe for colour-blind readers).
+# Numbers and tables as text, the columns that every summary has, and one colour per method
+# everywhere (Okabe and Ito's palette, safe for colour-blind readers).
 
 named_rows <- function(row.names, x) {
   if (!is.null(row.names)) rownames(x) <- row.names

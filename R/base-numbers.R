@@ -39,13 +39,14 @@ tilted_uniform <- function(g, h) {
   list(x = x, log_density = colSums(matrix(g * x - lift, nrow(g))))
 }
 
-# The value of an expression that draws random numbers, from a seed of its own; the generator's state
-# comes back as it was.
+# The value of an expression that draws random numbers, from a seed of its own; the generator's
+# state comes back as it was.
 with_fixed_seed <- function(expr) {
   before <- get0(".Random.seed", globalenv(), inherits = FALSE)
   on.exit(if (is.null(before)) rm(".Random.seed", envir = globalenv()) else
     assign(".Random.seed", before, envir = globalenv()))
-  set.seed(20260101, kind = "Mersenne-Twister", normal.kind = "Inversion", sample.kind = "Rejection")
+  set.seed(20260101, kind = "Mersenne-Twister", normal.kind = "Inversion",
+    sample.kind = "Rejection")
   expr
 }
 

@@ -11,7 +11,8 @@ diagonal_blocks <- function(S, first, r, n) {
 typical_size <- function(values, weights) {
   apply(abs(values), 2L, function(x) {
     known <- is.finite(x) & weights > 0
-    if (sum(known) > 1L) weighted_quantile(x[known], weights[known] / sum(weights[known]), 0.5) else 1
+    if (sum(known) > 1L) weighted_quantile(x[known], weights[known] / sum(weights[known]),
+      0.5) else 1
   })
 }
 
@@ -34,8 +35,8 @@ inverse_link <- function(x, link) {
 }
 
 # Of the user's SDs and correlations, when the scale-free coordinates of the working precision are
-# normal: loc and s of log SDs and atanh correlations, natural = mean and SD of SDs and correlations. A
-# map that mixes coefficients leaves neither normal: quasi-random points sum them.
+# normal: loc and s of log SDs and atanh correlations, natural = mean and SD of SDs and
+# correlations. A map that mixes coefficients leaves neither normal: quasi-random points sum them.
 sd_correlation_moments <- function(x, V, A) {
   out <- delta_sd_correlations(x, V, A)
   # far beyond MAX_LOG_SD nothing is known, and nothing is said
@@ -104,7 +105,8 @@ solve_spd <- function(A) {
 
 # Extreme data or priors leave matrices that are positive definite in theory only.
 spd_root <- function(A) {
-  chol_or_abort(A, "not_pd", "a precision matrix is not positive definite to working precision: rescale the ",
+  chol_or_abort(A, "not_pd", "a precision matrix is not positive definite to working ",
+    "precision: rescale the ",
     "data or use less extreme priors")
 }
 
@@ -157,8 +159,8 @@ from_log_cholesky <- function(l) {
   X[lower.tri(X, diag = TRUE)]
 }
 
-# Scale-free coordinates (src/base/scale_free.h), in which the integrator works: diagonal -2 log SD, below it
-# atanh of the canonical partial correlations; log t of a scalar.
+# Scale-free coordinates (src/base/scale_free.h), in which the integrator works: diagonal -2 log
+# SD, below it atanh of the canonical partial correlations; log t of a scalar.
 scale_free <- function(t) {
   if (length(t) == 1L) return(log(t))
   Sigma <- solve_spd(unvech(t))
@@ -203,8 +205,8 @@ from_scale_free <- function(x) {
   matrix(unlist(out), nrow(x))
 }
 
-# Cholesky factor of the correlation matrix at every row of x: r x r cells, a vector over the rows in
-# each of the lower triangle.
+# Cholesky factor of the correlation matrix at every row of x: r x r cells, a vector over the rows
+# in each of the lower triangle.
 correlation_roots <- function(x, r) {
   C <- matrix(list(0), r, r)
   for (a in seq_len(r)) {
@@ -218,8 +220,8 @@ correlation_roots <- function(x, r) {
   C
 }
 
-# log SDs, then atanh of the correlations (lower triangle), a column each, of u = A v at every row of
-# x, the scale-free coordinates of the precision of v.
+# log SDs, then atanh of the correlations (lower triangle), a column each, of u = A v at every row
+# of x, the scale-free coordinates of the precision of v.
 log_sd_atanh_rows <- function(x, A = diag(1, vech_order(ncol(x)))) {
   r <- nrow(A)
   C <- correlation_roots(x, r)

@@ -1,7 +1,7 @@
 # The one runner of chains, whatever the model, and what is asked of them afterwards.
 
-# chain: function of the progress (a function or NULL), a call of the core; check: function of its status
-# that raises what has to be raised. list(runs: a result per chain, seconds).
+# chain: function of the progress (a function or NULL), a call of the core; check: function of its
+# status that raises what has to be raised. list(runs: a result per chain, seconds).
 run_chains <- function(settings, sweep_seconds, chain, check) {
   bar <- gibbs_progress(settings, sweep_seconds)
   on.exit(bar$close())

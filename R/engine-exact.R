@@ -5,28 +5,28 @@
 #' Monte Carlo, with its error.
 #'
 #' @inheritParams fit_vb
-#' @param family `gaussian()`. The other families are integrated by `fit_vb(integrate = "yes")`, and sampled
-#'   exactly by [fit_gibbs()].
+#' @param family `gaussian()`. The other families are integrated by `fit_vb(integrate = "yes")`,
+#'   and sampled exactly by [fit_gibbs()].
 #' @param control [vb_control()] of the variational fit that the integration starts from.
 #' @param tol Largest error of a posterior mean or SD, relative to the SD, with one or two precision
 #'   parameters; ten times that with three or four, fifty times with five or six. The lattice is
 #'   refined until its estimate is below.
-#' @param draws Number of draws that [as_draws()] gives by default, and a quarter of the points of the
-#'   importance sample that serves seven and more precision parameters.
+#' @param draws Number of draws that [as_draws()] gives by default, and a quarter of the points of
+#'   the importance sample that serves seven and more precision parameters.
 #'
 #' @details
 #' The parameters of integration are the logarithms of scalar precisions and, for a term with
 #' several coefficients, log scales and atanh correlations. With up to six of them the density is
-#' summed over a lattice turned to the axes of its Hessian at the mode and grown from there until the
-#' log density has dropped by 11 to 35 (the more parameters, the less), finer and deeper until the
-#' error is below. The reported error is that of the means and SDs of the log precisions, of the SDs
-#' they stand for and of precisions that have moments: twice the sum of the squared change from every
-#' second point on an axis to all of them (the rule converges exponentially), and of what the outermost
-#' points add. With more
+#' summed over a lattice turned to the axes of its Hessian at the mode and grown from there until
+#' the log density has dropped by 11 to 35 (the more parameters, the less), finer and deeper until
+#' the error is below. The reported error is that of the means and SDs of the log precisions, of
+#' the SDs they stand for and of precisions that have moments: twice the sum of the squared change
+#' from every second point on an axis to all of them (the rule converges exponentially), and of
+#' what the outermost points add. With more
 #' parameters quasi-random points, four for each of `draws`, of split t distributions along the axes
-#' of the Hessian or of the coordinates are weighted by importance, the weights smoothed by [loo::psis()]; the error is half the difference of two halves, and k-hat says
-#' whether to believe it. Neither uses the random number generator: the same data give the same
-#' answer.
+#' of the Hessian or of the coordinates are weighted by importance, the weights smoothed by
+#' [loo::psis()]; the error is half the difference of two halves, and k-hat says whether to believe
+#' it. Neither uses the random number generator: the same data give the same answer.
 #'
 #' Given the precisions the coefficients are normal, so their posterior is a mixture of normals;
 #' means, SDs, quantiles and draws are those of the mixture.

@@ -27,16 +27,17 @@ precision_variables <- function(model) {
   table[table$block %in% c("lead", "group"), ]
 }
 
-# Draws of the (working) statistics to every row of precision_variables(), in the user's coordinates.
-# phi: the same draws in scale-free coordinates, where they are at hand: SDs and correlations then need
-# no inverse.
+# Draws of the (working) statistics to every row of precision_variables(), in the user's
+# coordinates. phi: the same draws in scale-free coordinates, where they are at hand: SDs and
+# correlations then need no inverse.
 precision_draws <- function(stats, model, phi = NULL, names = precision_variables(model)$variable) {
   index <- stat_index(model)
   lead <- n_lead(model)
   blocks <- lapply(seq_along(index), function(k) {
     t <- stats[, index[[k]], drop = FALSE]
     if (k > lead && model$groups[[k - lead]]$vector) {
-      return(matrix_draws(t, model$groups[[k - lead]]$A, if (!is.null(phi)) phi[, index[[k]], drop = FALSE]))
+      return(matrix_draws(t, model$groups[[k - lead]]$A, if (!is.null(phi)) phi[, index[[k]],
+        drop = FALSE]))
     }
     n <- if (is_dispersion(model, k)) 2L else if (k <= lead) 3L else 4L
     cbind(t, log(t), 1 / sqrt(t), -log(t) / 2)[, seq_len(n), drop = FALSE]

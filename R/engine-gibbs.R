@@ -17,7 +17,8 @@
 #'   move: `"polya-gamma"` (binomial only) draws them from a normal distribution given
 #'   Polya-Gamma variables, `"hamiltonian"` along trajectories of Hamiltonian dynamics, tuned
 #'   during the warm-up (at least 100 sweeps). Both are exact. `"auto"`: Polya-Gamma for binomial
-#'   rows of two trials or fewer on average, else Hamiltonian (see Details). Not used by the Gaussian family.
+#'   rows of two trials or fewer on average, else Hamiltonian (see Details). Not used by the
+#'   Gaussian family.
 #' @param control [vb_control()] of the variational fit that the sampler is centred
 #'   on.
 #'
@@ -29,10 +30,11 @@
 #'   Other families than the Gaussian need no variational fit, and a sweep costs time
 #'   proportional to the number of rows. Coefficients and effects still move in one block. The
 #'   Hamiltonian move works in coordinates whitened by a Gaussian approximation (first the
-#'   second-order expansion at the mode, then posterior means seen during the warm-up), whose own flow
-#'   it follows exactly; only the remainder needs a step size. Every group SD also moves with its
-#'   effects rescaled under the likelihood, and one of them per sweep with the whitened coordinates
-#'   held still (Polya-Gamma: with all coefficients integrated out), which mixes variances that
+#'   second-order expansion at the mode, then posterior means seen during the warm-up), whose own
+#'   flow it follows exactly; only the remainder needs a step size. Every group SD also moves with
+#'   its effects rescaled under the likelihood, and one of them per sweep with the whitened
+#'   coordinates held still (Polya-Gamma: with all coefficients integrated out), which mixes
+#'   variances that
 #'   trade with each other. log phi is slice-sampled. A Polya-Gamma sweep draws one variable per
 #'   trial, and its draws are more correlated when there are many trials or successes are rare.
 #'   `fit$tuning` has the acceptance rate and step size of each chain.
@@ -44,8 +46,8 @@
 #'     `tau_u[...]` and, for vector terms, the lower triangle of `Lambda_u[...]`}
 #'   \item{u_draws}{array iteration x chain x random effect, or `NULL`}
 #'   \item{u}{data frame of the means and SDs of the random effects}
-#'   \item{precisions}{draws of the precisions as the sampler has them, at the mean of the covariates
-#'     and in units of their SDs, or `NULL` where that is the same}
+#'   \item{precisions}{draws of the precisions as the sampler has them, at the mean of the
+#'     covariates and in units of their SDs, or `NULL` where that is the same}
 #'   \item{chains, iter, warmup, thin}{the settings}
 #'   \item{sampler, tuning}{families other than the Gaussian: the move, and a data frame
 #'     of `accept` (mean acceptance probability after the warm-up) and `step`, a row per chain}
@@ -57,7 +59,8 @@
 #' @references Polson, N. G., Scott, J. G. and Windle, J. (2013). *JASA* 108, 1339-1349
 #'   (Polya-Gamma variables). Neal, R. M. (2011). *Handbook of Markov Chain Monte Carlo*, chapter 5,
 #'   and Shahbaba, B., Lan, S., Johnson, W. O. and Neal, R. M. (2014). *Statistics and Computing*
-#'   24, 339-349 (Hamiltonian moves with a split Gaussian part). Ewing, D. (2026). Understanding variational approximations, appendix
+#'   24, 339-349 (Hamiltonian moves with a split Gaussian part). Ewing, D. (2026). Understanding
+#'   variational approximations, appendix
 #'   B (the full conditionals of the precisions are gamma). Liu, J. S. and Sabatti,
 #'   C. (2000). *Biometrika* 87, 353-369 (the scale move).
 #' @seealso [as_draws.gibbs_fit()], [summary.gibbs_fit()]

@@ -11,7 +11,8 @@ no_residuals <- function(arg) {
 check_integral_size <- function(tau, arg) {
   most <- core_limit("mode")
   if (length(tau$mean) <= most) return(invisible())
-  mf_abort("size", "the model has ", length(tau$mean), " variance parameters, and an integral over ",
+  mf_abort("size", "the model has ", length(tau$mean),
+    " variance parameters, and an integral over ",
     "more than ", most, " is out of reach: use fit_vb() with integrate = \"no\", or fit_gibbs()",
     arg = arg)
 }
@@ -23,8 +24,10 @@ abort_integral <- function(nodes) {
 
 warn_edge <- function() {
   mf_warn("moments", "the posterior reaches variances at which the model is singular to working ",
-    "precision (few groups or rows, an exact fit): what lies beyond is left out, and means and SDs that it would ",
-    "move are not to be trusted; read the quantiles, or use a more informative `prior`", arg = "prior")
+    "precision (few groups or rows, an exact fit): what lies beyond is left out, and means ",
+    "and SDs that it would ",
+    "move are not to be trusted; read the quantiles, or use a more informative `prior`",
+      arg = "prior")
 }
 
 warn_integral <- function(nodes, tol) {
@@ -35,7 +38,8 @@ warn_integral <- function(nodes, tol) {
       arg = "draws")
   } else if (nodes$error > tol) {
     mf_warn("accuracy", "the estimated error of the integral, ", format(nodes$error, digits = 2),
-      " posterior SDs, is above ", format(tol), ": some precision is hardly determined; use a tighter `prior` on its SD, or check with ",
+      " posterior SDs, is above ", format(tol),
+      ": some precision is hardly determined; use a tighter `prior` on its SD, or check with ",
       "fit_gibbs()", arg = "tol")
   }
 }
@@ -116,9 +120,9 @@ nest_flops <- function(fit, core) {
   fits * conditional_fit_flops(fit$model, core)
 }
 
-# Evaluations of conditional bounds that "auto" may spend, three to a fit: posteriors with long tails
-# take several times the points that nest_flops() counts, and fits far out many steps each. In five and
-# six dimensions that count is of a long tail already.
+# Evaluations of conditional bounds that "auto" may spend, three to a fit: posteriors with long
+# tails take several times the points that nest_flops() counts, and fits far out many steps each.
+# In five and six dimensions that count is of a long tail already.
 most_evaluations <- function(fit, core) {
   times <- if (length(fit$posterior$tau$mean) > 4L) 3 else 9
   times * NEST_FLOPS / conditional_fit_flops(fit$model, core)
@@ -162,7 +166,8 @@ node_flops <- function(core) {
 integrate_model <- function(model, vb, tau, settings, core = engine_core(model), progress = NULL,
                             most = Inf) {
   centre <- vb_centre(core, vb)
-  nodes <- integrate_precisions(gaussian_target(core, centre, progress, most), nest_start(tau), settings)
+  nodes <- integrate_precisions(gaussian_target(core, centre, progress, most), nest_start(tau),
+    settings)
   if (!is_integral(nodes)) return(nodes)
   nodes <- c(nodes, list(centre = centre, stats = phi_statistics(nodes$phi, stat_index(model))),
     mixture_moments(model, core, centre, nodes))
@@ -170,9 +175,10 @@ integrate_model <- function(model, vb, tau, settings, core = engine_core(model),
   nodes
 }
 
-# What corrected bounds leave, in posterior SDs: a share of what the correction moves the means and SDs
-# of phi by. Against exact posteriors of one factor 1 to 2 percent of it was left (20 data sets), with
-# several factors, whose correction is a sum of parts, less than 5 percent (4 long runs).
+# What corrected bounds leave, in posterior SDs: a share of what the correction moves the means and
+# SDs of phi by. Against exact posteriors of one factor 1 to 2 percent of it was left (20 data
+# sets), with several factors, whose correction is a sum of parts, less than 5 percent (4 long
+# runs).
 approximation_error <- function(nodes, n_factors) {
   if (is.null(nodes$correction) || !nrow(nodes$phi)) return(0)
   bare <- nodes$weights * exp(min(nodes$correction) - nodes$correction)

@@ -36,7 +36,9 @@ integrate_precisions <- function(target, start, settings) {
   if (is.null(top)) return(no_integral("the posterior density of the variances has no mode"))
   nodes <- if (length(top$phi) <= core_limit("lattice")) lattice_nodes(target, top, settings)
   nodes <- nodes %||% importance_nodes(target, top, settings)
-  if (is_integral(nodes) && !is_spread(nodes)) return(no_integral("one point has all of its weight"))
+  if (is_integral(nodes) && !is_spread(nodes)) {
+    return(no_integral("one point has all of its weight"))
+  }
   nodes
 }
 
@@ -103,8 +105,8 @@ stop_if_interrupted <- function(status) {
 
 # ---- lattice ------------------------------------------------------------------------
 
-# Refined, along the axes that need it, until the error is below the tolerance; the last lattice that
-# fits in the capacity.
+# Refined, along the axes that need it, until the error is below the tolerance; the last lattice
+# that fits in the capacity.
 lattice_nodes <- function(target, top, settings) {
   d <- length(top$phi)
   step <- settings$step[d]
@@ -126,8 +128,9 @@ lattice_nodes <- function(target, top, settings) {
 }
 
 # Most lattices are small, and memory for the largest costs more than the points of a small one: the
-# capacity starts at 4,000 points and grows eightfold. NULL when the lattice does not fit, "dear" when it
-# takes more work than target allows. known: points of a smaller lattice with the same axes and step.
+# capacity starts at 4,000 points and grows eightfold. NULL when the lattice does not fit, "dear"
+# when it takes more work than target allows. known: points of a smaller lattice with the same axes
+# and step.
 grow_lattice <- function(target, top, step, drop, capacity, known = NULL) {
   room <- min(max(4000, 2 * length(known$log_density)), capacity)
   repeat {
@@ -144,11 +147,11 @@ grow_lattice <- function(target, top, step, drop, capacity, known = NULL) {
 
 # Weights, evidence and error of a lattice (of phi and of what has longer tails). A lattice of twice
 # the step on one axis makes an error e, so this one makes e^2 there where the rule converges as
-# exp(-c / h), the worst that a smooth density does, and e^4 of a normal one. `bound`, which lattices are
-# refined by, is twice the worst, with what lies beyond the lattice; `error`, which is reported, goes
-# half way, e^3, and takes of the series beyond what it was found to overstate (against finer lattices
-# of 70 posteriors it was between .5 and 4 times the true error in nine of ten). Points that carry a
-# share of less than `negligible` between them are left out.
+# exp(-c / h), the worst that a smooth density does, and e^4 of a normal one. `bound`, which
+# lattices are refined by, is twice the worst, with what lies beyond the lattice; `error`, which is
+# reported, goes half way, e^3, and takes of the series beyond what it was found to overstate
+# (against finer lattices of 70 posteriors it was between .5 and 4 times the true error in nine of
+# ten). Points that carry a share of less than `negligible` between them are left out.
 weigh_lattice <- function(lattice, tails, top, step, drop, negligible) {
   f <- lattice$log_density
   peak <- max(f)
@@ -167,13 +170,14 @@ weigh_lattice <- function(lattice, tails, top, step, drop, negligible) {
     weights = mass[keep] / sum(mass[keep]), gradient = lattice$gradient[, keep, drop = FALSE],
     log_density = f[keep], log_evidence = peak + log(sum(mass)) + log_cell,
     error = max(max(axis_errors)^1.5 + .35 * truncation, 1e-8),
-    bound = 2 * (max(axis_errors) + truncation), axis_errors = axis_errors, truncation = truncation, edge = highest_edge(lattice$index, f) > peak - 20, khat = NA_real_,
+    bound = 2 * (max(axis_errors) + truncation), axis_errors = axis_errors,
+      truncation = truncation, edge = highest_edge(lattice$index, f) > peak - 20, khat = NA_real_,
     points = length(f), step = step, L = top$L, mode = top$phi
   )
 }
 
-# What lies beyond follows, as a geometric series, from what the last layers added: those from 6 to 3
-# above `drop`, and the rest with the frontier (the points evaluated below it).
+# What lies beyond follows, as a geometric series, from what the last layers added: those from 6 to
+# 3 above `drop`, and the rest with the frontier (the points evaluated below it).
 beyond_lattice <- function(x, f, drop) {
   mass <- exp(f)
   inner <- mass * (f > 6 - drop)
@@ -184,8 +188,8 @@ beyond_lattice <- function(x, f, drop) {
 }
 
 # The highest log density next to a point that has none (where the model's matrices are singular to
-# working precision): the lattice ends there for a reason of its own, and what is beyond, where moments
-# may be infinite, is unknown (`edge`: not negligibly far below the peak).
+# working precision): the lattice ends there for a reason of its own, and what is beyond, where
+# moments may be infinite, is unknown (`edge`: not negligibly far below the peak).
 highest_edge <- function(index, f) {
   dead <- which(f == -Inf)
   if (!length(dead)) return(-Inf)
@@ -219,8 +223,9 @@ weighted_moments <- function(x, w) {
 
 # Quasi-random points with Pareto-smoothed weights. A variance that may be zero has a long tail on
 # its own side of its own axis; correlated coordinates want the axes of the Hessian. So both sets of
-# axes are tried, then those of the weighted sample, and the most effective sample is kept. Its error
-# is at least what it differs by from the runner-up: a tail that one of them misses shows there.
+# axes are tried, then those of the weighted sample, and the most effective sample is kept. Its
+# error is at least what it differs by from the runner-up: a tail that one of them misses shows
+# there.
 importance_nodes <- function(target, top, settings) {
   u <- quasi_random(settings$points, length(top$phi))
   samples <- list()
@@ -278,8 +283,8 @@ axis_scales <- function(target, top) {
   matrix(pmax(sides, 0.2), d)
 }
 
-# z (d x n), independent t coordinates, and its log density. Each half axis has mass in proportion to
-# its scale, so that the density is continuous.
+# z (d x n), independent t coordinates, and its log density. Each half axis has mass in proportion
+# to its scale, so that the density is continuous.
 split_t_points <- function(u, scales, df = 5) {
   share <- scales[, 1L] / rowSums(scales)
   p <- t(u)
@@ -304,7 +309,8 @@ weigh_importance <- function(phi, ratio, tails, top, f) {
     method = "importance", phi = phi[, keep, drop = FALSE], weights = w, log_density = f[keep],
     log_evidence = max(ratio) + log(sum(exp(ratio - max(ratio))) / length(ratio)) +
       determinant(top$L)$modulus[1L],
-    error = importance_error(phi[, keep, drop = FALSE], w, tails), khat = if (is.finite(khat)) khat else Inf,
+    error = importance_error(phi[, keep, drop = FALSE], w, tails),
+      khat = if (is.finite(khat)) khat else Inf,
     points = length(ratio), ess = 1 / sum(w^2)
   )
 }

@@ -31,7 +31,8 @@ centred_start <- function(core, start) {
 prior_start <- function(core, start) {
   at <- stat_index(core)
   scalar <- vapply(core$prec, function(p) p$r == 1L, NA)
-  prior <- vapply(core$prec[scalar], function(p) if (p$nu > 0) p$aux_rate else p$df0 / p$rate0[1L], 0)
+  prior <- vapply(core$prec[scalar], function(p) if (p$nu > 0) p$aux_rate else p$df0 / p$rate0[1L],
+    0)
   k <- vapply(at[scalar], `[`, 0, 1L)
   far <- abs(log(prior / start[k])) > log(100)
   if (!any(far)) return(NULL)

@@ -26,8 +26,8 @@
 #'   Linear response cannot widen what is uncertain only because a precision is (the intercept with
 #'   few groups), nor follow a skewed log precision. `"auto"` integrates when some log precision has
 #'   a variance above .01 (below it no SD changes by more than 1%) and the work is below 2e9
-#'   operations, about half a second (other families: 4e10, and at most six precisions); the fit says
-#'   what it did. `"yes"` integrates whatever it costs, `"no"` never does.
+#'   operations, about half a second (other families: 4e10, and at most six precisions); the fit
+#'   says what it did. `"yes"` integrates whatever it costs, `"no"` never does.
 #' @param approximation How the expected log likelihood of a binomial response is made: `"gva"`, the
 #'   Gaussian variational approximation itself; `"pg"`, its lower bound by Polya-Gamma variables
 #'   (the same as Jaakkola and Jordan's), faster per row. The bound shrinks effects towards zero
@@ -49,14 +49,15 @@
 #'     precision, and of the half-t auxiliaries), `df` (Wishart degrees of freedom of each
 #'     precision), the mean of q(beta, u) in the model's working coordinates, its covariance
 #'     given the precisions (`S_global`, `d_inv`, `q`, `s_leaf`) and q's own (`Sq_global`,
-#'     `sq_leaf`; they differ for separate blocks), the linear-response matrices `V`, `C`, `Sigma`, `K`, `elbo`, `lr_ok`}
+#'     `sq_leaf`; they differ for separate blocks), the linear-response matrices `V`, `C`, `Sigma`,
+#'     `K`, `elbo`, `lr_ok`}
 #'   \item{posterior}{means and covariances of coefficients, random effects and
 #'     log precisions, mean-field and corrected}
-#'   \item{trace}{data frame, a row per sweep (the first 100 with Newton steps): log precisions, `elbo`, `change`
-#'     (largest move on the log scale), `step`; of [neg_binomial()] the bound at a fixed dispersion, where
-#'     `vb$elbo` has its distribution}
-#'   \item{integrated}{nodes, weights and moments of the posterior integrated over the precisions, as
-#'     in [fit_exact()], or `NULL`; then `not_integrated` says why: `"not needed"`, `"too dear"`,
+#'   \item{trace}{data frame, a row per sweep (the first 100 with Newton steps): log precisions,
+#'     `elbo`, `change` (largest move on the log scale), `step`; of [neg_binomial()] the bound at a
+#'     fixed dispersion, where `vb$elbo` has its distribution}
+#'   \item{integrated}{nodes, weights and moments of the posterior integrated over the precisions,
+#'     as in [fit_exact()], or `NULL`; then `not_integrated` says why: `"not needed"`, `"too dear"`,
 #'     `"failed"`, `"unidentified"`}
 #'   \item{rounding}{does the model explain the response to rounding?}
 #'   \item{converged, sweeps}{did it converge, and in how many sweeps}
@@ -87,8 +88,8 @@
 #'
 #' The variance of a grouping factor with one level per row is reported for counts (the
 #' normal-Poisson model) and for several trials, but a single trial per level says nothing about
-#' it: `meanfield_warning_unidentified`, and `NA` in the summary. Separation under a flat prior is an
-#' error, `meanfield_error_separation`: the posterior is improper.
+#' it: `meanfield_warning_unidentified`, and `NA` in the summary. Separation under a flat prior is
+#' an error, `meanfield_error_separation`: the posterior is improper.
 #'
 #' @section Errors and warnings:
 #' All errors have class `meanfield_error` and a class for their kind:
@@ -97,12 +98,14 @@
 #' infinite, constant under a default prior), `_weights`, `_groups`, `_prior`,
 #' `_rank` (rank-deficient predictors under a flat prior), `_control`, `_family`,
 #' `_not_pd`, `_size` (more terms, coefficients or factors than there is room for). Methods of a fit
-#' raise `_fit` when it was edited or made by another version, `_memory` when R has not enough of it,
-#' and `_internal` when the core refuses what it is given. Warnings: `meanfield_warning_convergence`, `meanfield_warning_lrvb`
-#' (linear response failed for the named component and the fit was not integrated: mean-field SDs are
-#' reported), `meanfield_warning_integration` (the integral over the precisions failed and linear
-#' response is shown; a message of class `meanfield_message_integration` where it was left out for its
-#' cost), `meanfield_warning_exact_fit`, `meanfield_warning_groups`. Ctrl-C returns at once with an interrupt.
+#' raise `_fit` when it was edited or made by another version, `_memory` when R has not enough of
+#' it, and `_internal` when the core refuses what it is given. Warnings:
+#' `meanfield_warning_convergence`, `meanfield_warning_lrvb` (linear response failed for the named
+#' component and the fit was not integrated: mean-field SDs are reported),
+#' `meanfield_warning_integration` (the integral over the precisions failed and linear response is
+#' shown; a message of class `meanfield_message_integration` where it was left out for its cost),
+#' `meanfield_warning_exact_fit`, `meanfield_warning_groups`. Ctrl-C returns at once with an
+#' interrupt.
 #'
 #' @references Monahan, J. F. and Stefanski, L. A. (1992). Normal scale mixture approximations to
 #'   F*(z) and computation of the logistic-normal integral. In *Handbook of the Logistic
@@ -129,7 +132,8 @@ fit_vb.formula <- function(formula, data = NULL, family = gaussian(),
                            prior = default_priors(),
                            blocks = c("joint", "separate"),
                            integrate = c("auto", "no", "yes"),
-                           approximation = c("gva", "pg"), weights, subset, na.action, offset, contrasts = NULL,
+                           approximation = c("gva", "pg"), weights, subset, na.action, offset,
+                             contrasts = NULL,
                            model = TRUE, control = vb_control(), ...) {
   no_dots(...)
   blocks <- check_choice(blocks, c("joint", "separate"), "blocks")

@@ -1,8 +1,8 @@
 # Families: the schema of a record, the table of those there are, and how others find theirs.
 #
 # A family is one record, in a file of its own (family-<name>.R): what R knows of a likelihood. The
-# C core knows it by a number (likelihood_of() in src/model/likelihood.c). Nobody outside these files
-# asks for a family by its name. eta is the linear predictor, mu the expected response (of one
+# C core knows it by a number (likelihood_of() in src/model/likelihood.c). Nobody outside these
+# files asks for a family by its name. eta is the linear predictor, mu the expected response (of one
 # trial), size the trials or weights of rows, lead the parameter of the likelihood beside eta (NULL
 # without). All functions take vectors. "rows:" marks what only a family of that engine needs.
 #

@@ -10,11 +10,13 @@
 #'   with R's generator and needs the rows (`model = TRUE`).
 #' @param ndraws Draws of each posterior for it.
 #' @return A data frame of class `meanfield_comparison`, best evidence first: `model`;
-#'   `log_evidence`, `evidence_diff` (from the best), `source` (`"exact"` for an [fit_exact()] fit and
-#'   one integrated over its precisions, `"elbo"` for a lower bound, `"none"` for a [fit_gibbs()]
-#'   fit); with `loo`, `elpd_loo`, `se_elpd`, `elpd_diff` and `se_diff` (from the best `elpd_loo`) and
-#'   `khat`, the largest Pareto k. Attribute `flat`: fits with a flat prior on the coefficients, whose
-#'   evidence is relative to Lebesgue measure, and comparable only between models with the same flat
+#'   `log_evidence`, `evidence_diff` (from the best), `source` (`"exact"` for an [fit_exact()] fit
+#'   and one integrated over its precisions, `"elbo"` for a lower bound, `"none"` for a
+#'   [fit_gibbs()] fit); with `loo`, `elpd_loo`, `se_elpd`, `elpd_diff` and `se_diff` (from the
+#'   best `elpd_loo`) and `khat`, the largest Pareto k. Attribute `flat`: fits with a flat prior on
+#'   the
+#'   coefficients, whose evidence is relative to Lebesgue measure, and comparable only between
+#'   models with the same flat
 #'   coefficients in the same units. The bound of a mixture counts all labellings of its components.
 #' @section Errors: `meanfield_error_compare` for something that is no fit, fewer than two, or
 #'   different responses or weights.
@@ -60,7 +62,8 @@ check_comparable <- function(fits) {
   }
   is_fit <- vapply(fits, inherits, NA, "regression_fit")
   if (length(fits) < 2L || !all(is_fit)) {
-    mf_abort("compare", "`compare()` needs two or more fits of this package, all of them mixtures or ",
+    mf_abort("compare", "`compare()` needs two or more fits of this package, all of them ",
+      "mixtures or ",
       "none", arg = "...")
   }
   seen <- lapply(fits, function(f) {
@@ -70,7 +73,8 @@ check_comparable <- function(fits) {
   })
   same <- vapply(seen, function(s) isTRUE(all.equal(s, seen[[1L]], tolerance = 1e-10)), NA)
   if (!all(same)) {
-    mf_abort("compare", "'", names(fits)[!same][1L], "' was fitted to another response, other rows ",
+    mf_abort("compare", "'", names(fits)[!same][1L],
+      "' was fitted to another response, other rows ",
       "or other weights than '", names(fits)[1L], "'", arg = "...")
   }
 }

@@ -3,9 +3,9 @@
 #' Credible intervals
 #'
 #' @param object A fit.
-#' @param parm `NULL`: the coefficients, by their names in the model matrix (of a mixture the means of its
-#'   components); `"all"`: every row of [summary()]; or a vector of coefficient or variable names, or
-#'   positions of coefficients.
+#' @param parm `NULL`: the coefficients, by their names in the model matrix (of a mixture the means
+#'   of its components); `"all"`: every row of [summary()]; or a vector of coefficient or variable
+#'   names, or positions of coefficients.
 #' @param level Mass of the central interval.
 #' @param ... Not used.
 #' @return A matrix with two columns, lower and upper limit, a row per parameter.
@@ -31,8 +31,8 @@ confint.meanfield_fit <- function(object, parm = NULL, level = 0.95, ...) {
   structure(out[rows, , drop = FALSE], dimnames = list(parm, colnames(out)))
 }
 
-# Positions among the variables of what users call by the name of a coefficient or by its own; backticks
-# count for nothing.
+# Positions among the variables of what users call by the name of a coefficient or by its own;
+# backticks count for nothing.
 named_variables <- function(names, variables, model) {
   bare <- function(x) gsub("`", "", x, fixed = TRUE)
   own <- match(bare(names), bare(variables))

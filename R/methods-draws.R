@@ -1,12 +1,13 @@
-# Draws in the formats of the posterior package, and in the shapes of base R, as rstanarm gives them.
+# Draws in the formats of the posterior package, and in the shapes of base R, as rstanarm gives
+# them.
 
 #' Posterior draws as a matrix, data frame or array
 #'
 #' @param x A fit.
 #' @param row.names,optional As in [as.data.frame()].
 #' @param ... Arguments of [as_draws()]: `ndraws`, `u`.
-#' @return `as.matrix()` and `as.data.frame()`: draws x variables; `as.array()`: iterations x chains x
-#'   variables. The variables are those of [as_draws()].
+#' @return `as.matrix()` and `as.data.frame()`: draws x variables; `as.array()`: iterations x
+#'   chains x variables. The variables are those of [as_draws()].
 #' @examples
 #' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
 #' set.seed(1)
@@ -44,10 +45,11 @@ as.array.meanfield_fit <- function(x, ...) {
 #' joint normal distribution of (beta, u, log tau), which keeps the covariances that linear response
 #' found. Draws come from R's generator.
 #'
-#' A `gmm_vb_fit` draws means, log-Cholesky factors of the precision matrices and log weights from their
-#' joint normal distribution under linear response: precision matrices stay positive definite, weights sum
-#' to one. Means, weights and log determinants are distributed as in [summary()]; precision and
-#' covariance matrices, which are skewed, nearly so. A `gmm_gibbs_fit` has its own draws, relabelled.
+#' A `gmm_vb_fit` draws means, log-Cholesky factors of the precision matrices and log weights from
+#' their joint normal distribution under linear response: precision matrices stay positive
+#' definite, weights sum to one. Means, weights and log determinants are distributed as in
+#' [summary()]; precision and covariance matrices, which are skewed, nearly so. A `gmm_gibbs_fit`
+#' has its own draws, relabelled.
 #'
 #' @param x A fit.
 #' @param ndraws Number of draws of a `vb_fit`, default 4,000, and of an `exact_fit`, default its
@@ -56,8 +58,10 @@ as.array.meanfield_fit <- function(x, ...) {
 #'   (and, for a `gibbs_fit`, when they were stored).
 #' @param ... Not used.
 #' @return A draws object with variables `beta[...]`, `tau_e`, `log_tau_e`, `sigma_e`,
-#'   and those of the group terms as in [summary()], and `u[...]`; of a mixture those of [summary()].
-#' @aliases as_draws.vb_fit as_draws.exact_fit as_draws.gibbs_fit as_draws.gmm_vb_fit as_draws.gmm_gibbs_fit
+#'   and those of the group terms as in [summary()], and `u[...]`; of a mixture those of
+#'   [summary()].
+#' @aliases as_draws.vb_fit as_draws.exact_fit as_draws.gibbs_fit as_draws.gmm_vb_fit
+#'   as_draws.gmm_gibbs_fit
 #' @examples
 #' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
 #' set.seed(1)
@@ -92,8 +96,8 @@ as_draws_rvars.meanfield_fit <- function(x, ...) {
   posterior::as_draws_rvars(d)
 }
 
-# posterior reads what a bracket holds as indices, with a comma between two. A comma inside a coefficient's
-# name, poly(x, 2), or a level's is none: it becomes a semicolon.
+# posterior reads what a bracket holds as indices, with a comma between two. A comma inside a
+# coefficient's name, poly(x, 2), or a level's is none: it becomes a semicolon.
 array_names <- function(names) {
   inside <- "(\\([^()]*),([^()]*\\))"
   while (any(at <- grepl(inside, names))) names[at] <- sub(inside, "\\1;\\2", names[at])

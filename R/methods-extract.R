@@ -46,7 +46,8 @@ ranef.regression_fit <- function(object, condVar = TRUE, ...) {
     u <- as.data.frame(matrix(u_mean[effects_of(model, f)], ncol = r, byrow = TRUE,
       dimnames = list(x$levels, x$coef)), check.names = FALSE)
     if (condVar) {
-      attr(u, "postVar") <- user_level_covariances(level_covariances(posterior_of(object), f), factor_map(model, f))
+      attr(u, "postVar") <- user_level_covariances(level_covariances(posterior_of(object), f),
+        factor_map(model, f))
     }
     u
   })

@@ -20,7 +20,8 @@ loo.regression_fit <- function(x, draws = NULL, ...) {
   known_dots(c("cores", "save_psis", "is_method"), ...)
   ll <- log_lik.regression_fit(x, draws = draws)
   if (!all(is.finite(ll))) {
-    mf_abort("nonfinite", "the log likelihood is not finite at some draws of the posterior, which is very ",
+    mf_abort("nonfinite", "the log likelihood is not finite at some draws of the posterior, ",
+      "which is very ",
       "wide: use tighter `prior`s", arg = "x")
   }
   r_eff <- if (inherits(x, "gibbs_fit") && is.null(draws)) {
@@ -87,13 +88,16 @@ get_predict.regression_fit <- function(model, newdata, type = "response", ...) {
 #' For [lme4::getME()], and for the functions of lme4 that call it, such as `lme4::isSingular()`.
 #'
 #' @param object A fit.
-#' @param name One or more of `"X"`, `"y"`, `"mu"`, `"offset"`, `"beta"`, `"fixef"`, `"b"`, `"sigma"`,
-#'   `"theta"`, `"lower"`, `"cnms"`, `"flist"`, `"n"`, `"p"`, `"q"`, `"n_rtrms"`, `"n_rfacs"`, `"l_i"`.
+#' @param name One or more of `"X"`, `"y"`, `"mu"`, `"offset"`, `"beta"`, `"fixef"`, `"b"`,
+#'   `"sigma"`, `"theta"`, `"lower"`, `"cnms"`, `"flist"`, `"n"`, `"p"`, `"q"`, `"n_rtrms"`,
+#'   `"n_rfacs"`, `"l_i"`.
 #' @param ... Not used.
-#' @return The component, or a named list of several. `theta` holds, term by term, the lower triangle
-#'   of the Cholesky factor of the group covariance (posterior mean SDs and correlations) over the
-#'   residual SD. A posterior mean is never zero: the diagonal element of a coefficient whose variance
-#'   [isSingular()] finds at its boundary is set to zero, so that lme4's `isSingular()` agrees.
+#' @return The component, or a named list of several. `theta` holds, term by term, the lower
+#'   triangle of the Cholesky factor of the group covariance (posterior mean SDs and correlations)
+#'   over the residual SD. A posterior mean is never zero: the diagonal element of a coefficient
+#'   whose variance [isSingular()] finds at its boundary is set to zero, so that lme4's
+#'   `isSingular()`
+#'   agrees.
 #' @exportS3Method lme4::getME
 getME.regression_fit <- function(object, name, ...) {
   valid_fit(object)

@@ -3,18 +3,20 @@
 #' The model behind a fit
 #'
 #' Methods for the generics of stats. [logLik()] of a `vb_fit` is the evidence lower
-#' bound (ELBO), that of an `exact_fit` the log evidence, and both say so when printed. The ELBO bounds the log evidence, the log marginal likelihood of
-#' model and prior, from below (under a flat prior, relative to Lebesgue measure).
+#' bound (ELBO), that of an `exact_fit` the log evidence, and both say so when printed. The ELBO
+#' bounds the log evidence, the log marginal likelihood of model and prior, from below (under a
+#' flat prior, relative to Lebesgue measure).
 #'
 #' @param object,x,formula A fit.
 #' @param ... Not used (an unknown argument is an error); for `update()`, arguments of the new fit.
 #' @return As for [stats::lm()]. `nobs()` counts rows of positive weight;
-#'   `df.residual()` is `nobs()` minus the number of coefficients; `weights()` has the weights of the
-#'   rows, one where the fit has none, times the trials of a binomial response, as for [stats::glm()];
-#'   `deviance()` is the sum of the squared deviance residuals, that is of the unit deviances of the
+#'   `df.residual()` is `nobs()` minus the number of coefficients; `weights()` has the weights of
+#'   the rows, one where the fit has none, times the trials of a binomial response, as for
+#'   [stats::glm()]; `deviance()` is the sum of the squared deviance residuals, that is of the unit
+#'   deviances of the
 #'   family at the fitted values times the weights (the weighted sum of squares of the Gaussian
-#'   family); `ngrps()` a named vector of group counts; `prior_summary()` a data frame with a row per
-#'   component.
+#'   family); `ngrps()` a named vector of group counts; `prior_summary()` a data frame with a row
+#'   per component.
 #' @examples
 #' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
 #' nobs(fit)

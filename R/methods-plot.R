@@ -33,10 +33,12 @@ plot_posterior <- function(x, variables, reference) {
   if (u && ref$kind == "gibbs") ref$draws <- as_draws(reference, u = "auto")
   best <- posterior_of(x)
   curves <- c(normal_curves(normal_of(x), variables, u),
-    list(exact = mixture_curves(if (ref$kind == "exact") posterior_of(reference) else best, variables, u)))
+    list(exact = mixture_curves(if (ref$kind == "exact") posterior_of(reference) else best,
+    variables, u)))
   own <- inherits(best, "draws_posterior")
   if (own && !is.null(ref$draws)) {
-    mf_abort("control", "one set of draws is shown at a time: plot a vb_fit with this `reference`, or give ",
+    mf_abort("control", "one set of draws is shown at a time: plot a vb_fit with this ",
+      "`reference`, or give ",
       "an exact_fit", arg = "reference")
   }
   draws <- if (own) all_draws(best, u = if (u) "auto" else FALSE) else ref$draws
@@ -68,7 +70,8 @@ normal_curves <- function(p, variables, u) {
 mixture_curves <- function(p, variables, u) {
   if (!inherits(p, "mixture_posterior")) return(NULL)
   parts <- mixture_components(p, u)
-  stats::setNames(lapply(variables, function(v) mixture_curve(parts[[v]], p$nodes$weights)), variables)
+  stats::setNames(lapply(variables, function(v) mixture_curve(parts[[v]], p$nodes$weights)),
+    variables)
 }
 
 mixture_curve <- function(part, w) {
@@ -117,7 +120,8 @@ plot_variables <- function(variables, table) {
   variables
 }
 
-# Density of a normal on its own scale, of its exponential, or of a beta with the moments given, on a grid.
+# Density of a normal on its own scale, of its exponential, or of a beta with the moments given, on
+# a grid.
 normal_curve <- function(row, s, sd) {
   z <- seq(-4, 4, length.out = 201)
   if (row$link == "beta") {
@@ -158,7 +162,8 @@ draw_panel <- function(name, panel, ref_name) {
     curves[[ref_name]] <- list(x = d$x[keep], y = d$y[keep])
   }
   point <- vapply(curves, function(k) !all(is.finite(k$y)), NA) # certain: no density
-  xlim <- grDevices::extendrange(unlist(c(lapply(curves[!point], function(k) k$x[k$y > 0.005 * max(k$y)]),
+  xlim <- grDevices::extendrange(unlist(c(lapply(curves[!point],
+    function(k) k$x[k$y > 0.005 * max(k$y)]),
     lapply(curves[point], function(k) k$x[1L]))), f = if (all(point)) 0.05 else 0)
   if (diff(xlim) == 0) xlim <- xlim + c(-1, 1) * max(abs(xlim[1L]), 1) / 20
   ylim <- c(0, 1.04 * max(1e-300, unlist(lapply(curves[!point], `[[`, "y")), if (all(point)) 1))

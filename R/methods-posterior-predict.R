@@ -11,7 +11,8 @@ linpred_draws <- function(fit, newdata, draws, re.form, allow_new_levels) {
   for (g in parts$groups) {
     for (level in unique(g$new[is.na(g$code)])) {
       at <- which(is.na(g$code) & g$new %in% level)
-      eta[, at] <- eta[, at] + new_effects(fit$model, g$factor, d$tau) %*% t(g$Z[at, , drop = FALSE])
+      eta[, at] <- eta[, at] + new_effects(fit$model, g$factor, d$tau) %*%
+        t(g$Z[at, , drop = FALSE])
     }
   }
   colnames(eta) <- rownames(parts$X)
@@ -47,11 +48,11 @@ new_effects <- function(model, f, tau) {
 #' @param nsim,seed Number of simulated responses, and a seed to set first.
 #' @param ... Not used.
 #' @return `posterior_linpred()`, `posterior_epred()`, `posterior_predict()` and
-#'   `log_lik()`: matrix, draws x rows; a binomial response as the number of successes among the row's
-#'   trials. `simulate()`: data frame of `nsim` responses of the kind that was fitted, so that each can
-#'   stand in the data for the response: `cbind(success, failure)` a matrix with these columns, a
-#'   factor with its levels, logical values, proportions of the trials, whole numbers; attribute
-#'   `seed` as in [stats::simulate()].
+#'   `log_lik()`: matrix, draws x rows; a binomial response as the number of successes among the
+#'   row's trials. `simulate()`: data frame of `nsim` responses of the kind that was fitted, so
+#'   that each can stand in the data for the response: `cbind(success, failure)` a matrix with
+#'   these columns, a factor with its levels, logical values, proportions of the trials, whole
+#'   numbers; attribute `seed` as in [stats::simulate()].
 #'
 #'   Trials of new data are those that they hold: `cbind(success, failure)` where its variables are
 #'   there, the `weights` of the fit where theirs are, else one. `log_lik()` takes weights from new

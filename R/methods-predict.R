@@ -4,26 +4,28 @@
 #'
 #' @param object A fit.
 #' @param newdata Data frame; the data of the fit by default.
-#' @param re.form Which random effects to include: `NULL`, all; `NA` or `~0`, none; or, as in lme4, a
-#'   formula with some of the group terms or of their coefficients: `~ (1 | g)` includes the intercepts
-#'   of a fit with `(x | g)`, not the slopes. The other effects are zero, in the variance too.
+#' @param re.form Which random effects to include: `NULL`, all; `NA` or `~0`, none; or, as in lme4,
+#'   a formula with some of the group terms or of their coefficients: `~ (1 | g)` includes the
+#'   intercepts of a fit with `(x | g)`, not the slopes. The other effects are zero, in the
+#'   variance too.
 #' @param interval `"none"`; `"confidence"` for the mean; `"prediction"` for a new
 #'   response of weight `weights`.
 #' @param level Mass of the central interval.
 #' @param allow_new_levels Accept group levels that the fit has not seen? Their effect
-#'   has mean zero and the *full* variance of the group distribution, in every interval. So has that of
-#'   a level whose rows all had weight zero (or no trials), which needs no permission: the fit knew
-#'   that it was there, and nothing else of it.
+#'   has mean zero and the *full* variance of the group distribution, in every interval. So has
+#'   that of a level whose rows all had weight zero (or no trials), which needs no permission: the
+#'   fit knew that it was there, and nothing else of it.
 #' @param se.fit Return the standard deviations too?
 #' @param weights Positive precision weights of the new responses.
-#' @param type `"link"`: the linear predictor (as [lme4::predict.merMod()] has it). `"response"`: the
-#'   posterior mean of the expected response (a probability or a count); its intervals are those
+#' @param type `"link"`: the linear predictor (as [lme4::predict.merMod()] has it). `"response"`:
+#'   the posterior mean of the expected response (a probability or a count); its intervals are those
 #'   of the linear predictor carried over, and with `interval = "prediction"` quantiles of a new
-#'   response (for the binomial family, of the proportion among `weights` trials; by default those of
-#'   the row, see [simulate.meanfield_fit()] for new data). The same for the Gaussian family.
-#'   All limits are quantiles of the fit's own posterior, which is no normal one where the precisions are
-#'   integrated or drawn. The expected count of a level not seen has no mean over all that the groups'
-#'   variance may be: it is taken at the mean of their covariance.
+#'   response (for the binomial family, of the proportion among `weights` trials; by default those
+#'   of the row, see [simulate.meanfield_fit()] for new data). The same for the Gaussian family.
+#'   All limits are quantiles of the fit's own posterior, which is no normal one where the
+#'   precisions are integrated or drawn. The expected count of a level not seen has no mean over
+#'   all that the
+#'   groups' variance may be: it is taken at the mean of their covariance.
 #' @param budget Return where the variance of a new response comes from instead: a data frame with
 #'   `fit`, the variances `fixed` (coefficients), `group` (random effects and their covariance with
 #'   the coefficients, so it may be negative) and `residual`, and the total `sd`.

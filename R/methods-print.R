@@ -31,7 +31,8 @@ print.vb_fit <- function(x, digits = 3, ...) {
   cat(
     if (x$converged) "Converged in " else "NOT converged after ", x$sweeps, " sweeps",
     "; ELBO ", format(x$vb$elbo, digits = 6, nsmall = 1),
-    if (integrated) paste0("; log evidence ", format(x$integrated$log_evidence, digits = 6, nsmall = 1)),
+    if (integrated) paste0("; log evidence ",
+      format(x$integrated$log_evidence, digits = 6, nsmall = 1)),
     "\n", sep = ""
   )
   print_integration(x)
@@ -52,9 +53,11 @@ print.vb_fit <- function(x, digits = 3, ...) {
   invisible(x)
 }
 
-# Rows of a summary that print() shows: what has an SD, and neither logarithms nor precision matrices.
+# Rows of a summary that print() shows: what has an SD, and neither logarithms nor precision
+# matrices.
 is_printed <- function(s, model) {
-  !variable_table(model)$kind %in% c("log_tau", "log_sigma", "log_dispersion", "Lambda") & !is.na(s$sd)
+  !variable_table(model)$kind %in% c("log_tau", "log_sigma", "log_dispersion", "Lambda") &
+    !is.na(s$sd)
 }
 
 print_khat <- function(summary) {
@@ -85,14 +88,16 @@ print_integration <- function(x) {
     cat("Integrated over ", format(n$points, big.mark = ","),
       if (n$method == "lattice") " lattice points" else " importance points",
       " (error about ", format(n$error, digits = 1), " SD", if (!is.na(n$khat))
-        paste0(", k-hat ", format(n$khat, digits = 2)), ");\nmost moved since linear response: SD of ",
+        paste0(", k-hat ", format(n$khat, digits = 2)),
+          ");\nmost moved since linear response: SD of ",
       names(change), ", ", sprintf("%+.1f%%", 100 * change), "\n",
       if (!is.null(n$correction)) print_correction(n), sep = "")
     if (signif(n$error, 1) > LARGE_ERROR) cat(error_advice(x), "\n", sep = "")
     return(invisible())
   }
   cat(switch(x$not_integrated %||% "",
-    `too dear` = "Not integrated over the precisions, which would take long: integrate = \"yes\" does\n",
+    `too dear` = paste("Not integrated over the precisions, which would take long:",
+      "integrate = \"yes\" does\n"),
     failed = "Could not be integrated over the precisions: linear response is shown\n",
     unidentified = "Not integrated: the data say nothing about a group variance\n",
     `not needed` = "Not integrated: the precisions are too well known for it to matter\n"

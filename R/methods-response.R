@@ -55,8 +55,8 @@ predictor_points <- function(mean, s) {
   list(x = mean[, at, drop = FALSE] + s[, at, drop = FALSE] * z, w = rule$w)
 }
 
-# Of the expected response. A level not seen has the mean covariance of the groups here: a count's mean
-# over all that its variance may be does not exist.
+# Of the expected response. A level not seen has the mean covariance of the groups here: a count's
+# mean over all that its variance may be does not exist.
 response_moments <- function(mix, inverse) {
   new <- drop(mix$new %*% mix$weights)
   points <- predictor_points(mix$mean, sqrt(mix$var + new))
@@ -133,9 +133,10 @@ lead_shares <- function(mix) {
   unname(split(order, pmax(share, 1)))
 }
 
-# The linear predictor of these nodes on a grid of its own per row, at the middle of cells of which each has
-# its probability w. list(mean: the expected response there, w), rows x grid. The grid reaches over 8 SDs
-# and is finer than the noise(mean) of a response on the scale of the predictor, up to 512 cells.
+# The linear predictor of these nodes on a grid of its own per row, at the middle of cells of which
+# each has its probability w. list(mean: the expected response there, w), rows x grid. The grid
+# reaches over 8 SDs and is finer than the noise(mean) of a response on the scale of the predictor,
+# up to 512 cells.
 predictor_grid <- function(mix, nodes, inverse, noise) {
   weights <- mix$weights[nodes] / sum(mix$weights[nodes])
   mean <- mix$mean[, nodes, drop = FALSE]
@@ -167,7 +168,8 @@ residual_values <- function(object, parts, type) {
   r <- fit_response(object)
   size <- ifelse(r$size > 0, r$size, NA)
   y <- if (family$trials) r$y / size else r$y
-  mu <- if (has_identity_link(object)) linear_mean(parts, moments(posterior_of(object)), object$model) else
+  mu <- if (has_identity_link(object)) linear_mean(parts, moments(posterior_of(object)),
+    object$model) else
     prediction_band(object, parts, FALSE, "none")[, 1L]
   if (type == "response") return(y - mu)
   lead <- if (!has_sigma(object)) dispersion_mean(object)

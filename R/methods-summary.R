@@ -13,8 +13,8 @@
 #'   component whose linear response failed); `mean_mfvb`, `sd_mfvb` of plain
 #'   mean-field variational Bayes. For a `gibbs_fit`: `variable`, `mean`, `sd`,
 #'   the quantiles, `mcse_mean`, `mcse_sd`, `ess_bulk`, `ess_tail`, `rhat`. For an `exact_fit`:
-#'   `variable`, `mean`, `sd`, the quantiles. Fits of a [gaussian_mixture()] have the columns of their
-#'   engine.
+#'   `variable`, `mean`, `sd`, the quantiles. Fits of a [gaussian_mixture()] have the columns of
+#'   their engine.
 #'
 #'   The summary of a `vb_fit` of a binomial, Poisson or negative binomial model has the attribute
 #'   `khat`, what [vb_khat()] says about the approximation, where that costs nothing to speak of (at
@@ -27,11 +27,14 @@
 #'   posterior mean of a group precision does not exist: its mean and SD are `NA`,
 #'   the quantiles stay.
 #'
-#'   Of a mixture: `mu`, `Lambda` (lower triangles), `log_det`, `pi`, `log_pi`, `Sigma`. Intervals of
-#'   variances and of diagonal precisions are log-normal, those of weights beta, the others normal. Rows
-#'   of `Sigma` are `NA` where the mean or variance of the inverse Wishart does not exist (at most P + 3
+#'   Of a mixture: `mu`, `Lambda` (lower triangles), `log_det`, `pi`, `log_pi`, `Sigma`. Intervals
+#'   of variances and of diagonal precisions are log-normal, those of weights beta, the others
+#'   normal.
+#'   Rows of `Sigma` are `NA` where the mean or variance of the inverse Wishart does not exist (at
+#'   most P + 3
 #'   degrees of freedom).
-#' @aliases summary.vb_fit summary.exact_fit summary.gibbs_fit summary.gmm_vb_fit summary.gmm_gibbs_fit
+#' @aliases summary.vb_fit summary.exact_fit summary.gibbs_fit summary.gmm_vb_fit
+#'   summary.gmm_gibbs_fit
 #' @examples
 #' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
 #' summary(fit)

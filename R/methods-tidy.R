@@ -13,9 +13,10 @@
 #'   the fit left out get `NA`.
 #' @param ... Not used.
 #' @return Data frames. `tidy()`: `effect`, `group`, with effects of levels `level`, `term`,
-#'   `estimate`, `std.error`,
-#'   and `conf.low`, `conf.high`. `glance()`: one row with `nobs`, `sigma`, `elbo`,
-#'   `df.residual`, `converged` and `sweeps` (for an `exact_fit`: `log_evidence`, `elbo`, `error`; for a `gibbs_fit`: `rhat`, the largest,
+#'   `estimate`, `std.error`, and `conf.low`, `conf.high`. `glance()`: one row with `nobs`,
+#'   `sigma`, `elbo`, `df.residual`, `converged` and `sweeps` (for an `exact_fit`: `log_evidence`,
+#'   `elbo`, `error`;
+#'   for a `gibbs_fit`: `rhat`, the largest,
 #'   and `ess_bulk`, the smallest). `augment()`: the data with `.fitted`, `.resid` and
 #'   `.se.fit` (where it can be had).
 #' @examples
@@ -68,7 +69,8 @@ tidy_ran_pars <- function(x, s) {
   terms <- lapply(seq_along(x$model$groups), function(k) {
     t <- x$model$groups[[k]]
     pairs <- table[table$block == "group" & table$term == k & table$kind == "rho", ]
-    rbind(tidy_rows(s, term_variables(table, k, "sigma"), "ran_pars", t$group, paste0("sd__", t$coef)),
+    rbind(tidy_rows(s, term_variables(table, k, "sigma"), "ran_pars", t$group,
+      paste0("sd__", t$coef)),
       tidy_rows(s, pairs$variable, "ran_pars", t$group,
         sprintf("cor__%s.%s", t$coef[pairs$b], t$coef[pairs$a])))
   })
@@ -81,8 +83,8 @@ tidy_ran_vals <- function(x, s) {
   tidy_rows(s, u$name, "ran_vals", u$group, u$coef, u$level)
 }
 
-# Coefficients of the levels: means as in coef(), SDs and limits those of a linear predictor with a one at
-# the coefficient and at its effect.
+# Coefficients of the levels: means as in coef(), SDs and limits those of a linear predictor with a
+# one at the coefficient and at its effect.
 tidy_ran_coefs <- function(x, conf.int, conf.level) {
   model <- x$model
   probs <- central_probs(conf.level)
@@ -147,7 +149,8 @@ engine_columns <- function(x) {
   if (is.null(normal_of(x))) {
     return(data.frame(log_evidence = x$log_evidence, elbo = x$elbo, error = x$error))
   }
-  data.frame(elbo = x$vb$elbo, converged = x$converged, x[intersect(c("sweeps", "passes"), names(x))])
+  data.frame(elbo = x$vb$elbo, converged = x$converged,
+    x[intersect(c("sweeps", "passes"), names(x))])
 }
 
 #' @rdname tidy.regression_fit

@@ -3,17 +3,17 @@
 #' Intraclass correlation and R2
 #'
 #' Posterior of the shares of variance that groups and predictors account for, from draws of the
-#' fit. With f the variance of the fixed part over the rows (without offsets), u the mean variance of
-#' the random effects over the rows (sum of z'Sigma z, so slopes count) and e the residual variance:
-#' `icc` is u / (u + e), and per factor; `r2_marginal` is f / (f + u + e) and
+#' fit. With f the variance of the fixed part over the rows (without offsets), u the mean variance
+#' of the random effects over the rows (sum of z'Sigma z, so slopes count) and e the residual
+#' variance: `icc` is u / (u + e), and per factor; `r2_marginal` is f / (f + u + e) and
 #' `r2_conditional` is (f + u) / (f + u + e) (Nakagawa and Schielzeth, 2013).
 #'
-#' The residual variance e is that of a row of weight one. For other families than the Gaussian it is
-#' the one on the scale of the link (Nakagawa, Johnson and Schielzeth, 2017): of the binomial family
-#' pi^2 / 3, the variance of the logistic distribution (the share of a latent trial, whatever the
-#' number of trials of a row); of counts the log-normal approximation, log(1 + 1 / m) for Poisson and
-#' log(1 + 1 / m + 1 / phi) for negative binomial responses, with m the mean of all counts, so that an
-#' offset counts through them, however it is spelled.
+#' The residual variance e is that of a row of weight one. For other families than the Gaussian it
+#' is the one on the scale of the link (Nakagawa, Johnson and Schielzeth, 2017): of the binomial
+#' family pi^2 / 3, the variance of the logistic distribution (the share of a latent trial,
+#' whatever the number of trials of a row); of counts the log-normal approximation, log(1 + 1 / m)
+#' for Poisson and log(1 + 1 / m + 1 / phi) for negative binomial responses, with m the mean of all
+#' counts, so that an offset counts through them, however it is spelled.
 #'
 #' Both are generics: for other objects than fits of this package they call the functions of these
 #' names in the performance package. `performance::icc()` of a fit divides posterior means of the
@@ -21,14 +21,15 @@
 #'
 #' @param object A fit.
 #' @param level Mass of the central interval.
-#' @param ndraws Draws of a `vb_fit` or `exact_fit` (a `gibbs_fit` uses its own). They come from R's generator.
+#' @param ndraws Draws of a `vb_fit` or `exact_fit` (a `gibbs_fit` uses its own). They come from
+#'   R's generator.
 #' @param ... Not used.
 #' @return Data frame with columns `variable`, `mean`, `sd` and the quantiles. `icc()` has the row
 #'   `icc` and, with several factors, `icc[factor]`; `r2()` has `r2_marginal` and
 #'   `r2_conditional`.
 #' @references Nakagawa, S. and Schielzeth, H. (2013). *Methods in Ecology and Evolution* 4,
-#'   133-142. Johnson, P. (2014), the same journal, 5, 944-946 (slopes). Nakagawa, S., Johnson, P. and
-#'   Schielzeth, H. (2017). *Journal of the Royal Society Interface* 14, 20170213 (counts).
+#'   133-142. Johnson, P. (2014), the same journal, 5, 944-946 (slopes). Nakagawa, S., Johnson, P.
+#'   and Schielzeth, H. (2017). *Journal of the Royal Society Interface* 14, 20170213 (counts).
 #' @examples
 #' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
 #' set.seed(1)

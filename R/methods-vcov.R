@@ -3,18 +3,20 @@
 #' Posterior covariance
 #'
 #' @param object A fit.
-#' @param type `"best"` (default): what the fit reports, `"integrated"` where a `vb_fit` was integrated
-#'   over its precisions, else `"lrvb"`. Of a `vb_fit` also one of these two, or `"mfvb"`.
-#' @param pars `"beta"` (of a mixture `"mu"`; the default): the coefficients, named as in the model matrix
-#'   (the means of the components). `"all"`: coefficients, random effects, precisions, and of scalar terms
-#'   log precisions and standard deviations, named as in [summary()] (of a mixture all its variables); a
-#'   dense matrix, refused above 10,000 rows.
+#' @param type `"best"` (default): what the fit reports, `"integrated"` where a `vb_fit` was
+#'   integrated over its precisions, else `"lrvb"`. Of a `vb_fit` also one of these two, or
+#'   `"mfvb"`.
+#' @param pars `"beta"` (of a mixture `"mu"`; the default): the coefficients, named as in the model
+#'   matrix (the means of the components). `"all"`: coefficients, random effects, precisions, and
+#'   of scalar terms
+#'   log precisions and standard deviations, named as in [summary()] (of a mixture all its
+#'   variables); a dense matrix, refused above 10,000 rows.
 #' @param full Not used (for packages that pass it).
 #' @param ... Not used.
 #' @return A symmetric matrix. Rows of standard deviations follow from those of the
 #'   log precisions by the delta method.
-#' @section Errors: `meanfield_error_control` for a type that the fit has not; `meanfield_error_engine` for
-#'   the linear response of a mixture where it failed.
+#' @section Errors: `meanfield_error_control` for a type that the fit has not;
+#'   `meanfield_error_engine` for the linear response of a mixture where it failed.
 #' @aliases vcov.vb_fit vcov.exact_fit vcov.gibbs_fit vcov.gmm_vb_fit vcov.gmm_gibbs_fit
 #' @examples
 #' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)

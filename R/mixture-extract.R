@@ -4,7 +4,8 @@
 #'
 #' @param object A fit of a [gaussian_mixture()].
 #' @param ... Not used.
-#' @return `coef()`: a matrix of posterior means of the means, a row per component. `nobs()`: rows. `logLik()`: the evidence lower bound of a `gmm_vb_fit`.
+#' @return `coef()`: a matrix of posterior means of the means, a row per component. `nobs()`: rows.
+#'   `logLik()`: the evidence lower bound of a `gmm_vb_fit`.
 #' @section Errors: `meanfield_error_engine` for the bound of a Gibbs fit.
 #' @examples
 #' fit <- fit_vb(gaussian_mixture(faithful, 2))
@@ -209,7 +210,8 @@ plot.gmm_fit <- function(x, what = c("posterior", "data", "trace"), variables = 
   chains <- inherits(posterior_of(x), "draws_posterior")
   kinds <- c("posterior", if (chains) "trace" else "data")
   what <- if (missing(what)) "posterior" else check_choice(what, kinds, "what")
-  switch(what, posterior = plot_posterior(x, variables, reference), data = plot_components(x, columns),
+  switch(what, posterior = plot_posterior(x, variables, reference),
+    data = plot_components(x, columns),
     trace = plot_traces(x, plot_variables(variables, variable_table(x$model))))
   invisible(x)
 }

@@ -3,12 +3,12 @@
 
 #' More methods for mixture fits
 #'
-#' A mixture has rows and components, but no response, no coefficients and no groups. Generics that ask
-#' for these ([residuals()], [fitted()], [deviance()], [family()], [terms()], [model.matrix()],
+#' A mixture has rows and components, but no response, no coefficients and no groups. Generics that
+#' ask for these ([residuals()], [fitted()], [deviance()], [family()], [terms()], [model.matrix()],
 #' [weights()], [df.residual()], [sigma()], [fixef()], [ranef()], [VarCorr()], [ngrps()], [icc()],
 #' [r2()], [isSingular()], [hypothesis()], [fit_exact()], [vb_khat()], [vb_sensitivity()], and
-#' rstantools' `posterior_predict()` and its like) stop with `meanfield_error_mixture`, whose message
-#' names what to use.
+#' rstantools' `posterior_predict()` and its like) stop with `meanfield_error_mixture`, whose
+#' message names what to use.
 #'
 #' @param object,x,formula A fit of a [gaussian_mixture()].
 #' @param parm `NULL`: the means; `"all"`: every row of [summary()]; or names of variables.
@@ -18,13 +18,14 @@
 #' @param nsim,seed Number of simulated data sets, and a seed to set first.
 #' @param draws Number of draws.
 #' @param evaluate Evaluate the new call?
-#' @param ... For `update()`: arguments of [gaussian_mixture()] (`x`, `k`, `prior`, `data`) or of the
-#'   fit. Otherwise not used.
-#' @return `confint()`: matrix with two columns. `tidy()`: data frame with a row for every mean, weight
-#'   and element of a covariance matrix: `type` (`"mu"`, `"pi"`, `"Sigma"`), `component`, `term`,
-#'   `estimate`, `std.error`. `glance()`: one row. `augment()`: the data with `.class`, the most
-#'   probable component of a row, and `.prob`, its probability. `simulate()`: a data frame of `nsim`
-#'   matrices, each as many rows as the data, drawn from the mixture at a posterior draw of its
+#' @param ... For `update()`: arguments of [gaussian_mixture()] (`x`, `k`, `prior`, `data`) or of
+#'   the fit. Otherwise not used.
+#' @return `confint()`: matrix with two columns. `tidy()`: data frame with a row for every mean,
+#'   weight and element of a covariance matrix: `type` (`"mu"`, `"pi"`, `"Sigma"`), `component`,
+#'   `term`, `estimate`, `std.error`. `glance()`: one row. `augment()`: the data with `.class`, the
+#'   most probable component of a row, and `.prob`, its probability. `simulate()`: a data frame of
+#'   `nsim` matrices, each as many rows as the data, drawn from the mixture at a posterior draw of
+#'   its
 #'   parameters. `formula()`: one-sided, the columns. `model.frame()`: the data; `case.names()`,
 #'   `variable.names()`: its row and column names. `prior_summary()`: a
 #'   data frame. `log_lik()` (of rstantools): draws x rows, the log density of each row with its
@@ -294,7 +295,8 @@ r2.gmm_fit <- refusal("response", "see logLik() and compare()")
 
 #' @export
 isSingular.gmm_fit <- function(x, tol = 2, ...) {
-  no_mixture(x, "variances of groups", "see the messages of fit_vb() for components that hold no rows")
+  no_mixture(x, "variances of groups", "see the messages of fit_vb() for components that ",
+    "hold no rows")
 }
 
 #' @export

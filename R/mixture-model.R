@@ -50,7 +50,8 @@ gaussian_mixture <- function(x, k, prior = mixture_prior(), data = NULL) {
   x <- mixture_data(x, data)
   units <- mixture_units(x)
   structure(
-    list(version = FIT_VERSION, call = call, x = x, k = k, prior = resolve_mixture_prior(prior, x, k),
+    list(version = FIT_VERSION, call = call, x = x, k = k,
+    prior = resolve_mixture_prior(prior, x, k),
       given = prior,
       units = units),
     class = "gaussian_mixture"
@@ -79,7 +80,8 @@ mixture_data <- function(x, data) {
       ", the first in row ", bad[1L, 1L], ": leave such rows out", arg = "x")
   }
   if (max(abs(x)) > MOST_MIXTURE_DATA) {
-    mf_abort("data", "`x` has numbers beyond ", MOST_MIXTURE_DATA, ", whose fourth powers are none: rescale it",
+    mf_abort("data", "`x` has numbers beyond ", MOST_MIXTURE_DATA,
+      ", whose fourth powers are none: rescale it",
       arg = "x")
   }
   if (ncol(x) > core_limit("columns")) {
@@ -178,7 +180,8 @@ check_spd <- function(x, arg) {
   if (is.null(x)) return(NULL)
   x <- unname(as.matrix(x))
   if (!is_covariance(x) || any(diag(x) <= 1e-140 | diag(x) >= 1e140)) {
-    mf_abort("prior", "`", arg, "` must be a positive definite matrix (or one positive number) with ",
+    mf_abort("prior", "`", arg, "` must be a positive definite matrix (or one positive ",
+      "number) with ",
       "variances between 1e-140 and 1e140", arg = arg)
   }
   x
@@ -278,10 +281,12 @@ gmm_variables <- function(model) {
   stack_rows(lapply(seq_len(model$k), function(k) {
     row <- function(...) variable_rows(..., block = "component", term = k)
     do.call(Map, c(list(c), list(
-      row(sprintf("mu[%d,%s]", k, x), "mu", a = seq_along(x), b = NA, link = "identity", type = "mu"),
+      row(sprintf("mu[%d,%s]", k, x), "mu", a = seq_along(x), b = NA, link = "identity",
+      type = "mu"),
       row(sprintf("Lambda[%d,%s,%s]", k, x[pairs$col], x[pairs$row]), "Lambda", a = pairs$row,
         b = pairs$col, link = ifelse(diagonal, "exp", "identity"), type = "Lambda"),
-      row(sprintf("log_det[%d]", k), "log_det", a = NA, b = NA, link = "identity", type = "derived"),
+      row(sprintf("log_det[%d]", k), "log_det", a = NA, b = NA, link = "identity",
+        type = "derived"),
       row(sprintf("log_pi[%d]", k), "log_pi", a = NA, b = NA, link = "identity", type = "log_pi")
     )))
   }))
@@ -300,7 +305,8 @@ variable_table.gaussian_mixture <- function(model, u = FALSE) {
     own
   }
   diagonal <- v$a[v$kind == "Lambda"] == v$b[v$kind == "Lambda"]
-  all <- rbind(v, of("log_pi", "pi", "beta"), of("Lambda", "Sigma", ifelse(diagonal, "exp", "identity")))
+  all <- rbind(v, of("log_pi", "pi", "beta"),
+    of("Lambda", "Sigma", ifelse(diagonal, "exp", "identity")))
   all <- all[order(match(all$kind, c("mu", "Lambda", "log_det", "pi", "log_pi", "Sigma"))), ]
   rownames(all) <- NULL
   all

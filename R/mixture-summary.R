@@ -88,8 +88,8 @@ gmm_moments <- function(p) {
     sd_lrvb = if (!is.null(lr)) sds(lr, function(m) derived_variance(m, lr[m$at, m$at])))
 }
 
-# Of the derived variables m, given the covariance V of the core's. Columns that are nearly collinear
-# leave the difference without digits: then it is that under q.
+# Of the derived variables m, given the covariance V of the core's. Columns that are nearly
+# collinear leave the difference without digits: then it is that under q.
 derived_variance <- function(m, V) {
   from <- rowSums((m$D %*% V) * m$D)
   out <- diag(m$rest) + from
@@ -138,8 +138,8 @@ covariance.gmm_normal <- function(p, type = "lrvb") {
   out[o, o]
 }
 
-# Diagonals of precision and covariance matrices are log-normal, weights beta, with the moments given;
-# everything else is normal.
+# Diagonals of precision and covariance matrices are log-normal, weights beta, with the moments
+# given; everything else is normal.
 #' @export
 normal_rows.gmm_normal <- function(p, u = FALSE) {
   v <- variable_table(p$model)

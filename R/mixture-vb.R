@@ -155,7 +155,8 @@ gmm_best_run <- function(model, core, tries, control) {
   }
   p <- ncol(model$x)
   mf_abort("start", "every start lost a component (it was left with too few rows for a ",
-    "covariance matrix, or with rows that are all alike", if (model$prior$flat_precision) paste0("; under a flat prior it needs ",
+    "covariance matrix, or with rows that are all alike",
+    if (model$prior$flat_precision) paste0("; under a flat prior it needs ",
     "more than P + 1 = ", p + 1L), "): use fewer components `k`, or a proper mixture_prior()",
     arg = "k")
 }

@@ -47,8 +47,8 @@ model_scales <- function(gram, sets, family) {
 
 # The group terms in the order of their precisions: factor (index), factor name, cols (which
 # of the factor's coefficients), coef, name of the precision, keys under which priors may
-# name it (shorter first), vector (r > 1), A (u = A v, v the working effects of a level), off_centre:
-# see term_coordinates().
+# name it (shorter first), vector (r > 1), A (u = A v, v the working effects of a level),
+# off_centre: see term_coordinates().
 model_terms <- function(factors) {
   out <- list()
   for (f in seq_along(factors)) {
@@ -112,7 +112,8 @@ check_factor_identified <- function(f, n, flat, size, family) {
       ", and the coefficients have a flat prior: use a proper `prior` on beta, ",
       "or drop the term", arg = "formula")
   }
-  mf_warn(if (is.null(size) || G == 1L) "groups" else "unidentified", "the grouping factor '", f$name,
+  mf_warn(if (is.null(size) || G == 1L) "groups" else "unidentified", "the grouping factor '",
+    f$name,
     "' ", what, ": ", why, arg = "formula")
 }
 

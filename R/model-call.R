@@ -126,7 +126,8 @@ lay_over <- function(call, args, env) {
 }
 
 # Where the formula was written, if the call's own variables are there, else here. The function
-# comes from this package, attached or not. there: where the formula was written, if the call has none.
+# comes from this package, attached or not. there: where the formula was written, if the call has
+# none.
 eval_fit_call <- function(call, here, there = here) {
   there <- environment(call$formula) %||% there
   needed <- lapply(as.list(call)[setdiff(names(call)[-1L], c("formula", MASKED_ARGS))], all.vars)

@@ -48,8 +48,8 @@
 #'   given to [fit_vb()], [fit_exact()] or [fit_gibbs()]. `nobs()` counts rows of positive weight;
 #'   `formula()` is the formula.
 #' @section Errors: as in [fit_vb()], and `meanfield_error_gram` where a column depends on other
-#'   rows than its own, a text or factor has one level, grams of different formulas, levels, bases or
-#'   contrasts are added, or a gram was changed. `meanfield_error_family` for a fit by another
+#'   rows than its own, a text or factor has one level, grams of different formulas, levels, bases
+#'   or contrasts are added, or a gram was changed. `meanfield_error_family` for a fit by another
 #'   family; `meanfield_error_data` from methods that need rows. A warning of class
 #'   `meanfield_warning_levels` tells of levels in `xlevels` that no row has.
 #' @seealso [fit_vb()]
@@ -115,7 +115,8 @@ gram_of_chunk <- function(call, formula, data, contrasts, xlevels, frame_terms, 
   d <- read_rows(x, stats::gaussian(), function(name) TRUE)
   coded <- as.list(frame)[coded_variables(frame, parsed)]
   schema <- c(x$schema[names(x$schema) != "arguments"], list(
-    arguments = arguments, version = FIT_VERSION, products = product_spec(x$X, x$schema$terms, frame),
+    arguments = arguments, version = FIT_VERSION,
+    products = product_spec(x$X, x$schema$terms, frame),
     factors = schema_factors(d$factors, parsed$bars, frame, environment(formula)),
     levels = lapply(coded, levels_of), seen = lapply(coded, used_levels),
     frame_terms = terms, given = contrasts

@@ -1,17 +1,17 @@
 # The coordinates that engines work in: where covariates stand and what their unit is.
 #
-# A linear predictor x'beta is the same function in other coordinates, beta = shift + M gamma. Engines
-# see the columns X M, chosen so that the origin and unit of a covariate are nothing but that:
-# every covariate is centred, in products with others too, wherever the constant is in the span of the
-# columns. Default priors are stated there, and nothing downstream subtracts large means from each
-# other.
+# A linear predictor x'beta is the same function in other coordinates, beta = shift + M gamma.
+# Engines see the columns X M, chosen so that the origin and unit of a covariate are nothing but
+# that: every covariate is centred, in products with others too, wherever the constant is in the
+# span of the columns. Default priors are stated there, and nothing downstream subtracts large
+# means from each other.
 
 # ---- products of covariates -------------------------------------------------------------
 
-# Interactions of centred covariates. A formula that has every margin of its interactions (x * z, not
-# x:z alone) spans the same functions whether x or x - mean(x) is multiplied. Value: list(X, basis):
-# the columns in which each factor of a product is centred, and the map with beta = basis gamma; NULL
-# when there is no interaction, or one without its margins.
+# Interactions of centred covariates. A formula that has every margin of its interactions (x * z,
+# not x:z alone) spans the same functions whether x or x - mean(x) is multiplied. Value: list(X,
+# basis): the columns in which each factor of a product is centred, and the map with beta = basis
+# gamma; NULL when there is no interaction, or one without its margins.
 centred_products <- function(X, tt, frame, w) {
   if (max(attr(tt, "order"), 0L) < 2L) return(NULL)
   d <- product_parts(X, tt, frame)
@@ -68,8 +68,8 @@ product_columns <- function(columns) {
 }
 
 # What the products of a hierarchical formula are made of, or NULL when it has none: list(
-#   vars: per variable, columns (rows x k), own (X's coefficients of each: p x k), full (the columns of
-#         all its levels, as the first factor without an intercept has, or NULL);
+#   vars: per variable, columns (rows x k), own (X's coefficients of each: p x k), full (the
+#         columns of all its levels, as the first factor without an intercept has, or NULL);
 #   terms: list(vars, cols, size (columns of each variable)); constant: X's coefficients of 1).
 # rows: those that columns are wanted for.
 product_parts <- function(X, tt, frame, rows = seq_len(nrow(X))) {
@@ -133,7 +133,8 @@ is_product <- function(term, X, vars, rows) {
   few <- seq_len(min(length(rows), 20L))
   made <- product_columns(lapply(vars[term$vars], function(v) v$columns[few, , drop = FALSE]))
   ncol(made) == length(term$cols) &&
-    isTRUE(all.equal(unname(made), unname(X[rows[few], term$cols, drop = FALSE]), check.attributes = FALSE))
+    isTRUE(all.equal(unname(made), unname(X[rows[few], term$cols, drop = FALSE]),
+    check.attributes = FALSE))
 }
 
 # prod_v (k_v - m_v) = sum over subsets S of the variables of (-1)^|rest| prod_rest m_v times the
@@ -187,9 +188,10 @@ centring <- function(mean_x, constant) {
   list(M = diag(1, length(mean_x)) - outer(constant, mean_x - mean_w), mean_w = mean_w)
 }
 
-# beta = shift + M gamma. mean_x, mean_w: means of the columns that the Gram holds and of the working
-# ones; level: what of the linear predictor is in shift (the mean response, where the constant is in
-# the span of the columns); basis: see centred_products(); constant: see span_constant().
+# beta = shift + M gamma. mean_x, mean_w: means of the columns that the Gram holds and of the
+# working ones; level: what of the linear predictor is in shift (the mean response, where the
+# constant is in the span of the columns); basis: see centred_products(); constant: see
+# span_constant().
 working_coordinates <- function(gram, basis = NULL, constant = numeric(length(gram$x_names))) {
   p <- length(gram$x_names)
   mean_x <- gram$mean[seq_len(p)]
@@ -241,10 +243,11 @@ to_raw_draws <- function(coords, gamma) coords$shift + coords$M %*% gamma
 
 # ---- coefficients that vary by group --------------------------------------------------------
 
-# The same for the r covariates z (rows x r) of a term, with unit SDs besides: list(z, A, off_centre,
-# spec (what settled_term() needs)), u = A v with v the working effects of a level, z'u = (A'z)'v. centre = FALSE leaves the origin (a
-# prior that the user gives stands there); off_centre then tells where the covariates are, when their
-# mean is farther from it than their SD: list(mean, constant) in working units.
+# The same for the r covariates z (rows x r) of a term, with unit SDs besides: list(z, A,
+# off_centre, spec (what settled_term() needs)), u = A v with v the working effects of a level, z'u
+# = (A'z)'v. centre = FALSE leaves the origin (a prior that the user gives stands there);
+# off_centre then tells where the covariates are, when their mean is farther from it than their SD:
+# list(mean, constant) in working units.
 term_coordinates <- function(z, tt, frame, w, centre) {
   own <- unname(z)
   A <- diag(1, ncol(z))

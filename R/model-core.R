@@ -199,8 +199,8 @@ leaf_cross <- function(g, w, before) {
   list(ptr = as.integer(ptr), idx = as.integer(idx), val = val)
 }
 
-# list(r, factor, n_levels, leaf, first, stride, block, df0, nu, rate0, aux_rate, map) per precision; see
-# src/model/lmm.h.
+# list(r, factor, n_levels, leaf, first, stride, block, df0, nu, rate0, aux_rate, map) per
+# precision; see src/model/lmm.h.
 core_precisions <- function(model) {
   terms <- c(vector("list", n_lead(model)), model$groups)
   lapply(seq_along(terms), function(k) {

@@ -1,6 +1,7 @@
 # A model formula taken apart: the fixed part, the group terms, and the formula of the model frame.
 
-# list(formula ('.' expanded), fixed, frame (every variable, for model.frame()), bars: group_bars()).
+# list(formula ('.' expanded), fixed, frame (every variable, for model.frame()), bars:
+# group_bars()).
 parse_formula <- function(formula, data) {
   if (!inherits(formula, "formula")) {
     mf_abort("formula", "`formula` must be a formula, not ", describe(formula),

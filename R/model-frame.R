@@ -25,7 +25,8 @@ build_frame <- function(call, frame_formula, env) {
 
 # na.omit() and its like copy the whole frame even when nothing is missing: look first.
 complete_frame <- function(mf, env) {
-  action <- if (is.null(mf$na.action)) getOption("na.action", "na.omit") else eval(mf$na.action, env)
+  action <- if (is.null(mf$na.action)) getOption("na.action", "na.omit") else eval(mf$na.action,
+    env)
   known <- list(stats::na.omit, stats::na.exclude, stats::na.fail)
   plain <- is.character(action) && action %in% c("na.omit", "na.exclude", "na.fail") ||
     any(vapply(known, identical, NA, action))

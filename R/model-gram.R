@@ -5,7 +5,8 @@
 #   mean    (p + 1)       weighted means of the columns of X and of y
 #   cross   (p + 1)^2     weighted cross-products about the means
 #   basis   (p x p)       columns are X basis, see centred_products()
-#   factors               per grouping factor: name, levels, coef (r names), A (r x r: covariates are
+#   factors               per grouping factor: name, levels, coef (r names), A (r x r: covariates
+#   are
 #                         A'z, see term_coordinates()), and per level
 #                         zz (r x r), z1 (r), zv ((p + 1) x r): sums of w z z', w z,
 #                         w (v - mean) z'; see src/arrow/gram.h
@@ -66,7 +67,8 @@ gram_in <- function(g, A, basis) {
     r <- nrow(B)
     if (!is_identity(to)) f$zv[x, ] <- crossprod(to, f$zv[x, , drop = FALSE])
     if (is_identity(B)) return(f)
-    f$zz <- as.double(apply(array(f$zz, c(r, r, length(f$levels))), 3L, function(z) crossprod(B, z %*% B)))
+    f$zz <- as.double(apply(array(f$zz, c(r, r, length(f$levels))), 3L,
+      function(z) crossprod(B, z %*% B)))
     f$z1 <- as.double(crossprod(B, matrix(f$z1, r)))
     f$zv[] <- apply(array(f$zv, c(nrow(f$zv), r, length(f$levels))), 3L, function(z) z %*% B)
     f$A <- A
@@ -81,9 +83,9 @@ gram_in <- function(g, A, basis) {
   g
 }
 
-# The sums over the rows of both, which have the same columns and factors; levels are matched by name.
-# The sum is in the coordinates of the first, its levels in the order of first appearance or as
-# sorted(levels, factor's name) has them.
+# The sums over the rows of both, which have the same columns and factors; levels are matched by
+# name. The sum is in the coordinates of the first, its levels in the order of first appearance or
+# as sorted(levels, factor's name) has them.
 add_grams <- function(e1, e2, sorted = function(levels, name) levels) {
   e2 <- gram_in(e2, lapply(e1$factors, `[[`, "A"), e1$basis)
   levels <- Map(function(f, g) sorted(union(f$levels, g$levels), f$name), e1$factors, e2$factors)

@@ -168,7 +168,8 @@ build_factor <- function(bars, name, frame, w, contrasts, env, centred) {
   list(
     name = name, expr = bars[[1L]]$group, codes = used$codes, levels = used$levels,
     weightless = weightless,
-    coef = coef, z = if (!plain) factor_z(z, nrow(frame)), A = block_diagonal(lapply(terms, `[[`, "A")),
+    coef = coef, z = if (!plain) factor_z(z, nrow(frame)),
+      A = block_diagonal(lapply(terms, `[[`, "A")),
     terms = lapply(terms, function(t) t[setdiff(names(t), "z")])
   )
 }
@@ -195,8 +196,8 @@ numbered <- function(coef) {
 }
 
 # The terms of one bar, one or (||) one per coefficient: coef; z, the working covariates (rows x r,
-# NULL for a plain intercept); A (r x r), u = A v with v the working effects; and how new rows get their
-# covariates: tt, xlevels, contrasts, and which columns of the model matrix (`own`).
+# NULL for a plain intercept); A (r x r), u = A v with v the working effects; and how new rows get
+# their covariates: tt, xlevels, contrasts, and which columns of the model matrix (`own`).
 build_terms <- function(bar, frame, w, contrasts, env, centred) {
   lhs <- bar$lhs
   if (identical(lhs, 1) || identical(lhs, 1L)) {

@@ -151,7 +151,8 @@ stat_names <- function(model) {
 term_stat_names <- function(t) {
   if (!t$vector) return(t$name)
   pairs <- lower_pairs(length(t$coef))
-  paste0(substring(t$name, 1L, nchar(t$name) - 1L), ":", t$coef[pairs$col], ",", t$coef[pairs$row], "]")
+  paste0(substring(t$name, 1L, nchar(t$name) - 1L), ":", t$coef[pairs$col], ",", t$coef[pairs$row],
+    "]")
 }
 
 # ---- from working to the user's coordinates ------------------------------------------------------

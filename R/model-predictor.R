@@ -36,8 +36,8 @@ check_new_weights <- function(w, n) {
   }
 }
 
-# What re.form includes, in lme4's grammar: a list of list(factor (index), terms): those terms of the
-# factor in the form of build_factor(), or parts of them.
+# What re.form includes, in lme4's grammar: a list of list(factor (index), terms): those terms of
+# the factor in the form of build_factor(), or parts of them.
 included_effects <- function(model, re.form) {
   all <- lapply(seq_along(model$factors), function(f) {
     list(factor = f, terms = model$factors[[f]]$terms)
@@ -193,7 +193,8 @@ match_groups <- function(included, model, frame, allow_new, is_new) {
     Z = factor_covariates(included, model, frame, is_new))
 }
 
-# rows x r working covariates of a factor, as the fit saw them, of the coefficients that are included.
+# rows x r working covariates of a factor, as the fit saw them, of the coefficients that are
+# included.
 factor_covariates <- function(included, model, frame, is_new) {
   x <- model$factors[[included$factor]]
   Z <- matrix(0, nrow(frame), length(x$coef))

@@ -29,7 +29,8 @@ default_sd_prior <- new_prior("half_t", df = 3, scale = NULL)
 #'   `gamma_prior(1, 0.1)`.
 #' @param tau_u Prior of the group precisions: one prior for every group term, or
 #'   a named list whose names are grouping factors (`Subject`) or factor and
-#'   coefficient (`Subject:(Intercept)`, for independent terms on one factor). The longer name wins; an unknown name
+#'   coefficient (`Subject:(Intercept)`, for independent terms on one factor). The longer name
+#'   wins; an unknown name
 #'   is an error; factors without a name keep the default.
 #' @param ... Not used.
 #'
@@ -39,19 +40,19 @@ default_sd_prior <- new_prior("half_t", df = 3, scale = NULL)
 #' coefficients, where s is the standard deviation of the response; half-t(3, 2.5 s / sd(x)) on the
 #' standard deviation of a slope that varies by group. The intercept is normal(mean(y), 2.5 s).
 #'
-#' All of it is stated *at the mean of the predictors*: the intercept is the one there, a variable that
-#' is multiplied by others is centred first, and the standard deviations and correlations of a term
-#' `(1 + x | g)` are those of the effects at mean(x). So the origin and unit of a predictor (years,
-#' ages, cents) change nothing but the numbers in which the same fit is told; what is reported
-#' (`sigma_u`, `rho_u`, `Lambda_u`, effects) is always at the origin of x as written. The contrasts of
-#' one factor have a joint normal prior, with precision cov(columns) / (2.5 s)^2, which depends on what
-#' they say of the cells only: any contrasts, and any order of the levels, give the same fit. (The
-#' contrasts of a factor that varies by group, `(f | g)`, keep a prior each. Products without their
-#' margins, `x:z` alone, and independent terms, `(x || g)`, are other models at another origin, and
-#' powers as `I(x^2)` are best written as `poly(x, 2)`.)
+#' All of it is stated *at the mean of the predictors*: the intercept is the one there, a variable
+#' that is multiplied by others is centred first, and the standard deviations and correlations of a
+#' term `(1 + x | g)` are those of the effects at mean(x). So the origin and unit of a predictor
+#' (years, ages, cents) change nothing but the numbers in which the same fit is told; what is
+#' reported (`sigma_u`, `rho_u`, `Lambda_u`, effects) is always at the origin of x as written. The
+#' contrasts of one factor have a joint normal prior, with precision cov(columns) / (2.5 s)^2,
+#' which depends on what they say of the cells only: any contrasts, and any order of the levels,
+#' give the same fit. (The contrasts of a factor that varies by group, `(f | g)`, keep a prior
+#' each. Products without their margins, `x:z` alone, and independent terms, `(x || g)`, are other
+#' models at another origin, and powers as `I(x^2)` are best written as `poly(x, 2)`.)
 #'
-#' A prior that the user gives stands at the origin of x as written, `half_t_prior(3, c(5, 5))` for the
-#' effects at x = 0; one without scales, `half_t_prior(3)`, is a default one.
+#' A prior that the user gives stands at the origin of x as written, `half_t_prior(3, c(5, 5))` for
+#' the effects at x = 0; one without scales, `half_t_prior(3)`, is a default one.
 #'
 #' Under unequal row weights the standard deviations and means are weighted ones, and the scale
 #' for the residual standard deviation, which is that of a row of weight one, is
@@ -163,7 +164,8 @@ gamma_prior <- function(shape, rate) {
   check_positive(shape, "shape", 1L)
   check_positive(rate, "rate", 1L)
   if (max(shape, rate) > 1e100) {
-    mf_abort("prior", "`shape` and `rate` must not exceed 1e100: variances of precisions must be numbers",
+    mf_abort("prior", "`shape` and `rate` must not exceed 1e100: variances of precisions ",
+      "must be numbers",
       arg = "rate")
   }
   new_prior("gamma", shape = as.double(shape), rate = as.double(rate))
@@ -174,13 +176,15 @@ gamma_prior <- function(shape, rate) {
 half_t_prior <- function(df = 3, scale = NULL) {
   check_positive(df, "df", 1L)
   if (df > 1e100) {
-    mf_abort("prior", "`df` must not exceed 1e100: 1e6 is a half-normal prior to every digit that matters",
+    mf_abort("prior", "`df` must not exceed 1e100: 1e6 is a half-normal prior to every digit that ",
+      "matters",
       arg = "df")
   }
   if (!is.null(scale)) {
     check_positive(scale, "scale")
     if (any(scale > 1e100 | scale < 1e-100)) {
-      mf_abort("prior", "`scale` must lie between 1e-100 and 1e100: its square must be a number", arg = "scale")
+      mf_abort("prior", "`scale` must lie between 1e-100 and 1e100: its square must be a number",
+        arg = "scale")
     }
   }
   new_prior("half_t", df = as.double(df), scale = if (!is.null(scale)) as.double(scale))
@@ -322,8 +326,8 @@ pick_group_prior <- function(tau_u, term) {
   NULL
 }
 
-# In the working coordinates of the term, u = A v. scale: default scales of the SDs of v. stated: the
-# scale in the user's units.
+# In the working coordinates of the term, u = A v. scale: default scales of the SDs of v. stated:
+# the scale in the user's units.
 resolve_precision <- function(prior, scale, arg, scales, coef, A = matrix(1)) {
   prior <- prior %||% default_sd_prior
   r <- length(scale)
@@ -360,7 +364,8 @@ wishart_scale_in <- function(scale, A, arg) {
   out <- crossprod(A, scale %*% A)
   out <- (out + t(out)) / 2
   if (!is_positive_definite(stats::cov2cor(out))) {
-    mf_abort("prior", "the Wishart prior of ", arg, " is stated at the origin of covariates that are ",
+    mf_abort("prior", "the Wishart prior of ", arg,
+      " is stated at the origin of covariates that are ",
       "too far from it for double precision: centre them", arg = "tau_u")
   }
   out
@@ -440,8 +445,8 @@ fill_coefficients <- function(value, default, x_names, arg) {
 }
 
 # In working coordinates: intercept at the mean predictors, response at its mean. Contrasts of one
-# factor have a joint prior, whose density depends on what they say of the cells alone: any contrasts,
-# and any order of the levels, give the same fit.
+# factor have a joint prior, whose density depends on what they say of the cells alone: any
+# contrasts, and any order of the levels, give the same fit.
 default_beta <- function(scales, coords) {
   sd <- 2.5 * scales$sd_y / scales$sd_x
   precision <- diag(1 / sd^2, length(sd))

@@ -39,7 +39,8 @@ draw_responses <- function(object, d, newdata) {
   ok <- which(!is.na(d$eta) & !is.na(size))
   mu <- countable(object$model$family$linkinv(d$eta[ok]))
   if (any(mu == MOST_COUNT)) {
-    mf_warn("overflow", "some expected responses are beyond 1e300 and are drawn as that: the posterior of ",
+    mf_warn("overflow", "some expected responses are beyond 1e300 and are drawn as that: ",
+      "the posterior of ",
       "the linear predictor is very wide; use tighter priors", arg = "object")
   }
   lead <- if (!is.null(d$lead)) rep_len(d$lead, length(y))[ok]
@@ -89,8 +90,8 @@ new_weights <- function(fit, newdata) {
   }
   w <- eval(expr, newdata, environment(fit$model$formula))
   if (!is.numeric(w) || !length(w) %in% c(1L, nrow(newdata)) || any(w < 0, na.rm = TRUE)) {
-    mf_abort("weights", "the `weights` of the fit are no numbers, one per row and none negative, in ",
-      "`newdata`", arg = "newdata")
+    mf_abort("weights", "the `weights` of the fit are no numbers, one per row and none ",
+      "negative, in `newdata`", arg = "newdata")
   }
   rep_len(as.double(w), nrow(newdata))
 }
@@ -102,8 +103,8 @@ response_kind <- function(fit, newdata, n) {
     if (is.null(newdata)) frame_weights(model.frame(fit)) else new_weights(fit, newdata))
 }
 
-# No rows of the response. Of a factor, with the labels of failure and success, which need not be its
-# first two levels when there are unused ones.
+# No rows of the response. Of a factor, with the labels of failure and success, which need not be
+# its first two levels when there are unused ones.
 response_prototype <- function(y) {
   out <- utils::head(y, 0L)
   if (!is.factor(y)) return(out)

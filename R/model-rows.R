@@ -10,11 +10,12 @@ linked_design <- function(d, family) {
 
 # ---- rows -------------------------------------------------------------------------------
 
-# The list that C reads as it is, see r_glmm() in src/glue/r_glmm.c: the rows of positive size in the
-# order of their leaves, the covariates of a row beside each other. X: those of the Gram less their centre
-# (working_coordinates()); offset: with the shift of the working coordinates in it; start: rows before
-# those of each leaf, and all; z: covariates of the leaf's effects, NULL for an intercept; others: for
-# each other factor the position of the row's level in the global block, from 0, and its z.
+# The list that C reads as it is, see r_glmm() in src/glue/r_glmm.c: the rows of positive size in
+# the order of their leaves, the covariates of a row beside each other. X: those of the Gram less
+# their centre (working_coordinates()); offset: with the shift of the working coordinates in it;
+# start: rows before those of each leaf, and all; z: covariates of the leaf's effects, NULL for an
+# intercept; others: for each other factor the position of the row's level in the global block,
+# from 0, and its z.
 glmm_rows <- function(X, y, size, offset, factors, coords) {
   leaf <- factors[1L][[1L]]
   rows <- which(size > 0)
@@ -42,8 +43,8 @@ sorted_z <- function(z, rows) {
   z
 }
 
-# pos: where, from 0, the list of columns of each row's leaf (core$ptr, core$idx) has its level of the
-# other factors.
+# pos: where, from 0, the list of columns of each row's leaf (core$ptr, core$idx) has its level of
+# the other factors.
 with_positions <- function(rows, core) {
   if (!length(rows$others)) return(rows)
   leaves <- seq_len(core$n_leaf) - 1L
@@ -71,5 +72,6 @@ glmm_rows_of_frame <- function(model) {
     plain <- length(x$coef) == 1L && is.null(x$terms[[1L]]$tt)
     c(x[c("levels", "coef")], list(codes = g$code, z = if (!plain) t(g$Z)))
   })
-  glmm_rows(parts$X %*% model$coords$basis, response$y, response$size, parts$offset, factors, model$coords)
+  glmm_rows(parts$X %*% model$coords$basis, response$y, response$size, parts$offset, factors,
+    model$coords)
 }

@@ -1,9 +1,10 @@
-# Is the likelihood of a binomial or count response bounded away from zero along some direction of the
-# coefficients? Under a flat prior the posterior is improper then.
+# Is the likelihood of a binomial or count response bounded away from zero along some direction of
+# the coefficients? Under a flat prior the posterior is improper then.
 
-# d with A d >= 0 and A d != 0, or NULL when there is none. By Stiemke's lemma there is none if and only
-# if A'lambda = 0 for some lambda > 0, which non-negative least squares finds; what is left of A'lambda
-# is a direction otherwise. [Albert & Anderson 1984 on separation; Lawson & Hanson 1974, chapter 23.]
+# d with A d >= 0 and A d != 0, or NULL when there is none. By Stiemke's lemma there is none if and
+# only if A'lambda = 0 for some lambda > 0, which non-negative least squares finds; what is left of
+# A'lambda is a direction otherwise. [Albert & Anderson 1984 on separation; Lawson & Hanson 1974,
+# chapter 23.]
 separating_direction <- function(A) {
   A <- unique(A)
   size <- sqrt(colSums(A^2))
@@ -68,7 +69,8 @@ check_separation <- function(X, y, size, family) {
   reach <- abs(d) * sqrt(colMeans(X^2))
   mf_abort("separation", "the responses do not bound ",
     toString(utils::head(colnames(X)[reach > 1e-3 * max(reach)], 8)),
-    " (separation: some combination of the predictors tells zeros from the rest without a mistake, or ",
+    " (separation: some combination of the predictors tells zeros from the rest without a ",
+    "mistake, or ",
     "all responses are at their limit), and under a flat prior the posterior has no mean: use a ",
     "proper `prior` on beta", arg = "prior")
 }

@@ -128,4 +128,3 @@ abort_overflow <- function() {
   mf_abort("data", "sums of squares overflow: rescale the response or the predictors",
     arg = "data")
 }
-

@@ -416,7 +416,8 @@ unsound_gibbs <- function(fit, s) {
   if (!is_draws(fit$draws, kept, fit$chains, names)) return("draws")
   scalar <- names %in% precision_names(fit$model)
   if (any(scalar) && length(fit$draws) <= 1e6 && !min(fit$draws[, , scalar]) > 0) return("draws")
-  if (!is_null_or(fit$precisions, is_draws(fit$precisions, kept, fit$chains, stat_names(fit$model)))) {
+  if (!is_null_or(fit$precisions, is_draws(fit$precisions, kept, fit$chains,
+    stat_names(fit$model)))) {
     return("precisions")
   }
   if (!s$effects) return(if (!is.null(fit$u) || !is.null(fit$u_draws)) "u")

@@ -1,21 +1,24 @@
-# The table of variables: every quantity that a posterior reports has a row, in the order of summary().
+# The table of variables: every quantity that a posterior reports has a row, in the order of
+# summary().
 #   variable  its name
-#   kind      beta, u; of a precision of one coefficient tau, log_tau, sigma, log_sigma; of a precision
-#             matrix Lambda, sigma, log_sigma, rho; of another parameter of the likelihood, as phi, dispersion and
-#             log_dispersion. Of a mixture mu, Lambda, log_det, pi,
+#   kind      beta, u; of a precision of one coefficient tau, log_tau, sigma, log_sigma; of a
+#   precision
+#             matrix Lambda, sigma, log_sigma, rho; of another parameter of the likelihood, as phi,
+#             dispersion and log_dispersion. Of a mixture mu, Lambda, log_det, pi,
 #             log_pi, Sigma
 #   block     beta, lead (what comes before the group terms: tau_e, phi), group, u; component
 #   term      which group term, grouping factor (of u) or component; NA of beta and the lead
 #   a, b      the coefficients, levels or columns that it belongs to
-#   link      the scale on which its distribution is made: identity, exp, tanh, sinh (a log of either
+#   link      the scale on which its distribution is made: identity, exp, tanh, sinh (a log of
+#   either
 #             sign), beta
 #   type      what the report counts it as; "derived" counts nowhere
 #   moment    do its mean and SD exist?
 # Nothing else knows what a variable is: no name is ever taken apart. u: with the random effects.
 variable_table <- function(model, u = FALSE) UseMethod("variable_table")
 
-# The variables that say where things are, by the names that users give them: what coef(), vcov() and
-# hypothesis() are about.
+# The variables that say where things are, by the names that users give them: what coef(), vcov()
+# and hypothesis() are about.
 location_names <- function(model) UseMethod("location_names")
 
 #' @export
@@ -48,7 +51,8 @@ stack_rows <- function(blocks) list2DF(do.call(Map, c(list(c), blocks)))
 variable_rows <- function(variable, kind, block, term, a, b, link, type, moment = TRUE) {
   n <- length(variable)
   list(variable = variable, kind = rep_len(kind, n), block = rep_len(block, n),
-    term = rep_len(as.integer(term), n), a = rep_len(as.integer(a), n), b = rep_len(as.integer(b), n),
+    term = rep_len(as.integer(term), n), a = rep_len(as.integer(a), n),
+    b = rep_len(as.integer(b), n),
     link = rep_len(link, n), type = rep_len(type, n), moment = rep_len(moment, n))
 }
 
@@ -66,7 +70,8 @@ effect_variables <- function(model) {
 # Of a likelihood's parameter that is no precision, as phi: it and its logarithm.
 dispersion_variables <- function(name, exists) {
   variable_rows(paste0(c("", "log_"), name), c("dispersion", "log_dispersion"), "lead", NA, 1L, NA,
-    c("exp", "identity"), if (exists) c("tau_e", "derived") else c("derived", "tau_e"), c(exists, TRUE))
+    c("exp", "identity"), if (exists) c("tau_e", "derived") else c("derived", "tau_e"),
+    c(exists, TRUE))
 }
 
 # Of "tau_u[g]": tau_u[g], log_tau_u[g], sigma_u[g], and of a group term log_sigma_u[g]. A precision
@@ -97,9 +102,11 @@ matrix_variables <- function(term, k, exists) {
     variable_rows(term_stat_names(term), "Lambda", "group", k, all$row, all$col,
       ifelse(diagonal, "exp", "sinh"), own(exists), exists),
     variable_rows(named("sigma", term$coef), "sigma", "group", k, seq_len(r), NA, "exp", "derived"),
-    variable_rows(named("log_sigma", term$coef), "log_sigma", "group", k, seq_len(r), NA, "identity",
+    variable_rows(named("log_sigma", term$coef), "log_sigma", "group", k, seq_len(r), NA,
+      "identity",
       own(!exists)),
-    variable_rows(named("rho", paste0(term$coef[col], ",", term$coef[row])), "rho", "group", k, row, col,
+    variable_rows(named("rho", paste0(term$coef[col], ",", term$coef[row])), "rho", "group", k,
+      row, col,
       "tanh", "derived")
   )))
 }
@@ -127,6 +134,7 @@ drop_unidentified <- function(out, table, model) {
 }
 
 drop_missing_moments <- function(out, table) {
-  out[which(!table$moment), intersect(names(out), c("mean", "sd", "mcse_mean", "mcse_sd"))] <- NA_real_
+  out[which(!table$moment), intersect(names(out), c("mean", "sd", "mcse_mean", "mcse_sd"))] <-
+    NA_real_
   out
 }

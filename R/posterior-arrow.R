@@ -1,5 +1,6 @@
-# The normal posterior of a mixed model: theta = (beta, u) with a covariance in arrow form, the precisions
-# beside it, and the response of theta to them. p holds model, vb and the parts of vb_posterior().
+# The normal posterior of a mixed model: theta = (beta, u) with a covariance in arrow form, the
+# precisions beside it, and the response of theta to them. p holds model, vb and the parts of
+# vb_posterior().
 
 #' @export
 location.regression_normal <- function(p, type = "lrvb") {

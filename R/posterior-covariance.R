@@ -8,8 +8,8 @@ check_full_cov <- function(model) {
   }
 }
 
-# Dense covariance of (beta, u, statistics, log tau, sigma); the last two of scalar terms. type: of linear
-# response, or q's own ("mfvb").
+# Dense covariance of (beta, u, statistics, log tau, sigma); the last two of scalar terms. type: of
+# linear response, or q's own ("mfvb").
 #' @export
 covariance.regression_normal <- function(p, type = "lrvb") {
   check_full_cov(p$model)
@@ -49,7 +49,8 @@ user_covariance <- function(model, S) {
   rows(t(rows(S)))
 }
 
-# Rows of the SDs; a dispersion has none. sigma = exp(-log tau / 2): d sigma / d log tau = -sigma / 2 at the mean of log tau.
+# Rows of the SDs; a dispersion has none. sigma = exp(-log tau / 2): d sigma / d log tau = -sigma /
+# 2 at the mean of log tau.
 add_sigma_rows <- function(S, p, log_rows, scalar) {
   tau <- p$tau
   if (is_dispersion(p$model, 1L)) {
@@ -61,12 +62,13 @@ add_sigma_rows <- function(S, p, log_rows, scalar) {
   label(D %*% S %*% t(D), full_cov_names(p$model))
 }
 
-# Names of the full covariance: coefficients, effects, statistics, and of scalar precisions the logarithms
-# and SDs.
+# Names of the full covariance: coefficients, effects, statistics, and of scalar precisions the
+# logarithms and SDs.
 full_cov_names <- function(model) {
   table <- variable_table(model)
   of <- function(kinds, scalar = TRUE) {
-    alone <- table$block == "lead" | !(table$term %in% which(vapply(model$groups, `[[`, NA, "vector")))
+    alone <- table$block == "lead" | !(table$term %in%
+      which(vapply(model$groups, `[[`, NA, "vector")))
     table$variable[table$kind %in% kinds & (!scalar | alone)]
   }
   c(beta_names(model), u_names(model), stat_names(model), of(c("log_tau", "log_dispersion")),

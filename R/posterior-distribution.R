@@ -3,8 +3,8 @@
 
 lead_of <- function(model, stats) if (n_lead(model)) stats[, 1L]
 
-# The mixture with a value of tau_e or phi at every node: those of a normal posterior of its logarithm are
-# spread over the nodes of a rule, independently of the predictor.
+# The mixture with a value of tau_e or phi at every node: those of a normal posterior of its
+# logarithm are spread over the nodes of a rule, independently of the predictor.
 lead_nodes <- function(mix, p) {
   if (!is.null(mix$lead) || !n_lead(p$model)) return(mix)
   rule <- normal_rule(7L)
@@ -40,7 +40,8 @@ new_level_variance <- function(model, parts, covariances, n) {
   out
 }
 
-# f(mixture, parts) of blocks of rows that bound the memory, below each other; f gives a row per row.
+# f(mixture, parts) of blocks of rows that bound the memory, below each other; f gives a row per
+# row.
 over_linear <- function(p, parts, f) {
   n <- nrow(parts$X)
   block <- max(1L, floor(1.6e7 / max(row_width(p), 1L)))

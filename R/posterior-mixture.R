@@ -11,7 +11,8 @@ linear_mixture.mixture_posterior <- function(p, parts) {
   check_status(run$status, model)
   shift <- drop(parts$X %*% model$coords$shift) + parts$offset
   list(weights = nodes$weights, mean = run$result$row_mean + shift, var = run$result$row_var,
-    new = new_level_variance(model, parts, node_covariances(model, nodes$stats), length(nodes$weights)),
+    new = new_level_variance(model, parts, node_covariances(model, nodes$stats),
+    length(nodes$weights)),
     lead = lead_of(model, nodes$stats))
 }
 
@@ -28,7 +29,8 @@ marginals.mixture_posterior <- function(p, level = NULL, u = FALSE) {
   }
   out <- data.frame(
     variable = table$variable,
-    mean = unname(c(nodes$beta$mean, m$mean, if (u) user_effects(p$model, as.matrix(nodes$u$mean)))),
+    mean = unname(c(nodes$beta$mean, m$mean,
+      if (u) user_effects(p$model, as.matrix(nodes$u$mean)))),
     sd = unname(c(sqrt(diag(nodes$beta$cov)), m$sd, if (u) sqrt(variances))))
   if (!is.null(level)) {
     q <- mixture_quantiles(mixture_components(p, u), nodes$weights, central_probs(level))
@@ -74,7 +76,9 @@ effect_components <- function(p) {
 # mixtures of a kind. Those of tau and sigma are found as those of log tau and log sigma.
 mixture_quantiles <- function(parts, weights, probs) {
   q <- matrix(NA_real_, length(probs), length(parts))
-  kind <- vapply(parts, function(p) if (is.null(p$spread)) "points" else if (p$sinc) "sinc" else "normal", "")
+  kind <- vapply(parts, function(p) {
+    if (is.null(p$spread)) "points" else if (p$sinc) "sinc" else "normal"
+  }, "")
   log_row <- match(paste0("log_", names(parts)), names(parts))
   own <- is.na(log_row)
   for (k in setdiff(unique(kind), "points")) {
@@ -214,8 +218,8 @@ precision_parameter_draws <- function(p, nodes, core, ndraws) {
 }
 
 # A node by its weight, moved within its cell by a uniform distribution tilted by half the gradient:
-# what the move adds to the variance of a smooth density, h^2 / 12, its covariance with the node takes
-# away. A linear map, near one, makes means and covariances those of the lattice.
+# what the move adds to the variance of a smooth density, h^2 / 12, its covariance with the node
+# takes away. A linear map, near one, makes means and covariances those of the lattice.
 smoothed_nodes <- function(nodes, ndraws) {
   at <- sample.int(length(nodes$weights), ndraws, TRUE, nodes$weights)
   tilt <- nodes$gradient / 2
@@ -266,7 +270,8 @@ tilted_moments <- function(g, h) {
   s <- pmax(abs(g * h), 1e-3)
   mean <- h * ((1 / tanh(s / 2)) / 2 - 1 / s) * sign(g)
   mean[abs(g * h) < 1e-3] <- (g * h^2 / 12)[abs(g * h) < 1e-3]
-  list(mean = matrix(mean, nrow(g)), var = matrix(h^2 * (1 / s^2 - 1 / (4 * sinh(s / 2)^2)), nrow(g)))
+  list(mean = matrix(mean, nrow(g)), var = matrix(h^2 * (1 / s^2 - 1 / (4 * sinh(s / 2)^2)),
+    nrow(g)))
 }
 
 # Most rounds of proposals; a few do, unless the lattice is not that of the density.

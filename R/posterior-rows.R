@@ -6,7 +6,8 @@ normal_rows.regression_normal <- function(p, u = FALSE) {
   blocks <- c(
     list(beta_numbers(p)),
     lapply(seq_along(p$tau$names), function(k) {
-      if (k > lead && p$model$groups[[k - lead]]$vector) matrix_numbers(p, k) else scalar_numbers(p, k)
+      if (k > lead && p$model$groups[[k - lead]]$vector) matrix_numbers(p,
+        k) else scalar_numbers(p, k)
     }),
     if (u) list(effect_numbers(p))
   )
@@ -25,7 +26,8 @@ numbers <- function(loc, s_mfvb, s_lrvb, mfvb, lrvb, source) {
 
 # Of what is normal on its natural scale.
 natural_numbers <- function(mean, s_mfvb, s_lrvb, source = "lrvb") {
-  numbers(mean, s_mfvb, s_lrvb, list(mean = mean, sd = s_mfvb), list(mean = mean, sd = s_lrvb), source)
+  numbers(mean, s_mfvb, s_lrvb, list(mean = mean, sd = s_mfvb), list(mean = mean, sd = s_lrvb),
+    source)
 }
 
 beta_numbers <- function(p) {
@@ -59,14 +61,15 @@ scalar_numbers <- function(p, k) {
     precision_source(tau, k))
 }
 
-# Of q and of linear response: a gamma's of tau, with the same mean; log-normal of phi, for which q is
-# normal in its logarithm.
+# Of q and of linear response: a gamma's of tau, with the same mean; log-normal of phi, for which q
+# is normal in its logarithm.
 own_scale_moments <- function(p, k, s) {
   tau <- p$tau
   at <- tau$index[[k]]
   if (is_dispersion(p$model, k)) {
     # of a log phi as wide as that no mean is known, and none is said
-    return(lapply(s, function(v) lapply(lognormal(tau$phi$mean[at], v), `*`, if (v < MAX_LOG_SD) 1 else NA)))
+    return(lapply(s, function(v) lapply(lognormal(tau$phi$mean[at], v), `*`,
+      if (v < MAX_LOG_SD) 1 else NA)))
   }
   lapply(tau[c("cov_mfvb", "cov_lrvb")], function(V) {
     list(mean = unname(tau$mean[at]), sd = sqrt(V[at, at]))
@@ -86,7 +89,8 @@ matrix_numbers <- function(p, k) {
   both <- lapply(list(tau$phi$cov_mfvb, tau$phi$cov_lrvb), function(V) {
     sd_correlation_moments(tau$phi$mean[at], V[at, at], A)
   })
-  s <- lapply(list(tau$cov_mfvb, tau$cov_lrvb), function(V) sqrt(rowSums((map %*% V[at, at]) * map)))
+  s <- lapply(list(tau$cov_mfvb, tau$cov_lrvb),
+    function(V) sqrt(rowSums((map %*% V[at, at]) * map)))
   source <- precision_source(tau, k)
   sd <- seq_len(nrow(A))
   block <- function(rows, moments) {
@@ -123,4 +127,3 @@ normal_level_covariances <- function(p, f, type) {
   }
   out
 }
-

@@ -29,7 +29,8 @@ draws_summary <- function(draws, level = 0.95) {
   out
 }
 
-# Of a few draws that alternate, ESS is capped, which posterior warns of and the reader need not know.
+# Of a few draws that alternate, ESS is capped, which posterior warns of and the reader need not
+# know.
 draws_accuracy <- function(x) {
   withCallingHandlers(
     c(mcse_mean = posterior::mcse_mean(x), mcse_sd = posterior::mcse_sd(x),

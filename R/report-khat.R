@@ -5,13 +5,15 @@
 #' linear-response covariance and, for an integrated fit, the mean shift) are weighted by the exact
 #' joint density over q's, and the tail of the weights is fitted by [loo::psis()].
 #'
-#' @param fit A `vb_fit` of a family other than the Gaussian (given the precisions, q is exact for that
-#'   one).
-#' @param ndraws Number of draws. They come from a fixed seed and leave the state of R's generator as
-#'   it was, so that the answer is always the same.
-#' @return One number with class `meanfield_khat` and attribute `ess`, the effective share of the draws.
-#'   Printing adds words: below .5 the approximation is good, up to .7 usable, above .7 it misses part
-#'   of the posterior. With many random effects k-hat is pessimistic: it judges all of them at once.
+#' @param fit A `vb_fit` of a family other than the Gaussian (given the precisions, q is exact for
+#'   that one).
+#' @param ndraws Number of draws. They come from a fixed seed and leave the state of R's generator
+#'   as it was, so that the answer is always the same.
+#' @return One number with class `meanfield_khat` and attribute `ess`, the effective share of the
+#'   draws.
+#'   Printing adds words: below .5 the approximation is good, up to .7 usable, above .7 it misses
+#'   part of the posterior. With many random effects k-hat is pessimistic: it judges all of them at
+#'   once.
 #' @section Errors: `meanfield_error_engine` for a fit of another kind, `meanfield_error_size` above
 #'   3,000 coefficients or 2^31 - 1 numbers.
 #' @references Yao, Y., Vehtari, A., Simpson, D. and Gelman, A. (2018). Yes, but did it work?:
@@ -21,7 +23,8 @@
 #' vb_khat(fit_vb(y ~ x + (1 | g), d, family = binomial()))
 #' @export
 vb_khat <- function(fit, ndraws = 1000) {
-  if (inherits(fit, "gmm_fit")) no_mixture(fit, "k-hat", "check it by sd_ratio_report(fit, fit_gibbs(fit))")
+  if (inherits(fit, "gmm_fit")) no_mixture(fit, "k-hat",
+    "check it by sd_ratio_report(fit, fit_gibbs(fit))")
   if (inherits(fit, "vb_fit")) valid_fit(fit)
   if (!inherits(fit, "vb_fit") || !has_rows(fit)) {
     mf_abort("engine", "`fit` must be a vb_fit of another family than the Gaussian",

@@ -9,8 +9,10 @@
 #'   draws (a `draws` object or whatever [posterior::as_draws()] accepts) with
 #'   matching variable names; or `NULL`: the exact SDs where the fit was integrated over its
 #'   precisions, else the ratio that linear response predicts.
-#' @param weights Weights of the types in W, named `beta`, `tau_e`, `tau_u`; by default .4, .3, .3. They are
-#'   renormalised over the types that are present. For a mixture: `mu`, `Lambda`, `log_pi`, a third each.
+#' @param weights Weights of the types in W, named `beta`, `tau_e`, `tau_u`; by default .4, .3, .3.
+#'   They are renormalised over the types that are present. For a mixture: `mu`, `Lambda`,
+#'   `log_pi`, a third
+#'   each.
 #' @param variables Named character vector, `c(mine = "theirs")`, that maps names of
 #'   this package to those of the reference draws.
 #' @param normalise `FALSE` leaves the weights of W as they are, as the paper does for
@@ -31,9 +33,9 @@
 #'   `mfvb` and `lrvb`), `reference` (`"exact"`, `"gibbs"`, `"draws"` or `"predicted"`) and
 #'   `weights`. `as.data.frame()` has the columns `variable`, `type`, `sd_mfvb`,
 #'   `sd_lrvb`, `sd` and `source` (what the fit reports), `sd_ref`, `ratio_mfvb`,
-#'   `mcse_mfvb`, `ratio_lrvb`, `mcse_lrvb`, `verdict`, `reference` (where `sd_ref` comes from). When
-#'   it is `"predicted"`, `sd_ref` is the corrected SD and `ratio_lrvb` is `NA`. Against an exact
-#'   reference the `mcse` columns hold its estimated error. Verdicts are single words (`ok`,
+#'   `mcse_mfvb`, `ratio_lrvb`, `mcse_lrvb`, `verdict`, `reference` (where `sd_ref` comes from).
+#'   When it is `"predicted"`, `sd_ref` is the corrected SD and `ratio_lrvb` is `NA`. Against an
+#'   exact reference the `mcse` columns hold its estimated error. Verdicts are single words (`ok`,
 #'   `repaired`, `close`, `widened`, `few groups`, `few rows`,
 #'   `weak`, `integrated`, `overlap`, `too narrow`, `too wide`,
 #'   `not corrected`, `no moments`, `no reference`); printing explains those in use.
@@ -198,25 +200,27 @@ report_table <- function(fit, rows, kind, ref) {
   out
 }
 
+DO_INSTEAD <- paste0(strrep(" ", 15), "integrate = \"yes\", fit_exact() (Gaussian) or fit_gibbs()")
+
 # What each verdict means, in the words of the printed report.
 report_words <- c(
   ok = "within 5% of the reference, before and after correction",
   repaired = "mean-field was off; linear response brings it within 5% of the reference",
   close = "linear response finds little to correct",
   widened = "mean-field is too narrow; linear response has widened it",
-  `few groups` = paste("too narrow in a way linear response cannot see, because few groups",
-    "leave\n               the group variance uncertain: use\n               integrate = \"yes\", fit_exact() (Gaussian) or fit_gibbs()"),
-  `few rows` = paste("too narrow in a way linear response cannot see, because few rows leave",
-    "the\n               residual variance uncertain: use\n               integrate = \"yes\", fit_exact() (Gaussian) or fit_gibbs()"),
-  weak = paste("the data hardly determine this variance (near zero, or too few groups): its",
-    "log is\n               skewed, and linear response only a lower bound: use\n               integrate = \"yes\", fit_exact() (Gaussian) or fit_gibbs()"),
+  `few groups` = paste0("too narrow in a way linear response cannot see, because few groups ",
+    "leave\n               the group variance uncertain: use\n", DO_INSTEAD),
+  `few rows` = paste0("too narrow in a way linear response cannot see, because few rows leave ",
+    "the\n               residual variance uncertain: use\n", DO_INSTEAD),
+  weak = paste0("the data hardly determine this variance (near zero, or too few groups): its ",
+    "log is\n               skewed, and linear response only a lower bound: use\n", DO_INSTEAD),
   integrated = paste("linear response does not reach it; the fit reports the integrated SD, which",
     "does"),
   overlap = paste("components overlap so much that the posterior is skewed: linear response is",
     "only\n               a lower bound here: use fit_gibbs()"),
   `too narrow` = "still too narrow after correction: use the reference",
   `too wide` = "too wide after correction: use the reference",
-  `not corrected` = "linear response failed, the mean-field SD is shown: use\n               integrate = \"yes\", fit_exact() (Gaussian) or fit_gibbs()",
+  `not corrected` = paste0("linear response failed, the mean-field SD is shown: use\n", DO_INSTEAD),
   `no moments` = "mean and SD do not exist: see its logarithm",
   `no reference` = "not among the variables of the reference"
 )
@@ -352,7 +356,8 @@ as.data.frame.sd_ratio_report <- function(x, row.names = NULL, optional = FALSE,
 print.sd_ratio_report <- function(x, digits = 3, ...) {
   no_dots(...)
   what <- c(
-    exact = "exact integration of the same model", gibbs = "blocked Gibbs sampling of the same model",
+    exact = "exact integration of the same model",
+    gibbs = "blocked Gibbs sampling of the same model",
     draws = "the draws given", predicted = "none: the ratio linear response predicts"
   )[[x$reference]]
   cat("Posterior SDs against a reference\nModel:     ",
@@ -440,6 +445,7 @@ knit_print.sd_ratio_report <- function(x, ...) {
   if (!x$reference %in% c("gibbs", "draws")) cols <- setdiff(cols, c("mcse_mfvb", "mcse_lrvb"))
   a <- x$aggregates
   caption <- sprintf("H = %.3f, W = %.3f (MFVB)", a$H[1L], a$W[1L])
-  if (!is.na(a$H[2L])) caption <- sprintf("%s; H = %.3f, W = %.3f (LRVB)", caption, a$H[2L], a$W[2L])
+  if (!is.na(a$H[2L])) caption <- sprintf("%s; H = %.3f, W = %.3f (LRVB)", caption, a$H[2L],
+    a$W[2L])
   knitr::knit_print(knitr::kable(t[, cols], digits = 3, row.names = FALSE, caption = caption), ...)
 }

@@ -48,7 +48,8 @@ sensitivity_context <- function(fit) {
   ctx <- list(
     fit = fit, core = lmm_core(fit$model), Sigma = fit$vb$Sigma, K = fit$vb$K, V = fit$vb$V,
     stats = s, scalar = scalar,
-    rows = c(beta_names(fit$model), names(post$tau$mean), paste0("log_", names(post$tau$mean)[scalar])),
+    rows = c(beta_names(fit$model), names(post$tau$mean),
+      paste0("log_", names(post$tau$mean)[scalar])),
     map = t(user_statistics(diag(1, length(s)), fit$model)),
     sd = sqrt(c(diag(post$beta$cov_lrvb), NA * s, diag(post$tau$phi$cov_lrvb)[scalar]))
   )
@@ -63,7 +64,8 @@ respond <- function(ctx, dt, d_gamma = 0, d_log = 0) {
   x <- seq_len(ctx$core$p)
   dt <- dt[ctx$stats]
   gamma <- d_gamma + drop(ctx$fit$vb$J[x, , drop = FALSE] %*% dt)
-  c(drop(ctx$fit$model$coords$M %*% gamma), drop(ctx$map %*% dt), dt[ctx$scalar] / ctx$fit$vb$t[ctx$scalar] + d_log)
+  c(drop(ctx$fit$model$coords$M %*% gamma), drop(ctx$map %*% dt),
+    dt[ctx$scalar] / ctx$fit$vb$t[ctx$scalar] + d_log)
 }
 
 # Tilt eta of the linear statistics (all globals) and lambda of log|Lambda_k| and log c.
@@ -100,13 +102,15 @@ beta_sensitivity <- function(ctx) {
   p <- ctx$core$p
   if (prior$kind == "flat" || !p) return(list())
   names <- beta_names(model)
-  M <- if (prior$centred) diag(p) else model$coords$M # beta as the prior states it = const + M gamma
+  # beta as the prior states it = const + M gamma
+  M <- if (prior$centred) diag(p) else model$coords$M
   precision <- prior$precision %||%
     (if (is.null(prior$cov)) diag(1 / prior$sd^2, p) else solve_spd(prior$cov))
   out <- list()
   for (j in seq_len(p)) {
     g <- drop(crossprod(M, precision[, j]))
-    out[[paste0(names[j], ".mean")]] <- list(d = tilt_theta(ctx, g), size = 1 / sqrt(precision[j, j]))
+    out[[paste0(names[j], ".mean")]] <- list(d = tilt_theta(ctx, g),
+      size = 1 / sqrt(precision[j, j]))
   }
   if (!is.null(prior$cov)) return(out)
   centre <- if (prior$centred) ctx$fit$vb$mean[seq_len(p)] else ctx$fit$posterior$beta$mean
@@ -213,12 +217,14 @@ wishart_columns <- function(ctx, k, prior) {
     eta <- no_tilt(ctx)
     eta[at] <- W[cbind(pairs$row, pairs$col)] * ifelse(pairs$row == pairs$col, 1, 2)
     out[[sprintf("scale[%d,%d]", pairs$row[i], pairs$col[i])]] <- globals_column(ctx, eta,
-      size = sqrt(prior$stated[pairs$row[i], pairs$row[i]] * prior$stated[pairs$col[i], pairs$col[i]]))
+      size = sqrt(prior$stated[pairs$row[i], pairs$row[i]] * prior$stated[pairs$col[i],
+      pairs$col[i]]))
   }
   out
 }
 
-# c_i ~ Gamma(1/2, 1/A_i^2); log p(L | c) = df sum log(c_i) / 2 + df/2 log|L| - df sum c_i L_ii + ...
+# c_i ~ Gamma(1/2, 1/A_i^2); log p(L | c) = df sum log(c_i) / 2 + df/2 log|L| - df sum c_i L_ii +
+# ...
 half_t_columns <- function(ctx, k, prior) {
   t <- ctx$fit$vb$t
   at <- ctx$fit$posterior$tau$index[[k]]

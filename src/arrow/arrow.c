@@ -34,7 +34,8 @@ static inline size_t vec_at(const struct arrow_shape *s, int i)
     return (size_t) s->n_global + (size_t) i * (size_t) s->r;
 }
 
-void arrow_outer(const struct arrow_shape *s, const double *cross, double alpha, double *out)
+void arrow_outer(const struct arrow_shape *s, const double *cross, double alpha,
+                 double *out)
 {
     int ng = s->n_global;
     if (s->n_leaf == 0 || ng == 0) return;
@@ -66,7 +67,8 @@ void arrow_outer_rows(const struct arrow_shape *s, const double *cross, int a, i
     if (s->full) { /* column a of every piece: stride r in the n_global x (n_leaf r) matrix */
         int n = s->n_leaf, ld = ng * s->r;
         double one = 1;
-        const double *va = cross + (size_t) a * (size_t) ng, *vb = cross + (size_t) b * (size_t) ng;
+        const double *va = cross + (size_t) a * (size_t) ng,
+                     *vb = cross + (size_t) b * (size_t) ng;
         F77_CALL(dgemm)
         ("N", "T", &ng, &ng, &n, &one, va, &ld, vb, &ld, &one, out, &ng FCONE FCONE);
         return;
@@ -115,8 +117,8 @@ double arrow_logdet(const struct arrow_shape *s, const struct arrow *F)
 
 void arrow_backsolve(const struct arrow_shape *s, const struct arrow *F, double *x)
 {
-    schur_solve_lt(s, F, x);               /* x_g = L_g^-T x_g               */
-    for (int i = 0; i < s->n_leaf; i++) {   /* x_i = L_i^-T (x_i - W_i' x_g)  */
+    schur_solve_lt(s, F, x);              /* x_g = L_g^-T x_g               */
+    for (int i = 0; i < s->n_leaf; i++) { /* x_i = L_i^-T (x_i - W_i' x_g)  */
         int k = s->ptr[i + 1] - s->ptr[i];
         const int *col = s->idx + s->ptr[i];
         double *xi = x + vec_at(s, i);
@@ -158,7 +160,8 @@ static void mul_global(int n, const double *A, const double *x, double *y)
     if (n) F77_CALL(dsymv)("L", &n, &one, A, &n, x, &inc, &zero, y, &inc FCONE);
 }
 
-void arrow_mul(const struct arrow_shape *s, const struct arrow *P, const double *x, double *y)
+void arrow_mul(const struct arrow_shape *s, const struct arrow *P, const double *x,
+               double *y)
 {
     mul_global(s->n_global, P->global, x, y);
     for (int i = 0; i < s->n_leaf; i++) {
@@ -169,7 +172,8 @@ void arrow_mul(const struct arrow_shape *s, const struct arrow *P, const double 
         for (int c = 0; c < r; c++) {
             const double *b = P->cross + cross_at(s, i) + (size_t) c * (size_t) k;
             double t = 0;
-            for (int e = 0; e < r; e++) t += (e < c ? AT(D, c, e, r) : AT(D, e, c, r)) * xi[e];
+            for (int e = 0; e < r; e++)
+                t += (e < c ? AT(D, c, e, r) : AT(D, e, c, r)) * xi[e];
             for (int a = 0; a < k; a++) {
                 t += b[a] * x[col[a]];
                 y[col[a]] += b[a] * xi[c];
@@ -201,8 +205,8 @@ static void add_leaf_spread(const struct arrow_shape *s, int i, const double *S,
 }
 
 /* d_inv and q from the factor. */
-static void leaf_inverses(const struct arrow_shape *s, const struct arrow *F, double *d_inv,
-                          double *q)
+static void leaf_inverses(const struct arrow_shape *s, const struct arrow *F,
+                          double *d_inv, double *q)
 {
     if (s->n_leaf) memcpy(q, F->cross, sizeof(double) * arrow_cross_size(s));
     for (int i = 0; i < s->n_leaf; i++) {
@@ -223,8 +227,8 @@ void arrow_inverse(const struct arrow_shape *s, const struct arrow *F, double *S
     arrow_spread_leaf(s, S_global, d_inv, q, s_leaf, scratch);
 }
 
-void arrow_selected_inverse(const struct arrow_shape *s, const struct arrow *F, struct arrow *S,
-                            double *d_inv, double *q, double *scratch)
+void arrow_selected_inverse(const struct arrow_shape *s, const struct arrow *F,
+                            struct arrow *S, double *d_inv, double *q, double *scratch)
 {
     schur_selected(s, F, S);
     leaf_inverses(s, F, d_inv, q);
@@ -232,16 +236,19 @@ void arrow_selected_inverse(const struct arrow_shape *s, const struct arrow *F, 
     arrow_inverse_cross(s, S->global, q, S->cross);
 }
 
-void arrow_spread_leaf(const struct arrow_shape *s, const double *S_global, const double *d_inv,
-                       const double *q, double *s_leaf, double *scratch)
+void arrow_spread_leaf(const struct arrow_shape *s, const double *S_global,
+                       const double *d_inv, const double *q, double *s_leaf,
+                       double *scratch)
 {
     if (s->n_leaf) memcpy(s_leaf, d_inv, sizeof(double) * arrow_leaf_size(s));
     for (int i = 0; i < s->n_leaf; i++)
-        add_leaf_spread(s, i, S_global, q + cross_at(s, i), s_leaf + leaf_at(s, i), scratch);
+        add_leaf_spread(s, i, S_global, q + cross_at(s, i), s_leaf + leaf_at(s, i),
+                        scratch);
 }
 
 /* out (k) += S[list, list] q; each pair is looked up once. */
-static void add_listed(const double *S, int ng, int k, const int *col, const double *q, double *out)
+static void add_listed(const double *S, int ng, int k, const int *col, const double *q,
+                       double *out)
 {
     for (int a = 0; a < k; a++) {
         const double *Sa = S + (size_t) col[a] * (size_t) ng;
@@ -256,8 +263,8 @@ static void add_listed(const double *S, int ng, int k, const int *col, const dou
 }
 
 /* cross_i <- S[list, list] q_i, added to what is there when `add`. */
-static void spread_cross(const struct arrow_shape *s, const double *S, const double *q, bool add,
-                         double *cross)
+static void spread_cross(const struct arrow_shape *s, const double *S, const double *q,
+                         bool add, double *cross)
 {
     int ng = s->n_global, cols = s->n_leaf * s->r;
     if (s->n_leaf == 0 || ng == 0) return;
@@ -277,8 +284,8 @@ static void spread_cross(const struct arrow_shape *s, const double *S, const dou
     }
 }
 
-void arrow_inverse_cross(const struct arrow_shape *s, const double *S_global, const double *q,
-                         double *cross)
+void arrow_inverse_cross(const struct arrow_shape *s, const double *S_global,
+                         const double *q, double *cross)
 {
     spread_cross(s, S_global, q, false, cross);
 }
@@ -297,7 +304,8 @@ struct arrow_push_work arrow_push_carve(const struct arrow_shape *s, struct aren
 }
 
 /* M += sum_i (Y_i q_i' + q_i Y_i'), lower triangle. */
-static void outer_sum(const struct arrow_shape *s, const double *Y, const double *q, double *M)
+static void outer_sum(const struct arrow_shape *s, const double *Y, const double *q,
+                      double *M)
 {
     int ng = s->n_global, cols = s->n_leaf * s->r;
     double one = 1;
@@ -321,7 +329,8 @@ static void outer_sum(const struct arrow_shape *s, const double *Y, const double
 }
 
 /* Out = a B for a k x r piece and a symmetric r x r matrix B given by its lower triangle. */
-static void times_sym(int k, int r, const double *a, const double *B, double scale, double *out)
+static void times_sym(int k, int r, const double *a, const double *B, double scale,
+                      double *out)
 {
     for (int c = 0; c < r; c++)
         for (int x = 0; x < k; x++) {
@@ -333,9 +342,9 @@ static void times_sym(int k, int r, const double *a, const double *B, double sca
 }
 
 /* dS_ll of leaf i from its dS_gl (`cross`). */
-static void push_leaf(const struct arrow_shape *s, int i, const struct arrow *S, const double *q,
-                      const double *d_inv, const struct arrow *dP, const double *dq,
-                      struct arrow *dS)
+static void push_leaf(const struct arrow_shape *s, int i, const struct arrow *S,
+                      const double *q, const double *d_inv, const struct arrow *dP,
+                      const double *dq, struct arrow *dS)
 {
     int k = s->ptr[i + 1] - s->ptr[i], r = s->r;
     const double *W = d_inv + leaf_at(s, i), *dD = dP->leaf + leaf_at(s, i);
@@ -350,14 +359,15 @@ static void push_leaf(const struct arrow_shape *s, int i, const struct arrow *S,
                     t -= AT(W, e, x, r) * (x < y ? AT(dD, y, x, r) : AT(dD, x, y, r)) *
                          AT(W, y, c, r);
             for (int a = 0; a < k; a++)
-                t += AT(qi, a, e, k) * AT(dSc, a, c, k) + AT(dqi, a, e, k) * AT(Sc, a, c, k);
+                t += AT(qi, a, e, k) * AT(dSc, a, c, k) +
+                     AT(dqi, a, e, k) * AT(Sc, a, c, k);
             AT(out, e, c, r) = AT(out, c, e, r) = t;
         }
 }
 
-void arrow_inverse_push(const struct arrow_shape *s, const struct arrow *S, const double *q,
-                        const double *d_inv, const struct arrow *dP, struct arrow *dS,
-                        struct arrow_push_work *w)
+void arrow_inverse_push(const struct arrow_shape *s, const struct arrow *S,
+                        const double *q, const double *d_inv, const struct arrow *dP,
+                        struct arrow *dS, struct arrow_push_work *w)
 {
     memcpy(w->M, dP->global, sizeof(double) * arrow_global_size(s));
     for (int i = 0; i < s->n_leaf; i++) {

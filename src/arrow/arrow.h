@@ -55,10 +55,12 @@ void arrow_solve(const struct arrow_shape *s, const struct arrow *F, double *x);
 void arrow_backsolve(const struct arrow_shape *s, const struct arrow *F, double *x);
 
 /* y <- P x for a P stored in arrow form (lower triangle of the global block is enough). */
-void arrow_mul(const struct arrow_shape *s, const struct arrow *P, const double *x, double *y);
+void arrow_mul(const struct arrow_shape *s, const struct arrow *P, const double *x,
+               double *y);
 
 /* out += alpha sum_i V_i V_i' with V_i the cross-shaped pieces (k_i x r); lower triangle. */
-void arrow_outer(const struct arrow_shape *s, const double *cross, double alpha, double *out);
+void arrow_outer(const struct arrow_shape *s, const double *cross, double alpha,
+                 double *out);
 
 /* out (full) <- out + sum_i v_ia v_ib', v_ia column a of the cross-shaped piece i. */
 void arrow_outer_rows(const struct arrow_shape *s, const double *cross, int a, int b,
@@ -72,16 +74,17 @@ void arrow_inverse(const struct arrow_shape *s, const struct arrow *F, double *S
 
 /* The selected inverse: as arrow_inverse() and arrow_inverse_cross() into S, but of a sparse global
  * block only what lies on the pattern, with S->elim for arrow_inverse_push(). */
-void arrow_selected_inverse(const struct arrow_shape *s, const struct arrow *F, struct arrow *S,
-                            double *d_inv, double *q, double *scratch);
+void arrow_selected_inverse(const struct arrow_shape *s, const struct arrow *F,
+                            struct arrow *S, double *d_inv, double *q, double *scratch);
 
 /* s_leaf <- blockdiag(D_i^-1) + Q S_gg Q', for an S_gg other than P's. */
-void arrow_spread_leaf(const struct arrow_shape *s, const double *S_global, const double *d_inv,
-                       const double *q, double *s_leaf, double *scratch);
+void arrow_spread_leaf(const struct arrow_shape *s, const double *S_global,
+                       const double *d_inv, const double *q, double *s_leaf,
+                       double *scratch);
 
 /* cross_i <- S_gl = S_gg Q_i' over leaf i's column list: the rest of the selected inverse. */
-void arrow_inverse_cross(const struct arrow_shape *s, const double *S_global, const double *q,
-                         double *cross);
+void arrow_inverse_cross(const struct arrow_shape *s, const double *S_global,
+                         const double *q, double *cross);
 
 struct arrow_push_work arrow_push_carve(const struct arrow_shape *s, struct arena *a);
 
@@ -92,8 +95,8 @@ struct arrow_push_work arrow_push_carve(const struct arrow_shape *s, struct aren
  *     dS_gl = dS_gg Q' + S_gg dQ',   dS_ll = -D^-1 dD D^-1 + Q dS_gl + dQ S_gl.
  * Cost: 3 n_global^3 flops and O(sum k_i^2 r); with a sparse global block O(sum of the squared
  * lengths of its lists), and only what the pattern holds is filled. */
-void arrow_inverse_push(const struct arrow_shape *s, const struct arrow *S, const double *q,
-                        const double *d_inv, const struct arrow *dP, struct arrow *dS,
-                        struct arrow_push_work *w);
+void arrow_inverse_push(const struct arrow_shape *s, const struct arrow *S,
+                        const double *q, const double *d_inv, const struct arrow *dP,
+                        struct arrow *dS, struct arrow_push_work *w);
 
 #endif

@@ -21,15 +21,17 @@ struct arrow {
     double *global; /* n_global x n_global, lower triangle                    */
     double *leaf;   /* n_leaf pieces of r x r                                 */
     double *cross;  /* n_leaf pieces of k_i x r, piece i at r * ptr[i]        */
-    double *core;   /* of a factor or inverse with a sparse global block: n_core (n_core + 1) */
-    double *elim;   /* as well: eptr[n_elim] + n_elim                         */
+    double *
+        core; /* of a factor or inverse with a sparse global block: n_core (n_core + 1) */
+    double *elim; /* as well: eptr[n_elim] + n_elim                         */
 };
 
 /* Scratch of arrow_inverse_push(). */
 struct arrow_push_work {
-    double *M, *T;     /* n_global^2 each; T of the core's size with a sparse global block */
-    double *Y, *dq;    /* cross-shaped                                                   */
-    double *dq_global; /* eptr[n_elim]                                                   */
+    double *M, *T;  /* n_global^2 each; T of the core's size with a sparse global block */
+    double *Y, *dq; /* cross-shaped                                                   */
+    double
+        *dq_global; /* eptr[n_elim]                                                   */
 };
 
 #endif

@@ -12,7 +12,8 @@ struct elimination elimination_carve(int n_global, struct arena *a)
     w.met = (char *) arena_ints(a, words);
     w.gone = (char *) arena_ints(a, ng / sizeof(int) + 1);
     int **lists[] = {&w.degree, &w.order, &w.count, &w.ptr, &w.core};
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) *lists[i] = arena_ints(a, ng + 2);
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        *lists[i] = arena_ints(a, ng + 2);
     w.idx = arena_ints(a, (size_t) w.room);
     return w;
 }

@@ -10,9 +10,10 @@
  * columns that remain. Few columns or long lists: the block stays dense (n_elim = 0). The shape
  * keeps views of w. Cost O(n_global^2 + sum of squared lengths of lists). */
 struct elimination {
-    char *met, *gone;                         /* n_global^2, n_global                        */
-    int *degree, *order, *count, *ptr, *core; /* n_global + 2 each                           */
-    int *idx, room;                           /* lists: `room` of them at most               */
+    char *met, *gone; /* n_global^2, n_global                        */
+    int *degree, *order, *count, *ptr,
+        *core;      /* n_global + 2 each                           */
+    int *idx, room; /* lists: `room` of them at most               */
 };
 struct elimination elimination_carve(int n_global, struct arena *a);
 void elimination_order(struct arrow_shape *s, int first, struct elimination w);

@@ -33,7 +33,10 @@ static double row_value(const struct gram_rows *d, size_t i, int j)
     return d->offset ? d->y[i] - d->offset[i] : d->y[i];
 }
 
-static double row_weight(const struct gram_rows *d, size_t i) { return d->w ? d->w[i] : 1.0; }
+static double row_weight(const struct gram_rows *d, size_t i)
+{
+    return d->w ? d->w[i] : 1.0;
+}
 
 /* Centre of the pass: the mean over the used rows of the first block that has any. */
 static void provisional_centre(const struct gram_rows *d, double *centre)
@@ -55,16 +58,18 @@ static void provisional_centre(const struct gram_rows *d, double *centre)
 
 /* buf (m x rows) <- sqrt(w) (v - mean) of the rows first, ..., first + rows - 1; rows of
  * weight zero become zero, whatever their values. */
-static void load_block(const struct gram_rows *d, const double *mean, size_t first, int rows,
-                       double *buf)
+static void load_block(const struct gram_rows *d, const double *mean, size_t first,
+                       int rows, double *buf)
 {
     int m = d->p + 1;
     for (int j = 0; j < m; j++) {
         const double *col = j < d->p ? d->X + (size_t) j * d->n : d->y;
-        for (int k = 0; k < rows; k++) AT(buf, j, k, m) = col[first + (size_t) k] - mean[j];
+        for (int k = 0; k < rows; k++)
+            AT(buf, j, k, m) = col[first + (size_t) k] - mean[j];
     }
     if (d->offset)
-        for (int k = 0; k < rows; k++) AT(buf, d->p, k, m) -= d->offset[first + (size_t) k];
+        for (int k = 0; k < rows; k++)
+            AT(buf, d->p, k, m) -= d->offset[first + (size_t) k];
     if (d->w)
         for (int k = 0; k < rows; k++) {
             double w = d->w[first + (size_t) k], root = sqrt(w);
@@ -89,7 +94,8 @@ static void add_to_level(const struct gram_rows *d, struct gram *g, int f, size_
         double *zv = x->zv + (level * r + b) * (size_t) m;
         x->z1[level * r + b] += w * zb;
         for (size_t a = 0; a < r; a++)
-            x->zz[(level * r + b) * r + a] += w * zb * (rows->z ? rows->z[i * r + a] : 1.0);
+            x->zz[(level * r + b) * r + a] +=
+                w * zb * (rows->z ? rows->z[i * r + a] : 1.0);
         for (int j = 0; j < m; j++) zv[j] += root * zb * v[j];
     }
 }
@@ -109,8 +115,8 @@ static void add_sums(const struct gram_rows *d, struct gram *g, size_t first, in
     }
 }
 
-enum core_status gram_accumulate(const struct gram_rows *d, struct gram *g, double *scratch,
-                                 const struct core_hooks *h)
+enum core_status gram_accumulate(const struct gram_rows *d, struct gram *g,
+                                 double *scratch, const struct core_hooks *h)
 {
     int m = d->p + 1, blocks = 0;
     double *s = scratch, *shift = scratch + m, *buf = scratch + 2 * m, one = 1;
@@ -121,7 +127,8 @@ enum core_status gram_accumulate(const struct gram_rows *d, struct gram *g, doub
         if (++blocks % 1024 == 0 && core_stop(h, blocks)) return CORE_INTERRUPTED;
         load_block(d, g->mean, first, rows, buf);
         add_sums(d, g, first, rows, buf, s);
-        F77_CALL(dsyrk)("L", "N", &m, &rows, &one, buf, &m, &one, g->cross, &m FCONE FCONE);
+        F77_CALL(dsyrk)
+        ("L", "N", &m, &rows, &one, buf, &m, &one, g->cross, &m FCONE FCONE);
         for (int f = 0; f < d->n_factors; f++)
             for (int k = 0; k < rows; k++)
                 add_to_level(d, g, f, first + (size_t) k, buf + (size_t) k * (size_t) m);
@@ -134,8 +141,8 @@ enum core_status gram_accumulate(const struct gram_rows *d, struct gram *g, doub
     return CORE_OK;
 }
 
-static void add_factor(struct gram_factor *to, const struct gram_factor *part, const int *map,
-                       int m, const double *d)
+static void add_factor(struct gram_factor *to, const struct gram_factor *part,
+                       const int *map, int m, const double *d)
 {
     size_t r = (size_t) part->r;
     for (int k = 0; k < part->n_levels; k++) {
@@ -163,7 +170,8 @@ static void add_shifted(struct gram *g, const struct gram *part, const int *cons
         add_factor(&g->factor[f], &part->factor[f], map[f], m, d);
 }
 
-void gram_merge(struct gram *g, const struct gram *part, const int *const *map, double *scratch)
+void gram_merge(struct gram *g, const struct gram *part, const int *const *map,
+                double *scratch)
 {
     int m = g->p + 1;
     double *shift = scratch, *zero = scratch + m;
@@ -201,8 +209,8 @@ static int compare_ints(const void *x, const void *y)
     return (a > b) - (a < b);
 }
 
-void gram_pair_pattern(const struct gram_rows *d, int a, int b, int *ptr, int *idx, int *order,
-                       int *mark)
+void gram_pair_pattern(const struct gram_rows *d, int a, int b, int *ptr, int *idx,
+                       int *order, int *mark)
 {
     int na = d->factor[a].n_levels, nb = d->factor[b].n_levels, used = 0, rows = 0;
     const int *code = d->factor[b].code;
@@ -236,8 +244,8 @@ static int find_level(const int *idx, int lo, int hi, int level)
     return lo;
 }
 
-void gram_pair_values(const struct gram_rows *d, int a, int b, const int *ptr, const int *idx,
-                      double *val)
+void gram_pair_values(const struct gram_rows *d, int a, int b, const int *ptr,
+                      const int *idx, double *val)
 {
     const struct gram_factor_rows *fa = &d->factor[a], *fb = &d->factor[b];
     size_t ra = (size_t) fa->r, rb = (size_t) fb->r;

@@ -19,25 +19,25 @@
 
 struct gram_factor_rows {
     int r, n_levels;
-    const int *code;  /* n, 1-based                                             */
-    const double *z;  /* r x n, or NULL for an intercept (r = 1)                */
+    const int *code; /* n, 1-based                                             */
+    const double *z; /* r x n, or NULL for an intercept (r = 1)                */
 };
 
 struct gram_rows {
-    size_t n;              /* rows                                              */
+    size_t n; /* rows                                              */
     int p, n_factors;
-    const double *X;       /* n x p                                             */
-    const double *y;       /* n                                                 */
-    const double *offset;  /* n, or NULL                                        */
-    const double *w;       /* n, or NULL for unit weights                       */
+    const double *X;      /* n x p                                             */
+    const double *y;      /* n                                                 */
+    const double *offset; /* n, or NULL                                        */
+    const double *w;      /* n, or NULL for unit weights                       */
     const struct gram_factor_rows *factor; /* n_factors                         */
 };
 
 struct gram_factor {
     int r, n_levels;
-    double *zz;    /* n_levels of r x r                                         */
-    double *z1;    /* n_levels of r                                             */
-    double *zv;    /* n_levels of (p + 1) x r                                   */
+    double *zz; /* n_levels of r x r                                         */
+    double *z1; /* n_levels of r                                             */
+    double *zv; /* n_levels of (p + 1) x r                                   */
 };
 
 struct gram {
@@ -59,8 +59,8 @@ static inline size_t gram_scratch(int p) /* doubles gram_accumulate() needs */
 }
 
 /* g <- the Gram of the rows; g arrives zeroed. One pass; cost n (p + 1)(p + 2) / 2 + n p sum r. */
-enum core_status gram_accumulate(const struct gram_rows *d, struct gram *g, double *scratch,
-                                 const struct core_hooks *h);
+enum core_status gram_accumulate(const struct gram_rows *d, struct gram *g,
+                                 double *scratch, const struct core_hooks *h);
 
 /* g += part, where level k of factor f of part is level map[f][k] (0-based) of g.
  * scratch: 2 (p + 1). */
@@ -70,11 +70,11 @@ void gram_merge(struct gram *g, const struct gram *part, const int *const *map,
 /* The levels of factor b that each level of factor a meets in a row of positive weight, in
  * increasing order: ptr (a's levels + 1), idx (0-based, ptr[last] of them). Call it with idx
  * NULL to count first. order: n ints; mark: b's levels ints. Cost n + pairs log pairs. */
-void gram_pair_pattern(const struct gram_rows *d, int a, int b, int *ptr, int *idx, int *order,
-                       int *mark);
+void gram_pair_pattern(const struct gram_rows *d, int a, int b, int *ptr, int *idx,
+                       int *order, int *mark);
 
 /* val: for every entry of the pattern the r_a x r_b block sum w z_a z_b'; arrives zeroed. */
-void gram_pair_values(const struct gram_rows *d, int a, int b, const int *ptr, const int *idx,
-                      double *val);
+void gram_pair_values(const struct gram_rows *d, int a, int b, const int *ptr,
+                      const int *idx, double *val);
 
 #endif

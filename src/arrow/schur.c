@@ -52,12 +52,14 @@ int schur_factor(const struct arrow_shape *s, struct arrow *F)
         *pivot(s, F->elim, e) = AT(F->global, s->elim[e], s->elim[e], ng);
     for (int e = 0; e < s->n_elim; e++) {
         struct column c = column(s, e);
-        double d = AT(F->global, c.j, c.j, ng), *l = pivot(s, F->elim, e), *w = F->elim + c.at;
+        double d = AT(F->global, c.j, c.j, ng), *l = pivot(s, F->elim, e),
+               *w = F->elim + c.at;
         if (!(d > LA_PIVOT_TOL * *l) || !(d > 0) || !isfinite(d)) return c.j + 1;
         *l = sqrt(d);
         for (int a = 0; a < c.k; a++) w[a] = *low(F->global, ng, c.j, c.list[a]) / *l;
         for (int b = 0; b < c.k; b++)
-            for (int a = b; a < c.k; a++) AT(F->global, c.list[a], c.list[b], ng) -= w[a] * w[b];
+            for (int a = b; a < c.k; a++)
+                AT(F->global, c.list[a], c.list[b], ng) -= w[a] * w[b];
     }
     take_core(s, F->global, F->core);
     int bad = la_chol(s->n_core, F->core);
@@ -167,8 +169,8 @@ static void push_dense(int n, const double *S, double *M, double *T, double *dS)
     for (int j = 0; j < n; j += PANEL) {
         int cols = n - j < PANEL ? n - j : PANEL, rows = n - j;
         F77_CALL(dgemm)
-        ("N", "N", &rows, &cols, &n, &minus, T + j, &n, S + (size_t) j * (size_t) n, &n, &zero,
-         &AT(dS, j, j, n), &n FCONE FCONE);
+        ("N", "N", &rows, &cols, &n, &minus, T + j, &n, S + (size_t) j * (size_t) n, &n,
+         &zero, &AT(dS, j, j, n), &n FCONE FCONE);
     }
     la_fill_upper(n, dS);
 }
@@ -176,7 +178,7 @@ static void push_dense(int n, const double *S, double *M, double *T, double *dS)
 /* As arrow_inverse_push() does with the leaves: M gets what each column sends to its list; then,
  * back from the core, dS_jN = dq'S_NN + q'dS_NN and dS_jj. */
 void schur_push(const struct arrow_shape *s, const struct arrow *S, double *M, double *dS,
-                 struct arrow_push_work *w)
+                struct arrow_push_work *w)
 {
     int ng = s->n_global;
     if (!s->n_elim) {

@@ -29,6 +29,6 @@ void schur_selected(const struct arrow_shape *s, const struct arrow *F, struct a
 
 /* dS (both triangles, pattern) <- -S M S; M: lower triangle, overwritten. */
 void schur_push(const struct arrow_shape *s, const struct arrow *S, double *M, double *dS,
-                 struct arrow_push_work *w);
+                struct arrow_push_work *w);
 
 #endif

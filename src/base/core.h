@@ -11,13 +11,13 @@
 
 enum core_status {
     CORE_OK = 0,
-    CORE_MAXIT,          /* not converged after max_iter sweeps                       */
-    CORE_INTERRUPTED,    /* the poll hook asked to stop                               */
-    CORE_NOT_PD_LEAF,    /* leaf block info->block is not positive definite           */
-    CORE_NOT_PD_GLOBAL,  /* global block fails at column info->block (0-based)        */
-    CORE_NONFINITE,      /* a sweep produced a NaN or an infinity                     */
-    CORE_FULL,           /* the memory handed over is too small for the answer        */
-    CORE_DEAR            /* more work than was allowed                                */
+    CORE_MAXIT,         /* not converged after max_iter sweeps                       */
+    CORE_INTERRUPTED,   /* the poll hook asked to stop                               */
+    CORE_NOT_PD_LEAF,   /* leaf block info->block is not positive definite           */
+    CORE_NOT_PD_GLOBAL, /* global block fails at column info->block (0-based)        */
+    CORE_NONFINITE,     /* a sweep produced a NaN or an infinity                     */
+    CORE_FULL,          /* the memory handed over is too small for the answer        */
+    CORE_DEAR           /* more work than was allowed                                */
 };
 
 struct core_info {

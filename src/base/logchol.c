@@ -16,7 +16,8 @@ bool logchol_from_vech(int r, const double *t, double *l)
     if (la_chol(r, L)) return false;
     for (int b = 0; b < r; b++)
         for (int a = b; a < r; a++)
-            l[vech_at(r, a, b)] = a == b ? log(AT(L, a, a, r)) : AT(L, a, b, r) / AT(L, b, b, r);
+            l[vech_at(r, a, b)] =
+                a == b ? log(AT(L, a, a, r)) : AT(L, a, b, r) / AT(L, b, b, r);
     return true;
 }
 

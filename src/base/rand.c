@@ -61,15 +61,16 @@ void rand_normals(const struct ziggurat *zig, size_t n, double *z)
     for (size_t i = 0; i < n; i++) z[i] = normal(zig);
 }
 
-void rand_wishart(int r, double df, const double *L, const struct ziggurat *zig, double *X,
-                  double *work)
+void rand_wishart(int r, double df, const double *L, const struct ziggurat *zig,
+                  double *X, double *work)
 {
     double *A = work; /* lower: sqrt(chi^2_{df - i}) on the diagonal, normals below */
     rand_normals(zig, (size_t) (r * r), A);
     for (int j = 0; j < r; j++)
         for (int i = 0; i <= j; i++)
             AT(A, i, j, r) = i == j ? sqrt(rgamma(0.5 * (df - i), 2.0)) : 0;
-    for (int j = 0; j < r; j++) la_solve_lt(r, L, A + (size_t) j * (size_t) r); /* L^-T A */
+    for (int j = 0; j < r; j++)
+        la_solve_lt(r, L, A + (size_t) j * (size_t) r); /* L^-T A */
     for (int j = 0; j < r; j++)
         for (int i = 0; i < r; i++) {
             double s = 0;

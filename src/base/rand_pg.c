@@ -32,7 +32,8 @@ static double narrow_inverse_gaussian(double z)
     double mu = 1 / z, x;
     do {
         double y = norm_rand(), m = mu * y * y;
-        x = mu / (1 + m / 2 + sqrt(m + m * m / 4)); /* the smaller root, without cancellation */
+        x = mu / (1 + m / 2 +
+                  sqrt(m + m * m / 4)); /* the smaller root, without cancellation */
         if (unif_rand() * (mu + x) > mu) x = mu * (mu / x);
     } while (!(x < PG_SPLIT));
     return x;
@@ -85,9 +86,12 @@ void rand_pg_cumulants(double b, double c, double *kappa)
 {
     double s = c * c / 4, h = fabs(c) / 2;
     if (s < 1e-2) {
-        kappa[0] = b / 4 * (1 - s * (1.0 / 3 - s * (2.0 / 15 - s * (17.0 / 315 - s * 62 / 2835))));
+        kappa[0] =
+            b / 4 *
+            (1 - s * (1.0 / 3 - s * (2.0 / 15 - s * (17.0 / 315 - s * 62 / 2835))));
         kappa[1] = b / 8 * (1.0 / 3 - s * (4.0 / 15 - s * (17.0 / 105 - s * 248 / 2835)));
-        kappa[2] = b / 16 * (4.0 / 15 - s * (34.0 / 105 - s * (248.0 / 945 - s * 5528 / 31185)));
+        kappa[2] =
+            b / 16 * (4.0 / 15 - s * (34.0 / 105 - s * (248.0 / 945 - s * 5528 / 31185)));
         return;
     }
     double T = tanh(h), sech = 2 * exp(-h) / (1 + exp(-2 * h)), S = sech * sech;
@@ -102,7 +106,8 @@ static double shifted_gamma(double b, double c)
     double k[3];
     rand_pg_cumulants(b, c, k);
     double scale = k[2] / (2 * k[1]), shape = k[1] / (scale * scale);
-    if (!(scale > 0) || !isfinite(shape)) return k[0]; /* cumulants underflow: a point mass */
+    if (!(scale > 0) || !isfinite(shape))
+        return k[0]; /* cumulants underflow: a point mass */
     return k[0] + scale * (rgamma(shape, 1) - shape);
 }
 

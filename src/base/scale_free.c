@@ -7,10 +7,7 @@
 static const double LOG_2 = 0.693147180559945309417232121458;
 enum { RR = VECH_MAX_R * VECH_MAX_R };
 
-static double log_cosh(double z)
-{
-    return fabs(z) + log1p(exp(-2 * fabs(z))) - LOG_2;
-}
+static double log_cosh(double z) { return fabs(z) + log1p(exp(-2 * fabs(z))) - LOG_2; }
 
 /* M <- C^-1 (lower triangle) for the Cholesky factor C of the correlation matrix:
  * C_ab = tanh x_ab prod_{c<b} sech x_ac, C_aa the same product to the end. */
@@ -49,7 +46,8 @@ double scale_free_to_vech(int r, const double *x, double *t, double *log_jacobia
         for (int a = b; a < r; a++) {
             double s = 0;
             for (int c = a; c < r; c++) s += AT(M, c, a, r) * AT(M, c, b, r);
-            t[vech_at(r, a, b)] = s * exp(0.5 * (x[vech_at(r, a, a)] + x[vech_at(r, b, b)]));
+            t[vech_at(r, a, b)] =
+                s * exp(0.5 * (x[vech_at(r, a, a)] + x[vech_at(r, b, b)]));
             if (a == b) continue;
             double l = log_cosh(x[vech_at(r, a, b)]);
             spread += 2 * l;

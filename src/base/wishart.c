@@ -49,5 +49,7 @@ void wishart_cov_vech(int r, double df, const double *M, double *V, int ld, int 
             for (int l = 0; l < r; l++)
                 for (int k = l; k < r; k++)
                     AT(V, at + vech_at(r, i, j), at + vech_at(r, k, l), ld) =
-                        (AT(M, i, k, r) * AT(M, j, l, r) + AT(M, i, l, r) * AT(M, j, k, r)) / df;
+                        (AT(M, i, k, r) * AT(M, j, l, r) +
+                         AT(M, i, l, r) * AT(M, j, k, r)) /
+                        df;
 }

@@ -5,7 +5,8 @@
 #include "base/rand.h"
 #include "engine/conditional.h"
 
-struct conditional_work conditional_carve(const struct arrow_shape *s, bool dense, struct arena *a)
+struct conditional_work conditional_carve(const struct arrow_shape *s, bool dense,
+                                          struct arena *a)
 {
     size_t dim = arrow_dim(s);
     struct conditional_work w;
@@ -18,8 +19,8 @@ struct conditional_work conditional_carve(const struct arrow_shape *s, bool dens
     return w;
 }
 
-bool conditional_draws(const struct conditional *e, int n, const double *phi, double *mean,
-                       double *draws)
+bool conditional_draws(const struct conditional *e, int n, const double *phi,
+                       double *mean, double *draws)
 {
     size_t dim = arrow_dim(e->shape), d = (size_t) e->d;
     const struct ziggurat zig = rand_ziggurat();
@@ -40,7 +41,8 @@ bool conditional_draws(const struct conditional *e, int n, const double *phi, do
 static void add_spread(int n, double w, const double *S, const double *dev, double *out)
 {
     for (int j = 0; j < n; j++)
-        for (int i = 0; i < n; i++) AT(out, i, j, n) += w * (AT(S, i, j, n) + dev[i] * dev[j]);
+        for (int i = 0; i < n; i++)
+            AT(out, i, j, n) += w * (AT(S, i, j, n) + dev[i] * dev[j]);
 }
 
 static void add_leaf_spreads(const struct arrow_shape *s, double w, const double *s_leaf,
@@ -53,18 +55,20 @@ static void add_leaf_spreads(const struct arrow_shape *s, double w, const double
 }
 
 /* Diagonals of the selected inverse. */
-static void node_variances(const struct arrow_shape *s, const struct arrow *inv, double *var)
+static void node_variances(const struct arrow_shape *s, const struct arrow *inv,
+                           double *var)
 {
     for (int i = 0; i < s->n_global; i++) var[i] = AT(inv->global, i, i, s->n_global);
     for (int i = 0; i < s->n_leaf; i++)
         for (int a = 0; a < s->r; a++)
             var[(size_t) s->n_global + (size_t) i * (size_t) s->r + (size_t) a] =
-                inv->leaf[((size_t) i * (size_t) s->r + (size_t) a) * (size_t) s->r + (size_t) a];
+                inv->leaf[((size_t) i * (size_t) s->r + (size_t) a) * (size_t) s->r +
+                          (size_t) a];
 }
 
 /* out (dim^2) += w (F^-T F^-1 + dev dev'), column by column of F^-1. */
-static void add_dense(const struct conditional *e, double w, const double *dev, double *solved,
-                      double *out)
+static void add_dense(const struct conditional *e, double w, const double *dev,
+                      double *solved, double *out)
 {
     int n = (int) arrow_dim(e->shape);
     memset(solved, 0, sizeof(double) * (size_t) n * (size_t) n);
@@ -74,8 +78,9 @@ static void add_dense(const struct conditional *e, double w, const double *dev, 
     }
     for (int j = 0; j < n; j++)
         for (int i = 0; i < n; i++)
-            AT(out, i, j, n) += w * (dev[i] * dev[j] + la_dot(n, solved + (size_t) i * (size_t) n,
-                                                              solved + (size_t) j * (size_t) n));
+            AT(out, i, j, n) +=
+                w * (dev[i] * dev[j] + la_dot(n, solved + (size_t) i * (size_t) n,
+                                              solved + (size_t) j * (size_t) n));
 }
 
 /* c'theta ~ N(c'mean, |F^-1 c|^2): F^-1 touches one leaf and the global block only. */
@@ -119,8 +124,8 @@ static bool add_node(const struct conditional *e, double w, int k,
     for (size_t i = 0; i < dim; i++) work->dev[i] = work->theta[i] - e->origin[i];
     for (size_t i = 0; i < dim; i++) out->mean[i] += w * work->dev[i];
     if (out->cov_global || out->node_var)
-        arrow_inverse(s, e->F, work->inv.global, work->d_inv, work->inv.cross, work->inv.leaf,
-                      work->scratch);
+        arrow_inverse(s, e->F, work->inv.global, work->d_inv, work->inv.cross,
+                      work->inv.leaf, work->scratch);
     if (out->cov_global) {
         add_spread(s->n_global, w, work->inv.global, work->dev, out->cov_global);
         add_leaf_spreads(s, w, work->inv.leaf, work->dev, out->cov_leaf);
@@ -130,15 +135,18 @@ static bool add_node(const struct conditional *e, double w, int k,
     if (out->node_var) node_variances(s, &work->inv, out->node_var + (size_t) k * dim);
     if (out->cov) add_dense(e, w, work->dev, work->solved, out->cov);
     if (out->row_mean)
-        row_moments(e, rows, work->theta, work->dev, out->row_mean + (size_t) k * (size_t) rows->n,
+        row_moments(e, rows, work->theta, work->dev,
+                    out->row_mean + (size_t) k * (size_t) rows->n,
                     out->row_var + (size_t) k * (size_t) rows->n);
     return true;
 }
 
-enum core_status conditional_mixture(const struct conditional *e, int n, const double *phi,
-                                   const double *w, const struct arrow_rows *rows,
-                                   struct conditional_mixture *out, struct conditional_work *work,
-                                   const struct core_hooks *h, struct core_info *info)
+enum core_status conditional_mixture(const struct conditional *e, int n,
+                                     const double *phi, const double *w,
+                                     const struct arrow_rows *rows,
+                                     struct conditional_mixture *out,
+                                     struct conditional_work *work,
+                                     const struct core_hooks *h, struct core_info *info)
 {
     const struct arrow_shape *s = e->shape;
     size_t dim = arrow_dim(s);
@@ -160,7 +168,8 @@ enum core_status conditional_mixture(const struct conditional *e, int n, const d
     }
     if (out->cov)
         for (size_t j = 0; j < dim; j++)
-            for (size_t i = 0; i < dim; i++) out->cov[i + j * dim] -= out->mean[i] * out->mean[j];
+            for (size_t i = 0; i < dim; i++)
+                out->cov[i + j * dim] -= out->mean[i] * out->mean[j];
     for (size_t i = 0; i < dim; i++) out->mean[i] += e->origin[i];
     return CORE_OK;
 }

@@ -11,14 +11,16 @@
  * they are taken for may be less exact. Two models make one: lmm_exact.h, glmm_nest.h. */
 struct conditional {
     void *ctx;
-    int d;                           /* dimension of phi                               */
-    const struct arrow_shape *shape; /* of F, whose elimination may differ from the model's */
+    int d; /* dimension of phi                               */
+    const struct arrow_shape
+        *shape; /* of F, whose elimination may differ from the model's */
     const struct arrow *F;
-    const double *origin;            /* dim: a theta that deviations are taken from    */
+    const double *origin; /* dim: a theta that deviations are taken from    */
     double (*log_density)(void *ctx, const double *phi);
-    bool (*moments)(void *ctx, double weight, double *mean); /* false: they do not exist */
-    const double *correction;        /* part of f at the last phi; NULL: f is exact    */
-    const double *evaluations;       /* spent so far; NULL: a fit is one factorisation */
+    bool (*moments)(void *ctx, double weight,
+                    double *mean); /* false: they do not exist */
+    const double *correction;      /* part of f at the last phi; NULL: f is exact    */
+    const double *evaluations;     /* spent so far; NULL: a fit is one factorisation */
 };
 
 static inline struct target conditional_target(const struct conditional *e)
@@ -28,30 +30,33 @@ static inline struct target conditional_target(const struct conditional *e)
 
 /* draws (dim x n) <- one draw of theta given each column of phi (d x n); equal columns that follow
  * each other share a fit. False at a phi without density or moments. mean: dim. */
-bool conditional_draws(const struct conditional *e, int n, const double *phi, double *mean,
-                       double *draws);
+bool conditional_draws(const struct conditional *e, int n, const double *phi,
+                       double *mean, double *draws);
 
 /* The posterior of theta as a mixture over nodes phi (d x n) with weights w (sum 1).
  * NULL outputs are left out. Cost: n arrow factorisations and selected inverses. */
 struct conditional_mixture {
-    double *mean;              /* dim: E theta                                         */
-    double *cov_global;        /* n_global^2: Cov of the global block, full            */
-    double *cov_leaf;          /* n_leaf r x r: covariance of each leaf's effects      */
-    double *node_mean;         /* dim x n: E theta at each node                        */
-    double *node_var;          /* dim x n: Var theta at each node                      */
-    double *cov;               /* dim^2: Cov theta, dense                              */
+    double *mean;               /* dim: E theta                                         */
+    double *cov_global;         /* n_global^2: Cov of the global block, full            */
+    double *cov_leaf;           /* n_leaf r x r: covariance of each leaf's effects      */
+    double *node_mean;          /* dim x n: E theta at each node                        */
+    double *node_var;           /* dim x n: Var theta at each node                      */
+    double *cov;                /* dim^2: Cov theta, dense                              */
     double *row_mean, *row_var; /* rows.n x n: of the linear combinations, at each node */
-    double *correction;        /* n, where the conditional fit has one                 */
+    double *correction;         /* n, where the conditional fit has one                 */
 };
 struct conditional_work {
-    struct arrow inv;          /* selected inverse: S_global, q', s_leaf               */
+    struct arrow inv; /* selected inverse: S_global, q', s_leaf               */
     double *d_inv, *scratch, *theta, *dev, *solved;
 };
-struct conditional_work conditional_carve(const struct arrow_shape *s, bool dense, struct arena *a);
+struct conditional_work conditional_carve(const struct arrow_shape *s, bool dense,
+                                          struct arena *a);
 
-enum core_status conditional_mixture(const struct conditional *e, int n, const double *phi,
-                                   const double *w, const struct arrow_rows *rows,
-                                   struct conditional_mixture *out, struct conditional_work *work,
-                                   const struct core_hooks *h, struct core_info *info);
+enum core_status conditional_mixture(const struct conditional *e, int n,
+                                     const double *phi, const double *w,
+                                     const struct arrow_rows *rows,
+                                     struct conditional_mixture *out,
+                                     struct conditional_work *work,
+                                     const struct core_hooks *h, struct core_info *info);
 
 #endif

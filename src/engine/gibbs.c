@@ -47,8 +47,8 @@ static double residual_ss(const struct lmm *m, const struct lmm_centre *c,
     return rss < 0 ? 0 : rss; /* fmax() would turn a NaN into zero */
 }
 
-bool gibbs_draw_precision(const struct lmm *m, double *t, const struct ziggurat *zig, int k,
-                          const double *ss)
+bool gibbs_draw_precision(const struct lmm *m, double *t, const struct ziggurat *zig,
+                          int k, const double *ss)
 {
     const struct precision *pr = &m->prec[k];
     double R[RR], X[RR], work[RR], *c = t + (pr->aux < 0 ? 0 : pr->aux);
@@ -58,7 +58,8 @@ bool gibbs_draw_precision(const struct lmm *m, double *t, const struct ziggurat 
     vech_pack(pr->r, X, t + pr->at);
     if (pr->aux >= 0)
         for (int i = 0; i < pr->r; i++)
-            c[i] = rand_gamma(lmm_aux_shape(m, k), lmm_aux_rate(m, k, i, AT(X, i, i, pr->r)));
+            c[i] = rand_gamma(lmm_aux_shape(m, k),
+                              lmm_aux_rate(m, k, i, AT(X, i, i, pr->r)));
     return true;
 }
 
@@ -112,9 +113,11 @@ void gibbs_draw_auxiliary(const struct lmm *m, double *t, int k, int i)
     t[pr->aux + i] = rand_gamma(lmm_aux_shape(m, k), lmm_aux_rate(m, k, i, x));
 }
 
-void gibbs_apply_scale(const struct lmm *m, double *t, double *theta, int k, int i, double a)
+void gibbs_apply_scale(const struct lmm *m, double *t, double *theta, int k, int i,
+                       double a)
 {
-    for (int g = 0; g < m->prec[k].n_levels; g++) theta[lmm_coef(m, k, g) + (size_t) i] *= a;
+    for (int g = 0; g < m->prec[k].n_levels; g++)
+        theta[lmm_coef(m, k, g) + (size_t) i] *= a;
     gibbs_scale_precision(m, t, k, i, a);
     gibbs_draw_auxiliary(m, t, k, i);
 }
@@ -137,8 +140,8 @@ static double scale_log_density(double x, const void *ctx)
 
 /* l and q of coefficient i of precision k, from w->Gdev and the diagonal of the Gram. */
 static void scale_likelihood(const struct lmm *m, const struct lmm_centre *c,
-                             const struct gibbs_state *s, const struct gibbs_work *w, int k,
-                             int i, struct scale_move *v)
+                             const struct gibbs_state *s, const struct gibbs_work *w,
+                             int k, int i, struct scale_move *v)
 {
     const struct precision *pr = &m->prec[k];
     int R = m->shape.r, ng = m->shape.n_global;
@@ -147,9 +150,10 @@ static void scale_likelihood(const struct lmm *m, const struct lmm_centre *c,
         size_t at = lmm_coef(m, k, g) + (size_t) i;
         int d = pr->first + i;
         double u = s->theta[at];
-        double zz = pr->leaf ? m->G.leaf[((size_t) g * (size_t) R + (size_t) d) * (size_t) R +
-                                         (size_t) d]
-                             : m->G.global[at * ((size_t) ng + 1)];
+        double zz = pr->leaf
+                        ? m->G.leaf[((size_t) g * (size_t) R + (size_t) d) * (size_t) R +
+                                    (size_t) d]
+                        : m->G.global[at * ((size_t) ng + 1)];
         v->l += u * (c->grad[at] - w->Gdev[at]);
         v->q += u * u * zz;
     }
@@ -194,7 +198,8 @@ bool gibbs_valid_precisions(const struct lmm *m, const double *t)
 }
 
 bool gibbs_draw_terms(const struct lmm *m, double *t, const double *theta,
-                      const struct ziggurat *zig, void (*move)(void *ctx, int k, int i), void *ctx)
+                      const struct ziggurat *zig, void (*move)(void *ctx, int k, int i),
+                      void *ctx)
 {
     double ss[RR];
     for (int k = m->first_term; k < m->n_prec; k++) {
@@ -213,9 +218,11 @@ static void move_scale(void *ctx, int k, int i)
     struct gibbs_chain *x = ctx;
     struct gibbs_state *s = x->s;
     if (!x->fresh) residual_ss(x->m, x->c, s, x->w); /* theta moved: G d anew */
-    struct scale_move v = {.prior = gibbs_scale_prior(x->m, s->t, k, i), .tau_e = s->t[0]};
+    struct scale_move v = {.prior = gibbs_scale_prior(x->m, s->t, k, i),
+                           .tau_e = s->t[0]};
     scale_likelihood(x->m, x->c, s, x->w, k, i, &v);
-    double log_a = rand_slice(0, gibbs_scale_width(&x->m->prec[k]), scale_log_density, &v);
+    double log_a =
+        rand_slice(0, gibbs_scale_width(&x->m->prec[k]), scale_log_density, &v);
     gibbs_apply_scale(x->m, s->t, s->theta, k, i, exp(log_a));
     x->fresh = false;
 }

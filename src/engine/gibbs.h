@@ -18,23 +18,23 @@ struct gibbs_control {
 };
 
 struct gibbs_state {
-    double *t;          /* globals; in: start, out: last draw                        */
-    double *theta;      /* dim; out: last draw                                       */
-    double *draws;      /* kept x (p + n_stat): beta, vech of every precision         */
-    double *u_draws;    /* kept x n_u, or NULL; the user's effects, in the order of theta */
+    double *t;       /* globals; in: start, out: last draw                        */
+    double *theta;   /* dim; out: last draw                                       */
+    double *draws;   /* kept x (p + n_stat): beta, vech of every precision         */
+    double *u_draws; /* kept x n_u, or NULL; the user's effects, in the order of theta */
     double *u_mean, *u_m2; /* running mean and sum of squares of u (n_u each); in: 0  */
 };
 
 struct gibbs_work {
     struct arrow P, F;
-    double *z, *dev, *Gdev;    /* dim each                                           */
+    double *z, *dev, *Gdev; /* dim each                                           */
     struct ziggurat zig;
 };
 
 /* Lambda_k | theta, c ~ Wishart(df, R^-1) and c_i | Lambda_ii, into t; ss: quadratic form
  * (r x r). False when the rate matrix is not positive definite. */
-bool gibbs_draw_precision(const struct lmm *m, double *t, const struct ziggurat *zig, int k,
-                          const double *ss);
+bool gibbs_draw_precision(const struct lmm *m, double *t, const struct ziggurat *zig,
+                          int k, const double *ss);
 
 /* The prior's part of the scale move of one coefficient, whatever the likelihood: log prior of
  * the moved precision + Jacobian at x = log a; the density of u given the precision is unchanged
@@ -60,10 +60,12 @@ void gibbs_draw_auxiliary(const struct lmm *m, double *t, int k, int i);
 /* The precision of every group term given its effects, and after each the scale moves of its
  * coefficients (NULL: none). False where a rate matrix is not positive definite. */
 bool gibbs_draw_terms(const struct lmm *m, double *t, const double *theta,
-                      const struct ziggurat *zig, void (*move)(void *ctx, int k, int i), void *ctx);
+                      const struct ziggurat *zig, void (*move)(void *ctx, int k, int i),
+                      void *ctx);
 
 /* The scale move: u -> a u, the precision likewise; a new auxiliary. */
-void gibbs_apply_scale(const struct lmm *m, double *t, double *theta, int k, int i, double a);
+void gibbs_apply_scale(const struct lmm *m, double *t, double *theta, int k, int i,
+                       double a);
 
 /* Every precision finite, every variance positive? */
 bool gibbs_valid_precisions(const struct lmm *m, const double *t);

@@ -9,7 +9,8 @@ static const double MAX_PAIRS = 5e7;
 /* A correction that says nothing of how the series converges. */
 static const double NOISE = 1e-6;
 
-struct glmm_correction glmm_correction_carve(const struct glmm *g, double *S, struct arena *a)
+struct glmm_correction glmm_correction_carve(const struct glmm *g, double *S,
+                                             struct arena *a)
 {
     struct glmm_correction c = {.S = S};
     c.third = arena_doubles(a, glmm_third_work(g));
@@ -34,8 +35,10 @@ double glmm_correction(const struct glmm_view *x, struct glmm_correction *c)
     c->c3 = c->c3_local = 0;
     for (int f = -1; f < g->n_other; f++)
         sum += glmm_gap(x, &c->levels, f, several, &c->c3_local);
-    if (bound || g->lmm.shape.r > GLMM_GAP_MAX_R || (several && !c->with_pairs)) return sum;
-    c->c3 = several ? glmm_third_pairs(x, &c->clusters, c->S, c->third) : glmm_third(x, c->third);
+    if (bound || g->lmm.shape.r > GLMM_GAP_MAX_R || (several && !c->with_pairs))
+        return sum;
+    c->c3 = several ? glmm_third_pairs(x, &c->clusters, c->S, c->third)
+                    : glmm_third(x, c->third);
     double rest =
         c->c3 - c->c3_local; /* meaningless once it is large: the series diverges there */
     if (!several) return sum + rest / (1 + 4 * rest * rest);

@@ -17,15 +17,16 @@
 #include "engine/glmm_third.h"
 
 struct glmm_correction {
-    double *third;          /* work of c3                                             */
-    double *S;              /* n_global^2, the caller's: scratch                      */
+    double *third; /* work of c3                                             */
+    double *S;     /* n_global^2, the caller's: scratch                      */
     struct glmm_levels levels;
     struct glmm_clusters clusters; /* with several factors                            */
     bool with_pairs;               /* is their c3 worth its cost                      */
     double c3, c3_local;           /* of the last correction                          */
 };
 
-struct glmm_correction glmm_correction_carve(const struct glmm *g, double *S, struct arena *a);
+struct glmm_correction glmm_correction_carve(const struct glmm *g, double *S,
+                                             struct arena *a);
 
 /* Fills what does not depend on q. */
 void glmm_correction_prepare(const struct glmm *g, struct glmm_correction *c);

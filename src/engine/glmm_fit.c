@@ -16,16 +16,17 @@ enum { HALVINGS = 14, SWEEPS = 3 };
 static const double NEWTON_TOL = 3e-3, NEWTON_TOL_FAR = 0.1;
 
 /* out <- the ELBO's gradient in m. */
-static void gradient(const struct glmm *g, const struct glmm_state *s, const struct glmm_work *w,
-                     double *out)
+static void gradient(const struct glmm *g, const struct glmm_state *s,
+                     const struct glmm_work *w, double *out)
 {
     glmm_adjoint(g, s->e.m, out);
     for (size_t i = 0; i < arrow_dim(&g->lmm.shape); i++) out[i] -= w->prior_grad[i];
 }
 
 /* -2 F_v of row i where the step leads, its variance kept within a factor of five. */
-static double weight_there(const struct glmm *g, const double *t, const struct glmm_state *s,
-                           const struct glmm_work *w, size_t i)
+static double weight_there(const struct glmm *g, const double *t,
+                           const struct glmm_state *s, const struct glmm_work *w,
+                           size_t i)
 {
     const struct likelihood_rows row = {1, g->y + i, g->size + i};
     double x[6], mu = s->mu[i] + w->dmu[i], v = s->v[i] + w->dv[i];
@@ -36,13 +37,14 @@ static double weight_there(const struct glmm *g, const double *t, const struct g
 }
 
 /* w->goal_w <- the weights that the step leads to, by the linear forecast unless it is too far. */
-static void goal_weights(const struct glmm *g, const double *t, const struct glmm_state *s,
-                         struct glmm_work *w)
+static void goal_weights(const struct glmm *g, const double *t,
+                         const struct glmm_state *s, struct glmm_work *w)
 {
     for (size_t i = 0; i < g->n; i++) {
         double now = -2 * s->e.v[i];
         double goal = now - 2 * (s->e.mv[i] * w->dmu[i] + s->e.vv[i] * w->dv[i]);
-        w->goal_w[i] = goal > 0.5 * now && goal < 2 * now ? goal : weight_there(g, t, s, w, i);
+        w->goal_w[i] =
+            goal > 0.5 * now && goal < 2 * now ? goal : weight_there(g, t, s, w, i);
     }
 }
 
@@ -83,7 +85,7 @@ static void walk(const struct glmm *g, struct glmm_state *s, const struct glmm_w
 /* Moves along the step, halved until the ELBO does not fall. Returns the fraction taken; 0 when it
  * always does: the state is back where it was. */
 static double line_search(const struct glmm *g, const double *t, struct glmm_state *s,
-                        struct glmm_work *w, struct core_info *info)
+                          struct glmm_work *w, struct core_info *info)
 {
     size_t dim = arrow_dim(&g->lmm.shape);
     double best = s->elbo, fraction = 1;

@@ -93,12 +93,13 @@ static bool level_covariance(const struct glmm_view *x, const struct level *l, d
 struct block {
     size_t n, row[BLOCK];
     double y[BLOCK], size[BLOCK], z[MAX_R * BLOCK], e[MAX_R * BLOCK];
-    double mean[BLOCK], own[BLOCK]; /* of eta, and its variance by the level's effects: e'e */
-    double rest[BLOCK];             /* by all others, or 0: at their means                  */
+    double mean[BLOCK],
+        own[BLOCK];     /* of eta, and its variance by the level's effects: e'e */
+    double rest[BLOCK]; /* by all others, or 0: at their means                  */
 };
 
-static void gather(const struct glmm_view *x, const struct level *l, const double *L, bool other,
-                   size_t from, struct block *b)
+static void gather(const struct glmm_view *x, const struct level *l, const double *L,
+                   bool other, size_t from, struct block *b)
 {
     int r = l->r;
     b->n = l->n - from < BLOCK ? l->n - from : BLOCK;
@@ -120,8 +121,8 @@ static void gather(const struct glmm_view *x, const struct level *l, const doubl
 }
 
 /* sum F of a block under the level's Gaussian; third (r^3) += g e (x) e (x) e. */
-static double block_bound(const struct glmm_view *x, const struct block *b, int r, bool other,
-                          double *third)
+static double block_bound(const struct glmm_view *x, const struct block *b, int r,
+                          bool other, double *third)
 {
     double f[BLOCK], m[BLOCK], v[BLOCK], mm[BLOCK], mv[BLOCK], vv[BLOCK], sum = 0;
     struct likelihood_terms F = {f, m, v, mm, mv, vv};
@@ -133,7 +134,8 @@ static double block_bound(const struct glmm_view *x, const struct block *b, int 
         sum += other ? x->s->e.f[b->row[k]] : f[k];
         for (int c = 0; c < r; c++)
             for (int d = 0; d < r; d++)
-                for (int h = 0; h < r; h++) third[(c * r + d) * r + h] += g3 * e[c] * e[d] * e[h];
+                for (int h = 0; h < r; h++)
+                    third[(c * r + d) * r + h] += g3 * e[c] * e[d] * e[h];
     }
     return sum;
 }
@@ -154,14 +156,16 @@ static double block_value(const struct glmm_view *x, const struct block *b, int 
 
 /* E log p(u) under the level's Gaussian N(m, L L') + its entropy, but for what the density's own
  * constants and log |Lambda| are in both. */
-static double prior_bound(const struct level *l, const double *m, const double *L, double logdet)
+static double prior_bound(const struct level *l, const double *m, const double *L,
+                          double logdet)
 {
     int r = l->r;
     double quad = 0, trace = 0; /* m'Lambda m and tr(Lambda L L') */
     for (int a = 0; a < r; a++)
         for (int b = 0; b < r; b++) {
             double W = 0;
-            for (int c = 0; c <= (a < b ? a : b); c++) W += AT(L, a, c, r) * AT(L, b, c, r);
+            for (int c = 0; c <= (a < b ? a : b); c++)
+                W += AT(L, a, c, r) * AT(L, b, c, r);
             quad += AT(l->Lambda, a, b, r) * m[a] * m[b];
             trace += AT(l->Lambda, a, b, r) * W;
         }
@@ -193,8 +197,8 @@ static double log_sum_exp(int n, const double *x)
 
 /* What the level's Gaussian loses; its third-order part s3 gets sum_cde (sum_i g e_c e_d e_e)^2,
  * e = L'z. */
-static double level_gap(const struct glmm_view *x, const struct level *l, const struct nodes *rule,
-                        bool other, double *s3)
+static double level_gap(const struct glmm_view *x, const struct level *l,
+                        const struct nodes *rule, bool other, double *s3)
 {
     int r = l->r;
     double L[MAX_R * MAX_R], logdet, third[MAX_R * MAX_R * MAX_R] = {0}, bound = 0;
@@ -205,7 +209,8 @@ static double level_gap(const struct glmm_view *x, const struct level *l, const 
     for (int k = 0; k < rule->n; k++)
         for (int a = 0; a < r; a++) {
             move[a + k * r] = 0;
-            for (int c = 0; c <= a; c++) move[a + k * r] += AT(L, a, c, r) * rule->z[c + k * r];
+            for (int c = 0; c <= a; c++)
+                move[a + k * r] += AT(L, a, c, r) * rule->z[c + k * r];
         }
     for (size_t from = 0; from < l->n; from += BLOCK) {
         gather(x, l, L, other, from, &b);
@@ -215,7 +220,8 @@ static double level_gap(const struct glmm_view *x, const struct level *l, const 
     *s3 = 0;
     for (int c = 0; c < r * r * r; c++) *s3 += third[c] * third[c];
     for (int k = 0; k < rule->n; k++)
-        value[k] += rule->log_w[k] + prior_value(l, m, move + k * r, rule->z + k * r, logdet);
+        value[k] +=
+            rule->log_w[k] + prior_value(l, m, move + k * r, rule->z + k * r, logdet);
     return log_sum_exp(rule->n, value) - (bound + prior_bound(l, m, L, logdet));
 }
 
@@ -264,15 +270,14 @@ void glmm_gap_list(const struct glmm *g, struct glmm_levels *x)
     }
 }
 
-double glmm_gap(const struct glmm_view *x, const struct glmm_levels *levels, int f, bool other,
-                double *local)
+double glmm_gap(const struct glmm_view *x, const struct glmm_levels *levels, int f,
+                bool other, double *local)
 {
     const struct glmm *g = x->g;
     const struct arrow_shape *sh = &g->lmm.shape;
     double Lambda[MAX_R * MAX_R], sum = 0, s3 = 0;
     struct nodes rule;
-    int r = f < 0 ? sh->r : g->other[f].r,
-        n = f < 0 ? sh->n_leaf : g->other[f].n_levels;
+    int r = f < 0 ? sh->r : g->other[f].r, n = f < 0 ? sh->n_leaf : g->other[f].n_levels;
     if (r > MAX_R) return 0;
     level_prior(x, f, r, Lambda);
     product_rule(r, &rule);

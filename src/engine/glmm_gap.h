@@ -18,7 +18,7 @@ void glmm_gap_list(const struct glmm *g, struct glmm_levels *x);
 /* Sum of the gaps of the leaves (f < 0) or of another factor's levels, with the other effects
  * averaged over q (other) or at their means; *local gets the sum of the levels' own third-order
  * parts / 12. Cost: rows times 15, 49 or 125 nodes. */
-double glmm_gap(const struct glmm_view *x, const struct glmm_levels *levels, int f, bool other,
-                double *local);
+double glmm_gap(const struct glmm_view *x, const struct glmm_levels *levels, int f,
+                bool other, double *local);
 
 #endif

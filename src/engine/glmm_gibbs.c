@@ -6,7 +6,8 @@
 #include "engine/glmm_gibbs.h"
 
 enum { RR = VECH_MAX_R * VECH_MAX_R, MAX_LEAPFROG = 64, MAX_NEWTON = 50 };
-static const double QUARTER_TURN = 1.5707963267948966; /* a Gaussian forgets its position */
+static const double QUARTER_TURN =
+    1.5707963267948966; /* a Gaussian forgets its position */
 static const double TARGET_ACCEPT = 0.9;
 
 struct glmm_gibbs_work glmm_gibbs_work_carve(const struct glmm *m, struct arena *a)
@@ -17,9 +18,11 @@ struct glmm_gibbs_work glmm_gibbs_work_carve(const struct glmm *m, struct arena 
     ref->lmm = lmm_terms(&m->lmm);
     ref->lmm.G = arrow_carve(&m->lmm.shape, a);
     ref->lmm.h = ref->h = arena_doubles(a, dim);
-    double **per_row[] = {&ref->eta, &ref->score, &ref->weight, &ref->sum_eta, &ref->sum_score,
-                          &ref->sum_weight, &w.eta, &w.eta_new, &w.row};
-    for (size_t i = 0; i < sizeof per_row / sizeof *per_row; i++) *per_row[i] = arena_doubles(a, n);
+    double **per_row[] = {&ref->eta,     &ref->score,     &ref->weight,
+                          &ref->sum_eta, &ref->sum_score, &ref->sum_weight,
+                          &w.eta,        &w.eta_new,      &w.row};
+    for (size_t i = 0; i < sizeof per_row / sizeof *per_row; i++)
+        *per_row[i] = arena_doubles(a, n);
     w.centre = arena_doubles(a, dim);
     w.v = arena_doubles(a, dim);
     w.theta = arena_doubles(a, dim);
@@ -40,8 +43,8 @@ static double log_likelihood(const struct glmm *m, const double *extra, const do
     return m->likelihood->value(&rows, extra, eta, NULL);
 }
 
-static void slopes(const struct glmm *m, const double *extra, const double *eta, double *score,
-                   double *weight)
+static void slopes(const struct glmm *m, const double *extra, const double *eta,
+                   double *score, double *weight)
 {
     const struct likelihood_rows rows = glmm_rows(m);
     m->likelihood->score(&rows, extra, eta, score, weight);
@@ -50,8 +53,8 @@ static void slopes(const struct glmm *m, const double *extra, const double *eta,
 /* ---- the reference quadratic ---------------------------------------------------------- */
 
 /* G and h from the weights and g_0 + w_0 (eta_0 - offset), row by row. */
-static void set_gaussian(const struct glmm *m, struct glmm_reference *ref, const double *weight,
-                         const double *row)
+static void set_gaussian(const struct glmm *m, struct glmm_reference *ref,
+                         const double *weight, const double *row)
 {
     glmm_gram(m, weight, &ref->lmm.G);
     glmm_adjoint(m, row, ref->h);
@@ -86,7 +89,8 @@ static double penalised(const struct glmm *m, const struct glmm_gibbs_state *s,
     linear_predictor(m, theta, eta);
     lmm_prior_gradient(&m->lmm, s->g.t, theta, x);
     for (size_t i = 0; i < arrow_dim(&m->lmm.shape); i++)
-        quad += x[i] * (theta[i] - (!m->lmm.flat && i < (size_t) m->lmm.p ? m->lmm.mu[i] : 0));
+        quad += x[i] *
+                (theta[i] - (!m->lmm.flat && i < (size_t) m->lmm.p ? m->lmm.mu[i] : 0));
     return log_likelihood(m, s->g.t, eta) - 0.5 * quad;
 }
 
@@ -110,8 +114,10 @@ static bool newton_step(const struct glmm *m, struct glmm_gibbs_state *s,
 }
 
 /* The first reference: second-order expansion at the mode of theta given t. */
-static enum core_status laplace_reference(const struct glmm *m, struct glmm_gibbs_state *s,
-                                          struct glmm_gibbs_work *w, struct core_info *info)
+static enum core_status laplace_reference(const struct glmm *m,
+                                          struct glmm_gibbs_state *s,
+                                          struct glmm_gibbs_work *w,
+                                          struct core_info *info)
 {
     struct glmm_reference *ref = &w->ref;
     size_t dim = arrow_dim(&m->lmm.shape);
@@ -124,8 +130,10 @@ static enum core_status laplace_reference(const struct glmm *m, struct glmm_gibb
         enum core_status st = reference_mode(m, s->g.t, w, info);
         if (st) return st;
         if (it == 0) memcpy(s->g.theta, w->centre, sizeof(double) * dim);
-        if (it == 0) value = penalised(m, s, w, s->g.theta, ref->eta);
-        else if (!newton_step(m, s, w, &value)) break;
+        if (it == 0)
+            value = penalised(m, s, w, s->g.theta, ref->eta);
+        else if (!newton_step(m, s, w, &value))
+            break;
         linear_predictor(m, s->g.theta, ref->eta);
     }
     return isfinite(value) ? CORE_OK : CORE_NONFINITE;
@@ -220,7 +228,8 @@ static void rotate(size_t n, double angle, double *v, double *z)
 /* v <- F'(theta - centre), as F^-1 P (theta - centre). */
 static void whiten(const struct glmm *m, const double *theta, struct glmm_gibbs_work *w)
 {
-    for (size_t i = 0; i < arrow_dim(&m->lmm.shape); i++) w->theta[i] = theta[i] - w->centre[i];
+    for (size_t i = 0; i < arrow_dim(&m->lmm.shape); i++)
+        w->theta[i] = theta[i] - w->centre[i];
     arrow_mul(&m->lmm.shape, &w->g.P, w->theta, w->v);
     arrow_forwardsolve(&m->lmm.shape, &w->g.F, w->v);
 }
@@ -247,8 +256,8 @@ static int leapfrog_steps(double step)
  * kicks by the remainder's force between rotations. accept <- min(1, e^(H - H')), 0 where the
  * trajectory overflows; the state moves with that probability. */
 static enum core_status move_hamiltonian(const struct glmm *m, struct glmm_gibbs_state *s,
-                                         struct glmm_gibbs_work *w, double step, double *accept,
-                                         struct core_info *info)
+                                         struct glmm_gibbs_work *w, double step,
+                                         double *accept, struct core_info *info)
 {
     size_t dim = arrow_dim(&m->lmm.shape);
     double *z = w->g.z, *force = w->g.dev, *v = w->v;
@@ -319,7 +328,8 @@ static double covariate(const double *z, int r, size_t i, int a)
 }
 
 /* part <- what coefficient i of precision k adds to every eta. */
-static void coefficient_part(const struct glmm *m, const double *theta, int k, int i, double *part)
+static void coefficient_part(const struct glmm *m, const double *theta, int k, int i,
+                             double *part)
 {
     const struct precision *pr = &m->lmm.prec[k];
     const struct arrow_shape *shape = &m->lmm.shape;
@@ -345,10 +355,15 @@ static void move_scale(void *ctx, int k, int i)
     const struct glmm *m = c->m;
     struct glmm_gibbs_state *s = c->s;
     struct glmm_gibbs_work *w = c->w;
-    struct glmm_scale v = {.prior = gibbs_scale_prior(&m->lmm, s->g.t, k, i), .m = m,
-                           .extra = s->g.t, .eta = w->eta, .part = w->row, .moved = w->eta_new};
+    struct glmm_scale v = {.prior = gibbs_scale_prior(&m->lmm, s->g.t, k, i),
+                           .m = m,
+                           .extra = s->g.t,
+                           .eta = w->eta,
+                           .part = w->row,
+                           .moved = w->eta_new};
     coefficient_part(m, s->g.theta, k, i, w->row);
-    double x = rand_slice(0, gibbs_scale_width(&m->lmm.prec[k]), glmm_scale_log_density, &v);
+    double x =
+        rand_slice(0, gibbs_scale_width(&m->lmm.prec[k]), glmm_scale_log_density, &v);
     gibbs_apply_scale(&m->lmm, s->g.t, s->g.theta, k, i, exp(x));
     for (size_t j = 0; j < m->n; j++) w->eta[j] += (exp(x) - 1) * w->row[j];
 }
@@ -359,7 +374,8 @@ struct whitened_move {
     struct scale_prior prior;
     const double *t;
     int k, i;
-    bool gaussian; /* the quadratic is the likelihood (given omega): no remainder, no theta */
+    bool
+        gaussian; /* the quadratic is the likelihood (given omega): no remainder, no theta */
 };
 
 /* Log density of (v, t moved) up to a constant, and theta, eta of it in w. With the quadratic
@@ -406,11 +422,15 @@ static enum core_status move_whitened(const struct glmm *m, struct glmm_gibbs_st
     enum core_status st = reference_mode(m, s->g.t, w, info);
     if (st) return st;
     if (!gaussian) whiten(m, s->g.theta, w);
-    const struct whitened_move u = {.m = m, .w = w,
+    const struct whitened_move u = {.m = m,
+                                    .w = w,
                                     .prior = gibbs_scale_prior(&m->lmm, s->g.t, k, i),
-                                    .t = s->g.t, .k = k, .i = i,
+                                    .t = s->g.t,
+                                    .k = k,
+                                    .i = i,
                                     .gaussian = gaussian};
-    double x = rand_slice(0, gibbs_scale_width(&m->lmm.prec[k]), whitened_log_density, &u);
+    double x =
+        rand_slice(0, gibbs_scale_width(&m->lmm.prec[k]), whitened_log_density, &u);
     if (!isfinite(whitened_log_density(x, &u))) return CORE_NONFINITE;
     gibbs_scale_precision(&m->lmm, s->g.t, k, i, exp(x));
     gibbs_draw_auxiliary(&m->lmm, s->g.t, k, i);
@@ -448,7 +468,8 @@ static double extra_log_density(double x, const void *ctx)
     const struct extra_move *v = ctx;
     const struct precision *prior = &v->m->lmm.prec[0]; /* Gamma(df0 / 2, rate0 / 2) */
     double extra = exp(x);
-    return 0.5 * (prior->df0 * x - prior->rate0[0] * extra) + log_likelihood(v->m, &extra, v->eta);
+    return 0.5 * (prior->df0 * x - prior->rate0[0] * extra) +
+           log_likelihood(v->m, &extra, v->eta);
 }
 
 /* ---- the chain ------------------------------------------------------------------------------ */
@@ -459,7 +480,8 @@ static enum core_status draw_rest(struct glmm_gibbs_chain *x, struct core_info *
     struct glmm_gibbs_state *s = x->s;
     struct glmm_gibbs_work *w = x->w;
     bool moves = x->ctl.gibbs.interweave;
-    if (!gibbs_draw_terms(&m->lmm, s->g.t, s->g.theta, &w->g.zig, moves ? move_scale : NULL, x))
+    if (!gibbs_draw_terms(&m->lmm, s->g.t, s->g.theta, &w->g.zig,
+                          moves ? move_scale : NULL, x))
         return CORE_NONFINITE;
     if (moves && x->ctl.mover == GLMM_HMC) {
         enum core_status st = move_whitened(m, s, w, false, info);
@@ -525,7 +547,8 @@ static enum core_status sweep(void *ctx, struct core_info *info)
     struct glmm_gibbs_chain *x = ctx;
     bool hamiltonian = x->ctl.mover == GLMM_HMC;
     int past = info->iter + 1 - x->ctl.gibbs.run.warmup;
-    linear_predictor(x->m, x->s->g.theta, x->w->eta); /* the moves of a sweep only add to it */
+    linear_predictor(x->m, x->s->g.theta,
+                     x->w->eta); /* the moves of a sweep only add to it */
     enum core_status st =
         hamiltonian ? tuned_move(x, past, info)
                     : move_polya_gamma(x->m, x->s, x->w, x->ctl.gibbs.interweave, info);

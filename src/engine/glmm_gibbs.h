@@ -26,7 +26,7 @@ struct glmm_gibbs_control {
 
 struct glmm_gibbs_state {
     struct gibbs_state g;
-    double accept, step;  /* out: mean acceptance after warm-up, step size (HMC)       */
+    double accept, step; /* out: mean acceptance after warm-up, step size (HMC)       */
 };
 
 /* The quadratic that stands in for the log likelihood, row by row:
@@ -36,7 +36,7 @@ struct glmm_gibbs_state {
 struct glmm_reference {
     struct lmm lmm;
     double *h;
-    double *eta, *score, *weight;            /* n each: eta_0, g_0, w_0                */
+    double *eta, *score, *weight;             /* n each: eta_0, g_0, w_0                */
     double *sum_eta, *sum_score, *sum_weight; /* n each: over the sweeps of a window   */
     double count;
 };

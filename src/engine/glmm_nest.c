@@ -90,7 +90,8 @@ double glmm_nest_log_density(void *nest, const double *phi)
         const struct precision *pr = &m->prec[k];
         double jacobian,
             logdet = scale_free_to_vech(pr->r, phi + pr->at, x->t + pr->at, &jacobian);
-        prior += lmm_prior_log_density(m, k, x->prior_const[k], x->t + pr->at, logdet) + jacobian;
+        prior += lmm_prior_log_density(m, k, x->prior_const[k], x->t + pr->at, logdet) +
+                 jacobian;
     }
     if (!fit_at(x)) return -INFINITY;
     x->correction = correction(x);
@@ -166,8 +167,8 @@ static bool nest_moments(void *nest, double weight, double *mean)
                                   .tol = RESPONSE_TOL,
                                   .cols_m = shift ? x->cols_m : NULL,
                                   .cols_w = shift ? x->cols_w : NULL};
-    if (!glmm_theta_response(g, x->t, &x->s, &x->w, want, x->S_global, x->d_inv, x->q, x->s_leaf,
-                             x->leaf_work))
+    if (!glmm_theta_response(g, x->t, &x->s, &x->w, want, x->S_global, x->d_inv, x->q,
+                             x->s_leaf, x->leaf_work))
         return false;
     if (!factor_of_response(x)) return false;
     if (shift) shift_means(x, mean);

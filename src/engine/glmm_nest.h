@@ -21,10 +21,10 @@ struct glmm_nest {
     double *S_global, *d_inv, *q, *s_leaf, *leaf_work; /* response given t             */
     struct arrow_shape dense; /* the model's, with a dense global block: of F         */
     struct arrow F;           /* factor of the response's inverse                     */
-    double *keep_m, *keep_w; /* (m, w) while they are moved                  */
-    double *cols_m, *cols_w; /* dim x p and n x p: responses to tilts of beta */
+    double *keep_m, *keep_w;  /* (m, w) while they are moved                  */
+    double *cols_m, *cols_w;  /* dim x p and n x p: responses to tilts of beta */
     struct glmm_correction correct;
-    double correction;       /* at the last phi                                    */
+    double correction; /* at the last phi                                    */
     bool started;
     struct core_info info;
 };

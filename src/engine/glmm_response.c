@@ -49,8 +49,8 @@ static void hold_pairs(const struct glmm *g, struct glmm_work *w)
 }
 
 enum core_status glmm_response_curvature(const struct glmm *g, const double *t,
-                                const struct glmm_state *s, struct glmm_work *w,
-                                struct core_info *info)
+                                         const struct glmm_state *s, struct glmm_work *w,
+                                         struct core_info *info)
 {
     if (w->KK) hold_pairs(g, w);
     for (size_t i = 0; i < g->n; i++) w->row[i] = -s->e.mm[i];
@@ -157,7 +157,7 @@ static bool solve_eps(const struct glmm *g, const struct glmm_state *s,
 }
 
 bool glmm_response(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
-                  struct glmm_tilt tilt)
+                   struct glmm_tilt tilt)
 {
     size_t n = g->n, dim = arrow_dim(&g->lmm.shape);
     memset(w->dv, 0, sizeof(double) * n);
@@ -177,20 +177,21 @@ bool glmm_response(const struct glmm *g, const struct glmm_state *s, struct glmm
 }
 
 void glmm_response_weights(const struct glmm *g, const struct glmm_state *s,
-                          const struct glmm_work *w, double *eps)
+                           const struct glmm_work *w, double *eps)
 {
     curve(g, s, w->dmu, w->dv, eps);
 }
 
-void glmm_response_mean(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w)
+void glmm_response_mean(const struct glmm *g, const struct glmm_state *s,
+                        struct glmm_work *w)
 {
     memset(w->dv, 0, sizeof(double) * g->n);
     move_mean(g, s, w, w->g, w->dv, w->dm, w->dmu);
     covary(g, s, w, w->rho, w->Kr, NULL);
 }
 
-void glmm_response_direction(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
-                    int k, int a, int b, double *unit)
+void glmm_response_direction(const struct glmm *g, const struct glmm_state *s,
+                             struct glmm_work *w, int k, int a, int b, double *unit)
 {
     const struct lmm *m = &g->lmm;
     const struct precision *pr = &m->prec[k];
@@ -219,15 +220,16 @@ void glmm_response_direction(const struct glmm *g, const struct glmm_state *s, s
  *     P_WW = D'(W^-1 (x) W^-1)D / 2 - sum f_vv T T',   P_W,m = -sum f_mv T c',
  * and the Schur complement takes P_mW P_WW^-1 P_Wm away. */
 struct own_covariance {
-    int leaf, r, k, m, width; /* coefficients, listed columns, m = vech_size(r), k + r     */
-    double *H, *T, *U;        /* P_WW (m x m), m numbers, m rows of length width: P_Wm      */
+    int leaf, r, k, m,
+        width;         /* coefficients, listed columns, m = vech_size(r), k + r     */
+    double *H, *T, *U; /* P_WW (m x m), m numbers, m rows of length width: P_Wm      */
 };
 
 static struct own_covariance own_covariance(const struct glmm *g, int l, double *work)
 {
     const struct arrow_shape *sh = &g->lmm.shape;
-    struct own_covariance x = {.leaf = l, .r = sh->r, .k = sh->ptr[l + 1] - sh->ptr[l],
-                               .m = vech_size(sh->r)};
+    struct own_covariance x = {
+        .leaf = l, .r = sh->r, .k = sh->ptr[l + 1] - sh->ptr[l], .m = vech_size(sh->r)};
     x.width = x.k + x.r;
     x.H = work;
     x.T = x.H + (size_t) x.m * (size_t) x.m;
@@ -267,8 +269,8 @@ static bool entropy_curvature(const struct own_covariance *x, const double *W)
 }
 
 /* H -= f_vv T T', U += f_mv T c' of row i. */
-static void add_row(const struct glmm *g, const struct glmm_state *s, struct own_covariance *x,
-                    size_t i)
+static void add_row(const struct glmm *g, const struct glmm_state *s,
+                    struct own_covariance *x, size_t i)
 {
     int r = x->r, p = g->lmm.p;
     const double *X = g->X + i * (size_t) p, *z = g->z ? g->z + i * (size_t) r : NULL;
@@ -277,12 +279,14 @@ static void add_row(const struct glmm *g, const struct glmm_state *s, struct own
             x->T[vech_at(r, a, b)] = (a == b ? 1 : 2) * (z ? z[a] * z[b] : 1);
     for (int y = 0; y < x->m; y++) {
         double mv = s->e.mv[i] * x->T[y], *row = x->U + (size_t) y * (size_t) x->width;
-        for (int x2 = 0; x2 <= y; x2++) AT(x->H, y, x2, x->m) -= s->e.vv[i] * x->T[y] * x->T[x2];
+        for (int x2 = 0; x2 <= y; x2++)
+            AT(x->H, y, x2, x->m) -= s->e.vv[i] * x->T[y] * x->T[x2];
         for (int a = 0; a < p; a++) row[a] += mv * X[a];
         for (int f = 0; f < g->n_other; f++) {
             const struct glmm_factor *o = &g->other[f];
             for (int c = 0; c < o->r; c++)
-                row[o->pos[i] + c] += mv * (o->z ? o->z[i * (size_t) o->r + (size_t) c] : 1.0);
+                row[o->pos[i] + c] +=
+                    mv * (o->z ? o->z[i * (size_t) o->r + (size_t) c] : 1.0);
         }
         for (int c = 0; c < r; c++) row[x->k + c] += mv * (z ? z[c] : 1);
     }
@@ -325,7 +329,8 @@ static bool add_leaf_response(const struct glmm *g, const struct glmm_state *s, 
                               double *work, struct arrow *P)
 {
     struct own_covariance x = own_covariance(g, l, work);
-    if (!entropy_curvature(&x, s->d_inv + (size_t) l * (size_t) (x.r * x.r))) return false;
+    if (!entropy_curvature(&x, s->d_inv + (size_t) l * (size_t) (x.r * x.r)))
+        return false;
     memset(x.U, 0, sizeof(double) * (size_t) x.m * (size_t) x.width);
     for (size_t i = g->start[l]; i < g->start[l + 1]; i++) add_row(g, s, &x, i);
     if (!whiten_rows(&x)) return false;

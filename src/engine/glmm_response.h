@@ -6,8 +6,8 @@
 
 /* w->A <- factor of T - C'diag(f_mm)C; needed once before solves at a new state. */
 enum core_status glmm_response_curvature(const struct glmm *g, const double *t,
-                                const struct glmm_state *s, struct glmm_work *w,
-                                struct core_info *info);
+                                         const struct glmm_state *s, struct glmm_work *w,
+                                         struct core_info *info);
 
 /* The response (dm, dmu, dv in w, and in w->sums that of the sums over levels of the blocks of S)
  * to the gradient w->g and to at most one base change: eps0 (n, of -w; or NULL) or direction (an
@@ -18,11 +18,11 @@ struct glmm_tilt {
     double tol;     /* relative, in the norm of the ELBO's curvature                 */
 };
 bool glmm_response(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
-                  struct glmm_tilt tilt);
+                   struct glmm_tilt tilt);
 
 /* eps <- 2 f_mv dmu + 2 f_vv dv: the response of -w to the last tilt (without its eps0). */
 void glmm_response_weights(const struct glmm *g, const struct glmm_state *s,
-                          const struct glmm_work *w, double *eps);
+                           const struct glmm_work *w, double *eps);
 
 /* F <- factor of the precision of m's linear response at fixed t, to the accuracy of each leaf
  * on its own: A, less the part that runs through each leaf's own covariance. scratch: n or
@@ -35,10 +35,11 @@ enum core_status glmm_response_factor(const struct glmm *g, const double *t,
 
 /* Puts the direction of statistic (a, b) of precision k into w->dP and the gradient it has on m
  * into w->g: what glmm_response() needs for d/d Lambda_ab. unit: n_stat zeros, left zero. */
-void glmm_response_direction(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
-                    int k, int a, int b, double *unit);
+void glmm_response_direction(const struct glmm *g, const struct glmm_state *s,
+                             struct glmm_work *w, int k, int a, int b, double *unit);
 
 /* As glmm_response() to w->g, of m alone: dm and dmu at dv = 0; w->Kr <- (K o K) w->rho. */
-void glmm_response_mean(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w);
+void glmm_response_mean(const struct glmm *g, const struct glmm_state *s,
+                        struct glmm_work *w);
 
 #endif

@@ -84,8 +84,8 @@ static double prior_quadratic(const struct lmm *m, const double *theta,
 }
 
 enum core_status glmm_state_evaluate(const struct glmm *g, const double *t,
-                               struct glmm_state *s, struct glmm_work *w,
-                               struct core_info *info)
+                                     struct glmm_state *s, struct glmm_work *w,
+                                     struct core_info *info)
 {
     const struct lmm *m = &g->lmm;
     const struct arrow_shape *sh = &m->shape;
@@ -110,8 +110,9 @@ enum core_status glmm_state_evaluate(const struct glmm *g, const double *t,
     return isfinite(s->elbo) ? CORE_OK : CORE_NONFINITE;
 }
 
-enum core_status glmm_state_start(const struct glmm *g, const double *t, struct glmm_state *s,
-                            struct glmm_work *w, struct core_info *info)
+enum core_status glmm_state_start(const struct glmm *g, const double *t,
+                                  struct glmm_state *s, struct glmm_work *w,
+                                  struct core_info *info)
 {
     const struct lmm *m = &g->lmm;
     const struct likelihood_rows rows = glmm_rows(g);

@@ -56,23 +56,25 @@ struct glmm_work {
     double *rho, *dmu, *dv, *base_w, *goal_w;      /* n each                          */
     double *r, *d, *Kr, *Kd, *Ad, *row;            /* n each: conjugate gradients      */
     double evaluations; /* of the ELBO, since the start                            */
-    double residual; /* of the last response, relative to its tolerance's norm    */
-    double *sums, *sums_r, *sums_d;                /* n_stat each: of changes of S     */
+    double residual;    /* of the last response, relative to its tolerance's norm    */
+    double *sums, *sums_r, *sums_d; /* n_stat each: of changes of S     */
     /* Few rows beside many global columns: K o K itself (n x n), and what a row's eps adds to the
      * block sums (n_stat x n); NULL where pushes of the selected inverse cost less.          */
-    double *KK, *row_sums, *half; /* half: dim x n, F^-1 C'                              */
+    double *KK, *row_sums,
+        *half; /* half: dim x n, F^-1 C'                              */
 };
 
 struct glmm_state glmm_state_carve(const struct glmm *g, struct arena *a);
 struct glmm_work glmm_state_work(const struct glmm *g, struct arena *a);
 
 /* m and w from a ridge regression on the linked response. */
-enum core_status glmm_state_start(const struct glmm *g, const double *t, struct glmm_state *s,
-                            struct glmm_work *w, struct core_info *info);
+enum core_status glmm_state_start(const struct glmm *g, const double *t,
+                                  struct glmm_state *s, struct glmm_work *w,
+                                  struct core_info *info);
 
 /* Everything else of the state from (m, w) at t; CORE_NONFINITE when the ELBO overflows. */
 enum core_status glmm_state_evaluate(const struct glmm *g, const double *t,
-                               struct glmm_state *s, struct glmm_work *w,
-                               struct core_info *info);
+                                     struct glmm_state *s, struct glmm_work *w,
+                                     struct core_info *info);
 
 #endif

@@ -21,7 +21,8 @@ size_t glmm_theta_leaf_work(const struct glmm *g)
     const struct arrow_shape *s = &g->lmm.shape;
     size_t leaf = glmm_response_leaf_work(g), need = leaf > g->n ? leaf : g->n;
     size_t p = (size_t) g->lmm.p, ng = (size_t) s->n_global;
-    size_t beta = 3 * p * p + 2 * p * ng, exact = glmm_theta_exact_effects(g) ? ng * ng : 0;
+    size_t beta = 3 * p * p + 2 * p * ng,
+           exact = glmm_theta_exact_effects(g) ? ng * ng : 0;
     if (exact > beta) beta = exact;
     return need > beta ? need : beta;
 }
@@ -54,8 +55,8 @@ static bool replace_beta_block(int p, int ng, const double *Sigma, double *S,
 }
 
 /* w->dm <- the response of m to a unit tilt of coordinate j. */
-static bool tilt_coordinate(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
-                            size_t j, double tol)
+static bool tilt_coordinate(const struct glmm *g, const struct glmm_state *s,
+                            struct glmm_work *w, size_t j, double tol)
 {
     memset(w->g, 0, sizeof(double) * arrow_dim(&g->lmm.shape));
     w->g[j] = 1;
@@ -63,8 +64,8 @@ static bool tilt_coordinate(const struct glmm *g, const struct glmm_state *s, st
 }
 
 /* The global block of the covariance, column by column. */
-static bool exact_global(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
-                         double tol, double *S_global, double *Sigma)
+static bool exact_global(const struct glmm *g, const struct glmm_state *s,
+                         struct glmm_work *w, double tol, double *S_global, double *Sigma)
 {
     int ng = g->lmm.shape.n_global;
     for (int j = 0; j < ng; j++) {
@@ -79,15 +80,16 @@ static bool exact_global(const struct glmm *g, const struct glmm_state *s, struc
 
 /* Every leaf's own block of the covariance; D^-1 takes the difference, or the leaf stays as it is
  * where that leaves nothing. */
-static bool exact_leaves(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
-                         double tol, double *d_inv, double *s_leaf)
+static bool exact_leaves(const struct glmm *g, const struct glmm_state *s,
+                         struct glmm_work *w, double tol, double *d_inv, double *s_leaf)
 {
     const struct arrow_shape *sh = &g->lmm.shape;
     int r = sh->r;
     double V[VECH_MAX_R * VECH_MAX_R], D[VECH_MAX_R * VECH_MAX_R];
     for (int l = 0; l < sh->n_leaf; l++) {
         size_t at = (size_t) sh->n_global + (size_t) l * (size_t) r;
-        double *own = d_inv + (size_t) l * (size_t) (r * r), *all = s_leaf + (own - d_inv);
+        double *own = d_inv + (size_t) l * (size_t) (r * r),
+               *all = s_leaf + (own - d_inv);
         for (int c = 0; c < r; c++) {
             if (!tilt_coordinate(g, s, w, at + (size_t) c, tol)) return false;
             memcpy(V + c * r, w->dm + at, sizeof(double) * (size_t) r);
@@ -107,8 +109,9 @@ static bool exact_leaves(const struct glmm *g, const struct glmm_state *s, struc
 }
 
 /* The coefficients' block exactly; cols_m and cols_w as in glmm_theta_response(). */
-static bool exact_beta(const struct glmm *g, const struct glmm_state *s, struct glmm_work *w,
-                       double tol, double *S_global, double *work, double *cols_m, double *cols_w)
+static bool exact_beta(const struct glmm *g, const struct glmm_state *s,
+                       struct glmm_work *w, double tol, double *S_global, double *work,
+                       double *cols_m, double *cols_w)
 {
     int p = g->lmm.p, ng = g->lmm.shape.n_global;
     size_t dim = arrow_dim(&g->lmm.shape);
@@ -135,7 +138,8 @@ bool glmm_theta_response(const struct glmm *g, const double *t,
     if (want.exact == EXACT_NONE) return true;
     bool all = want.exact == EXACT_ALL;
     bool ok = all ? exact_global(g, s, w, want.tol, S_global, leaf_work)
-                  : exact_beta(g, s, w, want.tol, S_global, leaf_work, want.cols_m, want.cols_w);
+                  : exact_beta(g, s, w, want.tol, S_global, leaf_work, want.cols_m,
+                               want.cols_w);
     if (!ok) return false;
     arrow_spread_leaf(sh, S_global, d_inv, q, s_leaf, w->scratch);
     return !all || exact_leaves(g, s, w, want.tol, d_inv, s_leaf);

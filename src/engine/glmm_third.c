@@ -65,16 +65,18 @@ static void tensor_add(int p, double g, const double *a, double *T)
 /* With L L' = S_b, a = L'(x + q z), e = chol(W)'z, K_ij = a_i'a_j + [same leaf] e_i'e_j:
  *     12 c3 = ||sum g a^3||^2 + sum_k (3 ||sum g a^2 e||^2 + 3 ||sum g a e^2||^2 + ||sum g e^3||^2). */
 struct third {
-    int p, r;                 /* r = 0 without groups: the coefficients alone               */
+    int p, r; /* r = 0 without groups: the coefficients alone               */
     bool through_beta;
-    double *L, *a, *e;        /* p x p; p and r numbers of the row at hand                  */
-    double *aaa;              /* sum g a^3, over all rows                                   */
-    double *aae, *aee, *eee;  /* of one leaf: r times the distinct elements of a^2, r^2 p, r^3 */
+    double *L, *a, *e; /* p x p; p and r numbers of the row at hand                  */
+    double *aaa;       /* sum g a^3, over all rows                                   */
+    double *aae, *aee,
+        *eee; /* of one leaf: r times the distinct elements of a^2, r^2 p, r^3 */
 };
 
 static struct third third_of(const struct glmm *g, double *work)
 {
-    struct third x = {.p = g->lmm.shape.n_global, .r = g->lmm.shape.n_leaf ? g->lmm.shape.r : 0};
+    struct third x = {.p = g->lmm.shape.n_global,
+                      .r = g->lmm.shape.n_leaf ? g->lmm.shape.r : 0};
     x.through_beta = (double) g->n * (double) tensor_size(x.p) <= MAX_TENSOR;
     x.L = work;
     x.a = x.L + x.p * x.p;
@@ -89,12 +91,13 @@ static struct third third_of(const struct glmm *g, double *work)
 size_t glmm_third_work(const struct glmm *g)
 {
     size_t p = (size_t) g->lmm.p, r = (size_t) g->lmm.shape.r;
-    return p * p + p + r + tensor_size(g->lmm.p) + r * p * (p + 1) / 2 + r * r * p + r * r * r;
+    return p * p + p + r + tensor_size(g->lmm.p) + r * p * (p + 1) / 2 + r * r * p +
+           r * r * r;
 }
 
 /* a and e of row i; q (p x r) is its leaf's, W = chol(D^-1). */
-static void third_row(const struct glmm *g, struct third *x, const double *q, const double *W,
-                      size_t i)
+static void third_row(const struct glmm *g, struct third *x, const double *q,
+                      const double *W, size_t i)
 {
     int p = x->p, r = x->r;
     const double *xi = g->X + i * (size_t) p, *z = g->z ? g->z + i * (size_t) r : NULL;
@@ -152,7 +155,8 @@ double glmm_third(const struct glmm_view *v, double *work)
     if (la_chol(p, x.L)) return NAN;
     memset(x.aaa, 0, sizeof(double) * tensor_size(p));
     for (int k = 0; k < glmm_runs(g); k++) {
-        const double *q = v->s->q + (size_t) k * (size_t) p * (size_t) r; /* one factor: full */
+        const double *q =
+            v->s->q + (size_t) k * (size_t) p * (size_t) r; /* one factor: full */
         size_t from = r ? g->start[k] : 0, to = r ? g->start[k + 1] : g->n;
         memset(x.aae, 0, of_leaf);
         memcpy(W, v->s->d_inv + (size_t) k * (size_t) (r * r),
@@ -173,8 +177,8 @@ double glmm_third(const struct glmm_view *v, double *work)
 
 /* Sc <- S_gg h, h = c_i,global + Q_l'z: Cov(theta_global, eta_i) among the coefficients of the
  * cluster of leaf l, for the whole S_gg. */
-static void covary_row(const struct glmm_view *x, struct glmm_clusters *c, const double *S_gg,
-                       int cluster, int l, size_t i)
+static void covary_row(const struct glmm_view *x, struct glmm_clusters *c,
+                       const double *S_gg, int cluster, int l, size_t i)
 {
     const struct glmm *g = x->g;
     const struct arrow_shape *sh = &g->lmm.shape;
@@ -202,8 +206,8 @@ static void covary_row(const struct glmm_view *x, struct glmm_clusters *c, const
 }
 
 /* t <- Cov(u_m, eta_i) = Q_m Sc, with D_m^-1 z of row i when it is of leaf m. */
-static void covary_leaf(const struct glmm_view *x, const double *Sc, int m, int l, size_t i,
-                        double *t)
+static void covary_leaf(const struct glmm_view *x, const double *Sc, int m, int l,
+                        size_t i, double *t)
 {
     const struct glmm *g = x->g;
     const struct arrow_shape *sh = &g->lmm.shape;
@@ -213,8 +217,7 @@ static void covary_leaf(const struct glmm_view *x, const double *Sc, int m, int 
                  *d_inv = x->s->d_inv + (size_t) m * (size_t) (r * r);
     for (int c = 0; c < r; c++) {
         t[c] = 0;
-        for (int a = 0; a < listed; a++)
-            t[c] += AT(q, a, c, listed) * Sc[idx[a]];
+        for (int a = 0; a < listed; a++) t[c] += AT(q, a, c, listed) * Sc[idx[a]];
         if (m == l)
             for (int d = 0; d < r; d++)
                 t[c] +=

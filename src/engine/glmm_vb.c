@@ -16,7 +16,8 @@ enum { FIT_MAX = 60 };
 
 /* Accuracy of a linear response, relative, in the norm of the bound's curvature. On the way a
  * Newton step in t needs less. */
-static const double RESPONSE_TOL = 1e-6, NEWTON_RESPONSE_TOL = 1e-3, RESPONSE_TOL_FAR = 1e-2;
+static const double RESPONSE_TOL = 1e-6, NEWTON_RESPONSE_TOL = 1e-3,
+                    RESPONSE_TOL_FAR = 1e-2;
 
 /* Of the coefficients' covariances: variances, quadratic forms, err by the square of it. */
 static const double BETA_TOL = 1e-5;
@@ -68,8 +69,9 @@ static void predict_mean(struct glmm_vb *b, const struct vb_state *s)
         for (int i = 0; i < vech_size(m->prec[k].r); i++) {
             int at = m->prec[k].at + i;
             const double *J = s->J + (size_t) at * dim;
-            double dt = m->prec[k].r == 1 ? b->fitted_t[at] * log(s->t[at] / b->fitted_t[at])
-                                          : s->t[at] - b->fitted_t[at];
+            double dt = m->prec[k].r == 1
+                            ? b->fitted_t[at] * log(s->t[at] / b->fitted_t[at])
+                            : s->t[at] - b->fitted_t[at];
             for (size_t j = 0; j < dim; j++) s->m[j] += dt * J[j];
         }
     b->has_response = false;
@@ -100,9 +102,11 @@ static enum core_status update(void *ctx, struct vb_state *s, struct core_info *
     enum core_status st = CORE_NONFINITE;
     int iter = info->iter;
     double move = b->started ? moved(b, s) : INFINITY;
-    double tol = b->last ? FINAL_FIT_TOL : fmax(FINAL_FIT_TOL, fmin(FIT_TOL_FAR, FIT_SHARE * move));
-    b->response_tol =
-        b->last ? RESPONSE_TOL : fmax(NEWTON_RESPONSE_TOL, fmin(RESPONSE_TOL_FAR, 0.1 * move));
+    double tol = b->last ? FINAL_FIT_TOL
+                         : fmax(FINAL_FIT_TOL, fmin(FIT_TOL_FAR, FIT_SHARE * move));
+    b->response_tol = b->last
+                          ? RESPONSE_TOL
+                          : fmax(NEWTON_RESPONSE_TOL, fmin(RESPONSE_TOL_FAR, 0.1 * move));
     if (b->started) predict_mean(b, s);
     if (b->started) st = glmm_fit(b->g, s->t, tol, FIT_MAX, b->theta, b->w, b->h, info);
     if (st != CORE_OK && st != CORE_MAXIT && st != CORE_INTERRUPTED) {
@@ -154,7 +158,8 @@ static double extra_bound(const struct glmm_vb *b, double extra)
     const struct likelihood_rows rows = glmm_rows(b->g);
     const struct gamma_prior prior = extra_prior(b->g);
     return prior.shape * log(extra) - prior.rate * extra +
-           likelihood_expect_value(b->g->likelihood, &rows, &extra, b->theta->mu, b->theta->v);
+           likelihood_expect_value(b->g->likelihood, &rows, &extra, b->theta->mu,
+                                   b->theta->v);
 }
 
 /* What the bound gains when log extra, so far a point, gets a normal distribution about it: the
@@ -163,8 +168,8 @@ static double extra_bound(const struct glmm_vb *b, double extra)
 static double spread_extra(const struct glmm_vb *b, double extra)
 {
     const double step = 0.8;
-    double V = fmin(extra_variance(b), 4), at_mode = extra_bound(b, extra),
-           sum = 0, weight = 0;
+    double V = fmin(extra_variance(b), 4), at_mode = extra_bound(b, extra), sum = 0,
+           weight = 0;
     for (int k = -7; k <= 7; k++) {
         double w = exp(-0.5 * step * step * k * k);
         weight += w;
@@ -197,7 +202,8 @@ static void response_column(struct glmm_vb *b, struct vb_state *s, int col)
                 int at = pr->at + vech_at(pr->r, x, y);
                 double sum = w->sums[at];
                 for (int l = 0; l < pr->n_levels; l++) {
-                    size_t u = lmm_coef(m, k, l), ux = u + (size_t) x, uy = u + (size_t) y;
+                    size_t u = lmm_coef(m, k, l), ux = u + (size_t) x,
+                           uy = u + (size_t) y;
                     sum += w->dm[ux] * s->m[uy] + s->m[ux] * w->dm[uy];
                 }
                 AT(s->lr.C, at, col, q) = -(x == y ? 0.5 : 1) * sum;
@@ -270,11 +276,12 @@ enum core_status glmm_vb_run(struct glmm_vb *b, const struct vb_control *ctl,
     s->elbo = elbo(b, s);
     if (b->g->lmm.first_term) s->elbo += spread_extra(b, s->t[0]);
     s->lr_ok = coupling(b, s) && lr_respond(&s->lr);
-    schur_inverse(&b->g->lmm.shape, &b->w->F, s->Sq_global); /* so far on the pattern only */
+    schur_inverse(&b->g->lmm.shape, &b->w->F,
+                  s->Sq_global); /* so far on the pattern only */
     struct theta_response want = {glmm_theta_exact_effects(b->g) ? EXACT_ALL : EXACT_BETA,
                                   .tol = BETA_TOL};
-    if (!glmm_theta_response(b->g, s->t, b->theta, b->w, want, s->S_global, s->d_inv, s->q,
-                             s->s_leaf, leaf_work))
+    if (!glmm_theta_response(b->g, s->t, b->theta, b->w, want, s->S_global, s->d_inv,
+                             s->q, s->s_leaf, leaf_work))
         s->lr_ok = false;
     return st;
 }

@@ -23,7 +23,7 @@ struct glmm_vb {
     double response_tol;    /* of glmm_response()                                   */
     double *fitted_t;       /* n_stat: of the last fit, and of J                    */
     bool started, has_response;
-    bool last;              /* at the optimum: everything to full accuracy         */
+    bool last; /* at the optimum: everything to full accuracy         */
 };
 
 struct glmm_vb glmm_vb_carve(const struct glmm *g, struct arena *a);

@@ -7,7 +7,8 @@
 #include "engine/lmm_exact.h"
 
 static const double LOG_2PI = 1.837877066409345483560659472811;
-static const double MAX_PHI = 300; /* exp() of it and its reciprocal leave room for products */
+static const double MAX_PHI =
+    300; /* exp() of it and its reciprocal leave room for products */
 /* What cancels in min q may be wrong by this much. Only residuals of (almost) zero let the density
  * live where more would be lost: there the sums of squares no longer know it. */
 static const double MAX_ROUNDING = 0.01;
@@ -41,7 +42,7 @@ static void drop_effects(struct lmm_exact *e)
         e->zero_grad[i] = e->centre->grad[i] - Gd[i];
         e->zero_theta[i] = i < p ? e->centre->theta[i] : 0;
     }
-    e->zero = (struct lmm_centre) {e->zero_theta, e->zero_grad, rss > 0 ? rss : 0};
+    e->zero = (struct lmm_centre){e->zero_theta, e->zero_grad, rss > 0 ? rss : 0};
 }
 
 void lmm_exact_prepare(struct lmm_exact *e)
@@ -86,7 +87,8 @@ double lmm_exact_log_density(void *exact, const double *phi)
         const struct precision *pr = &m->prec[k];
         double jacobian, logdet;
         logdet = scale_free_to_vech(pr->r, phi + pr->at, e->t + pr->at, &jacobian);
-        prior += lmm_prior_log_density(m, k, e->prior_const[k], e->t + pr->at, logdet) + jacobian;
+        prior += lmm_prior_log_density(m, k, e->prior_const[k], e->t + pr->at, logdet) +
+                 jacobian;
         logdet_T += pr->n_levels * logdet;
         if (k > 0) pull += vech_trace(pr->r, e->t + pr->at, e->outer + pr->at);
     }

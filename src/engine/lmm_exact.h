@@ -26,14 +26,14 @@ struct lmm_exact {
     const struct lmm *m;
     const struct lmm_centre *centre;
     struct arrow P, F;
-    double *t;            /* n_par: statistics at the last phi                         */
-    double *g;            /* dim: g, then F^-1 g, then P^-1 g                          */
-    double *outer;        /* n_stat: sum of u_0 u_0' of each term, vech                */
+    double *t;     /* n_par: statistics at the last phi                         */
+    double *g;     /* dim: g, then F^-1 g, then P^-1 g                          */
+    double *outer; /* n_stat: sum of u_0 u_0' of each term, vech                */
     struct lmm_centre zero; /* the stored fit without effects                          */
     double *zero_theta, *zero_grad; /* dim each: what it points to                     */
     const struct lmm_centre *from;  /* the point used at the last phi                  */
-    double *prior_const;  /* n_prec: log density of each precision without its kernel  */
-    double quad_beta;     /* (beta_0 - mu)'T_b(beta_0 - mu)                            */
+    double *prior_const; /* n_prec: log density of each precision without its kernel  */
+    double quad_beta;    /* (beta_0 - mu)'T_b(beta_0 - mu)                            */
     struct core_info info;
 };
 

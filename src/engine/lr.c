@@ -21,7 +21,8 @@ static void scale_by_sd(int q, const double *V, int sign, double *M)
 {
     for (int j = 0; j < q; j++)
         for (int i = 0; i < q; i++)
-            AT(M, i, j, q) *= pow(AT(V, i, i, q), 0.5 * sign) * pow(AT(V, j, j, q), 0.5 * sign);
+            AT(M, i, j, q) *=
+                pow(AT(V, i, i, q), 0.5 * sign) * pow(AT(V, j, j, q), 0.5 * sign);
 }
 
 bool lr_respond(struct lr *w)

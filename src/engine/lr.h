@@ -18,9 +18,9 @@
 
 struct lr {
     int q;
-    double *V, *C;         /* q x q, full, symmetric; inputs                          */
-    double *Sigma, *K;     /* q x q, full; outputs                                    */
-    double *work;          /* q x q                                                   */
+    double *V, *C;     /* q x q, full, symmetric; inputs                          */
+    double *Sigma, *K; /* q x q, full; outputs                                    */
+    double *work;      /* q x q                                                   */
 };
 
 struct lr lr_carve(int q, struct arena *a);

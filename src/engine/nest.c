@@ -33,7 +33,8 @@ struct nest_work nest_work_carve(int d, struct arena *a)
 }
 
 /* out <- mode + L z */
-static void place(int d, const double *mode, const double *L, const double *z, double *out)
+static void place(int d, const double *mode, const double *L, const double *z,
+                  double *out)
 {
     memcpy(out, mode, sizeof(double) * (size_t) d);
     for (int j = 0; j < d; j++)
@@ -89,8 +90,8 @@ static bool eigen(int d, struct nest_work *w)
     for (int j = 0; j < d; j++)
         for (int i = j; i < d; i++)
             if (!isfinite(AT(w->H, i, j, d))) return false;
-    F77_CALL(dsyev)("V", "L", &d, w->H, &d, w->eigen, w->eigen + d, &w->eigen_size,
-                    &info FCONE FCONE);
+    F77_CALL(dsyev)
+    ("V", "L", &d, w->H, &d, w->eigen, w->eigen + d, &w->eigen_size, &info FCONE FCONE);
     return info == 0;
 }
 
@@ -239,14 +240,15 @@ struct lattice nest_lattice_carve(int d, int capacity, struct arena *a)
 
 /* Slot of a point in the hash table: its own, or the empty one where it belongs. Entries are
  * 1 + position in the lattice; sizes are powers of two. */
-static size_t table_slot(int d, const int *index, const struct lattice *l, const int *table,
-                         size_t size)
+static size_t table_slot(int d, const int *index, const struct lattice *l,
+                         const int *table, size_t size)
 {
     uint64_t key = 1469598103934665603u;
-    for (int i = 0; i < d; i++) key = (key ^ (uint64_t) (index[i] + 65536)) * 1099511628211u;
+    for (int i = 0; i < d; i++)
+        key = (key ^ (uint64_t) (index[i] + 65536)) * 1099511628211u;
     size_t slot = (size_t) (key ^ (key >> 29)) & (size - 1);
-    while (table[slot] && memcmp(l->index + (size_t) (table[slot] - 1) * (size_t) d, index,
-                                 sizeof(int) * (size_t) d))
+    while (table[slot] && memcmp(l->index + (size_t) (table[slot] - 1) * (size_t) d,
+                                 index, sizeof(int) * (size_t) d))
         slot = (slot + 1) & (size - 1);
     return slot;
 }
@@ -281,8 +283,10 @@ static void lattice_gradient(int d, double step, struct lattice *l, const int *t
             }
             double width = 0, *g = &AT(l->gradient, i, k, d);
             for (int side = 0; side <= 2; side += 2) {
-                if (isfinite(value[side])) width += step;
-                else value[side] = value[1];
+                if (isfinite(value[side]))
+                    width += step;
+                else
+                    value[side] = value[1];
             }
             *g = width > 0 && isfinite(value[1]) ? (value[2] - value[0]) / width : 0;
         }
@@ -346,8 +350,8 @@ static double sine_integral(double x)
 }
 
 /* Distribution function at x and its derivative. */
-static double mixture_cdf(enum nest_kernel kernel, int n, const double *w, const double *c,
-                          const double *s, double x, double *density)
+static double mixture_cdf(enum nest_kernel kernel, int n, const double *w,
+                          const double *c, const double *s, double x, double *density)
 {
     double sum = 0, slope = 0;
     for (int i = 0; i < n; i++) {
@@ -381,15 +385,18 @@ double nest_quantile(enum nest_kernel kernel, int n, const double *w, const doub
         mean += w[i] * c[i];
     }
     for (int i = 0; i < n; i++)
-        var += w[i] * ((c[i] - mean) * (c[i] - mean) + (kernel == NEST_NORMAL ? s[i] * s[i] : 0));
+        var += w[i] * ((c[i] - mean) * (c[i] - mean) +
+                       (kernel == NEST_NORMAL ? s[i] * s[i] : 0));
     double sd = sqrt(var), x = mean;
     if (!(sd > 0)) return mean;
     lower -= 40 * widest;
     upper += 40 * widest;
     for (int k = 0; k < 200 && upper - lower > 1e-10 * sd; k++) {
         double gap = mixture_cdf(kernel, n, w, c, s, x, &density) - p;
-        if (gap > 0) upper = x;
-        else lower = x;
+        if (gap > 0)
+            upper = x;
+        else
+            lower = x;
         double next = x - gap / density;
         if (!(next > lower && next < upper) || fabs(next - x) > 3 * sd)
             next = 0.5 * (lower + upper);
@@ -406,8 +413,8 @@ static int cell_of(double x, double from, double to, int n)
     return at <= 0 ? 0 : at >= n ? n - 1 : (int) at;
 }
 
-int nest_gather(int n, const double *w, const double *c, const double *s, double *W, double *C,
-                double *S)
+int nest_gather(int n, const double *w, const double *c, const double *s, double *W,
+                double *C, double *S)
 {
     enum { CENTRES = 256, SPREADS = NEST_CELLS / CENTRES };
     double mean = 0, var = 0, thin = INFINITY, wide = 0;
@@ -422,7 +429,8 @@ int nest_gather(int n, const double *w, const double *c, const double *s, double
         var += w[i] * ((c[i] - mean) * (c[i] - mean) + s[i] * s[i]);
     double reach = 6 * sqrt(var), low = log(thin), high = log(wide);
     for (int k = 0; k < NEST_CELLS; k++) W[k] = C[k] = S[k] = 0;
-    for (int i = 0; i < n; i++) { /* moments about the mean, which loses no digits to a far origin */
+    for (int i = 0; i < n;
+         i++) { /* moments about the mean, which loses no digits to a far origin */
         if (!(w[i] > 0)) continue;
         double x = c[i] - mean;
         int k = cell_of(x, -reach, reach, CENTRES) * SPREADS +

@@ -84,7 +84,7 @@ double nest_quantile(enum nest_kernel kernel, int n, const double *w, const doub
  * variance (W, C, S: NEST_CELLS each). What it costs a quantile is of third order in the width of a
  * cell. Returns the number of cells, 0 where a spread is not positive. O(n). */
 enum { NEST_CELLS = 256 * 32 };
-int nest_gather(int n, const double *w, const double *c, const double *s, double *W, double *C,
-                double *S);
+int nest_gather(int n, const double *w, const double *c, const double *s, double *W,
+                double *C, double *S);
 
 #endif

@@ -46,7 +46,8 @@ struct vb_work vb_work_carve(const struct lmm *m, struct arena *a)
         w.T = arena_doubles(a, ng2);
         w.M = arena_doubles(a, ng2);
         w.SM = arena_doubles(a, (m->shape.n_leaf ? r * r : 0) * ng2);
-        w.H = arena_doubles(a, (size_t) vb_coupling_pairs(m) * (size_t) vb_coupling_pairs(m));
+        w.H = arena_doubles(a, (size_t) vb_coupling_pairs(m) *
+                                   (size_t) vb_coupling_pairs(m));
     }
     w.us = arena_doubles(a, s);
     w.moves = ascent_work_carve(m, a);
@@ -71,7 +72,8 @@ static double expected_rss(const struct lmm *m, const struct vb_state *s,
 {
     double rss = m->yy, tau_e = s->t[0], tr_ts = lmm_prior_trace(m, s->Sq_global);
     size_t dim = arrow_dim(&m->shape);
-    for (size_t i = 0; i < dim; i++) rss -= s->m[i] * (m->h[i] + w->prior_grad[i] / tau_e);
+    for (size_t i = 0; i < dim; i++)
+        rss -= s->m[i] * (m->h[i] + w->prior_grad[i] / tau_e);
     for (int k = m->first_term; k < m->n_prec; k++)
         tr_ts += vech_trace(m->prec[k].r, s->t + m->prec[k].at, w->us + m->prec[k].at);
     /* fmax() would turn a NaN into zero */
@@ -80,8 +82,8 @@ static double expected_rss(const struct lmm *m, const struct vb_state *s,
 
 /* Invert the diagonal block of P at column `at`, size n, into the same place of out; returns
  * its log-determinant, NaN when it is not positive definite. */
-static double invert_block(const struct lmm *m, const double *P, int at, int n, double *work,
-                           double *out)
+static double invert_block(const struct lmm *m, const double *P, int at, int n,
+                           double *work, double *out)
 {
     int ng = m->shape.n_global;
     for (int j = 0; j < n; j++)
@@ -96,18 +98,20 @@ static double invert_block(const struct lmm *m, const double *P, int at, int n, 
 
 /* Separate blocks: Sq_global and sq_leaf from the diagonal blocks of P. Returns the sum of the
  * log-determinants of the blocks of P. */
-static double separate_covariance(const struct lmm *m, struct vb_state *s, struct vb_work *w)
+static double separate_covariance(const struct lmm *m, struct vb_state *s,
+                                  struct vb_work *w)
 {
     size_t R = (size_t) m->shape.r;
     memset(s->Sq_global, 0, sizeof(double) * arrow_global_size(&m->shape));
     double logdet = m->p ? invert_block(m, w->P.global, 0, m->p, w->M, s->Sq_global) : 0;
     for (int k = 1, last = -1; k < m->n_prec; k++) {
         const struct precision *pr = &m->prec[k];
-        if (pr->leaf || pr->factor == last) continue; /* a factor's terms share its blocks */
+        if (pr->leaf || pr->factor == last)
+            continue; /* a factor's terms share its blocks */
         last = pr->factor;
         for (int g = 0; g < pr->n_levels; g++)
-            logdet += invert_block(m, w->P.global, pr->block + g * pr->stride, pr->stride, w->M,
-                                   s->Sq_global);
+            logdet += invert_block(m, w->P.global, pr->block + g * pr->stride, pr->stride,
+                                   w->M, s->Sq_global);
     }
     memcpy(s->sq_leaf, s->d_inv, sizeof(double) * arrow_leaf_size(&m->shape));
     for (int g = 0; g < m->shape.n_leaf; g++)
@@ -124,8 +128,8 @@ static double joint_covariance(const struct lmm *m, struct vb_state *s, struct v
 
 /* q(theta) at the current precisions, and the quadratic forms it implies.
  * Out: m, S and q's own covariance, ss; w->prior_grad, w->us, w->F, log-determinant. */
-enum core_status vb_update_theta(const struct lmm *m, struct vb_state *s, struct vb_work *w,
-                                 struct core_info *info)
+enum core_status vb_update_theta(const struct lmm *m, struct vb_state *s,
+                                 struct vb_work *w, struct core_info *info)
 {
     lmm_precision(m, s->t, &w->P);
     enum core_status st = arrow_factor(&m->shape, &w->P, &w->F, info);
@@ -137,7 +141,8 @@ enum core_status vb_update_theta(const struct lmm *m, struct vb_state *s, struct
         w->S.leaf = s->s_leaf;
         arrow_selected_inverse(&m->shape, &w->F, &w->S, s->d_inv, s->q, w->scratch);
     } else {
-        arrow_inverse(&m->shape, &w->F, s->S_global, s->d_inv, s->q, s->s_leaf, w->scratch);
+        arrow_inverse(&m->shape, &w->F, s->S_global, s->d_inv, s->q, s->s_leaf,
+                      w->scratch);
     }
     w->log_det_P = m->separate ? separate_covariance(m, s, w) : joint_covariance(m, s, w);
     lmm_prior_gradient(m, s->t, s->m, w->prior_grad);
@@ -147,15 +152,16 @@ enum core_status vb_update_theta(const struct lmm *m, struct vb_state *s, struct
         lmm_block_sum(m, k, s->Sq_global, s->sq_leaf, w->us + at);
         lmm_outer_u(m, k, s->m, U);
         vech_pack(m->prec[k].r, U, v);
-        for (int i = 0; i < vech_size(m->prec[k].r); i++) s->ss[at + i] = v[i] + w->us[at + i];
+        for (int i = 0; i < vech_size(m->prec[k].r); i++)
+            s->ss[at + i] = v[i] + w->us[at + i];
     }
     s->ss[0] = expected_rss(m, s, w);
     return CORE_OK;
 }
 
 /* mean (vech) <- df R^-1 of precision k with rate matrix R at auxiliaries c. */
-static void mean_of_factor(const struct lmm *m, const struct vb_state *s, int k, const double *c,
-                           double *mean)
+static void mean_of_factor(const struct lmm *m, const struct vb_state *s, int k,
+                           const double *c, double *mean)
 {
     int r = m->prec[k].r;
     double ss[RR], R[RR];
@@ -203,7 +209,8 @@ double vb_mean_logdet(const struct lmm *m, const struct vb_state *s, int k)
 
 /* An auxiliary c ~ Gamma(1/2, aux_rate) with q mean c: E log p(c) + entropy; *mean_log gets
  * E log c. Written as the one-dimensional Wishart with df 1 and rate 2 aux_rate. */
-static double elbo_auxiliary(const struct lmm *m, int k, int i, double c, double *mean_log)
+static double elbo_auxiliary(const struct lmm *m, int k, int i, double c,
+                             double *mean_log)
 {
     double df = 2 * lmm_aux_shape(m, k), rate = 2 * m->prec[k].aux_rate[i];
     *mean_log = wishart_mean_logdet(1, df, log(c));
@@ -229,7 +236,8 @@ double vb_elbo_precision(const struct lmm *m, const struct vb_state *s, int k)
         }
     }
     return elbo +
-           wishart_expected_log_density(pr->r, pr->df0, log_rate, trace, vb_mean_logdet(m, s, k)) +
+           wishart_expected_log_density(pr->r, pr->df0, log_rate, trace,
+                                        vb_mean_logdet(m, s, k)) +
            wishart_entropy(pr->r, s->df[k], vb_logdet_mean(m, s, k));
 }
 
@@ -238,13 +246,13 @@ double vb_elbo_precision(const struct lmm *m, const struct vb_state *s, int k)
 double vb_elbo(const struct lmm *m, const struct vb_state *s, const struct vb_work *w)
 {
     double elbo = 0.5 * (m->n * (vb_mean_logdet(m, s, 0) - LOG_2PI) + m->sum_log_w -
-                         s->t[0] * s->ss[0]);                       /* E log p(y | .) */
-    if (!m->flat) {                                                 /* E log p(beta)  */
+                         s->t[0] * s->ss[0]); /* E log p(y | .) */
+    if (!m->flat) {                           /* E log p(beta)  */
         double quad = lmm_prior_trace(m, s->Sq_global);
         for (int i = 0; i < m->p; i++) quad += w->prior_grad[i] * (s->m[i] - m->mu[i]);
         elbo += 0.5 * (m->logdet_Tb - m->p * LOG_2PI - quad);
     }
-    for (int k = m->first_term; k < m->n_prec; k++) {                           /* E log p(u)     */
+    for (int k = m->first_term; k < m->n_prec; k++) { /* E log p(u)     */
         const struct precision *pr = &m->prec[k];
         elbo += 0.5 * (pr->n_levels * (vb_mean_logdet(m, s, k) - pr->r * LOG_2PI) -
                        vech_trace(pr->r, s->t + pr->at, s->ss + pr->at));
@@ -261,7 +269,8 @@ struct gaussian {
     struct vb_work *w;
 };
 
-static enum core_status gaussian_update(void *ctx, struct vb_state *s, struct core_info *info)
+static enum core_status gaussian_update(void *ctx, struct vb_state *s,
+                                        struct core_info *info)
 {
     const struct gaussian *x = ctx;
     return vb_update_theta(x->m, s, x->w, info);
@@ -271,7 +280,8 @@ static double gaussian_elbo(void *ctx, const struct vb_state *s)
     const struct gaussian *x = ctx;
     return vb_elbo(x->m, s, x->w);
 }
-static void gaussian_targets(void *ctx, const struct vb_state *s, double *target, double *cavi)
+static void gaussian_targets(void *ctx, const struct vb_state *s, double *target,
+                             double *cavi)
 {
     const struct gaussian *x = ctx;
     vb_update_precisions(x->m, s, target, cavi);
@@ -283,15 +293,18 @@ static bool gaussian_coupling(void *ctx, struct vb_state *s)
     return true;
 }
 
-enum core_status vb_run(const struct lmm *m, const struct vb_control *ctl, struct vb_state *s,
-                        struct vb_work *w, const struct core_hooks *h, struct core_info *info)
+enum core_status vb_run(const struct lmm *m, const struct vb_control *ctl,
+                        struct vb_state *s, struct vb_work *w, const struct core_hooks *h,
+                        struct core_info *info)
 {
     struct gaussian x = {m, w};
-    const struct ascent q = {&x, gaussian_update, gaussian_elbo, gaussian_targets,
-                             gaussian_coupling, 0};
+    const struct ascent q = {
+        &x, gaussian_update, gaussian_elbo, gaussian_targets, gaussian_coupling, 0};
     enum core_status st = ascent_run(m, &q, ctl, s, &w->moves, h, info);
-    if (m->shape.n_elim && (st == CORE_OK || st == CORE_MAXIT)) { /* off the pattern too */
-        arrow_inverse(&m->shape, &w->F, s->S_global, s->d_inv, s->q, s->s_leaf, w->scratch);
+    if (m->shape.n_elim &&
+        (st == CORE_OK || st == CORE_MAXIT)) { /* off the pattern too */
+        arrow_inverse(&m->shape, &w->F, s->S_global, s->d_inv, s->q, s->s_leaf,
+                      w->scratch);
         joint_covariance(m, s, w);
     }
     return st;

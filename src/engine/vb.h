@@ -13,12 +13,13 @@
 struct vb_work vb_work_carve(const struct lmm *m, struct arena *a);
 
 /* ascent_run() for the Gaussian model. */
-enum core_status vb_run(const struct lmm *m, const struct vb_control *ctl, struct vb_state *s,
-                        struct vb_work *w, const struct core_hooks *h, struct core_info *info);
+enum core_status vb_run(const struct lmm *m, const struct vb_control *ctl,
+                        struct vb_state *s, struct vb_work *w, const struct core_hooks *h,
+                        struct core_info *info);
 
 /* The single updates, for the tests and the other engines. */
-enum core_status vb_update_theta(const struct lmm *m, struct vb_state *s, struct vb_work *w,
-                                 struct core_info *info);
+enum core_status vb_update_theta(const struct lmm *m, struct vb_state *s,
+                                 struct vb_work *w, struct core_info *info);
 void vb_update_precisions(const struct lmm *m, const struct vb_state *s, double *target,
                           double *cavi);
 double vb_elbo(const struct lmm *m, const struct vb_state *s, const struct vb_work *w);

@@ -37,11 +37,13 @@ int vb_coupling_pairs(const struct lmm *m) { return pair_at(m, m->n_prec); }
 
 static const double *sm(const struct lmm *m, const struct vb_work *w, int a, int b)
 {
-    return w->SM + ((size_t) a + (size_t) b * (size_t) m->shape.r) * arrow_global_size(&m->shape);
+    return w->SM +
+           ((size_t) a + (size_t) b * (size_t) m->shape.r) * arrow_global_size(&m->shape);
 }
 
 /* w->SM[a, b] <- S_gg M_ab, M_ab = sum_g q_ga q_gb', for all ordered pairs of leaf rows. */
-static void leaf_products(const struct lmm *m, const struct vb_state *s, struct vb_work *w)
+static void leaf_products(const struct lmm *m, const struct vb_state *s,
+                          struct vb_work *w)
 {
     int ng = m->shape.n_global, R = m->shape.r;
     size_t ng2 = arrow_global_size(&m->shape);
@@ -55,8 +57,8 @@ static void leaf_products(const struct lmm *m, const struct vb_state *s, struct 
         }
 }
 
-static double leaf_leaf(const struct lmm *m, const struct vb_state *s, const struct vb_work *w,
-                        int a, int b, int c, int d)
+static double leaf_leaf(const struct lmm *m, const struct vb_state *s,
+                        const struct vb_work *w, int a, int b, int c, int d)
 {
     int R = m->shape.r, ng = m->shape.n_global;
     size_t rr = (size_t) R * (size_t) R;
@@ -94,8 +96,8 @@ static double leaf_global(const struct lmm *m, const struct vb_state *s,
     return sum;
 }
 
-static double global_global(const struct lmm *m, const struct vb_state *s, int j, int a, int b,
-                            int k, int c, int d)
+static double global_global(const struct lmm *m, const struct vb_state *s, int j, int a,
+                            int b, int k, int c, int d)
 {
     int ng = m->shape.n_global;
     double sum = 0;
@@ -112,17 +114,18 @@ static double global_global(const struct lmm *m, const struct vb_state *s, int j
 }
 
 /* Separate blocks: sum_g S_{ga,gd} S_{gb,gc} over the levels of a factor. */
-static double block_trace(const struct lmm *m, const struct vb_state *s, int j, int a, int b,
-                          int k, int c, int d)
+static double block_trace(const struct lmm *m, const struct vb_state *s, int j, int a,
+                          int b, int k, int c, int d)
 {
     const struct precision *pj = &m->prec[j], *pk = &m->prec[k];
     if (pj->factor != pk->factor) return 0;
     int ld = pj->leaf ? m->shape.r : m->shape.n_global;
     double sum = 0;
     for (int g = 0; g < pj->n_levels; g++) {
-        size_t block = pj->leaf ? (size_t) g * (size_t) ld * (size_t) ld
-                                : ((size_t) pj->block + (size_t) g * (size_t) pj->stride) *
-                                      ((size_t) ld + 1);
+        size_t block = pj->leaf
+                           ? (size_t) g * (size_t) ld * (size_t) ld
+                           : ((size_t) pj->block + (size_t) g * (size_t) pj->stride) *
+                                 ((size_t) ld + 1);
         const double *S = (pj->leaf ? s->sq_leaf : s->Sq_global) + block;
         int oj = pj->leaf ? pj->first : pj->first - pj->block;
         int ok = pk->leaf ? pk->first : pk->first - pk->block;
@@ -131,20 +134,23 @@ static double block_trace(const struct lmm *m, const struct vb_state *s, int j, 
     return sum;
 }
 
-static double pair_trace(const struct lmm *m, const struct vb_state *s, const struct vb_work *w,
-                         int j, int a, int b, int k, int c, int d)
+static double pair_trace(const struct lmm *m, const struct vb_state *s,
+                         const struct vb_work *w, int j, int a, int b, int k, int c,
+                         int d)
 {
     const struct precision *pj = &m->prec[j], *pk = &m->prec[k];
     if (m->separate) return block_trace(m, s, j, a, b, k, c, d);
     if (pj->leaf && pk->leaf)
-        return leaf_leaf(m, s, w, pj->first + a, pj->first + b, pk->first + c, pk->first + d);
+        return leaf_leaf(m, s, w, pj->first + a, pj->first + b, pk->first + c,
+                         pk->first + d);
     if (pj->leaf) return leaf_global(m, s, w, pj->first + a, pj->first + b, k, c, d);
     if (pk->leaf) return leaf_global(m, s, w, pk->first + c, pk->first + d, j, a, b);
     return global_global(m, s, j, a, b, k, c, d);
 }
 
 /* w->H <- all H_jk(ab, cd), symmetric in (j, ab) <-> (k, cd). */
-static void all_pair_traces(const struct lmm *m, const struct vb_state *s, struct vb_work *w)
+static void all_pair_traces(const struct lmm *m, const struct vb_state *s,
+                            struct vb_work *w)
 {
     int n = vb_coupling_pairs(m);
     for (int j = 1, x = 0; j < m->n_prec; j++)
@@ -160,8 +166,8 @@ static void all_pair_traces(const struct lmm *m, const struct vb_state *s, struc
 
 /* w->T <- T_b S_b. (p x n_global, or p x p of a sparse block); returns tr(T_b S T_b S), *trace gets
  * tr(T_b S). */
-static double prior_products(const struct lmm *m, const struct vb_state *s, struct vb_work *w,
-                             double *trace)
+static double prior_products(const struct lmm *m, const struct vb_state *s,
+                             struct vb_work *w, double *trace)
 {
     int p = m->p, ng = m->shape.n_global, columns = m->shape.n_elim ? p : ng;
     double square = 0;
@@ -170,7 +176,8 @@ static double prior_products(const struct lmm *m, const struct vb_state *s, stru
         for (int i = 0; i < p; i++) {
             double sum = 0;
             if (!m->flat)
-                for (int l = 0; l < p; l++) sum += AT(m->Tb, i, l, p) * AT(s->Sq_global, l, j, ng);
+                for (int l = 0; l < p; l++)
+                    sum += AT(m->Tb, i, l, p) * AT(s->Sq_global, l, j, ng);
             AT(w->T, i, j, p) = sum;
         }
     for (int j = 0; j < p; j++) {
@@ -192,15 +199,16 @@ static double prior_pair_trace(const struct lmm *m, const struct vb_state *s,
         for (int i = 0; i < p; i++)
             for (int l = 0; l < p; l++)
                 if (AT(m->Tb, i, l, p) != 0)
-                    sum += AT(m->Tb, i, l, p) *
-                           leaf_spread(m, s, w, pr->first + a, pr->first + b, (size_t) l,
-                                       (size_t) i);
+                    sum += AT(m->Tb, i, l, p) * leaf_spread(m, s, w, pr->first + a,
+                                                            pr->first + b, (size_t) l,
+                                                            (size_t) i);
         return sum;
     }
     for (int g = 0; g < pr->n_levels; g++) {
         size_t at = lmm_coef(m, j, g);
         for (int i = 0; i < p; i++)
-            sum += AT(s->S_global, i, at + (size_t) b, ng) * AT(w->T, i, at + (size_t) a, p);
+            sum +=
+                AT(s->S_global, i, at + (size_t) b, ng) * AT(w->T, i, at + (size_t) a, p);
     }
     return sum;
 }
@@ -213,7 +221,8 @@ static int stat_at(const struct precision *pr, int a, int b)
 
 /* Traces with s_e: w->X[ab] = tr(E_ab S T S) = B(ab) + sum_k sum_cd Lambda_cd H(ab, cd).
  * Returns tr(G S G S); C's first row and column get half of tr(K_ab S G S). */
-static double residual_traces(const struct lmm *m, const struct vb_state *s, struct vb_work *w)
+static double residual_traces(const struct lmm *m, const struct vb_state *s,
+                              struct vb_work *w)
 {
     int n = vb_coupling_pairs(m), q = s->lr.q;
     double tau_e = s->t[0], tr_ts, tr_tsts = prior_products(m, s, w, &tr_ts);
@@ -266,8 +275,8 @@ static void trace_part(const struct lmm *m, struct vb_state *s, struct vb_work *
  * One push of the selected inverse per statistic. */
 
 /* w->dS <- dS_y on the pattern, y = element (a, b) of precision k. */
-static void push_statistic(const struct lmm *m, const struct vb_state *s, struct vb_work *w, int y,
-                           int k)
+static void push_statistic(const struct lmm *m, const struct vb_state *s,
+                           struct vb_work *w, int y, int k)
 {
     const struct arrow_shape *sh = &m->shape;
     memset(w->dP.global, 0, sizeof(double) * arrow_global_size(sh));
@@ -280,7 +289,8 @@ static void push_statistic(const struct lmm *m, const struct vb_state *s, struct
 
 /* C's column y += tr(K_x S K_y S) / 2 for every x; returns their sum weighted by the precisions,
  * tr((T - T_b) S K_y S). */
-static double pushed_traces(const struct lmm *m, struct vb_state *s, struct vb_work *w, int y)
+static double pushed_traces(const struct lmm *m, struct vb_state *s, struct vb_work *w,
+                            int y)
 {
     double sum = 0, block[VECH_MAX_R * (VECH_MAX_R + 1) / 2];
     for (int j = 1; j < m->n_prec; j++) {
@@ -307,7 +317,8 @@ static void sparse_trace_part(const struct lmm *m, struct vb_state *s, struct vb
             for (int a = b; a < m->prec[k].r; a++) {
                 int y = stat_at(&m->prec[k], a, b);
                 push_statistic(m, s, w, y, k);
-                double B = -lmm_prior_trace(m, w->dS.global), X = B + pushed_traces(m, s, w, y);
+                double B = -lmm_prior_trace(m, w->dS.global),
+                       X = B + pushed_traces(m, s, w, y);
                 double us = (a == b ? 1 : 2) * w->us[y];
                 tr_ts += s->t[y] * us;
                 tr_tsts += s->t[y] * (B + X);

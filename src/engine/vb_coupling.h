@@ -10,6 +10,7 @@ void vb_coupling_V(const struct lmm *m, struct vb_state *s);
 /* V and C = A + N at the current q, and J. Needs q(theta). */
 void vb_coupling(const struct lmm *m, struct vb_state *s, struct vb_work *w);
 
-int vb_coupling_pairs(const struct lmm *m); /* ordered pairs of coefficients, over all terms */
+int vb_coupling_pairs(
+    const struct lmm *m); /* ordered pairs of coefficients, over all terms */
 
 #endif

@@ -23,8 +23,8 @@ SEXP C_fit_glmm_gibbs(SEXP core, SEXP start, SEXP control, SEXP progress)
     double step = r_num(control, "step", 1e-10, 10);
     SEXP hear = r_progress(progress);
     SEXP out = PROTECT(r_gibbs_new(&m.lmm, sampler_kept(&x.ctl.gibbs.run), save_u));
-    struct glmm_gibbs_state s = {
-        .g = r_gibbs_view(out, from, m.lmm.n_par, save_u), .step = step};
+    struct glmm_gibbs_state s = {.g = r_gibbs_view(out, from, m.lmm.n_par, save_u),
+                                 .step = step};
     struct glmm_gibbs_work w;
     R_ARENA (a) {
         w = glmm_gibbs_work_carve(&m, &a);

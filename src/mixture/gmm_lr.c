@@ -42,7 +42,7 @@ double gmm_lr_free_variance(int p, double df)
 }
 
 void gmm_lr_size_slope(const struct gmm *g, const struct gmm_factors *f, int k, double *Q,
-                    double *work)
+                       double *work)
 {
     size_t pp = (size_t) g->p * (size_t) g->p;
     const double *S = f->S + (size_t) k * pp, *L = f->L + (size_t) k * pp;
@@ -366,8 +366,8 @@ static void to_raw(const struct units *u, const double *Linv, const double *in,
 }
 
 void gmm_lr_direction_raw(const struct gmm *g, const struct gmm_factors *f,
-                       const struct gmm_lr *w, const double *U, const double *A,
-                       const double *x, double *out)
+                          const struct gmm_lr *w, const double *U, const double *A,
+                          const double *x, double *out)
 {
     const struct units u = {g->p, gmm_vech(g), U, A, w->sq};
     size_t pp = (size_t) g->p * (size_t) g->p, BO = (size_t) (g->p + u.q + 2);
@@ -376,7 +376,7 @@ void gmm_lr_direction_raw(const struct gmm *g, const struct gmm_factors *f,
 }
 
 void gmm_lr_mfvb_raw(const struct gmm *g, const struct gmm_factors *f,
-                  const struct gmm_lr *w, const double *U, const double *A, double *V)
+                     const struct gmm_lr *w, const double *U, const double *A, double *V)
 {
     const struct units units = {g->p, gmm_vech(g), U, A, w->sq}, *u = &units;
     int p = g->p, q = u->q, BO = p + q + 2, ld = BO * g->k;

@@ -71,14 +71,14 @@ double gmm_lr_free_variance(int p, double df);
 /* Q (p x p) <- S_k - c_k S_k L_k S_k: how tr(L_k S_k) moves with L_k once S_k follows it (zero
  * unless the prior is uncoupled). work: p x p. */
 void gmm_lr_size_slope(const struct gmm *g, const struct gmm_factors *f, int k, double *Q,
-                    double *work);
+                       double *work);
 
 /* Raw units, BO = p + p(p+1)/2 + 2 per component: mu_k, vech Lambda_k, log|Lambda_k|, log pi_k.
  * U, A (p x p): x = centre + U' x_w, Lambda = A Lambda_w A'. */
 
 /* V (k BO x k BO) <- covariance of the factors themselves. */
 void gmm_lr_mfvb_raw(const struct gmm *g, const struct gmm_factors *f,
-                  const struct gmm_lr *w, const double *U, const double *A, double *V);
+                     const struct gmm_lr *w, const double *U, const double *A, double *V);
 
 /* lrvb (k BO x k BO) <- linear-response covariance. Needs gmm_lr_invert(); work: k BO x n. */
 void gmm_lr_raw(const struct gmm *g, const struct gmm_factors *f, const struct gmm_lr *w,
@@ -86,7 +86,7 @@ void gmm_lr_raw(const struct gmm *g, const struct gmm_factors *f, const struct g
 
 /* out (k BO) <- the direction x (n) in raw units. */
 void gmm_lr_direction_raw(const struct gmm *g, const struct gmm_factors *f,
-                       const struct gmm_lr *w, const double *U, const double *A,
-                       const double *x, double *out);
+                          const struct gmm_lr *w, const double *U, const double *A,
+                          const double *x, double *out);
 
 #endif

@@ -288,7 +288,7 @@ static void widest(const struct gmm *g, const struct gmm_fit *q, const struct gm
 }
 
 void gmm_vb_probe(const struct gmm *g, const struct gmm_fit *q, const struct gmm_lr *lr,
-               struct gmm_fit_work *w, double *slope, double *direction)
+                  struct gmm_fit_work *w, double *slope, double *direction)
 {
     struct core_info info;
     double change;

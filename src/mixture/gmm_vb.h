@@ -46,6 +46,6 @@ enum core_status gmm_vb_run(const struct gmm *g, const struct gmm_control *ctl,
  * slope[0..1]: gradient over distance at -1 and +1 SD (both 1 for a normal posterior);
  * direction (n): one SD along it. Needs gmm_lr_invert(); leaves q as it was. */
 void gmm_vb_probe(const struct gmm *g, const struct gmm_fit *q, const struct gmm_lr *lr,
-               struct gmm_fit_work *w, double *slope, double *direction);
+                  struct gmm_fit_work *w, double *slope, double *direction);
 
 #endif

@@ -75,7 +75,8 @@ static void gram_fixed(const struct glmm *g, const double *w, double *G)
         for (size_t j = 0; j < p; j++) {
             double wa = w[i] * a[j], wb = w[i + 1] * b[j], wc = w[i + 2] * c[j],
                    wd = w[i + 3] * d[j], *col = G + j * ng;
-            for (size_t k = j; k < p; k++) col[k] += wa * a[k] + wb * b[k] + wc * c[k] + wd * d[k];
+            for (size_t k = j; k < p; k++)
+                col[k] += wa * a[k] + wb * b[k] + wc * c[k] + wd * d[k];
         }
     }
     for (; i < g->n; i++)
@@ -93,8 +94,8 @@ static void quad_fixed(const struct glmm *g, const double *S, double *v)
         double va = 0, vb = 0, vc = 0, vd = 0;
         for (size_t j = 0; j < p; j++) {
             const double *col = S + j * ng;
-            double half = 0.5 * col[j], ta = half * a[j], tb = half * b[j], tc = half * c[j],
-                   td = half * d[j];
+            double half = 0.5 * col[j], ta = half * a[j], tb = half * b[j],
+                   tc = half * c[j], td = half * d[j];
             for (size_t k = j + 1; k < p; k++) {
                 ta += col[k] * a[k];
                 tb += col[k] * b[k];
@@ -276,6 +277,7 @@ struct likelihood_terms glmm_terms_carve(const struct glmm *g, struct arena *a)
 {
     struct likelihood_terms e;
     double **row[] = {&e.f, &e.m, &e.v, &e.mm, &e.mv, &e.vv};
-    for (size_t i = 0; i < sizeof row / sizeof *row; i++) *row[i] = arena_doubles(a, g->n);
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++)
+        *row[i] = arena_doubles(a, g->n);
     return e;
 }

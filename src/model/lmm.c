@@ -30,7 +30,8 @@ size_t lmm_coef(const struct lmm *m, int k, int g)
 {
     const struct precision *pr = &m->prec[k];
     if (!pr->leaf) return (size_t) pr->first + (size_t) g * (size_t) pr->stride;
-    return (size_t) m->shape.n_global + (size_t) g * (size_t) m->shape.r + (size_t) pr->first;
+    return (size_t) m->shape.n_global + (size_t) g * (size_t) m->shape.r +
+           (size_t) pr->first;
 }
 
 struct lmm lmm_terms(const struct lmm *m)
@@ -38,7 +39,8 @@ struct lmm lmm_terms(const struct lmm *m)
     struct lmm terms = *m;
     terms.n_prec -= m->first_term;
     terms.first_term = 0;
-    memmove(terms.prec, m->prec + m->first_term, sizeof(struct precision) * (size_t) terms.n_prec);
+    memmove(terms.prec, m->prec + m->first_term,
+            sizeof(struct precision) * (size_t) terms.n_prec);
     return terms;
 }
 
@@ -47,7 +49,8 @@ static void scale_into(size_t n, double tau, const double *from, double *to)
     for (size_t i = 0; i < n; i++) to[i] = tau * from[i];
 }
 
-void lmm_block_sum(const struct lmm *m, int k, const double *global, const double *leaf, double *U)
+void lmm_block_sum(const struct lmm *m, int k, const double *global, const double *leaf,
+                   double *U)
 {
     const struct precision *pr = &m->prec[k];
     int r = pr->r, R = m->shape.r, ng = m->shape.n_global, ld = pr->leaf ? R : ng;
@@ -67,10 +70,9 @@ void lmm_add_term(const struct lmm *m, int k, const double *t, struct arrow *P)
     int r = pr->r, R = m->shape.r, ng = m->shape.n_global;
     for (int g = 0; g < pr->n_levels; g++) {
         int ld = pr->leaf ? R : ng;
-        double *at = pr->leaf
-                         ? P->leaf + (size_t) g * (size_t) R * (size_t) R +
-                               (size_t) pr->first * (size_t) (R + 1)
-                         : P->global + lmm_coef(m, k, g) * ((size_t) ng + 1);
+        double *at = pr->leaf ? P->leaf + (size_t) g * (size_t) R * (size_t) R +
+                                    (size_t) pr->first * (size_t) (R + 1)
+                              : P->global + lmm_coef(m, k, g) * ((size_t) ng + 1);
         for (int b = 0; b < r; b++)
             for (int a = b; a < r; a++) AT(at, a, b, ld) += t[pr->at + vech_at(r, a, b)];
     }
@@ -95,7 +97,8 @@ double lmm_prior_trace(const struct lmm *m, const double *A)
     double s = 0;
     if (m->flat) return 0;
     for (int j = 0; j < m->p; j++)
-        for (int i = 0; i < m->p; i++) s += AT(m->Tb, i, j, m->p) * AT(A, i, j, m->shape.n_global);
+        for (int i = 0; i < m->p; i++)
+            s += AT(m->Tb, i, j, m->p) * AT(A, i, j, m->shape.n_global);
     return s;
 }
 
@@ -107,7 +110,8 @@ void lmm_rhs(const struct lmm *m, double tau_e, double *x)
         for (int i = 0; i < m->p; i++) x[i] += AT(m->Tb, i, j, m->p) * m->mu[j];
 }
 
-void lmm_prior_gradient(const struct lmm *m, const double *t, const double *theta, double *x)
+void lmm_prior_gradient(const struct lmm *m, const double *t, const double *theta,
+                        double *x)
 {
     memset(x, 0, sizeof(double) * arrow_dim(&m->shape));
     if (!m->flat)

@@ -36,26 +36,26 @@ struct precision {
     double nu;              /* half-t df, 0 for a plain Wishart or gamma             */
     const double *rate0;    /* prior rate matrix r x r; zero under half-t            */
     const double *aux_rate; /* 1 / A_k^2 (r), half-t only                            */
-    const double *map;      /* r x r: map times the effects are the user's; NULL: they are */
+    const double *map; /* r x r: map times the effects are the user's; NULL: they are */
 };
 
 enum { LMM_MAX_PREC = 64 };
 
 struct lmm {
     struct arrow_shape shape;
-    struct arrow G;       /* C'WC (views)                                           */
-    const double *h;      /* C'Wy, arrow_dim()                                      */
+    struct arrow G;  /* C'WC (views)                                           */
+    const double *h; /* C'Wy, arrow_dim()                                      */
     double yy, n, sum_log_w;
-    int p;                /* fixed effects: the first p global columns              */
-    bool flat;            /* flat prior on beta: Tb is zero                         */
-    const double *Tb;     /* p x p prior precision, full                            */
-    const double *mu;     /* p prior means                                          */
-    double logdet_Tb;     /* 0 when flat                                            */
-    bool separate;        /* q(beta) prod_g q(u_g) instead of q(beta, u)             */
-    int n_prec;           /* first_term + number of group terms                     */
-    int first_term;       /* 1: precision 0 is the likelihood's parameter; 0: it has none */
-    int n_stat;           /* sum of vech sizes: statistics of the precisions        */
-    int n_par;            /* n_stat + auxiliaries                                   */
+    int p;            /* fixed effects: the first p global columns              */
+    bool flat;        /* flat prior on beta: Tb is zero                         */
+    const double *Tb; /* p x p prior precision, full                            */
+    const double *mu; /* p prior means                                          */
+    double logdet_Tb; /* 0 when flat                                            */
+    bool separate;    /* q(beta) prod_g q(u_g) instead of q(beta, u)             */
+    int n_prec;       /* first_term + number of group terms                     */
+    int first_term;   /* 1: precision 0 is the likelihood's parameter; 0: it has none */
+    int n_stat;       /* sum of vech sizes: statistics of the precisions        */
+    int n_par;        /* n_stat + auxiliaries                                   */
     struct precision prec[LMM_MAX_PREC];
 };
 
@@ -83,7 +83,8 @@ size_t lmm_coef(const struct lmm *m, int k, int g);
 
 /* U (vech) <- the sum over levels of precision k's r x r blocks of a symmetric matrix given by its
  * global block and its leaves (lower triangles). */
-void lmm_block_sum(const struct lmm *m, int k, const double *global, const double *leaf, double *U);
+void lmm_block_sum(const struct lmm *m, int k, const double *global, const double *leaf,
+                   double *U);
 
 /* P += Lambda on every diagonal block that precision k governs. */
 void lmm_add_term(const struct lmm *m, int k, const double *t, struct arrow *P);
@@ -107,7 +108,8 @@ double lmm_prior_trace(const struct lmm *m, const double *A);
 void lmm_rhs(const struct lmm *m, double tau_e, double *x);
 
 /* x <- T(t) (theta - mu), the gradient of the prior's quadratic form. */
-void lmm_prior_gradient(const struct lmm *m, const double *t, const double *theta, double *x);
+void lmm_prior_gradient(const struct lmm *m, const double *t, const double *theta,
+                        double *x);
 
 /* U <- sum over levels of u u' (r x r) of precision k. */
 void lmm_outer_u(const struct lmm *m, int k, const double *theta, double *U);

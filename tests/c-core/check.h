@@ -9,7 +9,8 @@
 #define CHECK_NEAR(a, b, tol) check_near((a), (b), (tol), #a, __FILE__, __LINE__)
 
 void check_true(bool ok, const char *what, const char *file, int line);
-void check_near(double a, double b, double tol, const char *what, const char *file, int line);
+void check_near(double a, double b, double tol, const char *what, const char *file,
+                int line);
 
 void test_la(void);
 void test_arrow(void);

@@ -15,7 +15,8 @@ void check_true(bool ok, const char *what, const char *file, int line)
     }
 }
 
-void check_near(double a, double b, double tol, const char *what, const char *file, int line)
+void check_near(double a, double b, double tol, const char *what, const char *file,
+                int line)
 {
     bool ok = fabs(a - b) <= tol * fmax(1, fabs(b));
     check_true(ok, what, file, line);

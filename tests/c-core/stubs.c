@@ -26,7 +26,8 @@ double norm_rand(void) /* Box-Muller, one of the pair */
     return r * cos(6.283185307179586 * unif_rand());
 }
 
-double rgamma(double a, double scale) /* Marsaglia & Tsang 2000; R's answers at the edges */
+double rgamma(double a,
+              double scale) /* Marsaglia & Tsang 2000; R's answers at the edges */
 {
     if (isnan(a) || isnan(scale) || a < 0 || scale < 0) return NAN;
     if (a == 0 || scale == 0) return 0;
@@ -61,7 +62,8 @@ double trigamma(double x)
     for (; x < 15; x++) s += 1 / (x * x);
     double y = 1 / (x * x);
     return s + 0.5 * y +
-           (1 + y * (1.0 / 6 - y * (1.0 / 30 - y * (1.0 / 42 - y * (1.0 / 30 - y * 5 / 66))))) /
+           (1 + y * (1.0 / 6 -
+                     y * (1.0 / 30 - y * (1.0 / 42 - y * (1.0 / 30 - y * 5 / 66))))) /
                x;
 }
 
@@ -69,7 +71,8 @@ double pnorm(double x, double mean, double sd, int lower, int log_p)
 {
     double z = (x - mean) / sd;
     if (!lower) z = -z;
-    if (log_p && z < -30) return -0.5 * z * z - log(-z) - 0.9189385332046727 - 1 / (z * z);
+    if (log_p && z < -30)
+        return -0.5 * z * z - log(-z) - 0.9189385332046727 - 1 / (z * z);
     double p = 0.5 * erfc(-z / sqrt(2));
     return log_p ? log(p) : p;
 }

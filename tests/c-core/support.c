@@ -91,7 +91,8 @@ double *random_spd(int n)
     double *A = nans((size_t) n * (size_t) n);
     for (int j = 0; j < n; j++)
         for (int i = j; i < n; i++)
-            AT(A, i, j, n) = AT(A, j, i, n) = unif_rand() - 0.5 + (i == j) * (1 + 0.5 * n);
+            AT(A, i, j, n) = AT(A, j, i, n) =
+                unif_rand() - 0.5 + (i == j) * (1 + 0.5 * n);
     return A;
 }
 
@@ -205,13 +206,16 @@ static struct precision wishart(int r, double df, const double *rate)
 
 static struct precision half_t(int r, double nu, const double *aux_rate)
 {
-    return (struct precision){.r = r, .df0 = nu + r - 1, .nu = nu,
+    return (struct precision){.r = r,
+                              .df0 = nu + r - 1,
+                              .nu = nu,
                               .rate0 = zeros((size_t) (r * r)),
                               .aux_rate = copy((size_t) r, aux_rate)};
 }
 
 /* pr becomes the next precision of m; the auxiliaries are numbered anew. */
-static void add(struct lmm *m, struct precision pr, bool leaf, int levels, int first, int stride)
+static void add(struct lmm *m, struct precision pr, bool leaf, int levels, int first,
+                int stride)
 {
     m->first_term = 1; /* precision 0 is tau_e */
     pr.leaf = leaf;

@@ -10,7 +10,7 @@ void stub_seed(uint64_t seed); /* of the generator in stubs.c */
 
 /* Every array is an allocation of its own and exactly as long as asked, so that the
  * sanitizers see an access one past the end. Freed by release_all(). */
-double *nans(size_t n);    /* all NaN: what a kernel forgets to write shows */
+double *nans(size_t n); /* all NaN: what a kernel forgets to write shows */
 double *zeros(size_t n);
 double *normals(size_t n);
 double *copy(size_t n, const double *x);

@@ -152,7 +152,8 @@ static void check_inverse(const struct arrow_shape *s, const struct arrow *P,
     double *out = zeros(arrow_global_size(s)), *sum = zeros(arrow_global_size(s));
     arrow_inverse(s, F, Sg, di, q, sl, nans((size_t) (ng * r)));
     for (int j = 0; j < ng; j++)
-        for (int i = 0; i < ng; i++) CHECK_NEAR(AT(Sg, i, j, ng), AT(S, i, j, dim), 1e-12);
+        for (int i = 0; i < ng; i++)
+            CHECK_NEAR(AT(Sg, i, j, ng), AT(S, i, j, dim), 1e-12);
     for (int l = 0; l < s->n_leaf; l++) {
         int at = ng + l * r, k = s->ptr[l + 1] - s->ptr[l];
         const int *col = s->idx + s->ptr[l];
@@ -170,13 +171,15 @@ static void check_inverse(const struct arrow_shape *s, const struct arrow *P,
                 for (int e = 0; e < r; e++) pd -= AT(Pl, a, e, k) * AT(Dli, e, j, r);
                 CHECK_NEAR(AT(ql, a, j, k), pd, 1e-12);
                 for (int b = 0; b < k; b++)
-                    AT(sum, col[a], col[b], ng) += 0.7 * AT(ql, a, j, k) * AT(ql, b, j, k);
+                    AT(sum, col[a], col[b], ng) +=
+                        0.7 * AT(ql, a, j, k) * AT(ql, b, j, k);
             }
         }
     }
     arrow_outer(s, q, 0.7, out);
     for (int j = 0; j < ng; j++)
-        for (int i = j; i < ng; i++) CHECK_NEAR(AT(out, i, j, ng), AT(sum, i, j, ng), 1e-13);
+        for (int i = j; i < ng; i++)
+            CHECK_NEAR(AT(out, i, j, ng), AT(sum, i, j, ng), 1e-13);
     for (int e = 0; e < r; e++)
         for (int c = 0; c < r; c++) check_outer_rows(s, q, e, c);
 }
@@ -233,7 +236,8 @@ static void check_selected(const struct arrow_shape *s, const struct arrow *P)
     int dim = (int) arrow_dim(s), ng = s->n_global, r = s->r;
     double *S = nans((size_t) (dim * dim)), *dense = nans((size_t) (dim * dim));
     naive_inverse(dim, dense_of(s, P), S);
-    struct arrow F = new_arrow(s), I = new_arrow(s), dP = random_arrow(s), dS = new_arrow(s);
+    struct arrow F = new_arrow(s), I = new_arrow(s), dP = random_arrow(s),
+                 dS = new_arrow(s);
     double *d_inv = nans(arrow_leaf_size(s)), *q = nans(arrow_cross_size(s));
     struct core_info info;
     struct arena count = {NULL, 0};
@@ -262,9 +266,10 @@ static void check_selected(const struct arrow_shape *s, const struct arrow *P)
                 CHECK_NEAR(dS.cross[at], -AT(dense, row, col, dim), 1e-12);
             }
             for (int e = 0; e < r; e++) {
-                CHECK_NEAR(I.leaf[(l * r + c) * r + e], AT(S, ng + l * r + e, col, dim), 1e-12);
-                CHECK_NEAR(dS.leaf[(l * r + c) * r + e], -AT(dense, ng + l * r + e, col, dim),
+                CHECK_NEAR(I.leaf[(l * r + c) * r + e], AT(S, ng + l * r + e, col, dim),
                            1e-12);
+                CHECK_NEAR(dS.leaf[(l * r + c) * r + e],
+                           -AT(dense, ng + l * r + e, col, dim), 1e-12);
             }
         }
 }

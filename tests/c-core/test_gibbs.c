@@ -15,8 +15,8 @@ struct chain {
 };
 
 /* The centre is an arbitrary point, not the optimum: the answer must not depend on it. */
-static struct chain run(const struct lmm *m, struct gibbs_control ctl, const double *start,
-                        const struct core_hooks *h)
+static struct chain run(const struct lmm *m, struct gibbs_control ctl,
+                        const double *start, const struct core_hooks *h)
 {
     size_t q = (size_t) m->n_par, dim = arrow_dim(&m->shape);
     size_t kept = (size_t) sampler_kept(&ctl.run), nu = dim - (size_t) m->p;
@@ -34,10 +34,12 @@ static struct chain run(const struct lmm *m, struct gibbs_control ctl, const dou
     struct gibbs_work w = gibbs_work_carve(m, &a);
     CHECK(a.used == count.used);
     struct chain out = {.info = {0, -1}, .kept = (int) kept, .cols = m->p + m->n_stat};
-    out.s = (struct gibbs_state){.t = copy(q, start), .theta = nans(dim),
+    out.s = (struct gibbs_state){.t = copy(q, start),
+                                 .theta = nans(dim),
                                  .draws = nans(kept * (size_t) out.cols),
                                  .u_draws = nu ? nans(kept * nu) : NULL,
-                                 .u_mean = zeros(nu), .u_m2 = zeros(nu)};
+                                 .u_mean = zeros(nu),
+                                 .u_m2 = zeros(nu)};
     struct gibbs_chain x = {m, ctl, &c, &out.s, &w, false};
     const struct sampler s = gibbs_sampler(&x);
     out.status = sampler_run(&s, &ctl.run, h, &out.info);
@@ -51,7 +53,8 @@ static double squash(double tau) { return 1 / (1 + tau); }
 static double mean_of(const struct lmm *m, const struct chain *c, int j, double *se2)
 {
     const double *x = c->s.draws + j * c->kept;
-    return mean_and_se2(c->kept, x, j < m->p || !on_diagonal(m, j - m->p) ? identity : log, se2);
+    return mean_and_se2(c->kept, x,
+                        j < m->p || !on_diagonal(m, j - m->p) ? identity : log, se2);
 }
 
 static void check_agree(const struct lmm *m, const struct chain *a, const struct chain *b)
@@ -84,7 +87,8 @@ static double log_marginal(const struct lmm *m, const double *tau, struct gibbs_
     arrow_solve(&m->shape, &w->F, mean);
     for (int i = 0; i < dim; i++) quad -= rhs[i] * mean[i];
     double lp = 0.5 * (m->n * log(tau[0]) - arrow_logdet(&m->shape, &w->F) - quad);
-    if (m->n_prec > 1) lp += 0.5 * (dim - ng) * log(tau[1]) + log_prior(&m->prec[1], tau[1]);
+    if (m->n_prec > 1)
+        lp += 0.5 * (dim - ng) * log(tau[1]) + log_prior(&m->prec[1], tau[1]);
     return lp + log_prior(&m->prec[0], tau[0]);
 }
 
@@ -122,7 +126,8 @@ static void check_exact(const struct lmm *m, const struct chain *c)
 static void check_chains(const struct lmm *m, int n)
 {
     const double *low = start_of(m, 1e-2, 1), *high = start_of(m, 1e3, 1);
-    struct gibbs_control ctl = {{n + 200, 200, 1}, true}, plain = {{2 * n + 200, 200, 2}, false};
+    struct gibbs_control ctl = {{n + 200, 200, 1}, true},
+                         plain = {{2 * n + 200, 200, 2}, false};
     struct chain a = run(m, ctl, low, NULL), b = run(m, ctl, high, NULL);
     struct chain c = run(m, plain, high, NULL);
     check_agree(m, &a, &b);
@@ -188,7 +193,8 @@ static void check_slice(double width)
 {
     enum { N = 40000 };
     double *x = nans(N), se2;
-    for (int i = 0; i < N; i++) x[i] = rand_slice(i ? x[i - 1] : 0, width, log_mixture, NULL);
+    for (int i = 0; i < N; i++)
+        x[i] = rand_slice(i ? x[i - 1] : 0, width, log_mixture, NULL);
     double err = mean_and_se2(N, x, identity, &se2) - (-2 + 1.5) / 2;
     CHECK(fabs(err) < 5 * sqrt(se2));
     err = mean_and_se2(N, x, square, &se2) - (4.09 + 3.25) / 2;

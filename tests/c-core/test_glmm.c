@@ -280,7 +280,8 @@ static void test_c3(const struct likelihood *L, enum groups groups)
     struct arena a = arena_of(count.used);
     struct glmm_nest x = glmm_nest_carve(g, &a);
     glmm_nest_prepare(&x);
-    if (crossed) CHECK(x.correct.clusters.n == (groups == NESTED ? 3 : 1) && x.correct.with_pairs);
+    if (crossed)
+        CHECK(x.correct.clusters.n == (groups == NESTED ? 3 : 1) && x.correct.with_pairs);
     struct core_info info = {0, -1};
     memcpy(x.t, m.t, sizeof(double) * (size_t) g->lmm.n_par);
     CHECK(glmm_state_start(g, x.t, &x.s, &x.w, &info) == CORE_OK);
@@ -354,10 +355,17 @@ static void test_wide_leaves(void)
         y[i] = i % 4;
         size[i] = 3;
     }
-    struct glmm g = {.likelihood = &likelihood_binomial, .n = N, .y = y, .size = size,
-                     .offset = offset, .z = z, .start = start};
+    struct glmm g = {.likelihood = &likelihood_binomial,
+                     .n = N,
+                     .y = y,
+                     .size = size,
+                     .offset = offset,
+                     .z = z,
+                     .start = start};
     g.lmm = (struct lmm){.shape = {.n_leaf = LEVELS, .r = R, .ptr = ptr, .idx = ptr},
-                         .flat = true, .n_prec = 1, .n_stat = R * (R + 1) / 2,
+                         .flat = true,
+                         .n_prec = 1,
+                         .n_stat = R * (R + 1) / 2,
                          .n_par = R * (R + 1) / 2};
     g.lmm.prec[0] = block(R, true, LEVELS, 0, 0, rate);
     struct glmm_work w = work_of(&g);
@@ -366,10 +374,12 @@ static void test_wide_leaves(void)
     size_t dim = arrow_dim(&g.lmm.shape);
     CHECK(glmm_state_start(&g, t, &s, &w, &info) == CORE_OK);
     CHECK(glmm_fit(&g, t, 1e-11, 50, &s, &w, NULL, &info) == CORE_OK);
-    double *leaves = nans(dim * R), *work = nans(glmm_theta_leaf_work(&g)), *none = nans(1);
+    double *leaves = nans(dim * R), *work = nans(glmm_theta_leaf_work(&g)),
+           *none = nans(1);
     CHECK(glmm_response_curvature(&g, t, &s, &w, &info) == CORE_OK);
     struct theta_response want = {.exact = EXACT_NONE};
-    CHECK(glmm_theta_response(&g, t, &s, &w, want, none, nans(dim * R), none, leaves, work));
+    CHECK(glmm_theta_response(&g, t, &s, &w, want, none, nans(dim * R), none, leaves,
+                              work));
     for (size_t j = 0; j < dim; j++) {
         memset(w.g, 0, sizeof(double) * dim);
         w.g[j] = 1;

@@ -39,7 +39,8 @@ static void check_cumulants(double c)
         f[i] = -(s >= 0 ? log_cosh(r) : log(cos(r)));
     }
     CHECK_NEAR((f[0] - 8 * f[1] + 8 * f[3] - f[4]) / (12 * h), k[0], 1e-8);
-    CHECK_NEAR((-f[0] + 16 * f[1] - 30 * f[2] + 16 * f[3] - f[4]) / (12 * h * h), k[1], 1e-8);
+    CHECK_NEAR((-f[0] + 16 * f[1] - 30 * f[2] + 16 * f[3] - f[4]) / (12 * h * h), k[1],
+               1e-8);
     CHECK(fabs((f[4] - 2 * f[3] + 2 * f[1] - f[0]) / (2 * h * h * h) - k[2]) < 1e-4);
 }
 
@@ -65,7 +66,8 @@ static struct glmm glmm_of(const struct sim *d, const struct likelihood *L, doub
     const struct arrow_shape *s = &d->m.shape;
     size_t n = (size_t) d->n, at = 0;
     int p = d->m.p, stride = 0, block = 0, r = s->r, dim = (int) arrow_dim(s);
-    struct glmm g = {.lmm = L->n_extra ? d->m : without_tau_e(&d->m), .likelihood = L, .n = n};
+    struct glmm g = {
+        .lmm = L->n_extra ? d->m : without_tau_e(&d->m), .likelihood = L, .n = n};
     for (int k = 1; k < d->m.n_prec; k++)
         if (!d->m.prec[k].leaf) {
             stride = d->m.prec[k].stride;
@@ -93,7 +95,8 @@ static struct glmm glmm_of(const struct sim *d, const struct likelihood *L, doub
             for (int j = 0; j < dim; j++) eta += 0.5 * row[j * d->n] * sin(j);
             w[at] = size;
             o[at] = 0.1 * (double) (i % 3);
-            y[at] = floor(L == &likelihood_binomial ? size / (1 + exp(-eta)) + 0.5 : exp(eta));
+            y[at] = floor(L == &likelihood_binomial ? size / (1 + exp(-eta)) + 0.5
+                                                    : exp(eta));
             at++;
         }
     }
@@ -122,8 +125,8 @@ struct chain {
 };
 
 /* step: the first step size, and without a warm-up the only one. */
-static struct chain run_step(const struct glmm *g, struct glmm_gibbs_control ctl, double step,
-                             const struct core_hooks *h)
+static struct chain run_step(const struct glmm *g, struct glmm_gibbs_control ctl,
+                             double step, const struct core_hooks *h)
 {
     const struct lmm *m = &g->lmm;
     size_t dim = arrow_dim(&m->shape), nu = dim - (size_t) m->p;
@@ -132,13 +135,16 @@ static struct chain run_step(const struct glmm *g, struct glmm_gibbs_control ctl
     struct arena a = arena_of(count.used);
     struct glmm_gibbs_work w = glmm_gibbs_work_carve(g, &a);
     CHECK(a.used == count.used);
-    struct chain out = {.info = {0, -1}, .kept = sampler_kept(&ctl.gibbs.run), .cols = m->p + m->n_stat};
+    struct chain out = {
+        .info = {0, -1}, .kept = sampler_kept(&ctl.gibbs.run), .cols = m->p + m->n_stat};
     size_t kept = (size_t) out.kept;
-    out.s = (struct glmm_gibbs_state){
-        .g = {.t = start_of(m, 1, 1), .theta = nans(dim),
-              .draws = nans(kept * (size_t) out.cols), .u_draws = nans(kept * nu),
-              .u_mean = zeros(nu), .u_m2 = zeros(nu)},
-        .step = step};
+    out.s = (struct glmm_gibbs_state){.g = {.t = start_of(m, 1, 1),
+                                            .theta = nans(dim),
+                                            .draws = nans(kept * (size_t) out.cols),
+                                            .u_draws = nans(kept * nu),
+                                            .u_mean = zeros(nu),
+                                            .u_m2 = zeros(nu)},
+                                      .step = step};
     struct glmm_gibbs_chain x = {g, ctl, &out.s, &w};
     const struct sampler s = glmm_gibbs_sampler(&x);
     out.status = sampler_run(&s, &ctl.gibbs.run, h, &out.info);
@@ -155,7 +161,8 @@ static double squash(double x) { return 1 / (1 + exp(-x)); }
 static double squash_precision(double tau) { return 1 / (1 + tau); }
 
 /* beta, the extra parameter and the precisions of two chains agree, in bounded functions of each. */
-static void check_agree(const struct glmm *g, const struct chain *a, const struct chain *b)
+static void check_agree(const struct glmm *g, const struct chain *a,
+                        const struct chain *b)
 {
     CHECK(a->status == CORE_OK && b->status == CORE_OK);
     for (int j = 0; j < a->cols; j++) {
@@ -204,10 +211,19 @@ static void check_acceptance(const struct likelihood *L)
     static const double offset[4] = {0, 0.5, 0, -0.5}, Tb[1] = {0.1}, mu[1] = {0.5};
     static const int ptr[1] = {0};
     static const size_t start[2] = {0, 4};
-    struct lmm m = {.shape = {.n_global = 1, .r = 1, .ptr = ptr}, .p = 1, .Tb = Tb, .mu = mu,
+    struct lmm m = {.shape = {.n_global = 1, .r = 1, .ptr = ptr},
+                    .p = 1,
+                    .Tb = Tb,
+                    .mu = mu,
                     .n_prec = 0};
-    struct glmm g = {.lmm = m, .likelihood = L, .n = 4, .X = X, .y = y, .size = size,
-                     .offset = offset, .start = start};
+    struct glmm g = {.lmm = m,
+                     .likelihood = L,
+                     .n = 4,
+                     .X = X,
+                     .y = y,
+                     .size = size,
+                     .offset = offset,
+                     .start = start};
     const struct likelihood_rows rows = glmm_rows(&g);
     struct glmm_gibbs_control untuned = {{{160000, 0, 1}, true}, GLMM_HMC};
     struct chain c = run_step(&g, untuned, 1.5, NULL);
@@ -238,7 +254,8 @@ void test_glmm_gibbs(void)
     check_cumulants(5);
     for (int rich = 0; rich < 2; rich++) {
         struct sim d = sim_general(rich);
-        struct glmm g = glmm_of(&d, &likelihood_binomial, 3), none = glmm_of(&d, &likelihood_binomial, 0);
+        struct glmm g = glmm_of(&d, &likelihood_binomial, 3),
+                    none = glmm_of(&d, &likelihood_binomial, 0);
         struct glmm counts = glmm_of(&d, &likelihood_poisson, 1);
         struct glmm_gibbs_control pg = {{{8500, 500, 1}, true}, GLMM_PG};
         struct glmm_gibbs_control hmc = {{{4500, 500, 1}, true}, GLMM_HMC};

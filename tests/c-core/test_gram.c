@@ -10,8 +10,9 @@
 static struct gram new_gram(int p, int n_factors, const struct gram_factor_rows *rows)
 {
     size_t m = (size_t) p + 1;
-    struct gram g = {p, n_factors, zeros(GRAM_HEAD), zeros(m), zeros(m * m),
-                     pool(sizeof(struct gram_factor) * (size_t) n_factors)};
+    struct gram g = {
+        p,        n_factors,    zeros(GRAM_HEAD),
+        zeros(m), zeros(m * m), pool(sizeof(struct gram_factor) * (size_t) n_factors)};
     for (int f = 0; f < n_factors; f++) {
         size_t G = (size_t) rows[f].n_levels, r = (size_t) rows[f].r;
         g.factor[f] = (struct gram_factor){rows[f].r, rows[f].n_levels, zeros(G * r * r),
@@ -28,7 +29,8 @@ enum { WEIGHTS = 1, OFFSET = 2, GROUPS = 4, FAR = 8 };
  * of r and of 3 - r coefficients. */
 static struct gram_rows make_rows(size_t n, int p, int r, int n_levels, int what)
 {
-    double *X = normals(n * (size_t) p), *y = normals(n), *o = normals(n), *w = normals(n);
+    double *X = normals(n * (size_t) p), *y = normals(n), *o = normals(n),
+           *w = normals(n);
     struct gram_factor_rows *factor = pool(2 * sizeof *factor);
     int *code[2];
     double *z[2];
@@ -36,7 +38,8 @@ static struct gram_rows make_rows(size_t n, int p, int r, int n_levels, int what
         int rf = f ? 3 - r : r;
         code[f] = ints(n);
         z[f] = normals(n * (size_t) rf);
-        factor[f] = (struct gram_factor_rows){rf, n_levels + f, code[f], rf > 1 ? z[f] : NULL};
+        factor[f] =
+            (struct gram_factor_rows){rf, n_levels + f, code[f], rf > 1 ? z[f] : NULL};
     }
     for (size_t i = 0; i < n; i++) {
         bool unused = what & WEIGHTS && (i % 3 == 0 || (n == 300 && i < 130));
@@ -51,8 +54,14 @@ static struct gram_rows make_rows(size_t n, int p, int r, int n_levels, int what
             for (size_t a = 0; a < rf; a++) z[f][i * rf + a] += unused ? NAN : 1;
         }
     }
-    return (struct gram_rows){n, p, what & GROUPS ? 2 : 0, X, y, what & OFFSET ? o : NULL,
-                              what & WEIGHTS ? w : NULL, what & GROUPS ? factor : NULL};
+    return (struct gram_rows){n,
+                              p,
+                              what & GROUPS ? 2 : 0,
+                              X,
+                              y,
+                              what & OFFSET ? o : NULL,
+                              what & WEIGHTS ? w : NULL,
+                              what & GROUPS ? factor : NULL};
 }
 
 static double weight(const struct gram_rows *d, size_t i) { return d->w ? d->w[i] : 1; }
@@ -64,7 +73,8 @@ static double z_at(const struct gram_factor_rows *f, size_t i, int a)
 
 static double v_at(const struct gram_rows *d, size_t i, int j)
 {
-    return j < d->p ? d->X[i + (size_t) j * d->n] : d->y[i] - (d->offset ? d->offset[i] : 0);
+    return j < d->p ? d->X[i + (size_t) j * d->n]
+                    : d->y[i] - (d->offset ? d->offset[i] : 0);
 }
 
 /* The sums of gram.h as written there, means first. */
@@ -97,7 +107,8 @@ static struct gram naive_gram(const struct gram_rows *d)
                 for (int b = 0; b < r; b++)
                     g.factor[f].zz[(level * r + b) * r + a] += wz * z_at(rows, i, b);
                 for (int j = 0; j < m; j++)
-                    AT(g.factor[f].zv, j, level * r + a, m) += wz * (v_at(d, i, j) - g.mean[j]);
+                    AT(g.factor[f].zv, j, level * r + a, m) +=
+                        wz * (v_at(d, i, j) - g.mean[j]);
             }
         }
     }
@@ -164,7 +175,8 @@ static void check_pairs(size_t n, int r, int what, int a, int b)
             if (!met[g * nb + l]) continue;
             CHECK(used < ptr[g + 1] && idx[used] == l);
             for (int k = 0; k < ra * rb && used < ptr[na]; k++)
-                CHECK_NEAR(val[used * ra * rb + k], table[(g * nb + l) * ra * rb + k], 1e-12);
+                CHECK_NEAR(val[used * ra * rb + k], table[(g * nb + l) * ra * rb + k],
+                           1e-12);
             used++;
         }
     }
@@ -173,7 +185,8 @@ static void check_pairs(size_t n, int r, int what, int a, int b)
 
 /* Rows first, ..., last - 1 of d. The levels of factor 0 all lie in base + 1, base + 2 and are
  * renumbered from 1, those of factor 1 are numbered backwards. */
-static struct gram_rows slice(const struct gram_rows *d, size_t first, size_t last, int base)
+static struct gram_rows slice(const struct gram_rows *d, size_t first, size_t last,
+                              int base)
 {
     struct gram_rows s = *d;
     size_t n = s.n = last - first;

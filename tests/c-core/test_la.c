@@ -5,7 +5,8 @@
 #include "base/la.h"
 #include "support.h"
 
-static double *strict_upper(int n, const double *A, double value) /* copy with it replaced */
+static double *strict_upper(int n, const double *A,
+                            double value) /* copy with it replaced */
 {
     double *B = copy((size_t) n * (size_t) n, A);
     for (int j = 1; j < n; j++)
@@ -84,14 +85,16 @@ static void check_factor(int n)
 static void check_products(int n)
 {
     size_t nn = (size_t) n * (size_t) n, sn = (size_t) n;
-    double *A = normals(nn), *B = normals(nn), *C = nans(nn), *x = normals(sn), *y = nans(sn);
+    double *A = normals(nn), *B = normals(nn), *C = nans(nn), *x = normals(sn),
+           *y = nans(sn);
     la_matmul(n, A, B, C);
     la_matvec(n, A, x, y);
     double dot = 0, trace = 0;
     for (int i = 0; i < n; i++) {
         CHECK_NEAR(y[i], tri_at(n, A, x, i, false), 1e-13);
         dot += x[i] * y[i];
-        for (int j = 0; j < n; j++) CHECK_NEAR(AT(C, i, j, n), mul_at(n, A, B, i, j), 1e-13);
+        for (int j = 0; j < n; j++)
+            CHECK_NEAR(AT(C, i, j, n), mul_at(n, A, B, i, j), 1e-13);
     }
     CHECK_NEAR(la_dot(n, x, y), dot, 1e-13);
     la_fill_upper(n, A);
@@ -112,7 +115,8 @@ static void check_bad(int n)
     for (int k = 0; k < n; k++) {
         double pivot = AT(L, k, k, n);
         B = copy(nn, A);
-        AT(B, k, k, n) -= pivot * pivot + 0.5; /* the minor of order k + 1 turns negative */
+        AT(B, k, k, n) -=
+            pivot * pivot + 0.5; /* the minor of order k + 1 turns negative */
         CHECK(la_chol(n, B) == k + 1);
         B = copy(nn, A);
         AT(B, k, k, n) = NAN;

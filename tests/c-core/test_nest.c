@@ -18,7 +18,8 @@ static const double PI = 3.14159265358979323846;
 /* ---- densities with known integrals ----------------------------------------------- */
 
 struct known {
-    int d, skewed; /* the first `skewed` coordinates are log gamma(shape), the rest normal */
+    int d,
+        skewed; /* the first `skewed` coordinates are log gamma(shape), the rest normal */
     double shape;
     const double *mean, *mix; /* phi = mean + mix x (d x d) of independent x            */
     double *x, *inv;
@@ -33,7 +34,8 @@ static double known_density(void *ctx, const double *phi)
     k->calls++;
     for (int i = 0; i < k->d; i++) {
         k->x[i] = 0;
-        for (int j = 0; j < k->d; j++) k->x[i] += AT(k->inv, i, j, k->d) * (phi[j] - k->mean[j]);
+        for (int j = 0; j < k->d; j++)
+            k->x[i] += AT(k->inv, i, j, k->d) * (phi[j] - k->mean[j]);
         double x = k->x[i];
         s += i < k->skewed ? k->shape * x - exp(x) - lgamma(k->shape)
                            : -0.5 * x * x - 0.5 * log(2 * PI);
@@ -79,7 +81,8 @@ static struct mode mode_of(const struct target *f, const double *start, double s
     nest_work_carve(d, &count);
     struct arena a = arena_of(count.used);
     struct nest_work w = nest_work_carve(d, &a);
-    struct mode m = {copy((size_t) d, start), zeros((size_t) (d * d)), NAN, CORE_OK, {0, -1}};
+    struct mode m = {
+        copy((size_t) d, start), zeros((size_t) (d * d)), NAN, CORE_OK, {0, -1}};
     CHECK(a.used == count.used);
     for (int i = 0; i < d; i++) AT(m.L, i, i, d) = scale;
     m.status = nest_mode(f, m.phi, m.L, &m.peak, &w, NULL, &m.info);
@@ -162,7 +165,8 @@ static void test_axes(int d)
 {
     double *mix = zeros((size_t) (d * d));
     for (int i = 0; i < d; i++) AT(mix, i, i, d) = 0.5 + i;
-    struct known k = known_mix(d, 0, 1, mix); /* independent: all eigenvalues of R are one */
+    struct known k =
+        known_mix(d, 0, 1, mix); /* independent: all eigenvalues of R are one */
     double *Q = zeros((size_t) (d * d)), *G = zeros((size_t) (d * d)),
            *QG = zeros((size_t) (d * d));
     for (int i = 0; i < d; i++) AT(Q, i, i, d) = 1;
@@ -250,14 +254,16 @@ static void test_sums(int d, int skewed, double step, double drop, double tol)
         CHECK_NEAR(l->log_density[i], f.log_density(&k, l->phi + i * d), 1e-12);
         for (int j = 0; j < d; j++) { /* phi is where the index says */
             double at = m.phi[j];
-            for (int c = 0; c < d; c++) at += AT(m.L, j, c, d) * step * l->index[i * d + c];
+            for (int c = 0; c < d; c++)
+                at += AT(m.L, j, c, d) * step * l->index[i * d + c];
             CHECK_NEAR(l->phi[i * d + j], at, 1e-12);
             one[j] += p * k.x[j];
             two[j] += p * k.x[j] * k.x[j];
         }
         sum += p;
         for (int o = 0; o < i && d < 3 && l->n < 3000; o++) /* no point twice */
-            if (!memcmp(l->index + i * d, l->index + o * d, sizeof(int) * (size_t) d)) CHECK(false);
+            if (!memcmp(l->index + i * d, l->index + o * d, sizeof(int) * (size_t) d))
+                CHECK(false);
     }
     double cell = exp(d * log(step) + naive_logdet(d, m.L) - naive_logdet(d, k.mix));
     CHECK_NEAR(sum * cell, 1, tol);
@@ -281,13 +287,15 @@ static void test_gradient(void)
             double value[3] = {NAN, g.l.log_density[i], NAN};
             for (int o = 0; o < g.l.n; o++) {
                 int da = g.l.index[o * 2 + axis] - g.l.index[i * 2 + axis];
-                if (g.l.index[o * 2 + 1 - axis] == g.l.index[i * 2 + 1 - axis] && abs(da) == 1)
+                if (g.l.index[o * 2 + 1 - axis] == g.l.index[i * 2 + 1 - axis] &&
+                    abs(da) == 1)
                     value[1 + da] = g.l.log_density[o];
             }
             int both = !isnan(value[0]) + !isnan(value[2]);
             double low = isnan(value[0]) ? value[1] : value[0],
                    high = isnan(value[2]) ? value[1] : value[2];
-            CHECK_NEAR(g.l.gradient[i * 2 + axis], both ? (high - low) / (both * step) : 0, 1e-10);
+            CHECK_NEAR(g.l.gradient[i * 2 + axis],
+                       both ? (high - low) / (both * step) : 0, 1e-10);
         }
 }
 
@@ -335,7 +343,8 @@ static void test_limits(void)
     double *phi = copy(2, POINT), *L = zeros(4), peak;
     L[0] = L[3] = 0.1;
     struct core_info info = {0, -1};
-    CHECK(nest_mode(&f, phi, L, &peak, &w, &h, &info) == CORE_INTERRUPTED && info.iter == 1);
+    CHECK(nest_mode(&f, phi, L, &peak, &w, &h, &info) == CORE_INTERRUPTED &&
+          info.iter == 1);
 
     struct target cut = {2, half_plane, NULL};
     double off[2] = {1, 0}, on[2] = {-2, 1};
@@ -351,8 +360,10 @@ static void test_limits(void)
     for (int i = 0; i < half.l.n; i++) {
         CHECK(isfinite(half.l.gradient[2 * i]) && isfinite(half.l.gradient[2 * i + 1]));
         CHECK(!isnan(half.l.log_density[i]));
-        if (half.l.phi[2 * i] > 0.3) CHECK(half.l.log_density[i] == -INFINITY);
-        else sum += exp(half.l.log_density[i]);
+        if (half.l.phi[2 * i] > 0.3)
+            CHECK(half.l.log_density[i] == -INFINITY);
+        else
+            sum += exp(half.l.log_density[i]);
     }
     /* the sharp edge at .3 lies .05 beyond the last point's half cell: P(x < .375) */
     CHECK_NEAR(sum * 0.0625 / (2 * PI), 0.5 * erfc(-0.375 / sqrt(2)), 2e-3);
@@ -418,9 +429,11 @@ static double simpson_si(double x)
 static void test_sine_integral(void)
 {
     for (int i = 1; i < 60; i++) { /* kernels apart by up to 3 units, 9 of Si */
-        double w[3] = {0.3, 0.4, 0.3}, c[3] = {0, 0.05 * i, 0.11 * i}, s[3] = {1, 0.5, 2}, p = 0;
+        double w[3] = {0.3, 0.4, 0.3}, c[3] = {0, 0.05 * i, 0.11 * i}, s[3] = {1, 0.5, 2},
+               p = 0;
         double q = nest_quantile(NEST_SINC, 3, w, c, s, 0.35);
-        for (int j = 0; j < 3; j++) p += w[j] * (0.5 + simpson_si(PI * (q - c[j]) / s[j]) / PI);
+        for (int j = 0; j < 3; j++)
+            p += w[j] * (0.5 + simpson_si(PI * (q - c[j]) / s[j]) / PI);
         CHECK_NEAR(p, 0.35, 4e-7); /* Si to 5e-7 */
     }
 }
@@ -431,7 +444,8 @@ static void test_sine_integral(void)
 static void test_scale_free(int r)
 {
     int n = vech_size(r);
-    double *x = normals((size_t) n), *t = nans((size_t) n), *J = nans((size_t) (n * n)), jac, jac0;
+    double *x = normals((size_t) n), *t = nans((size_t) n), *J = nans((size_t) (n * n)),
+           jac, jac0;
     double *up = nans((size_t) n), *down = nans((size_t) n), e = 1e-5;
     double *T = nans((size_t) (r * r)), logdet = scale_free_to_vech(r, x, t, &jac);
     vech_unpack(r, t, T);
@@ -473,8 +487,9 @@ static double log_half_t(const struct precision *pr, const double *L)
         double total = 0, h = 0.02;
         for (double x = -60; x < 10; x += h) {
             double c = exp(x);
-            total += h * exp(0.5 * df * x - pr->nu * (c - 1) * AT(L, i, i, r) + 0.5 * x -
-                             c * pr->aux_rate[i] + 0.5 * log(pr->aux_rate[i]) - lgamma(0.5));
+            total +=
+                h * exp(0.5 * df * x - pr->nu * (c - 1) * AT(L, i, i, r) + 0.5 * x -
+                        c * pr->aux_rate[i] + 0.5 * log(pr->aux_rate[i]) - lgamma(0.5));
         }
         s += log(total);
     }
@@ -497,7 +512,8 @@ static double dense_log_density(const struct sim *d, const double *phi)
         vech_unpack(r, t, L);
         for (int j = 0; j < r; j++)
             for (int i = j; i < r; i++) AT(L, j, i, r) = AT(L, i, j, r);
-        s += jac + (pr->nu > 0 ? log_half_t(pr, L) : log_wishart(r, pr->df0, pr->rate0, L));
+        s += jac +
+             (pr->nu > 0 ? log_half_t(pr, L) : log_wishart(r, pr->df0, pr->rate0, L));
         naive_inverse(r, L, C);
         for (int g = 0; k > 0 && g < pr->n_levels; g++)
             for (int b = 0; b < r; b++)
@@ -517,11 +533,13 @@ static double dense_log_density(const struct sim *d, const double *phi)
     for (int j = 0; j < dim; j++)
         for (int k = 0; k < dim; k++)
             if (AT(V, k, j, dim) != 0)
-                for (int i = 0; i < n; i++) AT(CV, i, j, n) += AT(d->C, i, k, n) * AT(V, k, j, dim);
+                for (int i = 0; i < n; i++)
+                    AT(CV, i, j, n) += AT(d->C, i, k, n) * AT(V, k, j, dim);
     for (int j = 0; j < n; j++)
         for (int k = 0; k < dim; k++)
             if (AT(d->C, j, k, n) != 0)
-                for (int i = 0; i < n; i++) AT(S, i, j, n) += AT(CV, i, k, n) * AT(d->C, j, k, n);
+                for (int i = 0; i < n; i++)
+                    AT(S, i, j, n) += AT(CV, i, k, n) * AT(d->C, j, k, n);
     s -= 0.5 * (naive_inverse(n, S, inv) + n * log(2 * PI));
     for (int j = 0; j < n; j++)
         for (int i = 0; i < n; i++) s -= 0.5 * res[i] * AT(inv, i, j, n) * res[j];
@@ -565,7 +583,8 @@ static struct conditional conditional_at(const struct lmm *m, const struct lmm_c
 }
 
 /* P and E theta given phi, dense: S <- P^-1, mean. */
-static void dense_conditional(const struct lmm *m, const double *phi, double *S, double *mean)
+static void dense_conditional(const struct lmm *m, const double *phi, double *S,
+                              double *mean)
 {
     int dim = (int) arrow_dim(&m->shape);
     double t[64], jac, L[VECH_MAX_R * VECH_MAX_R], *P = dense_of(&m->shape, &m->G);
@@ -587,7 +606,8 @@ static void dense_conditional(const struct lmm *m, const double *phi, double *S,
         mean[i] = 0;
         for (int j = 0; j < dim; j++) {
             double rhs = exp(phi[0]) * m->h[j];
-            for (int k = 0; k < m->p && j < m->p; k++) rhs += AT(m->Tb, j, k, m->p) * m->mu[k];
+            for (int k = 0; k < m->p && j < m->p; k++)
+                rhs += AT(m->Tb, j, k, m->p) * m->mu[k];
             mean[i] += AT(S, i, j, dim) * rhs;
         }
     }
@@ -598,7 +618,8 @@ static void test_density(const struct sim *d)
     const struct lmm *m = &d->m;
     int dim = (int) arrow_dim(&m->shape);
     double *zero = zeros((size_t) dim), *mean = nans((size_t) dim);
-    struct lmm_centre near = centre_at(d, normals((size_t) dim)), far = centre_at(d, zero);
+    struct lmm_centre near = centre_at(d, normals((size_t) dim)),
+                      far = centre_at(d, zero);
     struct lmm_exact a = exact_of(m, &near), b = exact_of(m, &far);
     double *S = nans((size_t) (dim * dim)), *want = nans((size_t) dim);
     for (int rep = 0; rep < 6; rep++) {
@@ -664,7 +685,8 @@ static void test_mixture(const struct sim *d)
                                       .row_var = nans(N * ROWS)};
     struct core_info info = {0, -1};
     CHECK(conditional_mixture(&x, N, phi, w, &rows, &out, &work, NULL, &info) == CORE_OK);
-    double *S = nans(n2), *mean = nans((size_t) dim), *m1 = zeros((size_t) dim), *m2 = zeros(n2);
+    double *S = nans(n2), *mean = nans((size_t) dim), *m1 = zeros((size_t) dim),
+           *m2 = zeros(n2);
     for (int k = 0; k < N; k++) {
         dense_conditional(m, phi + k * m->n_stat, S, mean);
         for (int i = 0; i < dim; i++) {
@@ -677,7 +699,8 @@ static void test_mixture(const struct sim *d)
         for (int i = 0; i < ROWS; i++) {
             double *v = zeros((size_t) dim), mu = 0, var = 0;
             memcpy(v, global + i * ng, sizeof(double) * (size_t) ng);
-            for (int b = 0; leaf[i] >= 0 && b < r; b++) v[ng + leaf[i] * r + b] = z[i * r + b];
+            for (int b = 0; leaf[i] >= 0 && b < r; b++)
+                v[ng + leaf[i] * r + b] = z[i * r + b];
             for (int b = 0; b < dim; b++) {
                 mu += v[b] * mean[b];
                 for (int y = 0; y < dim; y++) var += v[b] * AT(S, b, y, dim) * v[y];
@@ -704,9 +727,11 @@ static void test_mixture(const struct sim *d)
     for (int i = 0; i < dim; i++) CHECK_NEAR(bare.mean[i], m1[i], 1e-8);
     int at = 0;
     struct core_hooks h = {stop_at, &at};
-    CHECK(conditional_mixture(&x, N, phi, w, NULL, &bare, &work, &h, &info) == CORE_INTERRUPTED);
+    CHECK(conditional_mixture(&x, N, phi, w, NULL, &bare, &work, &h, &info) ==
+          CORE_INTERRUPTED);
     phi[m->n_stat] = 400;
-    CHECK(conditional_mixture(&x, N, phi, w, NULL, &bare, &work, NULL, &info) == CORE_NONFINITE);
+    CHECK(conditional_mixture(&x, N, phi, w, NULL, &bare, &work, NULL, &info) ==
+          CORE_NONFINITE);
 }
 
 /* A lattice that goes on from a smaller one is the larger one, for the points that are new. */
@@ -719,13 +744,14 @@ static void test_known_points(void)
     struct grid part = lattice_of(&f, &m, 0.7, 4, 4000, NULL);
     int first = part.l.n, calls = k.calls;
     CHECK(first > 10 && first < whole.l.n);
-    CHECK(nest_lattice(&f, m.phi, m.L, 0.7, 9, &part.l, ints(nest_lattice_table(4000)), NULL,
-                       &part.info) == CORE_OK);
+    CHECK(nest_lattice(&f, m.phi, m.L, 0.7, 9, &part.l, ints(nest_lattice_table(4000)),
+                       NULL, &part.info) == CORE_OK);
     CHECK(part.l.n == whole.l.n && k.calls - calls == whole.l.n - first);
     for (int i = 0; i < whole.l.n; i++) {
         int at = -1;
         for (int j = 0; j < part.l.n; j++)
-            if (!memcmp(part.l.index + 2 * j, whole.l.index + 2 * i, 2 * sizeof(int))) at = j;
+            if (!memcmp(part.l.index + 2 * j, whole.l.index + 2 * i, 2 * sizeof(int)))
+                at = j;
         CHECK(at >= 0);
         if (at < 0) continue;
         CHECK(part.l.log_density[at] == whole.l.log_density[i]);

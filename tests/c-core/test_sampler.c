@@ -4,7 +4,7 @@
 
 struct counter {
     int started, sweeps, kept, kept_at; /* kept_at: sweeps done at the first row */
-    int fail_at;                                  /* sweep that fails, from 0; -1: none     */
+    int fail_at;                        /* sweep that fails, from 0; -1: none     */
     enum core_status start_status;
 };
 

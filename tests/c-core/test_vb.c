@@ -25,13 +25,16 @@ static struct fit run(const struct lmm *m, double start, struct vb_control ctl,
     struct arena a = arena_of(count.used);
     struct fit f = {.w = vb_work_carve(m, &a), .info = {0, -1}};
     f.s = (struct vb_state){.t = start_of(m, start, start),
-                            .df = nans((size_t) m->n_prec), .m = nans(dim),
-                            .S_global = nans(ng * ng), .d_inv = nans(arrow_leaf_size(sh)),
+                            .df = nans((size_t) m->n_prec),
+                            .m = nans(dim),
+                            .S_global = nans(ng * ng),
+                            .d_inv = nans(arrow_leaf_size(sh)),
                             .q = nans(arrow_cross_size(sh)),
                             .s_leaf = nans(arrow_leaf_size(sh)),
                             .Sq_global = nans(ng * ng),
                             .sq_leaf = nans(arrow_leaf_size(sh)),
-                            .J = nans(dim * (size_t) m->n_stat), .ss = nans((size_t) m->n_stat),
+                            .J = nans(dim * (size_t) m->n_stat),
+                            .ss = nans((size_t) m->n_stat),
                             .trace = nans((q + 3) * (size_t) ctl.max_iter)};
     f.s.lr = lr_carve((int) q, &a);
     CHECK(a.used == count.used);
@@ -39,7 +42,8 @@ static struct fit run(const struct lmm *m, double start, struct vb_control ctl,
     return f;
 }
 
-static const struct vb_control NEWTON = {1e-11, 100, 100, true}, CAVI = {1e-13, 5000, 5000, false};
+static const struct vb_control NEWTON = {1e-11, 100, 100, true},
+                               CAVI = {1e-13, 5000, 5000, false};
 
 /* A rejected Newton step is on record with its lower ELBO; everything else must rise. */
 static void check_trace(const struct fit *f)
@@ -59,7 +63,8 @@ static void check_trace(const struct fit *f)
 static double row_mean(const struct sim *d, const double *theta, int i)
 {
     double s = 0;
-    for (int j = 0; j < (int) arrow_dim(&d->m.shape); j++) s += AT(d->C, i, j, d->n) * theta[j];
+    for (int j = 0; j < (int) arrow_dim(&d->m.shape); j++)
+        s += AT(d->C, i, j, d->n) * theta[j];
     return s;
 }
 
@@ -84,7 +89,8 @@ static double *dense_precision(const struct lmm *m, const double *t)
 }
 
 /* Is t the fixed point of precision k and of its auxiliaries at quadratic form ss (r x r)? */
-static void check_factor(const struct lmm *m, const struct fit *f, int k, const double *ss)
+static void check_factor(const struct lmm *m, const struct fit *f, int k,
+                         const double *ss)
 {
     const struct precision *pr = &m->prec[k];
     int r = pr->r;
@@ -186,14 +192,16 @@ static void check_response(const struct lmm *m, const struct fit *f)
             for (int a = b; a < m->prec[k].r; a++) {
                 if (m->prec[k].aux >= 0 && a != b) continue;
                 struct knob t = turn(m, k, a, b, eps);
-                struct fit hi = run(&t.up, 1, NEWTON, NULL), lo = run(&t.down, 1, NEWTON, NULL);
+                struct fit hi = run(&t.up, 1, NEWTON, NULL),
+                           lo = run(&t.down, 1, NEWTON, NULL);
                 for (int j = 0; j < q; j++)
                     CHECK_NEAR((hi.s.t[j] - lo.s.t[j]) / (2 * eps),
                                -t.factor * AT(f->s.lr.Sigma, j, t.at, q), 2e-6);
                 for (int i = 0; i < dim; i++) {
                     double dm = 0;
                     for (int j = 0; j < m->n_stat; j++)
-                        dm -= t.factor * AT(f->s.J, i, j, dim) * AT(f->s.lr.Sigma, j, t.at, q);
+                        dm -= t.factor * AT(f->s.J, i, j, dim) *
+                              AT(f->s.lr.Sigma, j, t.at, q);
                     CHECK_NEAR((hi.s.m[i] - lo.s.m[i]) / (2 * eps), dm, 2e-6);
                 }
             }
@@ -267,7 +275,8 @@ static void check_evidence(const struct sim *d)
     const struct lmm *m = &d->m;
     struct fit f = run(m, 1, NEWTON, NULL);
     double *G = dense_of(&m->shape, &m->G), *S = nans(4), rss = 0, a = m->prec[0].df0 / 2;
-    double b = m->prec[0].rate0[0] / 2, half = 0.5 * (d->n - 2), logdet = naive_inverse(2, G, S);
+    double b = m->prec[0].rate0[0] / 2, half = 0.5 * (d->n - 2),
+           logdet = naive_inverse(2, G, S);
     for (int i = 0; i < d->n; i++) rss += pow(d->y[i] - row_mean(d, f.s.m, i), 2);
     double evidence = -half * log(8 * atan(1)) - 0.5 * logdet + a * log(b) - lgammafn(a) +
                       lgammafn(a + half) - (a + half) * log(b + rss / 2);
@@ -314,13 +323,15 @@ static void check_separate(const struct sim *d)
     for (int i = 0; i < m.p; i++) /* P_bb S_bb = I */
         for (int j = 0; j < m.p; j++) {
             double sum = 0;
-            for (int k = 0; k < m.p; k++) sum += AT(P, i, k, dim) * AT(f.s.Sq_global, k, j, ng);
+            for (int k = 0; k < m.p; k++)
+                sum += AT(P, i, k, dim) * AT(f.s.Sq_global, k, j, ng);
             CHECK_NEAR(sum, i == j, 1e-10);
         }
     for (int j = m.p; j < ng; j++) CHECK(AT(f.s.Sq_global, 0, j, ng) == 0);
     for (int i = 0; i < R; i++) { /* the first leaf */
         double sum = 0;
-        for (int k = 0; k < R; k++) sum += AT(P, ng, ng + k, dim) * f.s.sq_leaf[k + i * R];
+        for (int k = 0; k < R; k++)
+            sum += AT(P, ng, ng + k, dim) * f.s.sq_leaf[k + i * R];
         CHECK_NEAR(sum, i == 0, 1e-10);
     }
 }

@@ -15,8 +15,9 @@ static void check_gamma(double a, double b)
     CHECK_NEAR(wishart_mean_logdet(1, 2 * a, log_mean), mean_log, 1e-13);
     CHECK_NEAR(wishart_entropy(1, 2 * a, log_mean),
                a - log(b) + lgammafn(a) + (1 - a) * digamma(a), 1e-12);
-    CHECK_NEAR(wishart_expected_log_density(1, 2 * a0, log(2 * b0), 2 * b0 * a / b, mean_log),
-               a0 * log(b0) - lgammafn(a0) + (a0 - 1) * mean_log - b0 * a / b, 1e-12);
+    CHECK_NEAR(
+        wishart_expected_log_density(1, 2 * a0, log(2 * b0), 2 * b0 * a / b, mean_log),
+        a0 * log(b0) - lgammafn(a0) + (a0 - 1) * mean_log - b0 * a / b, 1e-12);
     double V, M = a / b;
     wishart_cov_vech(1, 2 * a, &M, &V, 1, 0);
     CHECK_NEAR(V, a / (b * b), 1e-13);
@@ -27,16 +28,19 @@ static void check_two(double df)
 {
     const double R[4] = {2, 0.5, 0.5, 1.5}, M[4] = {1.1, -0.4, -0.4, 0.9}, df0 = 4.5;
     double det_R = R[0] * R[3] - R[1] * R[2], log_M = 2 * log(df) - log(det_R);
-    double psi = digamma(df / 2) + digamma(df / 2 - 0.5), half_log_pi = 0.5 * log(4 * atan(1));
+    double psi = digamma(df / 2) + digamma(df / 2 - 0.5),
+           half_log_pi = 0.5 * log(4 * atan(1));
     double mean_logdet = psi + 2 * log(2) - log(det_R), trace = 0;
     for (int i = 0; i < 4; i++) trace += R[i] * M[i];
     CHECK_NEAR(wishart_mean_logdet(2, df, log_M), mean_logdet, 1e-13);
     CHECK_NEAR(wishart_entropy(2, df, log_M),
                -1.5 * log(det_R) + 3 * log(2) + half_log_pi + lgammafn(df / 2) +
-                   lgammafn(df / 2 - 0.5) - (df - 3) / 2 * psi + df, 1e-12);
+                   lgammafn(df / 2 - 0.5) - (df - 3) / 2 * psi + df,
+               1e-12);
     CHECK_NEAR(wishart_expected_log_density(2, df0, log(det_R), trace, 0.7),
                df0 / 2 * log(det_R) - df0 * log(2) - half_log_pi - lgammafn(df0 / 2) -
-                   lgammafn(df0 / 2 - 0.5) + (df0 - 3) / 2 * 0.7 - trace / 2, 1e-12);
+                   lgammafn(df0 / 2 - 0.5) + (df0 - 3) / 2 * 0.7 - trace / 2,
+               1e-12);
 }
 
 static void check_near_mean(int n, double sum, double sq, double expected)
@@ -63,7 +67,8 @@ static void check_draws(int r, double df)
     wishart_cov_vech(r, df, M, V, ld, PAD);
     for (int j = 0; j < ld; j++)
         for (int i = 0; i < ld; i++)
-            CHECK(isnan(AT(V, i, j, ld)) == (i < PAD || j < PAD || i >= PAD + s || j >= PAD + s));
+            CHECK(isnan(AT(V, i, j, ld)) ==
+                  (i < PAD || j < PAD || i >= PAD + s || j >= PAD + s));
     vech_pack(r, M, mean);
     vech_unpack(r, mean, back);
     for (int i = 0; i < r * r; i++) CHECK_NEAR(back[i], M[i], 1e-12);
@@ -90,7 +95,8 @@ static void check_draws(int r, double df)
     for (int i = 0; i < s; i++) {
         check_near_mean(N, sum[i], sq[i], mean[i]);
         for (int j = 0; j < s; j++)
-            check_near_mean(N, AT(sum2, i, j, s), AT(sq2, i, j, s), AT(V, PAD + i, PAD + j, ld));
+            check_near_mean(N, AT(sum2, i, j, s), AT(sq2, i, j, s),
+                            AT(V, PAD + i, PAD + j, ld));
     }
 }
 
