@@ -295,8 +295,8 @@ r2.gmm_fit <- refusal("response", "see logLik() and compare()")
 
 #' @export
 isSingular.gmm_fit <- function(x, tol = 2, ...) {
-  no_mixture(x, "variances of groups", "see the messages of fit_vb() for components that ",
-    "hold no rows")
+  no_mixture(x, "variances of groups",
+    "see the messages of fit_vb() for components without rows")
 }
 
 #' @export
