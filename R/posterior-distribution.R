@@ -145,6 +145,7 @@ known_draws <- function(model, parts, d) {
 named_draws <- function(p, ndraws, u) {
   model <- p$model
   effects <- u_names(model)
+  ndraws <- check_count(ndraws, "ndraws", 1)
   keep_u <- settle_u(u, as.double(ndraws) * length(effects), TRUE)
   d <- joint_draws(p, ndraws, keep_u)
   out <- cbind(structure(d$beta, dimnames = list(NULL, beta_names(model))),

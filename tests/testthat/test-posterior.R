@@ -85,6 +85,12 @@ test_that("a fit of another layout is refused with a remedy", {
   expect_error(vcov(old), "refit", class = "meanfield_error_fit")
 })
 
+test_that("numbers of draws that are none are refused", {
+  for (bad in list("a", c(1, 2), -1, 1e12)) {
+    expect_warning(expect_error(as.matrix(normal, ndraws = bad), class = "meanfield_error"), NA)
+  }
+})
+
 test_that("types of covariance that a fit has not are refused", {
   expect_error(vcov(gibbs, type = "lrvb"), "leave `type` out", class = "meanfield_error_control")
   expect_error(vcov(exact, type = "mfvb"), "leave `type` out", class = "meanfield_error_control")
