@@ -12,16 +12,16 @@ by_name <- function(s) `rownames<-`(as.data.frame(s), s$variable)
 # The same posterior from importance points instead of a lattice.
 by_importance <- function(fit, points = 20000) {
   model <- fit$model
-  core <- meanfield:::lmm_core(model)
-  centre <- meanfield:::vb_centre(core, fit$vb)
-  target <- meanfield:::gaussian_target(core, centre)
-  top <- meanfield:::find_mode(target, meanfield:::nest_start(fit$posterior$tau))
-  settings <- meanfield:::nest_settings("exact")
+  core <- lmm_core(model)
+  centre <- vb_centre(core, fit$vb)
+  target <- gaussian_target(core, centre)
+  top <- find_mode(target, nest_start(fit$posterior$tau))
+  settings <- nest_settings("exact")
   settings$points <- points
-  nodes <- meanfield:::importance_nodes(target, top, settings)
+  nodes <- importance_nodes(target, top, settings)
   nodes <- c(nodes, list(centre = centre,
-    stats = meanfield:::phi_statistics(nodes$phi, meanfield:::stat_index(model))),
-    meanfield:::mixture_moments(model, core, centre, nodes))
+    stats = phi_statistics(nodes$phi, stat_index(model))),
+    mixture_moments(model, core, centre, nodes))
   structure(list(call = fit$call, model = model, log_evidence = nodes$log_evidence,
     elbo = fit$vb$elbo, method = "importance", error = nodes$error, khat = nodes$khat,
     integrated = nodes, vb = fit$vb, draws = 10000), class = c("exact_fit", "regression_fit", "meanfield_fit"))

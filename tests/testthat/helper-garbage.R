@@ -155,19 +155,19 @@ valid_calls <- function(each = 8L) {
       })
     }
     g <- fits$crossed$model$gram
-    meanfield:::add_grams(g, g)
+    add_grams(g, g)
     fit_vb(fits$poisson, integrate = "no")
     as_draws(fit_vb(fits$poisson, integrate = "no"), ndraws = 5)
     sd_ratio_report(fits$poisson)
     suppressWarnings(fit_gibbs(fits$poisson, iter = 150, warmup = 100, chains = 1))
     predict(fits$mixture)
-    meanfield:::call_limits()
-    meanfield:::call_lr(fits$slopes$vb$V, fits$slopes$vb$C)
-    meanfield:::call_test_normals(5L)
-    meanfield:::call_test_pg(c(1, 3, 200), c(0, 1, -2))
+    call_limits()
+    call_lr(fits$slopes$vb$V, fits$slopes$vb$C)
+    call_test_normals(5L)
+    call_test_pg(c(1, 3, 200), c(0, 1, -2))
     arrow <- list(n_global = 2L, n_leaf = 2L, r = 1L, ptr = c(0L, 2L, 3L), idx = c(0L, 1L, 1L),
       full = FALSE, global = c(9, 1, 1, 9), leaf = c(3, 3), cross = c(1, 1, 1))
-    meanfield:::call_test_arrow(arrow, c(1, 2, 3, 4))
+    call_test_arrow(arrow, c(1, 2, 3, 4))
   })
   calls <- c(calls, list(list(entry = "C_misshapen", # not by that door, which costs more than it
     args = list(list(a = 1, b = diag(2)), list(a = 1L, b = c(2L, 2L)), TRUE))))
@@ -192,7 +192,7 @@ garbage_call <- function(calls, seed) {
   }
   entry <- get(call$entry, asNamespace("meanfield"))
   list(what = call$entry, run = function() {
-    do.call(meanfield:::call_core, c(list(entry), lapply(args, tame)), quote = TRUE)
+    do.call(call_core, c(list(entry), lapply(args, tame)), quote = TRUE)
   })
 }
 

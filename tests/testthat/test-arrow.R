@@ -44,7 +44,7 @@ test_that("factor, solve, draw, product, log-determinant and inverse equal dense
       a <- random_arrow(n_leaf, r, n_global, sparse, 100 * n_leaf + 10 * r + n_global)
       dim <- nrow(a$dense)
       x <- sin(seq_len(dim))
-      out <- meanfield:::call_test_arrow(a$arrow, x)
+      out <- call_test_arrow(a$arrow, x)
       P <- a$dense
       S <- solve(P)
       expect_equal(out$status[1], 0)
@@ -67,11 +67,11 @@ test_that("a matrix that is not positive definite is named by block", {
   a <- random_arrow(3, 2, 2, FALSE, 1)
   bad <- a$arrow
   bad$leaf[5] <- -1
-  out <- meanfield:::call_test_arrow(bad, rep(1, 8))
+  out <- call_test_arrow(bad, rep(1, 8))
   expect_equal(out$status, c(3, 1))
   bad <- a$arrow
   bad$global[4] <- -1
-  out <- meanfield:::call_test_arrow(bad, rep(1, 8))
+  out <- call_test_arrow(bad, rep(1, 8))
   expect_equal(out$status, c(4, 1))
 })
 
@@ -80,7 +80,7 @@ test_that("a matrix that is not positive definite is named by block", {
 # arrow() of the inverse of a random arrow, and the same matrix dense, from its definition.
 random_covariance <- function(n_leaf, r, n_global, sparse, seed) {
   a <- random_arrow(n_leaf, r, n_global, sparse, seed)
-  out <- meanfield:::call_test_arrow(a$arrow, numeric(nrow(a$dense)))
+  out <- call_test_arrow(a$arrow, numeric(nrow(a$dense)))
   gl <- seq_len(n_global)
   Q <- matrix(0, n_leaf * r, n_global)
   D <- matrix(0, n_leaf * r, n_leaf * r)
@@ -94,7 +94,7 @@ random_covariance <- function(n_leaf, r, n_global, sparse, seed) {
   }
   G <- matrix(out$S_global, n_global)
   dense <- rbind(cbind(G, G %*% t(Q)), cbind(Q %*% G, Q %*% G %*% t(Q) + D))
-  list(S = meanfield:::arrow(a$arrow, G, out$d_inv, out$q), dense = dense, P = a$dense, Q = Q,
+  list(S = arrow(a$arrow, G, out$d_inv, out$q), dense = dense, P = a$dense, Q = Q,
     D = D, G = G)
 }
 
@@ -126,15 +126,15 @@ test_that("a covariance in arrow form is what its definition says, in all that i
       expect_identical(dim(as.matrix(got)), dim(as.matrix(want)))
       expect_lte(max(abs(got - want), 0), 1e-12 * max(abs(want), 1e-300))
     }
-    close(meanfield:::arrow_dense(x$S), x$dense)
+    close(arrow_dense(x$S), x$dense)
     X <- matrix(sin(seq_len(3 * dim)), dim)
-    close(meanfield:::arrow_product(x$S, X), x$dense %*% X)
+    close(arrow_product(x$S, X), x$dense %*% X)
     C <- dense_rows(rows <- random_rows(150, x$S), x$S)
-    close(meanfield:::arrow_quad(x$S, rows), colSums(C * (x$dense %*% C)))
-    expect_identical(meanfield:::arrow_quad(x$S, NULL), numeric())
+    close(arrow_quad(x$S, rows), colSums(C * (x$dense %*% C)))
+    expect_identical(arrow_quad(x$S, NULL), numeric())
     gl <- seq_len(size[3])
     if (size[3]) {
-      expect_equal(meanfield:::arrow_precision(x$S), x$P[gl, gl, drop = FALSE], tolerance = 1e-10)
+      expect_equal(arrow_precision(x$S), x$P[gl, gl, drop = FALSE], tolerance = 1e-10)
     }
     leaves <- seq_len(size[1] * size[2])
     blocks <- x$dense[size[3] + leaves, size[3] + leaves, drop = FALSE]
@@ -142,7 +142,7 @@ test_that("a covariance in arrow form is what its definition says, in all that i
       at <- (i - 1) * size[2] + seq_len(size[2])
       blocks[at, at]
     }))
-    close(meanfield:::arrow_diagonal(x$G, as.double(leaf), size[2]), diag(x$dense))
+    close(arrow_diagonal(x$G, as.double(leaf), size[2]), diag(x$dense))
   }
 })
 
@@ -150,11 +150,11 @@ test_that("draws are the covariance's root times normals", {
   for (size in shapes) {
     x <- random_covariance(size[1], size[2], size[3], TRUE, sum(size))
     set.seed(5)
-    draws <- meanfield:::arrow_draws(x$S, 2)
+    draws <- arrow_draws(x$S, 2)
     expect_identical(dim(draws), c(nrow(x$dense), 2L))
     set.seed(5)
-    z <- matrix(c(meanfield:::call_test_normals(nrow(x$dense)),
-      meanfield:::call_test_normals(nrow(x$dense))), ncol = 2)
+    z <- matrix(c(call_test_normals(nrow(x$dense)),
+      call_test_normals(nrow(x$dense))), ncol = 2)
     gl <- seq_len(size[3])
     root <- function(S) if (nrow(S)) t(chol(S)) else S
     global <- root(x$G) %*% z[gl, , drop = FALSE]
@@ -168,11 +168,11 @@ test_that("a covariance that is none is refused", {
   S <- random_covariance(3, 2, 2, FALSE, 1)$S
   bad <- S
   bad$d_inv[5] <- -1
-  expect_error(meanfield:::arrow_precision(bad), class = "meanfield_error_internal")
-  expect_error(meanfield:::arrow_draws(bad, 1), class = "meanfield_error_internal")
+  expect_error(arrow_precision(bad), class = "meanfield_error_internal")
+  expect_error(arrow_draws(bad, 1), class = "meanfield_error_internal")
   bad <- S
   bad$q <- bad$q[-1]
-  expect_error(meanfield:::arrow_dense(bad), class = "meanfield_error_internal")
-  expect_error(meanfield:::arrow_quad(S, list(global = matrix(0, 2, 1), leaf = 3L,
+  expect_error(arrow_dense(bad), class = "meanfield_error_internal")
+  expect_error(arrow_quad(S, list(global = matrix(0, 2, 1), leaf = 3L,
     z = matrix(0, 2, 1))), class = "meanfield_error_internal")
 })

@@ -1,6 +1,6 @@
 # Polya-Gamma variables against their moments, Laplace transform and distribution function.
 
-pg <- function(b, c) meanfield:::call_test_pg(b, c)
+pg <- function(b, c) call_test_pg(b, c)
 
 log_cosh <- function(z) z + log(1 + exp(-2 * z)) - log(2) # Re z >= 0, complex too
 

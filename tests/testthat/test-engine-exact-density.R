@@ -30,8 +30,8 @@ test_that("log densities of vector, nested and crossed terms equal the dense for
   for (flat in c(FALSE, TRUE)) for (case in cases) {
     fit <- suppressWarnings(fit_vb(case[[1]], d, weights = w, integrate = "no", prior = priors(
       if (flat) flat_prior() else normal_prior(c(1, 0), c(3, 2)), half_t_prior(3, 1), case[[2]])))
-    core <- meanfield:::lmm_core(fit$model)
-    centre <- meanfield:::vb_centre(core, fit$vb)
+    core <- lmm_core(fit$model)
+    centre <- vb_centre(core, fit$vb)
     names <- vapply(fit$model$groups, function(t) t$factor, 0L)
     # terms in the fit's own order
     own <- vapply(fit$model$groups, function(t) t$name, "")
@@ -41,9 +41,9 @@ test_that("log densities of vector, nested and crossed terms equal the dense for
     u <- case[[3]][order]
     m <- brute_model(X, d$y, d$w, mean = c(1, 0), cov = if (!flat) diag(c(9, 4)),
       e = list(df = 3, scale = 1), u = u)
-    index <- meanfield:::stat_index(fit$model)
+    index <- stat_index(fit$model)
     phi <- matrix(rnorm(4 * length(unlist(index)), 0, 0.7), ncol = 4)
-    got <- meanfield:::call_nest_log_density(core, centre, phi)
+    got <- call_nest_log_density(core, centre, phi)
     expected <- apply(phi, 2, function(f) {
       # working precisions L of v, u = A v: the user's are A^-T L A^-1
       A <- lapply(fit$model$groups, `[[`, "A")
@@ -64,13 +64,13 @@ test_that("half-t and Wishart priors of matrices are normalised, each SD is half
   no_data <- function(prior) {
     fit <- fit_vb(y ~ x + (x | g), d, integrate = "no",
       prior = priors(normal_prior(0, 2), gamma_prior(2, 1), prior))
-    core <- meanfield:::lmm_core(fit$model)
-    centre <- meanfield:::vb_centre(core, fit$vb)
+    core <- lmm_core(fit$model)
+    centre <- vb_centre(core, fit$vb)
     for (part in c("global", "leaf", "cross", "h", "yy", "n", "sum_log_w")) core[[part]] <- 0 * core[[part]]
     centre$grad <- 0 * centre$grad
     centre$rss <- 0
     function(phi) { # tau_e at one, its own density divided out
-      meanfield:::call_nest_log_density(core, centre, rbind(0, t(phi))) - dgamma(1, 2, 1, log = TRUE)
+      call_nest_log_density(core, centre, rbind(0, t(phi))) - dgamma(1, 2, 1, log = TRUE)
     }
   }
   h <- 0.4
@@ -105,9 +105,9 @@ test_that("scale-free coordinates: inverse, meaning and Jacobian", {
     x <- rnorm(r * (r + 1) / 2)
     L <- brute_scale_free(x)
     t <- L[lower.tri(L, diag = TRUE)]
-    expect_close(meanfield:::from_scale_free(matrix(x, 1)), t, 1e-12)
-    expect_lt(max(abs(meanfield:::scale_free(t) - x)), 1e-12)
-    own <- meanfield:::lower_pairs(r)
+    expect_close(from_scale_free(matrix(x, 1)), t, 1e-12)
+    expect_lt(max(abs(scale_free(t) - x)), 1e-12)
+    own <- lower_pairs(r)
     expect_lt(max(abs(x[own$row == own$col] + log(diag(solve(L))))), 1e-12)
     if (r == 2) expect_lt(abs(tanh(x[2]) - cov2cor(solve(L))[2, 1]), 1e-12)
   }

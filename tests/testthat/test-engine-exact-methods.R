@@ -37,8 +37,8 @@ test_that("draws have the summary's moments and quantiles", {
   probs <- seq_len(39) / 40
   for (name in c("scalar", "vector")) {
     fit <- fits[[name]]
-    parts <- meanfield:::mixture_components(fit, FALSE)
-    q <- meanfield:::mixture_quantiles(parts, fit$integrated$weights, probs)
+    parts <- mixture_components(fit, FALSE)
+    q <- mixture_quantiles(parts, fit$integrated$weights, probs)
     x <- as.matrix(as_draws_matrix(fit, ndraws = 10000, u = FALSE))
     for (j in seq_along(parts)) {
       D <- max(abs(ecdf(x[, names(parts)[j]])(q[, j]) - probs))

@@ -71,11 +71,11 @@ test_that("Gibbs with a half-t slope term and a crossed factor equals a plain R 
 
 test_that("the scale move leaves a Wishart slope model's posterior alone", {
   fit <- fit_vb(y ~ x + (x | g), d, prior = priors(tau_u = wishart_prior(4, diag(c(.5, 1)) / 4)))
-  core <- meanfield:::lmm_core(fit$model)
-  centre <- meanfield:::vb_centre(core, fit$vb)
+  core <- lmm_core(fit$model)
+  centre <- vb_centre(core, fit$vb)
   run <- function(interweave, seed) {
     set.seed(seed)
-    meanfield:::call_fit_gibbs(core, fit$vb$t, centre, list(iter = 20000L, warmup = 500L, thin = 1L,
+    call_fit_gibbs(core, fit$vb$t, centre, list(iter = 20000L, warmup = 500L, thin = 1L,
       save_u = FALSE, interweave = interweave), NULL)$result$draws
   }
   a <- run(TRUE, 1)
@@ -134,7 +134,7 @@ test_that("methods of slope models, on both engines", {
     p <- predict(x, new, allow_new_levels = TRUE, se.fit = TRUE)
     expect_true(all(is.finite(p$se.fit)))
     g <- which(vapply(x$model$groups, `[[`, "", "name") == "Lambda_u[g]")
-    expect_gt(p$se.fit[2]^2, meanfield:::group_covariance(meanfield:::posterior_of(x), g)[1, 1])
+    expect_gt(p$se.fit[2]^2, group_covariance(posterior_of(x), g)[1, 1])
     expect_error(predict(x, new), class = "meanfield_error_newdata")
     only_h <- predict(x, d[1:3, ], re.form = ~ (1 | h))
     expect_equal(unname(only_h), unname(drop(model.matrix(x)[1:3, ] %*% fixef(x)) + re$h[d$h[1:3], 1]))

@@ -54,20 +54,20 @@ test_that("joint-distribution test of the sampler", {
   for (half_t in c(FALSE, TRUE)) {
     spec <- priors(normal_prior(0, 1), if (half_t) half_t_prior(5, 1) else gamma_prior(3, 2),
       if (half_t) half_t_prior(5, 1) else gamma_prior(3, 2))
-    core <- meanfield:::lmm_core(fit_vb(y ~ x + (1 | g), d, prior = spec)$model)
+    core <- lmm_core(fit_vb(y ~ x + (1 | g), d, prior = spec)$model)
     M <- matrix(c(1, 0, -mean(d$x), 1), 2) # beta = M gamma; the response is not shifted below
     core$mu <- c(0, 0)
     control <- list(iter = 1L, warmup = 0L, thin = 1L, save_u = FALSE, interweave = TRUE)
     sweeps <- if (test_level() >= 2) 40000 else 12000
     keep <- matrix(NA_real_, sweeps, 4)
     theta <- rep(0, 6)
-    t <- meanfield:::vb_start(core)
+    t <- vb_start(core)
     for (i in seq_len(sweeps)) {
       y <- drop(X %*% M %*% theta[1:2] + Z %*% theta[3:6]) + rnorm(n) / sqrt(t[1])
       core$h <- c(sum(y), sum((d$x - mean(d$x)) * y), drop(crossprod(Z, y)))
       centre <- list(theta = rep(0, 6), grad = core$h, rss = sum(y^2))
       core$yy <- centre$rss
-      out <- meanfield:::call_fit_gibbs(core, t, centre, control, NULL)
+      out <- call_fit_gibbs(core, t, centre, control, NULL)
       theta <- out$result$theta
       t <- out$result$t
       keep[i, ] <- c(drop(M %*% theta[1:2]), log(t[1:2]))
@@ -148,14 +148,14 @@ test_that("chains that disagree are announced", {
   set.seed(1)
   g <- fit_gibbs(f, chains = 2, iter = 500, warmup = 100)
   g$draws[, 1, "tau_u[county]"] <- 5 * g$draws[, 1, "tau_u[county]"]
-  expect_warning(meanfield:::check_mixing(g), class = "meanfield_warning_convergence")
-  expect_silent(meanfield:::check_mixing(fit_gibbs(f, chains = 2, iter = 500, warmup = 100)))
+  expect_warning(check_mixing(g), class = "meanfield_warning_convergence")
+  expect_silent(check_mixing(fit_gibbs(f, chains = 2, iter = 500, warmup = 100)))
 })
 
 test_that("the normals of the sampler are normal, tails included", {
   set.seed(8)
   n <- 2e6
-  z <- meanfield:::call_test_normals(n)
+  z <- call_test_normals(n)
   se <- sqrt(c(1, 2, 15, 96) / n) # of the first four moments
   expect_lt(max(abs(c(mean(z), mean(z^2) - 1, mean(z^3), mean(z^4) - 3)) / se), tol_mcse)
   cuts <- c(-Inf, -4.5, -4, -3.442619855899, -3, -2, -1, -.5, -.1, 0, .1, .5, 1, 2, 3,

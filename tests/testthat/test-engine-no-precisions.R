@@ -10,7 +10,7 @@ glm_data <- local({
 # Exact means and SDs of one or two coefficients by the trapezoid rule about the mode, in the user's
 # coordinates; log evidence.
 glm_quadrature <- function(fit, points = 300, width = 11) {
-  core <- meanfield:::engine_core(fit$model)
+  core <- engine_core(fit$model)
   rows <- core$rows
   X <- t(rows$X)
   binomial <- fit$model$family$family == "binomial"
@@ -33,7 +33,7 @@ glm_quadrature <- function(fit, points = 300, width = 11) {
   f <- log_joint(G)
   w <- exp(f - max(f))
   cell <- core$p * log(z[2] - z[1]) + sum(log(diag(L)))
-  B <- meanfield:::to_raw_draws(fit$model$coords, G)
+  B <- to_raw_draws(fit$model$coords, G)
   mean <- drop(B %*% w) / sum(w)
   list(mean = mean, sd = sqrt(drop((B - mean)^2 %*% w) / sum(w)),
     log_evidence = max(f) + log(sum(w)) + cell)

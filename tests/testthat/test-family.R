@@ -1,7 +1,7 @@
 # Every record of a family against its own definition: what it says of a response must agree with
 # sums or integrals of its log likelihood.
 
-families <- meanfield:::FAMILIES
+families <- FAMILIES
 rows_families <- Filter(function(f) f$engine == "rows", families)
 
 # A lead where the family has one, trials where it counts them.
@@ -143,14 +143,14 @@ test_that("a record is in the table by its name, which is that of its family obj
   for (name in names(families)) {
     f <- families[[name]]
     expect_identical(c(f$name, f$make()$family, f$make()$link), c(name, name, f$link))
-    expect_identical(meanfield:::family_of(f$make()), f)
+    expect_identical(family_of(f$make()), f)
   }
   codes <- unlist(lapply(rows_families, `[[`, "codes"))
   expect_identical(anyDuplicated(codes), 0L)
 })
 
 test_that("an incomplete or misspelled record is refused by the names of its fields", {
-  new_family <- meanfield:::new_family
+  new_family <- new_family
   for (f in families) {
     expect_identical(new_family(f), f)
     for (field in setdiff(names(f), "lead")) {
@@ -169,7 +169,7 @@ test_that("an incomplete or misspelled record is refused by the names of its fie
 })
 
 test_that("quantiles are found among whole and real numbers", {
-  reach <- meanfield:::first_reaching
+  reach <- first_reaching
   mu <- c(0.2, 5, 4e13)
   at <- function(p) reach(function(y) ppois(y, mu), p, rep(-1, 3), qpois(1 - 1e-12, mu) + 1, TRUE)
   for (p in c(0.025, 0.5, 0.9)) {

@@ -14,7 +14,7 @@ test_that("methods refuse tampered fits by a classed error", {
   skip_on_cran()
   skip_on_os("windows")
   fits <- garbage_fits()
-  for (fit in fits) expect_identical(meanfield:::valid_fit(fit), fit)
+  for (fit in fits) expect_identical(valid_fit(fit), fit)
   methods <- fit_methods()
   found <- run_items(function(i) tampered_fit(fits, i, methods, 4L), 1:20)
   expect_identical(found$problem, character())

@@ -9,10 +9,10 @@ test_that("draws given the variances of nested factors have the mixture's moment
   nodes <- fit$integrated
   expect_false(is.null(nodes))
   expect_identical(nrow(as_draws(fit, ndraws = 10)), 10L)
-  core <- meanfield:::engine_core(fit$model)
+  core <- engine_core(fit$model)
   phi <- nodes$phi[, which.max(nodes$weights), drop = FALSE]
-  exact <- meanfield:::call_nest_mixture(core, nodes$centre, phi, 1, dense = TRUE)$result
-  x <- meanfield:::call_nest_draws(core, nodes$centre, phi[, rep(1L, 4000)]) - exact$mean
+  exact <- call_nest_mixture(core, nodes$centre, phi, 1, dense = TRUE)$result
+  x <- call_nest_draws(core, nodes$centre, phi[, rep(1L, 4000)]) - exact$mean
   n <- nrow(x)
   # whitened: independent standard normals
   z <- forwardsolve(t(chol(exact$cov)), x)
@@ -53,17 +53,17 @@ test_that("what the core has no room for is refused by name before the fit", {
 })
 
 test_that("what C refuses is a classed condition", {
-  e <- expect_error(meanfield:::call_lr(diag(2), NULL), class = "meanfield_error_internal")
+  e <- expect_error(call_lr(diag(2), NULL), class = "meanfield_error_internal")
   expect_null(e$arg)
   expect_match(conditionMessage(e), "refit")
-  expect_error(meanfield:::call_test_normals(NA), class = "meanfield_error_internal")
-  expect_error(meanfield:::call_core(meanfield:::C_lr, 1), class = "meanfield_error_internal")
-  e <- expect_error(meanfield:::abort_core(simpleError("cannot allocate vector of size 8.0 Gb")),
+  expect_error(call_test_normals(NA), class = "meanfield_error_internal")
+  expect_error(call_core(C_lr, 1), class = "meanfield_error_internal")
+  e <- expect_error(abort_core(simpleError("cannot allocate vector of size 8.0 Gb")),
     class = "meanfield_error_memory")
   expect_match(conditionMessage(e), "fewer rows")
   deep <- structure(class = c("stackOverflowError", "error", "condition"),
     list(message = "too deep", call = NULL))
-  expect_error(meanfield:::call_core(meanfield:::C_lr, stop(deep), 1), class = "stackOverflowError")
+  expect_error(call_core(C_lr, stop(deep), 1), class = "stackOverflowError")
 })
 
 test_that("generics that other packages have too hand their objects on, and do not come back", {

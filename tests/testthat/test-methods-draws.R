@@ -98,7 +98,7 @@ test_that("rvars of coefficients and levels whose names hold commas", {
   fit <- fit_vb(y ~ x + (poly(x, 2) | g), d, integrate = "no")
   expect_silent(v <- as_draws_rvars(fit, ndraws = 20))
   expect_equal(dim(v$rho_u), c(2L, 2L))
-  expect_equal(meanfield:::array_names(c("u[Smith, John,x]", "u[Lee,x]", "r[a,poly(b, 2)]")),
+  expect_equal(array_names(c("u[Smith, John,x]", "u[Lee,x]", "r[a,poly(b, 2)]")),
     c("u[Smith; John;x]", "u[Lee;x]", "r[a,poly(b; 2)]"))
 })
 

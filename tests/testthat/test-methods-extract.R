@@ -66,7 +66,7 @@ test_that("predict: levels, intervals, random effects", {
     expect_equal(unname(p$fit[1:2]), unname(fitted(f)[c(2, 1)]))
     # a new county carries the full variance of the group distribution
     expect_equal(unname(p$se.fit[3]^2),
-      vcov(f)[1, 1] + meanfield:::group_covariance(meanfield:::posterior_of(f), 1)[1, 1], tolerance = 1e-10)
+      vcov(f)[1, 1] + group_covariance(posterior_of(f), 1)[1, 1], tolerance = 1e-10)
     ci <- predict(f, new[1:2, ], interval = "confidence")
     pi <- predict(f, new[1:2, ], interval = "prediction")
     expect_equal(colnames(ci), c("fit", "lwr", "upr"))

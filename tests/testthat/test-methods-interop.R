@@ -44,11 +44,11 @@ test_that("marginaleffects' predictions are on the scale that was asked for", {
   count <- transform(d, n = rpois(60, 3))
   f <- fit_vb(n ~ x + (1 | g), count, family = poisson())
   eta <- drop(model.matrix(f) %*% fixef(f))
-  get <- function(...) meanfield:::get_predict.regression_fit(..., newdata = count)$estimate
+  get <- function(...) get_predict.regression_fit(..., newdata = count)$estimate
   expect_equal(get(f), unname(exp(eta)))
   expect_equal(get(f, type = "response"), unname(exp(eta)))
   expect_equal(get(f, type = "link"), unname(eta))
-  shifted <- meanfield:::set_coef.regression_fit(f, fixef(f) + c(1, 0))
+  shifted <- set_coef.regression_fit(f, fixef(f) + c(1, 0))
   expect_equal(get(shifted, type = "link"), unname(eta) + 1)
   expect_error(get(f, type = "probs"), class = "meanfield_error_control")
 })
@@ -119,7 +119,7 @@ test_that("insight: predictions and variances", {
   expect_equal(as.numeric(insight::get_predicted(f, new, predict = "link")),
     unname(predict(f, new, re.form = NA)))
   v <- insight::get_variance(f)
-  expect_equal(v$var.random, drop(meanfield:::group_covariance(meanfield:::posterior_of(f), 1)))
+  expect_equal(v$var.random, drop(group_covariance(posterior_of(f), 1)))
   expect_equal(v$var.residual, log1p(1 / mean(count$n)))
   expect_equal(v$var.intercept, c(g = v$var.random))
   expect_equal(insight::get_variance(f, "fixed"), v$var.fixed)

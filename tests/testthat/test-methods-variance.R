@@ -21,7 +21,7 @@ test_that("icc and r2 against their definitions", {
   y <- rnorm(12)[g] + rnorm(12)[g] * x + rnorm(120)
   s <- fit_vb(y ~ x + (x | g))
   A <- s$model$groups[[1]]$A
-  V <- A %*% meanfield:::group_covariance(meanfield:::posterior_of(s), 1) %*% t(A)
+  V <- A %*% group_covariance(posterior_of(s), 1) %*% t(A)
   z <- cbind(1, x)
   mean_var <- mean(rowSums((z %*% V) * z))
   expect_equal(icc(s)$mean, mean_var / (mean_var + sigma(s)^2), tolerance = .05)
@@ -102,7 +102,7 @@ test_that("the variance budget of a prediction adds up", {
   expect_equal(b$fit, unname(p$fit[, "fit"]))
   expect_equal(b$sd, unname(p$se.fit), tolerance = 1e-4)
   expect_equal(b$sd^2, b$fixed + b$group + b$residual)
-  m <- meanfield:::moments(meanfield:::posterior_of(fit))
-  expect_equal(b$group[2], meanfield:::group_covariance(meanfield:::posterior_of(fit), 1)[1, 1])
+  m <- moments(posterior_of(fit))
+  expect_equal(b$group[2], group_covariance(posterior_of(fit), 1)[1, 1])
   expect_equal(b$residual, rep(m$sigma2_e, 2))
 })

@@ -1,7 +1,7 @@
 # Group terms taken out of formulas.
 
 split <- function(text) {
-  p <- meanfield:::parse_formula(as.formula(text), NULL)
+  p <- parse_formula(as.formula(text), NULL)
   list(fixed = p$fixed[[3]], terms = vapply(p$bars, function(b) {
     paste(deparse1(b$lhs), if (b$split) "||" else "|", deparse1(b$group))
   }, ""))

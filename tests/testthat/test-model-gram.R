@@ -5,7 +5,7 @@ raw_gram <- function(X, y, g = NULL, w = NULL, offset = NULL) {
     list(list(name = "g", codes = as.integer(g), levels = levels(g), coef = "(Intercept)",
       A = matrix(1)))
   }
-  meanfield:::gram_of_rows(list(X = X, y = y, w = w, offset = offset, factors = factors))
+  gram_of_rows(list(X = X, y = y, w = w, offset = offset, factors = factors))
 }
 
 test_that("the Gram equals naive weighted sums", {
@@ -57,7 +57,7 @@ test_that("Grams of row chunks add up", {
     gi <- factor(g[i])
     raw_gram(X[i, ], y[i], gi, w[i])
   })
-  sum <- Reduce(meanfield:::add_grams, parts)
+  sum <- Reduce(add_grams, parts)
   o <- match(whole$factors[[1]]$levels, sum$factors[[1]]$levels)
   scale <- sqrt(tcrossprod(diag(whole$cross) + 1))
   expect_lte(max(abs(sum$cross - whole$cross) / scale), tol_merge)
@@ -94,10 +94,10 @@ test_that("slopes and several factors: the arrow equals the dense Gram, and chun
     y ~ 0 + x + (1 | h) + (1 | k), y ~ x + (1 | h / k) + (k | g))) {
     fit <- fit_vb(f, d, weights = w, integrate = "no")
     m <- fit$model
-    core <- meanfield:::lmm_core(m)
+    core <- lmm_core(m)
     X <- model.matrix(fit)
     if ("(Intercept)" %in% colnames(X)) X[, "x"] <- X[, "x"] - sum(d$w * d$x) / sum(d$w)
-    parts <- meanfield:::linear_parts(fit, NULL, NULL, TRUE)
+    parts <- linear_parts(fit, NULL, NULL, TRUE)
     Z <- lapply(parts$groups, function(g) {
       G <- length(m$factors[[g$factor]]$levels)
       r <- ncol(g$Z)
@@ -114,12 +114,12 @@ test_that("slopes and several factors: the arrow equals the dense Gram, and chun
   f <- y ~ x * s + (1 + s | g) + (1 | h)
   part <- function(rows) suppressWarnings(fit_vb(f, d[rows, ], weights = w)$model$gram)
   whole <- fit_vb(f, d, weights = w)
-  sum <- meanfield:::add_grams(part(1:150), part(151:400))
+  sum <- add_grams(part(1:150), part(151:400))
   align <- function(gram) { # levels in sorted order
     model <- whole$model # each part has centred its own covariates
-    gram <- meanfield:::gram_in(gram, lapply(model$factors, `[[`, "A"), model$coords$basis)
+    gram <- gram_in(gram, lapply(model$factors, `[[`, "A"), model$coords$basis)
     model$gram <- gram
-    A <- dense_of(meanfield:::lmm_core(model))
+    A <- dense_of(lmm_core(model))
     o <- order(gram$factors[[2]]$levels) + 4
     l <- order(gram$factors[[1]]$levels)
     p <- c(1:4, o, 4 + length(o) + rep((l - 1) * 2, each = 2) + 1:2)

@@ -231,8 +231,8 @@ test_that("a tight prior far from the data's start does not end in a local optim
 })
 
 test_that("matrices that are positive definite in theory only are a classed condition", {
-  expect_error(meanfield:::scale_free(c(1e-30, 1, 1)), class = "meanfield_error_not_pd")
-  expect_error(meanfield:::solve_spd(matrix(c(1, 2, 2, 1), 2)), class = "meanfield_error_not_pd")
+  expect_error(scale_free(c(1e-30, 1, 1)), class = "meanfield_error_not_pd")
+  expect_error(solve_spd(matrix(c(1, 2, 2, 1), 2)), class = "meanfield_error_not_pd")
 })
 
 test_that("missing covariates of a vector term under na.pass are refused by name", {
@@ -250,5 +250,5 @@ test_that("a scale whose square is no number is refused", {
 })
 
 test_that("the unit of a variable is found among missing values", {
-  expect_equal(meanfield:::typical_size(cbind(c(1, NA, -3), c(NA, NA, 2)), c(.4, .2, .4))[2], 1)
+  expect_equal(typical_size(cbind(c(1, NA, -3), c(NA, NA, 2)), c(.4, .2, .4))[2], 1)
 })

@@ -26,19 +26,19 @@ test_that("effects stand where their names do: other factors, then the leaf", {
   for (fit in fits) {
     m <- fit$model
     own <- lapply(m$factors, names_of)
-    expect_identical(meanfield:::u_names(m), as.character(unlist(c(own[-1], own[1]))))
-    theta <- c(meanfield:::beta_names(m), meanfield:::u_names(m))
+    expect_identical(u_names(m), as.character(unlist(c(own[-1], own[1]))))
+    theta <- c(beta_names(m), u_names(m))
     expect_length(fit$vb$mean, length(theta))
     for (f in seq_along(own)) {
-      expect_identical(theta[meanfield:::effect_columns(m, f)], own[[f]])
+      expect_identical(theta[effect_columns(m, f)], own[[f]])
       code <- rev(seq_along(m$factors[[f]]$levels))
-      first <- meanfield:::effect_start(m, list(factor = f, code = code)) + 1
+      first <- effect_start(m, list(factor = f, code = code)) + 1
       r <- length(m$factors[[f]]$coef)
-      expect_identical(meanfield:::u_names(m)[first], own[[f]][(code - 1) * r + 1])
+      expect_identical(u_names(m)[first], own[[f]][(code - 1) * r + 1])
     }
     for (k in seq_along(m$groups)) {
       t <- m$groups[[k]]
-      rows <- meanfield:::effect_rows(m, k + meanfield:::n_lead(m))
+      rows <- effect_rows(m, k + n_lead(m))
       of_factor <- matrix(own[[t$factor]], length(m$factors[[t$factor]]$coef))
       expect_identical(theta[rows], as.vector(of_factor[t$cols, ]))
     }
@@ -48,14 +48,14 @@ test_that("effects stand where their names do: other factors, then the leaf", {
 test_that("statistics stand where their names do, an auxiliary where it meets its precision", {
   for (fit in fits) {
     m <- fit$model
-    names <- as.character(meanfield:::stat_names(m))
-    index <- meanfield:::stat_index(m)
+    names <- as.character(stat_names(m))
+    index <- stat_index(m)
     expect_identical(as.integer(unlist(index)), seq_along(names))
     for (k in seq_along(m$groups)) {
-      at <- index[[k + meanfield:::n_lead(m)]]
-      expect_identical(names[at], meanfield:::term_stat_names(m$groups[[k]]))
+      at <- index[[k + n_lead(m)]]
+      expect_identical(names[at], term_stat_names(m$groups[[k]]))
     }
-    owner <- meanfield:::precision_of_t(m)
+    owner <- precision_of_t(m)
     expect_length(owner, length(fit$vb$t))
     for (a in seq_along(owner)[-seq_along(names)]) { # coupled to diagonals of its precision alone
       expect_identical(unique(owner[which(fit$vb$C[a, seq_along(names)] != 0)]), owner[a])
@@ -67,25 +67,25 @@ test_that("statistics stand where their names do, an auxiliary where it meets it
 
 test_that("the core has the same places, counted from 0", {
   for (fit in fits) {
-    core <- meanfield:::lmm_core(fit$model)
+    core <- lmm_core(fit$model)
     expect_identical(core$n_global + core$n_leaf * core$r, length(fit$vb$mean))
     for (k in seq_along(core$prec)) {
       p <- core$prec[[k]]
-      if (k <= meanfield:::n_lead(fit$model)) next
+      if (k <= n_lead(fit$model)) next
       before <- if (p$leaf) core$n_global else 0
       at <- before + p$first + outer(seq_len(p$r), p$stride * (seq_len(p$n_levels) - 1), "+")
-      expect_equal(as.vector(at), meanfield:::effect_rows(core, k))
+      expect_equal(as.vector(at), effect_rows(core, k))
     }
   }
 })
 
 test_that("the core refuses a precision that stands where its factor does not", {
   for (fit in fits[c(4, 5)]) {
-    core <- meanfield:::engine_core(fit$model)
+    core <- engine_core(fit$model)
     k <- which(fit$model$layout$precisions$factor == 2)[1]
     try_core <- function(name, value) {
       core$prec[[k]][[name]] <- value
-      meanfield:::call_fit_vb(core, fit$vb$t, vb_control(max_iter = 2))
+      call_fit_vb(core, fit$vb$t, vb_control(max_iter = 2))
     }
     expect_no_error(try_core("factor", 1L))
     for (f in c(-1L, 0L, if (!is.null(core$rows)) 7L)) { # rows tell which factors there are
@@ -106,7 +106,7 @@ test_that("a layout is not as long as there are effects", {
 test_that("names of effects are made where they are shown only", {
   fit <- fit_vb(y ~ x + (1 + s | g) + (1 | h), d, integrate = "no")
   sampled <- suppressWarnings(fit_gibbs(fit, iter = 120, warmup = 100, chains = 1))
-  own <- meanfield:::effect_labels
+  own <- effect_labels
   withr::defer(utils::assignInNamespace("effect_labels", own, "meanfield"))
   utils::assignInNamespace("effect_labels", function(...) stop("a name was made"), "meanfield")
   for (f in list(fit, sampled)) {

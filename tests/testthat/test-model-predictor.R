@@ -81,7 +81,7 @@ test_that("what re.form cannot mean is refused by name", {
 # E Lambda^-1 at the user's origin: the covariance of the effects of a new level
 level_variance <- function(fit) {
   A <- fit$model$groups[[1]]$A
-  A %*% meanfield:::group_covariance(meanfield:::posterior_of(fit), 1) %*% t(A)
+  A %*% group_covariance(posterior_of(fit), 1) %*% t(A)
 }
 
 test_that("new levels: the effects included, with their full variance", {

@@ -1,7 +1,7 @@
 # Separation under a flat prior: the posterior is improper, and no number may be printed.
 
 direction <- function(X, y) {
-  meanfield:::separating_direction(rbind(X[y == 1, , drop = FALSE], -X[y == 0, , drop = FALSE]))
+  separating_direction(rbind(X[y == 1, , drop = FALSE], -X[y == 0, , drop = FALSE]))
 }
 
 test_that("a separating direction is found where there is one, and only there", {

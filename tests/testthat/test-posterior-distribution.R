@@ -72,9 +72,9 @@ test_that("predictions of a Gibbs fit are its draws", {
 
 test_that("rows in blocks are the rows at once", {
   fit <- fit_vb(log_radon ~ floor + (1 | county), radon)
-  parts <- meanfield:::linear_parts(fit, NULL, NULL, FALSE)
-  whole <- meanfield:::over_linear(meanfield:::posterior_of(fit), parts, function(mix, now) mix$mean)
-  one <- meanfield:::linear_mixture(meanfield:::posterior_of(fit), meanfield:::part_rows(parts, 500L))
+  parts <- linear_parts(fit, NULL, NULL, FALSE)
+  whole <- over_linear(posterior_of(fit), parts, function(mix, now) mix$mean)
+  one <- linear_mixture(posterior_of(fit), part_rows(parts, 500L))
   expect_equal(whole[500, ], drop(one$mean))
 })
 
@@ -86,7 +86,7 @@ test_that("quantiles of a mixture of very many normals are those of its distribu
   centre <- 1e6 + cbind(rt(n, 5), rexp(n)^2)
   spread <- cbind(exp(rnorm(n, 0, .4)), .05 + rexp(n))
   probs <- c(.005, .025, .5, .9, .975)
-  q <- meanfield:::call_nest_quantiles(FALSE, w, centre, spread, probs)
+  q <- call_nest_quantiles(FALSE, w, centre, spread, probs)
   for (j in 1:2) {
     p <- vapply(q[, j], function(x) sum(w * pnorm(x, centre[, j], spread[, j])), 0)
     density <- vapply(q[, j], function(x) sum(w * dnorm(x, centre[, j], spread[, j])), 0)

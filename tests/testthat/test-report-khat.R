@@ -10,13 +10,13 @@ test_that("the joint density is that of the model, up to a constant", {
   p <- priors(normal_prior(c(1, 0), c(3, 2)), tau_u = gamma_prior(2, 1))
   fit <- fit_vb(cbind(y, t - y) ~ x + (1 | g) + (1 | h), d, family = binomial(), prior = p,
     integrate = "no")
-  core <- meanfield:::engine_core(fit$model)
+  core <- engine_core(fit$model)
   theta <- matrix(rnorm(13 * 5), 13)
   stats <- c(0.7, 2.5)
-  got <- meanfield:::log_joint_given(fit, core, stats, theta)
+  got <- log_joint_given(fit, core, stats, theta)
   order <- vapply(fit$model$factors, `[[`, "", "name") # leaf first; the core has it last
   dense <- apply(theta, 2, function(v) {
-    beta <- meanfield:::to_raw(fit$model$coords, v[1:2])
+    beta <- to_raw(fit$model$coords, v[1:2])
     n <- vapply(fit$model$factors, function(f) length(f$levels), 0L)
     u <- list(v[2 + n[2] + seq_len(n[1])], v[2 + seq_len(n[2])])
     eta <- beta[1] + beta[2] * d$x + u[[1]][d[[order[1]]]] + u[[2]][d[[order[2]]]]
@@ -79,8 +79,8 @@ test_that("counts that are fractions have a log likelihood, and so a k-hat", {
   eta <- c(-1, .5, 2)
   whole <- c(0, 3, 7)
   at <- function(f, e) f(whole + e)
-  pois <- function(y) meanfield:::log_poisson(y, eta)
-  nb <- function(y) meanfield:::log_neg_binomial(y, 1.7, eta)
+  pois <- function(y) log_poisson(y, eta)
+  nb <- function(y) log_neg_binomial(y, 1.7, eta)
   # continuous where the whole numbers are
   expect_equal(at(pois, 1e-7), dpois(whole, exp(eta), log = TRUE), tolerance = 1e-5)
   expect_equal(at(nb, 1e-7), dnbinom(whole, size = 1.7, mu = exp(eta), log = TRUE), tolerance = 1e-5)

@@ -107,6 +107,6 @@ test_that("no curve of a positive variable blows up at zero", {
   x <- seq(-9, 2, 0.4) # a log-normal summed over a lattice, with the rounding of an integral
   w <- dnorm(x, 0, 0.8) + 1e-3 * runif(length(x))
   part <- list(centre = x, spread = rep(0.4, length(x)), sinc = TRUE, link = "exp")
-  curve <- meanfield:::mixture_curve(part, w / sum(w))
+  curve <- mixture_curve(part, w / sum(w))
   expect_equal(max(curve$y), max(dlnorm(curve$x, 0, 0.8)), tolerance = 0.05)
 })

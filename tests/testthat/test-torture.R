@@ -22,10 +22,10 @@ gaussian_script <- quote({
   set.seed(1)
   d <- data.frame(x = rnorm(12), g = gl(3, 4), y = rnorm(12), w = 1 + (1:12) / 12)
   fit <- fit_vb(y ~ x + (1 | g), d)
-  core <- meanfield:::lmm_core(fit$model)
-  start <- meanfield:::vb_start(core)
+  core <- lmm_core(fit$model)
+  start <- vb_start(core)
   control <- vb_control(max_iter = 50)
-  centre <- meanfield:::vb_centre(core, fit$vb)
+  centre <- vb_centre(core, fit$vb)
   settings <- list(iter = 5L, warmup = 2L, thin = 1L, save_u = TRUE, interweave = TRUE)
   X <- model.matrix(fit)
   z <- rbind(1, d$x)
@@ -41,23 +41,23 @@ gaussian_script <- quote({
   run <- function() {
     set.seed(1)
     list(
-      meanfield:::call_gram(rows),
-      meanfield:::call_gram_pair(rows, 1L, 2L),
-      meanfield:::call_group_codes(c(3L, 1L, 3L), NULL, 3L),
-      meanfield:::call_fit_vb(core, start, control),
-      meanfield:::call_fit_gibbs(core, start, centre, settings, function(done) list(done)),
-      meanfield:::call_theta_draws(core, tau, fit$vb$mean, 3L),
-      meanfield:::call_lr(fit$vb$V, fit$vb$C),
+      call_gram(rows),
+      call_gram_pair(rows, 1L, 2L),
+      call_group_codes(c(3L, 1L, 3L), NULL, 3L),
+      call_fit_vb(core, start, control),
+      call_fit_gibbs(core, start, centre, settings, function(done) list(done)),
+      call_theta_draws(core, tau, fit$vb$mean, 3L),
+      call_lr(fit$vb$V, fit$vb$C),
       fit$model$gram + fit$model$gram,
-      meanfield:::call_nest_mode(core, centre, nodes$mode + .1, diag(2)),
-      meanfield:::call_nest_log_density(core, centre, nodes$phi[, 1:3]),
-      meanfield:::call_nest_lattice(core, centre, nodes$mode, nodes$L, few,
+      call_nest_mode(core, centre, nodes$mode + .1, diag(2)),
+      call_nest_log_density(core, centre, nodes$phi[, 1:3]),
+      call_nest_lattice(core, centre, nodes$mode, nodes$L, few,
         function(done) list(done)),
-      meanfield:::call_nest_mixture(core, centre, nodes$phi[, 1:3], c(.2, .3, .5), TRUE, TRUE, TRUE,
+      call_nest_mixture(core, centre, nodes$phi[, 1:3], c(.2, .3, .5), TRUE, TRUE, TRUE,
         linear, function(done) list(done)),
-      meanfield:::call_nest_draws(core, centre, nodes$phi[, 1:3]),
-      meanfield:::call_nest_quantiles(TRUE, c(.5, .5), diag(2), diag(2) + 1, c(.1, .9)),
-      meanfield:::call_nest_quantiles(FALSE, c(.5, .5), diag(2), diag(2) + 1, c(.1, .9))
+      call_nest_draws(core, centre, nodes$phi[, 1:3]),
+      call_nest_quantiles(TRUE, c(.5, .5), diag(2), diag(2) + 1, c(.1, .9)),
+      call_nest_quantiles(FALSE, c(.5, .5), diag(2), diag(2) + 1, c(.1, .9))
     )
   }
 })
@@ -79,35 +79,35 @@ families_script <- quote({
   control <- vb_control(max_iter = 3)
   step <- function(done) list(done)
   engines <- lapply(fits, function(fit) {
-    core <- meanfield:::engine_core(fit$model)
+    core <- engine_core(fit$model)
     list(core = core, vb = fit$vb, tau = fit$posterior$tau,
-      S = meanfield:::theta_covariance(fit, core),
-      centre = meanfield:::vb_centre(core, fit$vb),
-      start = if (is.null(core$rows)) meanfield:::vb_start(core) else
-        meanfield:::glmm_vb_start(core))
+      S = theta_covariance(fit, core),
+      centre = vb_centre(core, fit$vb),
+      start = if (is.null(core$rows)) vb_start(core) else
+        glmm_vb_start(core))
   })
   few <- list(step = 3, drop = 2, capacity = 300L, most = Inf, known = NULL)
   one <- function(e) {
-    top <- meanfield:::nest_start(e$tau)
+    top <- nest_start(e$tau)
     L <- diag(top$sd, length(top$sd))
     phi <- cbind(top$mean, top$mean + .1)
     rows <- list(global = matrix(1, e$core$n_global, 1), leaf = 1L, z = matrix(1, e$core$r, 1))
     list(
-      meanfield:::call_fit_vb(e$core, e$start, control),
-      meanfield:::call_nest_mode(e$core, e$centre, top$mean, L),
-      meanfield:::call_nest_log_density(e$core, e$centre, phi),
-      meanfield:::call_nest_lattice(e$core, e$centre, top$mean, L, few, step),
-      meanfield:::call_nest_mixture(e$core, e$centre, phi, c(.4, .6), TRUE, TRUE, TRUE, rows, step),
-      meanfield:::call_nest_draws(e$core, e$centre, phi),
-      meanfield:::call_arrow_draws(e$S, 2L), meanfield:::call_arrow_leaves(e$S),
-      meanfield:::call_arrow_product(e$S, diag(2, length(e$vb$mean))),
-      meanfield:::call_arrow_quad(e$S, rows)
+      call_fit_vb(e$core, e$start, control),
+      call_nest_mode(e$core, e$centre, top$mean, L),
+      call_nest_log_density(e$core, e$centre, phi),
+      call_nest_lattice(e$core, e$centre, top$mean, L, few, step),
+      call_nest_mixture(e$core, e$centre, phi, c(.4, .6), TRUE, TRUE, TRUE, rows, step),
+      call_nest_draws(e$core, e$centre, phi),
+      call_arrow_draws(e$S, 2L), call_arrow_leaves(e$S),
+      call_arrow_product(e$S, diag(2, length(e$vb$mean))),
+      call_arrow_quad(e$S, rows)
     )
   }
   chain <- function(e, hamiltonian) {
     settings <- list(iter = 4L, warmup = 2L, thin = 1L, save_u = TRUE, interweave = TRUE,
       hamiltonian = hamiltonian, step = .3)
-    meanfield:::call_fit_glmm_gibbs(e$core, meanfield:::glmm_gibbs_start(e$core), settings, step)
+    call_fit_glmm_gibbs(e$core, glmm_gibbs_start(e$core), settings, step)
   }
   run <- function() {
     set.seed(1)
@@ -120,25 +120,25 @@ mixture_script <- quote({
   set.seed(3)
   x <- cbind(a = c(rnorm(8), rnorm(8, 5)), b = rnorm(16))
   fit <- fit_vb(gaussian_mixture(x, 2), starts = 1)
-  core <- meanfield:::gmm_core(fit$model)
+  core <- gmm_core(fit$model)
   label <- rep(0:1, each = 8L)
   control <- list(tol = 1e-8, change = 1e-8, max_iter = 4L, newton = TRUE)
   settings <- list(iter = 4L, warmup = 2L, thin = 1L, kept = 2L, chains = 1L)
-  start <- meanfield:::gmm_gibbs_start(fit)
+  start <- gmm_gibbs_start(fit)
   R <- apply(fit$core$L, 2L, function(L) t(chol(matrix(L, 2))))
   arrow <- list(n_global = 1L, r = 2L, n_leaf = 1L, ptr = c(0L, 1L), idx = 0L, global = 3,
     cross = c(.5, .2), leaf = c(2, .3, .3, 1), full = TRUE)
   run <- function() {
     set.seed(1)
     list(
-      meanfield:::call_gmm_start(core$X, 2, 1, 3L), meanfield:::call_gmm_label_stats(core, label),
-      meanfield:::call_gmm_fit(core, fit$core$stats, fit$model$units, control, TRUE),
-      meanfield:::call_gmm_classify(core, fit$core$m, R, fit$core$offset),
-      meanfield:::call_gmm_gibbs(core, start, label, fit$model$units, settings,
+      call_gmm_start(core$X, 2, 1, 3L), call_gmm_label_stats(core, label),
+      call_gmm_fit(core, fit$core$stats, fit$model$units, control, TRUE),
+      call_gmm_classify(core, fit$core$m, R, fit$core$offset),
+      call_gmm_gibbs(core, start, label, fit$model$units, settings,
         function(done) list(done)),
-      meanfield:::call_test_normals(3), meanfield:::call_test_pg(1:2, 0:1),
-      meanfield:::call_test_arrow(arrow, c(1, 2, 3)),
-      meanfield:::call_misshapen(fit, list(passes = 1L), TRUE), meanfield:::call_limits()
+      call_test_normals(3), call_test_pg(1:2, 0:1),
+      call_test_arrow(arrow, c(1, 2, 3)),
+      call_misshapen(fit, list(passes = 1L), TRUE), call_limits()
     )
   }
 })
