@@ -20,7 +20,7 @@ by_importance <- function(fit, points = 20000) {
   settings$points <- points
   nodes <- meanfield:::importance_nodes(target, top, settings)
   nodes <- c(nodes, list(centre = centre,
-    stats = meanfield:::phi_statistics(nodes$phi, meanfield:::stat_index(model))),
+    stats = meanfield:::psi_statistics(nodes$psi, meanfield:::stat_index(model))),
     meanfield:::mixture_moments(model, core, centre, nodes))
   structure(list(call = fit$call, model = model, log_evidence = nodes$log_evidence,
     elbo = fit$vb$elbo, method = "importance", error = nodes$error, khat = nodes$khat,
