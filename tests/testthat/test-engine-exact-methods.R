@@ -37,7 +37,7 @@ test_that("draws have the summary's moments and quantiles", {
   probs <- seq_len(39) / 40
   for (name in c("scalar", "vector")) {
     fit <- fits[[name]]
-    parts <- meanfield:::mixture_components(fit, FALSE)
+    parts <- meanfield:::mixture_components(meanfield:::posterior_of(fit), FALSE)
     q <- meanfield:::mixture_quantiles(parts, fit$integrated$weights, probs)
     x <- as.matrix(as_draws_matrix(fit, ndraws = 10000, u = FALSE))
     for (j in seq_along(parts)) {
