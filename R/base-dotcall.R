@@ -57,7 +57,7 @@ call_fit_gibbs <- function(core, start, centre, control, progress) {
   named_status(out)
 }
 
-# core: engine_core(); start: phi if there is one, precisions, auxiliaries.
+# core: engine_core(); start: psi if there is one, precisions, auxiliaries.
 call_fit_glmm_gibbs <- function(core, start, control, progress) {
   named_status(call_core(C_fit_glmm_gibbs, core, as.double(start), control, progress))
 }
@@ -72,30 +72,30 @@ call_arrow_leaves <- function(S) call_core(C_arrow_leaves, S)
 call_arrow_product <- function(S, X) call_core(C_arrow_product, S, X)
 call_arrow_quad <- function(S, rows) call_core(C_arrow_quad, S, rows)
 
-# phi: start; L: scale, phi = mode + L z; most: evaluations that conditional fits may take.
-call_nest_mode <- function(core, centre, phi, L, most = Inf) {
-  named_status(call_core(C_nest_mode, core, centre, as.double(phi), L, most))
+# psi: start; L: scale, psi = mode + L z; most: evaluations that conditional fits may take.
+call_nest_mode <- function(core, centre, psi, L, most = Inf) {
+  named_status(call_core(C_nest_mode, core, centre, as.double(psi), L, most))
 }
 
-# phi: a column per point.
-call_nest_log_density <- function(core, centre, phi) {
-  call_core(C_nest_log_density, core, centre, as_double_matrix(phi))
+# psi: a column per point.
+call_nest_log_density <- function(core, centre, psi) {
+  call_core(C_nest_log_density, core, centre, as_double_matrix(psi))
 }
 
 call_nest_lattice <- function(core, centre, mode, L, control, progress = NULL) {
   named_status(call_core(C_nest_lattice, core, centre, as.double(mode), L, control, progress))
 }
 
-# phi: a column per node; rows: linear combinations of theta, see src/engine/conditional.h.
-call_nest_mixture <- function(core, centre, phi, weights, blocks = FALSE, each = FALSE,
+# psi: a column per node; rows: linear combinations of theta, see src/engine/conditional.h.
+call_nest_mixture <- function(core, centre, psi, weights, blocks = FALSE, each = FALSE,
                               dense = FALSE, rows = NULL, progress = NULL) {
   want <- list(blocks = blocks, each = each, dense = dense)
-  named_status(call_core(C_nest_mixture, core, centre, as_double_matrix(phi), as.double(weights),
+  named_status(call_core(C_nest_mixture, core, centre, as_double_matrix(psi), as.double(weights),
     want, rows, progress))
 }
 
-call_nest_draws <- function(core, centre, phi) {
-  call_core(C_nest_draws, core, centre, as_double_matrix(phi))
+call_nest_draws <- function(core, centre, psi) {
+  call_core(C_nest_draws, core, centre, as_double_matrix(psi))
 }
 
 # centre, spread: nodes x mixtures. A matrix, probs x mixtures.

@@ -41,7 +41,7 @@
 #'   \item{method}{`"lattice"` or `"importance"`}
 #'   \item{error}{reported error of means and SDs, in posterior SDs}
 #'   \item{khat}{Pareto shape of the importance weights, `NA` on a lattice}
-#'   \item{integrated}{the nodes: `phi` (parameters x nodes), `weights`, `stats` (precisions at the
+#'   \item{integrated}{the nodes: `psi` (parameters x nodes), `weights`, `stats` (precisions at the
 #'     nodes), moments of `beta` and `u`}
 #'   \item{vb}{mean precisions and coefficients of the variational fit}
 #'   \item{tol, draws}{the settings}
@@ -136,7 +136,7 @@ new_exact_fit <- function(call, vb_fit, settings) {
   nodes <- integrate_model(model, vb_fit$vb, vb_fit$posterior$tau,
     nest_settings("exact", settings$tol, settings$draws), progress = progress$step)
   if (!is_integral(nodes)) abort_integral(nodes)
-  warn_integral(nodes, settings$tol * c(1, 1, 10, 10, 50, 50, 500)[min(nrow(nodes$phi), 7L)])
+  warn_integral(nodes, settings$tol * c(1, 1, 10, 10, 50, 50, 500)[min(nrow(nodes$psi), 7L)])
   structure(
     c(list(call = call, model = model, log_evidence = nodes$log_evidence, elbo = vb_fit$vb$elbo),
       nodes[c("method", "error", "khat")],

@@ -28,15 +28,15 @@ precision_variables <- function(model) {
 }
 
 # Draws of the (working) statistics to every row of precision_variables(), in the user's
-# coordinates. phi: the same draws in scale-free coordinates, where they are at hand: SDs and
+# coordinates. psi: the same draws in scale-free coordinates, where they are at hand: SDs and
 # correlations then need no inverse.
-precision_draws <- function(stats, model, phi = NULL, names = precision_variables(model)$variable) {
+precision_draws <- function(stats, model, psi = NULL, names = precision_variables(model)$variable) {
   index <- stat_index(model)
   lead <- n_lead(model)
   blocks <- lapply(seq_along(index), function(k) {
     t <- stats[, index[[k]], drop = FALSE]
     if (k > lead && model$groups[[k - lead]]$vector) {
-      return(matrix_draws(t, model$groups[[k - lead]]$A, if (!is.null(phi)) phi[, index[[k]],
+      return(matrix_draws(t, model$groups[[k - lead]]$A, if (!is.null(psi)) psi[, index[[k]],
         drop = FALSE]))
     }
     n <- if (is_dispersion(model, k)) 2L else if (k <= lead) 3L else 4L
@@ -47,8 +47,8 @@ precision_draws <- function(stats, model, phi = NULL, names = precision_variable
   out
 }
 
-matrix_draws <- function(t, A, phi = NULL) {
-  eta <- log_sd_atanh_rows(phi %||% scale_free_rows(t), A)
+matrix_draws <- function(t, A, psi = NULL) {
+  eta <- log_sd_atanh_rows(psi %||% scale_free_rows(t), A)
   sd <- seq_len(nrow(A))
   cbind(t %*% t(precision_map(A)), exp(eta[, sd]), eta[, sd], tanh(eta[, -sd]))
 }

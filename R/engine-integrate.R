@@ -99,7 +99,7 @@ why_not_integrate <- function(fit, core) {
   if (fit$rounding) return("failed")
   if (!length(tau$mean)) return("not needed")
   if (length(tau$mean) > core_limit("mode")) return("too dear")
-  uncertain <- max(own_log_sds(tau$phi$cov_lrvb, tau$index)^2)
+  uncertain <- max(own_log_sds(tau$psi$cov_lrvb, tau$index)^2)
   if (!length(tau$failed) && uncertain < INTEGRATE_ABOVE) return("not needed")
   if (has_rows(fit)) {
     # thousands of optimisations on importance points, which are often not trusted in the end
@@ -169,26 +169,26 @@ integrate_model <- function(model, vb, tau, settings, core = engine_core(model),
   nodes <- integrate_precisions(gaussian_target(core, centre, progress, most), nest_start(tau),
     settings)
   if (!is_integral(nodes)) return(nodes)
-  nodes <- c(nodes, list(centre = centre, stats = phi_statistics(nodes$phi, stat_index(model))),
+  nodes <- c(nodes, list(centre = centre, stats = psi_statistics(nodes$psi, stat_index(model))),
     mixture_moments(model, core, centre, nodes))
   nodes$error <- nodes$error + approximation_error(nodes, length(model$factors))
   nodes
 }
 
 # What corrected bounds leave, in posterior SDs: a share of what the correction moves the means and
-# SDs of phi by. Against exact posteriors of one factor 1 to 2 percent of it was left (20 data
+# SDs of psi by. Against exact posteriors of one factor 1 to 2 percent of it was left (20 data
 # sets), with several factors, whose correction is a sum of parts, less than 5 percent (4 long
 # runs).
 approximation_error <- function(nodes, n_factors) {
-  if (is.null(nodes$correction) || !nrow(nodes$phi)) return(0)
+  if (is.null(nodes$correction) || !nrow(nodes$psi)) return(0)
   bare <- nodes$weights * exp(min(nodes$correction) - nodes$correction)
   share <- if (n_factors > 1L) 0.05 else 0.02
-  share * moment_change(nodes$phi, nodes$weights, bare)
+  share * moment_change(nodes$psi, nodes$weights, bare)
 }
 
-# Statistics at the columns of phi: a row per point.
-phi_statistics <- function(phi, index) {
-  x <- t(phi)
+# Statistics at the columns of psi: a row per point.
+psi_statistics <- function(psi, index) {
+  x <- t(psi)
   for (at in index) x[, at] <- from_scale_free(x[, at, drop = FALSE])
   x
 }
@@ -197,7 +197,7 @@ mixture_moments <- function(model, core, centre, nodes) {
   p <- core$p
   x <- seq_len(p)
   rows <- beta_rows_of(model, core)
-  run <- call_nest_mixture(core, centre, nodes$phi, nodes$weights, blocks = TRUE, rows = rows)
+  run <- call_nest_mixture(core, centre, nodes$psi, nodes$weights, blocks = TRUE, rows = rows)
   check_status(run$status, model)
   mix <- run$result
   effects <- p + seq_len(length(mix$mean) - p)

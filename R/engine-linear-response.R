@@ -5,8 +5,8 @@
 #   u:    mean, var_mfvb, var_lrvb of all random effects, in the order of theta
 #   tau:  the precisions. names, index (positions of each one's statistics), df;
 #         mean, cov_mfvb, cov_lrvb of the statistics (tau, vech Lambda);
-#         phi: list(mean, cov_mfvb, cov_lrvb, cross, index), unconstrained coordinates: log tau
-#         of a scalar, scale-free of a matrix; cross = Cov(statistics, phi);
+#         psi: list(mean, cov_mfvb, cov_lrvb, cross, index), unconstrained coordinates: log tau
+#         of a scalar, scale-free of a matrix; cross = Cov(statistics, psi);
 #         failed: precisions that linear response failed for.
 vb_posterior <- function(fit) {
   vb <- fit$vb
@@ -39,7 +39,7 @@ vb_posterior <- function(fit) {
       mean = stats::setNames(vb$t[s], nm[[1L]]),
       cov_mfvb = structure(vb$V[s, s, drop = FALSE], dimnames = nm),
       cov_lrvb = structure(Sigma, dimnames = nm),
-      phi = lr$phi, failed = lr$failed
+      psi = lr$psi, failed = lr$failed
     )
   )
 }
@@ -53,7 +53,7 @@ own_covariance <- function(fit, core) {
   arrow(core, fit$vb$Sq_global, fit$vb$sq_leaf, 0 * fit$vb$q)
 }
 
-# Moments of phi under q and under linear response. For a scalar, log tau exactly: with
+# Moments of psi under q and under linear response. For a scalar, log tau exactly: with
 # c = Cov_q(tau, log tau) = 1 / rate, Cov(log tau_i, log tau_j) = delta trigamma + c_i K_ij c_j.
 # For a matrix, scale-free coordinates by the delta method at E[Lambda]: c = V D'.
 unconstrained_moments <- function(vb, lr, index, model) {
@@ -62,8 +62,8 @@ unconstrained_moments <- function(vb, lr, index, model) {
   V <- vb$V[s, s, drop = FALSE]
   K <- lr$K[s, s, drop = FALSE]
   mean <- numeric(n)
-  C <- matrix(0, n, n) # Cov_q(statistics, phi)
-  Q <- matrix(0, n, n) # Cov_q(phi)
+  C <- matrix(0, n, n) # Cov_q(statistics, psi)
+  Q <- matrix(0, n, n) # Cov_q(psi)
   for (k in seq_along(index)) {
     at <- index[[k]]
     t <- vb$t[at]
@@ -97,8 +97,8 @@ linear_response <- function(vb, model, index) {
   on <- rep(TRUE, length(names))
   repeat {
     if (!is.null(lr)) {
-      phi <- unconstrained_moments(vb, lr, index, model)
-      bad <- which(on & own_log_sds(phi$cov_lrvb, index) >= MAX_LOG_SD)
+      psi <- unconstrained_moments(vb, lr, index, model)
+      bad <- which(on & own_log_sds(psi$cov_lrvb, index) >= MAX_LOG_SD)
       if (!length(bad)) break
       on[bad] <- FALSE
     } else {
@@ -109,9 +109,9 @@ linear_response <- function(vb, model, index) {
   }
   if (!any(on)) {
     lr <- list(Sigma = vb$V, K = matrix(0, q, q))
-    phi <- unconstrained_moments(vb, lr, index, model)
+    psi <- unconstrained_moments(vb, lr, index, model)
   }
-  c(lr, list(phi = phi, failed = names[!on]))
+  c(lr, list(psi = psi, failed = names[!on]))
 }
 
 worst_precision <- function(vb, owner, on) {

@@ -1,7 +1,7 @@
 # Integration over the precisions: nodes with weights, on a lattice or by importance sampling.
 # Nothing here touches the random number generator.
 #
-# phi, the coordinates of integration, are log precisions of scalar terms and scale-free coordinates
+# psi, the coordinates of integration, are log precisions of scalar terms and scale-free coordinates
 # of matrices (see scale_free()), laid out like the statistics (see stat_index()).
 
 # What the integrator is asked for, by the number d of precision parameters: step (in posterior SDs)
@@ -25,8 +25,8 @@ nest_settings <- function(kind, tol = 1e-4, draws = 10000) {
   )
 }
 
-# Nodes of the posterior of phi.
-# start: nest_start(). Value: list(method, phi (d x n), weights, log_evidence, error
+# Nodes of the posterior of psi.
+# start: nest_start(). Value: list(method, psi (d x n), weights, log_evidence, error
 # (relative to posterior SDs), khat, and for a lattice step, L, gradient (d x n)); NULL with
 # attribute "why" where the integral could not be done.
 integrate_precisions <- function(target, start, settings) {
@@ -34,7 +34,7 @@ integrate_precisions <- function(target, start, settings) {
   top <- find_mode(target, start)
   if (identical(top, "dear")) return(no_integral("too dear"))
   if (is.null(top)) return(no_integral("the posterior density of the variances has no mode"))
-  nodes <- if (length(top$phi) <= core_limit("lattice")) lattice_nodes(target, top, settings)
+  nodes <- if (length(top$psi) <= core_limit("lattice")) lattice_nodes(target, top, settings)
   nodes <- nodes %||% importance_nodes(target, top, settings)
   if (is_integral(nodes) && !is_spread(nodes)) {
     return(no_integral("one point has all of its weight"))
@@ -46,10 +46,10 @@ is_spread <- function(nodes) is.finite(nodes$error) && sum(nodes$weights > 1e-10
 
 # Without precisions there is nothing to integrate over: one conditional fit is the posterior.
 single_node <- function(target) {
-  phi <- matrix(0, 0L, 1L)
-  f <- target$log_density(phi)
+  psi <- matrix(0, 0L, 1L)
+  f <- target$log_density(psi)
   if (!is.finite(f)) return(no_integral("the posterior of the coefficients has no mode"))
-  list(method = "lattice", phi = phi, weights = 1, gradient = phi, log_density = f,
+  list(method = "lattice", psi = psi, weights = 1, gradient = psi, log_density = f,
     log_evidence = f, error = 1e-8, axis_errors = numeric(), truncation = 0, edge = FALSE,
     khat = NA_real_, points = 1L, step = 1, L = matrix(0, 0L, 0L), mode = numeric())
 }
@@ -57,11 +57,11 @@ single_node <- function(target) {
 no_integral <- function(why) structure(list(), why = why)
 is_integral <- function(nodes) length(nodes) > 0L
 
-# The Gaussian model at given phi: what the integrator and the mixtures ask for.
+# The Gaussian model at given psi: what the integrator and the mixtures ask for.
 gaussian_target <- function(core, centre, progress = NULL, most = Inf) {
   list(
-    log_density = function(phi) call_nest_log_density(core, centre, phi),
-    mode = function(phi, L) call_nest_mode(core, centre, phi, L, most),
+    log_density = function(psi) call_nest_log_density(core, centre, psi),
+    mode = function(psi, L) call_nest_mode(core, centre, psi, L, most),
     lattice = function(mode, L, control) {
       call_nest_lattice(core, centre, mode, L, c(control, most = most), progress)
     },
@@ -69,14 +69,14 @@ gaussian_target <- function(core, centre, progress = NULL, most = Inf) {
   )
 }
 
-# phi -> the SDs that its log precisions stand for, and those precisions that have moments: tails
-# longer than those of phi, on which the moments of theta hang.
+# psi -> the SDs that its log precisions stand for, and those precisions that have moments: tails
+# longer than those of psi, on which the moments of theta hang.
 long_tails <- function(core) {
   own <- function(p, at) at[lower_pairs(p$r)$row == lower_pairs(p$r)$col]
   row <- Map(own, core$prec, stat_index(core))
   finite <- rep(vapply(core$prec, function(p) !(p$nu > 0), NA), lengths(row))
   row <- unlist(row)
-  function(phi) exp(rbind(-phi[row, , drop = FALSE] / 2, phi[row[finite], , drop = FALSE]))
+  function(psi) exp(rbind(-psi[row, , drop = FALSE] / 2, psi[row[finite], , drop = FALSE]))
 }
 
 # Where to start, from linear response: the coordinates at the mean precisions and their scales.
@@ -108,7 +108,7 @@ stop_if_interrupted <- function(status) {
 # Refined, along the axes that need it, until the error is below the tolerance; the last lattice
 # that fits in the capacity.
 lattice_nodes <- function(target, top, settings) {
-  d <- length(top$phi)
+  d <- length(top$psi)
   step <- settings$step[d]
   drop <- settings$drop[d]
   tol <- settings$tol[d]
@@ -134,7 +134,7 @@ lattice_nodes <- function(target, top, settings) {
 grow_lattice <- function(target, top, step, drop, capacity, known = NULL) {
   room <- min(max(4000, 2 * length(known$log_density)), capacity)
   repeat {
-    run <- target$lattice(top$phi, top$L,
+    run <- target$lattice(top$psi, top$L,
       list(step = step, drop = drop, capacity = as.integer(room), known = known))
     stop_if_interrupted(run$status)
     if (run$status[1L] == core_status[["ok"]]) return(run)
@@ -145,7 +145,7 @@ grow_lattice <- function(target, top, step, drop, capacity, known = NULL) {
   }
 }
 
-# Weights, evidence and error of a lattice (of phi and of what has longer tails). A lattice of twice
+# Weights, evidence and error of a lattice (of psi and of what has longer tails). A lattice of twice
 # the step on one axis makes an error e, so this one makes e^2 there where the rule converges as
 # exp(-c / h), the worst that a smooth density does, and e^4 of a normal one. `bound`, which
 # lattices are refined by, is twice the worst, with what lies beyond the lattice; `error`, which is
@@ -155,10 +155,10 @@ grow_lattice <- function(target, top, step, drop, capacity, known = NULL) {
 weigh_lattice <- function(lattice, tails, top, step, drop, negligible) {
   f <- lattice$log_density
   peak <- max(f)
-  d <- length(top$phi)
+  d <- length(top$psi)
   mass <- exp(f - peak)
   log_cell <- d * log(step) + determinant(top$L)$modulus[1L]
-  x <- rbind(lattice$phi, tails(lattice$phi))
+  x <- rbind(lattice$psi, tails(lattice$psi))
   axis_errors <- vapply(seq_len(d), function(j) {
     rule_change(x, mass, mass * (lattice$index[j, ] %% 2 == 0), 2)
   }, 0)^2
@@ -166,13 +166,13 @@ weigh_lattice <- function(lattice, tails, top, step, drop, negligible) {
   keep <- mass >= least[findInterval(negligible * sum(mass), cumsum(least)) + 1L]
   truncation <- beyond_lattice(x, f - peak, drop) + rule_change(x, mass, mass * keep, 1)
   list(
-    method = "lattice", phi = lattice$phi[, keep, drop = FALSE],
+    method = "lattice", psi = lattice$psi[, keep, drop = FALSE],
     weights = mass[keep] / sum(mass[keep]), gradient = lattice$gradient[, keep, drop = FALSE],
     log_density = f[keep], log_evidence = peak + log(sum(mass)) + log_cell,
     error = max(max(axis_errors)^1.5 + .35 * truncation, 1e-8),
     bound = 2 * (max(axis_errors) + truncation), axis_errors = axis_errors,
       truncation = truncation, edge = highest_edge(lattice$index, f) > peak - 20, khat = NA_real_,
-    points = length(f), step = step, L = top$L, mode = top$phi
+    points = length(f), step = step, L = top$L, mode = top$psi
   )
 }
 
@@ -227,7 +227,7 @@ weighted_moments <- function(x, w) {
 # error is at least what it differs by from the runner-up: a tail that one of them misses shows
 # there.
 importance_nodes <- function(target, top, settings) {
-  u <- quasi_random(settings$points, length(top$phi))
+  u <- quasi_random(settings$points, length(top$psi))
   samples <- list()
   for (axes in c("hessian", "own", "sample")) {
     now <- importance_sample(target, importance_axes(axes, top, samples[1L][[1L]]), u)
@@ -243,8 +243,8 @@ importance_nodes <- function(target, top, settings) {
 }
 
 sample_difference <- function(a, b, tails) {
-  ma <- weighted_moments(rbind(a$phi, tails(a$phi)), a$weights)
-  mb <- weighted_moments(rbind(b$phi, tails(b$phi)), b$weights)
+  ma <- weighted_moments(rbind(a$psi, tails(a$psi)), a$weights)
+  mb <- weighted_moments(rbind(b$psi, tails(b$psi)), b$weights)
   max(abs(ma$mean - mb$mean) / ma$sd, abs(log(mb$sd / ma$sd)))
 }
 
@@ -252,26 +252,26 @@ importance_axes <- function(kind, top, best) {
   if (kind == "hessian" || is.null(best)) return(top)
   if (kind == "own") {
     scale <- sqrt(rowSums(top$L^2))
-    return(list(phi = top$phi, L = diag(scale, length(scale)), peak = top$peak))
+    return(list(psi = top$psi, L = diag(scale, length(scale)), peak = top$peak))
   }
   recentred(best, top)
 }
 
 importance_sample <- function(target, top, u) {
   sample <- split_t_points(u, axis_scales(target, top))
-  phi <- top$phi + top$L %*% sample$z
-  f <- target$log_density(phi)
+  psi <- top$psi + top$L %*% sample$z
+  f <- target$log_density(psi)
   ratio <- f - sample$log_density
-  if (any(is.finite(ratio))) weigh_importance(phi, ratio, target$tails, top, f)
+  if (any(is.finite(ratio))) weigh_importance(psi, ratio, target$tails, top, f)
 }
 
 # Scales of both halves of each axis: where the log density has dropped by 2, halved.
 axis_scales <- function(target, top) {
-  d <- length(top$phi)
+  d <- length(top$psi)
   steps <- c(.25, .5, .75, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 11, 15, 20)
   sides <- vapply(c(-1, 1), function(side) {
     vapply(seq_len(d), function(j) {
-      f <- target$log_density(top$phi + outer(top$L[, j], side * steps))
+      f <- target$log_density(top$psi + outer(top$L[, j], side * steps))
       below <- which(!(f > top$peak - 2))[1L]
       if (is.na(below)) return(max(steps) / 2)
       if (below == 1L || !is.finite(f[below])) return(steps[below] / 2)
@@ -296,7 +296,7 @@ split_t_points <- function(u, scales, df = 5) {
     log_density = colSums(stats::dt(x, df, log = TRUE)) + sum(log(2 / rowSums(scales))))
 }
 
-weigh_importance <- function(phi, ratio, tails, top, f) {
+weigh_importance <- function(psi, ratio, tails, top, f) {
   ratio[!is.finite(ratio)] <- -Inf
   keep <- ratio > max(ratio) - 60
   smooth <- withCallingHandlers(
@@ -306,10 +306,10 @@ weigh_importance <- function(phi, ratio, tails, top, f) {
   w <- exp(stats::weights(smooth, normalize = TRUE, log = TRUE)[, 1L])
   khat <- smooth$diagnostics$pareto_k
   list(
-    method = "importance", phi = phi[, keep, drop = FALSE], weights = w, log_density = f[keep],
+    method = "importance", psi = psi[, keep, drop = FALSE], weights = w, log_density = f[keep],
     log_evidence = max(ratio) + log(sum(exp(ratio - max(ratio))) / length(ratio)) +
       determinant(top$L)$modulus[1L],
-    error = importance_error(phi[, keep, drop = FALSE], w, tails),
+    error = importance_error(psi[, keep, drop = FALSE], w, tails),
       khat = if (is.finite(khat)) khat else Inf,
     points = length(ratio), ess = 1 / sum(w^2)
   )
@@ -317,20 +317,20 @@ weigh_importance <- function(phi, ratio, tails, top, f) {
 
 # Half of what the moments differ between every second point and the others: each half is a sample
 # of its own, and their mean errs by half their difference.
-importance_error <- function(phi, w, tails) {
+importance_error <- function(psi, w, tails) {
   odd <- seq_along(w) %% 2
-  half <- function(keep) list(phi = phi, weights = w * keep / sum(w * keep))
+  half <- function(keep) list(psi = psi, weights = w * keep / sum(w * keep))
   sample_difference(half(odd), half(1 - odd), tails) / 2
 }
 
 # Centre and axes at the weighted mean and covariance.
 recentred <- function(nodes, top) {
-  m <- drop(nodes$phi %*% nodes$weights)
-  dev <- nodes$phi - m
+  m <- drop(nodes$psi %*% nodes$weights)
+  dev <- nodes$psi - m
   S <- dev %*% (t(dev) * nodes$weights)
   e <- eigen(S, symmetric = TRUE)
   if (!all(e$values > 0)) return(top)
   best <- which.max(nodes$log_density)
-  list(phi = nodes$phi[, best], L = e$vectors %*% diag(sqrt(e$values), length(m)),
+  list(psi = nodes$psi[, best], L = e$vectors %*% diag(sqrt(e$values), length(m)),
     peak = nodes$log_density[best])
 }

@@ -3,9 +3,9 @@
 # Over-dispersed: twice the linear-response SD of each unconstrained coordinate about its mean.
 gibbs_start <- function(vb_fit, core) {
   tau <- vb_fit$posterior$tau
-  s <- sqrt(pmax(diag(tau$phi$cov_lrvb), diag(tau$phi$cov_mfvb)))
-  phi <- tau$phi$mean + pmin(2 * s, 3) * stats::rnorm(length(s))
-  with_auxiliaries(core, as.double(phi_statistics(as.matrix(phi), tau$index)))
+  s <- sqrt(pmax(diag(tau$psi$cov_lrvb), diag(tau$psi$cov_mfvb)))
+  psi <- tau$psi$mean + pmin(2 * s, 3) * stats::rnorm(length(s))
+  with_auxiliaries(core, as.double(psi_statistics(as.matrix(psi), tau$index)))
 }
 
 # Where covariates stand far from the origin that a prior holds, effects that are independent at the

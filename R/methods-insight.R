@@ -1,5 +1,5 @@
 # Methods for insight, by which performance, parameters, ggeffects, datawizard and bayestestR see a
-# fit, and for performance's own generics. `...`: see interop.R.
+# fit, and for performance's own generics. `...`: see methods-interop.R.
 
 #' @exportS3Method insight::find_formula
 find_formula.regression_fit <- function(x, verbose = TRUE, ...) {

@@ -206,8 +206,8 @@ user_statistics <- function(stats, model) {
 
 # SD of the log precision (of minus the log variance of a matrix's coefficients, the largest) of
 # each.
-own_log_sds <- function(cov_phi, index) {
-  s <- sqrt(pmax(diag(cov_phi), 0))
+own_log_sds <- function(cov_psi, index) {
+  s <- sqrt(pmax(diag(cov_psi), 0))
   vapply(index, function(at) {
     if (length(at) == 1L) return(s[at])
     pairs <- lower_pairs(vech_order(length(at)))

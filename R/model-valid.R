@@ -12,7 +12,7 @@ no_mixture <- function(x, what, remedy) {
 }
 
 # Raised by one whenever elements of a fit change their name, type or meaning.
-FIT_VERSION <- 3L
+FIT_VERSION <- 4L
 
 valid_fit <- function(fit) {
   wrong <- tryCatch(unsound_part(fit), error = function(e) "model")
@@ -355,12 +355,12 @@ unsound_posterior <- function(post, s) {
       "posterior$u"),
     misshapen(tau, list(df = length(s$tau_r), mean = s$d, cov_mfvb = square(s$d),
       cov_lrvb = square(s$d)), "posterior$tau"),
-    misshapen(tau$phi, list(mean = s$d, cov_mfvb = square(s$d), cov_lrvb = square(s$d),
-      cross = square(s$d)), "posterior$tau$phi")
+    misshapen(tau$psi, list(mean = s$d, cov_mfvb = square(s$d), cov_lrvb = square(s$d),
+      cross = square(s$d)), "posterior$tau$psi")
   )
   if (!is.null(wrong)) return(wrong)
   spread <- c(post$beta[-1L], post$u[-1L], tau[c("cov_mfvb", "cov_lrvb")],
-    tau$phi[c("cov_mfvb", "cov_lrvb")])
+    tau$psi[c("cov_mfvb", "cov_lrvb")])
   if (!all(vapply(spread, is_variance, NA))) return("posterior")
   named <- length(s$tau_r)
   if (named && !is_text(tau$names, named)) return("posterior$tau$names")
@@ -382,7 +382,7 @@ unsound_integral <- function(x, s) {
     return("integrated$weights")
   }
   first_wrong(
-    misshapen(x, list(phi = c(s$d, n), stats = c(n, s$d), log_evidence = 1L,
+    misshapen(x, list(psi = c(s$d, n), stats = c(n, s$d), log_evidence = 1L,
       points = 1L, cov_global = c(s$n_global, s$n_global), cov_leaf = s$leaf), "integrated"),
     if (lattice) misshapen(x, list(gradient = c(s$d, n), L = c(s$d, s$d), step = 1L), "integrated"),
     misshapen(x$beta, list(mean = s$p, cov = c(s$p, s$p), node_mean = c(n, s$p),

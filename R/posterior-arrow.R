@@ -9,10 +9,10 @@ location.regression_normal <- function(p, type = "lrvb") {
 
 #' @export
 moments.regression_normal <- function(p) {
-  phi <- p$tau$phi
+  psi <- p$tau$psi
   list(
     beta = p$beta$mean, cov_beta = p$beta$cov_lrvb, u = p$u$mean,
-    sigma2_e = if (has_sigma(p$model)) exp(-phi$mean[1L] + phi$cov_lrvb[1L, 1L] / 2)
+    sigma2_e = if (has_sigma(p$model)) exp(-psi$mean[1L] + psi$cov_lrvb[1L, 1L] / 2)
   )
 }
 
@@ -23,8 +23,8 @@ linear_mixture.regression_normal <- function(p, parts) {
     new = new_level_variance(p$model, parts, function(k) list(group_covariance(p, k)), 1L))
 }
 
-# theta | phi ~ N(m + J L (S_pp)^-1 (phi - E phi), S + J R J'), with phi the unconstrained
-# coordinates of the precisions, L = Cov(statistics, phi), S_pp = Cov(phi),
+# theta | psi ~ N(m + J L (S_pp)^-1 (psi - E psi), S + J R J'), with psi the unconstrained
+# coordinates of the precisions, L = Cov(statistics, psi), S_pp = Cov(psi),
 # R = Sigma - L S_pp^-1 L'.
 #' @export
 joint_draws.regression_normal <- function(p, ndraws, u) {
@@ -33,10 +33,10 @@ joint_draws.regression_normal <- function(p, ndraws, u) {
   core <- lmm_core(p$model)
   check_size(ndraws, if (u) length(p$vb$mean) else core$p)
   n <- length(post$mean)
-  phi <- matrix(stats::rnorm(ndraws * n), ndraws) %*% half(post$phi$cov_lrvb)
-  slope <- if (n) post$phi$cross %*% solve_spd(post$phi$cov_lrvb) else post$phi$cross
-  rest <- half(post$cov_lrvb - slope %*% t(post$phi$cross))
-  response <- phi %*% t(slope) + matrix(stats::rnorm(ndraws * n), ndraws) %*% rest
+  psi <- matrix(stats::rnorm(ndraws * n), ndraws) %*% half(post$psi$cov_lrvb)
+  slope <- if (n) post$psi$cross %*% solve_spd(post$psi$cov_lrvb) else post$psi$cross
+  rest <- half(post$cov_lrvb - slope %*% t(post$psi$cross))
+  response <- psi %*% t(slope) + matrix(stats::rnorm(ndraws * n), ndraws) %*% rest
   x <- seq_len(core$p)
   theta <- if (u) {
     theta_draws(p, core, ndraws) + p$vb$J %*% t(response)
@@ -48,7 +48,7 @@ joint_draws.regression_normal <- function(p, ndraws, u) {
   list(
     beta = t(to_raw_draws(p$model$coords, theta[x, , drop = FALSE])),
     u = if (u) t(theta[setdiff(seq_len(nrow(theta)), x), , drop = FALSE]),
-    tau = structure(phi_statistics(t(phi) + post$phi$mean, post$index),
+    tau = structure(psi_statistics(t(psi) + post$psi$mean, post$index),
       dimnames = list(NULL, names(post$mean)))
   )
 }
@@ -70,7 +70,7 @@ group_covariance.regression_normal <- function(p, k) {
   tau <- p$tau
   at <- tau$index[[k + n_lead(p$model)]]
   if (length(at) == 1L) {
-    return(matrix(exp(-tau$phi$mean[at] + tau$phi$cov_lrvb[at, at] / 2)))
+    return(matrix(exp(-tau$psi$mean[at] + tau$psi$cov_lrvb[at, at] / 2)))
   }
   t <- tau$mean[at]
   V <- tau$cov_lrvb[at, at]

@@ -21,15 +21,15 @@ covariance.regression_normal <- function(p, type = "lrvb") {
   core <- lmm_core(p$model)
   theta <- arrow_dense(if (lr) theta_covariance(p, core) else own_covariance(p, core))
   stats <- if (lr) tau$cov_lrvb else tau$cov_mfvb
-  phi <- if (lr) tau$phi$cov_lrvb else tau$phi$cov_mfvb
-  cross <- if (lr) tau$phi$cross else diag(diag(tau$cov_mfvb) / tau$mean, length(tau$mean))
+  psi <- if (lr) tau$psi$cov_lrvb else tau$psi$cov_mfvb
+  cross <- if (lr) tau$psi$cross else diag(diag(tau$cov_mfvb) / tau$mean, length(tau$mean))
   with_tau <- matrix(0, n, length(tau$mean) + length(scalar))
   if (lr) {
     theta <- theta + vb$J %*% stats %*% t(vb$J)
     with_tau <- cbind(vb$J %*% stats, vb$J %*% cross[, scalar, drop = FALSE])
   }
   cs <- cross[, scalar, drop = FALSE]
-  tt <- rbind(cbind(stats, cs), cbind(t(cs), phi[scalar, scalar, drop = FALSE]))
+  tt <- rbind(cbind(stats, cs), cbind(t(cs), psi[scalar, scalar, drop = FALSE]))
   S <- user_covariance(p$model, rbind(cbind(theta, with_tau), cbind(t(with_tau), tt)))
   add_sigma_rows(S, p, n + length(tau$mean) + seq_along(scalar), scalar)
 }
@@ -58,7 +58,7 @@ add_sigma_rows <- function(S, p, log_rows, scalar) {
     scalar <- scalar[-1L]
   }
   D <- rbind(diag(nrow(S)), 0 * S[log_rows, , drop = FALSE])
-  D[cbind(nrow(S) + seq_along(log_rows), log_rows)] <- -exp(-tau$phi$mean[scalar] / 2) / 2
+  D[cbind(nrow(S) + seq_along(log_rows), log_rows)] <- -exp(-tau$psi$mean[scalar] / 2) / 2
   label(D %*% S %*% t(D), full_cov_names(p$model))
 }
 

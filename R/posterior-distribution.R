@@ -8,10 +8,10 @@ lead_of <- function(model, stats) if (n_lead(model)) stats[, 1L]
 lead_nodes <- function(mix, p) {
   if (!is.null(mix$lead) || !n_lead(p$model)) return(mix)
   rule <- normal_rule(7L)
-  phi <- p$tau$phi
+  psi <- p$tau$psi
   copies <- function(x) x[, rep(1L, 7L), drop = FALSE]
   list(weights = rule$w, mean = copies(mix$mean), var = copies(mix$var), new = copies(mix$new),
-    lead = exp(phi$mean[1L] + sqrt(phi$cov_lrvb[1L, 1L]) * rule$x))
+    lead = exp(psi$mean[1L] + sqrt(psi$cov_lrvb[1L, 1L]) * rule$x))
 }
 
 # k -> the covariance matrices of group term k's effects at every row of the statistics.

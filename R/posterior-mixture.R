@@ -6,7 +6,7 @@ linear_mixture.mixture_posterior <- function(p, parts) {
   nodes <- p$nodes
   model <- p$model
   core <- engine_core(model)
-  run <- call_nest_mixture(core, nodes$centre, nodes$phi, nodes$weights,
+  run <- call_nest_mixture(core, nodes$centre, nodes$psi, nodes$weights,
     rows = core_rows(model, core, parts))
   check_status(run$status, model)
   shift <- drop(parts$X %*% model$coords$shift) + parts$offset
@@ -23,7 +23,7 @@ linear_mixture.mixture_posterior <- function(p, parts) {
 marginals.mixture_posterior <- function(p, level = NULL, u = FALSE) {
   nodes <- p$nodes
   table <- variable_table(p$model, u)
-  m <- weighted_moments(t(precision_draws(nodes$stats, p$model, t(nodes$phi))), nodes$weights)
+  m <- weighted_moments(t(precision_draws(nodes$stats, p$model, t(nodes$psi))), nodes$weights)
   variances <- if (u) {
     user_effect_variances(p$model, nodes$u$var, function(f) level_covariances(p, f))
   }
@@ -62,7 +62,7 @@ effect_components <- function(p) {
   core <- engine_core(p$model)
   names <- u_names(p$model)
   rows <- user_effect_combinations(p$model, core)
-  run <- call_nest_mixture(core, nodes$centre, nodes$phi, nodes$weights, each = TRUE, rows = rows)
+  run <- call_nest_mixture(core, nodes$centre, nodes$psi, nodes$weights, each = TRUE, rows = rows)
   check_status(run$status, p$model)
   at <- core$p + seq_along(names)
   mean <- run$result$node_mean[at, , drop = FALSE]
@@ -101,9 +101,9 @@ shown_values <- function(x, part) {
 
 # Precisions and what follows from them, at every node.
 precision_components <- function(model, nodes) {
-  if (!nrow(nodes$phi)) return(list())
+  if (!nrow(nodes$psi)) return(list())
   table <- precision_variables(model)
-  values <- precision_draws(nodes$stats, model, t(nodes$phi))
+  values <- precision_draws(nodes$stats, model, t(nodes$psi))
   names <- table$variable
   link <- table$link
   unit <- typical_size(values, nodes$weights)
@@ -129,12 +129,12 @@ open_values <- function(values, link, unit) {
 largest_slope <- function(model, nodes, link, unit) {
   index <- stat_index(model)
   e <- 1e-4
-  at <- function(phi) {
-    open_values(precision_draws(phi_statistics(phi, index), model, t(phi), NULL), link, unit)
+  at <- function(psi) {
+    open_values(precision_draws(psi_statistics(psi, index), model, t(psi), NULL), link, unit)
   }
   slopes <- lapply(seq_len(ncol(nodes$L)), function(j) {
     move <- e * nodes$L[, j]
-    abs(at(nodes$phi + move) - at(nodes$phi - move)) / (2 * e)
+    abs(at(nodes$psi + move) - at(nodes$psi - move)) / (2 * e)
   })
   do.call(pmax, slopes)
 }
@@ -163,7 +163,7 @@ covariance.mixture_posterior <- function(p, type = "lrvb") {
   model <- p$model
   check_full_cov(model)
   core <- engine_core(model)
-  run <- call_nest_mixture(core, nodes$centre, nodes$phi, nodes$weights, each = TRUE, dense = TRUE)
+  run <- call_nest_mixture(core, nodes$centre, nodes$psi, nodes$weights, each = TRUE, dense = TRUE)
   check_status(run$status, model)
   scalar <- unlist(Filter(function(at) length(at) == 1L, stat_index(model)))
   own <- nodes$stats[, scalar, drop = FALSE]
@@ -179,7 +179,7 @@ covariance.mixture_posterior <- function(p, type = "lrvb") {
 
 # ---- draws -------------------------------------------------------------------------------
 
-# phi, then (beta, u) from its conditional normal.
+# psi, then (beta, u) from its conditional normal.
 #' @export
 joint_draws.mixture_posterior <- function(p, ndraws, u) {
   ndraws <- check_count(ndraws %||% p$ndraws, "ndraws", 1)
@@ -189,31 +189,31 @@ joint_draws.mixture_posterior <- function(p, ndraws, u) {
   drawn <- precision_parameter_draws(p, nodes, core, ndraws)
   at <- drawn$at
   theta <- if (is.null(at)) {
-    call_nest_draws(core, nodes$centre, drawn$phi)
+    call_nest_draws(core, nodes$centre, drawn$psi)
   } else { # a conditional fit per node that was drawn, not per draw
     order <- order(at)
-    call_nest_draws(core, nodes$centre, nodes$phi[, at[order], drop = FALSE])[, order(order),
+    call_nest_draws(core, nodes$centre, nodes$psi[, at[order], drop = FALSE])[, order(order),
       drop = FALSE]
   }
   x <- seq_len(core$p)
   list(
     beta = t(to_raw_draws(p$model$coords, theta[x, , drop = FALSE])),
     u = if (u) t(theta[setdiff(seq_len(nrow(theta)), x), , drop = FALSE]),
-    tau = structure(phi_statistics(drawn$phi, stat_index(p$model)),
+    tau = structure(psi_statistics(drawn$psi, stat_index(p$model)),
       dimnames = list(NULL, stat_names(p$model)))
   )
 }
 
-# list(phi (d x ndraws), at: the node whose conditional fit serves, or NULL for one at phi itself).
+# list(psi (d x ndraws), at: the node whose conditional fit serves, or NULL for one at psi itself).
 # Gaussian: from the density itself, which costs a factorisation. Others: as the summary has it.
 precision_parameter_draws <- function(p, nodes, core, ndraws) {
-  if (nodes$method == "importance" || !nrow(nodes$phi)) {
+  if (nodes$method == "importance" || !nrow(nodes$psi)) {
     at <- sample.int(length(nodes$weights), ndraws, TRUE, nodes$weights)
-    return(list(phi = nodes$phi[, at, drop = FALSE], at = if (has_rows(p$model)) at))
+    return(list(psi = nodes$psi[, at, drop = FALSE], at = if (has_rows(p$model)) at))
   }
   if (has_rows(p$model)) return(smoothed_nodes(nodes, ndraws))
-  list(phi = lattice_draws(nodes, ndraws, function(phi) {
-    call_nest_log_density(core, nodes$centre, phi)
+  list(psi = lattice_draws(nodes, ndraws, function(psi) {
+    call_nest_log_density(core, nodes$centre, psi)
   }))
 }
 
@@ -223,14 +223,14 @@ precision_parameter_draws <- function(p, nodes, core, ndraws) {
 smoothed_nodes <- function(nodes, ndraws) {
   at <- sample.int(length(nodes$weights), ndraws, TRUE, nodes$weights)
   tilt <- nodes$gradient / 2
-  own <- weighted_covariance(nodes$phi, nodes$weights)
+  own <- weighted_covariance(nodes$psi, nodes$weights)
   m <- tilted_moments(tilt, nodes$step)
-  moved <- weighted_covariance(nodes$phi + nodes$L %*% m$mean, nodes$weights)
+  moved <- weighted_covariance(nodes$psi + nodes$L %*% m$mean, nodes$weights)
   moved$cov <- moved$cov + nodes$L %*% (drop(m$var %*% nodes$weights) * t(nodes$L))
-  phi <- nodes$phi[, at, drop = FALSE] +
+  psi <- nodes$psi[, at, drop = FALSE] +
     nodes$L %*% tilted_uniform(tilt[, at, drop = FALSE], nodes$step)$x
-  to <- t(chol(own$cov)) %*% forwardsolve(t(chol(moved$cov)), diag(1, nrow(phi)))
-  list(phi = own$mean + to %*% (phi - moved$mean), at = at)
+  to <- t(chol(own$cov)) %*% forwardsolve(t(chol(moved$cov)), diag(1, nrow(psi)))
+  list(psi = own$mean + to %*% (psi - moved$mean), at = at)
 }
 
 # x: variables x nodes
@@ -243,7 +243,7 @@ weighted_covariance <- function(x, w) {
 # node's gradient, accepted against the exact density. The bound is the largest ratio among the
 # proposals, as in Caffo, Booth and Davis (2002).
 lattice_draws <- function(nodes, ndraws, log_density) {
-  out <- matrix(0, nrow(nodes$phi), 0L)
+  out <- matrix(0, nrow(nodes$psi), 0L)
   bound <- -Inf
   rounds <- 0L
   while (ncol(out) < ndraws) {
@@ -252,15 +252,15 @@ lattice_draws <- function(nodes, ndraws, log_density) {
     at <- sample.int(length(nodes$weights), n, TRUE, nodes$weights)
     g <- nodes$gradient[, at, drop = FALSE]
     cell <- tilted_uniform(g, nodes$step)
-    phi <- nodes$phi[, at, drop = FALSE] + nodes$L %*% cell$x
-    ratio <- log_density(phi) - nodes$log_density[at] - cell$log_density
+    psi <- nodes$psi[, at, drop = FALSE] + nodes$L %*% cell$x
+    ratio <- log_density(psi) - nodes$log_density[at] - cell$log_density
     high <- stats::quantile(ratio, 0.999, names = FALSE)
     if (high > bound + 0.01) { # start again under the higher bound
       out <- out[, log(stats::runif(ncol(out))) < bound - high, drop = FALSE]
       bound <- high
     }
     keep <- log(stats::runif(n)) < ratio - bound
-    out <- cbind(out, phi[, keep, drop = FALSE])
+    out <- cbind(out, psi[, keep, drop = FALSE])
   }
   out[, seq_len(ndraws), drop = FALSE]
 }
@@ -285,7 +285,7 @@ abort_draws <- function() {
 #' @export
 group_covariance.mixture_posterior <- function(p, k) {
   nodes <- p$nodes
-  x <- t(nodes$phi[stat_index(p$model)[[k + n_lead(p$model)]], , drop = FALSE])
+  x <- t(nodes$psi[stat_index(p$model)[[k + n_lead(p$model)]], , drop = FALSE])
   r <- length(p$model$groups[[k]]$coef)
   C <- correlation_roots(x, r)
   pairs <- lower_pairs(r)

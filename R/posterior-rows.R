@@ -47,8 +47,8 @@ effect_numbers <- function(p) {
 scalar_numbers <- function(p, k) {
   tau <- p$tau
   at <- tau$index[[k]]
-  l <- tau$phi$mean[at]
-  s <- sqrt(c(tau$phi$cov_mfvb[at, at], tau$phi$cov_lrvb[at, at]))
+  l <- tau$psi$mean[at]
+  s <- sqrt(c(tau$psi$cov_mfvb[at, at], tau$psi$cov_lrvb[at, at]))
   rows <- seq_len(if (is_dispersion(p$model, k)) 2L else if (k <= n_lead(p$model)) 3L else 4L)
   spread <- function(s) c(s, s, s / 2, s / 2)[rows]
   own <- own_scale_moments(p, k, s)
@@ -68,7 +68,7 @@ own_scale_moments <- function(p, k, s) {
   at <- tau$index[[k]]
   if (is_dispersion(p$model, k)) {
     # of a log phi as wide as that no mean is known, and none is said
-    return(lapply(s, function(v) lapply(lognormal(tau$phi$mean[at], v), `*`,
+    return(lapply(s, function(v) lapply(lognormal(tau$psi$mean[at], v), `*`,
       if (v < MAX_LOG_SD) 1 else NA)))
   }
   lapply(tau[c("cov_mfvb", "cov_lrvb")], function(V) {
@@ -86,8 +86,8 @@ matrix_numbers <- function(p, k) {
   at <- tau$index[[k]]
   A <- p$model$groups[[k - n_lead(p$model)]]$A
   map <- precision_map(A)
-  both <- lapply(list(tau$phi$cov_mfvb, tau$phi$cov_lrvb), function(V) {
-    sd_correlation_moments(tau$phi$mean[at], V[at, at], A)
+  both <- lapply(list(tau$psi$cov_mfvb, tau$psi$cov_lrvb), function(V) {
+    sd_correlation_moments(tau$psi$mean[at], V[at, at], A)
   })
   s <- lapply(list(tau$cov_mfvb, tau$cov_lrvb),
     function(V) sqrt(rowSums((map %*% V[at, at]) * map)))

@@ -54,15 +54,15 @@ vb_khat <- function(fit, ndraws = 1000) {
 # the highest node, or at the variational means.
 conditional_normal <- function(fit, core) {
   nodes <- fit$integrated
-  phi <- if (is.null(nodes)) nest_start(fit$posterior$tau)$mean else
-    nodes$phi[, which.max(nodes$log_density)]
-  run <- call_nest_mixture(core, nodes$centre %||% vb_centre(core, fit$vb), as.matrix(phi), 1,
+  psi <- if (is.null(nodes)) nest_start(fit$posterior$tau)$mean else
+    nodes$psi[, which.max(nodes$log_density)]
+  run <- call_nest_mixture(core, nodes$centre %||% vb_centre(core, fit$vb), as.matrix(psi), 1,
     dense = TRUE)
   check_status(run$status, fit$model)
   root <- t(chol_or_abort(run$result$cov, "not_pd", "the covariance of the coefficients is not ",
     "positive definite to working precision: use tighter `prior`s", arg = "fit"))
   list(mean = run$result$mean, root = root,
-    stats = phi_statistics(as.matrix(phi), stat_index(fit$model))[1L, ])
+    stats = psi_statistics(as.matrix(psi), stat_index(fit$model))[1L, ])
 }
 
 # log p(y, theta | precisions) up to a constant, a value per column of theta.

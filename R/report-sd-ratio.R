@@ -260,7 +260,7 @@ shortfall <- function(p, t) UseMethod("shortfall")
 #' @export
 shortfall.regression_normal <- function(p, t) {
   tau <- p$tau
-  v <- pmin(own_log_sds(tau$phi$cov_lrvb, tau$index)^2, 4)
+  v <- pmin(own_log_sds(tau$psi$cov_lrvb, tau$index)^2, 4)
   out <- rep("", nrow(t))
   beta <- t$type == "beta"
   if (any(beta)) {

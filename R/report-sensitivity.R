@@ -51,7 +51,7 @@ sensitivity_context <- function(fit) {
     rows = c(beta_names(fit$model), names(post$tau$mean),
       paste0("log_", names(post$tau$mean)[scalar])),
     map = t(user_statistics(diag(1, length(s)), fit$model)),
-    sd = sqrt(c(diag(post$beta$cov_lrvb), NA * s, diag(post$tau$phi$cov_lrvb)[scalar]))
+    sd = sqrt(c(diag(post$beta$cov_lrvb), NA * s, diag(post$tau$psi$cov_lrvb)[scalar]))
   )
   at <- length(fit$model$x_names) + s
   ctx$sd[at] <- sqrt(rowSums((ctx$map %*% post$tau$cov_lrvb) * ctx$map))

@@ -79,7 +79,7 @@ one <- function(case, kind) {
     precisions = length(tau$mean), source = a$source[1L], method = exact$method,
     shift = shift(a), sd_low = ratio(a)[1L], sd_high = ratio(a)[2L], quantile = tail,
     shift_lrvb = shift(l), sd_low_lrvb = ratio(l)[1L], sd_high_lrvb = ratio(l)[2L],
-    v = max(meanfield:::own_log_sds(tau$phi$cov_lrvb, tau$index)^2),
+    v = max(meanfield:::own_log_sds(tau$psi$cov_lrvb, tau$index)^2),
     error = exact$error, khat = exact$khat, kl = exact$log_evidence - exact$elbo
   )
 }
@@ -101,7 +101,7 @@ rule <- function(groups, rows) {
   keep <- grepl("^(beta|log)", b$variable)
   tau <- fit$posterior$tau
   data.frame(groups = groups, rows_each = rows,
-    v = max(meanfield:::own_log_sds(tau$phi$cov_lrvb, tau$index)^2),
+    v = max(meanfield:::own_log_sds(tau$psi$cov_lrvb, tau$index)^2),
     change = max(abs(b$sd / a$sd - 1)[keep]))
 }
 grid <- expand.grid(groups = c(50, 100, 200, 400, 800), rows = c(2, 5, 20))

@@ -19,13 +19,13 @@ struct conditional_work conditional_carve(const struct arrow_shape *s, bool dens
     return w;
 }
 
-bool conditional_draws(const struct conditional *e, int n, const double *phi,
+bool conditional_draws(const struct conditional *e, int n, const double *psi,
                        double *mean, double *draws)
 {
     size_t dim = arrow_dim(e->shape), d = (size_t) e->d;
     const struct ziggurat zig = rand_ziggurat();
     for (int k = 0; k < n; k++) {
-        const double *at = phi + (size_t) k * d;
+        const double *at = psi + (size_t) k * d;
         double *x = draws + (size_t) k * dim;
         bool same = k > 0 && memcmp(at, at - d, sizeof(double) * d) == 0;
         if (!same && !isfinite(e->log_density(e->ctx, at))) return false;
@@ -142,7 +142,7 @@ static bool add_node(const struct conditional *e, double w, int k,
 }
 
 enum core_status conditional_mixture(const struct conditional *e, int n,
-                                     const double *phi, const double *w,
+                                     const double *psi, const double *w,
                                      const struct arrow_rows *rows,
                                      struct conditional_mixture *out,
                                      struct conditional_work *work,
@@ -153,7 +153,7 @@ enum core_status conditional_mixture(const struct conditional *e, int n,
     for (int k = 0; k < n; k++) {
         info->iter = k;
         if (k % 16 == 0 && core_stop(h, k)) return CORE_INTERRUPTED;
-        double f = e->log_density(e->ctx, phi + (size_t) k * (size_t) e->d);
+        double f = e->log_density(e->ctx, psi + (size_t) k * (size_t) e->d);
         if (!isfinite(f) || !add_node(e, w[k], k, rows, out, work)) return CORE_NONFINITE;
     }
     /* deviations were taken from the centre: E theta - centre is now in mean */

@@ -6,20 +6,20 @@
 #include "arrow/arrow_cov.h"
 #include "engine/target.h"
 
-/* Any conditional fit: log_density() is f(phi) of nest.h, and leaves the fit there; moments() then the
+/* Any conditional fit: log_density() is f(psi) of nest.h, and leaves the fit there; moments() then the
  * conditional mean of theta (dim) and, in F, the factor of its precision. Fits of little weight in what
  * they are taken for may be less exact. Two models make one: lmm_exact.h, glmm_nest.h. */
 struct conditional {
     void *ctx;
-    int d; /* dimension of phi                               */
+    int d; /* dimension of psi                               */
     const struct arrow_shape
         *shape; /* of F, whose elimination may differ from the model's */
     const struct arrow *F;
     const double *origin; /* dim: a theta that deviations are taken from    */
-    double (*log_density)(void *ctx, const double *phi);
+    double (*log_density)(void *ctx, const double *psi);
     bool (*moments)(void *ctx, double weight,
                     double *mean); /* false: they do not exist */
-    const double *correction;      /* part of f at the last phi; NULL: f is exact    */
+    const double *correction;      /* part of f at the last psi; NULL: f is exact    */
     const double *evaluations;     /* spent so far; NULL: a fit is one factorisation */
 };
 
@@ -28,12 +28,12 @@ static inline struct target conditional_target(const struct conditional *e)
     return (struct target){e->d, e->log_density, e->ctx};
 }
 
-/* draws (dim x n) <- one draw of theta given each column of phi (d x n); equal columns that follow
- * each other share a fit. False at a phi without density or moments. mean: dim. */
-bool conditional_draws(const struct conditional *e, int n, const double *phi,
+/* draws (dim x n) <- one draw of theta given each column of psi (d x n); equal columns that follow
+ * each other share a fit. False at a psi without density or moments. mean: dim. */
+bool conditional_draws(const struct conditional *e, int n, const double *psi,
                        double *mean, double *draws);
 
-/* The posterior of theta as a mixture over nodes phi (d x n) with weights w (sum 1).
+/* The posterior of theta as a mixture over nodes psi (d x n) with weights w (sum 1).
  * NULL outputs are left out. Cost: n arrow factorisations and selected inverses. */
 struct conditional_mixture {
     double *mean;               /* dim: E theta                                         */
@@ -53,7 +53,7 @@ struct conditional_work conditional_carve(const struct arrow_shape *s, bool dens
                                           struct arena *a);
 
 enum core_status conditional_mixture(const struct conditional *e, int n,
-                                     const double *phi, const double *w,
+                                     const double *psi, const double *w,
                                      const struct arrow_rows *rows,
                                      struct conditional_mixture *out,
                                      struct conditional_work *work,

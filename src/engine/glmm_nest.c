@@ -13,7 +13,7 @@
  * of the responses. */
 static const double FIT_TOL = 1e-5, RESPONSE_TOL = 1e-3;
 enum { FIT_MAX = 60 };
-static const double MAX_PHI = 60;
+static const double MAX_PSI = 60;
 
 /* Nodes of less weight get the response of glmm_response_factor(), a tenth of a percent off at
  * most, and no shift of the means: the hundreds of a lattice's rim weigh a percent together. */
@@ -79,17 +79,17 @@ static double correction(struct glmm_nest *x)
     return x->corrected ? glmm_correction(&q, &x->correct) : 0;
 }
 
-double glmm_nest_log_density(void *nest, const double *phi)
+double glmm_nest_log_density(void *nest, const double *psi)
 {
     struct glmm_nest *x = nest;
     const struct lmm *m = &x->g->lmm;
     double prior = 0;
     for (int i = 0; i < m->n_stat; i++)
-        if (!(fabs(phi[i]) < MAX_PHI)) return -INFINITY;
+        if (!(fabs(psi[i]) < MAX_PSI)) return -INFINITY;
     for (int k = 0; k < m->n_prec; k++) {
         const struct precision *pr = &m->prec[k];
         double jacobian,
-            logdet = scale_free_to_vech(pr->r, phi + pr->at, x->t + pr->at, &jacobian);
+            logdet = scale_free_to_vech(pr->r, psi + pr->at, x->t + pr->at, &jacobian);
         prior += lmm_prior_log_density(m, k, x->prior_const[k], x->t + pr->at, logdet) +
                  jacobian;
     }

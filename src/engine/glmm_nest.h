@@ -1,6 +1,6 @@
 /* glmm_nest.h: the nested variational posterior: the conditional fit that nest.h integrates.
  *
- *     f(phi) = ELBO(t) + correction(t) + log p(Lambda) + log |d Lambda / d phi|,
+ *     f(psi) = ELBO(t) + correction(t) + log p(Lambda) + log |d Lambda / d psi|,
  *
  * with the correction of glmm_correction.h. Given t, theta has the linear-response covariance, and
  * E[beta_j | t] is shifted by the derivative of the correction under the tilt exp(s beta_j): a
@@ -24,7 +24,7 @@ struct glmm_nest {
     double *keep_m, *keep_w;  /* (m, w) while they are moved                  */
     double *cols_m, *cols_w;  /* dim x p and n x p: responses to tilts of beta */
     struct glmm_correction correct;
-    double correction; /* at the last phi                                    */
+    double correction; /* at the last psi                                    */
     bool started;
     struct core_info info;
 };
@@ -32,8 +32,8 @@ struct glmm_nest {
 struct glmm_nest glmm_nest_carve(const struct glmm *g, struct arena *a);
 void glmm_nest_prepare(struct glmm_nest *x);
 
-/* f(phi); -INFINITY where there is no fit. */
-double glmm_nest_log_density(void *nest, const double *phi);
+/* f(psi); -INFINITY where there is no fit. */
+double glmm_nest_log_density(void *nest, const double *psi);
 
 /* All of it in the arena; g, origin (dim) and h, which ends a fit that takes too long, must outlive
  * it. */

@@ -7,7 +7,7 @@
 #include "engine/lmm_exact.h"
 
 static const double LOG_2PI = 1.837877066409345483560659472811;
-static const double MAX_PHI =
+static const double MAX_PSI =
     300; /* exp() of it and its reciprocal leave room for products */
 /* What cancels in min q may be wrong by this much. Only residuals of (almost) zero let the density
  * live where more would be lost: there the sums of squares no longer know it. */
@@ -75,18 +75,18 @@ static double vech_trace(int r, const double *x, const double *y)
     return s;
 }
 
-double lmm_exact_log_density(void *exact, const double *phi)
+double lmm_exact_log_density(void *exact, const double *psi)
 {
     struct lmm_exact *e = exact;
     const struct lmm *m = e->m;
     size_t dim = arrow_dim(&m->shape);
     double prior = 0, logdet_T = m->logdet_Tb, pull = 0;
     for (int i = 0; i < m->n_stat; i++)
-        if (!(fabs(phi[i]) < MAX_PHI)) return -INFINITY;
+        if (!(fabs(psi[i]) < MAX_PSI)) return -INFINITY;
     for (int k = 0; k < m->n_prec; k++) {
         const struct precision *pr = &m->prec[k];
         double jacobian, logdet;
-        logdet = scale_free_to_vech(pr->r, phi + pr->at, e->t + pr->at, &jacobian);
+        logdet = scale_free_to_vech(pr->r, psi + pr->at, e->t + pr->at, &jacobian);
         prior += lmm_prior_log_density(m, k, e->prior_const[k], e->t + pr->at, logdet) +
                  jacobian;
         logdet_T += pr->n_levels * logdet;
@@ -103,7 +103,7 @@ double lmm_exact_log_density(void *exact, const double *phi)
     if (DBL_EPSILON * quad > MAX_ROUNDING) return -INFINITY;
     for (size_t i = 0; i < dim; i++) quad -= e->g[i] * e->g[i];
     double flat = m->flat ? m->p * LOG_2PI : 0;
-    return prior + 0.5 * (m->n * (phi[0] - LOG_2PI) + m->sum_log_w + logdet_T -
+    return prior + 0.5 * (m->n * (psi[0] - LOG_2PI) + m->sum_log_w + logdet_T -
                           arrow_logdet(&m->shape, &e->F) - quad + flat);
 }
 

@@ -14,7 +14,7 @@
  * q serves: the first is near the minimum where the effects are free, the second where a large
  * precision pins them, and little cancels in either.
  *
- * phi: log precisions of scalar terms, scale-free coordinates (logchol.h) of matrices, laid out
+ * psi: log precisions of scalar terms, scale-free coordinates (logchol.h) of matrices, laid out
  * like the statistics in t. */
 #ifndef MEANFIELD_LMM_EXACT_H
 #define MEANFIELD_LMM_EXACT_H
@@ -26,12 +26,12 @@ struct lmm_exact {
     const struct lmm *m;
     const struct lmm_centre *centre;
     struct arrow P, F;
-    double *t;     /* n_par: statistics at the last phi                         */
+    double *t;     /* n_par: statistics at the last psi                         */
     double *g;     /* dim: g, then F^-1 g, then P^-1 g                          */
     double *outer; /* n_stat: sum of u_0 u_0' of each term, vech                */
     struct lmm_centre zero; /* the stored fit without effects                          */
     double *zero_theta, *zero_grad; /* dim each: what it points to                     */
-    const struct lmm_centre *from;  /* the point used at the last phi                  */
+    const struct lmm_centre *from;  /* the point used at the last psi                  */
     double *prior_const; /* n_prec: log density of each precision without its kernel  */
     double quad_beta;    /* (beta_0 - mu)'T_b(beta_0 - mu)                            */
     struct core_info info;
@@ -39,14 +39,14 @@ struct lmm_exact {
 
 struct lmm_exact lmm_exact_carve(const struct lmm *m, struct arena *a);
 
-/* Fills what does not depend on phi. Needs m and centre set. */
+/* Fills what does not depend on psi. Needs m and centre set. */
 void lmm_exact_prepare(struct lmm_exact *e);
 
-/* f(phi) of nest.h; -INFINITY where P is not positive definite to working precision or rounding
+/* f(psi) of nest.h; -INFINITY where P is not positive definite to working precision or rounding
  * would show in the residual sum of squares. One arrow factorisation. Leaves the factor and F^-1 g behind. */
-double lmm_exact_log_density(void *exact, const double *phi);
+double lmm_exact_log_density(void *exact, const double *psi);
 
-/* mean <- E theta at the last phi. */
+/* mean <- E theta at the last psi. */
 void lmm_exact_mean(const struct lmm_exact *e, double *mean);
 
 /* All of it in the arena; m and c must outlive it. */

@@ -22,7 +22,7 @@ struct nest_work nest_work_carve(int d, struct arena *a)
     struct nest_work w;
     size_t n = (size_t) d;
     w.z = arena_doubles(a, n);
-    w.phi = arena_doubles(a, n);
+    w.psi = arena_doubles(a, n);
     w.grad = arena_doubles(a, n);
     w.H = arena_doubles(a, n * n);
     w.step = arena_doubles(a, n);
@@ -42,17 +42,17 @@ static void place(int d, const double *mode, const double *L, const double *z,
             for (int i = 0; i < d; i++) out[i] += AT(L, i, j, d) * z[j];
 }
 
-static double at_z(const struct target *f, const double *phi, const double *L,
+static double at_z(const struct target *f, const double *psi, const double *L,
                    struct nest_work *w)
 {
-    place(f->d, phi, L, w->z, w->phi);
-    return f->log_density(f->ctx, w->phi);
+    place(f->d, psi, L, w->z, w->psi);
+    return f->log_density(f->ctx, w->psi);
 }
 
-/* w->grad, w->H (full) <- gradient and minus Hessian in z at phi, from differences over a tenth
+/* w->grad, w->H (full) <- gradient and minus Hessian in z at psi, from differences over a tenth
  * of the scale; false when a value is not finite. All four diagonal points, for what is symmetric
  * in an axis must stay so. */
-static bool differentiate(const struct target *f, const double *phi, const double *L,
+static bool differentiate(const struct target *f, const double *psi, const double *L,
                           double peak, struct nest_work *w)
 {
     const double e = 0.1;
@@ -60,9 +60,9 @@ static bool differentiate(const struct target *f, const double *phi, const doubl
     memset(w->z, 0, sizeof(double) * (size_t) d);
     for (int i = 0; i < d; i++) {
         w->z[i] = e;
-        double up = at_z(f, phi, L, w);
+        double up = at_z(f, psi, L, w);
         w->z[i] = -e;
-        double down = at_z(f, phi, L, w);
+        double down = at_z(f, psi, L, w);
         w->grad[i] = (up - down) / (2 * e);
         AT(w->H, i, i, d) = (2 * peak - up - down) / (e * e);
         if (!isfinite(AT(w->H, i, i, d))) return false;
@@ -71,7 +71,7 @@ static bool differentiate(const struct target *f, const double *phi, const doubl
             for (int k = 0; k < 4; k++) {
                 w->z[i] = k < 2 ? e : -e;
                 w->z[j] = k % 2 ? -e : e;
-                sum += (k == 0 || k == 3 ? 1 : -1) * at_z(f, phi, L, w);
+                sum += (k == 0 || k == 3 ? 1 : -1) * at_z(f, psi, L, w);
             }
             w->z[j] = 0;
             AT(w->H, i, j, d) = AT(w->H, j, i, d) = -sum / (4 * e * e);
@@ -175,14 +175,14 @@ static void fix_axes(int d, double *L, struct nest_work *w)
 }
 
 /* Halve the step until f rises, or falls by less than `slack`; false when it never does. */
-static bool climb(const struct target *f, double *phi, const double *L, double *peak,
+static bool climb(const struct target *f, double *psi, const double *L, double *peak,
                   double slack, struct nest_work *w)
 {
     for (int halved = 0; halved < 20; halved++) {
         memcpy(w->z, w->step, sizeof(double) * (size_t) f->d);
-        double value = at_z(f, phi, L, w);
+        double value = at_z(f, psi, L, w);
         if (value > *peak - slack) {
-            memcpy(phi, w->phi, sizeof(double) * (size_t) f->d);
+            memcpy(psi, w->psi, sizeof(double) * (size_t) f->d);
             *peak = value;
             return true;
         }
@@ -191,24 +191,24 @@ static bool climb(const struct target *f, double *phi, const double *L, double *
     return false;
 }
 
-enum core_status nest_mode(const struct target *f, double *phi, double *L, double *peak,
+enum core_status nest_mode(const struct target *f, double *psi, double *L, double *peak,
                            struct nest_work *w, const struct core_hooks *h,
                            struct core_info *info)
 {
     size_t dd = (size_t) f->d * (size_t) f->d;
     int whole = 0;
-    *peak = f->log_density(f->ctx, phi);
+    *peak = f->log_density(f->ctx, psi);
     if (!isfinite(*peak)) return CORE_NONFINITE;
     for (info->iter = 0; info->iter < 60; info->iter++) {
         if (core_stop(h, info->iter)) return CORE_INTERRUPTED;
-        if (!differentiate(f, phi, L, *peak, w) || !curvature(f->d, w)) {
+        if (!differentiate(f, psi, L, *peak, w) || !curvature(f->d, w)) {
             for (size_t i = 0; i < dd; i++) L[i] *= 0.5; /* too near to where f ends */
             continue;
         }
         double gain = newton_step(f->d, w);
         bool near = gain < NEAR;
         whole += near;
-        bool moved = climb(f, phi, L, peak, near ? NEAR : 0, w);
+        bool moved = climb(f, psi, L, peak, near ? NEAR : 0, w);
         rescale(f->d, L, w);
         fix_axes(f->d, L, w);
         bool settled = info->iter > 0 && gain < SETTLED; /* in axes of its own */
@@ -232,7 +232,7 @@ struct lattice nest_lattice_carve(int d, int capacity, struct arena *a)
     struct lattice l = {.capacity = capacity};
     size_t n = (size_t) d * (size_t) capacity;
     l.index = arena_ints(a, n);
-    l.phi = arena_doubles(a, n);
+    l.psi = arena_doubles(a, n);
     l.log_density = arena_doubles(a, (size_t) capacity);
     l.gradient = arena_doubles(a, n);
     return l;
@@ -262,8 +262,8 @@ static void lattice_add(const struct target *f, const double *mode, const double
     double z[LATTICE_MAX_D];
     for (int i = 0; i < d; i++) z[i] = step * index[i];
     memcpy(l->index + at, index, sizeof(int) * (size_t) d);
-    place(d, mode, L, z, l->phi + at);
-    double value = f->log_density(f->ctx, l->phi + at);
+    place(d, mode, L, z, l->psi + at);
+    double value = f->log_density(f->ctx, l->psi + at);
     l->log_density[l->n++] = isfinite(value) ? value : -INFINITY;
 }
 

@@ -1,14 +1,14 @@
 /* nest.h: integration of any conditional fit over the variance parameters.
  *
- * A conditional fit answers, at unconstrained variance parameters phi (log precisions of scalar
+ * A conditional fit answers, at unconstrained variance parameters psi (log precisions of scalar
  * terms, scale-free coordinates of precision matrices, logchol.h), with
  *
- *     f(phi) = log p(y | phi) + log p(phi) + log |d precisions / d phi|
+ *     f(psi) = log p(y | psi) + log p(psi) + log |d precisions / d psi|
  *
  * exactly (Gaussian family) or approximately (others); -INFINITY where it cannot. The integrator
  * knows nothing else about the model. It finds the mode, takes axes from the Hessian there,
  *
- *     phi = mode + L z,    L L' = (-f'')^-1,
+ *     psi = mode + L z,    L L' = (-f'')^-1,
  *
  * and sums f over the lattice z = h Z^d, grown from the mode while f is less than `drop` below it:
  * the trapezoid rule, whose error falls like exp(-2 pi^2 / h^2) for a normal posterior. Every
@@ -28,7 +28,7 @@ enum {
 };
 
 struct nest_work {
-    double *z, *phi, *grad, *H, *step; /* d, d, d, d^2, d                              */
+    double *z, *psi, *grad, *H, *step; /* d, d, d, d^2, d                              */
     double *root;                      /* d^2                                         */
     double *eigen;                     /* d values, then LAPACK's work                */
     int eigen_size;
@@ -36,9 +36,9 @@ struct nest_work {
 
 struct nest_work nest_work_carve(int d, struct arena *a);
 
-/* Newton's method with central differences in the coordinates phi = centre + L z, until they
+/* Newton's method with central differences in the coordinates psi = centre + L z, until they
  * vanish.
- * In: phi (d) a start, L (d x d) a scale. Out: phi the mode, L with L L' = (-f'')^-1 there = D R D
+ * In: psi (d) a start, L (d x d) a scale. Out: psi the mode, L with L L' = (-f'')^-1 there = D R D
  * (a step changes the scale of a flat axis at most fourfold, and of a convex one not at all),
  *
  *     L = D R^1/2 Q,    Q = G_1 ... G_{d-1},    G_j a turn by pi / 2d of axes j and j + 1
@@ -46,25 +46,25 @@ struct nest_work nest_work_carve(int d, struct arena *a);
  * (with the signs that make Q's first row positive),
  *
  * R the correlations, R^1/2 symmetric: a smooth function of the Hessian, of whose rounding little
- * is seen. *peak = f(phi). CORE_NONFINITE when f is not finite at the start, CORE_MAXIT when the
- * mode was not reached: phi, L and *peak are the last found and still usable.
+ * is seen. *peak = f(psi). CORE_NONFINITE when f is not finite at the start, CORE_MAXIT when the
+ * mode was not reached: psi, L and *peak are the last found and still usable.
  * Cost: 1 + 2 d^2 evaluations a step, two steps at least. */
-enum core_status nest_mode(const struct target *f, double *phi, double *L, double *peak,
+enum core_status nest_mode(const struct target *f, double *psi, double *L, double *peak,
                            struct nest_work *w, const struct core_hooks *h,
                            struct core_info *info);
 
-/* The lattice: n points with integer coordinates `index` (d x n), their phi (d x n), f (n) and
+/* The lattice: n points with integer coordinates `index` (d x n), their psi (d x n), f (n) and
  * the gradient of f in z (d x n) by differences of neighbours. */
 struct lattice {
     int capacity, n;
     int *index;
-    double *phi, *log_density, *gradient;
+    double *psi, *log_density, *gradient;
 };
 
 struct lattice nest_lattice_carve(int d, int capacity, struct arena *a);
 
 /* Grows the lattice from the mode, or from the l->n points that it has already (of the same mode, L
- * and step: an index, phi and log density each). CORE_FULL when more than `capacity` points are within `drop`
+ * and step: an index, psi and log density each). CORE_FULL when more than `capacity` points are within `drop`
  * of the highest. table: nest_lattice_table(capacity) ints of scratch. */
 enum core_status nest_lattice(const struct target *f, const double *mode, const double *L,
                               double step, double drop, struct lattice *l, int *table,

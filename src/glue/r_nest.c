@@ -55,11 +55,11 @@ static void close_run(SEXP out, enum core_status st, const struct limit *l,
     r_set_status(INTEGER(VECTOR_ELT(out, 1)), l->why == CORE_OK ? st : l->why, info);
 }
 
-/* The columns of phi, d x n: of a model without precisions n points of no dimension. */
-static int r_points(const struct task *k, SEXP phi)
+/* The columns of psi, d x n: of a model without precisions n points of no dimension. */
+static int r_points(const struct task *k, SEXP psi)
 {
-    int n = r_columns(phi, "phi", k->g.lmm.n_stat);
-    r_as_finite(phi, "phi", -1);
+    int n = r_columns(psi, "psi", k->g.lmm.n_stat);
+    r_as_finite(psi, "psi", -1);
     return n;
 }
 
@@ -70,27 +70,27 @@ static int r_dimension(const struct task *k, int most)
     return d;
 }
 
-/* list(list(phi, L, peak), status): the start in place of the mode. */
-static SEXP mode_result(int dim, const double *phi, const double *L)
+/* list(list(psi, L, peak), status): the start in place of the mode. */
+static SEXP mode_result(int dim, const double *psi, const double *L)
 {
     size_t d = (size_t) dim;
     const struct r_field f[3] = {
-        {"phi", d, R_VECTOR}, {"L", d, d}, {"peak", 1, R_VECTOR}};
+        {"psi", d, R_VECTOR}, {"L", d, d}, {"peak", 1, R_VECTOR}};
     SEXP res = PROTECT(r_list(f, 3));
-    memcpy(r_out(res, 0), phi, sizeof(double) * d);
+    memcpy(r_out(res, 0), psi, sizeof(double) * d);
     memcpy(r_out(res, 1), L, sizeof(double) * d * d);
     SEXP out = r_with_status(res);
     UNPROTECT(1);
     return out;
 }
 
-/* phi: start (d); L: scale (d x d); most: evaluations of conditional fits. Returns
- * list(list(phi, L, peak), status). */
-SEXP C_nest_mode(SEXP core, SEXP centre, SEXP phi, SEXP L, SEXP most)
+/* psi: start (d); L: scale (d x d); most: evaluations of conditional fits. Returns
+ * list(list(psi, L, peak), status). */
+SEXP C_nest_mode(SEXP core, SEXP centre, SEXP psi, SEXP L, SEXP most)
 {
     const struct task k = r_task(core, centre);
     int d = r_dimension(&k, NEST_MAX_D);
-    const double *start = r_as_finite(phi, "phi", d),
+    const double *start = r_as_finite(psi, "psi", d),
                  *scale = r_as_finite(L, "L", (R_xlen_t) d * d);
     struct limit limit = {.poll = {R_NilValue, 0}, .most = r_most(most)};
     const struct core_hooks h = {limit_hook, &limit};
@@ -111,11 +111,11 @@ SEXP C_nest_mode(SEXP core, SEXP centre, SEXP phi, SEXP L, SEXP most)
     return out;
 }
 
-/* f at the columns of phi (d x n). */
-SEXP C_nest_log_density(SEXP core, SEXP centre, SEXP phi)
+/* f at the columns of psi (d x n). */
+SEXP C_nest_log_density(SEXP core, SEXP centre, SEXP psi)
 {
     const struct task k = r_task(core, centre);
-    int n = r_points(&k, phi);
+    int n = r_points(&k, psi);
     struct conditional x;
     R_ARENA (a) {
         x = conditional_of(&k.g, &k.centre, NULL, &a);
@@ -124,16 +124,16 @@ SEXP C_nest_log_density(SEXP core, SEXP centre, SEXP phi)
     for (int i = 0; i < n; i++) {
         if (i % 64 == 0)
             R_CheckUserInterrupt(); /* nothing is held here but R's own memory */
-        REAL(out)[i] = x.log_density(x.ctx, REAL(phi) + (size_t) i * (size_t) x.d);
+        REAL(out)[i] = x.log_density(x.ctx, REAL(psi) + (size_t) i * (size_t) x.d);
     }
     UNPROTECT(1);
     return out;
 }
 
-/* Points of an earlier lattice: list(index, phi, log_density), or NULL for none. */
+/* Points of an earlier lattice: list(index, psi, log_density), or NULL for none. */
 struct known {
     int n;
-    const double *index, *phi, *log_density;
+    const double *index, *psi, *log_density;
 };
 
 static struct known r_known(SEXP x, int d, int capacity)
@@ -144,7 +144,7 @@ static struct known r_known(SEXP x, int d, int capacity)
     if (Rf_xlength(r_elt(x, "log_density")) > capacity) r_bad("known");
     k.n = Rf_length(r_elt(x, "log_density"));
     k.index = r_finite(x, "index", (R_xlen_t) k.n * d);
-    k.phi = r_finite(x, "phi", (R_xlen_t) k.n * d);
+    k.psi = r_finite(x, "psi", (R_xlen_t) k.n * d);
     for (R_xlen_t i = 0; i < (R_xlen_t) k.n * d; i++)
         if (fabs(k.index[i]) > LATTICE_MAX_INDEX) r_bad("index");
     for (int i = 0; i < k.n; i++)
@@ -157,7 +157,7 @@ static void put_known(const struct known *k, int d, struct lattice *l)
     size_t dn = (size_t) k->n * (size_t) d;
     if (k->n == 0) return;
     for (size_t i = 0; i < dn; i++) l->index[i] = (int) k->index[i];
-    memcpy(l->phi, k->phi, sizeof(double) * dn);
+    memcpy(l->psi, k->psi, sizeof(double) * dn);
     memcpy(l->log_density, k->log_density, sizeof(double) * (size_t) k->n);
     l->n = k->n;
 }
@@ -166,12 +166,12 @@ static SEXP lattice_result(const struct lattice *l, int d, bool gradient)
 {
     size_t n = (size_t) l->n, dn = n * (size_t) d;
     const struct r_field f[4] = {{"index", (size_t) d, n},
-                                 {"phi", (size_t) d, n},
+                                 {"psi", (size_t) d, n},
                                  {"gradient", (size_t) d, n},
                                  {"log_density", n, R_VECTOR}};
     SEXP res = PROTECT(r_list(f, 4));
     for (size_t i = 0; i < dn; i++) r_out(res, 0)[i] = l->index[i];
-    memcpy(r_out(res, 1), l->phi, sizeof(double) * dn);
+    memcpy(r_out(res, 1), l->psi, sizeof(double) * dn);
     if (gradient) memcpy(r_out(res, 2), l->gradient, sizeof(double) * dn);
     memcpy(r_out(res, 3), l->log_density, sizeof(double) * n);
     UNPROTECT(1);
@@ -179,7 +179,7 @@ static SEXP lattice_result(const struct lattice *l, int d, bool gradient)
 }
 
 /* control: list(step, drop, capacity, most, known); progress: function of the points done, or NULL.
- * Returns list(list(index, phi, gradient (d x n each), log_density (n)), status). */
+ * Returns list(list(index, psi, gradient (d x n each), log_density (n)), status). */
 SEXP C_nest_lattice(SEXP core, SEXP centre, SEXP mode, SEXP L, SEXP control,
                     SEXP progress)
 {
@@ -269,13 +269,13 @@ static struct conditional_mixture mixture_view(SEXP res, struct want w)
     return mix;
 }
 
-/* phi: d x n nodes; weights: n, sum 1; want: list(blocks, each, dense) logicals; rows: see r_rows(). */
-SEXP C_nest_mixture(SEXP core, SEXP centre, SEXP phi, SEXP weights, SEXP want, SEXP rows,
+/* psi: d x n nodes; weights: n, sum 1; want: list(blocks, each, dense) logicals; rows: see r_rows(). */
+SEXP C_nest_mixture(SEXP core, SEXP centre, SEXP psi, SEXP weights, SEXP want, SEXP rows,
                     SEXP progress)
 {
     const struct task k = r_task(core, centre);
     const struct arrow_shape *s = &k.g.lmm.shape;
-    int n = r_points(&k, phi);
+    int n = r_points(&k, psi);
     const double *w = r_as_finite(weights, "weights", n);
     const struct arrow_rows rw = r_rows(rows, s);
     struct want ask = {r_flag(want, "blocks"), r_flag(want, "each"),
@@ -293,17 +293,17 @@ SEXP C_nest_mixture(SEXP core, SEXP centre, SEXP phi, SEXP weights, SEXP want, S
     limit.evaluations = x.evaluations;
     struct core_info info = {0, -1};
     enum core_status st =
-        conditional_mixture(&x, n, REAL(phi), w, &rw, &mix, &work, &h, &info);
+        conditional_mixture(&x, n, REAL(psi), w, &rw, &mix, &work, &h, &info);
     close_run(out, st, &limit, &info);
     UNPROTECT(1);
     return out;
 }
 
-/* One draw of theta for each column of phi: dim x n. */
-SEXP C_nest_draws(SEXP core, SEXP centre, SEXP phi)
+/* One draw of theta for each column of psi: dim x n. */
+SEXP C_nest_draws(SEXP core, SEXP centre, SEXP psi)
 {
     const struct task k = r_task(core, centre);
-    int n = r_points(&k, phi);
+    int n = r_points(&k, psi);
     size_t dim = arrow_dim(&k.g.lmm.shape);
     struct conditional x;
     double *mean;
@@ -312,7 +312,7 @@ SEXP C_nest_draws(SEXP core, SEXP centre, SEXP phi)
         mean = arena_doubles(&a, dim);
     }
     SEXP out = PROTECT(Rf_allocMatrix(REALSXP, (int) dim, n));
-    const double *points = REAL(phi);
+    const double *points = REAL(psi);
     double *draws = REAL(out);
     GetRNGstate();
     bool ok = conditional_draws(&x, n, points, mean, draws);

@@ -21,13 +21,13 @@ struct known {
     int d,
         skewed; /* the first `skewed` coordinates are log gamma(shape), the rest normal */
     double shape;
-    const double *mean, *mix; /* phi = mean + mix x (d x d) of independent x            */
+    const double *mean, *mix; /* psi = mean + mix x (d x d) of independent x            */
     double *x, *inv;
     int calls;
 };
 
-/* Density of x, as a function of phi; log |mix| is left to the caller. */
-static double known_density(void *ctx, const double *phi)
+/* Density of x, as a function of psi; log |mix| is left to the caller. */
+static double known_density(void *ctx, const double *psi)
 {
     struct known *k = ctx;
     double s = 0;
@@ -35,7 +35,7 @@ static double known_density(void *ctx, const double *phi)
     for (int i = 0; i < k->d; i++) {
         k->x[i] = 0;
         for (int j = 0; j < k->d; j++)
-            k->x[i] += AT(k->inv, i, j, k->d) * (phi[j] - k->mean[j]);
+            k->x[i] += AT(k->inv, i, j, k->d) * (psi[j] - k->mean[j]);
         double x = k->x[i];
         s += i < k->skewed ? k->shape * x - exp(x) - lgamma(k->shape)
                            : -0.5 * x * x - 0.5 * log(2 * PI);
@@ -69,7 +69,7 @@ static double naive_logdet(int n, const double *A) /* of |A|, any square matrix 
 }
 
 struct mode {
-    double *phi, *L, peak;
+    double *psi, *L, peak;
     enum core_status status;
     struct core_info info;
 };
@@ -85,7 +85,7 @@ static struct mode mode_of(const struct target *f, const double *start, double s
         copy((size_t) d, start), zeros((size_t) (d * d)), NAN, CORE_OK, {0, -1}};
     CHECK(a.used == count.used);
     for (int i = 0; i < d; i++) AT(m.L, i, i, d) = scale;
-    m.status = nest_mode(f, m.phi, m.L, &m.peak, &w, NULL, &m.info);
+    m.status = nest_mode(f, m.psi, m.L, &m.peak, &w, NULL, &m.info);
     return m;
 }
 
@@ -104,7 +104,7 @@ static struct grid lattice_of(const struct target *f, const struct mode *m, doub
     struct grid g = {.l = nest_lattice_carve(f->d, capacity, &a), .info = {0, -1}};
     CHECK(a.used == count.used);
     int *table = ints(nest_lattice_table(capacity));
-    g.status = nest_lattice(f, m->phi, m->L, step, drop, &g.l, table, h, &g.info);
+    g.status = nest_lattice(f, m->psi, m->L, step, drop, &g.l, table, h, &g.info);
     return g;
 }
 
@@ -119,11 +119,11 @@ static void test_mode(int d, int skewed, double scale)
     CHECK(m.status == CORE_OK);
     CHECK(m.info.iter < 30);
     int calls = k.calls;
-    CHECK_NEAR(m.peak, f.log_density(&k, m.phi), 1e-12);
+    CHECK_NEAR(m.peak, f.log_density(&k, m.psi), 1e-12);
     for (int i = 0; i < d; i++) {
         double at = k.mean[i];
         for (int j = 0; j < skewed; j++) at += AT(k.mix, i, j, d) * log(3);
-        CHECK_NEAR(m.phi[i], at, 2e-2);
+        CHECK_NEAR(m.psi[i], at, 2e-2);
         for (int j = 0; j < d; j++) {
             double got = 0, want = 0;
             for (int c = 0; c < d; c++) {
@@ -135,7 +135,7 @@ static void test_mode(int d, int skewed, double scale)
     }
     /* of a normal density all of it is exact, and every step is a whole one */
     if (skewed) return;
-    for (int i = 0; i < d; i++) CHECK_NEAR(m.phi[i], k.mean[i], 1e-6);
+    for (int i = 0; i < d; i++) CHECK_NEAR(m.psi[i], k.mean[i], 1e-6);
     if (scale == 1) CHECK(calls <= 1 + (m.info.iter + 1) * (2 * d * d + 1));
 }
 
@@ -146,11 +146,11 @@ struct rounded {
     double error;
 };
 
-static double rounded_density(void *ctx, const double *phi)
+static double rounded_density(void *ctx, const double *psi)
 {
     struct rounded *r = ctx;
-    double f = known_density(r->k, phi);
-    return f + r->error * cos(1e6 * f + 1e7 * phi[0]);
+    double f = known_density(r->k, psi);
+    return f + r->error * cos(1e6 * f + 1e7 * psi[0]);
 }
 
 static struct known known_mix(int d, int skewed, double shape, const double *mix)
@@ -212,11 +212,11 @@ static void test_ridge(int skewed, double sign)
                 CHECK_NEAR(m[s].L[i] * m[s].L[j] + m[s].L[2 + i] * m[s].L[2 + j],
                            want[i + 2 * j], skewed ? 5e-3 : 1e-6);
         for (int i = 0; i < 2; i++)
-            CHECK_NEAR(m[s].phi[i], k.mean[i] + (skewed ? mix[i] * log(3) : 0),
+            CHECK_NEAR(m[s].psi[i], k.mean[i] + (skewed ? mix[i] * log(3) : 0),
                        skewed ? 2e-3 : 1e-6);
     }
     for (int i = 0; i < 4; i++) CHECK_NEAR(m[0].L[i], m[1].L[i], 1e-3);
-    for (int i = 0; i < 2; i++) CHECK_NEAR(m[0].phi[i], m[1].phi[i], 1e-5);
+    for (int i = 0; i < 2; i++) CHECK_NEAR(m[0].psi[i], m[1].psi[i], 1e-5);
 }
 
 /* Noise in f, as of an optimisation, costs few evaluations and moves the mode by about as much
@@ -235,7 +235,7 @@ static void test_noise(double error)
     for (int i = 0; i < 3; i++) {
         double sd = 0;
         for (int j = 0; j < 3; j++) sd += AT(exact.L, i, j, 3) * AT(exact.L, i, j, 3);
-        CHECK_NEAR((noisy.phi[i] - exact.phi[i]) / sqrt(sd), 0, 1e-4 + 20 * error);
+        CHECK_NEAR((noisy.psi[i] - exact.psi[i]) / sqrt(sd), 0, 1e-4 + 20 * error);
     }
 }
 
@@ -251,12 +251,12 @@ static void test_sums(int d, int skewed, double step, double drop, double tol)
     CHECK(g.status == CORE_OK);
     for (int i = 0; i < l->n; i++) {
         double p = exp(l->log_density[i]);
-        CHECK_NEAR(l->log_density[i], f.log_density(&k, l->phi + i * d), 1e-12);
-        for (int j = 0; j < d; j++) { /* phi is where the index says */
-            double at = m.phi[j];
+        CHECK_NEAR(l->log_density[i], f.log_density(&k, l->psi + i * d), 1e-12);
+        for (int j = 0; j < d; j++) { /* psi is where the index says */
+            double at = m.psi[j];
             for (int c = 0; c < d; c++)
                 at += AT(m.L, j, c, d) * step * l->index[i * d + c];
-            CHECK_NEAR(l->phi[i * d + j], at, 1e-12);
+            CHECK_NEAR(l->psi[i * d + j], at, 1e-12);
             one[j] += p * k.x[j];
             two[j] += p * k.x[j] * k.x[j];
         }
@@ -301,17 +301,17 @@ static void test_gradient(void)
 
 /* Memory: enough, one too few; the points so far are those of the larger lattice. Interruption.
  * No density at the start, half of the plane without. */
-static double half_plane(void *ctx, const double *phi)
+static double half_plane(void *ctx, const double *psi)
 {
     (void) ctx;
-    if (phi[0] > 0.3) return phi[1] > 0 ? NAN : -INFINITY; /* both mean: no density */
-    return -0.5 * (phi[0] * phi[0] + phi[1] * phi[1]);
+    if (psi[0] > 0.3) return psi[1] > 0 ? NAN : -INFINITY; /* both mean: no density */
+    return -0.5 * (psi[0] * psi[0] + psi[1] * psi[1]);
 }
 
-static double linear(void *ctx, const double *phi) /* has no mode */
+static double linear(void *ctx, const double *psi) /* has no mode */
 {
     (void) ctx;
-    return phi[0];
+    return psi[0];
 }
 
 static void test_limits(void)
@@ -340,10 +340,10 @@ static void test_limits(void)
     nest_work_carve(2, &count);
     struct arena a = arena_of(count.used);
     struct nest_work w = nest_work_carve(2, &a);
-    double *phi = copy(2, POINT), *L = zeros(4), peak;
+    double *psi = copy(2, POINT), *L = zeros(4), peak;
     L[0] = L[3] = 0.1;
     struct core_info info = {0, -1};
-    CHECK(nest_mode(&f, phi, L, &peak, &w, &h, &info) == CORE_INTERRUPTED &&
+    CHECK(nest_mode(&f, psi, L, &peak, &w, &h, &info) == CORE_INTERRUPTED &&
           info.iter == 1);
 
     struct target cut = {2, half_plane, NULL};
@@ -351,7 +351,7 @@ static void test_limits(void)
     CHECK(mode_of(&cut, off, 1).status == CORE_NONFINITE);
     struct mode edge = mode_of(&cut, on, 1);
     CHECK(edge.status == CORE_OK || edge.status == CORE_MAXIT);
-    CHECK_NEAR(edge.phi[1], 0, 1e-2);
+    CHECK_NEAR(edge.psi[1], 0, 1e-2);
     struct mode centre = {zeros(2), zeros(4), 0, CORE_OK, {0, -1}};
     centre.L[0] = centre.L[3] = 1;
     struct grid half = lattice_of(&cut, &centre, 0.25, 20, 5000, NULL);
@@ -360,7 +360,7 @@ static void test_limits(void)
     for (int i = 0; i < half.l.n; i++) {
         CHECK(isfinite(half.l.gradient[2 * i]) && isfinite(half.l.gradient[2 * i + 1]));
         CHECK(!isnan(half.l.log_density[i]));
-        if (half.l.phi[2 * i] > 0.3)
+        if (half.l.psi[2 * i] > 0.3)
             CHECK(half.l.log_density[i] == -INFINITY);
         else
             sum += exp(half.l.log_density[i]);
@@ -496,8 +496,8 @@ static double log_half_t(const struct precision *pr, const double *L)
     return s;
 }
 
-/* f(phi), from the marginal covariance of the rows. */
-static double dense_log_density(const struct sim *d, const double *phi)
+/* f(psi), from the marginal covariance of the rows. */
+static double dense_log_density(const struct sim *d, const double *psi)
 {
     const struct lmm *m = &d->m;
     int n = d->n, dim = (int) arrow_dim(&m->shape), p = m->p;
@@ -508,7 +508,7 @@ static double dense_log_density(const struct sim *d, const double *phi)
         const struct precision *pr = &m->prec[k];
         int r = pr->r;
         double *L = nans((size_t) (r * r)), *C = nans((size_t) (r * r));
-        scale_free_to_vech(r, phi + pr->at, t, &jac);
+        scale_free_to_vech(r, psi + pr->at, t, &jac);
         vech_unpack(r, t, L);
         for (int j = 0; j < r; j++)
             for (int i = j; i < r; i++) AT(L, j, i, r) = AT(L, i, j, r);
@@ -527,7 +527,7 @@ static double dense_log_density(const struct sim *d, const double *phi)
     double *res = copy((size_t) n, d->y);
     for (int i = 0; i < n; i++) {
         for (int j = 0; j < p; j++) res[i] -= AT(d->C, i, j, n) * m->mu[j];
-        AT(S, i, i, n) = exp(-phi[0]);
+        AT(S, i, i, n) = exp(-psi[0]);
     }
     double *CV = zeros((size_t) (n * dim));
     for (int j = 0; j < dim; j++)
@@ -582,18 +582,18 @@ static struct conditional conditional_at(const struct lmm *m, const struct lmm_c
     return x;
 }
 
-/* P and E theta given phi, dense: S <- P^-1, mean. */
-static void dense_conditional(const struct lmm *m, const double *phi, double *S,
+/* P and E theta given psi, dense: S <- P^-1, mean. */
+static void dense_conditional(const struct lmm *m, const double *psi, double *S,
                               double *mean)
 {
     int dim = (int) arrow_dim(&m->shape);
     double t[64], jac, L[VECH_MAX_R * VECH_MAX_R], *P = dense_of(&m->shape, &m->G);
-    for (int i = 0; i < dim * dim; i++) P[i] *= exp(phi[0]);
+    for (int i = 0; i < dim * dim; i++) P[i] *= exp(psi[0]);
     for (int j = 0; j < m->p; j++)
         for (int i = 0; i < m->p; i++) AT(P, i, j, dim) += AT(m->Tb, i, j, m->p);
     for (int k = 1; k < m->n_prec; k++) {
         int r = m->prec[k].r;
-        scale_free_to_vech(r, phi + m->prec[k].at, t, &jac);
+        scale_free_to_vech(r, psi + m->prec[k].at, t, &jac);
         vech_unpack(r, t, L);
         for (int g = 0; g < m->prec[k].n_levels; g++)
             for (int b = 0; b < r; b++)
@@ -605,7 +605,7 @@ static void dense_conditional(const struct lmm *m, const double *phi, double *S,
     for (int i = 0; i < dim; i++) {
         mean[i] = 0;
         for (int j = 0; j < dim; j++) {
-            double rhs = exp(phi[0]) * m->h[j];
+            double rhs = exp(psi[0]) * m->h[j];
             for (int k = 0; k < m->p && j < m->p; k++)
                 rhs += AT(m->Tb, j, k, m->p) * m->mu[k];
             mean[i] += AT(S, i, j, dim) * rhs;
@@ -623,16 +623,16 @@ static void test_density(const struct sim *d)
     struct lmm_exact a = exact_of(m, &near), b = exact_of(m, &far);
     double *S = nans((size_t) (dim * dim)), *want = nans((size_t) dim);
     for (int rep = 0; rep < 6; rep++) {
-        double *phi = normals((size_t) m->n_stat);
+        double *psi = normals((size_t) m->n_stat);
         if (rep == 4)
-            for (int i = 1; i < m->n_stat; i++) phi[i] = 12; /* effects pinned at zero */
+            for (int i = 1; i < m->n_stat; i++) psi[i] = 12; /* effects pinned at zero */
         if (rep == 5)
-            for (int i = 1; i < m->n_stat; i++) phi[i] = -6; /* effects free */
-        double f = lmm_exact_log_density(&a, phi);
-        if (rep < 4 || m->n_stat < 3) CHECK_NEAR(f, dense_log_density(d, phi), 1e-9);
-        CHECK_NEAR(f, lmm_exact_log_density(&b, phi), 1e-9); /* whatever the centre */
+            for (int i = 1; i < m->n_stat; i++) psi[i] = -6; /* effects free */
+        double f = lmm_exact_log_density(&a, psi);
+        if (rep < 4 || m->n_stat < 3) CHECK_NEAR(f, dense_log_density(d, psi), 1e-9);
+        CHECK_NEAR(f, lmm_exact_log_density(&b, psi), 1e-9); /* whatever the centre */
         lmm_exact_mean(&a, mean);
-        dense_conditional(m, phi, S, want);
+        dense_conditional(m, psi, S, want);
         for (int i = 0; i < dim && rep < 4; i++) CHECK_NEAR(mean[i], want[i], 1e-8);
         /* draws: unit normals turn into columns of a root of S */
         double *SS = zeros((size_t) (dim * dim)), *x = nans((size_t) dim);
@@ -662,7 +662,7 @@ static void test_mixture(const struct sim *d)
     int dim = (int) arrow_dim(s), ng = s->n_global, r = s->r;
     size_t n2 = (size_t) (dim * dim);
     static const double w[N] = {0.1, 0.4, 0.3, 0.2};
-    double *phi = normals((size_t) (N * m->n_stat));
+    double *psi = normals((size_t) (N * m->n_stat));
     double *global = normals((size_t) (ROWS * ng)), *z = normals((size_t) (ROWS * r));
     int leaf[ROWS] = {-1, 0, s->n_leaf - 1, -1, s->n_leaf / 2};
     for (int i = 0; i < ROWS; i++)
@@ -684,11 +684,11 @@ static void test_mixture(const struct sim *d)
                                       .row_mean = nans(N * ROWS),
                                       .row_var = nans(N * ROWS)};
     struct core_info info = {0, -1};
-    CHECK(conditional_mixture(&x, N, phi, w, &rows, &out, &work, NULL, &info) == CORE_OK);
+    CHECK(conditional_mixture(&x, N, psi, w, &rows, &out, &work, NULL, &info) == CORE_OK);
     double *S = nans(n2), *mean = nans((size_t) dim), *m1 = zeros((size_t) dim),
            *m2 = zeros(n2);
     for (int k = 0; k < N; k++) {
-        dense_conditional(m, phi + k * m->n_stat, S, mean);
+        dense_conditional(m, psi + k * m->n_stat, S, mean);
         for (int i = 0; i < dim; i++) {
             CHECK_NEAR(out.node_mean[k * dim + i], mean[i], 1e-8);
             CHECK_NEAR(out.node_var[k * dim + i], AT(S, i, i, dim), 1e-8);
@@ -723,14 +723,14 @@ static void test_mixture(const struct sim *d)
     }
     /* alone: only the mean is asked for; interrupted; a node without density */
     struct conditional_mixture bare = {.mean = zeros((size_t) dim)};
-    CHECK(conditional_mixture(&x, N, phi, w, NULL, &bare, &work, NULL, &info) == CORE_OK);
+    CHECK(conditional_mixture(&x, N, psi, w, NULL, &bare, &work, NULL, &info) == CORE_OK);
     for (int i = 0; i < dim; i++) CHECK_NEAR(bare.mean[i], m1[i], 1e-8);
     int at = 0;
     struct core_hooks h = {stop_at, &at};
-    CHECK(conditional_mixture(&x, N, phi, w, NULL, &bare, &work, &h, &info) ==
+    CHECK(conditional_mixture(&x, N, psi, w, NULL, &bare, &work, &h, &info) ==
           CORE_INTERRUPTED);
-    phi[m->n_stat] = 400;
-    CHECK(conditional_mixture(&x, N, phi, w, NULL, &bare, &work, NULL, &info) ==
+    psi[m->n_stat] = 400;
+    CHECK(conditional_mixture(&x, N, psi, w, NULL, &bare, &work, NULL, &info) ==
           CORE_NONFINITE);
 }
 
@@ -744,7 +744,7 @@ static void test_known_points(void)
     struct grid part = lattice_of(&f, &m, 0.7, 4, 4000, NULL);
     int first = part.l.n, calls = k.calls;
     CHECK(first > 10 && first < whole.l.n);
-    CHECK(nest_lattice(&f, m.phi, m.L, 0.7, 9, &part.l, ints(nest_lattice_table(4000)),
+    CHECK(nest_lattice(&f, m.psi, m.L, 0.7, 9, &part.l, ints(nest_lattice_table(4000)),
                        NULL, &part.info) == CORE_OK);
     CHECK(part.l.n == whole.l.n && k.calls - calls == whole.l.n - first);
     for (int i = 0; i < whole.l.n; i++) {

@@ -20,7 +20,7 @@ by_importance <- function(fit, points = 20000) {
   settings$points <- points
   nodes <- importance_nodes(target, top, settings)
   nodes <- c(nodes, list(centre = centre,
-    stats = phi_statistics(nodes$phi, stat_index(model))),
+    stats = psi_statistics(nodes$psi, stat_index(model))),
     mixture_moments(model, core, centre, nodes))
   structure(list(call = fit$call, model = model, log_evidence = nodes$log_evidence,
     elbo = fit$vb$elbo, method = "importance", error = nodes$error, khat = nodes$khat,

@@ -1,6 +1,6 @@
 # The density over the precisions that fit_exact() integrates, and its coordinates.
 
-# f(phi) at random points against the dense marginal, all priors and the numerical Jacobian.
+# f(psi) at random points against the dense marginal, all priors and the numerical Jacobian.
 test_that("log densities of vector, nested and crossed terms equal the dense formula", {
   set.seed(9)
   n <- 24
@@ -42,9 +42,9 @@ test_that("log densities of vector, nested and crossed terms equal the dense for
     m <- brute_model(X, d$y, d$w, mean = c(1, 0), cov = if (!flat) diag(c(9, 4)),
       e = list(df = 3, scale = 1), u = u)
     index <- stat_index(fit$model)
-    phi <- matrix(rnorm(4 * length(unlist(index)), 0, 0.7), ncol = 4)
-    got <- call_nest_log_density(core, centre, phi)
-    expected <- apply(phi, 2, function(f) {
+    psi <- matrix(rnorm(4 * length(unlist(index)), 0, 0.7), ncol = 4)
+    got <- call_nest_log_density(core, centre, psi)
+    expected <- apply(psi, 2, function(f) {
       # working precisions L of v, u = A v: the user's are A^-T L A^-1
       A <- lapply(fit$model$groups, `[[`, "A")
       L <- Map(function(at, A) crossprod(solve(A), brute_scale_free(f[at])) %*% solve(A), index[-1], A)
@@ -69,8 +69,8 @@ test_that("half-t and Wishart priors of matrices are normalised, each SD is half
     for (part in c("global", "leaf", "cross", "h", "yy", "n", "sum_log_w")) core[[part]] <- 0 * core[[part]]
     centre$grad <- 0 * centre$grad
     centre$rss <- 0
-    function(phi) { # tau_e at one, its own density divided out
-      call_nest_log_density(core, centre, rbind(0, t(phi))) - dgamma(1, 2, 1, log = TRUE)
+    function(psi) { # tau_e at one, its own density divided out
+      call_nest_log_density(core, centre, rbind(0, t(psi))) - dgamma(1, 2, 1, log = TRUE)
     }
   }
   h <- 0.4

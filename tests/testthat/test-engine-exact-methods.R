@@ -37,7 +37,7 @@ test_that("draws have the summary's moments and quantiles", {
   probs <- seq_len(39) / 40
   for (name in c("scalar", "vector")) {
     fit <- fits[[name]]
-    parts <- mixture_components(fit, FALSE)
+    parts <- mixture_components(posterior_of(fit), FALSE)
     q <- mixture_quantiles(parts, fit$integrated$weights, probs)
     x <- as.matrix(as_draws_matrix(fit, ndraws = 10000, u = FALSE))
     for (j in seq_along(parts)) {

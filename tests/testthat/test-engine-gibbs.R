@@ -6,8 +6,8 @@ gibbs_z <- function(formula, data, X, Z, prior, spec, seed, iter = 6000) {
   tau <- vb$posterior$tau
   y <- model.frame(vb)[[1]]
   # the reference sees centred data, so that its own sums do not cancel
-  ref <- exact_quadrature(X, Z, y, prior = prior, centre = tau$phi$mean,
-    spread = sqrt(diag(tau$phi$cov_lrvb)), half_width = 9, step = 0.5)
+  ref <- exact_quadrature(X, Z, y, prior = prior, centre = tau$psi$mean,
+    spread = sqrt(diag(tau$psi$cov_lrvb)), half_width = 9, step = 0.5)
   expect_lt(ref$edge, 1e-6)
   set.seed(seed)
   s <- summary(fit_gibbs(vb, chains = 4, iter = iter, warmup = 500), pars = "u")
@@ -137,7 +137,7 @@ test_that("a half-t prior of many degrees of freedom mixes", {
   ref <- exact_quadrature(cbind(1, d$x), indicator(d$g), d$y,
     prior = list(mean = c(mean(d$y), 0), cov = diag(1e4, 2), e = list(df = 3, scale = 2.5 * sd(d$y)),
       u = list(df = 1e4, scale = 2)),
-    centre = tau$phi$mean, spread = 1.3 * sqrt(diag(tau$phi$cov_lrvb)), half_width = 8, step = .5)
+    centre = tau$psi$mean, spread = 1.3 * sqrt(diag(tau$psi$cov_lrvb)), half_width = 8, step = .5)
   row <- s$variable == "log_tau_u[g]"
   # the coefficients' priors differ a little: wide ones in both
   expect_lt(abs(s$mean[row] - ref$log_tau_u[1]), 4 * s$mcse_mean[row] + .02)

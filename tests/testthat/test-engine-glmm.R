@@ -122,7 +122,7 @@ expect_response <- function(kind, family, half_t = FALSE) {
   expect_lt(max(abs(fit$posterior$tau$cov_lrvb[own, own] - truth$tau) / sds(truth$tau)), 1e-5)
   expect_lt(max(abs(fit$posterior$u$var_lrvb / truth$u - 1)), 1e-5, label = paste(info, "effects"))
   if (pair$lead) {
-    expect_equal(fit$posterior$tau$phi$cov_lrvb[1, 1], truth$log_phi, tolerance = 1e-5, info = info)
+    expect_equal(fit$posterior$tau$psi$cov_lrvb[1, 1], truth$log_phi, tolerance = 1e-5, info = info)
   }
 }
 

@@ -70,7 +70,7 @@ test_that("means and SDs of the default fit are exact to .02 SD and 2%", {
 test_that("one node is an integral like any other", {
   fit <- glm_fit(count ~ x, poisson(), integrate = "yes")
   n <- fit$integrated
-  expect_identical(dim(n$phi), c(0L, 1L))
+  expect_identical(dim(n$psi), c(0L, 1L))
   expect_identical(n[c("method", "weights", "points", "error")],
     list(method = "lattice", weights = 1, points = 1L, error = 1e-8))
   expect_equal(n$log_evidence, fit$vb$elbo + n$correction, tolerance = 1e-8)

@@ -77,7 +77,7 @@ test_that("reported SDs are those of the full covariance", {
   expect_close(s$sd[match(rows, s$variable)], sqrt(diag(V)[rows]), 1e-10)
   # sigma by the delta method: first order in the SD of the log
   expect_close(V["sigma_u[g]", "log_tau_u[g]"],
-    -V["log_tau_u[g]", "log_tau_u[g]"] / 2 * exp(-fit$posterior$tau$phi$mean[2] / 2), 1e-10)
+    -V["log_tau_u[g]", "log_tau_u[g]"] / 2 * exp(-fit$posterior$tau$psi$mean[2] / 2), 1e-10)
 })
 
 test_that("the paper's design gives the published ratios to .005", {
@@ -99,7 +99,7 @@ test_that("the paper's design gives the published ratios to .005", {
     tau <- fit$posterior$tau
     ref <- exact_quadrature(cbind(1, d$x1, d$x2, d$x3), indicator(d$g), d$y,
       prior = list(mean = rep(0, 4), cov = diag(100, 4), e = c(.01, .01), u = c(.01, .01)),
-      centre = tau$phi$mean, spread = sqrt(diag(tau$phi$cov_lrvb)), step = 0.5,
+      centre = tau$psi$mean, spread = sqrt(diag(tau$psi$cov_lrvb)), step = 0.5,
       half_width = 14)
     expect_lt(ref$edge, 1e-5)
     s <- summary(fit)

@@ -10,9 +10,9 @@ test_that("draws given the variances of nested factors have the mixture's moment
   expect_false(is.null(nodes))
   expect_identical(nrow(as_draws(fit, ndraws = 10)), 10L)
   core <- engine_core(fit$model)
-  phi <- nodes$phi[, which.max(nodes$weights), drop = FALSE]
-  exact <- call_nest_mixture(core, nodes$centre, phi, 1, dense = TRUE)$result
-  x <- call_nest_draws(core, nodes$centre, phi[, rep(1L, 4000)]) - exact$mean
+  psi <- nodes$psi[, which.max(nodes$weights), drop = FALSE]
+  exact <- call_nest_mixture(core, nodes$centre, psi, 1, dense = TRUE)$result
+  x <- call_nest_draws(core, nodes$centre, psi[, rep(1L, 4000)]) - exact$mean
   n <- nrow(x)
   # whitened: independent standard normals
   z <- forwardsolve(t(chol(exact$cov)), x)

@@ -5,7 +5,7 @@ sensitivity_by_refit <- function(formula, d, make, at, h, ...) {
     f <- suppressWarnings(fit_vb(formula, d, prior = make(value), integrate = "no", ...))
     t <- f$posterior$tau
     scalar <- unlist(t$index[lengths(t$index) == 1L])
-    c(fixef(f), drop(user_statistics(t(t$mean), f$model)), t$phi$mean[scalar])
+    c(fixef(f), drop(user_statistics(t(t$mean), f$model)), t$psi$mean[scalar])
   }
   (means(at + h) - means(at - h)) / (2 * h)
 }

@@ -50,12 +50,12 @@ gaussian_script <- quote({
       call_lr(fit$vb$V, fit$vb$C),
       fit$model$gram + fit$model$gram,
       call_nest_mode(core, centre, nodes$mode + .1, diag(2)),
-      call_nest_log_density(core, centre, nodes$phi[, 1:3]),
+      call_nest_log_density(core, centre, nodes$psi[, 1:3]),
       call_nest_lattice(core, centre, nodes$mode, nodes$L, few,
         function(done) list(done)),
-      call_nest_mixture(core, centre, nodes$phi[, 1:3], c(.2, .3, .5), TRUE, TRUE, TRUE,
+      call_nest_mixture(core, centre, nodes$psi[, 1:3], c(.2, .3, .5), TRUE, TRUE, TRUE,
         linear, function(done) list(done)),
-      call_nest_draws(core, centre, nodes$phi[, 1:3]),
+      call_nest_draws(core, centre, nodes$psi[, 1:3]),
       call_nest_quantiles(TRUE, c(.5, .5), diag(2), diag(2) + 1, c(.1, .9)),
       call_nest_quantiles(FALSE, c(.5, .5), diag(2), diag(2) + 1, c(.1, .9))
     )
@@ -90,15 +90,15 @@ families_script <- quote({
   one <- function(e) {
     top <- nest_start(e$tau)
     L <- diag(top$sd, length(top$sd))
-    phi <- cbind(top$mean, top$mean + .1)
+    psi <- cbind(top$mean, top$mean + .1)
     rows <- list(global = matrix(1, e$core$n_global, 1), leaf = 1L, z = matrix(1, e$core$r, 1))
     list(
       call_fit_vb(e$core, e$start, control),
       call_nest_mode(e$core, e$centre, top$mean, L),
-      call_nest_log_density(e$core, e$centre, phi),
+      call_nest_log_density(e$core, e$centre, psi),
       call_nest_lattice(e$core, e$centre, top$mean, L, few, step),
-      call_nest_mixture(e$core, e$centre, phi, c(.4, .6), TRUE, TRUE, TRUE, rows, step),
-      call_nest_draws(e$core, e$centre, phi),
+      call_nest_mixture(e$core, e$centre, psi, c(.4, .6), TRUE, TRUE, TRUE, rows, step),
+      call_nest_draws(e$core, e$centre, psi),
       call_arrow_draws(e$S, 2L), call_arrow_leaves(e$S),
       call_arrow_product(e$S, diag(2, length(e$vb$mean))),
       call_arrow_quad(e$S, rows)
