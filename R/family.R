@@ -29,7 +29,7 @@
 #                             smaller one does not, else 0
 #   row_effects(size)         do the data tell the variance of effects with a level per row?
 #   variance(mu, lead)        of a response of one trial or of weight one
-#   deviance(y, mu, w, lead)  unit deviance of a response y on the scale of mu, times w
+#   deviance(y, mu, w, lead)  that of log_lik for a response y on the scale of mu, times w
 #   log_lik(y, size, eta, lead), draw(mu, size, lead)  of the y of response()
 #   cdf(y, size, mu, lead)    rows: P(response <= y)
 #   bottom(size, mu, lead), top(size, mu, lead)  rows: where that is zero, and one to 12 digits

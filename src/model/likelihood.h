@@ -9,7 +9,7 @@
  *     F_i(mu, v) = E f_i(eta),  eta ~ N(mu, v),    and its derivatives in mu and v,
  *
  * has a default by quadrature, and the terms of the extra parameter one by differences; a closed form
- * is some ten times as fast. d/dv = (d/dmu)^2 / 2 for every F but a bound's. An approximation of a
+ * is ten to fifty times as fast. d/dv = (d/dmu)^2 / 2 for every F but a bound's. An approximation of a
  * likelihood (the Polya-Gamma bound) is its struct with another `expect`.
  *
  * All take vectors of rows, so that nothing is called through a pointer row by row; extra stands
