@@ -108,12 +108,17 @@ unsound <- function(fit) UseMethod("unsound")
 unsound.default <- function(fit) "class"
 
 #' @export
-unsound.regression_fit <- function(fit) {
+unsound.vb_fit <- function(fit) unsound_regression(fit, unsound_vb)
+
+#' @export
+unsound.exact_fit <- function(fit) unsound_regression(fit, unsound_exact)
+
+#' @export
+unsound.gibbs_fit <- function(fit) unsound_regression(fit, unsound_gibbs)
+
+unsound_regression <- function(fit, unsound_engine) {
   wrong <- unsound_model(fit$model)
-  if (!is.null(wrong)) return(paste0("model$", wrong))
-  size <- model_sizes(fit$model)
-  switch(class(fit)[1L], vb_fit = unsound_vb(fit, size), exact_fit = unsound_exact(fit, size),
-    gibbs_fit = unsound_gibbs(fit, size), "class")
+  if (is.null(wrong)) unsound_engine(fit, model_sizes(fit$model)) else paste0("model$", wrong)
 }
 
 # ---- pieces ----------------------------------------------------------------------------------
