@@ -20,6 +20,14 @@ test_that("public functions of src/ carry their file's name", {
   expect_identical(public$name[duplicated(public$name)], character())
 })
 
+test_that("the map of src/ names every module", {
+  dir <- c_source_dir()
+  skip_if(is.null(dir) || !file.exists(file.path(dir, "README.md")), "the map is not here")
+  words <- unlist(strsplit(readLines(file.path(dir, "README.md")), "[^A-Za-z0-9_]+"))
+  files <- list.files(dir, "[.][ch]$", recursive = TRUE)
+  expect_identical(setdiff(sub("[.][ch]$", "", basename(files)), words), character())
+})
+
 test_that("an upward call, a circle and a strange name are seen", {
   src <- list(
     files = c("base/la.c", "base/la.h", "engine/lr.c", "engine/vb.c"),
