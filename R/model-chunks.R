@@ -78,7 +78,7 @@ gram <- function(formula, data = NULL, weights, subset, na.action, offset, contr
     formula <- as_model_formula(formula, env)
   } else {
     refuse_beside_like(call)
-    call <- call_like(call, valid_gram(like, "like")$schema)
+    call <- like_call(call, valid_gram(like, "like")$schema)
     formula <- like$schema$formula
     contrasts <- like$schema$given
     xlevels <- like$schema$levels
@@ -95,7 +95,7 @@ refuse_beside_like <- function(call) {
 }
 
 # Arguments that are not given again are those of the other gram.
-call_like <- function(call, schema) {
+like_call <- function(call, schema) {
   again <- setdiff(names(schema$arguments), names(call))
   call[again] <- schema$arguments[again]
   call
