@@ -2,7 +2,12 @@
 # everywhere (Okabe and Ito's palette, safe for colour-blind readers).
 
 named_rows <- function(row.names, x) {
-  if (!is.null(row.names)) rownames(x) <- row.names
+  if (is.null(row.names)) return(x)
+  if (length(row.names) != nrow(x) || anyDuplicated(row.names) || anyNA(row.names)) {
+    mf_abort("control", "`row.names` must be ", nrow(x), " different names, one per row",
+      arg = "row.names")
+  }
+  rownames(x) <- row.names
   x
 }
 

@@ -6,7 +6,7 @@
 #' @param x A fit.
 #' @param hypothesis Character vector such as `"Days > 0"`, `"a - b = 0"` or
 #'   `"2 * x1 + x2 < 1"`; names are those of [fixef()] (`Intercept` is accepted for
-#'   `(Intercept)`).
+#'   `(Intercept)`), of a mixture those of its means, as in `"mu[1,a] < mu[2,a]"`.
 #' @param level Mass of the central interval.
 #' @param ... Not used.
 #' @return Data frame: `hypothesis`, `estimate` and `sd` of left minus right side,
@@ -30,7 +30,7 @@ hypothesis.default <- function(x, hypothesis, ...) {
 hypothesis.meanfield_fit <- function(x, hypothesis, level = 0.95, ...) {
   valid_fit(x)
   no_dots(...)
-  if (!length(hypothesis)) {
+  if (missing(hypothesis) || !length(hypothesis)) {
     mf_abort("hypothesis", "`hypothesis` is empty: give text such as \"x > 0\"",
       arg = "hypothesis")
   }

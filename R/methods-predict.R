@@ -21,7 +21,7 @@
 #'   the posterior mean of the expected response (a probability or a count); its intervals are those
 #'   of the linear predictor carried over, and with `interval = "prediction"` quantiles of a new
 #'   response (for the binomial family, of the proportion among `weights` trials; by default those
-#'   of the row, see [simulate.meanfield_fit()] for new data). The same for the Gaussian family.
+#'   of the row, see [simulate.regression_fit()] for new data). The same for the Gaussian family.
 #'   All limits are quantiles of the fit's own posterior, which is no normal one where the
 #'   precisions are integrated or drawn. The expected count of a level not seen has no mean over
 #'   all that the

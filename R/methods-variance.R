@@ -162,7 +162,7 @@ term_variance <- function(t, zz) {
 #' the variance is hardly told from zero.
 #'
 #' The function of this name in lme4, attached later, gives the same answer for a fit: `getME(fit,
-#' "theta")` is zero there (see [getME.meanfield_fit()]).
+#' "theta")` is zero there (see [getME.regression_fit()]).
 #'
 #' @param x A fit; for other objects this is the function of lme4.
 #' @param tol Effective levels below which a variance counts as at its boundary.

@@ -6,13 +6,12 @@
 #' A mixture has rows and components, but no response, no coefficients and no groups. Generics that
 #' ask for these ([residuals()], [fitted()], [deviance()], [family()], [terms()], [model.matrix()],
 #' [weights()], [df.residual()], [sigma()], [fixef()], [ranef()], [VarCorr()], [ngrps()], [icc()],
-#' [r2()], [isSingular()], [hypothesis()], [fit_exact()], [vb_khat()], [vb_sensitivity()], and
+#' [r2()], [isSingular()], [fit_exact()], [vb_khat()], [vb_sensitivity()], and
 #' rstantools' `posterior_predict()` and its like) stop with `meanfield_error_mixture`, whose
 #' message names what to use.
 #'
 #' @param object,x,formula A fit of a [gaussian_mixture()].
-#' @param parm `NULL`: the means; `"all"`: every row of [summary()]; or names of variables.
-#' @param level,conf.level Mass of the central interval.
+#' @param conf.level Mass of the central interval.
 #' @param conf.int Add interval columns?
 #' @param data,newdata For `augment()`: the data of the fit (its columns by default), or new data.
 #' @param nsim,seed Number of simulated data sets, and a seed to set first.
@@ -20,13 +19,12 @@
 #' @param evaluate Evaluate the new call?
 #' @param ... For `update()`: arguments of [gaussian_mixture()] (`x`, `k`, `prior`, `data`) or of
 #'   the fit. Otherwise not used.
-#' @return `confint()`: matrix with two columns. `tidy()`: data frame with a row for every mean,
+#' @return `tidy()`: data frame with a row for every mean,
 #'   weight and element of a covariance matrix: `type` (`"mu"`, `"pi"`, `"Sigma"`), `component`,
 #'   `term`, `estimate`, `std.error`. `glance()`: one row. `augment()`: the data with `.class`, the
 #'   most probable component of a row, and `.prob`, its probability. `simulate()`: a data frame of
 #'   `nsim` matrices, each as many rows as the data, drawn from the mixture at a posterior draw of
-#'   its
-#'   parameters. `formula()`: one-sided, the columns. `model.frame()`: the data; `case.names()`,
+#'   its parameters. `formula()`: one-sided, the columns. `model.frame()`: the data; `case.names()`,
 #'   `variable.names()`: its row and column names. `prior_summary()`: a
 #'   data frame. `log_lik()` (of rstantools): draws x rows, the log density of each row with its
 #'   component summed out; [loo::loo()] and [compare()] work on it.

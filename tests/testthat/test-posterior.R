@@ -91,6 +91,14 @@ test_that("numbers of draws that are none are refused", {
   }
 })
 
+test_that("statements and names that are not there are refused", {
+  expect_error(hypothesis(normal), "x > 0", class = "meanfield_error_hypothesis")
+  expect_error(hypothesis(mixture), class = "meanfield_error_hypothesis")
+  expect_error(as.data.frame(gibbs, row.names = "a"), class = "meanfield_error_control")
+  expect_error(as.data.frame(summary(normal), row.names = rep("a", nrow(summary(normal)))),
+    class = "meanfield_error_control")
+})
+
 test_that("types of covariance that a fit has not are refused", {
   expect_error(vcov(gibbs, type = "lrvb"), "leave `type` out", class = "meanfield_error_control")
   expect_error(vcov(exact, type = "mfvb"), "leave `type` out", class = "meanfield_error_control")
