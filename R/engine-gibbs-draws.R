@@ -50,7 +50,8 @@ precision_draws <- function(stats, model, psi = NULL, names = precision_variable
 matrix_draws <- function(t, A, psi = NULL) {
   eta <- log_sd_atanh_rows(psi %||% scale_free_rows(t), A)
   sd <- seq_len(nrow(A))
-  cbind(t %*% t(precision_map(A)), exp(eta[, sd]), eta[, sd], tanh(eta[, -sd]))
+  log_sd <- eta[, sd, drop = FALSE]
+  cbind(t %*% t(precision_map(A)), exp(log_sd), log_sd, tanh(eta[, -sd, drop = FALSE]))
 }
 
 # What mixes worst: the group SDs.

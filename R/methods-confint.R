@@ -20,8 +20,11 @@ confint.meanfield_fit <- function(object, parm = NULL, level = 0.95, ...) {
   dimnames(out) <- list(s$variable, paste(substring(quantile_names(level), 2L), "%"))
   if (identical(parm, "all")) return(out)
   here <- location_names(object$model)
-  if (is.null(parm) || identical(parm, "beta_")) parm <- here # the second as in lme4
-  if (is.numeric(parm)) parm <- ifelse(is.na(here[parm]), parm, here[parm])
+  if (is.null(parm) || identical(parm, "beta_")) parm <- seq_along(here) # the second as in lme4
+  if (is.numeric(parm)) parm <- here[check_positions(parm, length(here))]
+  if (!is.character(parm)) {
+    mf_abort("control", "`parm` must be names or positions, not ", describe(parm), arg = "parm")
+  }
   rows <- named_variables(parm, s$variable, object$model)
   if (anyNA(rows)) {
     known <- unique(c(here, s$variable[!s$variable %in% location_variables(object$model)]))
@@ -32,12 +35,18 @@ confint.meanfield_fit <- function(object, parm = NULL, level = 0.95, ...) {
 }
 
 # Positions among the variables of what users call by the name of a coefficient or by its own;
-# backticks count for nothing.
+# backticks count for nothing. A coefficient comes before a variable of the same name.
 named_variables <- function(names, variables, model) {
   bare <- function(x) gsub("`", "", x, fixed = TRUE)
-  own <- match(bare(names), bare(variables))
   coefficient <- location_variables(model)[match(bare(names), bare(location_names(model)))]
-  ifelse(is.na(own), match(coefficient, variables), own)
+  ifelse(is.na(coefficient), match(bare(names), bare(variables)), match(coefficient, variables))
+}
+
+check_positions <- function(parm, n) {
+  if (!all(parm %in% seq_len(n))) {
+    mf_abort("control", "`parm` must be whole numbers from 1 to ", n, ", or names", arg = "parm")
+  }
+  as.integer(parm)
 }
 
 location_variables <- function(model) {

@@ -73,7 +73,8 @@ parse_hypothesis <- function(text, names) {
   values <- function(beta) {
     frame <- c(stats::setNames(as.list(beta), paste0(".b", seq_along(beta))))
     tryCatch(eval(expr, frame, hypothesis_arithmetic), error = function(e) {
-      fail(paste0(conditionMessage(e), "; coefficients are ", toString(names)))
+      fail(paste0("it may use + - * / ^ sqrt exp log pi, numbers and the coefficients ",
+        toString(names)))
     })
   }
   p <- length(names)

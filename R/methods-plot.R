@@ -112,6 +112,9 @@ plot_variables <- function(variables, table) {
     first <- utils::head(which(kind %in% c("beta", "mu")), 12L - length(last))
     return(table$variable[c(first, last)])
   }
+  if (!is.character(variables)) {
+    mf_abort("control", "`variables` must be names, not ", describe(variables), arg = "variables")
+  }
   wrong <- setdiff(variables, table$variable)
   if (length(wrong)) {
     mf_abort("control", "`variables` names '", wrong[1L], "', which is no variable of the fit",

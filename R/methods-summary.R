@@ -44,12 +44,15 @@
 summary.meanfield_fit <- function(object, pars = NULL, level = 0.95, ...) {
   valid_fit(object)
   no_dots(...)
-  check_pars(pars)
+  check_pars(pars, object)
   structure(new_summary(summary_table(object, check_level(level), "u" %in% pars)),
     khat = cheap_khat(object))
 }
 
-check_pars <- function(pars) {
+check_pars <- function(pars, fit) {
+  if (identical(pars, "u") && !inherits(fit, "regression_fit")) {
+    mf_abort("control", "the model has no random effects: leave `pars` out", arg = "pars")
+  }
   if (!is.null(pars) && !identical(pars, "u")) {
     mf_abort("control", "`pars` must be NULL or \"u\", not ", describe(pars), arg = "pars")
   }

@@ -142,9 +142,9 @@ size_columns.regression_fit <- function(fit) {
 engine_columns <- function(x) {
   if (inherits(posterior_of(x), "draws_posterior")) {
     s <- summary_table(x)
-    known <- function(v) if (all(is.na(v))) NA_real_ else v
-    return(data.frame(rhat = max(known(s$rhat), na.rm = TRUE),
-      ess_bulk = min(known(s$ess_bulk), na.rm = TRUE), ndraws = dim(x$draws)[1L] * x$chains))
+    extreme <- function(f, v) if (all(is.na(v))) NA_real_ else f(v, na.rm = TRUE)
+    return(data.frame(rhat = extreme(max, s$rhat), ess_bulk = extreme(min, s$ess_bulk),
+      ndraws = dim(x$draws)[1L] * x$chains))
   }
   if (is.null(normal_of(x))) {
     return(data.frame(log_evidence = x$log_evidence, elbo = x$elbo, error = x$error))

@@ -43,6 +43,10 @@ need_normal <- function(fit, type) {
 
 need_integrated <- function(fit) {
   if (inherits(posterior_of(fit), "mixture_posterior")) return(invisible())
+  if (!inherits(fit, "regression_fit") || is.null(normal_of(fit))) {
+    mf_abort("control", "a fit of this kind is not integrated over precisions: leave `type` out",
+      arg = "type")
+  }
   mf_abort("control", "the fit was not integrated over its precisions: refit with ",
     "integrate = \"yes\", or use type = \"lrvb\"", arg = "type")
 }

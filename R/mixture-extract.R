@@ -131,6 +131,7 @@ mixture_newdata <- function(model, newdata) {
 #' @export
 all_draws.gmm_normal <- function(p, ndraws = NULL, u = "auto") {
   ndraws <- check_count(ndraws %||% DRAWS, "ndraws", 1)
+  settle_u(u, 0, FALSE)
   v <- p$variables
   check_size(ndraws, 2 * nrow(v))
   V <- p$cov_lrvb %||% p$cov_mfvb

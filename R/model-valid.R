@@ -17,6 +17,9 @@ FIT_VERSION <- 4L
 valid_fit <- function(fit) {
   wrong <- tryCatch(unsound_part(fit), error = function(e) "model")
   if (is.null(wrong)) return(invisible(fit))
+  if (identical(wrong, "model$version")) {
+    mf_abort("fit", "the fit was made by another version of the package: refit", arg = "object")
+  }
   mf_abort("fit", "the fit was changed, or made by another version of the package: `", wrong,
     "` is not what it must be; refit", arg = "object")
 }

@@ -44,13 +44,35 @@ new_level_variance <- function(model, parts, covariances, n) {
 # row.
 over_linear <- function(p, parts, f) {
   n <- nrow(parts$X)
+  unknown <- unknown_rows(parts)
+  parts <- without_missing(parts, unknown)
   block <- max(1L, floor(1.6e7 / max(row_width(p), 1L)))
   from <- seq.int(1L, max(n, 1L), by = block)
   out <- lapply(from, function(i) {
     now <- part_rows(parts, seq_len(min(block, n - i + 1L)) + i - 1L)
     as.matrix(f(linear_mixture(p, now), now))
   })
-  do.call(rbind, out)
+  out <- do.call(rbind, out)
+  out[unknown, ] <- NA
+  out
+}
+
+# Rows with a covariate that is missing or infinite: nothing is said of them.
+unknown_rows <- function(parts) {
+  all <- c(list(parts$X, parts$offset), lapply(parts$groups, `[[`, "Z"))
+  bad <- vapply(all, function(x) rowSums(!is.finite(as.matrix(x))) > 0, logical(nrow(parts$X)))
+  which(rowSums(matrix(bad, nrow(parts$X))) > 0)
+}
+
+without_missing <- function(parts, unknown) {
+  if (!length(unknown)) return(parts)
+  parts$X[unknown, ] <- 0
+  parts$offset[unknown] <- 0
+  parts$groups <- lapply(parts$groups, function(g) {
+    g$Z[unknown, ] <- 0
+    g
+  })
+  parts
 }
 
 # Numbers that a row of linear_mixture() takes.

@@ -19,6 +19,7 @@ covariance.draws_posterior <- function(p, type = "lrvb") stats::cov(flat_draws(p
 #' @export
 all_draws.draws_posterior <- function(p, ndraws = NULL, u = "auto") {
   own_draws(ndraws)
+  settle_u(u, 0, FALSE)
   posterior::as_draws_array(p$draws)
 }
 

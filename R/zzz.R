@@ -7,6 +7,8 @@
     c("rstantools", "prior_summary", "regression_fit")
   )
   for (d in delayed) register_later(d[1L], d[2L], d[3L])
+  ns <- asNamespace(pkgname)
+  get("register_refusals", envir = ns)(ns)
 }
 
 register_later <- function(package, generic, class) {

@@ -123,5 +123,5 @@ test_that("hypothesis() is of linear combinations of the means", {
   d <- draws[, at[1]] - draws[, at[2]]
   g <- hypothesis(gibbs, "mu[1,eruptions] - mu[2,eruptions] > -2.2")
   expect_equal(c(g$estimate, g$sd, g$prob), c(mean(d) + 2.2, sd(d), mean(d > -2.2)))
-  expect_error(hypothesis(fit, "a > 0"), "coefficients are mu", class = "meanfield_error_hypothesis")
+  expect_error(hypothesis(fit, "a > 0"), "the coefficients mu", class = "meanfield_error_hypothesis")
 })

@@ -106,3 +106,50 @@ test_that("types of covariance that a fit has not are refused", {
   expect_identical(vcov(exact, type = "integrated"), vcov(exact))
   expect_equal(vcov(integrated, type = "lrvb"), vcov(normal))
 })
+
+test_that("fits with the classes of another version are refused by every method", {
+  old <- normal
+  class(old) <- c("vb_fit", "meanfield_fit")
+  old$model$version <- NULL
+  asked <- list(coef, residuals, fitted, predict, fixef, ranef, tidy, augment, simulate, family, ngrps,
+    VarCorr, isSingular, terms, model.frame, formula, icc, r2, update, fit_vb, fit_gibbs, fit_exact,
+    summary, vcov, print, case.names, weights, deviance, df.residual, variable.names)
+  for (f in asked) expect_error(f(old), "refit", class = "meanfield_error_fit")
+  old <- mixture
+  class(old) <- c("gmm_vb_fit", "gmm_fit")
+  old$model$version <- NULL
+  for (f in list(summary, as.matrix, vcov, glance, logLik, as_draws, confint, coef, plot, print)) {
+    expect_error(f(old), "refit", class = "meanfield_error_fit")
+  }
+})
+
+test_that("confint() gives a coefficient's interval, whatever else has its name", {
+  e <- d
+  e$tau_e <- e$x
+  named <- fit_vb(y ~ tau_e, e)
+  plain <- fit_vb(y ~ x, d)
+  expect_equal(unname(confint(named)), unname(confint(plain)))
+  expect_equal(unname(confint(named, "tau_e")), unname(confint(plain, "x")))
+  expect_equal(unname(confint(named, 2)), unname(confint(plain, 2)))
+  for (bad in list(0, 3, 1.5, mean)) {
+    expect_error(confint(plain, bad), class = "meanfield_error_control")
+  }
+})
+
+test_that("rows with missing covariates are NA, and leave the others alone", {
+  new <- data.frame(x = c(NA, 1, Inf), g = levels(d$g)[1])
+  for (name in c("normal", "integrated", "exact", "gibbs")) {
+    p <- predict(fits[[name]], new, se.fit = TRUE, interval = "prediction")
+    one <- predict(fits[[name]], new[2, ], se.fit = TRUE, interval = "prediction")
+    expect_identical(is.na(unname(p$se.fit)), c(TRUE, FALSE, TRUE), info = name)
+    expect_equal(unname(p$fit[2, ]), unname(one$fit[1, ]), info = name)
+  }
+})
+
+test_that("one draw is enough for a table", {
+  expect_identical(posterior::ndraws(as_draws(normal, ndraws = 1)), 1L)
+  one <- fit_gibbs(normal, chains = 1, iter = 1, warmup = 0)
+  expect_identical(nrow(summary(one)), nrow(summary(normal)))
+  expect_output(print(one), "1 draws kept")
+  expect_identical(is.na(glance(one)$rhat), TRUE)
+})
