@@ -29,7 +29,7 @@ test_that("a fit of another version, or with a part of the wrong size, is refuse
   }
   old <- fit
   old$model$version <- NULL
-  refused(old, "model$version")
+  refused(old, "made by another version")
   fit$vb$mean <- fit$vb$mean[-1L]
   refused(fit, "vb$mean")
   expect_error(predict(fit), class = "meanfield_error_fit")
