@@ -105,8 +105,8 @@ solve_spd <- function(A) {
 
 # Extreme data or priors leave matrices that are positive definite in theory only.
 spd_root <- function(A) {
-  chol_or_abort(A, "not_pd", "a precision matrix is not positive definite to working ",
-    "precision: rescale the ",
+  chol_or_abort(A, "not_pd",
+    "a precision matrix is not positive definite to working precision: rescale the ",
     "data or use less extreme priors")
 }
 

@@ -36,8 +36,8 @@ precision_draws <- function(stats, model, psi = NULL, names = precision_variable
   blocks <- lapply(seq_along(index), function(k) {
     t <- stats[, index[[k]], drop = FALSE]
     if (k > lead && model$groups[[k - lead]]$vector) {
-      return(matrix_draws(t, model$groups[[k - lead]]$A, if (!is.null(psi)) psi[, index[[k]],
-        drop = FALSE]))
+      own <- if (!is.null(psi)) psi[, index[[k]], drop = FALSE]
+      return(matrix_draws(t, model$groups[[k - lead]]$A, own))
     }
     n <- if (is_dispersion(model, k)) 2L else if (k <= lead) 3L else 4L
     cbind(t, log(t), 1 / sqrt(t), -log(t) / 2)[, seq_len(n), drop = FALSE]

@@ -34,10 +34,9 @@
 #'   flow it follows exactly; only the remainder needs a step size. Every group SD also moves with
 #'   its effects rescaled under the likelihood, and one of them per sweep with the whitened
 #'   coordinates held still (Polya-Gamma: with all coefficients integrated out), which mixes
-#'   variances that
-#'   trade with each other. log phi is slice-sampled. A Polya-Gamma sweep draws one variable per
-#'   trial, and its draws are more correlated when there are many trials or successes are rare.
-#'   `fit$tuning` has the acceptance rate and step size of each chain.
+#'   variances that trade with each other. log phi is slice-sampled. A Polya-Gamma sweep draws one
+#'   variable per trial, and its draws are more correlated when there are many trials or successes
+#'   are rare. `fit$tuning` has the acceptance rate and step size of each chain.
 #'
 #' @return An object of class `gibbs_fit` (`regression_fit`, `meanfield_fit`), a list with
 #' \describe{
@@ -171,15 +170,20 @@ new_gibbs_fit <- function(call, vb_fit, settings) {
   chains <- run_chains(settings, sweep_seconds(core), function(progress) {
     call_fit_gibbs(core, gibbs_start(vb_fit, core), centre, control, progress)
   }, function(status) check_status(status, model))
-  fit <- structure(
+  fit <- gibbs_fit_of(call, model, chains, settings)
+  check_mixing(fit)
+  fit
+}
+
+# chains: of run_chains(); more: elements that only some samplers have.
+gibbs_fit_of <- function(call, model, chains, settings, more = NULL) {
+  structure(
     c(
       list(call = call, model = model), collect_chains(chains$runs, model, settings),
-      settings[c("chains", "iter", "warmup", "thin")], chains["seconds"]
+      settings[c("chains", "iter", "warmup", "thin")], more, chains["seconds"]
     ),
     class = c("gibbs_fit", "regression_fit", "meanfield_fit")
   )
-  check_mixing(fit)
-  fit
 }
 
 settle_save_u <- function(s, core) {
@@ -258,14 +262,8 @@ new_glmm_gibbs_fit <- function(call, model, settings) {
   }, function(status) check_status(status, model))
   tuning <- vapply(chains$runs, `[[`, numeric(2L), "mover")
   model$rows <- NULL # the frame has them
-  fit <- structure(
-    c(
-      list(call = call, model = model), collect_chains(chains$runs, model, settings),
-      settings[c("chains", "iter", "warmup", "thin", "sampler")],
-      list(tuning = data.frame(accept = tuning[1L, ], step = tuning[2L, ])), chains["seconds"]
-    ),
-    class = c("gibbs_fit", "regression_fit", "meanfield_fit")
-  )
+  fit <- gibbs_fit_of(call, model, chains, settings, list(sampler = settings$sampler,
+    tuning = data.frame(accept = tuning[1L, ], step = tuning[2L, ])))
   if (settings$sampler == "polya-gamma") fit$tuning[] <- NA_real_
   check_tuning(fit)
   check_mixing(fit)

@@ -24,10 +24,9 @@ abort_integral <- function(nodes) {
 
 warn_edge <- function() {
   mf_warn("moments", "the posterior reaches variances at which the model is singular to working ",
-    "precision (few groups or rows, an exact fit): what lies beyond is left out, and means ",
-    "and SDs that it would ",
-    "move are not to be trusted; read the quantiles, or use a more informative `prior`",
-      arg = "prior")
+    "precision (few groups or rows, an exact fit): what lies beyond is left out, and means and ",
+    "SDs that it would move are not to be trusted; read the quantiles, or use a more informative ",
+    "`prior`", arg = "prior")
 }
 
 warn_integral <- function(nodes, tol) {

@@ -171,7 +171,7 @@ weigh_lattice <- function(lattice, tails, top, step, drop, negligible) {
     log_density = f[keep], log_evidence = peak + log(sum(mass)) + log_cell,
     error = max(max(axis_errors)^1.5 + .35 * truncation, 1e-8),
     bound = 2 * (max(axis_errors) + truncation), axis_errors = axis_errors,
-      truncation = truncation, edge = highest_edge(lattice$index, f) > peak - 20, khat = NA_real_,
+    truncation = truncation, edge = highest_edge(lattice$index, f) > peak - 20, khat = NA_real_,
     points = length(f), step = step, L = top$L, mode = top$psi
   )
 }
@@ -310,7 +310,7 @@ weigh_importance <- function(psi, ratio, tails, top, f) {
     log_evidence = max(ratio) + log(sum(exp(ratio - max(ratio))) / length(ratio)) +
       determinant(top$L)$modulus[1L],
     error = importance_error(psi[, keep, drop = FALSE], w, tails),
-      khat = if (is.finite(khat)) khat else Inf,
+    khat = if (is.finite(khat)) khat else Inf,
     points = length(ratio), ess = 1 / sum(w^2)
   )
 }

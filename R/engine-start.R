@@ -102,7 +102,7 @@ glmm_gibbs_start <- function(core) {
 # Precisions: an SD of one unit of the link for every term, at its covariate's root mean square.
 # The likelihood's own parameter, which stands first and governs no effects: 1.
 glmm_vb_start <- function(core) {
-  lead <- core$n_lead
+  lead <- n_lead(core)
   terms <- lapply(which(seq_along(core$prec) > lead), function(k) {
     size <- term_mean_square(core, k) * core$n / core$sum_w
     size[size == 0] <- 1

@@ -133,20 +133,17 @@ fit_vb.formula <- function(formula, data = NULL, family = gaussian(),
                            blocks = c("joint", "separate"),
                            integrate = c("auto", "no", "yes"),
                            approximation = c("gva", "pg"), weights, subset, na.action, offset,
-                             contrasts = NULL,
-                           model = TRUE, control = vb_control(), ...) {
+                           contrasts = NULL, model = TRUE, control = vb_control(), ...) {
   no_dots(...)
-  blocks <- check_choice(blocks, c("joint", "separate"), "blocks")
-  integrate <- check_choice(integrate, c("auto", "no", "yes"), "integrate")
-  control <- check_vb_control(control)
+  settings <- vb_settings(blocks, integrate, control)
   formula <- as_model_formula(formula, parent.frame())
   call <- fit_call(match.call(), "fit_vb", formula, parent.frame(), model)
   m <- build_model( # which looks at family and prior before it asks for the rows
     source_rows(call, formula, data, contrasts, model, parent.frame()), family, prior
   )
-  m$blocks <- blocks
+  m$blocks <- settings$blocks
   m <- set_approximation(m, approximation)
-  new_vb_fit(call, m, control, integrate)
+  new_vb_fit(call, m, settings$control, settings$integrate)
 }
 
 #' @export
@@ -160,11 +157,11 @@ fit_vb.regression_fit <- function(object, blocks = c("joint", "separate"),
                                  integrate = c("auto", "no", "yes"), control = vb_control(), ...) {
   valid_fit(object)
   no_dots(...)
+  settings <- vb_settings(blocks, integrate, control)
   call <- refit_call(object, "fit_vb", match.call(), parent.frame())
   model <- object$model
-  model$blocks <- check_choice(blocks, c("joint", "separate"), "blocks")
-  new_vb_fit(call, model, check_vb_control(control),
-    check_choice(integrate, c("auto", "no", "yes"), "integrate"))
+  model$blocks <- settings$blocks
+  new_vb_fit(call, model, settings$control, settings$integrate)
 }
 
 #' @rdname fit_vb
@@ -173,12 +170,11 @@ fit_vb.meanfield_gram <- function(object, family = gaussian(), prior = default_p
                                   blocks = c("joint", "separate"),
                                   integrate = c("auto", "no", "yes"), control = vb_control(), ...) {
   no_dots(...)
-  blocks <- check_choice(blocks, c("joint", "separate"), "blocks")
-  integrate <- check_choice(integrate, c("auto", "no", "yes"), "integrate")
-  control <- check_vb_control(control)
+  settings <- vb_settings(blocks, integrate, control)
   m <- build_model(source_gram(object), family, prior)
-  m$blocks <- blocks
-  new_vb_fit(gram_call(match.call(), "fit_vb", object, parent.frame()), m, control, integrate)
+  m$blocks <- settings$blocks
+  call <- gram_call(match.call(), "fit_vb", object, parent.frame())
+  new_vb_fit(call, m, settings$control, settings$integrate)
 }
 
 #' @export
@@ -188,6 +184,12 @@ fit_vb.data.frame <- function(object, formula, ...) {
 
 #' @export
 fit_vb.default <- function(object, ...) unknown_model(object, "fit_vb")
+
+vb_settings <- function(blocks, integrate, control) {
+  list(blocks = check_choice(blocks, c("joint", "separate"), "blocks"),
+    integrate = check_choice(integrate, c("auto", "no", "yes"), "integrate"),
+    control = check_vb_control(control))
+}
 
 # How expected log likelihoods are made, where a family has a choice.
 set_approximation <- function(model, approximation) {

@@ -14,10 +14,9 @@
 #'   and one integrated over its precisions, `"elbo"` for a lower bound, `"none"` for a
 #'   [fit_gibbs()] fit); with `loo`, `elpd_loo`, `se_elpd`, `elpd_diff` and `se_diff` (from the
 #'   best `elpd_loo`) and `khat`, the largest Pareto k. Attribute `flat`: fits with a flat prior on
-#'   the
-#'   coefficients, whose evidence is relative to Lebesgue measure, and comparable only between
-#'   models with the same flat
-#'   coefficients in the same units. The bound of a mixture counts all labellings of its components.
+#'   the coefficients, whose evidence is relative to Lebesgue measure, and comparable only between
+#'   models with the same flat coefficients in the same units. The bound of a mixture counts all
+#'   labellings of its components.
 #' @section Errors: `meanfield_error_compare` for something that is no fit, fewer than two, or
 #'   different responses or weights.
 #' @references Vehtari, A., Gelman, A. and Gabry, J. (2017). *Statistics and Computing* 27,
@@ -62,9 +61,8 @@ check_comparable <- function(fits) {
   }
   is_fit <- vapply(fits, inherits, NA, "regression_fit")
   if (length(fits) < 2L || !all(is_fit)) {
-    mf_abort("compare", "`compare()` needs two or more fits of this package, all of them ",
-      "mixtures or ",
-      "none", arg = "...")
+    mf_abort("compare", "`compare()` needs two or more fits of this package, all of ",
+      "them mixtures or none", arg = "...")
   }
   seen <- lapply(fits, function(f) {
     g <- valid_fit(f)$model$gram

@@ -21,8 +21,7 @@ loo.regression_fit <- function(x, draws = NULL, ...) {
   ll <- log_lik.regression_fit(x, draws = draws)
   if (!all(is.finite(ll))) {
     mf_abort("nonfinite", "the log likelihood is not finite at some draws of the posterior, ",
-      "which is very ",
-      "wide: use tighter `prior`s", arg = "x")
+      "which is very wide: use tighter `prior`s", arg = "x")
   }
   r_eff <- if (inherits(x, "gibbs_fit") && is.null(draws)) {
     chain <- rep(seq_len(x$chains), each = dim(x$draws)[1L])
@@ -96,8 +95,7 @@ get_predict.regression_fit <- function(model, newdata, type = "response", ...) {
 #'   triangle of the Cholesky factor of the group covariance (posterior mean SDs and correlations)
 #'   over the residual SD. A posterior mean is never zero: the diagonal element of a coefficient
 #'   whose variance [isSingular()] finds at its boundary is set to zero, so that lme4's
-#'   `isSingular()`
-#'   agrees.
+#'   `isSingular()` agrees.
 #' @exportS3Method lme4::getME
 getME.regression_fit <- function(object, name, ...) {
   valid_fit(object)

@@ -32,14 +32,13 @@ plot_posterior <- function(x, variables, reference) {
   ref <- if (is.null(reference)) list(kind = "none") else reference_source(x, reference)
   if (u && ref$kind == "gibbs") ref$draws <- as_draws(reference, u = "auto")
   best <- posterior_of(x)
+  exact <- if (ref$kind == "exact") posterior_of(reference) else best
   curves <- c(normal_curves(normal_of(x), variables, u),
-    list(exact = mixture_curves(if (ref$kind == "exact") posterior_of(reference) else best,
-    variables, u)))
+    list(exact = mixture_curves(exact, variables, u)))
   own <- inherits(best, "draws_posterior")
   if (own && !is.null(ref$draws)) {
     mf_abort("control", "one set of draws is shown at a time: plot a vb_fit with this ",
-      "`reference`, or give ",
-      "an exact_fit", arg = "reference")
+      "`reference`, or give an exact_fit", arg = "reference")
   }
   draws <- if (own) all_draws(best, u = if (u) "auto" else FALSE) else ref$draws
   panels <- lapply(variables, function(v) {

@@ -89,7 +89,7 @@ print_integration <- function(x) {
       if (n$method == "lattice") " lattice points" else " importance points",
       " (error about ", format(n$error, digits = 1), " SD", if (!is.na(n$khat))
         paste0(", k-hat ", format(n$khat, digits = 2)),
-          ");\nmost moved since linear response: SD of ",
+      ");\nmost moved since linear response: SD of ",
       names(change), ", ", sprintf("%+.1f%%", 100 * change), "\n",
       if (!is.null(n$correction)) print_correction(n), sep = "")
     if (signif(n$error, 1) > LARGE_ERROR) cat(error_advice(x), "\n", sep = "")

@@ -168,9 +168,11 @@ residual_values <- function(object, parts, type) {
   r <- fit_response(object)
   size <- ifelse(r$size > 0, r$size, NA)
   y <- if (family$trials) r$y / size else r$y
-  mu <- if (has_identity_link(object)) linear_mean(parts, moments(posterior_of(object)),
-    object$model) else
+  mu <- if (has_identity_link(object)) {
+    linear_mean(parts, moments(posterior_of(object)), object$model)
+  } else {
     prediction_band(object, parts, FALSE, "none")[, 1L]
+  }
   if (type == "response") return(y - mu)
   lead <- if (!has_sigma(object)) dispersion_mean(object)
   if (type == "pearson" && !has_sigma(object)) {

@@ -11,8 +11,8 @@ update.regression_fit <- function(object, formula., ..., evaluate = TRUE) {
   call <- object$call
   from_sums <- object$model$source == "gram"
   if (!missing(formula.) && from_sums) {
-    mf_abort("formula", "the columns of a fit of sums are fixed: make sums by the new ",
-      "formula, see gram()",
+    mf_abort("formula", "the columns of a fit of sums are fixed: make sums by the ",
+      "new formula, see gram()",
       arg = "formula.")
   }
   if (!missing(formula.)) call$formula <- stats::update(formula(object), formula.)

@@ -91,7 +91,6 @@ predict.gmm_gibbs_fit <- function(object, newdata = NULL, type = c("prob", "clas
   rows <- unique(round(seq(1, nrow(d), length.out = min(ndraws, nrow(d)))))
   core <- gmm_core(model, unname(x)) # raw units
   v <- gmm_variables(model)
-  p <- ncol(x)
   total <- 0
   for (i in rows) {
     pick <- function(kind) matrix(d[i, v$variable[v$kind == kind]], ncol = model$k)
@@ -130,7 +129,7 @@ mixture_newdata <- function(model, newdata) {
 
 #' @export
 all_draws.gmm_normal <- function(p, ndraws = NULL, u = "auto") {
-  ndraws <- check_count(ndraws %||% DRAWS, "ndraws", 1)
+  ndraws <- check_count(ndraws %||% p$ndraws, "ndraws", 1)
   settle_u(u, 0, FALSE)
   v <- p$variables
   check_size(ndraws, 2 * nrow(v))

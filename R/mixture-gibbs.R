@@ -110,8 +110,6 @@ check_gmm_status <- function(status, model) {
 
 # Draws of all chains in posterior's array layout, in the order of summary().
 gmm_collect <- function(runs, model, settings) {
-  p <- ncol(model$x)
-  q <- p * (p + 1L) / 2L
   core <- gmm_draw_names(model)
   all <- variable_table(model)$variable
   out <- empty_draws(settings, all)

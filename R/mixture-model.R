@@ -282,7 +282,7 @@ gmm_variables <- function(model) {
     row <- function(...) variable_rows(..., block = "component", term = k)
     do.call(Map, c(list(c), list(
       row(sprintf("mu[%d,%s]", k, x), "mu", a = seq_along(x), b = NA, link = "identity",
-      type = "mu"),
+        type = "mu"),
       row(sprintf("Lambda[%d,%s,%s]", k, x[pairs$col], x[pairs$row]), "Lambda", a = pairs$row,
         b = pairs$col, link = ifelse(diagonal, "exp", "identity"), type = "Lambda"),
       row(sprintf("log_det[%d]", k), "log_det", a = NA, b = NA, link = "identity",

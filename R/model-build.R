@@ -112,9 +112,8 @@ check_factor_identified <- function(f, n, flat, size, family) {
       ", and the coefficients have a flat prior: use a proper `prior` on beta, ",
       "or drop the term", arg = "formula")
   }
-  mf_warn(if (is.null(size) || G == 1L) "groups" else "unidentified", "the grouping factor '",
-    f$name,
-    "' ", what, ": ", why, arg = "formula")
+  mf_warn(if (is.null(size) || G == 1L) "groups" else "unidentified",
+    "the grouping factor '", f$name, "' ", what, ": ", why, arg = "formula")
 }
 
 check_full_rank <- function(gram, coords) {

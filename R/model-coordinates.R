@@ -134,7 +134,7 @@ is_product <- function(term, X, vars, rows) {
   made <- product_columns(lapply(vars[term$vars], function(v) v$columns[few, , drop = FALSE]))
   ncol(made) == length(term$cols) &&
     isTRUE(all.equal(unname(made), unname(X[rows[few], term$cols, drop = FALSE]),
-    check.attributes = FALSE))
+      check.attributes = FALSE))
 }
 
 # prod_v (k_v - m_v) = sum over subsets S of the variables of (-1)^|rest| prod_rest m_v times the

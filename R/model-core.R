@@ -6,7 +6,6 @@ engine_core <- function(model) {
   core <- lmm_core(model)
   if (!has_rows(model)) return(core)
   core$family <- family_of(model)$codes[[model$approximation %||% "gva"]]
-  core$n_lead <- n_lead(model)
   core$sum_w <- model$gram$sum_w
   core$rows <- with_positions(model$rows %||% glmm_rows_of_frame(model), core)
   core

@@ -6,8 +6,7 @@
 #   cross   (p + 1)^2     weighted cross-products about the means
 #   basis   (p x p)       columns are X basis, see centred_products()
 #   factors               per grouping factor: name, levels, coef (r names), A (r x r: covariates
-#   are
-#                         A'z, see term_coordinates()), and per level
+#                         are A'z, see term_coordinates()), and per level
 #                         zz (r x r), z1 (r), zv ((p + 1) x r): sums of w z z', w z,
 #                         w (v - mean) z'; see src/arrow/gram.h
 #   pairs                 per pair of factors (a < b): a, b, ptr, idx, val; level i of a meets

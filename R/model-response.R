@@ -39,9 +39,8 @@ draw_responses <- function(object, d, newdata) {
   ok <- which(!is.na(d$eta) & !is.na(size))
   mu <- countable(object$model$family$linkinv(d$eta[ok]))
   if (any(mu == MOST_COUNT)) {
-    mf_warn("overflow", "some expected responses are beyond 1e300 and are drawn as that: ",
-      "the posterior of ",
-      "the linear predictor is very wide; use tighter priors", arg = "object")
+    mf_warn("overflow", "some expected responses are beyond 1e300 and are drawn as that: the ",
+      "posterior of the linear predictor is very wide; use tighter priors", arg = "object")
   }
   lead <- if (!is.null(d$lead)) rep_len(d$lead, length(y))[ok]
   y[ok] <- family_of(object)$draw(mu, size[ok], lead)

@@ -82,8 +82,7 @@ check_levels_seen <- function(schema) {
     if (length(lost)) {
       mf_warn("levels", "no row has the level", if (length(lost) > 1L) "s", " ", toString(lost),
         " of `", v, "`, whose effect is known from the prior alone: give the levels that ",
-        "there are ",
-        "as `xlevels` to gram()", arg = "xlevels")
+        "there are as `xlevels` to gram()", arg = "xlevels")
     }
   }
 }

@@ -2,16 +2,14 @@
 # summary().
 #   variable  its name
 #   kind      beta, u; of a precision of one coefficient tau, log_tau, sigma, log_sigma; of a
-#   precision
-#             matrix Lambda, sigma, log_sigma, rho; of another parameter of the likelihood, as phi,
-#             dispersion and log_dispersion. Of a mixture mu, Lambda, log_det, pi,
-#             log_pi, Sigma
+#             precision matrix Lambda, sigma, log_sigma, rho; of another parameter of the
+#             likelihood, as phi, dispersion and log_dispersion. Of a mixture mu, Lambda, log_det,
+#             pi, log_pi, Sigma
 #   block     beta, lead (what comes before the group terms: tau_e, phi), group, u; component
 #   term      which group term, grouping factor (of u) or component; NA of beta and the lead
 #   a, b      the coefficients, levels or columns that it belongs to
 #   link      the scale on which its distribution is made: identity, exp, tanh, sinh (a log of
-#   either
-#             sign), beta
+#             either sign), beta
 #   type      what the report counts it as; "derived" counts nowhere
 #   moment    do its mean and SD exist?
 # Nothing else knows what a variable is: no name is ever taken apart. u: with the random effects.
@@ -52,8 +50,8 @@ variable_rows <- function(variable, kind, block, term, a, b, link, type, moment 
   n <- length(variable)
   list(variable = variable, kind = rep_len(kind, n), block = rep_len(block, n),
     term = rep_len(as.integer(term), n), a = rep_len(as.integer(a), n),
-    b = rep_len(as.integer(b), n),
-    link = rep_len(link, n), type = rep_len(type, n), moment = rep_len(moment, n))
+    b = rep_len(as.integer(b), n), link = rep_len(link, n), type = rep_len(type, n),
+    moment = rep_len(moment, n))
 }
 
 beta_variables <- function(model) {
@@ -103,11 +101,9 @@ matrix_variables <- function(term, k, exists) {
       ifelse(diagonal, "exp", "sinh"), own(exists), exists),
     variable_rows(named("sigma", term$coef), "sigma", "group", k, seq_len(r), NA, "exp", "derived"),
     variable_rows(named("log_sigma", term$coef), "log_sigma", "group", k, seq_len(r), NA,
-      "identity",
-      own(!exists)),
+      "identity", own(!exists)),
     variable_rows(named("rho", paste0(term$coef[col], ",", term$coef[row])), "rho", "group", k,
-      row, col,
-      "tanh", "derived")
+      row, col, "tanh", "derived")
   )))
 }
 

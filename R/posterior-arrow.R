@@ -28,7 +28,7 @@ linear_mixture.regression_normal <- function(p, parts) {
 # R = Sigma - L S_pp^-1 L'.
 #' @export
 joint_draws.regression_normal <- function(p, ndraws, u) {
-  ndraws <- check_count(ndraws %||% DRAWS, "ndraws", 1)
+  ndraws <- check_count(ndraws %||% p$ndraws, "ndraws", 1)
   post <- p$tau
   core <- lmm_core(p$model)
   check_size(ndraws, if (u) length(p$vb$mean) else core$p)
@@ -82,9 +82,4 @@ group_covariance.regression_normal <- function(p, k) {
   R[lower.tri(R)] <- tanh(eta[-seq_len(r)])
   R <- R + t(R) - diag(r)
   R * tcrossprod(rms)
-}
-
-#' @export
-all_draws.regression_normal <- function(p, ndraws = NULL, u = "auto") {
-  named_draws(p, ndraws %||% DRAWS, u)
 }

@@ -49,8 +49,8 @@ user_covariance <- function(model, S) {
   rows(t(rows(S)))
 }
 
-# Rows of the SDs; a dispersion has none. sigma = exp(-log tau / 2): d sigma / d log tau = -sigma /
-# 2 at the mean of log tau.
+# Rows of the SDs; a dispersion has none. sigma = exp(-log tau / 2), so that at the mean of log tau
+# d sigma / d log tau = -sigma / 2.
 add_sigma_rows <- function(S, p, log_rows, scalar) {
   tau <- p$tau
   if (is_dispersion(p$model, 1L)) {
@@ -66,11 +66,9 @@ add_sigma_rows <- function(S, p, log_rows, scalar) {
 # logarithms and SDs.
 full_cov_names <- function(model) {
   table <- variable_table(model)
-  of <- function(kinds, scalar = TRUE) {
-    alone <- table$block == "lead" | !(table$term %in%
-      which(vapply(model$groups, `[[`, NA, "vector")))
-    table$variable[table$kind %in% kinds & (!scalar | alone)]
-  }
+  vector <- which(vapply(model$groups, `[[`, NA, "vector"))
+  scalar <- table$block == "lead" | !table$term %in% vector
+  of <- function(kinds) table$variable[scalar & table$kind %in% kinds]
   c(beta_names(model), u_names(model), stat_names(model), of(c("log_tau", "log_dispersion")),
     of("sigma"))
 }

@@ -40,8 +40,8 @@ new_level_variance <- function(model, parts, covariances, n) {
   out
 }
 
-# f(mixture, parts) of blocks of rows that bound the memory, below each other; f gives a row per
-# row.
+# f(mixture, parts), which gives a row per row, of blocks of rows that bound the memory, below each
+# other.
 over_linear <- function(p, parts, f) {
   n <- nrow(parts$X)
   unknown <- unknown_rows(parts)
@@ -163,11 +163,12 @@ known_draws <- function(model, parts, d) {
   eta
 }
 
-# Every variable of as_draws(), a row per joint draw.
-named_draws <- function(p, ndraws, u) {
+# Of a mixed model that draws anew: every variable, a row per joint draw.
+#' @export
+all_draws.default <- function(p, ndraws = NULL, u = "auto") {
   model <- p$model
   effects <- u_names(model)
-  ndraws <- check_count(ndraws, "ndraws", 1)
+  ndraws <- check_count(ndraws %||% p$ndraws, "ndraws", 1)
   keep_u <- settle_u(u, as.double(ndraws) * length(effects), TRUE)
   d <- joint_draws(p, ndraws, keep_u)
   out <- cbind(structure(d$beta, dimnames = list(NULL, beta_names(model))),

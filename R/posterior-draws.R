@@ -26,9 +26,8 @@ all_draws.draws_posterior <- function(p, ndraws = NULL, u = "auto") {
 # A chain has the draws that it has.
 own_draws <- function(ndraws) {
   if (is.null(ndraws)) return(invisible())
-  mf_abort("dots", "`ndraws` is for fits that can be drawn from anew; a Gibbs fit has its ",
-    "own draws: ",
-    "leave it out, or take some with posterior::subset_draws()", arg = "ndraws")
+  mf_abort("dots", "`ndraws` is for fits that can be drawn from anew; a Gibbs fit has its own ",
+    "draws: leave it out, or take some with posterior::subset_draws()", arg = "ndraws")
 }
 
 #' @export
@@ -88,9 +87,8 @@ location.regression_draws <- function(p, type = "lrvb") {
 linear_mixture.regression_draws <- function(p, parts) {
   d <- joint_draws(p, NULL, u = length(parts$groups) > 0L)
   mean <- t(known_draws(p$model, parts, d)) + parts$offset
-  draws_mixture(mean, new_level_variance(p$model, parts, node_covariances(p$model, d$tau),
-    ncol(mean)),
-    lead_of(p$model, d$tau))
+  new <- new_level_variance(p$model, parts, node_covariances(p$model, d$tau), ncol(mean))
+  draws_mixture(mean, new, lead_of(p$model, d$tau))
 }
 
 #' @export

@@ -12,7 +12,7 @@ linear_mixture.mixture_posterior <- function(p, parts) {
   shift <- drop(parts$X %*% model$coords$shift) + parts$offset
   list(weights = nodes$weights, mean = run$result$row_mean + shift, var = run$result$row_var,
     new = new_level_variance(model, parts, node_covariances(model, nodes$stats),
-    length(nodes$weights)),
+      length(nodes$weights)),
     lead = lead_of(model, nodes$stats))
 }
 
@@ -294,9 +294,4 @@ group_covariance.mixture_posterior <- function(p, k) {
     sum(nodes$weights * rho * exp(-(x[, vech_at(r, a, a)] + x[, vech_at(r, b, b)]) / 2))
   }, pairs$row, pairs$col))
   unvech(mean)
-}
-
-#' @export
-all_draws.mixture_posterior <- function(p, ndraws = NULL, u = "auto") {
-  named_draws(p, ndraws %||% p$ndraws, u)
 }

@@ -6,8 +6,8 @@ normal_rows.regression_normal <- function(p, u = FALSE) {
   blocks <- c(
     list(beta_numbers(p)),
     lapply(seq_along(p$tau$names), function(k) {
-      if (k > lead && p$model$groups[[k - lead]]$vector) matrix_numbers(p,
-        k) else scalar_numbers(p, k)
+      vector <- k > lead && p$model$groups[[k - lead]]$vector
+      if (vector) matrix_numbers(p, k) else scalar_numbers(p, k)
     }),
     if (u) list(effect_numbers(p))
   )

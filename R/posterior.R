@@ -29,10 +29,12 @@ normal_of.vb_fit <- function(fit) {
   normal_posterior(c(fit[c("model", "vb")], fit$posterior), "regression_normal")
 }
 
-# of: what it holds, by name; class: of its model's own methods.
-normal_posterior <- function(of, class = NULL) structure(of, class = c(class, "normal_posterior"))
-
 DRAWS <- 4000 # that as_draws() gives unless told otherwise
+
+# of: what it holds, by name; class: of its model's own methods.
+normal_posterior <- function(of, class = NULL) {
+  structure(c(of, list(ndraws = DRAWS)), class = c(class, "normal_posterior"))
+}
 
 mixture_posterior <- function(fit) {
   structure(list(model = fit$model, nodes = fit$integrated, ndraws = fit$draws %||% DRAWS),

@@ -23,8 +23,9 @@
 #' vb_khat(fit_vb(y ~ x + (1 | g), d, family = binomial()))
 #' @export
 vb_khat <- function(fit, ndraws = 1000) {
-  if (inherits(fit, "gmm_fit")) no_mixture(fit, "k-hat",
-    "check it by sd_ratio_report(fit, fit_gibbs(fit))")
+  if (inherits(fit, "gmm_fit")) {
+    no_mixture(fit, "k-hat", "check it by sd_ratio_report(fit, fit_gibbs(fit))")
+  }
   if (inherits(fit, "vb_fit")) valid_fit(fit)
   if (!inherits(fit, "vb_fit") || !has_rows(fit)) {
     mf_abort("engine", "`fit` must be a vb_fit of another family than the Gaussian",

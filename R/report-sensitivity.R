@@ -208,6 +208,7 @@ wishart_columns <- function(ctx, k, prior) {
   inv <- solve_spd(prior$stated)
   B <- invert_map(ctx$fit$model$groups[[k - n_lead(ctx$fit$model)]]$A)
   pairs <- lower_pairs(r)
+  stated <- diag(prior$stated)
   out <- list(df = globals_column(ctx, no_tilt(ctx), unit(length(ctx$fit$vb$df), k) / 2,
     size = prior$df))
   for (i in seq_along(pairs$row)) {
@@ -217,8 +218,7 @@ wishart_columns <- function(ctx, k, prior) {
     eta <- no_tilt(ctx)
     eta[at] <- W[cbind(pairs$row, pairs$col)] * ifelse(pairs$row == pairs$col, 1, 2)
     out[[sprintf("scale[%d,%d]", pairs$row[i], pairs$col[i])]] <- globals_column(ctx, eta,
-      size = sqrt(prior$stated[pairs$row[i], pairs$row[i]] * prior$stated[pairs$col[i],
-      pairs$col[i]]))
+      size = sqrt(stated[pairs$row[i]] * stated[pairs$col[i]]))
   }
   out
 }

@@ -11,16 +11,16 @@
  * they are taken for may be less exact. Two models make one: lmm_exact.h, glmm_nest.h. */
 struct conditional {
     void *ctx;
-    int d; /* dimension of psi                               */
-    const struct arrow_shape
-        *shape; /* of F, whose elimination may differ from the model's */
+    int d; /* dimension of psi */
+    /* of F, whose elimination may differ from the model's */
+    const struct arrow_shape *shape;
     const struct arrow *F;
-    const double *origin; /* dim: a theta that deviations are taken from    */
+    const double *origin; /* dim: a theta that deviations are taken from */
     double (*log_density)(void *ctx, const double *psi);
-    bool (*moments)(void *ctx, double weight,
-                    double *mean); /* false: they do not exist */
-    const double *correction;      /* part of f at the last psi; NULL: f is exact    */
-    const double *evaluations;     /* spent so far; NULL: a fit is one factorisation */
+    /* false: they do not exist */
+    bool (*moments)(void *ctx, double weight, double *mean);
+    const double *correction;  /* part of f at the last psi; NULL: f is exact    */
+    const double *evaluations; /* spent so far; NULL: a fit is one factorisation */
 };
 
 static inline struct target conditional_target(const struct conditional *e)

@@ -1,6 +1,5 @@
 /* gibbs.c: one function per full conditional (see gibbs.h). */
 #include <math.h>
-#include <string.h>
 #include "base/la.h"
 #include "engine/gibbs.h"
 

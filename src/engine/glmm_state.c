@@ -1,6 +1,5 @@
 /* glmm_state.c: see glmm_state.h. */
 #include <math.h>
-#include <string.h>
 #include "base/la.h"
 #include "engine/glmm_state.h"
 

@@ -1,5 +1,4 @@
 /* glmm_theta.c: see glmm_theta.h. */
-#include <math.h>
 #include <string.h>
 #include "base/la.h"
 #include "engine/glmm_response.h"

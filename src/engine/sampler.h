@@ -15,11 +15,12 @@ struct sampler_control {
 
 struct sampler {
     void *ctx;
-    enum core_status (*start)(void *ctx,
-                              struct core_info *info); /* NULL: the state is one    */
-    enum core_status (*sweep)(void *ctx,
-                              struct core_info *info); /* info->iter: sweeps before */
-    void (*keep)(void *ctx, int row);                  /* as row 0, 1, ...          */
+    /* NULL: the state is one */
+    enum core_status (*start)(void *ctx, struct core_info *info);
+    /* info->iter: sweeps before */
+    enum core_status (*sweep)(void *ctx, struct core_info *info);
+    /* as row 0, 1, ... */
+    void (*keep)(void *ctx, int row);
 };
 
 static inline int sampler_kept(const struct sampler_control *c)

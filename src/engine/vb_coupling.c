@@ -19,7 +19,6 @@
  * else stays as it is; J is made with the joint S, the response of the means.
  *
  * Cost: r^2 products of n_global^3, r^4 n_global^2, and O(groups). */
-#include <math.h>
 #include <string.h>
 #include "base/la.h"
 #include "base/wishart.h"

@@ -1,9 +1,5 @@
 /* r_glmm.c: glue of the generalised model: rows, variational fit. */
 #include <limits.h>
-#include <math.h>
-#include <string.h>
-#include "base/la.h"
-#include "base/rand.h"
 #include "engine/glmm_theta.h"
 #include "engine/glmm_vb.h"
 #include "glue/r_glmm.h"

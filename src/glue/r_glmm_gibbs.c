@@ -5,9 +5,8 @@
 #include "glue/r_gibbs.h"
 #include "glue/r_glmm.h"
 
-/* core: as in r_glmm(); start: the extra parameter if there is one, then the
- * precisions and auxiliaries;
- * control: list(iter, warmup, thin, interweave, save_u, hamiltonian, step).
+/* core: as in r_glmm(); start: the extra parameter if there is one, then the precisions and
+ * auxiliaries; control: list(iter, warmup, thin, interweave, save_u, hamiltonian, step).
  * Returns list(result, c(status, iter, block)). */
 SEXP C_fit_glmm_gibbs(SEXP core, SEXP start, SEXP control, SEXP progress)
 {

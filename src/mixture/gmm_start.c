@@ -1,5 +1,4 @@
 /* gmm_start.c: k-means++ starts (see gmm_start.h). */
-#include <math.h>
 #include <string.h>
 #include "base/core.h"
 #include "mixture/gmm_start.h"
