@@ -10,43 +10,41 @@ mixture <- fit_vb(gaussian_mixture(faithful, 2), starts = 2)
 mixture_gibbs <- fit_gibbs(mixture, chains = 1, iter = 300, warmup = 100)
 fits <- list(normal = normal, integrated = integrated, exact = exact, gibbs = gibbs, mixture = mixture,
   mixture_gibbs = mixture_gibbs)
-ask <- function(name, ...) getFromNamespace(name, "meanfield")(...)
-best <- function(fit) ask("posterior_of", fit)
 
 test_that("every fit has a posterior of one of three kinds", {
   kinds <- c("normal_posterior", "mixture_posterior", "draws_posterior")
-  kind <- vapply(fits, function(f) intersect(class(best(f)), kinds), "")
+  kind <- vapply(fits, function(f) intersect(class(posterior_of(f)), kinds), "")
   expect_identical(unname(kind), kinds[c(1, 2, 2, 3, 1, 3)])
-  has_normal <- vapply(fits, function(f) !is.null(ask("normal_of", f)), NA)
+  has_normal <- vapply(fits, function(f) !is.null(normal_of(f)), NA)
   expect_identical(unname(has_normal), c(TRUE, TRUE, FALSE, FALSE, TRUE, FALSE))
 })
 
 test_that("the table of variables has the rows of every summary, and of the draws", {
   for (name in names(fits)) {
     fit <- fits[[name]]
-    table <- ask("variable_table", fit$model)
+    table <- variable_table(fit$model)
     expect_identical(table$variable, summary(fit)$variable, info = name)
     expect_identical(anyDuplicated(table$variable), 0L, info = name)
     expect_setequal(colnames(as.matrix(fit)[, table$variable]), table$variable)
     s <- summary(fit)
     expect_identical(is.na(s$sd), !table$moment, info = name)
   }
-  u <- ask("variable_table", normal$model, u = TRUE)
+  u <- variable_table(normal$model, u = TRUE)
   expect_identical(u$variable, summary(normal, pars = "u")$variable)
 })
 
 test_that("locations, covariances and combinations of a posterior agree", {
   for (name in names(fits)) {
-    p <- best(fits[[name]])
-    at <- ask("location", p)
+    p <- posterior_of(fits[[name]])
+    at <- location(p)
     expect_equal(unname(sqrt(diag(at$cov))), summary(fits[[name]])$sd[seq_along(at$mean)], info = name)
-    all <- ask("covariance", p)
-    here <- ask("location_variables", p$model)
+    all <- covariance(p)
+    here <- location_variables(p$model)
     expect_equal(unname(all[here, here]), unname(at$cov), tolerance = 1e-8, info = name)
     X <- rbind(seq_along(at$mean), 1)
-    mix <- ask("linear_mixture", p, list(X = X, offset = c(0, 2), groups = list()))
-    expect_equal(ask("mixture_mean", mix), drop(X %*% at$mean) + c(0, 2), ignore_attr = TRUE, info = name)
-    expect_equal(ask("mixture_variance", mix), rowSums((X %*% at$cov) * X), ignore_attr = TRUE,
+    mix <- linear_mixture(p, list(X = X, offset = c(0, 2), groups = list()))
+    expect_equal(mixture_mean(mix), drop(X %*% at$mean) + c(0, 2), ignore_attr = TRUE, info = name)
+    expect_equal(mixture_variance(mix), rowSums((X %*% at$cov) * X), ignore_attr = TRUE,
       tolerance = 1e-8, info = name)
   }
 })
@@ -56,7 +54,7 @@ test_that("draws have the moments that the summary gives", {
   for (name in c("normal", "integrated", "exact")) {
     fit <- fits[[name]]
     s <- summary(fit)
-    table <- ask("variable_table", fit$model)
+    table <- variable_table(fit$model)
     # precisions and SDs of a normal posterior are drawn as functions of each other
     judged <- table$kind %in% c("beta", if (name == "normal") "log_tau" else c("log_tau", "log_sigma"))
     d <- as.matrix(fit, ndraws = 4000, u = FALSE)[, table$variable[judged]]
@@ -71,7 +69,7 @@ test_that("a variable that a model has under another name is not guessed from it
   e$log_tau_e <- e$x
   e$`sigma_u[g]` <- e$x^2
   fit <- fit_vb(y ~ log_tau_e + `sigma_u[g]` + (1 | g), e)
-  table <- ask("variable_table", fit$model)
+  table <- variable_table(fit$model)
   expect_identical(table$kind[2:3], c("beta", "beta"))
   shown <- capture.output(print(fit))
   expect_length(grep("^ *beta\\[(log_tau_e|`?sigma_u)", shown), 2)
