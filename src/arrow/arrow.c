@@ -147,6 +147,14 @@ void arrow_forwardsolve(const struct arrow_shape *s, const struct arrow *F, doub
     schur_solve_l(s, F, x);
 }
 
+void arrow_unwhiten(const struct arrow_shape *s, const struct arrow *F,
+                    const double *centre, double *x)
+{
+    size_t dim = arrow_dim(s);
+    arrow_backsolve(s, F, x);
+    for (size_t i = 0; i < dim; i++) x[i] += centre[i];
+}
+
 void arrow_solve(const struct arrow_shape *s, const struct arrow *F, double *x)
 {
     arrow_forwardsolve(s, F, x);

@@ -54,6 +54,10 @@ void arrow_solve(const struct arrow_shape *s, const struct arrow *F, double *x);
 /* x <- F^-T x: turns standard normals into a draw with covariance P^-1. */
 void arrow_backsolve(const struct arrow_shape *s, const struct arrow *F, double *x);
 
+/* x <- centre + F^-T x: out of the coordinates in which N(centre, P^-1) is standard normal. */
+void arrow_unwhiten(const struct arrow_shape *s, const struct arrow *F,
+                    const double *centre, double *x);
+
 /* y <- P x for a P stored in arrow form (lower triangle of the global block is enough). */
 void arrow_mul(const struct arrow_shape *s, const struct arrow *P, const double *x,
                double *y);

@@ -31,8 +31,7 @@ bool conditional_draws(const struct conditional *e, int n, const double *psi,
         if (!same && !isfinite(e->log_density(e->ctx, at))) return false;
         if (!same && !e->moments(e->ctx, 1, mean)) return false;
         rand_normals(&zig, dim, x);
-        arrow_backsolve(e->shape, e->F, x);
-        for (size_t i = 0; i < dim; i++) x[i] += mean[i];
+        arrow_unwhiten(e->shape, e->F, mean, x);
     }
     return true;
 }

@@ -239,8 +239,7 @@ static void to_theta(const struct glmm *m, struct glmm_gibbs_work *w)
 {
     size_t dim = arrow_dim(&m->lmm.shape);
     memcpy(w->theta, w->v, sizeof(double) * dim);
-    arrow_backsolve(&m->lmm.shape, &w->g.F, w->theta);
-    for (size_t i = 0; i < dim; i++) w->theta[i] += w->centre[i];
+    arrow_unwhiten(&m->lmm.shape, &w->g.F, w->centre, w->theta);
     linear_predictor(m, w->theta, w->eta_new);
 }
 

@@ -111,8 +111,7 @@ void lmm_exact_mean(const struct lmm_exact *e, double *mean)
 {
     size_t dim = arrow_dim(&e->m->shape);
     memcpy(mean, e->g, sizeof(double) * dim);
-    arrow_backsolve(&e->m->shape, &e->F, mean);
-    for (size_t i = 0; i < dim; i++) mean[i] += e->from->theta[i];
+    arrow_unwhiten(&e->m->shape, &e->F, e->from->theta, mean);
 }
 
 static bool exact_moments(void *ctx, double weight, double *mean)

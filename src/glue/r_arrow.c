@@ -31,8 +31,7 @@ SEXP C_theta_draws(SEXP core, SEXP tau, SEXP mean, SEXP ndraws)
     GetRNGstate();
     for (int i = 0; i < n; i++, x += dim) {
         rand_normals(&zig, dim, x);
-        arrow_backsolve(&m.shape, &F, x);
-        for (size_t k = 0; k < dim; k++) x[k] += mu[k];
+        arrow_unwhiten(&m.shape, &F, mu, x);
     }
     PutRNGstate();
     UNPROTECT(1);

@@ -101,6 +101,9 @@ static void check_vectors(const struct arrow_shape *s, const struct arrow *P,
     for (int i = 0; i < dim; i++) y[i] = half[i];
     arrow_backsolve(s, F, half);
     for (int i = 0; i < dim; i++) CHECK_NEAR(half[i], sol[i], 1e-13);
+    double *moved = copy(n, y);
+    arrow_unwhiten(s, F, x, moved);
+    for (int i = 0; i < dim; i++) CHECK_NEAR(moved[i], x[i] + sol[i], 1e-13);
     double norm = 0, quad = 0; /* |F^-1 x|^2 = x' P^-1 x */
     for (int i = 0; i < dim; i++) {
         norm += y[i] * y[i];
