@@ -39,8 +39,8 @@ precision_draws <- function(stats, model, psi = NULL, names = precision_variable
       own <- if (!is.null(psi)) psi[, index[[k]], drop = FALSE]
       return(matrix_draws(t, model$groups[[k - lead]]$A, own))
     }
-    n <- if (is_dispersion(model, k)) 2L else if (k <= lead) 3L else 4L
-    cbind(t, log(t), 1 / sqrt(t), -log(t) / 2)[, seq_len(n), drop = FALSE]
+    all <- cbind(t, log(t), 1 / sqrt(t), -log(t) / 2)
+    all[, seq_len(n_scalar_variables(model, k)), drop = FALSE]
   })
   out <- do.call(cbind, c(list(matrix(0, nrow(stats), 0L)), blocks)) # a model may have no precision
   dimnames(out) <- list(NULL, names)

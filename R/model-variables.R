@@ -83,6 +83,12 @@ scalar_variables <- function(name, block, term, exists) {
     c("exp", "identity", "exp", "identity")[at], type[at], c(exists, TRUE, TRUE, TRUE)[at])
 }
 
+# How many variables precision k of one coefficient has: the first of tau, its logarithm, sigma and
+# log sigma.
+n_scalar_variables <- function(model, k) {
+  if (is_dispersion(model, k)) 2L else if (k <= n_lead(model)) 3L else 4L
+}
+
 # "tau_u[g]", "tau" -> kind for "tau".
 renamed <- function(name, old, kind) paste0(kind, substring(name, nchar(old) + 1L))
 

@@ -49,7 +49,7 @@ scalar_numbers <- function(p, k) {
   at <- tau$index[[k]]
   l <- tau$psi$mean[at]
   s <- sqrt(c(tau$psi$cov_mfvb[at, at], tau$psi$cov_lrvb[at, at]))
-  rows <- seq_len(if (is_dispersion(p$model, k)) 2L else if (k <= n_lead(p$model)) 3L else 4L)
+  rows <- seq_len(n_scalar_variables(p$model, k))
   spread <- function(s) c(s, s, s / 2, s / 2)[rows]
   own <- own_scale_moments(p, k, s)
   natural <- lapply(1:2, function(i) {
