@@ -39,8 +39,8 @@ component_points <- function(part, k, shift) {
   d <- length(part$m)
   half <- k / 2
   e <- do.call(cbind, lapply(seq_len(REPLICATES), function(r) {
-    u <- t(shifted_uniforms(half, d + 1L, shift + 7L * r))
-    x <- stats::qnorm(u[seq_len(d), , drop = FALSE])
+    u <- cube_points(half, d + 1L, shift + 7L * r)
+    x <- stats::qnorm(pmin(pmax(u[seq_len(d), , drop = FALSE], 1e-10), 1 - 1e-10))
     stretch <- sqrt(stats::qchisq(u[d + 1L, ], part$df) / part$df)
     x <- x / rep(stretch, each = d)
     cbind(x, -x)
