@@ -4,6 +4,7 @@ CHAINS <- 8L
 
 hmc_stage <- function(run) {
   axes <- overall_axes(run$proposal)
+  axes$L <- lower_root(axes$L)
   first <- hmc_rung(run, axes, keep = 150L, accept = 0.85, seed = 1L)
   if (is.null(first)) return(add_note(run, "no Hamiltonian Monte Carlo: its chains could not start"))
   if (length(first$reasons) && left_gradients(run) > 1.2 * first$asked) {

@@ -31,12 +31,10 @@ judge_tails <- function(run) {
 }
 
 judge_density <- function(run) {
-  counts <- evaluator_counts(run$ev)
-  share <- counts[["failures"]] / max(counts[["values"]], 1)
-  if (share > 0.01) {
-    why <- evaluator_message(run$ev)
-    run <- add_flag(run, "the log density was not a finite number at ", format(100 * share, digits = 2),
-      "% of the points", if (nzchar(why)) paste0(" (", why, ")"),
+  if (isTRUE(run$failed > 0.01)) {
+    why <- evaluator_counts(run$ev)$message
+    run <- add_flag(run, "the log density was no number at ", format(100 * run$failed, digits = 2),
+      "% of the points", if (!is.na(why)) paste0(" (", why, ")"),
       ": they count as impossible; use `constraints` where it ends")
   }
   if (isTRUE(run$discrepancy >= STEIN_LIMIT)) {

@@ -116,6 +116,7 @@ importance_stage <- function(run) {
   })
   points <- control$importance_points * length(proposal)
   budget <- min(left_gradients(run), 0.55 * control$max_gradients)
+  before <- unlist(evaluator_counts(run$ev)[c("values", "failures")])
   out <- importance_ladder(run$ev, run$linked$all, proposal, run$mfvb$sd, points, budget)
   e <- out$estimate
   run$settled <- out$settled
@@ -124,7 +125,8 @@ importance_stage <- function(run) {
   run$proposal <- out$components
   run$khat <- out$round$khat
   run$ess <- out$round$ess
-  run$failed <- out$round$failed
+  spent <- unlist(evaluator_counts(run$ev)[c("values", "failures")]) - before
+  run$failed <- spent[["failures"]] / spent[["values"]]
   run$log_evidence <- out$round$log_evidence
   run$evidence_error <- out$round$evidence_error
   run$table <- variable_estimates(run$linked, e, run$mfvb, NULL, "importance")
