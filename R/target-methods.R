@@ -7,7 +7,7 @@ print.target_vb_fit <- function(x, digits = 3, ...) {
   cat("Variational Bayes of a target, ", APPROXIMATION_WORDS[[x$vb$approximation]], ", ",
     source_words(x$table$source), "\n", sep = "")
   print_target_lines(x)
-  print_table(x, digits)
+  print_target_table(x, digits)
   print_words(x)
   invisible(x)
 }
@@ -23,7 +23,7 @@ source_words <- function(source) {
 
 print_target_lines <- function(x) {
   cat(x$model$d, " dimension", if (x$model$d > 1L) "s", "; ",
-    format(x$counts$gradients, big.mark = ","), " gradients", sep = "")
+    evaluation_words(x$counts), sep = "")
   if (is_one(x$vb$elbo)) cat("; ELBO ", format(x$vb$elbo, digits = 6, nsmall = 1), sep = "")
   if (!is.na(x$log_evidence)) {
     cat("; log evidence ", format(x$log_evidence, digits = 6, nsmall = 2), " (+- ",
@@ -33,7 +33,12 @@ print_target_lines <- function(x) {
   cat("\n\n")
 }
 
-print_table <- function(x, digits, most = 30L) {
+evaluation_words <- function(counts) {
+  g <- counts$gradients
+  paste(format(if (g > 0) g else counts$values, big.mark = ","), if (g > 0) "gradients" else "values")
+}
+
+print_target_table <- function(x, digits, most = 30L) {
   s <- as.data.frame(summary(x))
   shown <- utils::head(s, most)
   number <- vapply(shown, is.numeric, NA)
@@ -55,7 +60,7 @@ print.target_exact_fit <- function(x, digits = 3, ...) {
   cat("Exact posterior of a target by ", if (x$method == "lattice") "a lattice" else
     "importance sampling", "\n", sep = "")
   print_target_lines(x)
-  print_table(x, digits)
+  print_target_table(x, digits)
   print_words(x)
   invisible(x)
 }
@@ -89,6 +94,12 @@ logLik.target_fit <- function(object, ...) {
   }
   structure(value, df = object$model$d, nobs = object$model$rows %||% NA_integer_,
     class = c(if (known) "log_evidence" else "elbo", "logLik"))
+}
+
+#' @export
+engine_columns.target_fit <- function(x) {
+  data.frame(elbo = x$vb$elbo %||% NA_real_, log_evidence = x$log_evidence %||% NA_real_,
+    khat = x$khat %||% NA_real_, flags = length(x$flags))
 }
 
 #' @rdname target-methods

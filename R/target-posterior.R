@@ -117,6 +117,11 @@ linear_mixture.weighted_posterior <- function(p, parts) {
   list(weights = p$points$weights, mean = mean, var = zero, new = zero)
 }
 
+#' @export
+relative_error.weighted_posterior <- function(p, exact) {
+  ifelse(is.na(exact$mcse_sd), 0, exact$mcse_sd / exact$sd)
+}
+
 # ---- the Gaussian fit before refinement ------------------------------------------------------------
 
 #' @export
@@ -156,6 +161,33 @@ check_same_model.meanfield_target <- function(a, b) {
     identical(target_identity(a), target_identity(b))
   if (!same_functions) refuse_reference("are of different targets")
 }
+
+# ---- pictures --------------------------------------------------------------------------------------
+
+#' @export
+density_curves.weighted_posterior <- function(p, variables, u) {
+  table <- variable_table(p$model)
+  x <- target_values(p$model, p$points$z)
+  stats::setNames(lapply(match(variables, table$variable), function(j) {
+    weighted_curve(x[j, ], p$points$weights, table$link[j])
+  }), variables)
+}
+
+# On the link's scale a density near a bound is smooth.
+weighted_curve <- function(x, w, link) {
+  use <- w > 0 & is.finite(x)
+  y <- if (link == "exp") log(x[use]) else x[use]
+  w <- w[use] / sum(w[use])
+  if (diff(range(y)) <= 1e-10 * max(abs(y))) return(list(x = x[use][1L], y = NaN))
+  ends <- weighted_quantile(y, w, c(0.001, 0.999))
+  bandwidth <- 1.4 * 0.9 * sum(w^2)^0.2 * min(weighted_spread(y, w), diff(ends) / 6)
+  d <- suppressWarnings(stats::density(y, weights = w, bw = bandwidth, n = 512, from = ends[1L],
+    to = ends[2L]))
+  if (link != "exp") return(list(x = d$x, y = d$y))
+  list(x = exp(d$x), y = d$y / exp(d$x))
+}
+
+weighted_spread <- function(y, w) sqrt(sum(w * (y - sum(w * y))^2))
 
 # What makes two targets one: functions by their text, data, constraints, sizes.
 target_identity <- function(target) {
