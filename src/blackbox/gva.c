@@ -216,7 +216,7 @@ static void step_taken(struct gva *x)
     x->now = x->next;
     x->next = before;
     x->slack -= fmax(0, before.bound - x->now.bound);
-    bool closer = x->now.criterion < before.criterion;
+    bool closer = x->now.criterion <= (1 + 1e-6) * before.criterion;
     double row[GVA_TRACE] = {x->now.bound, x->now.criterion, x->rho};
     memcpy(x->trace + (size_t) x->iter * GVA_TRACE, row, sizeof row);
     x->iter++;
