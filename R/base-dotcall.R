@@ -112,6 +112,11 @@ as_double_matrix <- function(x) {
 
 named_status <- function(out) list(result = out[[1L]], status = out[[2L]])
 
+# Samplers of any log density; see src/glue/r_bb_hmc.c.
+call_bb_hmc <- function(evaluate, start, metric, settings, progress = NULL) {
+  named_status(call_core(C_bb_hmc, evaluate, as_double_matrix(start), metric, settings, progress))
+}
+
 call_lr <- function(V, C) call_core(C_lr, V, C)
 
 call_test_normals <- function(n) call_core(C_test_normals, as.integer(n))
