@@ -170,3 +170,10 @@ call_misshapen <- function(x, shape, finite) .Call(C_misshapen, x, shape, finite
 # elements.
 call_limits <- function() call_core(C_limits)
 core_limit <- function(name) call_limits()[[name]]
+
+# ---- any log density: Z, G a column per point; shape: transform_shape() ------------------------
+
+call_bb_transform <- function(shape, Z) call_core(C_bb_transform, shape, Z)
+call_bb_pull <- function(shape, Z, G) call_core(C_bb_pull, shape, Z, G)
+call_bb_untransform <- function(shape, x) call_core(C_bb_untransform, shape, as.double(x))
+call_bb_points <- function(skeleton, x) call_core(C_bb_points, skeleton, x)

@@ -9,6 +9,10 @@ SEXP C_arrow_leaves(SEXP);
 SEXP C_arrow_product(SEXP, SEXP);
 SEXP C_arrow_quad(SEXP, SEXP);
 SEXP C_bb_hmc(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_bb_points(SEXP, SEXP);
+SEXP C_bb_pull(SEXP, SEXP, SEXP);
+SEXP C_bb_transform(SEXP, SEXP);
+SEXP C_bb_untransform(SEXP, SEXP);
 SEXP C_fit_glmm_vb(SEXP, SEXP, SEXP);
 SEXP C_fit_gibbs(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_fit_glmm_gibbs(SEXP, SEXP, SEXP, SEXP);
@@ -42,6 +46,10 @@ static const R_CallMethodDef call_entries[] = {
     {"C_arrow_product", (DL_FUNC) &C_arrow_product, 2},
     {"C_arrow_quad", (DL_FUNC) &C_arrow_quad, 2},
     {"C_bb_hmc", (DL_FUNC) &C_bb_hmc, 5},
+    {"C_bb_points", (DL_FUNC) &C_bb_points, 2},
+    {"C_bb_pull", (DL_FUNC) &C_bb_pull, 3},
+    {"C_bb_transform", (DL_FUNC) &C_bb_transform, 2},
+    {"C_bb_untransform", (DL_FUNC) &C_bb_untransform, 2},
     {"C_fit_glmm_vb", (DL_FUNC) &C_fit_glmm_vb, 3},
     {"C_fit_gibbs", (DL_FUNC) &C_fit_gibbs, 5},
     {"C_fit_glmm_gibbs", (DL_FUNC) &C_fit_glmm_gibbs, 4},

@@ -1,0 +1,200 @@
+# Where a target's gradient comes from: the user or the object, RTMB's tape of the log density,
+# central differences; and the check of what a user supplies.
+
+# ---- differences -----------------------------------------------------------------------------------
+
+# Central differences of value(Z), whose values at Z are lp; one-sided where one side has no density.
+# step: a number per coordinate, multiplied by max(1, |z|).
+difference_gradient <- function(Z, lp, value, step) {
+  d <- nrow(Z)
+  G <- matrix(NA_real_, d, ncol(Z))
+  at <- which(is.finite(lp))
+  chunk <- max(1, 1e6 %/% (2 * d * d))
+  for (own in split(at, (seq_along(at) - 1L) %/% chunk)) {
+    G[, own] <- difference_block(Z[, own, drop = FALSE], lp[own], value, step)
+  }
+  G
+}
+
+difference_block <- function(Z, lp, value, step) {
+  d <- nrow(Z)
+  n <- ncol(Z)
+  h <- step * pmax(1, abs(Z))
+  moved <- function(sign) {
+    M <- Z[, rep(seq_len(n), each = d), drop = FALSE]
+    diagonal <- cbind(rep(seq_len(d), n), seq_len(d * n))
+    M[diagonal] <- M[diagonal] + sign * h
+    M
+  }
+  f <- matrix(value(cbind(moved(1), moved(-1))), d * n)
+  up <- f[, 1L]
+  down <- f[, 2L]
+  here <- rep(lp, each = d)
+  one_up <- !is.finite(down)
+  one_down <- !is.finite(up)
+  up[one_down] <- here[one_down]
+  down[one_up] <- here[one_up]
+  g <- (up - down) / (2 * c(h))
+  one <- xor(one_up, one_down)
+  g[one] <- 2 * g[one]
+  g[one_up & one_down] <- NA
+  matrix(g, d)
+}
+
+DIFFERENCE_STEP <- 1e-5
+# scale: standard deviations, where they are known: the best step is eps^(1/3) of them.
+difference_step <- function(target, scale) {
+  if (is.null(scale)) return(target$step %||% DIFFERENCE_STEP)
+  pmin(pmax(1e-4 * scale, 1e-9), 1e-3) / pmax(1, abs(target$init))
+}
+
+# Steps that fit the curvature at z: the best is (3 eps |f|)^(1/3) standard deviations; within 1e-7
+# and 1e-3, since the curvature may be another elsewhere.
+scaled_steps <- function(z, value) {
+  d <- length(z)
+  f <- value(matrix(z))
+  size <- pmax(1, abs(z))
+  noise <- 1e3 * .Machine$double.eps * max(1, abs(f))
+  curvature <- rep(NA_real_, d)
+  for (h in c(1e-3, 1e-2, 1e-1, 1)) {
+    open <- which(is.na(curvature))
+    if (!length(open)) break
+    second <- second_differences(z, value, f, open, h * size[open])
+    seen <- which(is.finite(second) & abs(second) > noise)
+    curvature[open[seen]] <- abs(second[seen]) / (h * size[open[seen]])^2
+  }
+  step <- (3 * .Machine$double.eps * max(1, abs(f)))^(1 / 3) / sqrt(curvature) / size
+  step[is.na(step)] <- 1e-3
+  pmin(pmax(step, 1e-7), 1e-3)
+}
+
+second_differences <- function(z, value, f, which, h) {
+  moved <- function(sign) {
+    M <- matrix(z, length(z), length(which))
+    at <- cbind(which, seq_along(which))
+    M[at] <- M[at] + sign * h
+    M
+  }
+  values <- matrix(value(cbind(moved(1), moved(-1))), ncol = 2L)
+  rowSums(values) - 2 * f
+}
+
+# ---- the check of a supplied gradient ----------------------------------------------------------------
+
+CHECKED_COORDINATES <- 20L
+# At the start and at a point near it, along coordinates and one direction: an error names the first
+# that disagrees.
+check_gradient <- function(target, ev) {
+  for (z in list(target$init, perturbed(target, ev))) {
+    at <- ev(z)
+    g <- drop(at$gradient)
+    if (!all(is.finite(g))) {
+      mf_abort("gradient", "`gradient` of `", target$names[!is.finite(g)][1L], "` is ",
+        format(g[!is.finite(g)][1L]), " at ", point_text(target, z), arg = "gradient")
+    }
+    V <- check_directions(target$d)
+    off <- disagreement(z, at$lp, drop(g %*% V), V, ev)
+    if (!is.null(off)) refuse_gradient(target, off, V, z)
+  }
+}
+
+refuse_gradient <- function(target, off, V, z) {
+  moved <- which(V[, off$at] != 0)
+  what <- if (length(moved) == 1L) paste0("`", target$names[moved], "`") else "all parameters together"
+  scale <- if (target$free) "" else " (on the unconstrained scale)"
+  mf_abort("gradient", "`gradient` disagrees with `log_density`: by ", what, scale, " it is ",
+    format(off$gradient, digits = 6), ", and differences of `log_density` give ",
+    format(off$difference, digits = 6), " at ", point_text(target, z),
+    ": mend it, or leave `gradient` out", arg = "gradient")
+}
+
+# A few parameters of a point, for messages.
+point_text <- function(target, z) {
+  values <- target_values(parameters_only(target), z)
+  shown <- utils::head(values[, 1L], 4L)
+  text <- paste(names(shown), "=", vapply(shown, format, "", digits = 4), collapse = ", ")
+  paste0(text, if (length(values) > 4L) ", ...")
+}
+
+parameters_only <- function(target) {
+  if (is.null(target$foreign)) {
+    target$variables <- target$variables[target$variables$kind == "parameter", ]
+  }
+  target
+}
+
+# Near the start, and with a density.
+perturbed <- function(target, ev) {
+  e <- stats::qnorm(drop(quasi_random(1L, target$d)))
+  for (size in c(0.3, 0.1, 0.01, 1e-3)) {
+    z <- target$init + size * e
+    if (is.finite(ev(z, FALSE)$lp)) return(z)
+  }
+  target$init
+}
+
+# Coordinates, and one direction that moves all: columns.
+check_directions <- function(d) {
+  own <- unique(round(seq(1, d, length.out = min(d, CHECKED_COORDINATES))))
+  V <- matrix(0, d, length(own))
+  V[cbind(own, seq_along(own))] <- 1
+  e <- stats::qnorm(drop(quasi_random(7L, d)[7L, ]))
+  if (d > 1L) cbind(V, e / sqrt(sum(e^2))) else V
+}
+
+# NULL, or list(at, gradient, difference) of the worst direction. One step size that agrees will do: a
+# right gradient may need another than the usual one, a wrong one agrees with none.
+disagreement <- function(z, lp, slope, V, ev) {
+  open <- seq_along(slope)
+  size <- max(1, abs(z))
+  best <- rep(Inf, length(slope))
+  difference <- rep(NA_real_, length(slope))
+  for (h in c(1e-4, 1e-3, 1e-5, 1e-6, 1e-2, 1e-7) * size) {
+    D <- directional_differences(z, V[, open, drop = FALSE], h, ev)
+    allowed <- 1e-4 * pmax(abs(D), abs(slope[open])) +
+      100 * .Machine$double.eps * max(1, abs(lp)) / h
+    off <- abs(D - slope[open]) / allowed
+    better <- which(off < best[open])
+    difference[open[better]] <- D[better]
+    best[open[better]] <- off[better]
+    open <- which(!(best <= 1))
+    if (!length(open)) return(NULL)
+  }
+  at <- open[1L]
+  list(at = at, gradient = slope[at], difference = difference[at])
+}
+
+# Richardson's extrapolation of central differences.
+directional_differences <- function(z, V, h, ev) {
+  f <- matrix(ev(cbind(z + h * V, z - h * V, z + h / 2 * V, z - h / 2 * V), FALSE)$lp, ncol(V))
+  wide <- (f[, 1L] - f[, 2L]) / (2 * h)
+  narrow <- (f[, 3L] - f[, 4L]) / h
+  narrow + (narrow - wide) / 3
+}
+
+# ---- RTMB --------------------------------------------------------------------------------------------
+
+# The gradient of a taped log density, as a function of the named list (and the data); NULL where
+# RTMB is not installed or cannot tape it.
+taped_gradient <- function(target) {
+  user <- target$user
+  taped <- !user$vectorised && is.null(target$rows) && requireNamespace("RTMB", quietly = TRUE)
+  if (!taped) return(NULL)
+  skeleton <- target$skeleton
+  x <- unlist(constrain_list(target, target$init), use.names = FALSE)
+  f <- with_data(user$log_density, user)
+  tape <- tryCatch(suppressWarnings(RTMB::MakeTape(function(x) f(shaped_as(x, skeleton)), x)),
+    error = function(e) NULL)
+  if (is.null(tape)) return(NULL)
+  function(p, ...) shaped_as(drop(tape$jacobian(unlist(p, use.names = FALSE))), skeleton)
+}
+
+# Numbers of any class as a list like the skeleton.
+shaped_as <- function(x, skeleton) {
+  to <- cumsum(lengths(skeleton))
+  Map(function(value, to) {
+    own <- x[seq.int(to - length(value) + 1L, to)]
+    if (is.matrix(value)) dim(own) <- dim(value)
+    own
+  }, skeleton, to)
+}
