@@ -124,6 +124,9 @@ call_bb_gva <- function(evaluate, m, L, points, max_iter, tol, max_points = Inf)
   settings <- list(max_iter = as.integer(max_iter), tol = tol, max_points = max_points)
   start <- list(m = as.double(m), L = as_double_matrix(L))
   named_status(call_core(C_bb_gva, evaluate, start, points, settings))
+# Samplers of any log density; see src/glue/r_bb_hmc.c.
+call_bb_hmc <- function(evaluate, start, metric, settings, progress = NULL) {
+  named_status(call_core(C_bb_hmc, evaluate, as_double_matrix(start), metric, settings, progress))
 }
 
 call_lr <- function(V, C) call_core(C_lr, V, C)

@@ -10,6 +10,7 @@ SEXP C_arrow_product(SEXP, SEXP);
 SEXP C_arrow_quad(SEXP, SEXP);
 SEXP C_bb_gva(SEXP, SEXP, SEXP, SEXP);
 SEXP C_bb_lbfgs(SEXP, SEXP, SEXP);
+SEXP C_bb_hmc(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_bb_points(SEXP, SEXP);
 SEXP C_bb_pull(SEXP, SEXP, SEXP);
 SEXP C_bb_transform(SEXP, SEXP);
@@ -48,6 +49,7 @@ static const R_CallMethodDef call_entries[] = {
     {"C_arrow_quad", (DL_FUNC) &C_arrow_quad, 2},
     {"C_bb_gva", (DL_FUNC) &C_bb_gva, 4},
     {"C_bb_lbfgs", (DL_FUNC) &C_bb_lbfgs, 3},
+    {"C_bb_hmc", (DL_FUNC) &C_bb_hmc, 5},
     {"C_bb_points", (DL_FUNC) &C_bb_points, 2},
     {"C_bb_pull", (DL_FUNC) &C_bb_pull, 3},
     {"C_bb_transform", (DL_FUNC) &C_bb_transform, 2},

@@ -1,0 +1,105 @@
+/* whiten.c: see whiten.h. */
+#include <math.h>
+#include <string.h>
+#include "base/blas.h"
+#include "base/la.h"
+#include "blackbox/whiten.h"
+
+void whiten_point(const struct whiten *w, const double *e, double *z)
+{
+    int d = w->d, one = 1;
+    if (w->dense) {
+        memcpy(z, e, sizeof(double) * (size_t) d);
+        F77_CALL(dtrmv)("L", "N", "N", &d, w->L, &d, z, &one FCONE FCONE FCONE);
+    } else {
+        for (int i = 0; i < d; i++) z[i] = w->L[i] * e[i];
+    }
+    for (int i = 0; i < d; i++) z[i] += w->m[i];
+}
+
+void whiten_score(const struct whiten *w, const double *g, double *s)
+{
+    int d = w->d, one = 1;
+    if (!w->dense) {
+        for (int i = 0; i < d; i++) s[i] = w->L[i] * g[i];
+        return;
+    }
+    memcpy(s, g, sizeof(double) * (size_t) d);
+    F77_CALL(dtrmv)("L", "T", "N", &d, w->L, &d, s, &one FCONE FCONE FCONE);
+}
+
+void whiten_coordinates(const struct whiten *w, const double *z, double *e)
+{
+    for (int i = 0; i < w->d; i++) e[i] = z[i] - w->m[i];
+    if (w->dense)
+        la_solve_l(w->d, w->L, e);
+    else
+        for (int i = 0; i < w->d; i++) e[i] /= w->L[i];
+}
+
+struct whiten_moments whiten_moments_carve(int d, bool dense, struct arena *a)
+{
+    return (struct whiten_moments){.mean = arena_doubles(a, (size_t) d),
+                                   .ss = arena_doubles(a, whiten_size(d, dense)),
+                                   .work = arena_doubles(a, 2 * (size_t) d)};
+}
+
+void whiten_moments_clear(const struct whiten *w, struct whiten_moments *q)
+{
+    q->n = 0;
+    memset(q->mean, 0, sizeof(double) * (size_t) w->d);
+    memset(q->ss, 0, sizeof(double) * whiten_size(w->d, w->dense));
+}
+
+void whiten_moments_add(const struct whiten *w, struct whiten_moments *q, const double *e)
+{
+    int d = w->d, one = 1;
+    double *old = q->work, k = 1.0 / ++q->n, f = 1 - k;
+    for (int i = 0; i < d; i++) old[i] = e[i] - q->mean[i];
+    for (int i = 0; i < d; i++) q->mean[i] += k * old[i];
+    if (w->dense)
+        F77_CALL(dsyr)("L", &d, &f, old, &one, q->ss, &d FCONE);
+    else
+        for (int i = 0; i < d; i++) q->ss[i] += f * old[i] * old[i];
+}
+
+/* SD of coordinate i; 1 when it did not move. */
+static double spread(const struct whiten *w, const struct whiten_moments *q, int i)
+{
+    double v = (w->dense ? AT(q->ss, i, i, w->d) : q->ss[i]) / (q->n - 1);
+    return v > 0 && isfinite(v) ? sqrt(v) : 1;
+}
+
+/* q->ss <- the covariance with correlations shrunk. */
+static void shrink(const struct whiten *w, struct whiten_moments *q, const double *sd)
+{
+    double keep = q->n / (q->n + 2.0 * w->d) / (q->n - 1);
+    for (int j = 0; j < w->d; j++) {
+        for (int i = j + 1; i < w->d; i++) AT(q->ss, i, j, w->d) *= keep;
+        AT(q->ss, j, j, w->d) = sd[j] * sd[j];
+    }
+}
+
+bool whiten_learn(struct whiten *w, struct whiten_moments *q)
+{
+    int d = w->d;
+    double *sd = q->work, *z = q->work + d, one = 1;
+    if (q->n < 3) return false;
+    for (int i = 0; i < d; i++) sd[i] = spread(w, q, i);
+    if (w->dense) {
+        shrink(w, q, sd);
+        if (la_chol(d, q->ss)) return false;
+    }
+    whiten_point(w, q->mean, z);
+    memcpy(w->m, z, sizeof(double) * (size_t) d);
+    if (!w->dense) {
+        for (int i = 0; i < d; i++) w->L[i] *= sd[i];
+        return true;
+    }
+    for (int j = 0; j < d; j++)
+        for (int i = 0; i < j; i++) AT(q->ss, i, j, d) = 0;
+    F77_CALL(dtrmm)
+    ("L", "L", "N", "N", &d, &d, &one, w->L, &d, q->ss, &d FCONE FCONE FCONE FCONE);
+    memcpy(w->L, q->ss, sizeof(double) * whiten_size(d, true));
+    return true;
+}
