@@ -10,6 +10,7 @@ upper_bounded <- function(b) list(kind = "upper", b = b)
 bounded <- function(a, b) list(kind = "interval", a = a, b = b)
 unit_interval <- function() list(kind = "interval", a = 0, b = 1)
 ordered_vector <- function() list(kind = "ordered")
+positive_ordered <- function() list(kind = "positive_ordered")
 simplex <- function() list(kind = "simplex")
 correlation <- function() list(kind = "correlation")
 
@@ -18,7 +19,7 @@ size_free <- function(x, con) switch(con$kind, simplex = length(x) - 1,
   correlation = nrow(x) * (nrow(x) - 1) / 2, length(x))
 to_free <- function(x, con) switch(con$kind, none = c(x), lower = log(c(x) - con$a),
   upper = log(con$b - c(x)), interval = qlogis((c(x) - con$a) / (con$b - con$a)),
-  ordered = c(x[1], log(diff(x))), simplex = {
+  ordered = c(x[1], log(diff(x))), positive_ordered = log(diff(c(0, x))), simplex = {
     K <- length(x); r <- 1 - c(0, cumsum(x))[1:(K - 1)]
     qlogis(x[-K] / r) + log(K - seq_len(K - 1))
   }, correlation = {
@@ -37,6 +38,7 @@ to_con <- function(y, x0, con) {
     lj <- length(y) * log(con$b - con$a) + sum(log_g(y) + log_g(-y))
   }
   if (k == "ordered") { x <- cumsum(c(y[1], exp(y[-1]))); lj <- sum(y[-1]) }
+  if (k == "positive_ordered") { x <- cumsum(exp(y)); lj <- sum(y) }
   if (k == "simplex") {
     K <- length(y) + 1; u <- y - log(K - seq_along(y)); lr <- c(0, cumsum(log_g(-u)))
     x <- exp(c(lr[-K] + log_g(u), lr[K])); lj <- sum(lr[-K] + log_g(u) + log_g(-u))
