@@ -8,6 +8,8 @@ SEXP C_arrow_draws(SEXP, SEXP);
 SEXP C_arrow_leaves(SEXP);
 SEXP C_arrow_product(SEXP, SEXP);
 SEXP C_arrow_quad(SEXP, SEXP);
+SEXP C_bb_factorised(SEXP, SEXP, SEXP, SEXP);
+SEXP C_bb_factorised_response(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_fit_glmm_vb(SEXP, SEXP, SEXP);
 SEXP C_fit_gibbs(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_fit_glmm_gibbs(SEXP, SEXP, SEXP, SEXP);
@@ -40,6 +42,8 @@ static const R_CallMethodDef call_entries[] = {
     {"C_arrow_leaves", (DL_FUNC) &C_arrow_leaves, 1},
     {"C_arrow_product", (DL_FUNC) &C_arrow_product, 2},
     {"C_arrow_quad", (DL_FUNC) &C_arrow_quad, 2},
+    {"C_bb_factorised", (DL_FUNC) &C_bb_factorised, 4},
+    {"C_bb_factorised_response", (DL_FUNC) &C_bb_factorised_response, 5},
     {"C_fit_glmm_vb", (DL_FUNC) &C_fit_glmm_vb, 3},
     {"C_fit_gibbs", (DL_FUNC) &C_fit_gibbs, 5},
     {"C_fit_glmm_gibbs", (DL_FUNC) &C_fit_glmm_gibbs, 4},
