@@ -10,6 +10,8 @@ SEXP C_arrow_product(SEXP, SEXP);
 SEXP C_arrow_quad(SEXP, SEXP);
 SEXP C_bb_factorised(SEXP, SEXP, SEXP, SEXP);
 SEXP C_bb_factorised_response(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_bb_gva(SEXP, SEXP, SEXP, SEXP);
+SEXP C_bb_lbfgs(SEXP, SEXP, SEXP);
 SEXP C_fit_glmm_vb(SEXP, SEXP, SEXP);
 SEXP C_fit_gibbs(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_fit_glmm_gibbs(SEXP, SEXP, SEXP, SEXP);
@@ -44,6 +46,8 @@ static const R_CallMethodDef call_entries[] = {
     {"C_arrow_quad", (DL_FUNC) &C_arrow_quad, 2},
     {"C_bb_factorised", (DL_FUNC) &C_bb_factorised, 4},
     {"C_bb_factorised_response", (DL_FUNC) &C_bb_factorised_response, 5},
+    {"C_bb_gva", (DL_FUNC) &C_bb_gva, 4},
+    {"C_bb_lbfgs", (DL_FUNC) &C_bb_lbfgs, 3},
     {"C_fit_glmm_vb", (DL_FUNC) &C_fit_glmm_vb, 3},
     {"C_fit_gibbs", (DL_FUNC) &C_fit_gibbs, 5},
     {"C_fit_glmm_gibbs", (DL_FUNC) &C_fit_glmm_gibbs, 4},
