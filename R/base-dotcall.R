@@ -175,6 +175,20 @@ call_gmm_gibbs <- function(core, start, label, units, control, progress) {
   list(result = list(draws = out[[1L]][[1L]], perm = out[[1L]][[2L]]), status = out[[2L]])
 }
 
+# ---- any log density: evaluate is a function of (points d x n, gradient), see src/glue/r_ask.h
+
+# E: d x n fixed points; x: (m, omega), see src/blackbox/factorised.h.
+call_bb_factorised <- function(evaluate, E, x, settings) {
+  out <- call_core(C_bb_factorised, evaluate, E, as.double(x), settings)
+  list(result = out[[1L]], status = out[[2L]])
+}
+
+# B: 2d x k.
+call_bb_factorised_response <- function(evaluate, E, x, B, settings) {
+  out <- call_core(C_bb_factorised_response, evaluate, E, as.double(x), B, settings)
+  list(result = out[[1L]], status = out[[2L]])
+}
+
 # shape: named list of integer lengths or dimensions. Position of the first that x has not, or 0.
 call_misshapen <- function(x, shape, finite) .Call(C_misshapen, x, shape, finite)
 
