@@ -112,23 +112,6 @@ as_double_matrix <- function(x) {
 
 named_status <- function(out) list(result = out[[1L]], status = out[[2L]])
 
-# evaluate: an evaluator, function(Z, gradient). The result says why it ended; status is
-# "dear" where max_points did.
-call_bb_lbfgs <- function(evaluate, start, max_iter = 200L, tol = 1e-3, max_points = Inf) {
-  settings <- list(max_iter = as.integer(max_iter), tol = tol, max_points = max_points)
-  named_status(call_core(C_bb_lbfgs, evaluate, as.double(start), settings))
-}
-
-# points: d x n, mean e e' = I.
-call_bb_gva <- function(evaluate, m, L, points, max_iter, tol, max_points = Inf) {
-  settings <- list(max_iter = as.integer(max_iter), tol = tol, max_points = max_points)
-  start <- list(m = as.double(m), L = as_double_matrix(L))
-  named_status(call_core(C_bb_gva, evaluate, start, points, settings))
-# Samplers of any log density; see src/glue/r_bb_hmc.c.
-call_bb_hmc <- function(evaluate, start, metric, settings, progress = NULL) {
-  named_status(call_core(C_bb_hmc, evaluate, as_double_matrix(start), metric, settings, progress))
-}
-
 call_lr <- function(V, C) call_core(C_lr, V, C)
 
 call_test_normals <- function(n) call_core(C_test_normals, as.integer(n))
@@ -204,3 +187,22 @@ call_bb_transform <- function(shape, Z) .Call(C_bb_transform, shape, Z)
 call_bb_pull <- function(shape, Z, G) .Call(C_bb_pull, shape, Z, G)
 call_bb_points <- function(skeleton, x) .Call(C_bb_points, skeleton, x)
 call_bb_untransform <- function(shape, x) call_core(C_bb_untransform, shape, as.double(x))
+
+# evaluate: an evaluator, function(Z, gradient). The result says why it ended; status is
+# "dear" where max_points did.
+call_bb_lbfgs <- function(evaluate, start, max_iter = 200L, tol = 1e-3, max_points = Inf) {
+  settings <- list(max_iter = as.integer(max_iter), tol = tol, max_points = max_points)
+  named_status(call_core(C_bb_lbfgs, evaluate, as.double(start), settings))
+}
+
+# points: d x n, mean e e' = I.
+call_bb_gva <- function(evaluate, m, L, points, max_iter, tol, max_points = Inf) {
+  settings <- list(max_iter = as.integer(max_iter), tol = tol, max_points = max_points)
+  start <- list(m = as.double(m), L = as_double_matrix(L))
+  named_status(call_core(C_bb_gva, evaluate, start, points, settings))
+}
+
+# Samplers of any log density; see src/glue/r_bb_hmc.c.
+call_bb_hmc <- function(evaluate, start, metric, settings, progress = NULL) {
+  named_status(call_core(C_bb_hmc, evaluate, as_double_matrix(start), metric, settings, progress))
+}
