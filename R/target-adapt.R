@@ -84,10 +84,3 @@ side_scales <- function(x, w) {
   reach <- function(x) max(weighted_quantile(x, w, 1 - probs) / stats::qnorm(1 - probs))
   pmin(pmax(c(reach(-x), reach(x)), 0.6), 4)
 }
-
-# Quantiles of a weighted sample, linear between the middles of the weights.
-weighted_quantile <- function(x, w, probs) {
-  o <- order(x)
-  at <- cumsum(w[o]) - w[o] / 2
-  stats::approx(at, x[o], probs, rule = 2, ties = "ordered")$y
-}

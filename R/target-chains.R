@@ -54,11 +54,6 @@ chain_estimate <- function(run, out, axes) {
       if (!(diagnostics$ebfmi > 0.2)) "energy"))
 }
 
-# Estimated Bayesian fraction of missing information of each chain: how far energies move in a step.
-energy_fraction <- function(energy) {
-  apply(energy, 2L, function(x) sum(diff(x)^2) / sum((x - mean(x))^2))
-}
-
 drawn_axes <- function(rung, axes) {
   S <- stats::cov(t(rung$z))
   root <- tryCatch(t(chol(S)), error = function(e) axes$L)

@@ -142,7 +142,7 @@ lattice_sum <- function(ev, linked, axes, vb, step, drop, most) {
   start <- unique(t(vapply(lattice_components(vb), function(part) {
     round(solve(axes$L, part$m - axes$m) / step)
   }, numeric(d))))
-  grown <- grow_lattice(function(K) ev(place(K), FALSE)$lp, matrix(t(start), d), drop, most)
+  grown <- grow_cells(function(K) ev(place(K), FALSE)$lp, matrix(t(start), d), drop, most)
   if (is.null(grown)) return(NULL)
   top <- max(grown$lp)
   w <- exp(grown$lp - top)
@@ -154,7 +154,7 @@ lattice_sum <- function(ev, linked, axes, vb, step, drop, most) {
 }
 
 # Cells by their whole coordinates, frontier by frontier.
-grow_lattice <- function(density, start, drop, most) {
+grow_cells <- function(density, start, drop, most) {
   d <- nrow(start)
   key <- function(K) colSums((K + KEY_HALF) * (2 * KEY_HALF)^(seq_len(d) - 1L))
   moves <- cbind(diag(1, d), -diag(1, d))

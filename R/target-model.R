@@ -147,7 +147,7 @@ check_user_function <- function(f, name, data, given = 1L) {
   required <- sum(vapply(formals, function(x) is.symbol(x) && !nzchar(x), NA) &
     names(formals) != "...")
   room <- if ("..." %in% names(formals)) Inf else length(formals)
-  if (want > room || want < required) {
+  if (given > room || want < required) { # one that does not ask for the data does not get it
     remedy <- if (want < required && is.null(data)) ": what comes second is given by `data`"
     mf_abort("target", "`", name, "` is called as ", name, "(", call_text(given, data),
       "), and has ", length(formals), " argument", if (length(formals) != 1L) "s", remedy,

@@ -63,10 +63,10 @@ location.weighted_posterior <- function(p, type = "lrvb") {
 # Correlations of the points, scaled by the SDs of the table.
 #' @export
 covariance.weighted_posterior <- function(p, type = "lrvb") {
-  weighted_covariance(p, p$table$sd)
+  points_covariance(p, p$table$sd)
 }
 
-weighted_covariance <- function(p, sd) {
+points_covariance <- function(p, sd) {
   names <- variable_table(p$model)$variable
   if (length(names) > 10000L) {
     mf_abort("size", "the full covariance would have ", length(names), " rows, more than 10,000",
@@ -76,8 +76,7 @@ weighted_covariance <- function(p, sd) {
   use <- p$points$weights > 0
   w <- p$points$weights[use]
   x <- x[, use, drop = FALSE]
-  dev <- x - drop(x %*% w)
-  S <- dev %*% (t(dev) * w)
+  S <- weighted_covariance(x, w)$cov
   s <- sqrt(diag(S))
   scale <- ifelse(s > 0, sd / s, 0)
   label(S * outer(scale, scale), names)
@@ -146,7 +145,7 @@ covariance.target_normal <- function(p, type = "lrvb") {
   if (type == "lrvb" && all(is.na(p$table$sd_lrvb))) {
     mf_abort("engine", "the fit has no linear response: refit with refine = \"no\"", arg = "type")
   }
-  weighted_covariance(p, if (type == "lrvb") p$table$sd_lrvb else p$table$sd_mfvb)
+  points_covariance(p, if (type == "lrvb") p$table$sd_lrvb else p$table$sd_mfvb)
 }
 
 #' @export

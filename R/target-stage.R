@@ -2,7 +2,7 @@
 
 # ---- Gaussian fits ---------------------------------------------------------------------------------
 
-gaussian_stage <- function(run) {
+fit_stage <- function(run) {
   if (run$settings$optimiser %in% c("pathwise", "score")) return(stochastic_stage(run))
   run <- switch(run$settings$approximation,
     fullrank = fullrank_stage(run), meanfield = factorised_stage(run),

@@ -77,7 +77,7 @@ fit_vb.meanfield_target <- function(object, approximation = NULL,
   settings <- target_settings(object, approximation, refine, optimiser, rank, control)
   began <- now()
   run <- new_run(object, settings)
-  run <- gaussian_stage(run)
+  run <- fit_stage(run)
   run <- refine_stage(run)
   fit <- assemble_target_fit(call, run)
   fit$seconds <- now() - began
