@@ -36,7 +36,7 @@ chain_estimate <- function(run, out, axes) {
   z <- flat(out$z)
   chain <- rep(seq_len(CHAINS), each = n)
   f <- t(run$linked$all(z))
-  e <- t(solve(axes$L, z - axes$m))
+  e <- t(solve(axes$L, z - axes$m, tol = 0))
   score <- crossprod(flat(out$gradient), axes$L)
   w <- rep(1 / ncol(z), ncol(z))
   wrong <- isTRUE(run$discrepancy >= STEIN_LIMIT)

@@ -6,45 +6,58 @@
 
 ROW_KHAT <- 0.5 # beyond it the variance of the estimated variance does not exist
 ROW_MCSE_MEAN <- 0.02 # posterior SDs
-ROW_MCSE_SD <- 0.025 # of the SD
+ROW_MCSE_SD <- 0.02 # of the SD
 SD_MOVES <- c(1.2, 1.06) # how far an SD may be from the proposal's, and from the last round's
 STEIN_LIMIT <- 5 # standard errors that the score's identities may be off
 
 # values: function of Z (d x n), the reported variables (V x n). components: the proposal. sd0: the
-# SDs of the variables under it. list(estimate, round, components, settled, reasons, rounds).
+# SDs of the variables under it. list(estimate, round (the pooled sample), components, settled,
+# reasons, rounds).
 importance_ladder <- function(ev, values, components, sd0, points, budget) {
+  rounds <- list()
   n <- points
-  limit <- SD_MOVES[1L]
   for (k in seq_len(LADDER_ROUNDS)) {
-    round <- importance_round(ev, components, n, shift = k - 1L)
-    estimate <- importance_estimate(round, values, overall_axes(components))
-    why <- unsettled(round, estimate, sd0, limit)
-    out <- list(estimate = estimate, round = round, components = components,
-      settled = !length(why), reasons = why, rounds = k)
+    rounds <- c(rounds, list(importance_points(ev, components, n, shift = k - 1L)))
+    round <- pooled_sample(rounds)
+    estimate <- importance_estimate(round, values, sample_axes(round, components))
+    why <- unsettled(round, estimate, sd0, SD_MOVES[min(k, 2L)])
     budget <- budget - n
-    if (out$settled || budget < 2 * n || round$ess < 3 * nrow(round$z)) break
-    if (!identical(why, "noise")) components <- next_components(components, round, estimate, values)
+    if (k > 1L) n <- 2 * n
+    if (!length(why) || budget < n || round$ess < 3 * nrow(round$z)) break
+    if (!identical(why, "noise")) {
+      components <- next_components(components, round, estimate, values, k)
+    }
     sd0 <- estimate$sd
-    limit <- SD_MOVES[2L]
-    n <- 2 * n
   }
-  out
+  list(estimate = estimate, round = round, components = components, settled = !length(why),
+    reasons = why, rounds = k)
 }
 
-next_components <- function(components, round, estimate, values) {
-  out <- adapt_components(components, round)
-  noisy <- noisy_rows(estimate)
-  heavy <- which(!estimate$lost & (estimate$khat >= ROW_KHAT | noisy))
-  if (!length(heavy)) return(out)
-  f <- t(values(round$z)[heavy, , drop = FALSE])
-  c(out, Filter(Negate(is.null), list(tail_component(round, f, estimate$mean[heavy],
-    estimate$sd[heavy]))))
+# Coordinates in which the control variates are made: those of the proposal, once there is enough of a
+# sample those of its moments.
+sample_axes <- function(round, components) {
+  axes <- overall_axes(components)
+  if (round$ess < 20 * nrow(round$z)) return(axes)
+  own <- weighted_covariance(round$z, round$weights)
+  root <- tryCatch(t(chol(own$cov)), error = function(e) NULL)
+  if (is.null(root)) axes else list(m = own$mean, L = root)
+}
+
+# After the first round each component moves to what it answers for. Where that has not settled it, the
+# sample is taken apart into more of them.
+next_components <- function(components, round, estimate, values, k) {
+  if (k == 1L) return(adapt_components(components, round))
+  heavy <- which(!estimate$lost & (estimate$khat >= 0.3 | noisy_rows(estimate)))
+  tilt <- if (length(heavy)) {
+    f <- t(values(round$z)[heavy, , drop = FALSE])
+    tail_tilt(f, estimate$mean[heavy], estimate$sd[heavy])
+  } else rep(1, ncol(round$z))
+  cluster_components(round, tilt, most = 4L * k) %||% adapt_components(components, round)
 }
 
 LADDER_ROUNDS <- 4L
 
 overall_axes <- function(components) {
-  components <- Filter(function(part) !isTRUE(part$tail), components)
   weight <- vapply(components, `[[`, 0, "weight")
   weight <- weight / sum(weight)
   m <- Reduce(`+`, Map(function(p, w) w * p$m, components, weight))
@@ -59,7 +72,7 @@ importance_estimate <- function(round, values, axes) {
   f <- t(values(round$z))
   use <- round$weights > 0 & colSums(!is.finite(round$gradient)) == 0
   w <- round$weights[use] / sum(round$weights[use])
-  e <- t(solve(axes$L, round$z[, use, drop = FALSE] - axes$m))
+  e <- t(solve(axes$L, round$z[, use, drop = FALSE] - axes$m, tol = 0))
   score <- crossprod(round$gradient[, use, drop = FALSE], axes$L)
   discrepancy <- stein_discrepancy(e, score, w)
   f <- f[use, , drop = FALSE]
@@ -68,9 +81,14 @@ importance_estimate <- function(round, values, axes) {
     functions = discrepancy < STEIN_LIMIT)
   khat <- square_khat(f[, !lost, drop = FALSE], out$mean, w)
   row <- function(x) replace(rep(NA_real_, ncol(f)), !lost, x)
+  out$mcse_sd <- out$mcse_sd * unseen_tail(khat)
   list(mean = row(out$mean), sd = row(out$sd), mcse_mean = row(out$mcse_mean),
     mcse_sd = row(out$mcse_sd), khat = row(khat), discrepancy = discrepancy, lost = lost)
 }
+
+# The standard error of a mean whose tail has shape k grows like 1 / sqrt(1 - 2 k): a sample that has
+# not seen the tail does not show it.
+unseen_tail <- function(khat) 1 / sqrt(pmax(1 - 2 * pmax(khat, 0), 1e-4))
 
 # What speaks against a round: "khat", "tail", "moved", "noise", "stein"; none when it is settled.
 unsettled <- function(round, estimate, sd0, limit) {
