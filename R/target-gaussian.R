@@ -5,14 +5,16 @@
 # standard deviation, which is a start. E, lp, gradient: at the points m + L E of the result. reason:
 # "" or, in a word, why it did not converge; the result is the best there was in either case.
 gaussian_vi <- function(ev, m, L, n_points = gaussian_points(length(m)), max_iter = 60L,
-                        tol = 1e-2, max_points = Inf, shift = 0L, n_final = 4L * n_points) {
+                        tol = 1e-2, max_points = Inf, shift = 0L, n_final = 4L * n_points,
+                        final_iter = max_iter) {
   fit <- gaussian_stage(ev, m, L, n_points, max_iter, tol, max_points, shift)
   left <- max_points - fit$asked
   enough <- n_final <= n_points || left < n_final || is_gaussian_fit(fit) ||
     fit$reason %in% c("diverged", "no density around the start")
   if (enough) return(fit)
-  final <- gaussian_stage(ev, fit$m, fit$L, n_final, max_iter, tol, left, shift)
+  final <- gaussian_stage(ev, fit$m, fit$L, n_final, final_iter, tol, left, shift)
   if (!is.finite(final$elbo)) final <- fit
+  final$converged <- final$converged || final_iter < max_iter && fit$converged
   final$iterations <- fit$iterations + final$iterations
   final$asked <- fit$asked + final$asked
   final$trace <- rbind(fit$trace, final$trace)

@@ -35,7 +35,7 @@ mixture_log_density <- function(components, z) {
 # log sum_k share_k exp(x_k) of the columns of x
 log_mixture <- function(x, share) {
   x <- matrix(x, ncol = length(share))
-  top <- apply(x, 1L, max)
+  top <- pmax(apply(x, 1L, max), -.Machine$double.xmax)
   top + log(drop(exp(x - top) %*% share))
 }
 
@@ -65,8 +65,9 @@ component_log_density <- function(part, z) {
     extra <- -colSums(log(matrix(side, d)))
   }
   df <- part$df
-  lgamma((df + d) / 2) - lgamma(df / 2) - d / 2 * log(df * pi) - determinant(part$L)$modulus[1L] + extra -
+  out <- lgamma((df + d) / 2) - lgamma(df / 2) - d / 2 * log(df * pi) - determinant(part$L)$modulus[1L] + extra -
     (df + d) / 2 * log1p(colSums(e^2) / df)
+  replace(out, is.nan(out), -Inf) # at points beyond all numbers
 }
 
 # The target at the points of a proposal: list(z, gradient, lp, replicate, pair, components).
@@ -87,7 +88,7 @@ pooled_sample <- function(rounds) {
   log_q <- log_mixture(vapply(rounds, function(r) mixture_log_density(r$components, z),
     numeric(ncol(z))), n / sum(n))
   lp <- join("lp")
-  ratio <- lp - log_q
+  ratio <- ifelse(lp == -Inf, -Inf, lp - log_q)
   replicate <- join("replicate")
   pair <- join("pair") + rep(cumsum(c(0, n))[seq_along(n)], n)
   smooth <- pair_weights(ratio, pair)
@@ -125,14 +126,4 @@ smooth_log_weights <- function(log_w) {
   out[keep] <- stats::weights(psis, normalize = TRUE, log = TRUE)[, 1L]
   k <- psis$diagnostics$pareto_k
   list(log_weights = out, khat = if (is.finite(k)) k else if (sum(keep) < 26) Inf else -Inf)
-}
-
-# Shape of the tail of w (f - mean)^2, a number per column of f: does the weighted variance settle?
-square_khat <- function(f, mean, weights, pair = NULL) {
-  vapply(seq_len(ncol(f)), function(j) {
-    x <- weights * (f[, j] - mean[j])^2
-    if (!any(x > 0)) return(-Inf)
-    if (!all(is.finite(x))) return(Inf)
-    smooth_log_weights(log(x))$khat
-  }, 0)
 }

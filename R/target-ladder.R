@@ -4,28 +4,26 @@
 # A row is believed when the tail of its squared integrand is light (k-hat), its jackknife errors are
 # small, and the proposal already had nearly the SD that it found.
 
-ROW_KHAT <- 0.5 # beyond it the variance of the estimated variance does not exist
+RAW_KHAT <- 0.7 # of the squares: the sample does not reach as far as the tail
 ROW_MCSE_MEAN <- 0.02 # posterior SDs
 ROW_MCSE_SD <- 0.02 # of the SD
 SD_MOVES <- c(1.2, 1.06) # how far an SD may be from the proposal's, and from the last round's
 STEIN_LIMIT <- 5 # standard errors that the score's identities may be off
 
-# values: function of Z (d x n), the reported variables (V x n). components: the proposal. sd0: the
-# SDs of the variables under it. list(estimate, round (the pooled sample), components, settled,
+# linked: linked_values(). components: the proposal. sd0: the SDs of the variables under it. list(estimate, round (the pooled sample), components, settled,
 # reasons, rounds).
-importance_ladder <- function(ev, values, components, sd0, points, budget) {
+importance_ladder <- function(ev, linked, components, sd0, points, budget) {
   rounds <- list()
   n <- points
   for (k in seq_len(LADDER_ROUNDS)) {
     rounds <- c(rounds, list(importance_points(ev, components, n, shift = k - 1L)))
     round <- pooled_sample(rounds)
-    estimate <- importance_estimate(round, values, sample_axes(round, components))
+    estimate <- importance_estimate(round, linked, sample_axes(round, components))
     why <- unsettled(round, estimate, sd0, SD_MOVES[min(k, 2L)])
     budget <- budget - n
-    if (k > 1L) n <- 2 * n
     if (!length(why) || budget < n || round$ess < 3 * nrow(round$z)) break
     if (!identical(why, "noise")) {
-      components <- next_components(components, round, estimate, values, k)
+      components <- next_components(components, round, estimate, linked$all, k)
     }
     sd0 <- estimate$sd
   }
@@ -47,15 +45,15 @@ sample_axes <- function(round, components) {
 # sample is taken apart into more of them.
 next_components <- function(components, round, estimate, values, k) {
   if (k == 1L) return(adapt_components(components, round))
-  heavy <- which(!estimate$lost & (estimate$khat >= 0.3 | noisy_rows(estimate)))
+  heavy <- which(!estimate$lost & (estimate$raw_khat >= 0.3 | noisy_rows(estimate)))
   tilt <- if (length(heavy)) {
     f <- t(values(round$z)[heavy, , drop = FALSE])
     tail_tilt(f, estimate$mean[heavy], estimate$sd[heavy])
   } else rep(1, ncol(round$z))
-  cluster_components(round, tilt, most = 4L * k) %||% adapt_components(components, round)
+  cluster_components(round, tilt, most = min(4L * k, 20L)) %||% adapt_components(components, round)
 }
 
-LADDER_ROUNDS <- 4L
+LADDER_ROUNDS <- 9L
 
 overall_axes <- function(components) {
   weight <- vapply(components, `[[`, 0, "weight")
@@ -67,35 +65,47 @@ overall_axes <- function(components) {
   list(m = m, L = t(chol(S)))
 }
 
-# Rows of the reported variables from a weighted round.
-importance_estimate <- function(round, values, axes) {
-  f <- t(values(round$z))
+# Rows of the reported variables from a sample. linked: linked_values().
+importance_estimate <- function(round, linked, axes) {
   use <- round$weights > 0 & colSums(!is.finite(round$gradient)) == 0
   w <- round$weights[use] / sum(round$weights[use])
-  e <- t(solve(axes$L, round$z[, use, drop = FALSE] - axes$m, tol = 0))
-  score <- crossprod(round$gradient[, use, drop = FALSE], axes$L)
-  discrepancy <- stein_discrepancy(e, score, w)
-  f <- f[use, , drop = FALSE]
-  lost <- colSums(!is.finite(f)) > 0
-  out <- stein_moments(f[, !lost, drop = FALSE], e, score, w, round$replicate[use],
-    functions = discrepancy < STEIN_LIMIT)
-  khat <- square_khat(f[, !lost, drop = FALSE], out$mean, w)
-  row <- function(x) replace(rep(NA_real_, ncol(f)), !lost, x)
-  out$mcse_sd <- out$mcse_sd * unseen_tail(khat)
-  list(mean = row(out$mean), sd = row(out$sd), mcse_mean = row(out$mcse_mean),
-    mcse_sd = row(out$mcse_sd), khat = row(khat), discrepancy = discrepancy, lost = lost)
+  sample_estimate(linked, round$z[, use, drop = FALSE], round$gradient[, use, drop = FALSE], w,
+    round$replicate[use], axes)
 }
 
-# The standard error of a mean whose tail has shape k grows like 1 / sqrt(1 - 2 k): a sample that has
-# not seen the tail does not show it.
-unseen_tail <- function(khat) 1 / sqrt(pmax(1 - 2 * pmax(khat, 0), 1e-4))
+# Of a sample, weighted or of chains (whose neighbours are not independent: looser on the score's
+# identities).
+sample_estimate <- function(linked, z, gradient, w, replicate, axes, loose = 1) {
+  e <- t(solve(axes$L, z - axes$m, tol = 0))
+  score <- crossprod(gradient, axes$L)
+  discrepancy <- stein_discrepancy(e, score, w) / loose
+  if (is.na(discrepancy)) discrepancy <- Inf
+  s <- stein_sample(e, score, w, replicate, functions = discrepancy < STEIN_LIMIT)
+  f <- t(linked$all(z))
+  lost <- colSums(!is.finite(f)) > 0
+  own <- own_scores(linked, f, gradient)
+  m <- stein_moments(s, f[, !lost, drop = FALSE], own$slope[, !lost, drop = FALSE],
+    own$score[, !lost, drop = FALSE])
+  row <- function(x) replace(rep(NA_real_, ncol(f)), !lost, x)
+  c(lapply(m, row), list(discrepancy = discrepancy, lost = lost))
+}
+
+# Of a variable that is exp(z) of one coordinate: its slope there and the score of that coordinate.
+own_scores <- function(linked, f, gradient) {
+  slope <- score <- matrix(NA_real_, nrow(f), ncol(f))
+  for (j in which(!is.na(linked$coordinate))) {
+    slope[, j] <- f[, j]
+    score[, j] <- gradient[linked$coordinate[j], ]
+  }
+  list(slope = slope, score = score)
+}
 
 # What speaks against a round: "khat", "tail", "moved", "noise", "stein"; none when it is settled.
 unsettled <- function(round, estimate, sd0, limit) {
   ratio <- estimate$sd / sd0
   moved <- pmax(ratio, 1 / ratio)
   any_of <- function(x) any(x, na.rm = TRUE)
-  c(if (!(round$khat < 0.7)) "khat", if (any_of(estimate$khat >= ROW_KHAT)) "tail",
+  c(if (!(round$khat < 0.7)) "khat", if (any_of(estimate$raw_khat >= RAW_KHAT)) "tail",
     if (any_of(moved > limit)) "moved", if (any_of(noisy_rows(estimate))) "noise",
     if (estimate$discrepancy >= STEIN_LIMIT) "stein")
 }
