@@ -151,13 +151,13 @@ as_target.stanfit <- function(object, init = NULL, ...) {
 as_target.stanmodel <- function(object, data = list(), init = NULL, ...) {
   no_dots(...)
   need_package("rstan")
-  fit <- rstan::sampling(object, data = data, chains = 0)
+  fit <- suppressMessages(rstan::sampling(object, data = data, chains = 0))
   as_target.stanfit(fit, init = init)
 }
 
 refuse_stan <- function(e) {
-  mf_abort("target", "the Stan model cannot be evaluated: ", conditionMessage(e), "; make it again ",
-    "by sampling(model, data, chains = 0)", arg = "object")
+  mf_abort("target", "the Stan model cannot be evaluated: ", conditionMessage(e),
+    "; make it again by sampling(model, data, chains = 0)", arg = "object")
 }
 
 need_package <- function(package) {

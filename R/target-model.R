@@ -69,7 +69,9 @@ target <- function(log_density, init, gradient = NULL, constraints = list(), dat
     mf_abort("target", "`log_density`, a function of the parameters, is missing",
       arg = "log_density")
   }
-  if (missing(init)) mf_abort("init", "`init`, a named list to start from, is missing", arg = "init")
+  if (missing(init)) {
+    mf_abort("init", "`init`, a named list to start from, is missing", arg = "init")
+  }
   user <- list(log_density = log_density, gradient = gradient, generated = generated,
     vectorised = check_flag(vectorised, "vectorised"), log_lik = log_lik,
     grad_log_lik = grad_log_lik, data = data)
@@ -396,7 +398,8 @@ check_generated <- function(values, taken) {
 #' @export
 print.meanfield_target <- function(x, ...) {
   no_dots(...)
-  cat("Target: a log density of ", x$d, " unconstrained coordinate", if (x$d > 1L) "s", "\n", sep = "")
+  cat("Target: a log density of ", x$d, " unconstrained coordinate", if (x$d > 1L) "s", "\n",
+    sep = "")
   if (is.null(x$foreign)) print_blocks(x$blocks) else print_foreign(x)
   own <- unique(x$variables$block[x$variables$kind == "generated"])
   line <- function(what, ...) cat(format(what, width = 12L), ..., "\n", sep = "")

@@ -98,7 +98,6 @@ test_that("a model of TMB is the same target as in R", {
   done <- tryCatch(TMB::compile("meanfield_tmb.cpp", flags = "-O0 -w"), error = function(e) NULL)
   skip_if(is.null(done), "TMB cannot compile here")
   dyn.load(TMB::dynlib("meanfield_tmb"))
-  withr::defer(suppressWarnings(dyn.unload(file.path(dir, TMB::dynlib("meanfield_tmb")))))
   y <- c(1.2, -.4, 2.2, .3, .7, 1.9)
   make <- function(random) {
     TMB::MakeADFun(list(y = y), list(mu = c(0, 1), log_sigma = .2, u = c(.1, 0, -.1)),
