@@ -367,6 +367,7 @@ check_gradient_value <- function(f, p, skeleton, arg) {
 }
 
 with_generated <- function(target) {
+  check_distinct(target$variables$variable)
   f <- with_data(target$user$generated, target$user)
   if (is.null(f)) return(target)
   values <- tryCatch(suppressWarnings(f(constrain_list(target, target$init))), error = function(e) {
@@ -374,7 +375,34 @@ with_generated <- function(target) {
   })
   check_generated(values, names(target$skeleton))
   target$variables <- rbind(target$variables, listed_variables(values))
+  check_distinct(target$variables$variable)
   target
+}
+
+check_distinct <- function(names) {
+  twice <- anyDuplicated(names)
+  if (!twice) return(invisible())
+  mf_abort("init", "two variables are called `", names[twice], "`: rename an element of `init` or ",
+    "of what `generated` returns", arg = "init")
+}
+
+# The same model with other data, as a sensitivity asks for.
+target_with_data <- function(target, data) {
+  target$user["data"] <- list(data)
+  target
+}
+
+# Is it a target, and of this version?
+valid_target <- function(target, arg = "object") {
+  if (!inherits(target, "meanfield_target")) {
+    mf_abort("target", "`", arg, "` must be made by target() or as_target(), not ",
+      describe(target), arg = arg)
+  }
+  if (!identical(target$version, FIT_VERSION)) {
+    mf_abort("fit", "the target was made by another version of the package: make it again",
+      arg = arg)
+  }
+  invisible(target)
 }
 
 check_generated <- function(values, taken) {
