@@ -63,8 +63,7 @@ evaluate <- function(target, ask, Z, gradient, step, count) {
   at <- constrained(target, Z)
   answer <- ask_inside(ask, at$x, own, count)
   lp <- answer$lp + at$log_jacobian
-  none <- is.na(lp)
-  if (any(none)) lp[none] <- -Inf # an infinite Jacobian
+  if (anyNA(lp)) lp[is.na(lp)] <- -Inf # an infinite Jacobian
   count$gradients <- count$gradients + if (gradient) length(lp) else 0
   if (!gradient) return(list(lp = lp, gradient = NULL))
   g <- if (own) {
@@ -73,6 +72,7 @@ evaluate <- function(target, ask, Z, gradient, step, count) {
     value <- function(Z) evaluate(target, ask, Z, FALSE, step, count)$lp
     difference_gradient(Z, lp, value, step)
   }
+  none <- lp == -Inf
   if (any(none)) g[, none] <- NA
   list(lp = lp, gradient = g)
 }
