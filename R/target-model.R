@@ -246,9 +246,12 @@ start_points <- function(z) {
 }
 
 refuse_start <- function(target, lp, counts) {
-  what <- if (is.na(counts$message)) "" else paste0(" (", counts$message, ")")
-  mf_abort("init", "the log density is ", lp, " at `init`", what, ", and at 8 points around: ",
-    "start where the density is positive, or mend `log_density`", arg = "init")
+  if (is.na(counts$message)) {
+    mf_abort("init", "the log density is ", lp, " at `init` and at 8 points around: start where ",
+      "the density is positive, or mend `log_density`", arg = "init")
+  }
+  mf_abort("init", "`log_density` cannot be evaluated at `init`, nor at 8 points around: ",
+    counts$message, "; mend it, or start elsewhere", arg = "init")
 }
 
 # The type of the value at init: errors of the user's code are seen by start_target().

@@ -128,7 +128,7 @@ test_that("a start without density moves to a point near it, or is an error with
   none <- expect_error(target(function(p) -Inf, list(x = 2)), class = "meanfield_error_init")
   expect_match(conditionMessage(none), "-Inf at `init`", fixed = TRUE)
   nan <- expect_error(target(function(p) NaN, list(x = 2)), class = "meanfield_error_init")
-  expect_match(conditionMessage(nan), "NaN", fixed = TRUE)
+  expect_match(conditionMessage(nan), "the log density is NaN", fixed = TRUE)
   own <- expect_error(target(function(p) stop("no such thing"), list(x = 2)),
     class = "meanfield_error_init")
   expect_match(conditionMessage(own), "no such thing", fixed = TRUE)
