@@ -63,8 +63,7 @@ evaluate <- function(target, ask, Z, gradient, step, count) {
   at <- constrained(target, Z)
   answer <- ask_inside(ask, at$x, own, count)
   lp <- answer$lp + at$log_jacobian
-  none <- is.na(lp)
-  if (any(none)) lp[none] <- -Inf # an infinite Jacobian
+  if (anyNA(lp)) lp[is.na(lp)] <- -Inf # an infinite Jacobian
   count$gradients <- count$gradients + if (gradient) length(lp) else 0
   if (!gradient) return(list(lp = lp, gradient = NULL))
   g <- if (own) {
@@ -73,11 +72,10 @@ evaluate <- function(target, ask, Z, gradient, step, count) {
     value <- function(Z) evaluate(target, ask, Z, FALSE, step, count)$lp
     difference_gradient(Z, lp, value, step)
   }
+  none <- lp == -Inf
   if (any(none)) g[, none] <- NA
   list(lp = lp, gradient = g)
 }
-
-pulled <- function(target, Z, G) if (target$free) G else call_bb_pull(target$shape, Z, G)
 
 # Where a parameter overflows there is no density, and nobody is asked.
 ask_inside <- function(ask, x, slope, count) {

@@ -27,5 +27,6 @@ void test_glmm(void);
 void test_glmm_gibbs(void);
 void test_blackbox(void);
 void test_hmc(void);
+void test_transform(void);
 
 #endif

@@ -50,6 +50,7 @@ int main(void)
     run("glmm_gibbs", test_glmm_gibbs);
     run("blackbox", test_blackbox);
     run("hmc", test_hmc);
+    run("transform", test_transform);
     printf("%ld passed, %ld failed\n", passed, failed);
     return failed > 0;
 }
