@@ -5,7 +5,8 @@
  *     gbar = mean s_i      A_ab = A_ba = - mean s_ia e_ib, a >= b
  * are the expected gradient and curvature in whitened coordinates [Bonnet, Price]; of the two
  * estimates of A_ab this is the derivative of the bound  mean lp_i + sum log L_jj  over these very
- * points, of which gbar = 0, A = I is therefore the optimum. A natural gradient step of length rho is
+ * points, of which gbar = 0, A = I is therefore the optimum. A natural gradient step of length
+ * rho is
  *     W = (1 - rho) I + rho A,    m += rho L W^-1 gbar,    L L' <- L W^-1 L',
  * W's eigenvalues kept within a factor GVA_CLIP of one, above for L only, and the mean's step
  * within 2 sqrt(d) standard deviations. rho is halved until the bound rises, and where a
