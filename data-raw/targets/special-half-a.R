@@ -100,3 +100,28 @@ special$emax <- function(case) {
   a <- one(121); b <- one(181); stopifnot(abs(unlist(a) / unlist(b) - 1) < 1e-4)
   structure(exact(c("e0", "emax", "ed50", "sigma"), b[[1]], b[[2]], b[[3]]), method = "plane")
 }
+# labels swap: the half with mu[1] < mu[2] by quadrature, the other half is its image
+special$mixture_unordered <- function(case) {
+  half <- case; half$constraints <- function() list(share = unit_interval(), mu = ordered_vector())
+  t <- truth_grid(half, c(41, 61), 8.5); m <- t$mean; v <- t$sd^2; mu <- (m[2] + m[3]) / 2
+  s <- sqrt(c(v[1] + (m[1] - .5)^2, rep((v[2] + m[2]^2 + v[3] + m[3]^2) / 2 - mu^2, 2)))
+  e <- exact(c("share", "mu[1]", "mu[2]"), c(.5, mu, mu), s, m[4] + log(2)); e$mcse_mean <- t$mcse_mean; e$mcse_sd <- t$mcse_sd
+  structure(e, method = "grid", edge = attr(t, "edge"))
+}
+# log top is Gaussian given the rest: a cube with closed moments
+special$gompertz_growth <- function(case) {
+  ly <- log(case$data$y); t <- case$data$t; n <- length(t)
+  one <- function(k) {
+    sh <- seq(-2.5, 6, length.out = k); sg <- seq(-4.2, 2, length.out = k); U <- seq(-6, 2.5, length.out = k); big <- -1e3; E <- 0
+    s <- rep(exp(sh), k); b <- rep(sg, each = k); s2 <- exp(2 * b); P <- n / s2 + 1
+    for (u in U) { e <- exp(-exp(u) * t); A <- sum(ly) + s * sum(e); Q <- sum(ly^2) + 2 * s * sum(ly * e) + s^2 * sum(e^2)
+      m <- (A / s2 + log(10)) / P
+      l <- -n / 2 * log(2 * pi * s2) - Q / 2 / s2 - log(10)^2 / 2 + P * m^2 / 2 - log(P) / 2 +
+        dnorm(log(s), 1, 1, log = TRUE) + dnorm(u, -1, 1, log = TRUE) + log_half_normal(exp(b), 1) + b
+      if (max(l) > big) { E <- E * exp(big - max(l)); big <- max(l) }
+      w <- exp(l - big); m[w == 0] <- 0; E <- E + c(w %*% cbind(1, exp(m + .5 / P), exp(2 * m + 2 / P), s, s^2, exp(u), exp(2 * u), exp(b), s2)) }
+    lz <- big + log(E[1] * (sh[2] - sh[1]) * (sg[2] - sg[1]) * (U[2] - U[1])); E <- E[-1] / E[1]
+    m <- E[c(1, 3, 5, 7)]; list(m, sqrt(E[c(2, 4, 6, 8)] - m^2), lz) }
+  a <- one(201); b <- one(301); cat("   relative difference of two sizes", max(abs(unlist(a) / unlist(b) - 1)), "\n")
+  structure(exact(c("top", "shift", "rate", "sigma"), b[[1]], b[[2]], b[[3]]), method = "cube")
+}
