@@ -125,3 +125,19 @@ special$gompertz_growth <- function(case) {
   a <- one(201); b <- one(301); cat("   relative difference of two sizes", max(abs(unlist(a) / unlist(b) - 1)), "\n")
   structure(exact(c("top", "shift", "rate", "sigma"), b[[1]], b[[2]], b[[3]]), method = "cube")
 }
+# mu is Gaussian given (tau, sigma): a plane, wide enough for the power tail of tau
+variance_exact <- function(prior_sd, tau_scale, sigma_scale) function(case) {
+  d <- case$data; J <- d$groups; n <- d$n
+  one <- function(k) {
+    t <- seq(-14, 24, length.out = 2 * k); s <- seq(-3, 6, length.out = k); tau <- rep(exp(t), k); s2 <- rep(exp(2 * s), each = 2 * k)
+    v <- tau^2 + s2 / n; P <- J / v + 1 / prior_sd^2; m <- sum(d$means) / v / P
+    l <- -J / 2 * log(2 * pi * v) - sum(d$means^2) / 2 / v + P * m^2 / 2 - log(P) / 2 - log(prior_sd) - J * (n - 1) / 2 * log(s2) -
+      d$within / 2 / s2 + log_half_cauchy(tau, tau_scale) + log(tau) + log_half_cauchy(sqrt(s2), sigma_scale) + log(s2) / 2
+    mx <- max(l); w <- exp(l - mx); lz <- mx + log(sum(w) * (t[2] - t[1]) * (s[2] - s[1])); w <- w / sum(w)
+    E <- c(w %*% cbind(m, m^2 + 1 / P, tau, tau^2, sqrt(s2), s2)); list(E[c(1, 3, 5)], sqrt(E[c(2, 4, 6)] - E[c(1, 3, 5)]^2), lz) }
+  a <- one(400); b <- one(600); cat("   relative difference of two sizes", max(abs(unlist(a) / unlist(b) - 1)), "\n")
+  structure(exact(c("mu", "tau", "sigma"), b[[1]], b[[2]], b[[3]]), method = "plane")
+}
+special$variance_components_4 <- variance_exact(10, 2.5, 2.5)
+wide_grid <- function(case) structure(truth_grid(case, c(55, 75), 11, a = .3), method = "grid")
+special$gp_hyperparameters <- wide_grid

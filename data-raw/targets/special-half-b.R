@@ -68,3 +68,5 @@ special$horseshoe <- function(case) {
   l <- g(sprintf("local[%d]", 1:5)); l$sd <- l$mcse_sd <- NA
   structure(rbind(pick("raw", "a", "b"), l, g("global"), pick("beta", "c", "d"), g("log_evidence")), method = "importance")
 }
+special$variance_components_3 <- variance_exact(5, 1, 1)
+for (name in c("michaelis_menten", "gp_matern", "change_point_normal", "student_location")) special[[name]] <- wide_grid

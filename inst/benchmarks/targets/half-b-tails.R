@@ -22,7 +22,7 @@ targets$student_location <- function() {
     constraints = function() list(sigma = positive(), df = lower_bounded(1)))
 }
 
-# Three groups: the right tail of tau falls as tau^-4, so that its variance just exists.
+# Three groups: the density of tau falls as slowly as tau^-5.
 targets$variance_components_3 <- function() {
   d <- simulated$variance
   means <- as.numeric(tapply(d$y, d$g, mean))
