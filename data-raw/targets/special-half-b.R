@@ -70,3 +70,19 @@ special$horseshoe <- function(case) {
 }
 special$variance_components_3 <- variance_exact(5, 1, 1)
 for (name in c("michaelis_menten", "gp_matern", "change_point_normal", "student_location")) special[[name]] <- wide_grid
+# the response is linear in the capacity: sums over the rows are taken once per (rate, middle)
+special$logistic_growth <- function(case) {
+  y <- case$data$y; t <- case$data$t; n <- length(y)
+  one <- function(k) {
+    R <- seq(-3.2, 2.2, length.out = k); M <- seq(-4, 16, length.out = k); C <- seq(1.5, 7, length.out = k + 40); S <- seq(-2.4, 2.8, length.out = k %/% 2)
+    c1 <- rep(exp(C), length(S)); s <- rep(exp(S), each = length(C)); base <- dlnorm(c1, 3, 1, log = TRUE) + log(c1) + log_half_cauchy(s, 1) + log(s) - n * log(s) - n / 2 * log(2 * pi)
+    F <- cbind(1, c1, c1^2, s, s^2); big <- -1e3; E <- 0
+    for (r in R) for (m in M) { g <- plogis(exp(r) * (t - m)); q <- sum(y^2) - 2 * c1 * sum(y * g) + c1^2 * sum(g^2)
+      l <- base - q / (2 * s^2) + dnorm(r, -1, 1, log = TRUE) + dnorm(m, 5, 5, log = TRUE); mx <- max(l); if (mx < big - 45) next
+      if (mx > big) { E <- E * exp(big - mx); big <- mx }
+      w <- c(exp(l - big) %*% F); E <- E + c(w, w[1] * c(exp(r), exp(2 * r), m, m^2)) }
+    lz <- big + log(E[1] * (R[2] - R[1]) * (M[2] - M[1]) * (C[2] - C[1]) * (S[2] - S[1])); E <- E[-1] / E[1]; i <- c(1, 5, 7, 3)
+    list(E[i], sqrt(E[i + 1] - E[i]^2), lz) }
+  a <- one(100); b <- one(130); cat("   relative difference of two sizes", max(abs(unlist(a) / unlist(b) - 1)), "\n")
+  structure(exact(c("capacity", "rate", "middle", "sigma"), b[[1]], b[[2]], b[[3]]), method = "cube")
+}

@@ -67,6 +67,7 @@ free_form <- function(case) {
   sizes <- mapply(size_free, case$init, con); d <- sum(sizes)
   ix <- split(seq_len(d), factor(rep(nm, sizes), nm))
   ld <- if (is.null(case$data)) case$log_density else function(p) case$log_density(p, case$data)
+  generated <- if (is.null(case$data)) case$generated else function(p) case$generated(p, case$data)
   none <- vapply(con, function(k) k$kind == "none", NA)
   parts <- function(z) { p <- case$init; lj <- 0
     for (n in nm) if (none[[n]] && is.null(dim(p[[n]]))) p[[n]] <- z[ix[[n]]] else {
@@ -78,8 +79,8 @@ free_form <- function(case) {
   flat <- function(p) unlist(lapply(names(p), function(n)
     if (identical(con[[n]]$kind, "correlation")) p[[n]][lower.tri(p[[n]])] else c(p[[n]])))
   out <- function(z) { p <- parts(z)$p
-    c(flat(p), if (!is.null(case$generated)) unlist(case$generated(p), use.names = FALSE)) }
-  g <- if (!is.null(case$generated)) case$generated(case$init)
+    c(flat(p), if (!is.null(case$generated)) unlist(generated(p), use.names = FALSE)) }
+  g <- if (!is.null(case$generated)) generated(case$init)
   list(d = d, lp = lp, out = out, z0 = unlist(Map(to_free, case$init, con), use.names = FALSE),
     vars = c(names_of(case$init, con), if (!is.null(g)) names_of(g, list())))
 }

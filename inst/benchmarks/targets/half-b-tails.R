@@ -62,5 +62,5 @@ targets$horseshoe <- function() {
   case(log_density, list(raw = rep(.1, 5), local = rep(1, 5), global = .5), "hard",
     data = simulated$horseshoe,
     constraints = function() list(local = positive(), global = positive()),
-    generated = function(p) list(beta = p$raw * p$local * p$global))
+    generated = function(p, data) list(beta = p$raw * p$local * p$global))
 }
