@@ -25,5 +25,6 @@ void test_gmm(void);
 void test_likelihood(void);
 void test_glmm(void);
 void test_glmm_gibbs(void);
+void test_factorised(void);
 
 #endif
