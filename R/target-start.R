@@ -90,11 +90,12 @@ newton_climb <- function(ev, at, most = 5L) {
 # maximum, its eigenvalues count by their size, none as less than a thousandth of the largest.
 newton_step <- function(H, gradient) {
   s <- sqrt(abs(diag(H)))
-  s[s == 0] <- min(s[s > 0], 1)
+  s[s == 0] <- if (any(s > 0)) min(s[s > 0]) else 1
   scaled <- -H / tcrossprod(s)
   e <- eigen(scaled, symmetric = TRUE)
-  maximum <- min(e$values) > 1e-12 * max(e$values)
-  values <- if (maximum) e$values else pmax(abs(e$values), 1e-3 * max(abs(e$values)))
+  size <- max(abs(e$values), 1e-300)
+  maximum <- min(e$values) > 1e-12 * size
+  values <- if (maximum) e$values else pmax(abs(e$values), 1e-3 * size)
   root <- e$vectors / rep(sqrt(values), each = length(s)) / s
   step <- drop(root %*% crossprod(root, gradient))
   list(

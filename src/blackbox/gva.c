@@ -5,9 +5,11 @@
 #include "base/la.h"
 #include "blackbox/gva.h"
 
-/* The bound may fall by this much, relative to its size, by rounding; and by this many nats where the
- * criterion falls: sym A is not quite the bound's own derivative. */
+/* The bound may fall by this much, relative to its size, by rounding; and by this many nats, over all
+ * steps together, where the criterion falls: sym A is not quite the bound's own derivative. */
 static const double ROUNDING = 1e-10, SLACK = .1;
+/* A step that worsens the criterion went too far even where the bound rises: they circle else. */
+static const double LEAST_RHO = .1;
 /* A standard deviation that grows by this much says that the density has no integral. */
 static const double WIDER = 1e8;
 
@@ -177,7 +179,7 @@ static bool better(const struct gva *x)
 {
     double rise = x->next.bound - x->now.bound;
     return rise >= -ROUNDING * (1 + fabs(x->now.bound)) ||
-           (rise > -SLACK && x->next.criterion < x->now.criterion);
+           (-rise < x->slack && x->next.criterion < x->now.criterion);
 }
 
 static bool too_wide(const struct gva *x)
@@ -213,10 +215,13 @@ static void step_taken(struct gva *x)
     struct gva_state before = x->now;
     x->now = x->next;
     x->next = before;
+    x->slack -= fmax(0, before.bound - x->now.bound);
+    bool closer = x->now.criterion <= (1 + 1e-6) * before.criterion;
     double row[GVA_TRACE] = {x->now.bound, x->now.criterion, x->rho};
     memcpy(x->trace + (size_t) x->iter * GVA_TRACE, row, sizeof row);
     x->iter++;
-    x->rho = fmin(1, 1.5 * x->rho);
+    if (closer || x->rho > LEAST_RHO) x->rho *= closer ? 1.5 : .5;
+    x->rho = fmin(1, x->rho);
     go_on(x);
 }
 
@@ -272,6 +277,7 @@ void gva_start(struct gva *x)
     x->iter = x->tries = 0;
     x->started = x->last = false;
     x->rho = 1;
+    x->slack = SLACK;
     x->end = GVA_RUNNING;
     x->ask.ctx = x;
     x->ask.n = x->n;

@@ -8,7 +8,7 @@
  * W's eigenvalues kept within a factor GVA_CLIP of one and the mean's step within 2 sqrt(d) standard
  * deviations. rho is halved until the bound  mean lp_i + sum log L_jj  rises, or the criterion
  *     max(|gbar_j|, |eigenvalues of A - 1|)
- * falls at hardly any cost of the bound; then it grows again. Where the criterion is below tol, one
+ * falls at hardly any cost of the bound; then it grows again, unless the criterion has risen. Where the criterion is below tol, one
  * more step is taken: near the optimum it wins more digits than tol has.
  *
  * Exact on a Gaussian density, from any start. Cost per step: n points, O(n d^2 + d^3). */
@@ -49,7 +49,7 @@ struct gva {
     enum gva_end end;
     int n, iter, tries;  /* points; steps taken; halvings of this one, or of L       */
     bool started, last;  /* has the start a density? is this the step after tol?     */
-    double rho;
+    double rho, slack;   /* length of step; what the bound may still fall            */
     const double *E;     /* d x n                                                    */
     struct gva_state now, next;
     double *scale;       /* of each coordinate at the start                          */

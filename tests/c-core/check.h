@@ -26,5 +26,6 @@ void test_likelihood(void);
 void test_glmm(void);
 void test_glmm_gibbs(void);
 void test_factorised(void);
+void test_blackbox(void);
 
 #endif

@@ -49,6 +49,7 @@ int main(void)
     run("glmm", test_glmm);
     run("glmm_gibbs", test_glmm_gibbs);
     run("factorised", test_factorised);
+    run("blackbox", test_blackbox);
     printf("%ld passed, %ld failed\n", passed, failed);
     return failed > 0;
 }

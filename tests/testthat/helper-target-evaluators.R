@@ -1,74 +1,64 @@
-# Log densities as an engine sees them: function of (points d x n, gradient), list(lp, gradient).
+# Evaluators as engines see them, function(Z, gradient), without a target behind them.
 
-# Normalised, so that an ELBO is minus the divergence from it.
-normal_evaluator <- function(mean, cov) {
-  P <- solve(cov)
-  level <- -length(mean) / 2 * log(2 * pi) - as.numeric(determinant(cov)$modulus) / 2
+# N(mu, S), normalised.
+gaussian_evaluator <- function(mu, S) {
+  s <- sqrt(diag(S))
+  P <- solve(S / tcrossprod(s)) / tcrossprod(s)
+  log_det <- as.numeric(determinant(S / tcrossprod(s))$modulus) + 2 * sum(log(s))
+  top <- -length(mu) / 2 * log(2 * pi) - log_det / 2
   function(Z, gradient = TRUE) {
-    G <- -P %*% (Z - mean)
-    list(lp = colSums((Z - mean) * G) / 2 + level, gradient = if (gradient) G)
+    R <- Z - mu
+    list(lp = top - colSums(R * (P %*% R)) / 2, gradient = -P %*% R)
   }
 }
 
-# A covariance with correlations and very different scales.
-random_covariance <- function(d, seed) {
-  A <- with_fixed_seed(matrix(stats::rnorm(d * d), d), seed)
-  s <- exp(sin(seq_len(d)))
-  (crossprod(A) / d + diag(0.1, d)) * tcrossprod(s)
+# A covariance with correlations, on the scales `sd`.
+rough_covariance <- function(d, sd = rep(1, d)) {
+  B <- outer(seq_len(d), seq_len(d), function(i, j) sin(i * j + i))
+  (tcrossprod(B) / d + diag(0.1, d)) * tcrossprod(sd)
 }
 
-# log of a Gamma(a, 1) variable.
-log_gamma_evaluator <- function(a) function(Z, gradient = TRUE) {
-  list(lp = a * Z[1L, ] - exp(Z[1L, ]) - lgamma(a), gradient = a - exp(Z))
-}
-
-# z1 ~ N(0, 1), z2 | z1 ~ N(z1^2, 1/4)
-banana_evaluator <- function(Z, gradient = TRUE) {
-  r <- (Z[2L, ] - Z[1L, ]^2) / 0.25
-  list(lp = stats::dnorm(Z[1L, ], log = TRUE) + stats::dnorm(Z[2L, ], Z[1L, ]^2, 0.5, log = TRUE),
-    gradient = rbind(-Z[1L, ] + 2 * Z[1L, ] * r, -r))
-}
-
-# The SIR model of an influenza outbreak in a school, in (log beta, log gamma, log phi_inv).
-sir_infected <- function(beta, gamma, steps = 20L) {
-  h <- 1 / steps
-  slope <- function(y) {
-    new <- beta * y[[1L]] * y[[2L]] / 763
-    list(-new, new - gamma * y[[2L]])
+# From functions of one point.
+pointwise_evaluator <- function(lp, gr) {
+  function(Z, gradient = TRUE) {
+    value <- apply(Z, 2L, lp)
+    list(
+      lp = ifelse(is.nan(value), -Inf, value),
+      gradient = if (gradient) matrix(apply(Z, 2L, gr), nrow(Z))
+    )
   }
-  ahead <- function(y, h, k) Map(function(a, b) a + h * b, y, k)
-  y <- list(rep(762, length(beta)), rep(1, length(beta)))
-  out <- matrix(0, 14L, length(beta))
-  for (day in 1:14) {
-    for (step in seq_len(steps)) {
-      k1 <- slope(y)
-      k2 <- slope(ahead(y, h / 2, k1))
-      k3 <- slope(ahead(y, h / 2, k2))
-      k4 <- slope(ahead(y, h, k3))
-      y <- Map(function(y, a, b, c, d) y + h / 6 * (a + 2 * b + 2 * c + d), y, k1, k2, k3, k4)
+}
+
+# An evaluator by central differences of lp(Z).
+difference_evaluator <- function(lp) {
+  function(Z, gradient = TRUE) {
+    h <- 1e-5 * pmax(abs(Z), 1)
+    G <- Z
+    for (j in seq_len(nrow(Z))) {
+      up <- down <- Z
+      up[j, ] <- Z[j, ] + h[j, ]
+      down[j, ] <- Z[j, ] - h[j, ]
+      G[j, ] <- (lp(up) - lp(down)) / (2 * h[j, ])
     }
-    out[day, ] <- y[[2L]]
+    list(lp = lp(Z), gradient = G)
   }
-  out
 }
 
-sir_log_density <- function(Z) {
-  in_bed <- c(3, 8, 26, 76, 225, 298, 258, 233, 189, 128, 68, 29, 14, 4)
-  beta <- exp(Z[1L, ])
-  gamma <- exp(Z[2L, ])
-  phi_inv <- exp(Z[3L, ])
-  I <- matrix(sir_infected(beta, gamma), 14L)
-  fit <- stats::dnbinom(rep(in_bed, ncol(Z)), rep(1 / phi_inv, each = 14L), mu = pmax(I, 1e-12),
-    log = TRUE)
-  colSums(matrix(fit, 14L)) + stats::dnorm(beta, 2, 1, log = TRUE) - stats::pnorm(2, log.p = TRUE) +
-    stats::dnorm(gamma, 0.4, 0.5, log = TRUE) - stats::pnorm(0.8, log.p = TRUE) +
-    stats::dexp(phi_inv, 5, log = TRUE) + colSums(Z)
+banana_evaluator <- function(Z, gradient = TRUE) {
+  off <- Z[2L, ] - Z[1L, ]^2
+  list(
+    lp = stats::dnorm(Z[1L, ], log = TRUE) + stats::dnorm(off, 0, 0.5, log = TRUE),
+    gradient = rbind(-Z[1L, ] + 8 * Z[1L, ] * off, -4 * off)
+  )
 }
 
-sir_evaluator <- function(Z, gradient = TRUE) {
-  by_difference <- function(j) {
-    h <- replace(numeric(3L), j, 1e-5)
-    (sir_log_density(Z + h) - sir_log_density(Z - h)) / 2e-5
+# A logistic regression with normal priors of standard deviation 2.
+logistic_evaluator <- function(X, y) {
+  function(Z, gradient = TRUE) {
+    eta <- X %*% Z
+    list(
+      lp = colSums(y * eta - log1p(exp(eta))) - colSums(Z^2) / 8,
+      gradient = crossprod(X, y - stats::plogis(eta)) - Z / 4
+    )
   }
-  list(lp = sir_log_density(Z), gradient = if (gradient) t(vapply(1:3, by_difference, Z[1L, ])))
 }

@@ -17,7 +17,7 @@ test_that("Gaussian targets: mean, SDs, linear response and the bound's gap are 
   for (d in c(1L, 2L, 7L, 60L)) {
     cov <- random_covariance(d, 10L + d)
     mean <- seq_len(d)
-    ev <- normal_evaluator(mean, cov)
+    ev <- gaussian_evaluator(mean, cov)
     fit <- factorised_vi(ev, numeric(d), tol = 1e-8)
     P <- solve(cov)
     expect_identical(fit$outcome, "converged")
@@ -37,7 +37,7 @@ test_that("Gaussian targets: mean, SDs, linear response and the bound's gap are 
 
 test_that("the printed example: KL 1.024394, SD ratios .528 .524 .645", {
   cov <- matrix(c(2, 0.9, -0.4, 0.9, 1, 0.3, -0.4, 0.3, 0.8), 3L)
-  fit <- factorised_vi(normal_evaluator(1:3, cov), c(0, 0, 0))
+  fit <- factorised_vi(gaussian_evaluator(1:3, cov), c(0, 0, 0))
   expect_equal(fit$sd^2, c(0.5577465, 0.2750000, 0.3327731), tolerance = 1e-6)
   expect_equal(-fit$elbo, 1.024394, tolerance = 1e-6)
   expect_equal(round(fit$sd / sqrt(diag(cov)), 3), c(0.528, 0.524, 0.645))
@@ -139,7 +139,7 @@ test_that("what has no answer says so, with the state it reached", {
   expect_identical(fit$runaway, 2L)
   nowhere <- function(Z, gradient = TRUE) list(lp = rep(-Inf, ncol(Z)), gradient = Z * NaN)
   expect_identical(factorised_vi(nowhere, 0)$outcome, "nowhere")
-  ev <- normal_evaluator(c(5, 5), diag(2L))
+  ev <- gaussian_evaluator(c(5, 5), diag(2L))
   dear <- factorised_vi(ev, c(0, 0), max_points = 100)
   expect_identical(dear$outcome, "going")
   expect_lte(dear$asked, 100)
