@@ -11,23 +11,24 @@ FACTORISED_DENSE <- 200L
 # criterion: largest element of the bound's slope, in SDs and logs of SDs.
 # outcome: "converged"; "going": max_iter or max_points was reached; "stalled": no step is better;
 # "runaway": the SDs of `runaway` have grown a million times, the bound has no maximum; "nowhere":
-# the density is zero at points about the start.
+# the density is zero at points about the start. E: points, instead of n_points and shift.
 factorised_vi <- function(ev, m, omega = -1, n_points = NULL, max_iter = 100L, tol = 1e-5,
-                          max_points = Inf, shift = 0L) {
+                          max_points = Inf, shift = 0L, E = NULL) {
   d <- length(m)
-  n <- as.integer(n_points %||% factorised_size(d))
+  if (is.null(E)) E <- factorised_points(n_points %||% factorised_size(d), d, shift)
   few <- 2L * max(16L, d)
   start <- c(m, rep_len(omega, d))
-  way <- if (few < n) factorised_run(ev, start, few, max_iter, 0.01, max_points, shift)
+  way <- if (few < ncol(E)) {
+    factorised_run(ev, start, factorised_points(few, d, shift), max_iter, 0.01, max_points)
+  }
   if (!is.null(way) && !way$converged) return(way)
-  fit <- factorised_run(ev, if (is.null(way)) start else c(way$m, way$omega), n, max_iter, tol,
-    max_points - (way$asked %||% 0), shift)
+  fit <- factorised_run(ev, if (is.null(way)) start else c(way$m, way$omega), E, max_iter, tol,
+    max_points - (way$asked %||% 0))
   for (k in c("asked", "iterations", "products")) fit[[k]] <- fit[[k]] + (way[[k]] %||% 0)
   fit
 }
 
-factorised_run <- function(ev, start, n, max_iter, tol, max_points, shift) {
-  E <- factorised_points(n, length(start) %/% 2L, shift)
+factorised_run <- function(ev, start, E, max_iter, tol, max_points) {
   run <- call_bb_factorised(ev, E, start, list(max_iter = as.integer(max_iter), tol = tol,
     max_points = as.double(max_points)))
   factorised_fit(run$result, E, start)

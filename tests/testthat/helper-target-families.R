@@ -13,7 +13,7 @@ log_gamma_evaluator <- function(a) function(Z, gradient = TRUE) {
 }
 
 # The SIR model of an influenza outbreak in a school, in (log beta, log gamma, log phi_inv).
-sir_infected <- function(beta, gamma, steps = 20L) {
+sir_infected <- function(beta, gamma, steps = 10L) {
   h <- 1 / steps
   slope <- function(y) {
     new <- beta * y[[1L]] * y[[2L]] / 763
