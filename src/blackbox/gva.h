@@ -5,8 +5,8 @@
  * are the expected gradient and curvature in whitened coordinates [Bonnet, Price]. At the optimum
  * gbar = 0 and A = I. A natural gradient step of length rho is
  *     W = (1 - rho) I + rho A,    m += rho L W^-1 gbar,    L L' <- L W^-1 L',
- * W's eigenvalues kept within a factor GVA_CLIP of one and the mean's step within 2 sqrt(d) standard
- * deviations. rho is halved until the bound  mean lp_i + sum log L_jj  rises, or the criterion
+ * W's eigenvalues kept within a factor GVA_CLIP of one, above for L only, and the mean's step within
+ * 2 sqrt(d) standard deviations. rho is halved until the bound  mean lp_i + sum log L_jj  rises, or the criterion
  *     max(|gbar_j|, |eigenvalues of A - 1|)
  * falls at hardly any cost of the bound; then it grows again, unless the criterion has risen. Where the criterion is below tol, one
  * more step is taken: near the optimum it wins more digits than tol has.
