@@ -10,8 +10,8 @@
 # expected Hessian): its eigenvectors with eigenvalues below one are the directions in which the
 # factorised Gaussian is too narrow. Products with H are two gradients, so they come from Lanczos.
 
-# rank: NULL, as many directions as bring 0.01 of ELBO each, at most max_rank. All ranks are fitted on
-# the same points, or a gain would be lost in the difference between sets of points.
+# rank: NULL, as many directions as bring 0.01 of ELBO each, at most max_rank. All ranks are fitted
+# on the same points, or a gain would be lost in the difference between sets of points.
 # gains: data frame of the ranks tried and their ELBOs.
 lowrank_vi <- function(ev, m, omega = -1, rank = NULL, max_rank = 20L, n_points = NULL,
                        tol = 1e-6, max_points = Inf, shift = 0L) {
