@@ -48,6 +48,7 @@ int main(void)
     run("likelihood", test_likelihood);
     run("glmm", test_glmm);
     run("glmm_gibbs", test_glmm_gibbs);
+    run("factorised", test_factorised);
     run("blackbox", test_blackbox);
     run("hmc", test_hmc);
     run("transform", test_transform);
