@@ -127,11 +127,6 @@ call_joint_hmc <- function(core, centre, standard, start, metric, settings, prog
     metric, settings, progress))
 }
 
-# Samplers of any log density; see src/glue/r_bb_hmc.c.
-call_bb_hmc <- function(evaluate, start, metric, settings, progress = NULL) {
-  named_status(call_core(C_bb_hmc, evaluate, as_double_matrix(start), metric, settings, progress))
-}
-
 call_lr <- function(V, C) call_core(C_lr, V, C)
 
 call_test_normals <- function(n) call_core(C_test_normals, as.integer(n))
@@ -178,6 +173,20 @@ call_gmm_gibbs <- function(core, start, label, units, control, progress) {
   list(result = list(draws = out[[1L]][[1L]], perm = out[[1L]][[2L]]), status = out[[2L]])
 }
 
+# ---- any log density: evaluate is a function of (points d x n, gradient), see src/glue/r_ask.h
+
+# E: d x n fixed points; x: (m, omega), see src/blackbox/factorised.h.
+call_bb_factorised <- function(evaluate, E, x, settings) {
+  out <- call_core(C_bb_factorised, evaluate, E, as.double(x), settings)
+  list(result = out[[1L]], status = out[[2L]])
+}
+
+# B: 2d x k.
+call_bb_factorised_response <- function(evaluate, E, x, B, settings) {
+  out <- call_core(C_bb_factorised_response, evaluate, E, as.double(x), B, settings)
+  list(result = out[[1L]], status = out[[2L]])
+}
+
 # shape: named list of integer lengths or dimensions. Position of the first that x has not, or 0.
 call_misshapen <- function(x, shape, finite) .Call(C_misshapen, x, shape, finite)
 
@@ -188,7 +197,27 @@ core_limit <- function(name) call_limits()[[name]]
 
 # ---- any log density: Z, G a column per point; shape: transform_shape() ------------------------
 
-call_bb_transform <- function(shape, Z) call_core(C_bb_transform, shape, Z)
-call_bb_pull <- function(shape, Z, G) call_core(C_bb_pull, shape, Z, G)
+# Those that a sampler calls at every step go past the handler.
+call_bb_transform <- function(shape, Z) .Call(C_bb_transform, shape, Z)
+call_bb_pull <- function(shape, Z, G) .Call(C_bb_pull, shape, Z, G)
+call_bb_points <- function(skeleton, x) .Call(C_bb_points, skeleton, x)
 call_bb_untransform <- function(shape, x) call_core(C_bb_untransform, shape, as.double(x))
-call_bb_points <- function(skeleton, x) call_core(C_bb_points, skeleton, x)
+
+# evaluate: an evaluator, function(Z, gradient). The result says why it ended; status is
+# "dear" where max_points did.
+call_bb_lbfgs <- function(evaluate, start, max_iter = 200L, tol = 1e-3, max_points = Inf) {
+  settings <- list(max_iter = as.integer(max_iter), tol = tol, max_points = max_points)
+  named_status(call_core(C_bb_lbfgs, evaluate, as.double(start), settings))
+}
+
+# points: d x n, mean e e' = I.
+call_bb_gva <- function(evaluate, m, L, points, max_iter, tol, max_points = Inf) {
+  settings <- list(max_iter = as.integer(max_iter), tol = tol, max_points = max_points)
+  start <- list(m = as.double(m), L = as_double_matrix(L))
+  named_status(call_core(C_bb_gva, evaluate, start, points, settings))
+}
+
+# Samplers of any log density; see src/glue/r_bb_hmc.c.
+call_bb_hmc <- function(evaluate, start, metric, settings, progress = NULL) {
+  named_status(call_core(C_bb_hmc, evaluate, as_double_matrix(start), metric, settings, progress))
+}

@@ -41,11 +41,11 @@ tilted_uniform <- function(g, h) {
 
 # The value of an expression that draws random numbers, from a seed of its own; the generator's
 # state comes back as it was.
-with_fixed_seed <- function(expr) {
+with_fixed_seed <- function(expr, seed = 20260101L) {
   before <- get0(".Random.seed", globalenv(), inherits = FALSE)
   on.exit(if (is.null(before)) rm(".Random.seed", envir = globalenv()) else
     assign(".Random.seed", before, envir = globalenv()))
-  set.seed(20260101, kind = "Mersenne-Twister", normal.kind = "Inversion",
+  set.seed(seed, kind = "Mersenne-Twister", normal.kind = "Inversion",
     sample.kind = "Rejection")
   expr
 }

@@ -10,19 +10,37 @@
 #' @param newton Take Newton steps from the linear-response matrix where they are
 #'   safe (default)? `FALSE` is plain coordinate ascent.
 #' @param trace Print one line per sweep?
-#' @return A list of class `vb_control` with these four elements.
+#' @param points Of a [target()]: number of fixed points that a Gaussian fit averages over; `NULL`
+#'   chooses it by the dimension. More points bring the fit closer to the optimum of its family.
+#' @param importance_points Of a target: points of the first round of importance sampling, per mode;
+#'   each further round has twice as many.
+#' @param max_gradients Of a target: most evaluations of the gradient.
+#' @param seed,steps,draws,batch_size,replacement Of a target with a stochastic optimiser: seed of its
+#'   own generator; number of steps (`NULL`: 2,000); draws per step (`NULL`: 4 pathwise, 16 score);
+#'   rows per step (`NULL`: all) of a target with `rows`, and whether they are drawn with replacement.
+#' @return A list of class `vb_control` with these elements.
 #' @section Errors: `meanfield_error_control` for values out of range.
 #' @examples
 #' fit_vb(log_radon ~ floor + (1 | county), radon,
 #'        control = vb_control(newton = FALSE))
 #' @export
-vb_control <- function(tol = 1e-10, max_iter = 1000L, newton = TRUE, trace = FALSE) {
+vb_control <- function(tol = 1e-10, max_iter = 1000L, newton = TRUE, trace = FALSE,
+                       points = NULL, importance_points = 1024L, max_gradients = 20000,
+                       seed = 1L, steps = NULL, draws = NULL, batch_size = NULL,
+                       replacement = FALSE) {
+  or_null <- function(x, ...) if (!is.null(x)) check_count(x, ...)
   structure(
     list(
       tol = check_number(tol, "tol", 0, strict = TRUE),
       max_iter = check_count(max_iter, "max_iter", 1, 1e6),
       newton = check_flag(newton, "newton"),
-      trace = check_flag(trace, "trace")
+      trace = check_flag(trace, "trace"),
+      points = or_null(points, "points", 4, 1e6),
+      importance_points = check_count(importance_points, "importance_points", 64, 1e6),
+      max_gradients = check_count(max_gradients, "max_gradients", 100),
+      seed = check_count(seed, "seed", 0), steps = or_null(steps, "steps", 1),
+      draws = or_null(draws, "draws", 1, 1e6), batch_size = or_null(batch_size, "batch_size", 1),
+      replacement = check_flag(replacement, "replacement")
     ),
     class = "vb_control"
   )

@@ -34,7 +34,7 @@ plot_posterior <- function(x, variables, reference) {
   best <- posterior_of(x)
   exact <- if (ref$kind == "exact") posterior_of(reference) else best
   curves <- c(normal_curves(normal_of(x), variables, u),
-    list(exact = mixture_curves(exact, variables, u)))
+    list(exact = density_curves(exact, variables, u)))
   own <- inherits(best, "draws_posterior")
   if (own && !is.null(ref$draws)) {
     mf_abort("control", "one set of draws is shown at a time: plot a vb_fit with this ",
@@ -65,9 +65,14 @@ normal_curves <- function(p, variables, u) {
   list(mfvb = of("mfvb"), lrvb = of("lrvb"))
 }
 
-# Density curves of an integrated posterior, named by variable; NULL for any other.
-mixture_curves <- function(p, variables, u) {
-  if (!inherits(p, "mixture_posterior")) return(NULL)
+# Density curves of a posterior that is neither normal nor draws, named by variable.
+density_curves <- function(p, variables, u) UseMethod("density_curves")
+
+#' @export
+density_curves.default <- function(p, variables, u) NULL
+
+#' @export
+density_curves.mixture_posterior <- function(p, variables, u) {
   parts <- mixture_components(p, u)
   stats::setNames(lapply(variables, function(v) mixture_curve(parts[[v]], p$nodes$weights)),
     variables)
@@ -108,7 +113,8 @@ plot_variables <- function(variables, table) {
     weights <- utils::head(which(kind == "log_pi"), 4L)
     if (length(weights) == 1L) weights <- integer() # of the one component: certain
     last <- c(which(scales), weights)
-    first <- utils::head(which(kind %in% c("beta", "mu")), 12L - length(last))
+    first <- utils::head(which(kind %in% c("beta", "mu", "parameter", "generated")),
+      12L - length(last))
     return(table$variable[c(first, last)])
   }
   if (!is.character(variables)) {

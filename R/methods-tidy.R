@@ -139,7 +139,10 @@ size_columns.regression_fit <- function(fit) {
 }
 
 # How the engine ended.
-engine_columns <- function(x) {
+engine_columns <- function(x) UseMethod("engine_columns")
+
+#' @export
+engine_columns.meanfield_fit <- function(x) {
   if (inherits(posterior_of(x), "draws_posterior")) {
     s <- summary_table(x)
     extreme <- function(f, v) if (all(is.na(v))) NA_real_ else f(v, na.rm = TRUE)
@@ -149,8 +152,9 @@ engine_columns <- function(x) {
   if (is.null(normal_of(x))) {
     return(data.frame(log_evidence = x$log_evidence, elbo = x$elbo, error = x$error))
   }
-  data.frame(elbo = x$vb$elbo, converged = x$converged,
-    x[intersect(c("sweeps", "passes"), names(x))])
+  out <- data.frame(elbo = x$vb$elbo, converged = x$converged)
+  steps <- intersect(c("sweeps", "passes"), names(x))
+  if (length(steps)) cbind(out, x[steps]) else out
 }
 
 #' @rdname tidy.regression_fit

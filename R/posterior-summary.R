@@ -5,7 +5,7 @@ summary_table <- function(fit, level = NULL, u = FALSE) {
   best <- posterior_of(fit)
   out <- marginals(best, level, u)
   mean_field <- normal_of(fit)
-  if (is.null(mean_field) || inherits(best, "normal_posterior")) return(out)
+  if (is.null(mean_field) || "mean_mfvb" %in% names(out)) return(out)
   beside <- marginals(mean_field, NULL, u)
   beside[setdiff(names(out), "variable")] <- out[setdiff(names(out), "variable")]
   beside$source <- rep("integrated", nrow(beside))

@@ -106,13 +106,13 @@ check_report_weights <- function(weights, default) {
 reference_source <- function(fit, reference) {
   if (is.null(reference)) {
     best <- posterior_of(fit)
-    if (!inherits(best, "mixture_posterior")) return(list(kind = "predicted"))
+    if (inherits(best, "normal_posterior")) return(list(kind = "predicted"))
     return(list(kind = "exact", sds = exact_sds(best)))
   }
   if (inherits(reference, "meanfield_fit") && is.null(normal_of(valid_fit(reference)))) {
     check_same_model(fit$model, reference$model)
     p <- posterior_of(reference)
-    if (inherits(p, "mixture_posterior")) return(list(kind = "exact", sds = exact_sds(p)))
+    if (!inherits(p, "draws_posterior")) return(list(kind = "exact", sds = exact_sds(p)))
     return(list(kind = "gibbs", draws = all_draws(p, u = FALSE)))
   }
   draws <- tryCatch(posterior::as_draws_array(reference), error = function(e) {
@@ -124,8 +124,14 @@ reference_source <- function(fit, reference) {
 
 exact_sds <- function(p) {
   exact <- marginals(p)
-  data.frame(variable = exact$variable, sd = exact$sd, rel = p$nodes$error)
+  data.frame(variable = exact$variable, sd = exact$sd, rel = relative_error(p, exact))
 }
+
+# Of the SDs in a table of marginals.
+relative_error <- function(p, exact) UseMethod("relative_error")
+
+#' @export
+relative_error.mixture_posterior <- function(p, exact) p$nodes$error
 
 # Are two models the same, data and prior?
 check_same_model <- function(a, b) UseMethod("check_same_model")
@@ -214,8 +220,8 @@ report_words <- c(
     "the\n               residual variance uncertain: use\n", DO_INSTEAD),
   weak = paste0("the data hardly determine this variance (near zero, or too few groups): its ",
     "log is\n               skewed, and linear response only a lower bound: use\n", DO_INSTEAD),
-  integrated = paste("linear response does not reach it; the fit reports the integrated SD, which",
-    "does"),
+  integrated = paste("linear response does not reach it; the fit reports the integrated or refined",
+    "SD,\n               which does"),
   overlap = paste("components overlap so much that the posterior is skewed: linear response is",
     "only\n               a lower bound here: use fit_gibbs()"),
   `too narrow` = "still too narrow after correction: use the reference",
@@ -232,6 +238,7 @@ report_verdicts <- function(t, fit, predicted) {
   close <- function(ratio, mcse) abs(ratio - 1) <= 0.05 + 2 * ifelse(is.na(mcse), 0, mcse)
   mf <- close(t$ratio_mfvb, t$mcse_mfvb)
   lr <- close(t$ratio_lrvb, t$mcse_lrvb)
+  if (!predicted) lr[is.na(lr) & mf] <- TRUE # no linear response was made, nor needed
   judged <- if (predicted) {
     ifelse(few, short, ifelse(mf, "close", "widened"))
   } else {
@@ -240,8 +247,10 @@ report_verdicts <- function(t, fit, predicted) {
   }
   judged[t$source == "mfvb"] <- "not corrected"
   off <- judged %in% c("few groups", "few rows", "weak", "too narrow", "too wide")
-  right <- t$source == "integrated" & off & close(t$sd / t$sd_ref, t$mcse_lrvb)
+  off <- off | !predicted & is.na(judged)
+  right <- !t$source %in% c("mfvb", "lrvb") & off & close(t$sd / t$sd_ref, t$mcse_lrvb)
   judged[right] <- "integrated"
+  judged[is.na(judged)] <- ifelse(t$ratio_mfvb < 1, "too narrow", "too wide")[is.na(judged)]
   judged[is.na(t$sd_ref)] <- "no reference"
   judged[is.na(t$sd)] <- "no moments"
   judged

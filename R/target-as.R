@@ -14,8 +14,8 @@
 #'
 #' @details
 #' *TMB, RTMB*: `fn` and `gr` give the negative log density and its gradient. Parameters listed as
-#' `random` are integrated by TMB (the Laplace approximation), and do not appear. No Jacobian is in a
-#' TMB model that transforms its parameters itself: what is flat there is flat on that scale.
+#' `random` are integrated by TMB (the Laplace approximation), and do not appear. No Jacobian is in
+#' a TMB model that transforms its parameters itself: what is flat there is flat on that scale.
 #'
 #' *rstan*: `log_prob()` and `grad_log_prob()` on the unconstrained scale, with Stan's own Jacobian;
 #' `constrain_pars()` for parameters and, as generated quantities, what the model transforms and
@@ -46,7 +46,7 @@ as_target.meanfield_target <- function(object, ...) {
   object
 }
 
-# ---- TMB and RTMB: a list without a class ------------------------------------------------------------
+# ---- TMB and RTMB: a list without a class --------------------------------------------------------
 
 #' @rdname as_target
 #' @export
@@ -92,7 +92,7 @@ tmb_note <- function(object) {
     "approximation: this is the marginal density of the rest")
 }
 
-# ---- Stan --------------------------------------------------------------------------------------------
+# ---- Stan ----------------------------------------------------------------------------------------
 
 # log_density, gradient: functions of z; constrain: z to a named list of all variables; unconstrain:
 # its inverse; parameters: the names among them of what the model calls parameters.
@@ -166,7 +166,8 @@ need_package <- function(package) {
   }
 }
 
-# Names of the model's parameters, without what it transforms or generates; all if that is not known.
+# Names of the model's parameters, without what it transforms or generates; all if that is not
+# known.
 stan_parameters <- function(object) {
   names <- tryCatch(stan_instance(object)$constrained_param_names(FALSE, FALSE),
     error = function(e) NULL)

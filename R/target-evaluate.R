@@ -4,14 +4,16 @@
 # counted; a loop over the points stands inside one tryCatch(), which is entered anew after an error
 # only, so that a point costs no more than its own call.
 
-# ev(Z, gradient): Z a column per point; list(lp, gradient: d x n or NULL). lp holds the log Jacobian
-# and is never NaN; the gradient is NA where lp is -Inf. scale: standard deviations of the
+# ev(Z, gradient): Z a column per point; list(lp, gradient: d x n or NULL). lp holds the log
+# Jacobian and is never NaN; the gradient is NA where lp is -Inf. scale: standard deviations of the
 # coordinates where they are known, for the steps of differences.
 evaluator <- function(target, scale = NULL) {
   count <- new_counts()
   ask <- asked_functions(target)
   step <- difference_step(target, scale)
-  ev <- function(Z, gradient = TRUE) evaluate(target, ask, as_points(target, Z), gradient, step, count)
+  ev <- function(Z, gradient = TRUE) {
+    evaluate(target, ask, as_points(target, Z), gradient, step, count)
+  }
   structure(ev, counts = count)
 }
 
@@ -61,7 +63,7 @@ evaluate <- function(target, ask, Z, gradient, step, count) {
   at <- constrained(target, Z)
   answer <- ask_inside(ask, at$x, own, count)
   lp <- answer$lp + at$log_jacobian
-  none <- is.nan(lp)
+  none <- is.na(lp)
   if (any(none)) lp[none] <- -Inf # an infinite Jacobian
   count$gradients <- count$gradients + if (gradient) length(lp) else 0
   if (!gradient) return(list(lp = lp, gradient = NULL))
@@ -98,7 +100,7 @@ ask_all <- function(ask, x, slope, count) {
   count$values <- count$values + ncol(x)
   if (!ncol(x)) return(no_answer(x, slope))
   out <- if (ask$vectorised) ask_block(ask, x, slope, count) else ask_each(ask, x, slope, count)
-  bad <- is.nan(out$lp) | out$lp == Inf
+  bad <- is.na(out$lp) | out$lp == Inf
   if (any(bad)) {
     note_failure(count, paste("the log density is", out$lp[bad][1L]), sum(bad))
     out$lp[bad] <- -Inf
@@ -144,30 +146,36 @@ block_answer <- function(ask, x, slope) {
   list(lp = lp, gradient = if (slope) ask$gradient(p, ncol(x)))
 }
 
-# ---- the user's functions, together ----------------------------------------------------------------
+# ---- the user's functions, together --------------------------------------------------------------
 
 # list(value, gradient (or NULL), skeleton, vectorised): functions of one point, or of a block and
 # its size; with rows of the data, of rows i with a weight.
 asked_functions <- function(target, i = seq_len(target$rows %||% 0L), weight = 1) {
   user <- target$user
   build <- if (user$vectorised) block_functions else point_functions
-  c(build(user, target$skeleton, rows_of(user, i), weight),
+  c(build(user, target$skeleton, row_functions(user, i), weight),
     list(skeleton = target$skeleton, vectorised = user$vectorised))
 }
 
-# A user's function of p and, where there are, the data.
+# A user's function of p and, where there are and it has room for them, the data.
 with_data <- function(f, user) {
-  if (is.null(f) || is.null(user$data)) return(f)
+  if (is.null(f) || is.null(user$data) || !has_room(f, 2L)) return(f)
   data <- user$data
   function(p) f(p, data)
 }
 
+has_room <- function(f, n) {
+  formals <- names(formals(args(f)))
+  length(formals) >= n || "..." %in% formals
+}
+
 # list(value, gradient, n): functions of p alone that sum over rows i, or NULL.
-rows_of <- function(user, i) {
+row_functions <- function(user, i) {
   if (is.null(user$log_lik)) return(NULL)
   bind <- function(f) {
     data <- user$data
-    if (is.null(f)) NULL else if (is.null(data)) function(p) f(p, i) else function(p) f(p, i, data)
+    if (is.null(f)) return(NULL)
+    if (is.null(data) || !has_room(f, 3L)) function(p) f(p, i) else function(p) f(p, i, data)
   }
   list(value = bind(user$log_lik), gradient = bind(user$grad_log_lik), n = length(i))
 }
@@ -210,7 +218,7 @@ flat_gradient <- function(skeleton) {
   }
 }
 
-# ---- blocks of points ------------------------------------------------------------------------------
+# ---- blocks of points ----------------------------------------------------------------------------
 
 # x (numbers x points) as the user's function of a block sees it: points come first.
 block_of_points <- function(skeleton, x) {

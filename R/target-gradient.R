@@ -1,10 +1,10 @@
 # Where a target's gradient comes from: the user or the object, RTMB's tape of the log density,
 # central differences; and the check of what a user supplies.
 
-# ---- differences -----------------------------------------------------------------------------------
+# ---- differences ---------------------------------------------------------------------------------
 
-# Central differences of value(Z), whose values at Z are lp; one-sided where one side has no density.
-# step: a number per coordinate, multiplied by max(1, |z|).
+# Central differences of value(Z), whose values at Z are lp; one-sided where one side has no
+# density. step: a number per coordinate, multiplied by max(1, |z|).
 difference_gradient <- function(Z, lp, value, step) {
   d <- nrow(Z)
   G <- matrix(NA_real_, d, ncol(Z))
@@ -79,7 +79,7 @@ second_differences <- function(z, value, f, which, h) {
   rowSums(values) - 2 * f
 }
 
-# ---- the check of a supplied gradient ----------------------------------------------------------------
+# ---- the check of a supplied gradient ------------------------------------------------------------
 
 CHECKED_COORDINATES <- 20L
 # At the start and at a point near it, along coordinates and one direction: an error names the first
@@ -100,7 +100,8 @@ check_gradient <- function(target, ev) {
 
 refuse_gradient <- function(target, off, V, z) {
   moved <- which(V[, off$at] != 0)
-  what <- if (length(moved) == 1L) paste0("`", target$names[moved], "`") else "all parameters together"
+  one <- length(moved) == 1L
+  what <- if (one) paste0("`", target$names[moved], "`") else "all parameters together"
   scale <- if (target$free) "" else " (on the unconstrained scale)"
   mf_abort("gradient", "`gradient` disagrees with `log_density`: by ", what, scale, " it is ",
     format(off$gradient, digits = 6), ", and differences of `log_density` give ",
@@ -142,8 +143,8 @@ check_directions <- function(d) {
   if (d > 1L) cbind(V, e / sqrt(sum(e^2))) else V
 }
 
-# NULL, or list(at, gradient, difference) of the worst direction. One step size that agrees will do: a
-# right gradient may need another than the usual one, a wrong one agrees with none.
+# NULL, or list(at, gradient, difference) of the worst direction. One step size that agrees will do:
+# a right gradient may need another than the usual one, a wrong one agrees with none.
 disagreement <- function(z, lp, slope, V, ev) {
   open <- seq_along(slope)
   size <- max(1, abs(z))
@@ -172,7 +173,7 @@ directional_differences <- function(z, V, h, ev) {
   narrow + (narrow - wide) / 3
 }
 
-# ---- RTMB --------------------------------------------------------------------------------------------
+# ---- RTMB ----------------------------------------------------------------------------------------
 
 # The gradient of a taped log density, as a function of the named list (and the data); NULL where
 # RTMB is not installed or cannot tape it.

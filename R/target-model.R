@@ -1,4 +1,5 @@
-# A target: any log density, with its parameters, their constraints, and where its gradient comes from.
+# A target: any log density, with its parameters, their constraints, and where its gradient comes
+# from.
 
 #' Any log density as a model
 #'
@@ -6,40 +7,40 @@
 #' on which they are thought of. Fits work on it as on any other model.
 #'
 #' @param log_density A function of `p`, a named list shaped as `init` (numbers, vectors, matrices,
-#'   all inside their constraints), that returns one number: the log density of the posterior up to a
-#'   constant, log prior + log likelihood, without any Jacobian. With `data` it is called as
+#'   all inside their constraints), that returns one number: the log density of the posterior up to
+#'   a constant, log prior + log likelihood, without any Jacobian. With `data` it is called as
 #'   `log_density(p, data)`.
-#' @param init A named list: a starting point, which also says what parameters there are, and of what
-#'   size. Names of a vector, and row and column names of a matrix, name the variables.
+#' @param init A named list: a starting point, which also says what parameters there are, and of
+#'   what size. Names of a vector, and row and column names of a matrix, name the variables.
 #' @param gradient A function as `log_density` that returns a list of the same names and shapes as
-#'   `p`: the derivatives of the log density by the parameters, on their own scale (without Jacobian).
-#'   It is checked against differences at the start. Without it: if RTMB is installed and can tape
-#'   `log_density`, its derivatives; else central differences, at 2 values per coordinate.
+#'   `p`: the derivatives of the log density by the parameters, on their own scale (without
+#'   Jacobian). It is checked against differences at the start. Without it: if RTMB is installed and
+#'   can tape `log_density`, its derivatives; else central differences, at 2 values per coordinate.
 #'   `"differences"` and `"RTMB"` ask for one of these.
 #' @param constraints A named list of [constraints], for the parameters that have one.
 #' @param data Anything that `log_density` needs; the second argument of the functions then.
 #' @param generated A function as `log_density` that returns a named list of derived quantities
-#'   (numbers, vectors, matrices), which are reported as the parameters are. It is always called with
-#'   one point.
+#'   (numbers, vectors, matrices), which are reported as the parameters are. It is always called
+#'   with one point.
 #' @param vectorised TRUE if the functions take a block of n points at once: numbers come as vectors
 #'   of length n, vectors as n x k matrices, matrices as n x r x c arrays; `log_density` returns n
 #'   values, `gradient` a list of the same shapes.
 #' @param rows,log_lik For mini-batches: the number of rows of the data, and a function
-#'   `log_lik(p, i)`, or `log_lik(p, i, data)`, of row numbers `i`, that returns the log likelihood of
-#'   each of these rows, or their sum (of a block: a matrix of points x rows, or n sums). The log
+#'   `log_lik(p, i)`, or `log_lik(p, i, data)`, of row numbers `i`, that returns the log likelihood
+#'   of each of these rows, or their sum (of a block: a matrix of points x rows, or n sums). The log
 #'   density is then `log_density` (the prior) plus the sum of `log_lik` over all rows.
-#' @param grad_log_lik A function of the same arguments: the gradient of the sum of `log_lik` over the
-#'   rows `i`, a list as that of `gradient`. Goes with `gradient`.
+#' @param grad_log_lik A function of the same arguments: the gradient of the sum of `log_lik` over
+#'   the rows `i`, a list as that of `gradient`. Goes with `gradient`.
 #'
 #' @details
 #' Variables are named `sigma`, `beta[2]`, `Omega[1,2]`; of symmetric matrices the upper triangle is
 #' reported, of Cholesky factors the lower one. Constrained parameters are mapped to unconstrained
 #' coordinates z (see [constraints]); fits work with log density + log |dp/dz|.
 #'
-#' Where a function raises an error, or returns NaN or Inf, the density is taken to be zero, and that
-#' is counted. At `init` it is an error; if the density there is zero, a few points around are tried.
-#' Where a density ends at a fixed bound, say so by a constraint, not by `-Inf`: the fits need
-#' smoothness.
+#' Where a function raises an error, or returns NaN or Inf, the density is taken to be zero, and
+#' that is counted. At `init` it is an error; if the density there is zero, a few points around are
+#' tried. Where a density ends at a fixed bound, say so by a constraint, not by `-Inf`: the fits
+#' need smoothness.
 #'
 #' R's random number generator is not touched.
 #'
@@ -101,7 +102,7 @@ finish_target <- function(target, gradient, source = "supplied") {
   with_generated(target)
 }
 
-# ---- what the user gives -----------------------------------------------------------------------------
+# ---- what the user gives -------------------------------------------------------------------------
 
 check_functions <- function(user, rows) {
   user$log_density <- check_user_function(user$log_density, "log_density", user$data)
@@ -146,7 +147,7 @@ check_user_function <- function(f, name, data, given = 1L) {
   required <- sum(vapply(formals, function(x) is.symbol(x) && !nzchar(x), NA) &
     names(formals) != "...")
   room <- if ("..." %in% names(formals)) Inf else length(formals)
-  if (want > room || want < required) {
+  if (given > room || want < required) { # one that does not ask for the data does not get it
     remedy <- if (want < required && is.null(data)) ": what comes second is given by `data`"
     mf_abort("target", "`", name, "` is called as ", name, "(", call_text(given, data),
       "), and has ", length(formals), " argument", if (length(formals) != 1L) "s", remedy,
@@ -216,7 +217,7 @@ check_constraints <- function(constraints, names) {
   constraints
 }
 
-# ---- the density at the start -------------------------------------------------------------------------
+# ---- the density at the start --------------------------------------------------------------------
 
 # With a density at init, or at a point near it, which init becomes.
 start_target <- function(target) {
@@ -297,7 +298,7 @@ check_block <- function(target) {
   }
 }
 
-# ---- gradient and generated quantities -------------------------------------------------------------------
+# ---- gradient and generated quantities -----------------------------------------------------------
 
 with_gradient <- function(target, gradient, source) {
   if (is.function(gradient)) {
@@ -390,7 +391,7 @@ check_generated <- function(values, taken) {
   }
 }
 
-# ---- print -----------------------------------------------------------------------------------------------
+# ---- print ---------------------------------------------------------------------------------------
 
 #' @export
 print.meanfield_target <- function(x, ...) {

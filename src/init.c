@@ -8,6 +8,10 @@ SEXP C_arrow_draws(SEXP, SEXP);
 SEXP C_arrow_leaves(SEXP);
 SEXP C_arrow_product(SEXP, SEXP);
 SEXP C_arrow_quad(SEXP, SEXP);
+SEXP C_bb_factorised(SEXP, SEXP, SEXP, SEXP);
+SEXP C_bb_factorised_response(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_bb_gva(SEXP, SEXP, SEXP, SEXP);
+SEXP C_bb_lbfgs(SEXP, SEXP, SEXP);
 SEXP C_bb_hmc(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_bb_points(SEXP, SEXP);
 SEXP C_bb_pull(SEXP, SEXP, SEXP);
@@ -48,6 +52,10 @@ static const R_CallMethodDef call_entries[] = {
     {"C_arrow_leaves", (DL_FUNC) &C_arrow_leaves, 1},
     {"C_arrow_product", (DL_FUNC) &C_arrow_product, 2},
     {"C_arrow_quad", (DL_FUNC) &C_arrow_quad, 2},
+    {"C_bb_factorised", (DL_FUNC) &C_bb_factorised, 4},
+    {"C_bb_factorised_response", (DL_FUNC) &C_bb_factorised_response, 5},
+    {"C_bb_gva", (DL_FUNC) &C_bb_gva, 4},
+    {"C_bb_lbfgs", (DL_FUNC) &C_bb_lbfgs, 3},
     {"C_bb_hmc", (DL_FUNC) &C_bb_hmc, 5},
     {"C_bb_points", (DL_FUNC) &C_bb_points, 2},
     {"C_bb_pull", (DL_FUNC) &C_bb_pull, 3},

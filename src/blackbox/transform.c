@@ -218,10 +218,10 @@ static void pull_factor_row(const struct transform *t, int r, const double *y,
 {
     int K = t->size;
     double log_q = 0, by_q = AT(dL, r, r, K);
-    for (int c = 0; c < r; c++)
-        log_q += log_sech2(y[c]) / 2;
+    for (int c = 0; c < r; c++) log_q += log_sech2(y[c]) / 2;
     for (int c = r - 1; c >= 0; c--) {
-        double s = log_sech2(y[c]) / 2, sech = exp(s), w = tanh(y[c]), d = AT(dL, r, c, K);
+        double s = log_sech2(y[c]) / 2, sech = exp(s), w = tanh(y[c]),
+               d = AT(dL, r, c, K);
         log_q -= s;
         dy[c] = exp(log_q) * sech * (d * sech - by_q * w) - 2 * w * sech_weight(t, r, c);
         by_q = d * w + by_q * sech;
@@ -244,8 +244,7 @@ static double covariance_factor(const struct transform *t, const double *y, doub
     double lj = K * LOG_2;
     memset(L, 0, sizeof(double) * (size_t) K * (size_t) K);
     for (int r = 0; r < K; r++) {
-        for (int c = 0; c < r; c++)
-            AT(L, r, c, K) = *y++;
+        for (int c = 0; c < r; c++) AT(L, r, c, K) = *y++;
         AT(L, r, r, K) = exp(*y);
         lj += (K - r + 1) * *y++;
     }
@@ -257,8 +256,7 @@ static void pull_covariance_factor(const struct transform *t, const double *L,
 {
     int K = t->size;
     for (int r = 0; r < K; r++) {
-        for (int c = 0; c < r; c++)
-            *dy++ = AT(dL, r, c, K);
+        for (int c = 0; c < r; c++) *dy++ = AT(dL, r, c, K);
         *dy++ = AT(dL, r, r, K) * AT(L, r, r, K) + (K - r + 1);
     }
 }
@@ -270,13 +268,11 @@ static void multiply_out(const struct transform *t, const double *L, double *X)
     for (int i = 0; i < K; i++)
         for (int j = 0; j <= i; j++) {
             double s = 0;
-            for (int k = 0; k <= j; k++)
-                s += AT(L, i, k, K) * AT(L, j, k, K);
+            for (int k = 0; k <= j; k++) s += AT(L, i, k, K) * AT(L, j, k, K);
             AT(X, i, j, K) = AT(X, j, i, K) = s;
         }
     if (t->kind == TRANSFORM_CORRELATION)
-        for (int i = 0; i < K; i++)
-            AT(X, i, i, K) = 1;
+        for (int i = 0; i < K; i++) AT(X, i, i, K) = 1;
 }
 
 /* dL = (dX + dX') L, its lower triangle. */
@@ -338,8 +334,7 @@ static void invert_correlation_factor(int K, const double *L, double *y)
 static void invert_covariance_factor(int K, const double *L, double *y)
 {
     for (int r = 0; r < K; r++) {
-        for (int c = 0; c < r; c++)
-            *y++ = AT(L, r, c, K);
+        for (int c = 0; c < r; c++) *y++ = AT(L, r, c, K);
         *y++ = log(AT(L, r, r, K));
     }
 }
@@ -350,8 +345,7 @@ static void invert_matrix(const struct transform *t, const double *x, double *y,
     int K = t->size;
     memcpy(L, x, sizeof(double) * (size_t) K * (size_t) K);
     if (t->kind != TRANSFORM_CHOLESKY && la_chol(K, L) != 0) {
-        for (int i = 0; i < transform_free(t); i++)
-            y[i] = NAN;
+        for (int i = 0; i < transform_free(t); i++) y[i] = NAN;
         return;
     }
     if (t->kind == TRANSFORM_COVARIANCE)
@@ -369,8 +363,7 @@ double transform_map(const struct transform *t, const double *y, double *x, doub
     if (t->kind == TRANSFORM_ORDERED || t->kind == TRANSFORM_POSITIVE_ORDERED)
         return map_ordered(t, y, x);
     double lj = 0;
-    for (int i = 0; i < t->size; i++)
-        lj += map_one(t, i, y[i], x + i);
+    for (int i = 0; i < t->size; i++) lj += map_one(t, i, y[i], x + i);
     return lj;
 }
 
@@ -384,8 +377,7 @@ void transform_pull(const struct transform *t, const double *y, const double *dx
     else if (t->kind == TRANSFORM_ORDERED || t->kind == TRANSFORM_POSITIVE_ORDERED)
         pull_ordered(t, y, dx, dy);
     else
-        for (int i = 0; i < t->size; i++)
-            dy[i] = pull_one(t, i, y[i], dx[i]);
+        for (int i = 0; i < t->size; i++) dy[i] = pull_one(t, i, y[i], dx[i]);
 }
 
 void transform_invert(const struct transform *t, const double *x, double *y, double *work)
@@ -397,6 +389,5 @@ void transform_invert(const struct transform *t, const double *x, double *y, dou
     else if (t->kind == TRANSFORM_ORDERED || t->kind == TRANSFORM_POSITIVE_ORDERED)
         invert_ordered(t, x, y);
     else
-        for (int i = 0; i < t->size; i++)
-            y[i] = invert_one(t, i, x[i]);
+        for (int i = 0; i < t->size; i++) y[i] = invert_one(t, i, x[i]);
 }

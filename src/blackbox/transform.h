@@ -45,9 +45,8 @@ enum transform_kind {
 
 struct transform {
     enum transform_kind kind;
-    int size;          /* numbers, or the rows of a square matrix                    */
-    const double *low; /* bounds, as many as the block has numbers; looked at where  */
-    const double *high; /* the kind has them                                         */
+    int size;                 /* numbers, or the rows of a square matrix              */
+    const double *low, *high; /* bounds of each number, where the kind has them       */
 };
 
 /* Numbers in y and in x. */

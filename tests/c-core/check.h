@@ -25,6 +25,7 @@ void test_gmm(void);
 void test_likelihood(void);
 void test_glmm(void);
 void test_glmm_gibbs(void);
+void test_blackbox(void);
 void test_hmc(void);
 
 #endif

@@ -48,6 +48,7 @@ int main(void)
     run("likelihood", test_likelihood);
     run("glmm", test_glmm);
     run("glmm_gibbs", test_glmm_gibbs);
+    run("blackbox", test_blackbox);
     run("hmc", test_hmc);
     printf("%ld passed, %ld failed\n", passed, failed);
     return failed > 0;

@@ -1,0 +1,87 @@
+# The last rung: Hamiltonian Monte Carlo in the fitted metric, with control variates.
+
+CHAINS <- 8L
+
+hmc_stage <- function(run) {
+  axes <- overall_axes(run$proposal)
+  axes$L <- lower_root(axes$L)
+  first <- hmc_rung(run, axes, keep = 150L, accept = 0.85, seed = 1L)
+  if (is.null(first)) return(add_note(run, "no Hamiltonian Monte Carlo: its chains could not start"))
+  if (length(first$reasons) && left_gradients(run) > 1.2 * first$asked) {
+    again <- hmc_rung(run, drawn_axes(first, axes), keep = 250L, accept = 0.95, seed = 2L)
+    if (!is.null(again) && length(again$reasons) <= length(first$reasons)) first <- again
+  }
+  take_chains(run, first)
+}
+
+# One run: list(z (d x draws), chain, estimate (as of importance_estimate()), reasons, asked,
+# diagnostics).
+hmc_rung <- function(run, axes, keep, accept, seed) {
+  budget <- left_gradients(run)
+  out <- with_fixed_seed({
+    set.seed(seed)
+    start <- axes$m + axes$L %*% matrix(stats::rnorm(length(axes$m) * CHAINS, sd = 0.9),
+      length(axes$m))
+    tryCatch(hmc_run(run$ev, axes$m, axes$L, chains = CHAINS, iter = keep + 60L, warmup = 60L,
+      method = "hmc", target_accept = accept, start = start, max_points = budget),
+    meanfield_error = function(e) NULL)
+  })
+  if (is.null(out) || dim(out$z)[1L] < 40L) return(NULL)
+  chain_estimate(run, out, axes)
+}
+
+chain_estimate <- function(run, out, axes) {
+  n <- dim(out$z)[1L]
+  flat <- function(x) t(matrix(x, n * CHAINS, dim(x)[3L]))
+  z <- flat(out$z)
+  chain <- rep(seq_len(CHAINS), each = n)
+  f <- t(run$linked$all(z))
+  e <- t(solve(axes$L, z - axes$m))
+  score <- crossprod(flat(out$gradient), axes$L)
+  w <- rep(1 / ncol(z), ncol(z))
+  wrong <- isTRUE(run$discrepancy >= STEIN_LIMIT)
+  lost <- colSums(!is.finite(f)) > 0
+  m <- stein_moments(f[, !lost, drop = FALSE], e, score, w, chain, functions = !wrong)
+  row <- function(x) replace(rep(NA_real_, ncol(f)), !lost, x)
+  estimate <- list(mean = row(m$mean), sd = row(m$sd), mcse_mean = row(m$mcse_mean),
+    mcse_sd = row(m$mcse_sd), khat = row(square_khat(f[, !lost, drop = FALSE], m$mean, w)))
+  rhat <- apply(f, 2L, function(x) suppressWarnings(posterior::rhat(matrix(x, n))))
+  diagnostics <- list(rhat = max(rhat, na.rm = TRUE), divergent = sum(out$divergent),
+    ebfmi = min(energy_fraction(out$energy)), draws = ncol(z))
+  list(z = z, estimate = estimate, diagnostics = diagnostics, asked = out$asked,
+    reasons = c(if (!(diagnostics$rhat < 1.05)) "chains",
+      if (diagnostics$divergent > 0.004 * ncol(z)) "divergences",
+      if (!(diagnostics$ebfmi > 0.2)) "energy"))
+}
+
+drawn_axes <- function(rung, axes) {
+  S <- stats::cov(t(rung$z))
+  root <- tryCatch(t(chol(S)), error = function(e) axes$L)
+  list(m = rowMeans(rung$z), L = root)
+}
+
+# Rows from the chains, but for those that importance sampling knows better. Where both claim a row and
+# disagree, that is said.
+take_chains <- function(run, rung) {
+  is <- run$estimate
+  mc <- rung$estimate
+  good <- is$khat < ROW_KHAT & !noisy_rows(is) & run$khat < 0.7 & !"stein" %in% run$reasons
+  good <- good & !is.na(good)
+  sound <- !length(rung$reasons)
+  apart <- abs(is$mean - mc$mean) > 5 * sqrt(is$mcse_mean^2 + mc$mcse_mean^2) + 0.02 * mc$sd |
+    abs(is$sd - mc$sd) > 5 * sqrt(is$mcse_sd^2 + mc$mcse_sd^2) + 0.02 * mc$sd
+  disagree <- good & sound & apart & !is.na(apart)
+  keep <- good & (is$mcse_mean <= mc$mcse_mean | !sound | is.na(mc$sd))
+  chosen <- Map(function(a, b) ifelse(keep, a, b), is[names(mc)], mc)
+  source <- ifelse(keep, "importance", "hmc")
+  run$table <- variable_estimates(run$linked, chosen, run$mfvb, NULL, "hmc")
+  run$table$source <- source[seq_len(run$linked$n)]
+  run$points <- list(z = rung$z, weights = rep(1 / ncol(rung$z), ncol(rung$z)))
+  run$reasons <- c(rung$reasons, if (any(disagree)) "disagree")
+  run$settled <- !length(run$reasons)
+  run$hmc <- rung$diagnostics
+  if (!(run$khat < 0.7)) {
+    run <- add_note(run, "the log evidence is not reliable (k-hat ", format(run$khat, digits = 2), ")")
+  }
+  run
+}

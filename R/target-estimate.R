@@ -1,0 +1,52 @@
+# The table of a fit's variables, a row each: on their own scale and on that of their links, from
+# whichever points the fit ended with.
+#   mean, sd, mcse_mean, mcse_sd, khat  what is reported
+#   loc, spread                         mean and SD on the link's scale, where quantiles are made
+#   mean_mfvb, sd_mfvb, loc_mfvb, spread_mfvb    of the Gaussian fit before refinement
+#   sd_lrvb, spread_lrvb                of its linear response, NA without
+
+# list(all): values of the variables at points, and those with a positive link again as logarithms.
+linked_values <- function(target) {
+  table <- variable_table(target)
+  logged <- which(table$link == "exp")
+  n <- nrow(table)
+  place <- replace(seq_len(n), logged, n + seq_along(logged))
+  list(
+    n = n, place = place,
+    all = function(Z) {
+      x <- target_values(target, Z)
+      rbind(x, suppressWarnings(log(x[logged, , drop = FALSE])))
+    }
+  )
+}
+
+# Moments of the variables under a normal distribution, from fixed points: list(mean, sd) of all
+# rows of linked_values().
+normal_moments <- function(linked, z, weights = rep(1 / ncol(z), ncol(z))) {
+  weighted_rows(linked$all(z), weights)
+}
+
+# Weighted mean and SD of rows; a row with a value that is not finite where there is weight has none.
+weighted_rows <- function(x, weights) {
+  use <- weights > 0
+  x <- x[, use, drop = FALSE]
+  w <- weights[use] / sum(weights[use])
+  mean <- drop(x %*% w)
+  list(mean = mean, sd = sqrt(pmax(drop((x - mean)^2 %*% w), 0)))
+}
+
+# own: list(mean, sd, mcse_mean, mcse_sd, khat) of all rows of linked_values(), what is reported.
+variable_estimates <- function(linked, own, mfvb, lrvb, source) {
+  first <- seq_len(linked$n)
+  none <- rep(NA_real_, linked$n)
+  pick <- function(x, at) if (is.null(x)) none else unname(x)[at]
+  data.frame(
+    mean = pick(own$mean, first), sd = pick(own$sd, first), source = rep(source, linked$n),
+    mcse_mean = pick(own$mcse_mean, first), mcse_sd = pick(own$mcse_sd, first),
+    khat = pick(own$khat, first), loc = pick(own$mean, linked$place),
+    spread = pick(own$sd, linked$place), mean_mfvb = pick(mfvb$mean, first),
+    sd_mfvb = pick(mfvb$sd, first), loc_mfvb = pick(mfvb$mean, linked$place),
+    spread_mfvb = pick(mfvb$sd, linked$place), mean_lrvb = pick(lrvb$mean, first),
+    sd_lrvb = pick(lrvb$sd, first), spread_lrvb = pick(lrvb$sd, linked$place)
+  )
+}

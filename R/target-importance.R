@@ -1,0 +1,122 @@
+# Importance sampling: points of a mixture of multivariate t distributions in antithetic pairs and
+# shifted replicates, and their Pareto-smoothed weights.
+
+IMPORTANCE_DF <- 8
+REPLICATES <- 8L
+
+# A proposal is a list of components: m, L (d x d, a root of the scale matrix), weight, degrees of
+# freedom, and scale (d x 2), by which each axis of L is stretched below and above the centre; NULL
+# of an even one.
+proposal_component <- function(m, L, weight = 1, scale = NULL, df = IMPORTANCE_DF) {
+  list(m = m, L = L, weight = weight, scale = scale, df = df)
+}
+
+# n points in all (a multiple of 16 per component): list(z (d x n), log_q, replicate, pair (the
+# number of the antithetic pair)).
+proposal_points <- function(components, n, shift = 0L) {
+  share <- vapply(components, `[[`, 0, "weight")
+  share <- share / sum(share)
+  per <- pmax(2L, 2L * round(n * share / (2 * REPLICATES)))
+  blocks <- Map(function(part, k) component_points(components[[part]], k, shift + 101L * part),
+    seq_along(components), per)
+  z <- do.call(cbind, lapply(blocks, `[[`, "z"))
+  replicate <- unlist(lapply(blocks, `[[`, "replicate"))
+  pair <- unlist(Map(function(b, k) b$pair + k, blocks, cumsum(c(0, per * REPLICATES))[seq_along(per)]))
+  log_q <- log_mixture(vapply(components, component_log_density, numeric(ncol(z)), z),
+    per / sum(per))
+  list(z = z, log_q = log_q, replicate = replicate, pair = pair)
+}
+
+# log sum_k share_k exp(x_k) of the columns of x
+log_mixture <- function(x, share) {
+  x <- matrix(x, ncol = length(share))
+  top <- apply(x, 1L, max)
+  top + log(drop(exp(x - top) %*% share))
+}
+
+# REPLICATES x k points of a multivariate t: the same Gaussian and the same stretch in a pair.
+component_points <- function(part, k, shift) {
+  d <- length(part$m)
+  half <- k / 2
+  e <- do.call(cbind, lapply(seq_len(REPLICATES), function(r) {
+    u <- cube_points(half, d + 1L, shift + 7L * r)
+    x <- stats::qnorm(pmin(pmax(u[seq_len(d), , drop = FALSE], 1e-10), 1 - 1e-10))
+    stretch <- sqrt(stats::qchisq(u[d + 1L, ], part$df) / part$df)
+    x <- x / rep(stretch, each = d)
+    cbind(x, -x)
+  }))
+  if (!is.null(part$scale)) e <- e * ifelse(e < 0, part$scale[, 1L], part$scale[, 2L])
+  list(z = part$m + part$L %*% e, replicate = rep(seq_len(REPLICATES), each = k),
+    pair = rep(rep(seq_len(half), 2L), REPLICATES) + rep((seq_len(REPLICATES) - 1L) * half, each = k))
+}
+
+component_log_density <- function(part, z) {
+  d <- length(part$m)
+  e <- solve(part$L, z - part$m)
+  extra <- 0
+  if (!is.null(part$scale)) {
+    side <- ifelse(e < 0, part$scale[, 1L], part$scale[, 2L])
+    e <- e / side
+    extra <- -colSums(log(matrix(side, d)))
+  }
+  df <- part$df
+  lgamma((df + d) / 2) - lgamma(df / 2) - d / 2 * log(df * pi) - determinant(part$L)$modulus[1L] + extra -
+    (df + d) / 2 * log1p(colSums(e^2) / df)
+}
+
+# The target at the points of a proposal, with weights that sum to one.
+# list(z, gradient, lp, weights, replicate, khat, ess, log_evidence, failed (share without density)).
+importance_round <- function(ev, components, n, shift = 0L) {
+  at <- proposal_points(components, n, shift)
+  got <- ev(at$z, TRUE)
+  ratio <- got$lp - at$log_q
+  # a point without a gradient cannot serve the control variates; one without a density has no weight
+  lost <- is.finite(ratio) & colSums(!is.finite(got$gradient)) > 0
+  failed <- mean(!is.finite(ratio))
+  smooth <- pair_weights(ratio, at$pair)
+  list(z = at$z, gradient = got$gradient, lp = got$lp, log_q = at$log_q, replicate = at$replicate,
+    weights = smooth$weights, khat = smooth$khat, ess = 1 / sum(smooth$weights^2),
+    log_evidence = log_mean_exp(ratio), evidence_error = evidence_error(ratio, at$replicate),
+    failed = failed, no_gradient = sum(lost))
+}
+
+log_mean_exp <- function(x) {
+  top <- max(x)
+  if (top == -Inf) -Inf else top + log(mean(exp(x - top)))
+}
+
+evidence_error <- function(ratio, replicate) {
+  w <- exp(ratio - max(ratio))
+  means <- tapply(w, replicate, mean)
+  stats::sd(means) / sqrt(length(means)) / mean(w)
+}
+
+# Smoothed are the sums of antithetic pairs: skewness cancels within a pair.
+pair_weights <- function(ratio, pair) {
+  w <- exp(ratio - max(ratio))
+  sums <- rowsum(w, pair)[, 1L]
+  smooth <- smooth_log_weights(log(sums))
+  factor <- ifelse(sums > 0, exp(smooth$log_weights) / sums, 0)
+  w <- w * factor[match(pair, as.numeric(names(sums)))]
+  list(weights = w / sum(w), khat = smooth$khat)
+}
+
+# Pareto-smoothed logarithms of weights and the tail's shape.
+smooth_log_weights <- function(log_w) {
+  keep <- log_w > max(log_w) - 600
+  out <- rep(-Inf, length(log_w))
+  psis <- suppressWarnings(loo::psis(log_w[keep], r_eff = 1)) # k-hat is acted on here
+  out[keep] <- stats::weights(psis, normalize = TRUE, log = TRUE)[, 1L]
+  k <- psis$diagnostics$pareto_k
+  list(log_weights = out, khat = if (is.finite(k)) k else if (sum(keep) < 26) Inf else -Inf)
+}
+
+# Shape of the tail of w (f - mean)^2, a number per column of f: does the weighted variance settle?
+square_khat <- function(f, mean, weights, pair = NULL) {
+  vapply(seq_len(ncol(f)), function(j) {
+    x <- weights * (f[, j] - mean[j])^2
+    if (!any(x > 0)) return(-Inf)
+    if (!all(is.finite(x))) return(Inf)
+    smooth_log_weights(log(x))$khat
+  }, 0)
+}

@@ -1,0 +1,160 @@
+# The two stages of fit_vb() of a target: the Gaussian fits, and their refinement.
+
+# ---- Gaussian fits ---------------------------------------------------------------------------------
+
+fit_stage <- function(run) {
+  if (run$settings$optimiser %in% c("pathwise", "score")) return(stochastic_stage(run))
+  run <- switch(run$settings$approximation,
+    fullrank = fullrank_stage(run), meanfield = factorised_stage(run),
+    lowrank = lowrank_stage(run), pathfinder = pathfinder_stage(run))
+  if (!run$converged) {
+    run <- add_note(run, "the Gaussian fit did not converge", run$reason)
+  }
+  run
+}
+
+fullrank_stage <- function(run) {
+  z0 <- run$target$init
+  first <- start_at(run$ev, z0, max_points = left_gradients(run) / 4)
+  modes <- find_modes(run$ev, first, z0, left_gradients(run) / 4)
+  if (first$reason == "diverged") run$diverged <- unconstrained_names(run$target)[
+    order(-abs(first$z))[seq_len(min(3L, length(first$z)))]]
+  fits <- lapply(gaussian_starts(modes, first, z0), function(s) {
+    gaussian_vi(run$ev, s$m, s$L, n_points = run$settings$control$points %||%
+      gaussian_points(length(z0)), max_points = left_gradients(run) / 2)
+  })
+  fits <- distinct_fits(Filter(function(q) is.finite(q$elbo), fits))
+  if (!length(fits)) no_gaussian(run)
+  run$usable <- any(vapply(modes, `[[`, NA, "usable"))
+  keep_components(run, fits)
+}
+
+# At every usable mode; without one, about the point that the climb reached and about init:
+# expectations smooth a spike that an optimiser falls into.
+gaussian_starts <- function(modes, first, z0) {
+  usable <- Filter(function(m) m$usable, modes)
+  if (length(usable)) return(lapply(usable, function(m) list(m = m$z, L = m$L)))
+  around <- function(z) list(m = z, L = diag(0.5, length(z)))
+  c(list(around(z0)), if (is.finite(first$lp) && first$reason != "diverged") list(around(first$z)))
+}
+
+# Without those that ended where a better one did.
+distinct_fits <- function(fits) {
+  fits <- fits[order(-vapply(fits, `[[`, 0, "elbo"))]
+  out <- list()
+  for (q in fits) {
+    near <- vapply(out, function(o) {
+      e <- forwardsolve(o$L, q$m - o$m)
+      f <- forwardsolve(q$L, q$m - o$m)
+      max(sum(e^2), sum(f^2)) < 1
+    }, NA)
+    if (!any(near) && q$elbo > (out[1L][[1L]]$elbo %||% -Inf) - LIGHT_MODE) out <- c(out, list(q))
+  }
+  out
+}
+
+no_gaussian <- function(run) {
+  mf_abort("target", "no normal distribution about `init` has a finite expected log density: start ",
+    "from a better `init`, or give `constraints` where the density ends", arg = "init")
+}
+
+# fits: lists with m, L (or sd), elbo, converged; best first.
+keep_components <- function(run, fits) {
+  elbo <- vapply(fits, `[[`, 0, "elbo")
+  weight <- exp(elbo - max(elbo))
+  run$components <- Map(function(q, w) {
+    q$weight <- w / sum(weight)
+    q[intersect(names(q), c("m", "L", "sd", "elbo", "weight", "converged", "criterion", "iterations",
+      "trace", "E", "rank"))]
+  }, fits, weight)
+  run$elbo <- max(elbo) + log(sum(weight))
+  run$converged <- all(vapply(fits, `[[`, NA, "converged"))
+  run$reason <- paste0(": ", unique(unlist(lapply(fits, `[[`, "reason"))))[1L]
+  run
+}
+
+# Points of the Gaussian fit itself, in proportion to the weights of the components.
+gaussian_sample <- function(components, n) {
+  weight <- vapply(components, `[[`, 0, "weight")
+  d <- length(components[[1L]]$m)
+  per <- pmax(2L * ceiling(n * weight / sum(weight) / 2), 4L)
+  parts <- Map(function(part, k) {
+    E <- fixed_points(as.integer(k), d, shift = 11L, cross = k >= 2 * d)
+    part$m + component_root(part, E)
+  }, components, per)
+  list(z = do.call(cbind, parts), weights = rep(weight / per, per) / sum(weight))
+}
+
+component_root <- function(part, E) if (is.null(part$L)) part$sd * E else part$L %*% E
+
+# ---- refinement ------------------------------------------------------------------------------------
+
+refine_stage <- function(run) {
+  d <- run$target$d
+  run$sample <- gaussian_sample(run$components, if (d > FULL_MOST) 512L else 2048L)
+  run$mfvb <- normal_moments(run$linked, run$sample$z, run$sample$weights)
+  refine <- run$settings$refine
+  if (refine == "auto" && (run$settings$approximation == "meanfield" || d > FULL_MOST)) refine <- "no"
+  run <- switch(refine, no = unrefined_stage(run), importance = importance_stage(run),
+    hmc = hmc_stage(importance_stage(run)), auto = auto_stage(run))
+  judge(run)
+}
+
+auto_stage <- function(run) {
+  run <- importance_stage(run)
+  if (run$settled || length(run$components) > 1L) return(run)
+  if (left_gradients(run) < 1500) {
+    return(add_note(run, "`max_gradients` is spent: no Hamiltonian Monte Carlo"))
+  }
+  hmc_stage(run)
+}
+
+importance_stage <- function(run) {
+  control <- run$settings$control
+  proposal <- lapply(run$components, function(part) {
+    proposal_component(part$m, part$L, max(part$weight, 0.1))
+  })
+  points <- control$importance_points * length(proposal)
+  budget <- min(left_gradients(run), 0.55 * control$max_gradients)
+  before <- unlist(evaluator_counts(run$ev)[c("values", "failures")])
+  out <- importance_ladder(run$ev, run$linked$all, proposal, run$mfvb$sd, points, budget)
+  e <- out$estimate
+  run$settled <- out$settled
+  run$reasons <- out$reasons
+  run$estimate <- e
+  run$proposal <- out$components
+  run$khat <- out$round$khat
+  run$ess <- out$round$ess
+  spent <- unlist(evaluator_counts(run$ev)[c("values", "failures")]) - before
+  run$failed <- spent[["failures"]] / spent[["values"]]
+  run$log_evidence <- out$round$log_evidence
+  run$evidence_error <- out$round$evidence_error
+  run$table <- variable_estimates(run$linked, e, run$mfvb, NULL, "importance")
+  run$points <- list(z = out$round$z, weights = out$round$weights)
+  run$discrepancy <- e$discrepancy
+  run
+}
+
+unrefined_stage <- function(run) {
+  run$settled <- TRUE
+  run$unrefined <- TRUE
+  lr <- response_sample(run)
+  own <- lr$moments %||% run$mfvb
+  run$table <- variable_estimates(run$linked, own, run$mfvb, lr$moments,
+    if (is.null(lr)) "vb" else "lrvb")
+  run$points <- lr$points %||% run$sample
+  run
+}
+
+# Moments under the linear-response covariance, and its points; NULL where there is none.
+response_sample <- function(run) {
+  if (length(run$components) > 1L) return(NULL)
+  part <- run$components[[1L]]
+  root <- response_root(run, part)
+  if (is.null(root)) return(NULL)
+  sample <- gaussian_sample(list(list(m = part$m, L = root$L, sd = root$sd, weight = 1)),
+    if (length(part$m) > FULL_MOST) 512L else 2048L)
+  m <- part$m
+  sample$normal <- if (is.null(root$L)) function(e) m + root$sd * e else function(e) m + root$L %*% e
+  list(moments = normal_moments(run$linked, sample$z, sample$weights), points = sample)
+}
