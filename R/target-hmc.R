@@ -156,7 +156,9 @@ settle_adaptation <- function(settings, d) {
 new_target_hmc_fit <- function(call, target, axes, settings) {
   check_stored(as.double(settings$kept) * settings$chains * (2 * target$d + nrow(target$variables)),
     "or fewer variables")
-  ran <- run_hmc(evaluator(target), lapply(axes, lower_axes), settings)
+  ev <- evaluator(target)
+  second <- system.time(ev(as.matrix(target$init), TRUE))[["elapsed"]]
+  ran <- run_hmc(ev, lapply(axes, lower_axes), settings, 7 * second)
   z <- t(flat_draws(ran$run$z))
   draws <- empty_draws(settings, target$variables$variable)
   draws[] <- t(target_values(target, z))
@@ -169,17 +171,17 @@ new_target_hmc_fit <- function(call, target, axes, settings) {
   fit
 }
 
-# axes: list(m, L) of each mode. list(run, seconds).
-run_hmc <- function(ev, axes, settings) {
+# axes: list(m, L) of each mode; seconds: of a transition, roughly; ...: to hmc_run(). list(run,
+# seconds).
+run_hmc <- function(ev, axes, settings, seconds, ...) {
   started <- proc.time()[["elapsed"]]
-  start <- starts_at(axes, settings$chains)
   at <- axes[[1L]]
-  second <- system.time(ev(start, TRUE))[["elapsed"]] / settings$chains
-  bar <- gibbs_progress(settings, 7 * second)
+  bar <- gibbs_progress(settings, seconds)
   on.exit(bar$close())
   run <- hmc_run(ev, at$m, at$L, settings$chains, settings$iter, settings$warmup, settings$method,
     settings$target_accept, settings$max_leapfrogs, settings$max_depth,
-    settle_adaptation(settings, length(at$m)), start, progress = bar$step(1L))
+    settle_adaptation(settings, length(at$m)), starts_at(axes, settings$chains),
+    progress = bar$step(1L), ...)
   list(run = run, seconds = proc.time()[["elapsed"]] - started)
 }
 

@@ -2,12 +2,14 @@
 
 # Kept draws and what they say about themselves. ev: function (Z (d x n), gradient) that returns
 # list(lp, gradient); m, L: the metric z = m + L e, L lower triangular or a vector (a diagonal);
-# start: d x chains, or NULL: over-dispersed in the metric. Draws from R's generator.
+# start: d x chains, or NULL: over-dispersed in the metric. ask: who else answers than ev. Draws from
+# R's generator.
 hmc_run <- function(ev, m, L, chains = 4L, iter = 1000L, warmup = 500L,
                     method = c("nuts", "hmc"), target_accept = if (method == "hmc") 0.85 else 0.8,
                     max_leapfrogs = 24L, max_depth = 10L, adapt_metric = FALSE, start = NULL,
                     max_points = Inf, first_step = NULL, max_step = if (method == "hmc") 2 else Inf,
-                    path_length = 1.6, progress = NULL) {
+                    path_length = 1.6, progress = NULL,
+                    ask = function(...) call_bb_hmc(ev, ...)) {
   method <- match.arg(method)
   settings <- list(nuts = method == "nuts", iter = as.integer(iter), warmup = as.integer(warmup),
     target = as.double(target_accept), first = first_step %||% min(1, 1.1 * length(m)^-0.25),
@@ -16,7 +18,7 @@ hmc_run <- function(ev, m, L, chains = 4L, iter = 1000L, warmup = 500L,
     windows = if (adapt_metric) metric_windows(warmup) else integer(),
     max_points = as.double(max_points))
   start <- start %||% dispersed_start(m, L, chains)
-  out <- call_bb_hmc(ev, start, list(m = as.double(m), L = L), settings, progress)
+  out <- ask(start, list(m = as.double(m), L = L), settings, progress)
   hmc_draws(out, settings, ncol(start))
 }
 

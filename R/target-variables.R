@@ -102,9 +102,13 @@ generated_values <- function(target, x, rows) {
   each_point(flat, points, rows)
 }
 
-# A model that constrains its points itself (Stan): `constrain` gives all variables.
+# A model that constrains its points itself (Stan, a fit): `constrain` gives all variables of a point,
+# `values`, where there is one, those of a block.
 foreign_values <- function(target, Z) {
   rows <- nrow(target$variables)
+  if (!is.null(target$foreign$values)) {
+    return(structure(target$foreign$values(Z), dimnames = list(target$variables$variable, NULL)))
+  }
   flat <- function(z) flat_numbers(target$foreign$constrain(z), rows, "constrain")
   points <- lapply(seq_len(ncol(Z)), function(i) Z[, i])
   structure(each_point(flat, points, rows), dimnames = list(target$variables$variable, NULL))

@@ -30,6 +30,9 @@ SEXP C_gram(SEXP);
 SEXP C_gram_pair(SEXP, SEXP, SEXP);
 SEXP C_gram_merge(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_group_codes(SEXP, SEXP, SEXP);
+SEXP C_joint(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_joint_hmc(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_joint_theta(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_limits(void);
 SEXP C_lr(SEXP, SEXP);
 SEXP C_misshapen(SEXP, SEXP, SEXP);
@@ -71,6 +74,9 @@ static const R_CallMethodDef call_entries[] = {
     {"C_gram_pair", (DL_FUNC) &C_gram_pair, 3},
     {"C_gram_merge", (DL_FUNC) &C_gram_merge, 6},
     {"C_group_codes", (DL_FUNC) &C_group_codes, 3},
+    {"C_joint", (DL_FUNC) &C_joint, 5},
+    {"C_joint_hmc", (DL_FUNC) &C_joint_hmc, 7},
+    {"C_joint_theta", (DL_FUNC) &C_joint_theta, 5},
     {"C_limits", (DL_FUNC) &C_limits, 0},
     {"C_lr", (DL_FUNC) &C_lr, 2},
     {"C_misshapen", (DL_FUNC) &C_misshapen, 3},

@@ -6,6 +6,7 @@
 #include "blackbox/hmc.h"
 #include "blackbox/nuts.h"
 #include "glue/r_ask.h"
+#include "glue/r_bb_hmc.h"
 
 static struct hamilton_settings r_settings(SEXP s)
 {
@@ -101,6 +102,36 @@ static void set_up(struct hamilton *h, bool nuts)
     }
 }
 
+struct r_hmc r_hmc_new(SEXP start, SEXP metric, SEXP settings, SEXP progress)
+{
+    int chains = r_columns(start, "start", -1), d = Rf_nrows(start);
+    if (chains < 1 || d < 1) r_bad("start");
+    struct r_hmc x = {
+        .h = {.n_chain = chains, .set = r_settings(settings), .w = {.d = d}}};
+    x.start = r_as_finite(start, "start", (R_xlen_t) d * chains);
+    const double *m = r_finite(metric, "m", d), *L = r_root(metric, d, &x.h.w.dense);
+    x.most = r_num(settings, "max_points", 0, INFINITY);
+    x.poll = (struct r_poll){r_progress(progress), 1};
+    x.poll.every = (int) fmin(fmax(1, x.h.set.iter / 100.0 * chains), INT_MAX);
+    x.out = PROTECT(new_result(&x.h));
+    SEXP res = VECTOR_ELT(x.out, 0);
+    set_up(&x.h, r_flag(settings, "nuts"));
+    x.h.w.m = r_out(res, M);
+    x.h.w.L = r_out(res, ROOT);
+    memcpy(x.h.w.m, m, sizeof(double) * (size_t) d);
+    memcpy(x.h.w.L, L, sizeof(double) * whiten_size(d, x.h.w.dense));
+    x.h.out = views(res);
+    x.asked = r_out(res, ASKED);
+    UNPROTECT(1);
+    return x;
+}
+
+void r_hmc_close(struct r_hmc *x, enum core_status st)
+{
+    const struct core_info info = {x->h.done, x->h.lost};
+    r_set_status(INTEGER(VECTOR_ELT(x->out, 1)), st, &info);
+}
+
 /* evaluate: see r_ask.h. start: d x chains. metric: list(m, L), L d x d (lower) or d. settings:
  * list(nuts, iter, warmup, target, first, most, length, max_leapfrogs, max_depth, windows,
  * max_points), see hamilton.h. progress: function of the transitions of all chains, or NULL.
@@ -108,28 +139,12 @@ static void set_up(struct hamilton *h, bool nuts)
 SEXP C_bb_hmc(SEXP evaluate, SEXP start, SEXP metric, SEXP settings, SEXP progress)
 {
     if (!Rf_isFunction(evaluate)) r_bad("evaluate");
-    int chains = r_columns(start, "start", -1), d = Rf_nrows(start);
-    if (chains < 1 || d < 1) r_bad("start");
-    struct hamilton h = {.n_chain = chains, .set = r_settings(settings), .w = {.d = d}};
-    const double *from = r_as_finite(start, "start", (R_xlen_t) d * chains);
-    const double *m = r_finite(metric, "m", d), *L = r_root(metric, d, &h.w.dense);
-    double most = r_num(settings, "max_points", 0, INFINITY);
-    bool nuts = r_flag(settings, "nuts");
-    struct r_poll poll = {r_progress(progress), 1};
-    poll.every = (int) fmin(fmax(1, h.set.iter / 100.0 * chains), INT_MAX);
-    SEXP out = PROTECT(new_result(&h)), res = VECTOR_ELT(out, 0);
-    set_up(&h, nuts);
-    h.w.m = r_out(res, M);
-    h.w.L = r_out(res, ROOT);
-    memcpy(h.w.m, m, sizeof(double) * (size_t) d);
-    memcpy(h.w.L, L, sizeof(double) * whiten_size(d, h.w.dense));
-    h.out = views(res);
-    const struct core_hooks hooks = {r_poll_hook, &poll};
-    h.hooks = &hooks;
-    struct asker a = hamilton_asker(&h, from);
-    enum core_status st = r_ask(&a, evaluate, most, r_out(res, ASKED));
-    struct core_info info = {h.done, h.lost};
-    r_set_status(INTEGER(VECTOR_ELT(out, 1)), st, &info);
+    struct r_hmc x = r_hmc_new(start, metric, settings, progress);
+    PROTECT(x.out);
+    const struct core_hooks hooks = {r_poll_hook, &x.poll};
+    x.h.hooks = &hooks;
+    struct asker a = hamilton_asker(&x.h, x.start);
+    r_hmc_close(&x, r_ask(&a, evaluate, x.most, x.asked));
     UNPROTECT(1);
-    return out;
+    return x.out;
 }

@@ -45,3 +45,19 @@ double lmm_prior_log_density(const struct lmm *m, int k, double constant, const 
             s -= (a == b ? 0.5 : 1) * AT(pr->rate0, a, b, r) * t[vech_at(r, a, b)];
     return s;
 }
+
+void lmm_prior_slope(const struct lmm *m, int k, const double *t, double *g)
+{
+    const struct precision *pr = &m->prec[k];
+    int r = pr->r;
+    if (pr->nu > 0) {
+        for (int i = 0; i < r; i++) {
+            int at = vech_at(r, i, i);
+            g[at] -= 0.5 * (pr->nu + r) * pr->nu / (pr->nu * t[at] + pr->aux_rate[i]);
+        }
+        return;
+    }
+    for (int b = 0; b < r; b++)
+        for (int a = b; a < r; a++)
+            g[vech_at(r, a, b)] -= (a == b ? 0.5 : 1) * AT(pr->rate0, a, b, r);
+}

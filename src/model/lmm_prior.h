@@ -9,4 +9,8 @@ double lmm_prior_constant(const struct lmm *m, int k);
 double lmm_prior_log_density(const struct lmm *m, int k, double constant, const double *t,
                              double logdet);
 
+/* g (vech) += the kernel's gradient in Lambda at a fixed log-determinant; in the log-determinant it
+ * is (df0 - r - 1) / 2. */
+void lmm_prior_slope(const struct lmm *m, int k, const double *t, double *g);
+
 #endif
