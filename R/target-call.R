@@ -5,23 +5,29 @@
 asked_functions <- function(target, i = seq_len(target$rows %||% 0L), weight = 1) {
   user <- target$user
   build <- if (user$vectorised) block_functions else point_functions
-  c(build(user, target$skeleton, rows_of(user, i), weight),
+  c(build(user, target$skeleton, row_functions(user, i), weight),
     list(skeleton = target$skeleton, vectorised = user$vectorised))
 }
 
-# A user's function of p and, where there are, the data.
+# A user's function of p and, where there are and it has room for them, the data.
 with_data <- function(f, user) {
-  if (is.null(f) || is.null(user$data)) return(f)
+  if (is.null(f) || is.null(user$data) || !has_room(f, 2L)) return(f)
   data <- user$data
   function(p) f(p, data)
 }
 
+has_room <- function(f, n) {
+  formals <- names(formals(args(f)))
+  length(formals) >= n || "..." %in% formals
+}
+
 # list(value, gradient, n): functions of p alone that sum over rows i, or NULL.
-rows_of <- function(user, i) {
+row_functions <- function(user, i) {
   if (is.null(user$log_lik)) return(NULL)
   bind <- function(f) {
     data <- user$data
-    if (is.null(f)) NULL else if (is.null(data)) function(p) f(p, i) else function(p) f(p, i, data)
+    if (is.null(f)) return(NULL)
+    if (is.null(data) || !has_room(f, 3L)) function(p) f(p, i) else function(p) f(p, i, data)
   }
   list(value = bind(user$log_lik), gradient = bind(user$grad_log_lik), n = length(i))
 }

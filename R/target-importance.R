@@ -27,7 +27,7 @@ proposal_points <- function(components, n, shift = 0L) {
   list(z = z, replicate = replicate, pair = pair, components = components)
 }
 
-mixture_log_density <- function(components, z) {
+proposal_log_density <- function(components, z) {
   log_mixture(vapply(components, component_log_density, numeric(ncol(z)), z),
     vapply(components, `[[`, 0, "weight"))
 }
@@ -85,7 +85,7 @@ pooled_sample <- function(rounds) {
   n <- vapply(rounds, function(r) ncol(r$z), 0L)
   join <- function(name, f = c) do.call(f, lapply(rounds, `[[`, name))
   z <- join("z", cbind)
-  log_q <- log_mixture(vapply(rounds, function(r) mixture_log_density(r$components, z),
+  log_q <- log_mixture(vapply(rounds, function(r) proposal_log_density(r$components, z),
     numeric(ncol(z))), n / sum(n))
   lp <- join("lp")
   ratio <- ifelse(lp == -Inf, -Inf, lp - log_q)

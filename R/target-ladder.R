@@ -18,7 +18,7 @@ importance_ladder <- function(ev, linked, components, sd0, points, budget) {
   for (k in seq_len(LADDER_ROUNDS)) {
     rounds <- c(rounds, list(importance_points(ev, components, n, shift = k - 1L)))
     round <- pooled_sample(rounds)
-    estimate <- importance_estimate(round, linked, sample_axes(round, components))
+    estimate <- importance_estimate(round, linked, pooled_axes(round, components))
     why <- unsettled(round, estimate, sd0, SD_MOVES[min(k, 2L)])
     budget <- budget - n
     if (!length(why) || budget < n || round$ess < 3 * nrow(round$z)) break
@@ -33,7 +33,7 @@ importance_ladder <- function(ev, linked, components, sd0, points, budget) {
 
 # Coordinates in which the control variates are made: those of the proposal, once there is enough of a
 # sample those of its moments.
-sample_axes <- function(round, components) {
+pooled_axes <- function(round, components) {
   axes <- overall_axes(components)
   if (round$ess < 20 * nrow(round$z)) return(axes)
   own <- weighted_covariance(round$z, round$weights)

@@ -263,7 +263,7 @@ check_first_value <- function(target) {
     "log_density", 1L)
   if (is.null(target$rows)) return(invisible())
   i <- seq_len(target$rows)
-  check_one(tryCatch(suppressWarnings(rows_of(user, i)$value(p)), error = identity), "log_lik",
+  check_one(tryCatch(suppressWarnings(row_functions(user, i)$value(p)), error = identity), "log_lik",
     c(1L, target$rows))
 }
 
@@ -343,7 +343,7 @@ check_gradient_list <- function(target) {
   if (user$vectorised) p <- block_of_points(target$skeleton, cbind(unlist(p, use.names = FALSE)))
   check_gradient_value(with_data(user$gradient, user), p, target$skeleton, "gradient")
   if (!is.null(user$grad_log_lik)) {
-    check_gradient_value(rows_of(user, seq_len(target$rows))$gradient, p, target$skeleton,
+    check_gradient_value(row_functions(user, seq_len(target$rows))$gradient, p, target$skeleton,
       "grad_log_lik")
   }
 }
