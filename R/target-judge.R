@@ -58,10 +58,10 @@ judge_rows <- function(run) {
   t <- run$table
   names <- variable_table(run$target)$variable
   constant <- !is.na(t$sd) & t$sd <= 1e-12 * pmax(abs(t$mean), 1e-300)
-  none <- !constant & t$raw_khat >= NO_MOMENT & !is.na(t$raw_khat)
+  none <- !constant & t$khat >= NO_MOMENT & !is.na(t$khat)
   if (any(none, na.rm = TRUE)) {
     run <- add_flag(run, "the SD of ", some(names[which(none)]), " may not exist (its tail is too ",
-      "heavy, k-hat ", format(max(t$raw_khat[which(none)]), digits = 2), "): see the quantiles")
+      "heavy, k-hat ", format(max(t$khat[which(none)]), digits = 2), "): see the quantiles")
     run$table[which(none), c("sd", "mcse_sd")] <- NA
     run$table[which(none & run$mean_lost), c("mean", "mcse_mean")] <- NA
   }

@@ -43,7 +43,7 @@
 #'   \item{points}{`z` (d x points) and `weights`: what draws and quantiles are made of}
 #'   \item{log_evidence, evidence_error}{log marginal likelihood of the density as it is given, and
 #'     its standard error; `NA` where it was not estimated}
-#'   \item{khat, ess}{of the last importance sample}
+#'   \item{khat, ess}{of the importance sample; `ess` as a share of its points}
 #'   \item{flags}{what is wrong, in words; empty when nothing is. They are warned of too}
 #'   \item{notes}{what is worth knowing}
 #'   \item{counts}{`gradients`, `values`, `failures`: evaluations of the target}

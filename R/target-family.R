@@ -1,0 +1,83 @@
+# The Gaussian families other than the full-rank one, as stages of a run.
+
+# ---- mean field ------------------------------------------------------------------------------------
+
+factorised_stage <- function(run) {
+  start <- factorised_start(run)
+  points <- run$settings$control$points
+  fit <- factorised_vi(run$ev, start$m, start$omega, n_points = points,
+    max_points = left_gradients(run) / 2)
+  if (!is.finite(fit$elbo)) no_gaussian(run)
+  if (length(fit$runaway)) {
+    run$diverged <- unconstrained_names(run$target)[utils::head(fit$runaway, 4L)]
+  }
+  fit$reason <- fit$outcome
+  keep_components(run, list(fit))
+}
+
+# The mode and its conditional SDs where a Hessian can be afforded, else uphill and no more.
+factorised_start <- function(run) {
+  z0 <- run$target$init
+  if (length(z0) <= FULL_MOST) {
+    first <- start_at(run$ev, z0, left_gradients(run) / 4)
+    if (first$usable) return(list(m = first$z, omega = -log(-diag(first$hessian)) / 2))
+    return(list(m = z0, omega = -1))
+  }
+  up <- call_bb_lbfgs(run$ev, z0)$result
+  n <- length(up$path_lp)
+  list(m = if (n) up$path[, n] else z0, omega = -1)
+}
+
+# ---- low rank --------------------------------------------------------------------------------------
+
+lowrank_stage <- function(run) {
+  start <- factorised_start(run)
+  fit <- lowrank_vi(run$ev, start$m, start$omega, rank = run$settings$rank,
+    n_points = run$settings$control$points, max_points = left_gradients(run) / 2)
+  if (!is.finite(fit$elbo)) no_gaussian(run)
+  fit$reason <- fit$outcome
+  if (length(fit$m) <= FULL_MOST) fit$L <- lower_root(cbind(fit$A, diag(sqrt(fit$D), length(fit$D))))
+  run <- keep_components(run, list(fit))
+  add_note(run, "rank ", fit$rank, " of the covariance beyond its diagonal")
+}
+
+# ---- Pathfinder ------------------------------------------------------------------------------------
+
+pathfinder_stage <- function(run) {
+  z0 <- run$target$init
+  d <- length(z0)
+  starts <- cbind(z0, climb_starts(run$ev, list(m = z0, L = diag(1, d)), radii = c(1, 3)))
+  paths <- pathfinder(run$ev, starts)
+  if (!length(paths$components)) no_gaussian(run)
+  best <- paths$components[paths$modes$component]
+  fits <- Map(function(part, weight) {
+    list(m = part$m, L = lower_root(from_white(part, diag(1, d))), elbo = part$elbo,
+      converged = TRUE, weight = weight)
+  }, best, paths$modes$weight)
+  run <- keep_components(run, fits)
+  run$khat <- paths$khat
+  run
+}
+
+# ---- linear response -------------------------------------------------------------------------------
+
+# A root of the linear-response covariance: list(L), or list(sd) beyond FULL_MOST dimensions; NULL
+# where it fails.
+response_root <- function(run, part) {
+  if (run$settings$approximation == "fullrank") return(fullrank_root(run, part))
+  if (run$settings$approximation != "meanfield") return(NULL)
+  response <- factorised_response(run$ev, part, max_points = max(left_gradients(run), 0))
+  if (is.null(response$cov)) {
+    if (all(is.na(response$sd))) return(NULL)
+    return(list(sd = ifelse(is.na(response$sd), part$sd, response$sd), known = !is.na(response$sd)))
+  }
+  root <- if (response$ok) tryCatch(t(chol(response$cov)), error = function(e) NULL)
+  if (!is.null(root)) list(L = root)
+}
+
+fullrank_root <- function(run, part) {
+  cost <- 4 * length(part$m) + 512
+  if (left_gradients(run) < cost) return(NULL)
+  root <- tryCatch(t(chol(gaussian_response(run$ev, part)$cov)), error = function(e) NULL)
+  if (!is.null(root)) list(L = root)
+}
