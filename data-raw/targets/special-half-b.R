@@ -85,5 +85,7 @@ special$logistic_growth <- function(case) {
       w <- c(exp(l - big) %*% F); E <- E + c(w, w[1] * c(exp(r), exp(2 * r), m, m^2)) }
     lz <- big + log(E[1]); E <- E[-1] / E[1]; i <- c(1, 5, 7, 3); list(E[i], sqrt(E[i + 1] - E[i]^2), lz) }
   a <- one(60); b <- one(80); cat("   relative difference of two sizes", max(abs(unlist(a) / unlist(b) - 1)), "\n")
-  structure(exact(c("capacity", "rate", "middle", "sigma"), b[[1]], b[[2]], b[[3]]), method = "cube")
+  structure(two_sizes(c("capacity", "rate", "middle", "sigma"), a, b), method = "cube")
 }
+special$gradient_wrong_in_region <- function(case) exact(c("x[1]", "x[2]"), 0, 1, 0)
+special$autoregression_300d <- function(case) exact(sprintf("x[%d]", 1:300), 0, 1, 0)
