@@ -3,7 +3,6 @@
 # Source: Cappe, Douc, Guillin, Marin and Robert (2008), Statistics and Computing 18, 447-459.
 
 adapt_components <- function(components, round) {
-  components <- Filter(function(part) !isTRUE(part$tail), components)
   share <- responsibilities(components, round$z)
   df <- if (round$khat > 0.5) 4 else IMPORTANCE_DF
   out <- lapply(seq_along(components), function(k) {
@@ -16,24 +15,64 @@ adapt_components <- function(components, round) {
   })
 }
 
-# A component for the tails of the rows that are not settled: at the moments of the points weighted by
-# what they add to the variances of these rows. f: n x rows.
-tail_component <- function(round, f, mean, sd) {
-  share <- rowMeans(((f - rep(mean, each = nrow(f))) / rep(sd, each = nrow(f)))^2)
-  w <- round$weights * ifelse(is.finite(share), share, 0)
-  if (!any(w > 0)) return(NULL)
+# ---- several components --------------------------------------------------------------------------
+
+# What one component cannot follow (a bent ridge, a tail of its own) several can: the sample in
+# clusters, a component at the moments of each, and one over all. `tilt` (a number per point) says
+# where more points are wanted than the posterior has.
+# Source: Hoogerheide, Opschoor and van Dijk (2012), Journal of Econometrics 171, 101-120, after whom
+# the components are added where the weights say that they are missing.
+cluster_components <- function(round, tilt, most) {
+  w <- round$weights * tilt
   w <- w / sum(w)
   d <- nrow(round$z)
-  m <- drop(round$z %*% w)
-  dev <- round$z - m
-  S <- dev %*% (t(dev) * w)
-  own <- round$z - drop(round$z %*% round$weights)
-  S <- S + 0.1 * own %*% (t(own) * round$weights) # a few points may make all of it
+  whole <- weighted_covariance(round$z, w)
+  root <- tryCatch(t(chol(whole$cov)), error = function(e) NULL)
+  k <- min(most, floor(1 / sum(w^2) / (8 * d)))
+  if (is.null(root) || k < 2) return(NULL)
+  cluster <- weighted_clusters(solve(root, round$z - whole$mean), w, k)
+  within <- pooled_covariance(round$z, w, cluster)
+  parts <- lapply(unique(cluster), function(g) {
+    cluster_component(round$z[, cluster == g, drop = FALSE], w[cluster == g], within)
+  })
+  c(list(proposal_component(whole$mean, root, 0.2, df = 4)), Filter(Negate(is.null), parts))
+}
+
+# The cluster of every point, from k-means of a resample (its own generator).
+weighted_clusters <- function(e, w, k, n = 2000L) {
+  pick <- findInterval((seq_len(n) - 0.5) / n, cumsum(w), all.inside = TRUE)
+  x <- t(e[, pick, drop = FALSE])
+  k <- min(k, nrow(unique(x)) - 1L)
+  if (k < 2L) return(rep(1L, ncol(e)))
+  centres <- with_fixed_seed(suppressWarnings(stats::kmeans(x, k, iter.max = 50L, nstart = 4L)))
+  distance <- vapply(seq_len(k), function(g) colSums((e - centres$centers[g, ])^2), numeric(ncol(e)))
+  max.col(-distance, ties.method = "first")
+}
+
+pooled_covariance <- function(z, w, cluster) {
+  Reduce(`+`, lapply(unique(cluster), function(g) {
+    at <- cluster == g
+    sum(w[at]) * weighted_covariance(z[, at, drop = FALSE], w[at] / sum(w[at]))$cov
+  }))
+}
+
+# Moments of one cluster, shrunk to what clusters have on average where its points are few.
+cluster_component <- function(z, w, within) {
+  mass <- sum(w)
+  if (!(mass > 0)) return(NULL)
+  own <- weighted_covariance(z, w / mass)
+  n <- mass^2 / sum(w^2)
+  d <- nrow(z)
+  S <- 1.3 * (n * own$cov + 2 * d * within) / (n + 2 * d)
   root <- tryCatch(t(chol(S)), error = function(e) NULL)
-  if (is.null(root)) return(NULL)
-  part <- proposal_component(m, root, 0.4, df = 4)
-  part$tail <- TRUE
-  part
+  if (!is.null(root)) proposal_component(own$mean, root, 0.8 * mass, df = IMPORTANCE_DF)
+}
+
+# Where the variances of rows come from: of each point its share in them, on average over the rows,
+# and one. f: n x rows.
+tail_tilt <- function(f, mean, sd) {
+  share <- rowMeans(((f - rep(mean, each = nrow(f))) / rep(sd, each = nrow(f)))^2)
+  1 + 2 * ifelse(is.finite(share), share, 0)
 }
 
 # n x components, rows that sum to one
@@ -53,13 +92,15 @@ adapt_component <- function(part, z, weights, df) {
   w <- weights / mass
   ess <- 1 / sum(w^2)
   if (!is.finite(ess) || ess < 3 * d) return(part)
-  e <- solve(part$L, z - part$m)
+  e <- solve(part$L, z - part$m, tol = 0)
   centre <- drop(e %*% w)
   dev <- e - centre
   C <- dev %*% (t(dev) * w)
   C <- (ess * C + 2 * d * diag(1, d)) / (ess + 2 * d)
-  part$m <- part$m + drop(part$L %*% centre)
-  axes <- skewed_axes(part$L %*% C %*% t(part$L), z - part$m, w)
+  m <- part$m + drop(part$L %*% centre)
+  axes <- skewed_axes(part$L %*% C %*% t(part$L), z - m, w)
+  if (is.null(axes)) return(part)
+  part$m <- m
   part$L <- axes$L
   part$scale <- axes$scale
   part
@@ -72,8 +113,10 @@ skewed_axes <- function(S, dev, w) {
   skew <- drop((dev / sd)^3 %*% w)
   o <- order(-abs(skew))
   L <- matrix(0, length(o), length(o))
-  L[o, ] <- t(chol(S[o, o, drop = FALSE]))
-  e <- solve(L, dev)
+  root <- tryCatch(t(chol(S[o, o, drop = FALSE])), error = function(e) NULL)
+  if (is.null(root)) return(NULL)
+  L[o, ] <- root
+  e <- solve(L, dev, tol = 0)
   scale <- t(apply(e, 1L, side_scales, w))
   list(L = L, scale = if (any(abs(log(scale)) > 0.15)) scale)
 }

@@ -15,7 +15,8 @@
 #' @details
 #' *TMB, RTMB*: `fn` and `gr` give the negative log density and its gradient. Parameters listed as
 #' `random` are integrated by TMB (the Laplace approximation), and do not appear. No Jacobian is in
-#' a TMB model that transforms its parameters itself: what is flat there is flat on that scale.
+#' a TMB model that transforms its parameters itself: what is flat there is flat on that scale. The
+#' object is made silent, and its `env$last.par.best` moves, as under any optimiser.
 #'
 #' *rstan*: `log_prob()` and `grad_log_prob()` on the unconstrained scale, with Stan's own Jacobian;
 #' `constrain_pars()` for parameters and, as generated quantities, what the model transforms and
@@ -54,6 +55,7 @@ as_target.list <- function(object, constraints = list(), generated = NULL, init 
   no_dots(...)
   if (!is_tmb(object)) as_target.default(object)
   call <- match.call()
+  if (is.function(object$env$beSilent)) object$env$beSilent() # else a line per gradient
   start <- init %||% object$par
   if (!is.numeric(start) || length(start) != length(object$par)) {
     mf_abort("init", "`init` must be ", length(object$par), " numbers, as `object$par`, not ",
@@ -151,13 +153,13 @@ as_target.stanfit <- function(object, init = NULL, ...) {
 as_target.stanmodel <- function(object, data = list(), init = NULL, ...) {
   no_dots(...)
   need_package("rstan")
-  fit <- rstan::sampling(object, data = data, chains = 0)
+  fit <- suppressMessages(rstan::sampling(object, data = data, chains = 0))
   as_target.stanfit(fit, init = init)
 }
 
 refuse_stan <- function(e) {
-  mf_abort("target", "the Stan model cannot be evaluated: ", conditionMessage(e), "; make it again ",
-    "by sampling(model, data, chains = 0)", arg = "object")
+  mf_abort("target", "the Stan model cannot be evaluated: ", conditionMessage(e),
+    "; make it again by sampling(model, data, chains = 0)", arg = "object")
 }
 
 need_package <- function(package) {

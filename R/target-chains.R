@@ -34,17 +34,9 @@ chain_estimate <- function(run, out, axes) {
   n <- dim(out$z)[1L]
   flat <- function(x) t(matrix(x, n * CHAINS, dim(x)[3L]))
   z <- flat(out$z)
-  chain <- rep(seq_len(CHAINS), each = n)
+  estimate <- sample_estimate(run$linked, z, flat(out$gradient), rep(1 / ncol(z), ncol(z)),
+    rep(seq_len(CHAINS), each = n), axes, loose = 3)
   f <- t(run$linked$all(z))
-  e <- t(solve(axes$L, z - axes$m))
-  score <- crossprod(flat(out$gradient), axes$L)
-  w <- rep(1 / ncol(z), ncol(z))
-  wrong <- isTRUE(run$discrepancy >= STEIN_LIMIT)
-  lost <- colSums(!is.finite(f)) > 0
-  m <- stein_moments(f[, !lost, drop = FALSE], e, score, w, chain, functions = !wrong)
-  row <- function(x) replace(rep(NA_real_, ncol(f)), !lost, x)
-  estimate <- list(mean = row(m$mean), sd = row(m$sd), mcse_mean = row(m$mcse_mean),
-    mcse_sd = row(m$mcse_sd), khat = row(square_khat(f[, !lost, drop = FALSE], m$mean, w)))
   rhat <- apply(f, 2L, function(x) suppressWarnings(posterior::rhat(matrix(x, n))))
   diagnostics <- list(rhat = max(rhat, na.rm = TRUE), divergent = sum(out$divergent),
     ebfmi = min(energy_fraction(out$energy)), draws = ncol(z))
@@ -62,17 +54,19 @@ drawn_axes <- function(rung, axes) {
 
 # Rows from the chains, but for those that importance sampling knows better. Where both claim a row and
 # disagree, that is said.
+ROWS <- c("mean", "sd", "mcse_mean", "mcse_sd", "khat", "raw_khat")
+
 take_chains <- function(run, rung) {
   is <- run$estimate
   mc <- rung$estimate
-  good <- is$khat < ROW_KHAT & !noisy_rows(is) & run$khat < 0.7 & !"stein" %in% run$reasons
+  good <- !noisy_rows(is) & run$khat < 0.7 & !"stein" %in% run$reasons
   good <- good & !is.na(good)
   sound <- !length(rung$reasons)
   apart <- abs(is$mean - mc$mean) > 5 * sqrt(is$mcse_mean^2 + mc$mcse_mean^2) + 0.02 * mc$sd |
     abs(is$sd - mc$sd) > 5 * sqrt(is$mcse_sd^2 + mc$mcse_sd^2) + 0.02 * mc$sd
   disagree <- good & sound & apart & !is.na(apart)
   keep <- good & (is$mcse_mean <= mc$mcse_mean | !sound | is.na(mc$sd))
-  chosen <- Map(function(a, b) ifelse(keep, a, b), is[names(mc)], mc)
+  chosen <- Map(function(a, b) ifelse(keep, a, b), is[ROWS], mc[ROWS])
   source <- ifelse(keep, "importance", "hmc")
   run$table <- variable_estimates(run$linked, chosen, run$mfvb, NULL, "hmc")
   run$table$source <- source[seq_len(run$linked$n)]
@@ -80,6 +74,7 @@ take_chains <- function(run, rung) {
   run$reasons <- c(rung$reasons, if (any(disagree)) "disagree")
   run$settled <- !length(run$reasons)
   run$hmc <- rung$diagnostics
+  run$table$raw_khat <- pmin(is$raw_khat, mc$raw_khat)[seq_len(run$linked$n)]
   if (!(run$khat < 0.7)) {
     run <- add_note(run, "the log evidence is not reliable (k-hat ", format(run$khat, digits = 2), ")")
   }

@@ -20,7 +20,7 @@
 #' | `ordered_vector()` | x\[1\] < x\[2\] < ... | x\[1\] = y\[1\], steps exp(y) |
 #' | `positive_ordered()` | 0 < x\[1\] < x\[2\] < ... | steps exp(y) |
 #' | `simplex()` | vectors > 0 with sum 1 | stick breaking, centred |
-#' | `cholesky_correlation()` | the lower Cholesky factor of a correlation matrix | tanh(y) in each row |
+#' | `cholesky_correlation()` | lower Cholesky factors of correlation matrices | tanh(y) in rows |
 #' | `correlation()` | correlation matrices | L L' of the row above |
 #' | `covariance_matrix()` | symmetric positive definite matrices | L L', log diagonal of L free |
 #'

@@ -5,14 +5,17 @@
 #   mean_mfvb, sd_mfvb, loc_mfvb, spread_mfvb    of the Gaussian fit before refinement
 #   sd_lrvb, spread_lrvb                of its linear response, NA without
 
-# list(all): values of the variables at points, and those with a positive link again as logarithms.
+# list(all): values of the variables at points, and those with a positive link again as logarithms;
+# coordinate: of a row that is exp() of one coordinate, which; place: the row on the link's scale.
 linked_values <- function(target) {
   table <- variable_table(target)
   logged <- which(table$link == "exp")
   n <- nrow(table)
   place <- replace(seq_len(n), logged, n + seq_along(logged))
+  coordinate <- ifelse(table$link == "exp" & table$kind == "parameter",
+    match(table$variable, unconstrained_names(target)), NA)
   list(
-    n = n, place = place,
+    n = n, place = place, coordinate = c(coordinate, rep(NA, length(logged))),
     all = function(Z) {
       x <- target_values(target, Z)
       rbind(x, suppressWarnings(log(x[logged, , drop = FALSE])))
@@ -43,7 +46,7 @@ variable_estimates <- function(linked, own, mfvb, lrvb, source) {
   data.frame(
     mean = pick(own$mean, first), sd = pick(own$sd, first), source = rep(source, linked$n),
     mcse_mean = pick(own$mcse_mean, first), mcse_sd = pick(own$mcse_sd, first),
-    khat = pick(own$khat, first), loc = pick(own$mean, linked$place),
+    khat = pick(own$khat, first), raw_khat = pick(own$raw_khat, first), loc = pick(own$mean, linked$place),
     spread = pick(own$sd, linked$place), mean_mfvb = pick(mfvb$mean, first),
     sd_mfvb = pick(mfvb$sd, first), loc_mfvb = pick(mfvb$mean, linked$place),
     spread_mfvb = pick(mfvb$sd, linked$place), mean_lrvb = pick(lrvb$mean, first),

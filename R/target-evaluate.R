@@ -63,8 +63,7 @@ evaluate <- function(target, ask, Z, gradient, step, count) {
   at <- constrained(target, Z)
   answer <- ask_inside(ask, at$x, own, count)
   lp <- answer$lp + at$log_jacobian
-  none <- is.na(lp)
-  if (any(none)) lp[none] <- -Inf # an infinite Jacobian
+  if (anyNA(lp)) lp[is.na(lp)] <- -Inf # an infinite Jacobian
   count$gradients <- count$gradients + if (gradient) length(lp) else 0
   if (!gradient) return(list(lp = lp, gradient = NULL))
   g <- if (own) {
@@ -73,11 +72,10 @@ evaluate <- function(target, ask, Z, gradient, step, count) {
     value <- function(Z) evaluate(target, ask, Z, FALSE, step, count)$lp
     difference_gradient(Z, lp, value, step)
   }
+  none <- lp == -Inf
   if (any(none)) g[, none] <- NA
   list(lp = lp, gradient = g)
 }
-
-pulled <- function(target, Z, G) if (target$free) G else call_bb_pull(target$shape, Z, G)
 
 # Where a parameter overflows there is no density, and nobody is asked.
 ask_inside <- function(ask, x, slope, count) {
@@ -144,134 +142,4 @@ block_answer <- function(ask, x, slope) {
   p <- block_of_points(ask$skeleton, x)
   lp <- ask$value(p, ncol(x))
   list(lp = lp, gradient = if (slope) ask$gradient(p, ncol(x)))
-}
-
-# ---- the user's functions, together --------------------------------------------------------------
-
-# list(value, gradient (or NULL), skeleton, vectorised): functions of one point, or of a block and
-# its size; with rows of the data, of rows i with a weight.
-asked_functions <- function(target, i = seq_len(target$rows %||% 0L), weight = 1) {
-  user <- target$user
-  build <- if (user$vectorised) block_functions else point_functions
-  c(build(user, target$skeleton, row_functions(user, i), weight),
-    list(skeleton = target$skeleton, vectorised = user$vectorised))
-}
-
-# A user's function of p and, where there are and it has room for them, the data.
-with_data <- function(f, user) {
-  if (is.null(f) || is.null(user$data) || !has_room(f, 2L)) return(f)
-  data <- user$data
-  function(p) f(p, data)
-}
-
-has_room <- function(f, n) {
-  formals <- names(formals(args(f)))
-  length(formals) >= n || "..." %in% formals
-}
-
-# list(value, gradient, n): functions of p alone that sum over rows i, or NULL.
-row_functions <- function(user, i) {
-  if (is.null(user$log_lik)) return(NULL)
-  bind <- function(f) {
-    data <- user$data
-    if (is.null(f)) return(NULL)
-    if (is.null(data) || !has_room(f, 3L)) function(p) f(p, i) else function(p) f(p, i, data)
-  }
-  list(value = bind(user$log_lik), gradient = bind(user$grad_log_lik), n = length(i))
-}
-
-point_functions <- function(user, skeleton, rows, weight) {
-  value <- with_data(user$log_density, user)
-  gradient <- with_data(user$gradient, user)
-  flat <- flat_gradient(skeleton)
-  if (is.null(rows)) {
-    return(list(value = function(p) as_value(value(p)),
-      gradient = if (!is.null(gradient)) function(p) flat(gradient(p))))
-  }
-  list(
-    value = function(p) as_value(value(p)) + weight * row_sum(rows$value(p), rows$n),
-    gradient = if (!is.null(gradient)) {
-      function(p) flat(gradient(p)) + weight * flat(rows$gradient(p))
-    }
-  )
-}
-
-as_value <- function(v) {
-  if (is.numeric(v) && length(v) == 1L) return(as.double(v))
-  stop("`log_density` returned ", describe(v), ", not one number", call. = FALSE)
-}
-
-# Of a value per row, or of their sum.
-row_sum <- function(v, n) {
-  if (is.numeric(v) && (length(v) == n || length(v) == 1L)) return(sum(v))
-  stop("`log_lik` returned ", describe(v), ", not a number for each of ", n, " rows", call. = FALSE)
-}
-
-# A function that lays the lists of gradients out as the numbers of x.
-flat_gradient <- function(skeleton) {
-  names <- names(skeleton)
-  full <- sum(lengths(skeleton))
-  function(g) {
-    flat <- unlist(.subset(g, names), use.names = FALSE)
-    if (is.numeric(flat) && length(flat) == full) return(flat)
-    stop("`gradient` returned ", length(flat), " numbers, not ", full, call. = FALSE)
-  }
-}
-
-# ---- blocks of points ----------------------------------------------------------------------------
-
-# x (numbers x points) as the user's function of a block sees it: points come first.
-block_of_points <- function(skeleton, x) {
-  n <- ncol(x)
-  to <- cumsum(lengths(skeleton))
-  Map(function(value, to) {
-    own <- x[seq.int(to - length(value) + 1L, to), ]
-    if (is_scalar(value)) return(own)
-    own <- t(matrix(own, ncol = n))
-    if (is.matrix(value)) array(own, c(n, dim(value))) else {
-      colnames(own) <- names(value)
-      own
-    }
-  }, skeleton, to)
-}
-
-block_functions <- function(user, skeleton, rows, weight) {
-  value <- with_data(user$log_density, user)
-  gradient <- with_data(user$gradient, user)
-  flat <- flat_block(skeleton)
-  list(
-    value = function(p, n) {
-      v <- as_values(value(p), n, "log_density")
-      if (is.null(rows)) v else v + weight * block_row_sum(rows$value(p), n, rows$n)
-    },
-    gradient = if (!is.null(gradient)) function(p, n) {
-      g <- flat(gradient(p), n)
-      if (is.null(rows)) g else g + weight * flat(rows$gradient(p), n)
-    }
-  )
-}
-
-as_values <- function(v, n, what) {
-  if (is.numeric(v) && length(v) == n) return(as.double(v))
-  stop("`", what, "` returned ", describe(v), ", not a number for each of ", n, " points",
-    call. = FALSE)
-}
-
-# A sum per point, or a matrix of points x rows.
-block_row_sum <- function(v, n, rows) {
-  if (is.matrix(v) && identical(dim(v), c(n, rows))) return(rowSums(v))
-  as_values(v, n, "log_lik")
-}
-
-flat_block <- function(skeleton) {
-  names <- names(skeleton)
-  size <- lengths(skeleton)
-  function(g, n) {
-    g <- .subset(g, names)
-    if (!identical(lengths(g, FALSE), unname(size) * as.integer(n))) {
-      stop("`gradient` returned elements of lengths ", toString(lengths(g)), ", not ",
-        toString(size * n), call. = FALSE)
-    }
-    do.call(rbind, unname(Map(function(g, k) t(matrix(as.double(g), n, k)), g, size)))
-  }
 }

@@ -198,7 +198,7 @@ long_importance <- function(ev, linked, vb, settings) {
   proposal <- lapply(vb$vb$components, function(part) {
     proposal_component(part$m, part$L %||% diag(part$sd, length(part$sd)), max(part$weight, 0.1))
   })
-  out <- importance_ladder(ev, linked$all, proposal, vb$table$sd, 4096, settings$max_points)
+  out <- importance_ladder(ev, linked, proposal, vb$table$sd, 4096, settings$max_points)
   list(estimate = out$estimate, points = list(z = out$round$z, weights = out$round$weights),
     log_evidence = out$round$log_evidence, evidence_error = out$round$evidence_error,
     khat = out$round$khat,

@@ -11,8 +11,8 @@ proposal_component <- function(m, L, weight = 1, scale = NULL, df = IMPORTANCE_D
   list(m = m, L = L, weight = weight, scale = scale, df = df)
 }
 
-# n points in all (a multiple of 16 per component): list(z (d x n), log_q, replicate, pair (the
-# number of the antithetic pair)).
+# n points in all (a multiple of 16 per component): list(z (d x n), replicate, pair (the number of the
+# antithetic pair), components with their shares as weights).
 proposal_points <- function(components, n, shift = 0L) {
   share <- vapply(components, `[[`, 0, "weight")
   share <- share / sum(share)
@@ -22,15 +22,20 @@ proposal_points <- function(components, n, shift = 0L) {
   z <- do.call(cbind, lapply(blocks, `[[`, "z"))
   replicate <- unlist(lapply(blocks, `[[`, "replicate"))
   pair <- unlist(Map(function(b, k) b$pair + k, blocks, cumsum(c(0, per * REPLICATES))[seq_along(per)]))
-  log_q <- log_mixture(vapply(components, component_log_density, numeric(ncol(z)), z),
-    per / sum(per))
-  list(z = z, log_q = log_q, replicate = replicate, pair = pair)
+  shares <- per / sum(per)
+  components <- Map(function(part, s) replace(part, "weight", s), components, shares)
+  list(z = z, replicate = replicate, pair = pair, components = components)
+}
+
+proposal_log_density <- function(components, z) {
+  log_mixture(vapply(components, component_log_density, numeric(ncol(z)), z),
+    vapply(components, `[[`, 0, "weight"))
 }
 
 # log sum_k share_k exp(x_k) of the columns of x
 log_mixture <- function(x, share) {
   x <- matrix(x, ncol = length(share))
-  top <- apply(x, 1L, max)
+  top <- pmax(apply(x, 1L, max), -.Machine$double.xmax)
   top + log(drop(exp(x - top) %*% share))
 }
 
@@ -52,7 +57,7 @@ component_points <- function(part, k, shift) {
 
 component_log_density <- function(part, z) {
   d <- length(part$m)
-  e <- solve(part$L, z - part$m)
+  e <- solve(part$L, z - part$m, tol = 0)
   extra <- 0
   if (!is.null(part$scale)) {
     side <- ifelse(e < 0, part$scale[, 1L], part$scale[, 2L])
@@ -60,24 +65,36 @@ component_log_density <- function(part, z) {
     extra <- -colSums(log(matrix(side, d)))
   }
   df <- part$df
-  lgamma((df + d) / 2) - lgamma(df / 2) - d / 2 * log(df * pi) - determinant(part$L)$modulus[1L] + extra -
+  out <- lgamma((df + d) / 2) - lgamma(df / 2) - d / 2 * log(df * pi) - determinant(part$L)$modulus[1L] + extra -
     (df + d) / 2 * log1p(colSums(e^2) / df)
+  replace(out, is.nan(out), -Inf) # at points beyond all numbers
 }
 
-# The target at the points of a proposal, with weights that sum to one.
-# list(z, gradient, lp, weights, replicate, khat, ess, log_evidence, failed (share without density)).
-importance_round <- function(ev, components, n, shift = 0L) {
+# The target at the points of a proposal: list(z, gradient, lp, replicate, pair, components).
+importance_points <- function(ev, components, n, shift = 0L) {
   at <- proposal_points(components, n, shift)
   got <- ev(at$z, TRUE)
-  ratio <- got$lp - at$log_q
-  # a point without a gradient cannot serve the control variates; one without a density has no weight
-  lost <- is.finite(ratio) & colSums(!is.finite(got$gradient)) > 0
-  failed <- mean(!is.finite(ratio))
-  smooth <- pair_weights(ratio, at$pair)
-  list(z = at$z, gradient = got$gradient, lp = got$lp, log_q = at$log_q, replicate = at$replicate,
+  list(z = at$z, gradient = got$gradient, lp = got$lp, replicate = at$replicate, pair = at$pair,
+    components = at$components)
+}
+
+# Rounds of points as one sample of the mixture of their proposals, with weights that sum to one.
+# list(z, gradient, lp, weights, replicate, khat, ess, log_evidence, evidence_error).
+# Source: Cornuet, Marin, Mira and Robert (2012), Scand. J. Statist. 39, 798-812.
+pooled_sample <- function(rounds) {
+  n <- vapply(rounds, function(r) ncol(r$z), 0L)
+  join <- function(name, f = c) do.call(f, lapply(rounds, `[[`, name))
+  z <- join("z", cbind)
+  log_q <- log_mixture(vapply(rounds, function(r) proposal_log_density(r$components, z),
+    numeric(ncol(z))), n / sum(n))
+  lp <- join("lp")
+  ratio <- ifelse(lp == -Inf, -Inf, lp - log_q)
+  replicate <- join("replicate")
+  pair <- join("pair") + rep(cumsum(c(0, n))[seq_along(n)], n)
+  smooth <- pair_weights(ratio, pair)
+  list(z = z, gradient = join("gradient", cbind), lp = lp, replicate = replicate,
     weights = smooth$weights, khat = smooth$khat, ess = 1 / sum(smooth$weights^2),
-    log_evidence = log_mean_exp(ratio), evidence_error = evidence_error(ratio, at$replicate),
-    failed = failed, no_gradient = sum(lost))
+    log_evidence = log_mean_exp(ratio), evidence_error = evidence_error(ratio, replicate))
 }
 
 log_mean_exp <- function(x) {
@@ -109,14 +126,4 @@ smooth_log_weights <- function(log_w) {
   out[keep] <- stats::weights(psis, normalize = TRUE, log = TRUE)[, 1L]
   k <- psis$diagnostics$pareto_k
   list(log_weights = out, khat = if (is.finite(k)) k else if (sum(keep) < 26) Inf else -Inf)
-}
-
-# Shape of the tail of w (f - mean)^2, a number per column of f: does the weighted variance settle?
-square_khat <- function(f, mean, weights, pair = NULL) {
-  vapply(seq_len(ncol(f)), function(j) {
-    x <- weights * (f[, j] - mean[j])^2
-    if (!any(x > 0)) return(-Inf)
-    if (!all(is.finite(x))) return(Inf)
-    smooth_log_weights(log(x))$khat
-  }, 0)
 }

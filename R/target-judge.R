@@ -1,7 +1,6 @@
 # What a refined fit may claim: each row on its own, then the fit as a whole, in words.
 
 # Beyond these a row is flagged.
-FINAL_KHAT <- 0.7
 FINAL_MCSE <- 0.03
 # No moment at all: the tail of the integrand is as heavy as if its mean did not exist.
 NO_MOMENT <- 1
@@ -59,14 +58,14 @@ judge_rows <- function(run) {
   t <- run$table
   names <- variable_table(run$target)$variable
   constant <- !is.na(t$sd) & t$sd <= 1e-12 * pmax(abs(t$mean), 1e-300)
-  none <- !constant & t$khat >= NO_MOMENT
+  none <- !constant & t$raw_khat >= NO_MOMENT & !is.na(t$raw_khat)
   if (any(none, na.rm = TRUE)) {
     run <- add_flag(run, "the SD of ", some(names[which(none)]), " may not exist (its tail is too ",
-      "heavy, k-hat ", format(max(t$khat[which(none)]), digits = 2), "): see the quantiles")
+      "heavy, k-hat ", format(max(t$raw_khat[which(none)]), digits = 2), "): see the quantiles")
     run$table[which(none), c("sd", "mcse_sd")] <- NA
     run$table[which(none & run$mean_lost), c("mean", "mcse_mean")] <- NA
   }
-  short <- !none & !constant & (t$khat >= FINAL_KHAT | t$mcse_mean > FINAL_MCSE * t$sd |
+  short <- !none & !constant & (t$mcse_mean > FINAL_MCSE * t$sd |
     t$mcse_sd > FINAL_MCSE * t$sd | is.na(t$sd))
   if (any(short, na.rm = TRUE)) {
     run <- add_flag(run, "means and SDs are not to 3% of an SD for ", some(names[which(short)]),

@@ -4,47 +4,58 @@
 # A row is believed when the tail of its squared integrand is light (k-hat), its jackknife errors are
 # small, and the proposal already had nearly the SD that it found.
 
-ROW_KHAT <- 0.5 # beyond it the variance of the estimated variance does not exist
+RAW_KHAT <- 0.7 # of the squares: the sample does not reach as far as the tail
 ROW_MCSE_MEAN <- 0.02 # posterior SDs
-ROW_MCSE_SD <- 0.025 # of the SD
+ROW_MCSE_SD <- 0.02 # of the SD
 SD_MOVES <- c(1.2, 1.06) # how far an SD may be from the proposal's, and from the last round's
 STEIN_LIMIT <- 5 # standard errors that the score's identities may be off
 
-# values: function of Z (d x n), the reported variables (V x n). components: the proposal. sd0: the
-# SDs of the variables under it. list(estimate, round, components, settled, reasons, rounds).
-importance_ladder <- function(ev, values, components, sd0, points, budget) {
+# linked: linked_values(). components: the proposal. sd0: the SDs of the variables under it. list(estimate, round (the pooled sample), components, settled,
+# reasons, rounds).
+importance_ladder <- function(ev, linked, components, sd0, points, budget) {
+  rounds <- list()
   n <- points
-  limit <- SD_MOVES[1L]
   for (k in seq_len(LADDER_ROUNDS)) {
-    round <- importance_round(ev, components, n, shift = k - 1L)
-    estimate <- importance_estimate(round, values, overall_axes(components))
-    why <- unsettled(round, estimate, sd0, limit)
-    out <- list(estimate = estimate, round = round, components = components,
-      settled = !length(why), reasons = why, rounds = k)
+    rounds <- c(rounds, list(importance_points(ev, components, n, shift = k - 1L)))
+    round <- pooled_sample(rounds)
+    estimate <- importance_estimate(round, linked, pooled_axes(round, components))
+    why <- unsettled(round, estimate, sd0, SD_MOVES[min(k, 2L)])
     budget <- budget - n
-    if (out$settled || budget < 2 * n || round$ess < 3 * nrow(round$z)) break
-    if (!identical(why, "noise")) components <- next_components(components, round, estimate, values)
+    if (!length(why) || budget < n || round$ess < 3 * nrow(round$z)) break
+    if (!identical(why, "noise")) {
+      components <- next_components(components, round, estimate, linked$all, k)
+    }
     sd0 <- estimate$sd
-    limit <- SD_MOVES[2L]
-    n <- 2 * n
   }
-  out
+  list(estimate = estimate, round = round, components = components, settled = !length(why),
+    reasons = why, rounds = k)
 }
 
-next_components <- function(components, round, estimate, values) {
-  out <- adapt_components(components, round)
-  noisy <- noisy_rows(estimate)
-  heavy <- which(!estimate$lost & (estimate$khat >= ROW_KHAT | noisy))
-  if (!length(heavy)) return(out)
-  f <- t(values(round$z)[heavy, , drop = FALSE])
-  c(out, Filter(Negate(is.null), list(tail_component(round, f, estimate$mean[heavy],
-    estimate$sd[heavy]))))
+# Coordinates in which the control variates are made: those of the proposal, once there is enough of a
+# sample those of its moments.
+pooled_axes <- function(round, components) {
+  axes <- overall_axes(components)
+  if (round$ess < 20 * nrow(round$z)) return(axes)
+  own <- weighted_covariance(round$z, round$weights)
+  root <- tryCatch(t(chol(own$cov)), error = function(e) NULL)
+  if (is.null(root)) axes else list(m = own$mean, L = root)
 }
 
-LADDER_ROUNDS <- 4L
+# After the first round each component moves to what it answers for. Where that has not settled it, the
+# sample is taken apart into more of them.
+next_components <- function(components, round, estimate, values, k) {
+  if (k == 1L) return(adapt_components(components, round))
+  heavy <- which(!estimate$lost & (estimate$raw_khat >= 0.3 | noisy_rows(estimate)))
+  tilt <- if (length(heavy)) {
+    f <- t(values(round$z)[heavy, , drop = FALSE])
+    tail_tilt(f, estimate$mean[heavy], estimate$sd[heavy])
+  } else rep(1, ncol(round$z))
+  cluster_components(round, tilt, most = min(4L * k, 20L)) %||% adapt_components(components, round)
+}
+
+LADDER_ROUNDS <- 9L
 
 overall_axes <- function(components) {
-  components <- Filter(function(part) !isTRUE(part$tail), components)
   weight <- vapply(components, `[[`, 0, "weight")
   weight <- weight / sum(weight)
   m <- Reduce(`+`, Map(function(p, w) w * p$m, components, weight))
@@ -54,22 +65,39 @@ overall_axes <- function(components) {
   list(m = m, L = t(chol(S)))
 }
 
-# Rows of the reported variables from a weighted round.
-importance_estimate <- function(round, values, axes) {
-  f <- t(values(round$z))
+# Rows of the reported variables from a sample. linked: linked_values().
+importance_estimate <- function(round, linked, axes) {
   use <- round$weights > 0 & colSums(!is.finite(round$gradient)) == 0
   w <- round$weights[use] / sum(round$weights[use])
-  e <- t(solve(axes$L, round$z[, use, drop = FALSE] - axes$m))
-  score <- crossprod(round$gradient[, use, drop = FALSE], axes$L)
-  discrepancy <- stein_discrepancy(e, score, w)
-  f <- f[use, , drop = FALSE]
+  sample_estimate(linked, round$z[, use, drop = FALSE], round$gradient[, use, drop = FALSE], w,
+    round$replicate[use], axes)
+}
+
+# Of a sample, weighted or of chains (whose neighbours are not independent: looser on the score's
+# identities).
+sample_estimate <- function(linked, z, gradient, w, replicate, axes, loose = 1) {
+  e <- t(solve(axes$L, z - axes$m, tol = 0))
+  score <- crossprod(gradient, axes$L)
+  discrepancy <- stein_discrepancy(e, score, w) / loose
+  if (is.na(discrepancy)) discrepancy <- Inf
+  s <- stein_sample(e, score, w, replicate, functions = discrepancy < STEIN_LIMIT)
+  f <- t(linked$all(z))
   lost <- colSums(!is.finite(f)) > 0
-  out <- stein_moments(f[, !lost, drop = FALSE], e, score, w, round$replicate[use],
-    functions = discrepancy < STEIN_LIMIT)
-  khat <- square_khat(f[, !lost, drop = FALSE], out$mean, w)
+  own <- own_scores(linked, f, gradient)
+  m <- stein_moments(s, f[, !lost, drop = FALSE], own$slope[, !lost, drop = FALSE],
+    own$score[, !lost, drop = FALSE])
   row <- function(x) replace(rep(NA_real_, ncol(f)), !lost, x)
-  list(mean = row(out$mean), sd = row(out$sd), mcse_mean = row(out$mcse_mean),
-    mcse_sd = row(out$mcse_sd), khat = row(khat), discrepancy = discrepancy, lost = lost)
+  c(lapply(m, row), list(discrepancy = discrepancy, lost = lost))
+}
+
+# Of a variable that is exp(z) of one coordinate: its slope there and the score of that coordinate.
+own_scores <- function(linked, f, gradient) {
+  slope <- score <- matrix(NA_real_, nrow(f), ncol(f))
+  for (j in which(!is.na(linked$coordinate))) {
+    slope[, j] <- f[, j]
+    score[, j] <- gradient[linked$coordinate[j], ]
+  }
+  list(slope = slope, score = score)
 }
 
 # What speaks against a round: "khat", "tail", "moved", "noise", "stein"; none when it is settled.
@@ -77,7 +105,7 @@ unsettled <- function(round, estimate, sd0, limit) {
   ratio <- estimate$sd / sd0
   moved <- pmax(ratio, 1 / ratio)
   any_of <- function(x) any(x, na.rm = TRUE)
-  c(if (!(round$khat < 0.7)) "khat", if (any_of(estimate$khat >= ROW_KHAT)) "tail",
+  c(if (!(round$khat < 0.7)) "khat", if (any_of(estimate$raw_khat >= RAW_KHAT)) "tail",
     if (any_of(moved > limit)) "moved", if (any_of(noisy_rows(estimate))) "noise",
     if (estimate$discrepancy >= STEIN_LIMIT) "stein")
 }

@@ -69,7 +69,9 @@ target <- function(log_density, init, gradient = NULL, constraints = list(), dat
     mf_abort("target", "`log_density`, a function of the parameters, is missing",
       arg = "log_density")
   }
-  if (missing(init)) mf_abort("init", "`init`, a named list to start from, is missing", arg = "init")
+  if (missing(init)) {
+    mf_abort("init", "`init`, a named list to start from, is missing", arg = "init")
+  }
   user <- list(log_density = log_density, gradient = gradient, generated = generated,
     vectorised = check_flag(vectorised, "vectorised"), log_lik = log_lik,
     grad_log_lik = grad_log_lik, data = data)
@@ -244,9 +246,12 @@ start_points <- function(z) {
 }
 
 refuse_start <- function(target, lp, counts) {
-  what <- if (is.na(counts$message)) "" else paste0(" (", counts$message, ")")
-  mf_abort("init", "the log density is ", lp, " at `init`", what, ", and at 8 points around: ",
-    "start where the density is positive, or mend `log_density`", arg = "init")
+  if (is.na(counts$message)) {
+    mf_abort("init", "the log density is ", lp, " at `init` and at 8 points around: start where ",
+      "the density is positive, or mend `log_density`", arg = "init")
+  }
+  mf_abort("init", "`log_density` cannot be evaluated at `init`, nor at 8 points around: ",
+    counts$message, "; mend it, or start elsewhere", arg = "init")
 }
 
 # The type of the value at init: errors of the user's code are seen by start_target().
@@ -258,7 +263,7 @@ check_first_value <- function(target) {
     "log_density", 1L)
   if (is.null(target$rows)) return(invisible())
   i <- seq_len(target$rows)
-  check_one(tryCatch(suppressWarnings(rows_of(user, i)$value(p)), error = identity), "log_lik",
+  check_one(tryCatch(suppressWarnings(row_functions(user, i)$value(p)), error = identity), "log_lik",
     c(1L, target$rows))
 }
 
@@ -338,7 +343,7 @@ check_gradient_list <- function(target) {
   if (user$vectorised) p <- block_of_points(target$skeleton, cbind(unlist(p, use.names = FALSE)))
   check_gradient_value(with_data(user$gradient, user), p, target$skeleton, "gradient")
   if (!is.null(user$grad_log_lik)) {
-    check_gradient_value(rows_of(user, seq_len(target$rows))$gradient, p, target$skeleton,
+    check_gradient_value(row_functions(user, seq_len(target$rows))$gradient, p, target$skeleton,
       "grad_log_lik")
   }
 }
@@ -365,6 +370,7 @@ check_gradient_value <- function(f, p, skeleton, arg) {
 }
 
 with_generated <- function(target) {
+  check_distinct(target$variables$variable)
   f <- with_data(target$user$generated, target$user)
   if (is.null(f)) return(target)
   values <- tryCatch(suppressWarnings(f(constrain_list(target, target$init))), error = function(e) {
@@ -372,7 +378,34 @@ with_generated <- function(target) {
   })
   check_generated(values, names(target$skeleton))
   target$variables <- rbind(target$variables, listed_variables(values))
+  check_distinct(target$variables$variable)
   target
+}
+
+check_distinct <- function(names) {
+  twice <- anyDuplicated(names)
+  if (!twice) return(invisible())
+  mf_abort("init", "two variables are called `", names[twice], "`: rename an element of `init` or ",
+    "of what `generated` returns", arg = "init")
+}
+
+# The same model with other data, as a sensitivity asks for.
+target_with_data <- function(target, data) {
+  target$user["data"] <- list(data)
+  target
+}
+
+# Is it a target, and of this version?
+valid_target <- function(target, arg = "object") {
+  if (!inherits(target, "meanfield_target")) {
+    mf_abort("target", "`", arg, "` must be made by target() or as_target(), not ",
+      describe(target), arg = arg)
+  }
+  if (!identical(target$version, FIT_VERSION)) {
+    mf_abort("fit", "the target was made by another version of the package: make it again",
+      arg = arg)
+  }
+  invisible(target)
 }
 
 check_generated <- function(values, taken) {
@@ -396,7 +429,8 @@ check_generated <- function(values, taken) {
 #' @export
 print.meanfield_target <- function(x, ...) {
   no_dots(...)
-  cat("Target: a log density of ", x$d, " unconstrained coordinate", if (x$d > 1L) "s", "\n", sep = "")
+  cat("Target: a log density of ", x$d, " unconstrained coordinate", if (x$d > 1L) "s", "\n",
+    sep = "")
   if (is.null(x$foreign)) print_blocks(x$blocks) else print_foreign(x)
   own <- unique(x$variables$block[x$variables$kind == "generated"])
   line <- function(what, ...) cat(format(what, width = 12L), ..., "\n", sep = "")

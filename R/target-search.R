@@ -12,9 +12,12 @@ find_modes <- function(ev, first, z0, max_points = Inf) {
   spent <- 0
   for (j in seq_len(ncol(from))) {
     if (spent > max_points) break
-    up <- start_at(ev, from[, j], max_points = 100 + 4 * d)
-    spent <- spent + up$asked
-    if (!up$usable || any(vapply(modes, same_mode, NA, as_mode(up)))) next
+    counted <- counting(ev, 100 + 4 * d)
+    top <- climb(counted$ev, from[, j], centre$L)
+    known <- any(vapply(modes, near_mode, NA, top$z))
+    up <- if (!known && is.finite(top$lp)) start_at(counted$ev, top$z)
+    spent <- spent + counted$asked()
+    if (is.null(up) || !up$usable || any(vapply(modes, same_mode, NA, as_mode(up)))) next
     modes <- c(modes, list(as_mode(up)))
   }
   usable <- Filter(function(m) m$usable, modes)
@@ -34,6 +37,10 @@ as_mode <- function(start) {
     log_mass = log_mass %||% -Inf)
 }
 
+near_mode <- function(mode, z) {
+  mode$usable && sum(forwardsolve(mode$L, z - mode$z)^2) < 0.3
+}
+
 same_mode <- function(a, b) {
   if (!a$usable || !b$usable) return(FALSE)
   e <- forwardsolve(a$L, b$z - a$z)
@@ -46,8 +53,9 @@ same_mode <- function(a, b) {
 climb_starts <- function(ev, centre, radii = c(2, 5, 12, 30), each = 24L, keep = 2L) {
   d <- length(centre$m)
   e <- shifted_points(each, d, shift = 3L)
+  e <- e / rep(sqrt(colSums(e^2) / d), each = d)
   from <- lapply(radii, function(r) {
-    z <- centre$m + centre$L %*% (e * r / sqrt(mean(colSums(e^2)) / d))
+    z <- centre$m + centre$L %*% (r * e)
     z[, apart(ev(z, FALSE)$lp, e, keep), drop = FALSE]
   })
   wide <- centre$m + 2 * sign(e[, seq_len(2L), drop = FALSE])

@@ -20,13 +20,23 @@ fullrank_stage <- function(run) {
   if (first$reason == "diverged") run$diverged <- unconstrained_names(run$target)[
     order(-abs(first$z))[seq_len(min(3L, length(first$z)))]]
   fits <- lapply(gaussian_starts(modes, first, z0), function(s) {
-    gaussian_vi(run$ev, s$m, s$L, n_points = run$settings$control$points %||%
-      gaussian_points(length(z0)), max_points = left_gradients(run) / 2)
+    fit_gaussian(run, s)
   })
   fits <- distinct_fits(Filter(function(q) is.finite(q$elbo), fits))
   if (!length(fits)) no_gaussian(run)
   run$usable <- any(vapply(modes, `[[`, NA, "usable"))
   keep_components(run, fits)
+}
+
+# To the optimum of the family where that is the answer; a proposal needs less, but in a few
+# dimensions the optimum is cheap.
+fit_gaussian <- function(run, start) {
+  d <- length(start$m)
+  n <- run$settings$control$points %||% gaussian_points(d)
+  answer <- run$settings$refine == "no"
+  gaussian_vi(run$ev, start$m, start$L, n_points = n, max_iter = if (answer) 60L else 20L,
+    max_points = left_gradients(run) / 2, n_final = if (answer || d <= 5L) 4L * n else n,
+    final_iter = if (answer) 60L else 3L)
 }
 
 # At every usable mode; without one, about the point that the climb reached and about init:
@@ -117,7 +127,7 @@ importance_stage <- function(run) {
   points <- control$importance_points * length(proposal)
   budget <- min(left_gradients(run), 0.55 * control$max_gradients)
   before <- unlist(evaluator_counts(run$ev)[c("values", "failures")])
-  out <- importance_ladder(run$ev, run$linked$all, proposal, run$mfvb$sd, points, budget)
+  out <- importance_ladder(run$ev, run$linked, proposal, run$mfvb$sd, points, budget)
   e <- out$estimate
   run$settled <- out$settled
   run$reasons <- out$reasons

@@ -26,45 +26,82 @@ stein_regression <- function(qr, root_w, f) {
   list(mean = mean, residual = qr.resid(qr, y) / root_w)
 }
 
-# Where only the diagonal is there, the second function along each column's own direction v,
-# (v'e)(v's) + v'v, by one more step of the regression.
-own_direction <- function(fit, qr, root_w, f, e, score) {
-  v <- qr.coef(qr(cbind(1, e) * root_w), f * root_w)[-1L, , drop = FALSE]
-  v[is.na(v)] <- 0
-  extra <- (e %*% v) * (score %*% v) + rep(colSums(v^2), each = nrow(e))
+# Further functions of mean zero that belong to single columns, by one more step of the regression each
+# (Frisch and Waugh). extra: N x V.
+column_step <- function(fit, qr, root_w, extra) {
+  extra[!is.finite(extra)] <- 0
   y <- extra * root_w
-  own <- qr.resid(qr, y)
   b <- qr.coef(qr, y)
-  b[is.na(b)] <- 0
+  own <- qr.resid(qr, y)
   size <- colSums(own^2)
-  slope <- ifelse(size > 1e-12 * colSums(y^2), colSums(own * fit$residual * root_w) / size, 0)
+  use <- size > 1e-12 * colSums(y^2)
+  slope <- ifelse(use, colSums(own * fit$residual * root_w) / size, 0)
   list(mean = fit$mean - slope * b[1L, ],
-    residual = fit$residual - own / root_w * rep(slope, each = nrow(e)))
+    residual = fit$residual - own / root_w * rep(slope, each = nrow(extra)))
 }
 
-# Weighted means and SDs of the columns of f (N x V) by control variates, and their Monte Carlo
-# errors, by leaving out one independent replicate at a time.
-# list(mean, sd, mcse_mean, mcse_sd), a number per column. functions FALSE: weights alone.
-stein_moments <- function(f, e, score, weights, replicate, functions = TRUE) {
+# Where only the diagonal is there: the second function along each column's own direction v,
+# (v'e)(v's) + v'v.
+own_direction <- function(qr, root_w, f, e, score) {
+  v <- qr.coef(qr(cbind(1, e) * root_w), f * root_w)[-1L, , drop = FALSE]
+  v[is.na(v)] <- 0
+  (e %*% v) * (score %*% v) + rep(colSums(v^2), each = nrow(e))
+}
+
+# The functions of a sample that all columns share.
+# e, score: N x d, whitened; weights sum to one; replicate: independent parts, for the errors.
+stein_sample <- function(e, score, weights, replicate, functions = TRUE) {
   root_w <- sqrt(weights)
-  X <- matrix(1, nrow(f), 1L)
+  X <- matrix(1, nrow(e), 1L)
   if (functions) X <- cbind(X, stein_functions(e, score))
   qr <- qr(X * root_w, tol = 1e-9)
-  single <- functions && !stein_full(nrow(e), ncol(e))
-  leave_out <- jackknife(qr, root_w, replicate)
-  estimate <- function(f) {
-    fit <- stein_regression(qr, root_w, f)
-    if (single) fit <- own_direction(fit, qr, root_w, f, e, score)
-    list(mean = fit$mean, se = leave_out(fit$residual))
-  }
-  first <- estimate(f)
-  square <- (f - rep(first$mean, each = nrow(f)))^2
-  second <- estimate(square)
-  plain <- drop(weights %*% square)
-  var <- ifelse(second$mean > 0, second$mean, plain)
-  list(mean = first$mean, sd = sqrt(var), mcse_mean = first$se,
-    mcse_sd = second$se / (2 * sqrt(var)))
+  list(e = e, score = score, weights = weights, root_w = root_w, qr = qr, functions = functions,
+    single = functions && !stein_full(nrow(e), ncol(e)),
+    leave_out = jackknife(qr, root_w, replicate))
 }
+
+# Means of the columns of f. extra: N x V functions of mean zero of their own, or NULL.
+# list(mean, se, residual).
+stein_mean <- function(s, f, extra = NULL) {
+  fit <- stein_regression(s$qr, s$root_w, f)
+  if (s$single) {
+    fit <- column_step(fit, s$qr, s$root_w, own_direction(s$qr, s$root_w, f, s$e, s$score))
+  }
+  if (s$functions && !is.null(extra)) fit <- column_step(fit, s$qr, s$root_w, extra)
+  c(fit, list(se = s$leave_out(fit$residual)))
+}
+
+# Means and SDs of the columns of f (N x V), and their Monte Carlo errors, by leaving out one replicate
+# at a time. slope, own (N x V, NA where not known): for a column f of one coordinate z, df/dz and the
+# score in z, with which E (g s + dg/dz) = 0 for g = f and for g = (f - mean)^2: they know the tail
+# that f has beyond the quadratic functions.
+# list(mean, sd, mcse_mean, mcse_sd, khat (of what is left of the squares), raw_khat (of the squares)).
+stein_moments <- function(s, f, slope = NULL, own = NULL) {
+  n <- nrow(f)
+  first <- stein_mean(s, f, if (!is.null(own)) f * own + slope)
+  dev <- f - rep(first$mean, each = n)
+  square <- dev^2
+  second <- stein_mean(s, square, if (!is.null(own)) square * own + 2 * dev * slope)
+  plain <- drop(s$weights %*% square)
+  var <- ifelse(second$mean > 0, second$mean, plain)
+  khat <- tail_shape(abs(second$residual) * s$weights)
+  list(mean = first$mean, sd = sqrt(var), mcse_mean = first$se,
+    mcse_sd = second$se / (2 * sqrt(var)) * unseen_tail(khat), khat = khat,
+    raw_khat = tail_shape(square * s$weights))
+}
+
+# Shape of the upper tail of each column of positive numbers.
+tail_shape <- function(x) {
+  vapply(seq_len(ncol(x)), function(j) {
+    if (!any(x[, j] > 0)) return(-Inf)
+    if (!all(is.finite(x[, j]))) return(Inf)
+    smooth_log_weights(log(x[, j]))$khat
+  }, 0)
+}
+
+# The standard error of a mean whose tail has shape k grows like 1 / sqrt(1 - 2 k): a sample that has
+# not seen the tail does not show it.
+unseen_tail <- function(khat) pmin(1 / sqrt(pmax(1 - 2 * pmax(khat, 0), 1e-4)), 10)
 
 # residuals (N x V) -> jackknife error of the regression's constant, per column. Without replicate r
 # the constant changes by the first row of R^-1 (I - Q_r'Q_r)^-1 Q_r' residual_r, so that one

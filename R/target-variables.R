@@ -1,4 +1,4 @@
-# The variables of a target: their names and table, their values, and points as named lists.
+# The variables of a target: their names and table, and their values.
 
 #' @export
 variable_table.meanfield_target <- function(model, u = FALSE) {
@@ -112,59 +112,4 @@ foreign_values <- function(target, Z) {
   flat <- function(z) flat_numbers(target$foreign$constrain(z), rows, "constrain")
   points <- lapply(seq_len(ncol(Z)), function(i) Z[, i])
   structure(each_point(flat, points, rows), dimnames = list(target$variables$variable, NULL))
-}
-
-# f of each point, `rows` numbers: a column each, NA where it fails.
-each_point <- function(f, points, rows) {
-  out <- matrix(NA_real_, rows, length(points))
-  at <- 0L
-  while (at < length(points)) {
-    tryCatch(suppressWarnings(while (at < length(points)) {
-      at <- at + 1L
-      out[, at] <- f(points[[at]])
-    }), error = function(e) NULL)
-  }
-  out
-}
-
-# The numbers of a list, in order.
-flat_numbers <- function(values, n, what) {
-  flat <- unlist(values, use.names = FALSE)
-  if (!(is.numeric(flat) || is.logical(flat)) || length(flat) != n) {
-    stop("`", what, "` returned ", length(flat), " numbers, not ", n, call. = FALSE)
-  }
-  as.double(flat)
-}
-
-# ---- points --------------------------------------------------------------------------------------
-
-as_points <- function(target, Z) {
-  Z <- if (is.matrix(Z)) Z else matrix(Z, target$d)
-  if (!is.numeric(Z) || nrow(Z) != target$d) {
-    mf_abort("internal", "points of ", target$d, " coordinates are columns of a matrix", arg = "Z")
-  }
-  as_double_matrix(Z)
-}
-
-# list(x, log_jacobian) of points Z.
-constrained <- function(target, Z) {
-  if (target$free) return(list(x = Z, log_jacobian = numeric(ncol(Z))))
-  call_bb_transform(target$shape, Z)
-}
-
-# A point as the named list that the user's functions see.
-constrain_list <- function(target, z) {
-  if (!is.null(target$foreign)) return(target$foreign$constrain(z))
-  call_bb_points(target$skeleton, constrained(target, as_points(target, z))$x)[[1L]]
-}
-
-# And back.
-unconstrain <- function(target, p) {
-  if (!is.null(target$foreign)) return(as.double(target$foreign$unconstrain(p)))
-  p <- p[names(target$skeleton)]
-  same <- identical(lengths(p), lengths(target$skeleton)) && all(vapply(p, is.numeric, NA))
-  if (!same) {
-    mf_abort("init", "the point must be a list of numbers shaped as `init`", arg = "init")
-  }
-  call_bb_untransform(target$shape, unlist(p, use.names = FALSE))
 }

@@ -44,7 +44,7 @@ ours <- function(target, v) {
   if (target == "hmm_example") v <- sub("theta2[1]", "from2", sub("theta1[1]", "stay1", v, fixed = TRUE), fixed = TRUE)
   v
 }
-free_vars <- function(case) c(names_of(case$init, case$constraints()), if (!is.null(case$generated)) names_of(case$generated(case$init), list()))
+free_vars <- function(case) c(names_of(case$init, case$constraints()), if (!is.null(case$generated)) names_of(case$generated(case$init, case$data), list()))
 special <- list(); source("data-raw/targets/special-half-a.R")
 regression_truth <- function(case) {
   d <- case$data; prior <- get("sigma_priors", envir = env)[[d$sigma]]; c0 <- ifelse(d$precision > 0, d$beta_mean - d$estimate, 0); p <- length(c0)

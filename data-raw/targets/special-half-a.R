@@ -100,3 +100,44 @@ special$emax <- function(case) {
   a <- one(121); b <- one(181); stopifnot(abs(unlist(a) / unlist(b) - 1) < 1e-4)
   structure(exact(c("e0", "emax", "ed50", "sigma"), b[[1]], b[[2]], b[[3]]), method = "plane")
 }
+# labels swap: the half with mu[1] < mu[2] by quadrature, the other half is its image
+special$mixture_unordered <- function(case) {
+  half <- case; half$constraints <- function() list(share = unit_interval(), mu = ordered_vector())
+  t <- truth_grid(half, c(41, 61), 8.5); m <- t$mean; v <- t$sd^2; mu <- (m[2] + m[3]) / 2
+  s <- sqrt(c(v[1] + (m[1] - .5)^2, rep((v[2] + m[2]^2 + v[3] + m[3]^2) / 2 - mu^2, 2)))
+  e <- exact(c("share", "mu[1]", "mu[2]"), c(.5, mu, mu), s, m[4] + log(2)); e$mcse_mean <- t$mcse_mean; e$mcse_sd <- t$mcse_sd
+  structure(e, method = "grid", edge = attr(t, "edge"))
+}
+# log top is Gaussian given the rest: a cube with closed moments
+special$gompertz_growth <- function(case) {
+  ly <- log(case$data$y); t <- case$data$t; n <- length(t)
+  one <- function(k) {
+    sh <- seq(-2.5, 6, length.out = k); sg <- seq(-4.2, 2, length.out = k); U <- seq(-6, 2.5, length.out = k); big <- -1e3; E <- 0
+    s <- rep(exp(sh), k); b <- rep(sg, each = k); s2 <- exp(2 * b); P <- n / s2 + 1
+    for (u in U) { e <- exp(-exp(u) * t); A <- sum(ly) + s * sum(e); Q <- sum(ly^2) + 2 * s * sum(ly * e) + s^2 * sum(e^2)
+      m <- (A / s2 + log(10)) / P
+      l <- -n / 2 * log(2 * pi * s2) - Q / 2 / s2 - log(10)^2 / 2 + P * m^2 / 2 - log(P) / 2 +
+        dnorm(log(s), 1, 1, log = TRUE) + dnorm(u, -1, 1, log = TRUE) + log_half_normal(exp(b), 1) + b
+      if (max(l) > big) { E <- E * exp(big - max(l)); big <- max(l) }
+      w <- exp(l - big); m[w == 0] <- 0; E <- E + c(w %*% cbind(1, exp(m + .5 / P), exp(2 * m + 2 / P), s, s^2, exp(u), exp(2 * u), exp(b), s2)) }
+    lz <- big + log(E[1] * (sh[2] - sh[1]) * (sg[2] - sg[1]) * (U[2] - U[1])); E <- E[-1] / E[1]
+    m <- E[c(1, 3, 5, 7)]; list(m, sqrt(E[c(2, 4, 6, 8)] - m^2), lz) }
+  a <- one(201); b <- one(301); cat("   relative difference of two sizes", max(abs(unlist(a) / unlist(b) - 1)), "\n")
+  structure(exact(c("top", "shift", "rate", "sigma"), b[[1]], b[[2]], b[[3]]), method = "cube")
+}
+# mu is Gaussian given (tau, sigma): a plane, wide enough for the power tail of tau
+variance_exact <- function(prior_sd, tau_scale, sigma_scale) function(case) {
+  d <- case$data; J <- d$groups; n <- d$n
+  one <- function(k) {
+    t <- seq(-14, 24, length.out = 2 * k); s <- seq(-3, 6, length.out = k); tau <- rep(exp(t), k); s2 <- rep(exp(2 * s), each = 2 * k)
+    v <- tau^2 + s2 / n; P <- J / v + 1 / prior_sd^2; m <- sum(d$means) / v / P
+    l <- -J / 2 * log(2 * pi * v) - sum(d$means^2) / 2 / v + P * m^2 / 2 - log(P) / 2 - log(prior_sd) - J * (n - 1) / 2 * log(s2) -
+      d$within / 2 / s2 + log_half_cauchy(tau, tau_scale) + log(tau) + log_half_cauchy(sqrt(s2), sigma_scale) + log(s2) / 2
+    mx <- max(l); w <- exp(l - mx); lz <- mx + log(sum(w) * (t[2] - t[1]) * (s[2] - s[1])); w <- w / sum(w)
+    E <- c(w %*% cbind(m, m^2 + 1 / P, tau, tau^2, sqrt(s2), s2)); list(E[c(1, 3, 5)], sqrt(E[c(2, 4, 6)] - E[c(1, 3, 5)]^2), lz) }
+  a <- one(400); b <- one(600); cat("   relative difference of two sizes", max(abs(unlist(a) / unlist(b) - 1)), "\n")
+  structure(exact(c("mu", "tau", "sigma"), b[[1]], b[[2]], b[[3]]), method = "plane")
+}
+special$variance_components_4 <- variance_exact(10, 2.5, 2.5)
+wide_grid <- function(case) structure(truth_grid(case, c(55, 75), 11, a = .3), method = "grid")
+special$gp_hyperparameters <- wide_grid

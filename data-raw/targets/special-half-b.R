@@ -41,3 +41,48 @@ special$nan_in_region <- function(case) {
   exact(c("x[1]", "x[2]"), c(0, m), c(1, sqrt(v)), log(Z))
 }
 special$hierarchical_logistic_13 <- hier_logit_exact(function(tau) log_half_cauchy(tau, 1))
+# random effects are independent given (mu, tau): inner lines inside a plane
+special$poisson_intercepts <- function(case) {
+  y <- case$data$total; n <- case$data$n; u <- seq(-7, 7, length.out = 141); J <- length(y)
+  inner <- function(mu, tau) { eta <- mu + tau * u; ll <- outer(y, eta) - rep(n * exp(eta), each = J) + rep(dnorm(u, log = TRUE) + log(u[2] - u[1]), each = J)
+    m <- apply(ll, 1, max); W <- exp(ll - m); s <- rowSums(W); c(sum(m + log(s)), W %*% u / s, W %*% u^2 / s) }
+  one <- function(k) { M <- seq(-6, 8, length.out = k); V <- seq(-12, 5, length.out = k); G <- as.matrix(expand.grid(M, V))
+    R <- apply(G, 1, function(z) { v <- inner(z[1], exp(z[2])); v[1] <- v[1] + dnorm(z[1], 0, 3, log = TRUE) + log_half_cauchy(exp(z[2]), 1) + z[2]; v })
+    l <- R[1, ]; mx <- max(l); w <- exp(l - mx); lz <- mx + log(sum(w) * (M[2] - M[1]) * (V[2] - V[1])); w <- w / sum(w); X <- rbind(G[, 1], exp(G[, 2]))
+    m <- c(X %*% w); r <- c(R[1 + 1:J, ] %*% w); list(c(m, r), sqrt(c(c(X^2 %*% w) - m^2, c(R[1 + J + 1:J, ] %*% w) - r^2)), lz) }
+  a <- one(111); b <- one(161); cat("   difference of two sizes", max(abs(unlist(a) - unlist(b))), "\n")
+  structure(exact(c("mu", "tau", sprintf("raw[%d]", 1:J)), b[[1]], b[[2]], b[[3]]), method = "plane")
+}
+# raw is Gaussian given the scales: importance sampling over the six scales. The right tail of local[j]
+# falls as local^-3 (the likelihood and the slab bound raw local global): its SD does not exist.
+special$horseshoe <- function(case) {
+  X <- case$data$X; y <- case$data$y; A <- crossprod(X) + diag(5) / 9; b <- c(crossprod(X, y)); yy <- sum(y^2)
+  moments <- function(p) { D <- p$local * p$global; P <- A * outer(D, D) + diag(5); R <- chol(P); S <- chol2inv(R); m <- c(S %*% (D * b))
+    list(m = m, S = S, D = D, l = -sum(log(diag(R))) + sum(m * (D * b)) / 2) }
+  inner <- list(init = case$init[2:3], constraints = case$constraints, data = NULL,
+    log_density = function(p) moments(p)$l - yy / 2 - length(y) / 2 * log(2 * pi) + sum(log_half_cauchy(p$local, 1)) + log_half_cauchy(p$global, .5),
+    generated = function(p) { q <- moments(p); v <- diag(q$S); list(a = q$m, b = v + q$m^2, c = q$m * q$D, d = (v + q$m^2) * q$D^2) })
+  t <- pooled(inner, 200000); g <- function(n) t[match(n, t$variable), ]
+  pick <- function(name, a, b) { x <- g(sprintf("%s[%d]", a, 1:5)); z <- g(sprintf("%s[%d]", b, 1:5)); s <- sqrt(z$mean - x$mean^2)
+    data.frame(variable = sprintf("%s[%d]", name, 1:5), mean = x$mean, sd = s, mcse_mean = x$mcse_mean, mcse_sd = (z$mcse_mean + 2 * abs(x$mean) * x$mcse_mean) / (2 * s)) }
+  l <- g(sprintf("local[%d]", 1:5)); l$sd <- l$mcse_sd <- NA
+  structure(rbind(pick("raw", "a", "b"), l, g("global"), pick("beta", "c", "d"), g("log_evidence")), method = "importance")
+}
+special$variance_components_3 <- variance_exact(5, 1, 1)
+for (name in c("michaelis_menten", "gp_matern", "change_point_normal", "student_location")) special[[name]] <- wide_grid
+# the response is linear in the capacity: sums over the rows are taken once per (rate, middle)
+special$logistic_growth <- function(case) {
+  y <- case$data$y; t <- case$data$t; n <- length(y)
+  one <- function(k) {
+    R <- seq(-3.2, 2.2, length.out = k); M <- seq(-4, 16, length.out = k); C <- seq(1.5, 7, length.out = k + 40); S <- seq(-2.4, 2.8, length.out = k %/% 2)
+    c1 <- rep(exp(C), length(S)); s <- rep(exp(S), each = length(C)); base <- dlnorm(c1, 3, 1, log = TRUE) + log(c1) + log_half_cauchy(s, 1) + log(s) - n * log(s) - n / 2 * log(2 * pi)
+    F <- cbind(1, c1, c1^2, s, s^2); big <- -1e3; E <- 0
+    for (r in R) for (m in M) { g <- plogis(exp(r) * (t - m)); q <- sum(y^2) - 2 * c1 * sum(y * g) + c1^2 * sum(g^2)
+      l <- base - q / (2 * s^2) + dnorm(r, -1, 1, log = TRUE) + dnorm(m, 5, 5, log = TRUE); mx <- max(l); if (mx < big - 45) next
+      if (mx > big) { E <- E * exp(big - mx); big <- mx }
+      w <- c(exp(l - big) %*% F); E <- E + c(w, w[1] * c(exp(r), exp(2 * r), m, m^2)) }
+    lz <- big + log(E[1] * (R[2] - R[1]) * (M[2] - M[1]) * (C[2] - C[1]) * (S[2] - S[1])); E <- E[-1] / E[1]; i <- c(1, 5, 7, 3)
+    list(E[i], sqrt(E[i + 1] - E[i]^2), lz) }
+  a <- one(100); b <- one(130); cat("   relative difference of two sizes", max(abs(unlist(a) / unlist(b) - 1)), "\n")
+  structure(exact(c("capacity", "rate", "middle", "sigma"), b[[1]], b[[2]], b[[3]]), method = "cube")
+}

@@ -67,6 +67,7 @@ free_form <- function(case) {
   sizes <- mapply(size_free, case$init, con); d <- sum(sizes)
   ix <- split(seq_len(d), factor(rep(nm, sizes), nm))
   ld <- if (is.null(case$data)) case$log_density else function(p) case$log_density(p, case$data)
+  generated <- if (is.null(case$data)) case$generated else function(p) case$generated(p, case$data)
   none <- vapply(con, function(k) k$kind == "none", NA)
   parts <- function(z) { p <- case$init; lj <- 0
     for (n in nm) if (none[[n]] && is.null(dim(p[[n]]))) p[[n]] <- z[ix[[n]]] else {
@@ -78,8 +79,8 @@ free_form <- function(case) {
   flat <- function(p) unlist(lapply(names(p), function(n)
     if (identical(con[[n]]$kind, "correlation")) p[[n]][lower.tri(p[[n]])] else c(p[[n]])))
   out <- function(z) { p <- parts(z)$p
-    c(flat(p), if (!is.null(case$generated)) unlist(case$generated(p), use.names = FALSE)) }
-  g <- if (!is.null(case$generated)) case$generated(case$init)
+    c(flat(p), if (!is.null(case$generated)) unlist(generated(p), use.names = FALSE)) }
+  g <- if (!is.null(case$generated)) generated(case$init)
   list(d = d, lp = lp, out = out, z0 = unlist(Map(to_free, case$init, con), use.names = FALSE),
     vars = c(names_of(case$init, con), if (!is.null(g)) names_of(g, list())))
 }
@@ -126,7 +127,7 @@ start_at <- function(f, z0 = f$z0) {
   S <- e$vectors %*% (pmin(1 / pmax(e$values, 1e-14), 100) * t(e$vectors))
   list(m = matrix(o$par), L = list(t(chol((S + t(S)) / 2)) * 1.2), w = 1, df = 4)
 }
-adapt <- function(f, K = 5, df = 5, n = 15000, rounds = 6, start = start_at(f)) {
+adapt <- function(f, K = 5, df = 5, n = 10000, rounds = 5, start = start_at(f)) {
   q <- start
   for (r in seq_len(rounds)) {
     Z <- mix_draw(q, n); lw <- eval_lp(f, Z) - mix_logd(q, Z); lw[!is.finite(lw)] <- -Inf
@@ -165,8 +166,9 @@ truth_grid <- function(case, n = c(61, 81), width = 8, a = .25, q = NULL, seed =
   one <- function(n) {
     u <- seq(-width, width, length.out = n); e <- sinh(a * u) / a; lj <- log(cosh(a * u)) + log(u[2] - u[1])
     G <- t(as.matrix(expand.grid(rep(list(seq_len(n)), f$d))))
+    r2 <- colSums(matrix(u[G]^2, f$d)); G <- G[, r2 <= width^2, drop = FALSE]; r2 <- r2[r2 <= width^2]
     Z <- m + L %*% matrix(e[G], f$d); lw <- eval_lp(f, Z) + colSums(matrix(lj[G], f$d)) + sum(log(diag(L)))
-    mx <- max(lw); w <- exp(lw - mx); edge <- sum(w[colSums(G == 1 | G == n) > 0]) / sum(w)
+    mx <- max(lw); w <- exp(lw - mx); edge <- sum(w[r2 > (width - .5)^2]) / sum(w)
     ok <- w > 1e-18; V <- matrix(apply(Z[, ok, drop = FALSE], 2, f$out), ncol = sum(ok)); w <- w[ok] / sum(w)
     mu <- c(V %*% w); list(mean = c(mu, mx + log(sum(exp(lw - mx)))), sd = c(sqrt(c((V - mu)^2 %*% w)), NA), edge = edge)
   }

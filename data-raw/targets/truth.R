@@ -8,7 +8,7 @@ source(file.path(here, "truth-lib.R"))
 special <- list()
 for (f in list.files(here, "^special-.*[.]R$", full.names = TRUE)) source(f)
 
-pooled <- function(case, n = 250000, ...) {
+pooled <- function(case, n = 120000, ...) {
   a <- truth_is(case, n, seed = 1, ...); b <- truth_is(case, n, seed = 2, ...)
   v <- 1 / a$mcse_mean^2; w <- 1 / b$mcse_mean^2; ok <- a$sd > 0 & !is.na(a$sd)
   z <- abs(a$mean - b$mean) / sqrt(a$mcse_mean^2 + b$mcse_mean^2)
@@ -21,8 +21,8 @@ pooled <- function(case, n = 250000, ...) {
 }
 by_default <- function(case, d) {
   if (d == 1) structure(truth_grid(case, c(1001, 2001), 12), method = "grid")
-  else if (d == 2) structure(truth_grid(case, c(141, 201), 10), method = "grid")
-  else if (d == 3) structure(truth_grid(case, c(51, 71), 8.5), method = "grid")
+  else if (d == 2) structure(truth_grid(case, c(121, 161), 10), method = "grid")
+  else if (d == 3) structure(truth_grid(case, c(41, 55), 8.5), method = "grid")
   else pooled(case)
 }
 

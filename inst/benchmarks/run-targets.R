@@ -5,7 +5,9 @@
 #   flagged      not right, and said so: words in fit$flags, a classed warning or error
 #   SILENT       not right and not a word
 #   false alarm  right, but flagged
-# It prints a table and counts, and writes run-<set>.csv and run-<set>.md into the working directory.
+#   BASE ERROR   an error that is not the package's
+# It prints a table and counts, and writes run-<set>.csv and run-<set>.md where it is run. A fit that
+# takes longer than SECONDS_PER_FIT (120) is ended and counts as an error.
 
 suppressMessages(library(meanfield))
 script <- sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE))
@@ -14,8 +16,9 @@ source(file.path(dir, "common.R"))
 
 limit_mean <- .03
 limit_sd <- .03
+limit_seconds <- as.numeric(Sys.getenv("SECONDS_PER_FIT", "120"))
 
-# ---- one fit ---------------------------------------------------------------------------------------
+# ---- one fit -------------------------------------------------------------------------------------
 
 # The fit or the condition that ended it, with the words that came on the way.
 attempt <- function(case) {
@@ -25,6 +28,8 @@ attempt <- function(case) {
     invokeRestart("muffleWarning")
   }
   start <- proc.time()[[1]]
+  setTimeLimit(elapsed = limit_seconds, transient = TRUE)
+  on.exit(setTimeLimit())
   fit <- tryCatch(withCallingHandlers(fit_case(case), warning = heard), error = identity)
   list(fit = fit, words = words, seconds = proc.time()[[1]] - start)
 }
@@ -36,7 +41,7 @@ fit_case <- function(case) {
   fit_vb(do.call(target, c(args, list(constraints = case$constraints()))))
 }
 
-# ---- against the truth -----------------------------------------------------------------------------
+# ---- against the truth ---------------------------------------------------------------------------
 
 # One row per variable of the truth; an error beyond the limit plus three standard errors is wrong.
 # A moment that does not exist must not be reported as a number.
@@ -60,11 +65,11 @@ compare_rows <- function(rows, truth) {
 # "R[2, 1]" and "R[1,2]" are one entry of a symmetric matrix.
 plain_name <- function(x) {
   x <- gsub(" ", "", x)
-  vapply(regmatches(x, regexec("^(.*)\\[(\\d+),(\\d+)\\]$", x)), function(m) {
+  pair <- vapply(regmatches(x, regexec("^(.*)\\[(\\d+),(\\d+)\\]$", x)), function(m) {
     if (length(m) == 0) return(NA_character_)
     ij <- sort(as.integer(m[3:4]))
     sprintf("%s[%d,%d]", m[2], ij[2], ij[1])
-  }, "") -> pair
+  }, "")
   ifelse(is.na(pair), x, pair)
 }
 
@@ -86,32 +91,46 @@ worst_ratio <- function(ratio) {
 
 largest <- function(x) if (any(is.finite(x))) max(x[is.finite(x)]) else NA_real_
 
-# ---- one target, all targets -----------------------------------------------------------------------
+# ---- one target, all targets ---------------------------------------------------------------------
 
 one_or_na <- function(x) if (length(x)) as.numeric(x)[1] else NA_real_
 
+# The row of the result, without the numbers of a fit.
+blank_row <- function(case, a) {
+  failed <- inherits(a$fit, "error")
+  words <- c(if (failed) conditionMessage(a$fit) else a$fit$flags, a$words)
+  data.frame(
+    target = case$name, d = length(unlist(case$init)), kind = case$kind, mean_error = NA_real_,
+    sd_ratio = NA_real_, worst = "", khat = NA_real_, gradients = NA_real_,
+    seconds = round(a$seconds, 2), source = "-", flagged = length(words) > 0 && !failed,
+    verdict = "", words = gsub("\\s+", " ", paste(words, collapse = " | "))
+  )
+}
+
 judge <- function(case) {
   a <- attempt(case)
-  row <- data.frame(target = case$name, d = length(unlist(case$init)), kind = case$kind,
-    mean_error = NA_real_, sd_ratio = NA_real_, khat = NA_real_, gradients = NA_real_,
-    seconds = round(a$seconds, 2), source = "-", flagged = FALSE, verdict = "", words = "")
-  failed <- inherits(a$fit, "error")
-  row$words <- paste(c(if (failed) conditionMessage(a$fit) else a$fit$flags, a$words), collapse = " | ")
-  if (failed) {
+  row <- blank_row(case, a)
+  if (inherits(a$fit, "error")) {
     row$flagged <- inherits(a$fit, "meanfield_error")
     row$verdict <- if (row$flagged) "flagged" else "BASE ERROR"
     return(row)
   }
-  rows <- compare_rows(summary(a$fit), case$truth)
   table <- as.data.frame(summary(a$fit))
-  row$flagged <- length(a$fit$flags) > 0 || length(a$words) > 0
+  rows <- compare_rows(table, case$truth)
   row$mean_error <- largest(rows$mean_error)
   row$sd_ratio <- worst_ratio(rows$ratio)
+  row$worst <- worst_variables(rows)
   row$khat <- one_or_na(a$fit$khat)
   row$gradients <- one_or_na(a$fit$counts["gradients"])
   if ("source" %in% names(table)) row$source <- paste(unique(table$source), collapse = "+")
   row$verdict <- verdict_of(is_right(rows), row$flagged)
   row
+}
+
+# Names of the variables that are wrong, at most four.
+worst_variables <- function(rows) {
+  wrong <- rows$variable[!(rows$mean_right & rows$sd_right) %in% TRUE]
+  paste(utils::head(wrong, 4), collapse = " ")
 }
 
 short <- function(x, digits) ifelse(is.na(x), "-", formatC(x, digits = digits, format = "f"))
@@ -124,7 +143,8 @@ as_markdown <- function(r) {
   head <- c("target", "d", "kind", "mean error, SD", "SD ratio", "k-hat", "gradients", "seconds",
     "source", "flagged", "verdict")
   c(
-    paste0("| ", paste(head, collapse = " | "), " |"), paste(c("|", rep("---|", 11)), collapse = ""),
+    paste0("| ", paste(head, collapse = " | "), " |"),
+    paste0("|", strrep("---|", length(head))),
     apply(cells, 1, function(x) paste0("| ", paste(x, collapse = " | "), " |"))
   )
 }
@@ -148,4 +168,5 @@ for (case in cases) {
 }
 print(counts_of(result))
 utils::write.csv(result, paste0("run-", set, ".csv"), row.names = FALSE)
-writeLines(c(as_markdown(result), "", paste("   ", capture.output(counts_of(result)))), paste0("run-", set, ".md"))
+counts <- paste("   ", utils::capture.output(counts_of(result)))
+writeLines(c(as_markdown(result), "", counts), paste0("run-", set, ".md"))

@@ -5,11 +5,10 @@
 #include "base/la.h"
 #include "blackbox/gva.h"
 
-/* The bound may fall by this much, relative to its size, by rounding; and by this many nats, over all
- * steps together, where the criterion falls: sym A is not quite the bound's own derivative. */
-static const double ROUNDING = 1e-10, SLACK = .1;
-/* A step that worsens the criterion went too far even where the bound rises: they circle else. */
-static const double LEAST_RHO = .1;
+/* The bound may fall by this much, relative to its size, by rounding. */
+static const double ROUNDING = 1e-10;
+/* Where a step worsens the criterion and lifts the bound by less, it went too far. */
+static const double LIFT = .1;
 /* A standard deviation that grows by this much says that the density has no integral. */
 static const double WIDER = 1e8;
 
@@ -94,7 +93,7 @@ static void curvature(const struct gva *x, struct gva_state *q)
     ("N", "T", &d, &d, &n, &by, x->E, &d, x->S, &d, &zero, x->B, &d FCONE FCONE);
     for (int j = 0; j < d; j++)
         for (int i = 0; i < d; i++)
-            AT(q->V, i, j, d) = (AT(x->B, i, j, d) + AT(x->B, j, i, d)) / 2;
+            AT(q->V, i, j, d) = i >= j ? AT(x->B, j, i, d) : AT(x->B, i, j, d);
 }
 
 /* Bound, gbar, A and criterion of q from its points; false where A has no eigenvalues. */
@@ -120,14 +119,20 @@ static bool judge(const struct gva *x, struct gva_state *q)
     return info == 0 && isfinite(q->bound) && isfinite(q->criterion);
 }
 
-/* next.m <- m + rho L W^-1 gbar, shortened; w: eigenvalues of W. */
-static void step_mean(struct gva *x, const double *w)
+/* Eigenvalue j of W. */
+static double weight(const struct gva *x, int j)
+{
+    return fmax(1 - x->rho + x->rho * x->now.lambda[j], 1 / GVA_CLIP);
+}
+
+/* next.m <- m + rho L W^-1 gbar, shortened. */
+static void step_mean(struct gva *x)
 {
     int d = x->ask.d, one = 1;
     double *step = x->next.m, *turned = x->B, by = 1, zero = 0;
     F77_CALL(dgemv)
     ("T", &d, &d, &by, x->now.V, &d, x->now.gbar, &one, &zero, turned, &one FCONE);
-    for (int j = 0; j < d; j++) turned[j] *= x->rho / w[j];
+    for (int j = 0; j < d; j++) turned[j] *= x->rho / weight(x, j);
     F77_CALL(dgemv)
     ("N", &d, &d, &by, x->now.V, &d, turned, &one, &zero, step, &one FCONE);
     double length = sqrt(la_dot((size_t) d, step, step)), most = 2 * sqrt(d);
@@ -138,12 +143,14 @@ static void step_mean(struct gva *x, const double *w)
 }
 
 /* next.L <- the factor of L W^-1 L' = B B', B = L V w^-1/2 = next.L Q. */
-static bool step_root(struct gva *x, const double *w)
+static bool step_root(struct gva *x)
 {
     int d = x->ask.d, info = 0;
     double one = 1, *B = x->B, *L = x->next.L;
-    for (int j = 0; j < d; j++)
-        for (int i = 0; i < d; i++) AT(B, i, j, d) = AT(x->now.V, i, j, d) / sqrt(w[j]);
+    for (int j = 0; j < d; j++) {
+        double root = sqrt(fmin(weight(x, j), GVA_CLIP));
+        for (int i = 0; i < d; i++) AT(B, i, j, d) = AT(x->now.V, i, j, d) / root;
+    }
     F77_CALL(dtrmm)
     ("L", "L", "N", "N", &d, &d, &one, x->now.L, &d, B, &d FCONE FCONE FCONE FCONE);
     F77_CALL(dgelqf)(&d, &d, B, &d, x->work + x->lwork, x->work, &x->lwork, &info);
@@ -159,15 +166,9 @@ static bool step_root(struct gva *x, const double *w)
 /* The step of length rho from `now`; shorter ones where that has no factor. */
 static void propose(struct gva *x)
 {
-    int d = x->ask.d;
-    double *w = x->next.lambda; /* judge() writes it later */
     for (; x->tries < GVA_HALVINGS; x->tries++, x->rho /= 2) {
-        for (int j = 0; j < d; j++) {
-            double to = 1 - x->rho + x->rho * x->now.lambda[j];
-            w[j] = fmin(fmax(to, 1 / GVA_CLIP), GVA_CLIP);
-        }
-        step_mean(x, w);
-        if (step_root(x, w)) {
+        step_mean(x);
+        if (step_root(x)) {
             ask_points(x, &x->next);
             return;
         }
@@ -178,8 +179,7 @@ static void propose(struct gva *x)
 static bool better(const struct gva *x)
 {
     double rise = x->next.bound - x->now.bound;
-    return rise >= -ROUNDING * (1 + fabs(x->now.bound)) ||
-           (-rise < x->slack && x->next.criterion < x->now.criterion);
+    return rise >= -ROUNDING * (1 + fabs(x->now.bound));
 }
 
 static bool too_wide(const struct gva *x)
@@ -215,13 +215,12 @@ static void step_taken(struct gva *x)
     struct gva_state before = x->now;
     x->now = x->next;
     x->next = before;
-    x->slack -= fmax(0, before.bound - x->now.bound);
-    bool closer = x->now.criterion <= (1 + 1e-6) * before.criterion;
+    bool too_far =
+        x->now.criterion > before.criterion && x->now.bound < before.bound + LIFT;
     double row[GVA_TRACE] = {x->now.bound, x->now.criterion, x->rho};
     memcpy(x->trace + (size_t) x->iter * GVA_TRACE, row, sizeof row);
     x->iter++;
-    if (closer || x->rho > LEAST_RHO) x->rho *= closer ? 1.5 : .5;
-    x->rho = fmin(1, x->rho);
+    x->rho = too_far ? x->rho / 2 : fmin(1, 1.5 * x->rho);
     go_on(x);
 }
 
@@ -277,7 +276,6 @@ void gva_start(struct gva *x)
     x->iter = x->tries = 0;
     x->started = x->last = false;
     x->rho = 1;
-    x->slack = SLACK;
     x->end = GVA_RUNNING;
     x->ask.ctx = x;
     x->ask.n = x->n;

@@ -25,7 +25,9 @@ void test_gmm(void);
 void test_likelihood(void);
 void test_glmm(void);
 void test_glmm_gibbs(void);
+void test_factorised(void);
 void test_blackbox(void);
 void test_hmc(void);
+void test_transform(void);
 
 #endif

@@ -48,8 +48,10 @@ int main(void)
     run("likelihood", test_likelihood);
     run("glmm", test_glmm);
     run("glmm_gibbs", test_glmm_gibbs);
+    run("factorised", test_factorised);
     run("blackbox", test_blackbox);
     run("hmc", test_hmc);
+    run("transform", test_transform);
     printf("%ld passed, %ld failed\n", passed, failed);
     return failed > 0;
 }

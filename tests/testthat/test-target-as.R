@@ -98,11 +98,10 @@ test_that("a model of TMB is the same target as in R", {
   done <- tryCatch(TMB::compile("meanfield_tmb.cpp", flags = "-O0 -w"), error = function(e) NULL)
   skip_if(is.null(done), "TMB cannot compile here")
   dyn.load(TMB::dynlib("meanfield_tmb"))
-  withr::defer(suppressWarnings(dyn.unload(file.path(dir, TMB::dynlib("meanfield_tmb")))))
   y <- c(1.2, -.4, 2.2, .3, .7, 1.9)
   make <- function(random) {
     TMB::MakeADFun(list(y = y), list(mu = c(0, 1), log_sigma = .2, u = c(.1, 0, -.1)),
-      random = random, DLL = "meanfield_tmb", silent = TRUE)
+      random = random, DLL = "meanfield_tmb")
   }
   t <- as_target(make(NULL), generated = function(p) list(sigma = exp(p$log_sigma)))
   log_density <- function(p) {
@@ -116,6 +115,7 @@ test_that("a model of TMB is the same target as in R", {
   expect_identical(inner("variable_table")(t)$variable[c(1, 3, 7)], c("mu[1]", "log_sigma", "sigma"))
   # random effects are gone, and integrated exactly here: the model is normal in them
   laplace <- as_target(make("u"))
+  expect_silent(inner("evaluator")(laplace)(c(.3, .5, .2)))
   expect_identical(laplace$d, 3L)
   expect_output(print(laplace), "3 random effects")
   p <- list(mu = c(.3, .5), log_sigma = .1)

@@ -33,6 +33,8 @@ test_that("values hold the log Jacobian, gradients agree with differences", {
 test_that("data are the second argument", {
   t <- build(function(p, data) data$k * density(p), data = list(k = 3), gradient = "differences")
   plain <- evaluator(build(density))(Z, FALSE)$lp
+  other <- evaluator(inner("target_with_data")(t, list(k = 0)))
+  expect_equal(other(Z, FALSE)$lp, Z[2, ])
   expect_equal(evaluator(t)(Z, FALSE)$lp - Z[2, ], 3 * (plain - Z[2, ]), tolerance = 1e-13)
 })
 
@@ -105,6 +107,16 @@ test_that("points that are not numbers, or overflow, have no density", {
   at <- ev(matrix(c(NaN, NA, Inf, -Inf, 800, 0), 1))
   expect_identical(at$lp, c(rep(-Inf, 5), -1))
   expect_false(anyNA(at$gradient[at$lp > -Inf]))
+  finite <- evaluator(target(function(p) 1 / p$x, list(x = 1), "differences", list(x = positive())))
+  expect_identical(finite(matrix(c(800, 0), 1), FALSE)$lp, c(-Inf, 1))
+  flat <- target(function(p) 0, list(x = .5), function(p) list(x = 0), list(x = unit_interval()))
+  at <- evaluator(flat)(matrix(c(1e308, -1e308), 1))
+  expect_true(all(at$lp < -1e307))
+  two <- target(function(p) 0, list(x = c(.5, .5)), function(p) list(x = c(0, 0)),
+    list(x = unit_interval()))
+  at <- evaluator(two)(matrix(1.5e308, 2, 1))
+  expect_identical(at$lp, -Inf)
+  expect_true(all(is.na(at$gradient)))
 })
 
 test_that("an interrupt passes through", {
@@ -123,6 +135,7 @@ test_that("differences fit the scale, and are one-sided at an edge", {
   expect_equal(evaluator(t)(x)$gradient, -sinh(x / s) / s, tolerance = 1e-6)
   known <- evaluator(t, scale = s)(x)$gradient
   expect_equal(known, -sinh(x / s) / s, tolerance = 1e-6)
+  expect_lte(max(target(function(p) -(p$x / 1e6)^2, list(x = 0), "differences")$step), 1e-3)
   edge <- target(function(p) if (p$x > 1) -Inf else 3 * p$x, list(x = 0), "differences")
   expect_equal(c(evaluator(edge)(matrix(1))$gradient), 3, tolerance = 1e-6)
 })

@@ -102,7 +102,7 @@ test_that("banana and funnel: the closed form of the family's optimum", {
 
 test_that("more points come closer, and few are a few hundredths off", {
   X <- cbind(1, sin(outer(1:40, 1:4)))
-  ev <- logistic_evaluator(X, as.double(cos(1:40) > 0.2))
+  ev <- logistic_evaluator(X, as.double(cos(1:40) > 0.2), 2)
   at <- start_at(ev, numeric(5L))
   best <- gaussian_vi(ev, at$z, at$L, 8192L, tol = 1e-6, n_final = 8192L)
   away <- function(n) {

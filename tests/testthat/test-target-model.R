@@ -128,7 +128,7 @@ test_that("a start without density moves to a point near it, or is an error with
   none <- expect_error(target(function(p) -Inf, list(x = 2)), class = "meanfield_error_init")
   expect_match(conditionMessage(none), "-Inf at `init`", fixed = TRUE)
   nan <- expect_error(target(function(p) NaN, list(x = 2)), class = "meanfield_error_init")
-  expect_match(conditionMessage(nan), "NaN", fixed = TRUE)
+  expect_match(conditionMessage(nan), "the log density is NaN", fixed = TRUE)
   own <- expect_error(target(function(p) stop("no such thing"), list(x = 2)),
     class = "meanfield_error_init")
   expect_match(conditionMessage(own), "no such thing", fixed = TRUE)
@@ -203,6 +203,25 @@ test_that("variables are named as the user names them", {
   expect_identical(v$kind, rep(c("parameter", "generated"), c(15, 7)))
   expect_identical(v$link[8:15], c("tanh", "exp", "sinh", "exp", "tanh", "beta", "beta", "beta"))
   expect_identical(getFromNamespace("location_names", "meanfield")(t), v$variable[1:15])
+})
+
+test_that("links are those that the posteriors know, and names are distinct", {
+  t <- target(function(p) -sum(unlist(p)^2), list(a = c(.1, .2, .3), b = 1, c = 2),
+    constraints = list(a = bounded(c(-1, 0, 0), c(1, 1, 2)), b = lower_bounded(.5), c = positive()))
+  expect_identical(t$variables$link, c("tanh", "beta", "identity", "identity", "exp"))
+  expect_error(target(normal, list(x = 1:2, `x[2]` = 1)), "two variables are called `x[2]`",
+    fixed = TRUE, class = "meanfield_error_init")
+  expect_error(target(normal, list(x = 1:2), generated = function(p) list(`x[2]` = 1)),
+    "two variables", class = "meanfield_error_init")
+})
+
+test_that("a target of another version is refused", {
+  valid <- getFromNamespace("valid_target", "meanfield")
+  t <- target(normal, list(x = 1))
+  expect_identical(valid(t), t)
+  expect_error(valid(replace(t, "version", list(1L))), "another version",
+    class = "meanfield_error_fit")
+  expect_error(valid(3), "target()", class = "meanfield_error_target")
 })
 
 test_that("print says what the target is", {

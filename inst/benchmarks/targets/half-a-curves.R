@@ -37,7 +37,7 @@ targets$one_compartment <- function() {
     list(ka = positive(), ke = positive(), volume = positive(), sigma = positive())
   }
   case(log_density, list(ka = 1, ke = .1, volume = 10, sigma = .3), data = simulated$onecomp,
-    constraints = positives, generated = function(p) list(half_life = log(2) / p$ke))
+    constraints = positives, generated = function(p, data) list(half_life = log(2) / p$ke))
 }
 
 # Influenza in an English boarding school, 1978: Runge-Kutta, 20 steps a day, in log-free form.
@@ -77,7 +77,7 @@ targets$sir <- function() {
   }
   case(log_density, list(beta = 1.5, gamma = .5, phi_inv = .2), data = simulated$sir,
     constraints = function() list(beta = positive(), gamma = positive(), phi_inv = positive()),
-    generated = function(p) list(T = 1 / p$gamma, R0 = p$beta / p$gamma))
+    generated = function(p, data) list(T = 1 / p$gamma, R0 = p$beta / p$gamma))
 }
 
 targets$gp_hyperparameters <- function() {

@@ -1,7 +1,9 @@
 # Several modes.
 
 targets$cauchy_location <- function() {
-  log_density <- function(p, data) sum(dcauchy(data, p$mu, 1, log = TRUE)) + dnorm(p$mu, 0, 20, TRUE)
+  log_density <- function(p, data) {
+    sum(dcauchy(data, p$mu, 1, log = TRUE)) + dnorm(p$mu, 0, 20, log = TRUE)
+  }
   case(log_density, list(mu = 0), "hard", data = c(-6, -5.2, -4.9, 4.7, 5.5))
 }
 

@@ -9,7 +9,7 @@ targets$weibull_censored <- function() {
   }
   case(log_density, list(beta = c(0, 0), shape = 1), data = simulated$weibull,
     constraints = function() list(shape = positive()),
-    generated = function(p) list(median = exp(p$beta[1]) * log(2)^(1 / p$shape)))
+    generated = function(p, data) list(median = exp(p$beta[1]) * log(2)^(1 / p$shape)))
 }
 
 targets$piecewise_hazard <- function() {

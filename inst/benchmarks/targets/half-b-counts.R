@@ -55,7 +55,7 @@ targets$capture_heterogeneity <- function() {
 targets$negative_binomial <- function() {
   log_density <- function(p, data) {
     sum(dnbinom(data$y, p$size, mu = exp(p$beta[1] + p$beta[2] * data$x), log = TRUE)) +
-      sum(dnorm(p$beta, 0, 5, log = TRUE)) + log_half_cauchy(p$size, 2)
+      sum(dnorm(p$beta, 0, 5, log = TRUE)) + dgamma(p$size, 2, .5, log = TRUE)
   }
   case(log_density, list(beta = c(0, 0), size = 1), data = simulated$negbin,
     constraints = function() list(size = positive()))

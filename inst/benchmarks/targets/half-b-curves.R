@@ -19,7 +19,8 @@ targets$logistic_growth <- function() {
       dlnorm(p$rate, -1, 1, log = TRUE) + dnorm(p$middle, 5, 5, log = TRUE) +
       log_half_cauchy(p$sigma, 1)
   }
-  case(log_density, list(capacity = 15, rate = .5, middle = 4, sigma = 1), data = simulated$logistic,
+  case(log_density, list(capacity = 15, rate = .5, middle = 4, sigma = 1),
+    data = simulated$logistic,
     constraints = function() list(capacity = positive(), rate = positive(), sigma = positive()))
 }
 

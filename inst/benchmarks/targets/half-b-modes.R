@@ -1,7 +1,9 @@
 # Several modes; and a mixture that has one because its means are ordered.
 
 targets$cauchy_location_3 <- function() {
-  log_density <- function(p, data) sum(dcauchy(data, p$mu, .5, log = TRUE)) + dnorm(p$mu, 0, 10, TRUE)
+  log_density <- function(p, data) {
+    sum(dcauchy(data, p$mu, .5, log = TRUE)) + dnorm(p$mu, 0, 10, log = TRUE)
+  }
   case(log_density, list(mu = .2), "hard", data = c(-7, -6.4, .1, 8, 8.3))
 }
 
@@ -33,8 +35,9 @@ targets$two_modes_2d_far <- function() {
 
 targets$three_modes_2d <- function() {
   centre <- cbind(c(0, 0), c(6, 1), c(-2, 7))
+  scale <- rep(c(1, .8, 1.2), each = 2)
   log_density <- function(p) {
-    log_sum_exp(log(c(.4, .35, .25)) + colSums(dnorm(p$x - centre, 0, rep(c(1, .8, 1.2), each = 2), TRUE)))
+    log_sum_exp(log(c(.4, .35, .25)) + colSums(dnorm(p$x - centre, 0, scale, log = TRUE)))
   }
   case(log_density, list(x = c(0, 0)), "hard")
 }

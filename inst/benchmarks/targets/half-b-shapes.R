@@ -18,7 +18,7 @@ targets$schools_noncentred <- function() {
   }
   case(log_density, list(raw = rep(0, 8), mu = 0, tau = 1), data = simulated$schools,
     constraints = function() list(tau = positive()),
-    generated = function(p) list(theta = p$mu + p$tau * p$raw))
+    generated = function(p, data) list(theta = p$mu + p$tau * p$raw))
 }
 
 # Infinite variance in five dimensions.

@@ -10,7 +10,7 @@ targets$lognormal_censored <- function() {
   }
   case(log_density, list(beta = c(0, 0), sigma = 1), data = simulated$lognormal,
     constraints = function() list(sigma = positive()),
-    generated = function(p) list(median = exp(p$beta[1])))
+    generated = function(p, data) list(median = exp(p$beta[1])))
 }
 
 targets$proportional_hazards <- function() {
@@ -22,5 +22,5 @@ targets$proportional_hazards <- function() {
   }
   case(log_density, list(log_rate = -1, beta = 0, shape = 1), data = simulated$hazard,
     constraints = function() list(shape = positive()),
-    generated = function(p) list(hazard_ratio = exp(p$beta)))
+    generated = function(p, data) list(hazard_ratio = exp(p$beta)))
 }

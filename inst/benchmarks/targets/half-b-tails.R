@@ -22,7 +22,7 @@ targets$student_location <- function() {
     constraints = function() list(sigma = positive(), df = lower_bounded(1)))
 }
 
-# Three groups: the right tail of tau falls as tau^-4, so that its variance just exists.
+# Three groups: the density of tau falls as slowly as tau^-5.
 targets$variance_components_3 <- function() {
   d <- simulated$variance
   means <- as.numeric(tapply(d$y, d$g, mean))
@@ -62,5 +62,5 @@ targets$horseshoe <- function() {
   case(log_density, list(raw = rep(.1, 5), local = rep(1, 5), global = .5), "hard",
     data = simulated$horseshoe,
     constraints = function() list(local = positive(), global = positive()),
-    generated = function(p) list(beta = p$raw * p$local * p$global))
+    generated = function(p, data) list(beta = p$raw * p$local * p$global))
 }

@@ -28,7 +28,7 @@ targets$garch11 <- function() {
     constraints = function() {
       list(alpha0 = positive(), alpha1 = unit_interval(), share = unit_interval())
     },
-    generated = function(p) list(beta1 = (1 - p$alpha1) * p$share))
+    generated = function(p, data) list(beta1 = (1 - p$alpha1) * p$share))
 }
 
 targets$gp_regr <- function() {
@@ -54,7 +54,7 @@ targets$gp_pois_regr <- function() {
       sum(dnorm(p$f_tilde, log = TRUE))
   }
   case(log_density, list(rho = 6, alpha = 1, f_tilde = rep(0, 11)), "hard",
-    data = simulated$gp_pois$k, generated = function(p) list(f = latent(p)),
+    data = simulated$gp_pois$k, generated = function(p, data) list(f = latent(p)),
     constraints = function() list(rho = positive(), alpha = positive()))
 }
 
@@ -70,7 +70,7 @@ targets$eight_schools_noncentered <- function() {
   }
   case(log_density, list(raw = rep(0, 8), mu = 0, tau = 1), data = simulated$schools,
     gradient = gradient, constraints = function() list(tau = positive()),
-    generated = function(p) list(theta = p$mu + p$tau * p$raw))
+    generated = function(p, data) list(theta = p$mu + p$tau * p$raw))
 }
 
 targets$eight_schools_centered <- function() {

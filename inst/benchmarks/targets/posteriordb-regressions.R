@@ -119,7 +119,7 @@ targets$logmesquite_logvash <- function() {
   ))
 }
 
-# ---- elections, temperatures, an autoregression, two simulated sets --------------------------------
+# ---- elections, temperatures, an autoregression, two simulated sets ------------------------------
 
 election <- function(d) {
   age <- outer(d$age_discrete, 2:4, `==`)
