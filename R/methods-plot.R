@@ -30,7 +30,7 @@ plot_posterior <- function(x, variables, reference) {
   variables <- plot_variables(variables, table)
   u <- "u" %in% table$kind[match(variables, table$variable)]
   ref <- if (is.null(reference)) list(kind = "none") else reference_source(x, reference)
-  if (u && ref$kind == "gibbs") ref$draws <- as_draws(reference, u = "auto")
+  if (u && ref$kind %in% c("gibbs", "hmc")) ref$draws <- as_draws(reference, u = "auto")
   best <- posterior_of(x)
   exact <- if (ref$kind == "exact") posterior_of(reference) else best
   curves <- c(normal_curves(normal_of(x), variables, u),
@@ -47,7 +47,7 @@ plot_posterior <- function(x, variables, reference) {
         as.vector(posterior::extract_variable_matrix(draws, v))
       })
   })
-  draw_panels(variables, panels, if (own || ref$kind == "gibbs") "gibbs" else "reference")
+  draw_panels(variables, panels, if (own) chain_kind(x) else if (ref$kind == "draws") "reference" else ref$kind)
   invisible(x)
 }
 

@@ -30,7 +30,7 @@
 #'
 #' @return An object of class `sd_ratio_report`, a list with `table` (see
 #'   [as.data.frame()] below), `aggregates` (a data frame with `H` and `W` for
-#'   `mfvb` and `lrvb`), `reference` (`"exact"`, `"gibbs"`, `"draws"` or `"predicted"`) and
+#'   `mfvb` and `lrvb`), `reference` (`"exact"`, `"gibbs"`, `"hmc"`, `"draws"` or `"predicted"`) and
 #'   `weights`. `as.data.frame()` has the columns `variable`, `type`, `sd_mfvb`,
 #'   `sd_lrvb`, `sd` and `source` (what the fit reports), `sd_ref`, `ratio_mfvb`,
 #'   `mcse_mfvb`, `ratio_lrvb`, `mcse_lrvb`, `verdict`, `reference` (where `sd_ref` comes from).
@@ -113,13 +113,18 @@ reference_source <- function(fit, reference) {
     check_same_model(fit$model, reference$model)
     p <- posterior_of(reference)
     if (!inherits(p, "draws_posterior")) return(list(kind = "exact", sds = exact_sds(p)))
-    return(list(kind = "gibbs", draws = all_draws(p, u = FALSE)))
+    return(list(kind = chain_kind(reference), draws = all_draws(p, u = FALSE)))
   }
   draws <- tryCatch(posterior::as_draws_array(reference), error = function(e) {
     mf_abort("report", "`reference` must be an exact_fit, a gibbs_fit or posterior draws, not ",
       describe(reference), arg = "reference")
   })
   list(kind = "draws", draws = draws)
+}
+
+# What made a fit's draws.
+chain_kind <- function(fit) {
+  if (inherits(fit, c("hmc_fit", "target_hmc_fit"))) "hmc" else "gibbs"
 }
 
 exact_sds <- function(p) {
@@ -367,11 +372,12 @@ print.sd_ratio_report <- function(x, digits = 3, ...) {
   what <- c(
     exact = "exact integration of the same model",
     gibbs = "blocked Gibbs sampling of the same model",
+    hmc = "Hamiltonian Monte Carlo of the same model",
     draws = "the draws given", predicted = "none: the ratio linear response predicts"
   )[[x$reference]]
   cat("Posterior SDs against a reference\nModel:     ",
     paste(deparse(x$formula), collapse = " "), "\nReference: ", what,
-    if (x$reference %in% c("gibbs", "draws")) "\nIn brackets: Monte Carlo error of the ratio",
+    if (x$reference %in% c("gibbs", "hmc", "draws")) "\nIn brackets: Monte Carlo error of the ratio",
     "\n\n", sep = "")
   t <- x$table[!is.na(x$table$sd_ref), ]
   show_ratio <- function(r, e) {
@@ -451,7 +457,7 @@ knit_print.sd_ratio_report <- function(x, ...) {
   cols <- c("variable", "sd_mfvb", "sd_lrvb", "sd_ref", "ratio_mfvb", "mcse_mfvb",
     "ratio_lrvb", "mcse_lrvb", "verdict")
   if (x$reference == "predicted") cols <- setdiff(cols, c("sd_ref", "ratio_lrvb"))
-  if (!x$reference %in% c("gibbs", "draws")) cols <- setdiff(cols, c("mcse_mfvb", "mcse_lrvb"))
+  if (!x$reference %in% c("gibbs", "hmc", "draws")) cols <- setdiff(cols, c("mcse_mfvb", "mcse_lrvb"))
   a <- x$aggregates
   caption <- sprintf("H = %.3f, W = %.3f (MFVB)", a$H[1L], a$W[1L])
   if (!is.na(a$H[2L])) caption <- sprintf("%s; H = %.3f, W = %.3f (LRVB)", caption, a$H[2L],

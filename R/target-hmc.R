@@ -17,7 +17,7 @@
 #' @param target_accept Acceptance that the step size is tuned to; the default is .8 (`"nuts"`) or .85.
 #'   Closer to 1: smaller steps, fewer divergences.
 #' @param adapt_metric Learn the metric anew during the warm-up, from the draws of all chains?
-#'   `"auto"`: where the warm-up has draws enough for it (20 in a window for each dimension).
+#'   `"auto"`: where the fit has none to give, or a diagonal one only.
 #' @param max_depth Doublings of a path at most (`"nuts"`).
 #' @param max_leapfrogs Steps of a path at most (`"hmc"`).
 #' @param ... Not used.
@@ -145,10 +145,16 @@ lower_axes <- function(axes) {
   axes
 }
 
-# A window of the warm-up has to know a covariance better than the fit does.
-settle_adaptation <- function(settings, d) {
-  if (!identical(settings$adapt_metric, "auto")) return(settings$adapt_metric)
-  settings$warmup * settings$chains >= 20 * d
+# Draws of a warm-up know a covariance less well than a fit does.
+settle_adaptation <- function(settings, L) {
+  if (identical(settings$adapt_metric, "auto")) !is.matrix(L) else settings$adapt_metric
+}
+
+# A diagonal that will be learned is learned with its correlations, if the draws are enough for them.
+learned_root <- function(L, settings) {
+  d <- length(L)
+  enough <- settle_adaptation(settings, L) && settings$warmup * settings$chains >= 20 * d
+  if (is.matrix(L) || !enough) L else diag(L, d)
 }
 
 # ---- run -------------------------------------------------------------------------------------------
@@ -178,9 +184,9 @@ run_hmc <- function(ev, axes, settings, seconds, ...) {
   at <- axes[[1L]]
   bar <- gibbs_progress(settings, seconds)
   on.exit(bar$close())
-  run <- hmc_run(ev, at$m, at$L, settings$chains, settings$iter, settings$warmup, settings$method,
+  run <- hmc_run(ev, at$m, learned_root(at$L, settings), settings$chains, settings$iter, settings$warmup, settings$method,
     settings$target_accept, settings$max_leapfrogs, settings$max_depth,
-    settle_adaptation(settings, length(at$m)), starts_at(axes, settings$chains),
+    settle_adaptation(settings, at$L), starts_at(axes, settings$chains),
     progress = bar$step(1L), ...)
   list(run = run, seconds = proc.time()[["elapsed"]] - started)
 }

@@ -34,11 +34,26 @@ static bool tail_moments(double a, double v, int most, double *B)
     return true;
 }
 
+/* Of a constant eta: log(1 + e^mu) and its derivatives themselves. */
+static void point_moments(double mu, double *B)
+{
+    double e = exp(-fabs(mu)), q = 1 / (1 + e);
+    B[0] = log1p(e) + (mu > 0 ? mu : 0);
+    B[1] = mu > 0 ? q : e * q;
+    B[2] = e * q * q;
+    B[3] = B[2] * (1 - 2 * B[1]);
+    B[4] = B[2] * (1 - 6 * B[2]);
+}
+
 /* With r = s / sqrt(1 + s^2 v), t = mu r:  E Phi(s eta) = Phi(t), and its integral and
  * derivatives in mu. B0 is written for -|mu| (no cancellation), plus mu when mu > 0. */
 void logistic_moments(double mu, double v, double *B)
 {
     double a = fabs(mu), b0 = 0, upper = 0, b2 = 0, b3 = 0, b4 = 0;
+    if (v == 0) {
+        point_moments(mu, B);
+        return;
+    }
     if (tail_moments(a, v, 4, B)) {
         if (mu < 0) return;
         B[0] += mu;

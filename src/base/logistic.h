@@ -7,7 +7,7 @@
 #ifndef MEANFIELD_LOGISTIC_H
 #define MEANFIELD_LOGISTIC_H
 
-/* B[0..4], eta ~ N(mu, v). */
+/* B[0..4], eta ~ N(mu, v); exact at v = 0. */
 void logistic_moments(double mu, double v, double *B);
 
 /* B0 alone. */

@@ -70,14 +70,37 @@ static double spread(const struct whiten *w, const struct whiten_moments *q, int
     return v > 0 && isfinite(v) ? sqrt(v) : 1;
 }
 
-/* q->ss <- the covariance with correlations shrunk. */
-static void shrink(const struct whiten *w, struct whiten_moments *q, const double *sd)
+/* What share of a sum of squares is not noise? */
+static double share(double seen, double noise)
 {
-    double keep = q->n / (q->n + 2.0 * w->d) / (q->n - 1);
-    for (int j = 0; j < w->d; j++) {
-        for (int i = j + 1; i < w->d; i++) AT(q->ss, i, j, w->d) *= keep;
-        AT(q->ss, j, j, w->d) = sd[j] * sd[j];
+    return seen > noise ? 1 - noise / seen : 0;
+}
+
+/* q->ss <- the correlations, of lower triangle, shrunk. */
+static void shrink_correlations(const struct whiten *w, struct whiten_moments *q,
+                                const double *sd)
+{
+    int d = w->d;
+    double seen = 0, effective = 0.5 * q->n;
+    for (int j = 0; j < d; j++)
+        for (int i = j + 1; i < d; i++) {
+            double *r = &AT(q->ss, i, j, d);
+            *r /= (q->n - 1) * sd[i] * sd[j];
+            seen += *r * *r;
+        }
+    double keep = share(seen, 0.5 * d * (d - 1.0) / effective);
+    for (int j = 0; j < d; j++) {
+        for (int i = j + 1; i < d; i++) AT(q->ss, i, j, d) *= keep;
+        AT(q->ss, j, j, d) = 1;
     }
+}
+
+static void shrink_sds(int d, int n, double *sd)
+{
+    double seen = 0, effective = 0.5 * n;
+    for (int i = 0; i < d; i++) seen += log(sd[i]) * log(sd[i]);
+    double keep = share(seen, 0.5 * d / effective);
+    for (int i = 0; i < d; i++) sd[i] = pow(sd[i], keep);
 }
 
 bool whiten_learn(struct whiten *w, struct whiten_moments *q)
@@ -87,9 +110,10 @@ bool whiten_learn(struct whiten *w, struct whiten_moments *q)
     if (q->n < 3) return false;
     for (int i = 0; i < d; i++) sd[i] = spread(w, q, i);
     if (w->dense) {
-        shrink(w, q, sd);
+        shrink_correlations(w, q, sd);
         if (la_chol(d, q->ss)) return false;
     }
+    shrink_sds(d, q->n, sd);
     whiten_point(w, q->mean, z);
     memcpy(w->m, z, sizeof(double) * (size_t) d);
     if (!w->dense) {
@@ -97,7 +121,7 @@ bool whiten_learn(struct whiten *w, struct whiten_moments *q)
         return true;
     }
     for (int j = 0; j < d; j++)
-        for (int i = 0; i < j; i++) AT(q->ss, i, j, d) = 0;
+        for (int i = 0; i < d; i++) AT(q->ss, i, j, d) *= i < j ? 0 : sd[i];
     F77_CALL(dtrmm)
     ("L", "L", "N", "N", &d, &d, &one, w->L, &d, q->ss, &d FCONE FCONE FCONE FCONE);
     memcpy(w->L, q->ss, sizeof(double) * whiten_size(d, true));

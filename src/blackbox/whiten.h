@@ -38,9 +38,11 @@ void whiten_moments_clear(const struct whiten *w, struct whiten_moments *q);
 void whiten_moments_add(const struct whiten *w, struct whiten_moments *q,
                         const double *e);
 
-/* m and L from the draws. Their variances are taken as they are; their correlations, of which few
- * draws know little, are shrunk by n / (n + 2 d). Directions that did not move keep their
- * scale. Overwrites q. Returns false, w as it was, when the covariance has no factor. */
+/* m and L from the draws, as far as they differ from w by more than chance: of the logarithms of the
+ * SDs and of the correlations, both zero where w is right, goes the share 1 - noise / seen in sums of
+ * squares [as Ledoit & Wolf 2004 shrink], with half the draws counted since they follow each
+ * other. Directions that did not move keep their scale. Overwrites q. Returns false, w as it was,
+ * when the covariance has no factor. */
 bool whiten_learn(struct whiten *w, struct whiten_moments *q);
 
 #endif

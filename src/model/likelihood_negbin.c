@@ -96,15 +96,33 @@ static double expect_value(const struct likelihood_rows *rows, const double *phi
     return sum;
 }
 
+/* Slope and curvature of log Gamma(y + phi) / Gamma(phi) in phi, small counts by their sums;
+ * at_phi: digamma and trigamma of phi. */
+static void rise_slopes(double y, double phi, const double *at_phi, double *d, double *dd)
+{
+    if (y > 16 || y != floor(y)) {
+        *d = digamma(y + phi) - at_phi[0];
+        *dd = trigamma(y + phi) - at_phi[1];
+        return;
+    }
+    *d = *dd = 0;
+    for (int j = 0; j < (int) y; j++) {
+        double one = 1 / (phi + j);
+        *d += one;
+        *dd -= one * one;
+    }
+}
+
 static void extra_terms(const struct likelihood_rows *rows, const double *extra,
                         const double *mu, const double *v, struct likelihood_extra *out)
 {
     double phi = *extra, log_phi = log(phi), B[5];
+    double at_phi[2] = {digamma(phi), trigamma(phi)}, d, dd;
     out->l = out->ll = 0;
     for (size_t i = 0; i < rows->n; i++) {
         double y = rows->y[i], size = rows->size[i], n = y + phi;
-        double first = phi * (digamma(n) - digamma(phi));
-        double second = phi * phi * (trigamma(n) - trigamma(phi));
+        rise_slopes(y, phi, at_phi, &d, &dd);
+        double first = phi * d, second = phi * phi * dd;
         logistic_moments(mu[i] - log_phi, v[i], B);
         out->l += size * (first - y - phi * B[0] + n * B[1]);
         out->ll += size * (first + second - phi * B[0] + 2 * phi * B[1] - n * B[2]);
