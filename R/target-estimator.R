@@ -33,7 +33,7 @@ meanfield_family <- function(d, log_sd = TRUE) {
     natural = function(x, g) {
       sd <- sd_of(x)
       move <- list(m = sd * g[top], s = g[-top] / unit(sd) * sd / 2) # in SDs and logs
-      short <- shorten(move)
+      short <- shorter_step(move)
       c(sd * short$m, short$s * unit(sd) / (if (log_sd) sd else 1 / sd))
     }
   )
@@ -68,7 +68,7 @@ fullrank_family <- function(d) {
       slope <- matrix(0, d, d)
       slope[at] <- g[-top] / ifelse(on, exp(x[-top]), 1)
       bend <- crossprod(L, slope) * (lower.tri(L) + diag(0.5, d))
-      short <- shorten(list(m = drop(crossprod(L, g[top])), s = bend))
+      short <- shorter_step(list(m = drop(crossprod(L, g[top])), s = bend))
       c(L %*% short$m, (L %*% short$s)[at] / ifelse(on, exp(x[-top]), 1))
     }
   )
@@ -85,7 +85,7 @@ point_family <- function(d) {
 }
 
 # A move (SDs of the mean, logs of SDs) of at most 2 sqrt(d) and, in each log, 1.
-shorten <- function(move) {
+shorter_step <- function(move) {
   by <- max(1, sqrt(sum(move$m^2) / length(move$m)) / 2, abs(move$s))
   lapply(move, function(v) v / by)
 }

@@ -4,6 +4,7 @@
 FINAL_MCSE <- 0.03
 # No moment at all: the tail of the integrand is as heavy as if its mean did not exist.
 NO_MOMENT <- 1
+NO_MEAN <- 1.6 # of the squares
 
 judge <- function(run) {
   run <- judge_tails(run)
@@ -63,7 +64,7 @@ judge_rows <- function(run) {
     run <- add_flag(run, "the SD of ", some(names[which(none)]), " may not exist (its tail is too ",
       "heavy, k-hat ", format(max(t$khat[which(none)]), digits = 2), "): see the quantiles")
     run$table[which(none), c("sd", "mcse_sd")] <- NA
-    run$table[which(none & run$mean_lost), c("mean", "mcse_mean")] <- NA
+    run$table[which(none & t$khat >= NO_MEAN), c("mean", "mcse_mean")] <- NA
   }
   short <- !none & !constant & (t$mcse_mean > FINAL_MCSE * t$sd |
     t$mcse_sd > FINAL_MCSE * t$sd | is.na(t$sd))
