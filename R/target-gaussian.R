@@ -1,9 +1,10 @@
 # The Gaussian nearest to a target, of full rank, and what it lacks to the next order.
 
-# ev: an evaluator; q = N(m, L L') to start from. The fit over n_points fixed points, then again, from
-# there, over n_final: where the target is not Gaussian the first is right to a few hundredths of a
-# standard deviation, which is a start. E, lp, gradient: at the points m + L E of the result. reason:
-# "" or, in a word, why it did not converge; the result is the best there was in either case.
+# ev: an evaluator; q = N(m, L L') to start from. The fit over n_points fixed points, then again,
+# from there, over n_final: where the target is not Gaussian the first is right to a few hundredths
+# of a standard deviation, which is a start. E, lp, gradient: at the points m + L E of the result.
+# reason: "" or, in a word, why it did not converge; the result is the best there was in either
+# case.
 gaussian_vi <- function(ev, m, L, n_points = gaussian_points(length(m)), max_iter = 60L,
                         tol = 1e-2, max_points = Inf, shift = 0L, n_final = 4L * n_points) {
   fit <- gaussian_stage(ev, m, L, n_points, max_iter, tol, max_points, shift)
@@ -49,9 +50,10 @@ trace_table <- function(trace) {
 gaussian_points <- function(d) 2L * max(32L, 2L * d)
 
 # The covariance of the target to the next order, from new points: with T_abc the expected third
-# derivative in the whitened coordinates of the fit, L (I - C)^-1 L', C_ij = T_iab T_jab / 2 [the Schur
-# complement of the bound's Hessian in the mean, fourth derivatives dropped]. C is the product of T from
-# two independent halves of the points, so that the noise of T adds nothing to it on average.
+# derivative in the whitened coordinates of the fit, L (I - C)^-1 L', C_ij = T_iab T_jab / 2 [the
+# Schur complement of the bound's Hessian in the mean, fourth derivatives dropped]. C is the
+# product of T from two independent halves of the points, so that the noise of T adds nothing to it
+# on average.
 gaussian_response <- function(ev, fit, n_points = 512L) {
   d <- length(fit$m)
   halves <- lapply(1:2, function(k) third_derivative(ev, fit, half_points(n_points, d), k))

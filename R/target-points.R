@@ -1,15 +1,15 @@
 # Fixed points of the standard normal, a column each: what every Gaussian fit averages over.
 
-# Points e_1, ..., e_n in R^d, the second half the negative of the first, with mean e e' = I exactly:
-# a quadratic log density then has its exact expectation, gradient and curvature over them, whatever
-# n is. cross = FALSE matches the variances only, which n < 2 d points can do as well. Each shift, a
-# whole number from 0, is another such set.
+# Points e_1, ..., e_n in R^d, the second half the negative of the first, with mean e e' = I
+# exactly: a quadratic log density then has its exact expectation, gradient and curvature over
+# them, whatever n is. cross = FALSE matches the variances only, which n < 2 d points can do as
+# well. Each shift, a whole number from 0, is another such set.
 fixed_points <- function(n, d, shift = 0L, cross = TRUE) {
   matched_points(antithetic(even_ranks(cube_points(n %/% 2L, d, shift))), cross)
 }
 
-# The same without the even spacing of each coordinate: averages over these are right on average over
-# the shifts, tails included. They are replicates for importance sampling.
+# The same without the even spacing of each coordinate: averages over these are right on average
+# over the shifts, tails included. They are replicates for importance sampling.
 shifted_points <- function(n, d, shift, match = FALSE) {
   E <- antithetic(cube_points(n %/% 2L, d, shift))
   if (match) matched_points(E) else E
@@ -31,8 +31,8 @@ cube_points <- function(n, d, shift) {
   })
 }
 
-# Every coordinate at (k - 1/4) / n, k = 1, ..., n: with the negatives that antithetic() adds these are
-# the midpoints of 2 n cells of equal mass.
+# Every coordinate at (k - 1/4) / n, k = 1, ..., n: with the negatives that antithetic() adds these
+# are the midpoints of 2 n cells of equal mass.
 even_ranks <- function(U) {
   (matrix(apply(U, 1L, rank, ties.method = "first"), nrow(U), ncol(U), byrow = TRUE) - 0.25) /
     ncol(U)

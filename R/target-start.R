@@ -1,9 +1,9 @@
 # Where a fit of a target starts: the mode uphill from a point and the curvature there.
 
 # ev: an evaluator. Uphill by L-BFGS, then Newton steps on a Hessian by differences of gradients;
-# where these do not arrive, both again in coordinates in which the curvature is one. usable: is there
-# a mode, to a decrement g' H^-1 g below 0.1, with the curvature of a maximum? Then L is the factor of
-# the inverse negative Hessian. reason: "" or, in a word, why not.
+# where these do not arrive, both again in coordinates in which the curvature is one. usable: is
+# there a mode, to a decrement g' H^-1 g below 0.1, with the curvature of a maximum? Then L is the
+# factor of the inverse negative Hessian. reason: "" or, in a word, why not.
 start_at <- function(ev, z0, max_points = Inf) {
   counted <- counting(ev, max_points)
   at <- climb(counted$ev, z0, diag(length(z0)))
@@ -14,8 +14,10 @@ start_at <- function(ev, z0, max_points = Inf) {
     at <- climb(counted$ev, at$z, at$unit, at)
   }
   at$unit <- NULL
-  if (!at$usable && at$reason == "") at$reason <- "no usable mode"
   at$asked <- counted$asked()
+  if (!at$usable && at$reason == "") {
+    at$reason <- if (at$asked < max_points) "no usable mode" else "too many points"
+  }
   at
 }
 
@@ -58,7 +60,7 @@ climb <- function(ev, z, unit, before = NULL) {
 forwardsolve_transposed <- function(unit, h) backsolve(unit, h, upper.tri = FALSE, transpose = TRUE)
 
 no_start <- function(z, run, before) {
-  if (!is.null(before)) return(utils::modifyList(before, list(unit = NULL)))
+  if (!is.null(before)) return(before)
   list(
     z = z, lp = -Inf, gradient = rep(NaN, length(z)), path = run$path,
     path_gradient = run$path_gradient, path_lp = run$path_lp, usable = FALSE, L = NULL,
@@ -86,8 +88,8 @@ newton_climb <- function(ev, at, most = 5L) {
   at
 }
 
-# The Newton step uphill in the diagonal scale of H, in which no unit counts. Where H is not that of a
-# maximum, its eigenvalues count by their size, none as less than a thousandth of the largest.
+# The Newton step uphill in the diagonal scale of H, in which no unit counts. Where H is not that
+# of a maximum, its eigenvalues count by their size, none as less than a thousandth of the largest.
 newton_step <- function(H, gradient) {
   s <- sqrt(abs(diag(H)))
   s[s == 0] <- if (any(s > 0)) min(s[s > 0]) else 1
@@ -126,9 +128,9 @@ longest_gain <- function(ev, at, step, lengths) {
   at
 }
 
-# The Hessian at z by central differences of the gradient, each coordinate moved by about a hundredth
-# of its conditional standard deviation: moves that turn out to be far from that are made again.
-# widths: of the moves, from an earlier Hessian. NULL where some gradient cannot be had.
+# The Hessian at z by central differences of the gradient, each coordinate moved by about a
+# hundredth of its conditional standard deviation: moves that turn out to be far from that are made
+# again. widths: of the moves, from an earlier Hessian. NULL where some gradient cannot be had.
 hessian_by_differences <- function(ev, z, widths = NULL) {
   d <- length(z)
   h <- if (is.null(widths)) 1e-4 * pmax(1, abs(z)) else widths

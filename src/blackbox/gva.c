@@ -5,12 +5,10 @@
 #include "base/la.h"
 #include "blackbox/gva.h"
 
-/* The bound may fall by this much, relative to its size, by rounding; and by this many nats, over all
- * steps together, where the criterion falls: sym A is not quite the bound's own derivative. */
-static const double ROUNDING = 1e-10, SLACK = .1;
-/* Where a step worsens the criterion and hardly lifts the bound, the next is shorter, down to this:
- * they would go in circles. */
-static const double LEAST_RHO = .1;
+/* The bound may fall by this much, relative to its size, by rounding. */
+static const double ROUNDING = 1e-10;
+/* Where a step worsens the criterion and lifts the bound by less, it went too far. */
+static const double LIFT = .1;
 /* A standard deviation that grows by this much says that the density has no integral. */
 static const double WIDER = 1e8;
 
@@ -95,7 +93,7 @@ static void curvature(const struct gva *x, struct gva_state *q)
     ("N", "T", &d, &d, &n, &by, x->E, &d, x->S, &d, &zero, x->B, &d FCONE FCONE);
     for (int j = 0; j < d; j++)
         for (int i = 0; i < d; i++)
-            AT(q->V, i, j, d) = (AT(x->B, i, j, d) + AT(x->B, j, i, d)) / 2;
+            AT(q->V, i, j, d) = i >= j ? AT(x->B, j, i, d) : AT(x->B, i, j, d);
 }
 
 /* Bound, gbar, A and criterion of q from its points; false where A has no eigenvalues. */
@@ -181,8 +179,7 @@ static void propose(struct gva *x)
 static bool better(const struct gva *x)
 {
     double rise = x->next.bound - x->now.bound;
-    return rise >= -ROUNDING * (1 + fabs(x->now.bound)) ||
-           (-rise < x->slack && x->next.criterion < x->now.criterion);
+    return rise >= -ROUNDING * (1 + fabs(x->now.bound));
 }
 
 static bool too_wide(const struct gva *x)
@@ -218,14 +215,12 @@ static void step_taken(struct gva *x)
     struct gva_state before = x->now;
     x->now = x->next;
     x->next = before;
-    x->slack -= fmax(0, before.bound - x->now.bound);
-    bool closer = x->now.criterion <= (1 + 1e-6) * before.criterion ||
-                  x->now.bound > before.bound + SLACK;
+    bool too_far =
+        x->now.criterion > before.criterion && x->now.bound < before.bound + LIFT;
     double row[GVA_TRACE] = {x->now.bound, x->now.criterion, x->rho};
     memcpy(x->trace + (size_t) x->iter * GVA_TRACE, row, sizeof row);
     x->iter++;
-    if (closer || x->rho > LEAST_RHO) x->rho *= closer ? 1.5 : .5;
-    x->rho = fmin(1, x->rho);
+    x->rho = too_far ? x->rho / 2 : fmin(1, 1.5 * x->rho);
     go_on(x);
 }
 
@@ -281,7 +276,6 @@ void gva_start(struct gva *x)
     x->iter = x->tries = 0;
     x->started = x->last = false;
     x->rho = 1;
-    x->slack = SLACK;
     x->end = GVA_RUNNING;
     x->ask.ctx = x;
     x->ask.n = x->n;

@@ -1,15 +1,18 @@
 /* gva.h: the Gaussian q = N(m, L L') nearest to a log density, by Stein's identities.
  *
- * Over n fixed points e_i with mean e = 0 and mean e e' = I, z_i = m + L e_i, s_i = L' grad lp(z_i):
- *     gbar = mean s_i      A = - sym mean e_i s_i'
- * are the expected gradient and curvature in whitened coordinates [Bonnet, Price]. At the optimum
- * gbar = 0 and A = I. A natural gradient step of length rho is
+ * Over n fixed points e_i with mean e = 0 and mean e e' = I, z_i = m + L e_i, whitened scores
+ * s_i = L' grad lp(z_i):
+ *     gbar = mean s_i      A_ab = A_ba = - mean s_ia e_ib, a >= b
+ * are the expected gradient and curvature in whitened coordinates [Bonnet, Price]; of the two
+ * estimates of A_ab this is the derivative of the bound  mean lp_i + sum log L_jj  over these very
+ * points, of which gbar = 0, A = I is therefore the optimum. A natural gradient step of length
+ * rho is
  *     W = (1 - rho) I + rho A,    m += rho L W^-1 gbar,    L L' <- L W^-1 L',
- * W's eigenvalues kept within a factor GVA_CLIP of one, above for L only, and the mean's step within
- * 2 sqrt(d) standard deviations. rho is halved until the bound  mean lp_i + sum log L_jj  rises, or the criterion
- *     max(|gbar_j|, |eigenvalues of A - 1|)
- * falls at hardly any cost of the bound; then it grows again, unless the criterion has risen. Where the criterion is below tol, one
- * more step is taken: near the optimum it wins more digits than tol has.
+ * W's eigenvalues kept within a factor GVA_CLIP of one, above for L only, and the mean's step
+ * within 2 sqrt(d) standard deviations. rho is halved until the bound rises, and where a
+ * step went too far; else it grows again.
+ * Where max(|gbar_j|, |eigenvalues of A - 1|) is below tol, one more step is taken: near the
+ * optimum it wins more digits than tol has.
  *
  * Exact on a Gaussian density, from any start. Cost per step: n points, O(n d^2 + d^3). */
 #ifndef MEANFIELD_GVA_H
@@ -47,15 +50,15 @@ struct gva {
     struct asker ask;
     struct gva_control ctl;
     enum gva_end end;
-    int n, iter, tries;  /* points; steps taken; halvings of this one, or of L       */
-    bool started, last;  /* has the start a density? is this the step after tol?     */
-    double rho, slack;   /* length of step; what the bound may still fall            */
-    const double *E;     /* d x n                                                    */
+    int n, iter, tries; /* points; steps taken; halvings of this one, or of L       */
+    bool started, last; /* has the start a density? is this the step after tol?     */
+    double rho;
+    const double *E; /* d x n                                                    */
     struct gva_state now, next;
-    double *scale;       /* of each coordinate at the start                          */
+    double *scale; /* of each coordinate at the start                          */
     double *z, *S, *B, *work;
     int lwork;
-    double *trace;       /* GVA_TRACE x max_iter: bound, criterion, rho              */
+    double *trace; /* GVA_TRACE x max_iter: bound, criterion, rho              */
 };
 
 /* LAPACK's workspace for dimension d. */

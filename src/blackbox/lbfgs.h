@@ -41,10 +41,10 @@ struct lbfgs {
     double *s, *y, *r;
     /* search from the last point of the path: along p, slope g'p, step in (low, high) */
     double *p, slope, step, low, high;
-    int tries, idle;  /* points tried; steps in a row that gained nothing          */
-    double *trial;    /* the point asked for                                       */
+    int tries, idle; /* points tried; steps in a row that gained nothing          */
+    double *trial;   /* the point asked for                                       */
     double *low_z, *low_g, low_lp; /* the best of those that went not far enough   */
-    double *scale;    /* LBFGS_MEMORY numbers of the two loops                     */
+    double *scale; /* LBFGS_MEMORY numbers of the two loops                     */
 };
 
 struct lbfgs lbfgs_carve(int d, const struct lbfgs_control *ctl, struct arena *a);

@@ -10,15 +10,12 @@ enum { MEAN, ROOT, LP, GRADIENT, BOUND, CRITERION, END, ASKED, TRACE, N_FIELDS }
 static SEXP fit_result(const struct gva *x, double asked)
 {
     size_t d = (size_t) x->ask.d, n = (size_t) x->n, rows = (size_t) x->iter;
-    const struct r_field f[N_FIELDS] = {[MEAN] = {"m", d, R_VECTOR},
-                                        [ROOT] = {"L", d, d},
-                                        [LP] = {"lp", n, R_VECTOR},
-                                        [GRADIENT] = {"gradient", d, n},
-                                        [BOUND] = {"bound", 1, R_VECTOR},
-                                        [CRITERION] = {"criterion", 1, R_VECTOR},
-                                        [END] = {"end", 1, R_VECTOR},
-                                        [ASKED] = {"asked", 1, R_VECTOR},
-                                        [TRACE] = {"trace", GVA_TRACE, rows}};
+    const struct r_field f[N_FIELDS] = {
+        [MEAN] = {"m", d, R_VECTOR},         [ROOT] = {"L", d, d},
+        [LP] = {"lp", n, R_VECTOR},          [GRADIENT] = {"gradient", d, n},
+        [BOUND] = {"bound", 1, R_VECTOR},    [CRITERION] = {"criterion", 1, R_VECTOR},
+        [END] = {"end", 1, R_VECTOR},        [ASKED] = {"asked", 1, R_VECTOR},
+        [TRACE] = {"trace", GVA_TRACE, rows}};
     SEXP res = PROTECT(r_list(f, N_FIELDS));
     memcpy(r_out(res, MEAN), x->now.m, sizeof(double) * d);
     memcpy(r_out(res, ROOT), x->now.L, sizeof(double) * d * d);
@@ -41,8 +38,10 @@ SEXP C_bb_gva(SEXP evaluate, SEXP start, SEXP points, SEXP settings)
     if (n < 1 || d < 1 || d > R_MAX_SQUARE) r_bad("points");
     if (!Rf_isFunction(evaluate)) r_bad("evaluate");
     const double *E = r_as_finite(points, "points", -1);
-    const double *m = r_finite(start, "m", d), *L = r_finite(start, "L", (R_xlen_t) d * d);
-    const struct gva_control ctl = {.max_iter = r_int(settings, "max_iter", 1, INT_MAX - 1),
+    const double *m = r_finite(start, "m", d),
+                 *L = r_finite(start, "L", (R_xlen_t) d * d);
+    const struct gva_control ctl = {.max_iter =
+                                        r_int(settings, "max_iter", 1, INT_MAX - 1),
                                     .tol = r_num(settings, "tol", 0, DBL_MAX)};
     double most = r_num(settings, "max_points", 0, R_PosInf), asked;
     struct gva x;

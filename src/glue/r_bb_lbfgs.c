@@ -32,7 +32,8 @@ SEXP C_bb_lbfgs(SEXP evaluate, SEXP start, SEXP settings)
     const double *from = r_as_finite(start, "start", -1);
     if (Rf_xlength(start) < 1 || Rf_xlength(start) > INT_MAX) r_bad("start");
     if (!Rf_isFunction(evaluate)) r_bad("evaluate");
-    const struct lbfgs_control ctl = {.max_iter = r_int(settings, "max_iter", 0, INT_MAX - 1),
+    const struct lbfgs_control ctl = {.max_iter =
+                                          r_int(settings, "max_iter", 0, INT_MAX - 1),
                                       .tol = r_num(settings, "tol", 0, DBL_MAX)};
     double most = r_num(settings, "max_points", 0, R_PosInf), asked;
     struct lbfgs x;

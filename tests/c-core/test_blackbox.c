@@ -16,7 +16,8 @@ static int answer_all(struct asker *a, density *f, const void *ctx)
     int asked = 0;
     while (a->n > 0 && asked < 1000000) {
         double *lp = nans((size_t) a->n), *g = nans((size_t) a->n * (size_t) a->d);
-        for (int i = 0; i < a->n; i++) lp[i] = f(ctx, a->d, a->z + i * a->d, g + i * a->d);
+        for (int i = 0; i < a->n; i++)
+            lp[i] = f(ctx, a->d, a->z + i * a->d, g + i * a->d);
         asked += a->n;
         CHECK(a->gradient && !a->random);
         CHECK(a->take(a, lp, g) == CORE_OK);

@@ -52,13 +52,13 @@ banana_evaluator <- function(Z, gradient = TRUE) {
   )
 }
 
-# A logistic regression with normal priors of standard deviation 2.
-logistic_evaluator <- function(X, y) {
+# A logistic regression with normal priors of these standard deviations.
+logistic_evaluator <- function(X, y, sd) {
   function(Z, gradient = TRUE) {
     eta <- X %*% Z
     list(
-      lp = colSums(y * eta - log1p(exp(eta))) - colSums(Z^2) / 8,
-      gradient = crossprod(X, y - stats::plogis(eta)) - Z / 4
+      lp = colSums(y * eta - log1p(exp(eta))) - colSums((Z / sd)^2) / 2,
+      gradient = crossprod(X, y - stats::plogis(eta)) - Z / sd^2
     )
   }
 }

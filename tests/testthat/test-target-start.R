@@ -16,7 +16,7 @@ test_that("a Gaussian's mode and curvature are found, whatever the scales", {
 test_that("the path is kept, uphill, with its gradients", {
   y <- c(1, 0, 0, 1, 1, 0, 1, 1)
   X <- cbind(1, sin(1:8))
-  ev <- logistic_evaluator(X, y)
+  ev <- logistic_evaluator(X, y, 2)
   at <- start_at(ev, c(3, -3))
   expect_identical(dim(at$path), dim(at$path_gradient))
   expect_identical(at$path[, 1L], c(3, -3))
@@ -38,6 +38,31 @@ test_that("a curved valley is followed to its end", {
   at <- start_at(rosenbrock, c(-1.2, 1))
   expect_true(at$usable)
   expect_equal(at$z, c(1, 1), tolerance = 1e-2)
+})
+
+test_that("a regression in wild units is what it is in good ones", {
+  X <- cbind(1, sin(outer(1:60, 1:4)))
+  y <- as.double(cos(1:60) + sin(3 * (1:60)) > 0.3)
+  unit <- c(1, 1e-5, 1e5, 1e3, 1e-3)
+  good <- start_at(logistic_evaluator(X, y, 2), numeric(5L))
+  ev <- logistic_evaluator(X %*% diag(unit), y, 2 / unit)
+  wild <- start_at(ev, numeric(5L))
+  expect_true(good$usable && wild$usable)
+  expect_equal(ev(wild$path)$gradient / unit, wild$path_gradient / unit)
+  expect_true(all(diff(wild$path_lp) >= 0))
+  expect_lt(max(abs(wild$z * unit - good$z) / sqrt(rowSums(good$L^2))), 0.1)
+  expect_equal(diag(unit) %*% wild$L, good$L, tolerance = 0.05)
+  expect_lt(wild$asked, 10 * good$asked)
+})
+
+test_that("a second climb, in coordinates of its own, goes on with the path", {
+  ev <- gaussian_evaluator(c(1, 2), rough_covariance(2L))
+  first <- list(path = matrix(9, 2L, 1L), path_gradient = matrix(8, 2L, 1L), path_lp = -7)
+  at <- climb(ev, c(4, -4), matrix(c(2, 1, 0, 0.5), 2L), first)
+  expect_identical(c(at$path[, 1:2]), c(9, 9, 4, -4))
+  expect_identical(c(at$path_gradient[, 1L], at$path_lp[1L]), c(8, 8, -7))
+  expect_equal(ev(at$path[, -1L])$gradient, at$path_gradient[, -1L])
+  expect_lt(max(abs(at$z - c(1, 2))), 0.1)
 })
 
 test_that("regions without density and corners are survived", {
@@ -81,6 +106,6 @@ test_that("no more points are asked for than allowed", {
   asked <- 0
   at <- start_at(count, rep(3, 20L), max_points = 15)
   expect_lte(asked, 15)
-  expect_false(at$usable)
+  expect_identical(at[c("usable", "reason")], list(usable = FALSE, reason = "too many points"))
   expect_gt(length(at$path_lp), 1L)
 })
