@@ -61,18 +61,36 @@ pathfinder_stage <- function(run) {
 
 # ---- linear response -------------------------------------------------------------------------------
 
-# A root of the linear-response covariance: list(L), or list(sd) beyond FULL_MOST dimensions; NULL
-# where it fails.
+# A root of the linear-response covariance: list(L), or beyond FULL_MOST dimensions list(sd, known:
+# which of them were corrected, widened: by how much at most); NULL where it fails.
 response_root <- function(run, part) {
+  if (is_stochastic(run)) return(NULL)
   if (run$settings$approximation == "fullrank") return(fullrank_root(run, part))
   if (run$settings$approximation != "meanfield") return(NULL)
+  if (length(part$m) > FULL_MOST) return(response_columns(run, part))
   response <- factorised_response(run$ev, part, max_points = max(left_gradients(run), 0))
-  if (is.null(response$cov)) {
-    if (all(is.na(response$sd))) return(NULL)
-    return(list(sd = ifelse(is.na(response$sd), part$sd, response$sd), known = !is.na(response$sd)))
-  }
   root <- if (response$ok) tryCatch(t(chol(response$cov)), error = function(e) NULL)
   if (!is.null(root)) list(L = root)
+}
+
+# Column by column, as far as the gradients last, from all over the coordinates: the first three tell
+# whether mean field is enough, and where it is not nothing but words will do.
+response_columns <- function(run, part) {
+  d <- length(part$m)
+  sd <- rep(NA_real_, d)
+  order <- order((seq_len(d) * 0.6180339887) %% 1)
+  blocks <- c(as.list(order[1:3]), split(order[-(1:3)], (seq_len(d - 3L) - 1L) %/% 16L))
+  for (at in blocks) {
+    unit <- matrix(0, d, length(at))
+    unit[cbind(at, seq_along(at))] <- 1
+    left <- left_gradients(run)
+    if (left < 4 * ncol(part$E)) break
+    answer <- factorised_response(run$ev, part, functions = unit, max_points = left)
+    sd[at] <- answer$sd
+    widened <- suppressWarnings(max(sd / part$sd, na.rm = TRUE))
+    if (!answer$ok || sum(!is.na(sd)) == 3L && widened > 1.05) break
+  }
+  list(sd = ifelse(is.na(sd), part$sd, sd), known = !is.na(sd))
 }
 
 fullrank_root <- function(run, part) {
@@ -81,3 +99,29 @@ fullrank_root <- function(run, part) {
   root <- tryCatch(t(chol(gaussian_response(run$ev, part)$cov)), error = function(e) NULL)
   if (!is.null(root)) list(L = root)
 }
+
+# ---- stochastic optimisers ---------------------------------------------------------------------------
+
+stochastic_stage <- function(run) {
+  set <- run$settings
+  control <- set$control
+  batches <- !is.null(control$batch_size)
+  evb <- if (batches) batch_evaluator(run$target)
+  start <- if (batches) list(m = run$target$init, omega = -1) else factorised_start(run)
+  arguments <- Filter(Negate(is.null), list(estimator = set$optimiser,
+    family = set$approximation, draws = control$draws, steps = control$steps %||% 2000L,
+    rows = run$target$rows, batch_size = control$batch_size, replacement = control$replacement,
+    seed = control$seed))
+  if (!batches) arguments[c("rows", "replacement")] <- NULL
+  fit <- do.call(stochastic_vi, c(list(run$ev, m = start$m, omega = start$omega, evb = evb),
+    arguments))
+  if (fit$outcome %in% c("diverged", "nowhere")) no_gaussian(run)
+  fit$reason <- fit$outcome
+  if (batches) {
+    run <- add_note(run, "mini-batches of ", control$batch_size, " of ", run$target$rows, " rows: the ",
+      "bound is an estimate, and nothing was refined, which takes passes over all rows")
+  }
+  keep_components(run, list(fit))
+}
+
+is_stochastic <- function(run) run$settings$optimiser %in% c("pathwise", "score")

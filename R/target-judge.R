@@ -21,7 +21,7 @@ judge_tails <- function(run) {
     return(add_flag(run, "the climb from `init` ran away along ", some(run$diverged),
       ": the posterior looks improper; use proper priors"))
   }
-  if (left_gradients(run) < 0 || run$target$d > FULL_MOST) return(run)
+  if (is_stochastic(run) || run$target$d > FULL_MOST) return(run)
   part <- run$components[[1L]]
   ends <- endless_directions(run$ev, part$m, part$L %||% diag(part$sd, length(part$sd)),
     unconstrained_names(run$target))

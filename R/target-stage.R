@@ -3,12 +3,11 @@
 # ---- Gaussian fits ---------------------------------------------------------------------------------
 
 fit_stage <- function(run) {
-  if (run$settings$optimiser %in% c("pathwise", "score")) return(stochastic_stage(run))
-  run <- switch(run$settings$approximation,
+  run <- if (is_stochastic(run)) stochastic_stage(run) else switch(run$settings$approximation,
     fullrank = fullrank_stage(run), meanfield = factorised_stage(run),
     lowrank = lowrank_stage(run), pathfinder = pathfinder_stage(run))
-  if (!run$converged) {
-    run <- add_note(run, "the Gaussian fit did not converge", run$reason)
+  if (!run$converged && run$settings$refine == "no") {
+    run <- add_flag(run, "the Gaussian fit did not converge", run$reason)
   }
   run
 }
@@ -109,7 +108,12 @@ refine_stage <- function(run) {
   run$sample <- gaussian_sample(run$components, if (big) 512L else 2048L)
   run$mfvb <- normal_moments(run$linked, run$sample$z, run$sample$weights)
   refine <- run$settings$refine
-  if (refine == "auto" && (run$settings$approximation == "meanfield" || big)) refine <- "no"
+  if (refine == "auto" && (run$settings$approximation == "meanfield" || big ||
+    is_stochastic(run))) refine <- "no"
+  if (refine != "no" && !is.null(run$settings$control$batch_size)) {
+    mf_abort("control", "a fit by mini-batches is not refined, which takes passes over all rows: ",
+      "use refine = \"no\"", arg = "refine")
+  }
   run <- switch(refine, no = unrefined_stage(run), importance = importance_stage(run),
     hmc = hmc_stage(importance_stage(run)), auto = auto_stage(run))
   judge(run)
@@ -177,16 +181,19 @@ response_sample <- function(run) {
     known = root$known)
 }
 
-# Rows of coordinates whose linear response was not asked for say so.
+# Rows of coordinates whose linear response was not asked for say so; whether it matters, those for
+# which it was tell.
 partly_corrected <- function(run, known) {
   at <- match(variable_table(run$target)$variable, unconstrained_names(run$target))
-  row <- !known[at]
-  run$table$source[which(row)] <- "vb"
-  run$table[which(row), c("mean_lrvb", "sd_lrvb", "spread_lrvb")] <- NA
+  row <- which(!known[at] | is.na(at))
   widened <- (run$table$sd_lrvb / run$table$sd_mfvb)[which(known[at])]
+  run$table$source[row] <- "vb"
+  run$table[row, c("mean_lrvb", "sd_lrvb", "spread_lrvb")] <- NA
   most <- suppressWarnings(max(widened, na.rm = TRUE))
-  if (!is.finite(most) || most < 1.05) return(run)
-  add_flag(run, "mean-field SDs are too small (linear response widens them up to ",
-    format(most, digits = 2), " times) and ", sum(row, na.rm = TRUE), " rows are not corrected: raise ",
-    "`max_gradients`")
+  if (sum(known) >= 3L && most < 1.05) {
+    return(add_note(run, "linear response was asked of ", sum(known), " coordinates, and widens none"))
+  }
+  add_flag(run, "mean-field SDs are too small where coordinates depend on each other",
+    if (is.finite(most)) paste0(" (linear response widens one ", format(most, digits = 2), " times)"),
+    ", and ", length(row), " rows are not corrected: raise `max_gradients`")
 }

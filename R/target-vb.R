@@ -107,6 +107,10 @@ target_settings <- function(target, approximation, refine, optimiser, rank, cont
     }
     rank <- check_count(rank, "rank", 0, target$d)
   }
+  if (!is.null(control$batch_size) && !optimiser %in% c("pathwise", "score")) {
+    mf_abort("control", "`batch_size` is for optimiser = \"pathwise\" or \"score\"",
+      arg = "batch_size")
+  }
   list(approximation = approximation, refine = refine, optimiser = optimiser, rank = rank,
     control = control)
 }
