@@ -104,17 +104,14 @@ taped_gradient <- function(target) {
   if (!taped) return(NULL)
   skeleton <- target$skeleton
   x <- unlist(constrain_list(target, target$init), use.names = FALSE)
-  tape <- tryCatch(suppressWarnings({
-    user$log_density <- overloaded(user$log_density)
-    f <- with_data(user$log_density, user)
-    RTMB::MakeTape(function(x) f(shaped_as(x, skeleton)), x)
-  }), error = function(e) NULL)
+  f <- function(x) with_data(overloaded(user$log_density), user)(shaped_as(x, skeleton))
+  tape <- tryCatch(suppressWarnings(RTMB::MakeTape(f, x)), error = function(e) NULL)
   if (is.null(tape)) return(NULL)
   function(p, ...) shaped_as(drop(tape$jacobian(unlist(p, use.names = FALSE))), skeleton)
 }
 
 # The user's function with RTMB's dnorm(), rowSums() and others in sight, where it would find R's
-# own.
+# own. To be called while a tape is made: ADoverload() gives R's own at other times.
 overloaded <- function(f) {
   if (is.primitive(f)) return(f)
   own <- list(c = RTMB::ADoverload("c"), `[<-` = RTMB::ADoverload("[<-"),
