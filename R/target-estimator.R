@@ -5,7 +5,7 @@
 #   pathwise: d/dx z . (grad log p(z) - grad log q(z))            q's own parameters held: no
 #                                                                 variance where q = p
 #   score:    d/dx log q(z) (h - b)                               needs no gradient; b must not
-#                                                                 depend on the draw it is taken from
+#                                                                 depend on the draw itself
 # Sources: Roeder, Wu & Duvenaud (2017), "Sticking the landing"; Ranganath, Gerrish & Blei (2014),
 # "Black box variational inference"; Kool, van Hoof & Welling (2019) for the leave-one-out baseline.
 
