@@ -112,19 +112,21 @@ as_double_matrix <- function(x) {
 
 named_status <- function(out) list(result = out[[1L]], status = out[[2L]])
 
-# The joint log density of a mixed model at the columns of x; standard: is an effect in units of its
-# own SD, per precision. See src/engine/joint.h. List(lp, gradient).
-call_joint <- function(core, centre, standard, x, gradient = TRUE) {
-  call_core(C_joint, core, centre, as.integer(standard), as_double_matrix(x), gradient)
+# The joint log density of a mixed model at the columns of x, list(lp, gradient). scale: of every
+# precision NULL or list(W, b), the units of its effects, see src/engine/joint.h.
+call_joint <- function(core, centre, scale, x, gradient = TRUE) {
+  call_core(C_joint, core, centre, scale, as_double_matrix(x), gradient)
 }
 
-call_joint_theta <- function(core, centre, standard, x, back = FALSE) {
-  call_core(C_joint_theta, core, centre, as.integer(standard), as_double_matrix(x), back)
+# list(theta, t) of x; with back, x of columns (theta, psi).
+call_joint_theta <- function(core, centre, scale, x, back = FALSE) {
+  out <- call_core(C_joint_theta, core, centre, scale, as_double_matrix(x), back)
+  if (back) out$theta else out
 }
 
-call_joint_hmc <- function(core, centre, standard, start, metric, settings, progress = NULL) {
-  named_status(call_core(C_joint_hmc, core, centre, as.integer(standard), as_double_matrix(start),
-    metric, settings, progress))
+call_joint_hmc <- function(core, centre, scale, start, metric, settings, progress = NULL) {
+  named_status(call_core(C_joint_hmc, core, centre, scale, as_double_matrix(start), metric,
+    settings, progress))
 }
 
 call_lr <- function(V, C) call_core(C_lr, V, C)

@@ -1,12 +1,12 @@
 # Fits of this package as targets, and their Hamiltonian sampler.
 #
 # The coordinates are x = (theta, psi) of src/engine/joint.h: working coefficients and effects, and log
-# precisions (scale-free coordinates of matrices). The effects of a term whose groups say little about
-# each stand in units of their own SDs.
+# precisions (scale-free coordinates of matrices). Effects stand in the units of their conditional
+# distribution, level by level, where a small group SD does not pinch them.
 
 # ---- the coordinates -------------------------------------------------------------------------------
 
-# list(model, core, centre, standard, m, L, names): the joint density of a fit's model, and the mean
+# list(model, core, centre, scale, m, L): the joint density of a fit's model, and the mean
 # and a root of the covariance of its coordinates in the fit's posterior.
 joint_of <- function(fit, control = vb_control()) {
   vb <- variational_of(fit, control)
@@ -17,8 +17,8 @@ joint_of <- function(fit, control = vb_control()) {
   }
   j <- list(model = vb$model, core = core, centre = vb_centre(core, vb$vb))
   theta <- with_fixed_seed(posterior_coordinates(best_posterior(fit, vb), core))
-  j$standard <- weak_terms(vb$model, theta)
-  x <- call_joint_theta(core, j$centre, j$standard, theta, back = TRUE)$theta
+  j$scale <- effect_units(j, theta)
+  x <- call_joint_theta(core, j$centre, j$scale, theta, back = TRUE)
   c(j, draws_axes(x))
 }
 
@@ -44,20 +44,45 @@ posterior_coordinates <- function(p, core) {
   unname(do.call(rbind, c(list(gamma, if (!is.null(d$u)) t(d$u)), psi)))
 }
 
-# Is the posterior of a level's effects more than half as wide as their distribution? Then an effect
-# and its SD trade less when it stands in units of that.
-weak_terms <- function(model, theta) {
-  at <- stat_index(model)
-  psi <- theta[-seq_len(model$layout$dim$theta), , drop = FALSE]
-  vapply(seq_along(at), function(k) {
-    if (model$layout$precisions$term[k] == 0L) return(0L)
-    r <- model$layout$precisions$r[k]
-    pairs <- lower_pairs(r)
-    own <- exp(-rowMeans(psi[at[[k]][pairs$row == pairs$col], , drop = FALSE]))
-    u <- theta[effect_rows(model, k), , drop = FALSE]
-    spread <- matrix(rowMeans(u^2) - rowMeans(u)^2, r)
-    as.integer(mean(rowMeans(spread) / own) > 0.5)
-  }, 0L)
+# The units of the effects: of every precision NULL (no effects) or list(W (r x r x levels), b (r x
+# levels)), so that at the centre each level has its conditional mean and precision.
+effect_units <- function(j, theta) {
+  centre <- rowMeans(theta)
+  none <- vector("list", length(j$core$prec))
+  psi <- centre[-seq_len(j$core$layout$dim$theta)]
+  at <- stat_index(j$core)
+  Map(function(pr, k) {
+    if (pr$n_levels == 0L) return(NULL)
+    rows <- effect_rows(j$model, k)
+    P <- level_curvature(j, none, centre, rows, pr$r)
+    Lambda <- unvech(from_scale_free(t(psi[at[[k]]])))
+    u <- matrix(centre[rows], pr$r)
+    W <- array(apply(P, 3L, function(p) at_least_zero(p - Lambda)), dim(P))
+    b <- vapply(seq_len(pr$n_levels), function(l) (matrix(W[, , l], pr$r) + Lambda) %*% u[, l],
+      numeric(pr$r))
+    list(W = W, b = matrix(b, pr$r))
+  }, j$core$prec, seq_along(none))
+}
+
+# Minus the second derivatives within each level (r x r x levels): levels of a term do not meet in a
+# row, so a difference along one coefficient of all of them serves all.
+level_curvature <- function(j, none, centre, rows, r) {
+  step <- 1e-4
+  slopes <- vapply(seq_len(r), function(a) {
+    own <- rows[seq(a, length(rows), by = r)]
+    X <- cbind(replace(centre, own, centre[own] + step), replace(centre, own, centre[own] - step))
+    g <- call_joint(j$core, j$centre, none, X)$gradient[rows, ]
+    (g[, 2L] - g[, 1L]) / (2 * step)
+  }, numeric(length(rows)))
+  P <- aperm(array(slopes, c(r, length(rows) / r, r)), c(1L, 3L, 2L))
+  (P + aperm(P, c(2L, 1L, 3L))) / 2
+}
+
+# The nearest symmetric matrix without negative eigenvalues.
+at_least_zero <- function(W) {
+  if (length(W) == 1L) return(max(W, 0))
+  e <- eigen(W, symmetric = TRUE)
+  e$vectors %*% (pmax(e$values, 0) * t(e$vectors))
 }
 
 DENSE_METRIC <- 500L # dimensions
@@ -80,7 +105,7 @@ as_target.regression_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
   j <- joint_of(object)
-  ask <- function(p, slope) call_joint(j$core, j$centre, j$standard, t(p$z), slope)
+  ask <- function(p, slope) call_joint(j$core, j$centre, j$scale, t(p$z), slope)
   user <- list(log_density = function(p) ask(p, FALSE)$lp,
     gradient = function(p) list(z = t(ask(p, TRUE)$gradient)), generated = NULL, vectorised = TRUE)
   target <- build_target(match.call(), user, list(z = j$m), list())
@@ -118,7 +143,7 @@ joint_values <- function(j, x) {
 
 # list(beta, u (the user's), t (working statistics)) at the columns of x.
 joint_statistics <- function(j, x) {
-  own <- call_joint_theta(j$core, j$centre, j$standard, x)
+  own <- call_joint_theta(j$core, j$centre, j$scale, x)
   at <- seq_len(j$core$p)
   list(beta = to_raw_draws(j$model$coords, own$theta[at, , drop = FALSE]),
     u = user_effects(j$model, own$theta[setdiff(seq_len(nrow(own$theta)), at), , drop = FALSE]),
@@ -138,9 +163,10 @@ joint_statistics <- function(j, x) {
 #' @param object A fit of a linear or generalised model, a formula, or a [gram()].
 #' @details
 #' The metric is the covariance of the fit's posterior (dense up to 500 unknowns, beyond that its
-#' diagonal). Effects of a term whose groups say little about each are sampled in units of their
-#' SDs (non-centred), the others as they are. Where the data leave a group SD near zero possible
-#' divergences may remain: they are counted and warned of, and [fit_gibbs()] has no such limit.
+#' diagonal). Random effects are sampled in the units of their conditional distribution given the
+#' group SDs, level by level: as they are where a group's rows say much (centred), in units of their
+#' SD where these say little (non-centred), between the two as the SDs move. Divergences that
+#' remain are counted and warned of; [fit_gibbs()] has no such limit.
 #'
 #' @return An object of class `hmc_fit`, and of `gibbs_fit`, `regression_fit`, `meanfield_fit`: what
 #'   [fit_gibbs()] returns, with `sampler` and `converged` as in [fit_hmc()].
@@ -225,7 +251,7 @@ new_hmc_fit <- function(call, joint, settings) {
   model <- joint$model
   ran <- run_joint(joint, settings)
   runs <- lapply(seq_len(settings$chains), function(k) joint_chain(joint, t(ran$run$z[, k, ])))
-  report <- c(sampler_report(ran$run), list(standard = joint$standard))
+  report <- sampler_report(ran$run)
   model$rows <- NULL # the frame has them
   fit <- gibbs_fit_of(call, model, list(runs = runs, seconds = ran$seconds), settings,
     c(list(sampler = report), settings[c("method", "target_accept")]))
@@ -237,14 +263,14 @@ new_hmc_fit <- function(call, joint, settings) {
 # list(run, seconds).
 run_joint <- function(joint, settings) {
   ask <- function(start, metric, control, progress) {
-    call_joint_hmc(joint$core, joint$centre, joint$standard, start, metric, control, progress)
+    call_joint_hmc(joint$core, joint$centre, joint$scale, start, metric, control, progress)
   }
   run_hmc(NULL, list(joint[c("m", "L")]), settings, 7 * sweep_seconds(joint$core), ask = ask)
 }
 
 # The draws of a chain (a column each) as the samplers of the core have them.
 joint_chain <- function(joint, x) {
-  own <- call_joint_theta(joint$core, joint$centre, joint$standard, x)
+  own <- call_joint_theta(joint$core, joint$centre, joint$scale, x)
   at <- seq_len(joint$core$p)
   u <- user_effects(joint$model, own$theta[setdiff(seq_len(nrow(own$theta)), at), , drop = FALSE])
   mean <- rowMeans(u)

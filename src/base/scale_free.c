@@ -131,28 +131,3 @@ void scale_free_slope(int r, const double *x, double logdet, double jacobian, do
                 (2 * logdet + (r + b + 2) * jacobian) * tanh(x[vech_at(r, a, b)]);
     }
 }
-
-void scale_free_root(int r, const double *x, double *B)
-{
-    for (int a = 0; a < r; a++) {
-        double row[VECH_MAX_R], sd = 1 / half_exp(r, x, a);
-        root_row(r, x, a, row);
-        for (int b = 0; b < r; b++) AT(B, a, b, r) = b <= a ? sd * row[b] : 0;
-    }
-}
-
-void scale_free_root_pull(int r, const double *x, const double *M, double *out)
-{
-    for (int a = 0; a < r; a++) {
-        double row[VECH_MAX_R], w[VECH_MAX_R], sd = 1 / half_exp(r, x, a), own = 0;
-        root_row(r, x, a, row);
-        for (int b = 0; b <= a; b++) own += row[b] * AT(M, a, b, r);
-        out[vech_at(r, a, a)] -= 0.5 * sd * own;
-        for (int b = 0; b < a; b++) {
-            double s = 0;
-            root_row_slope(r, x, a, b, row, w);
-            for (int c = b; c <= a; c++) s += w[c] * AT(M, a, c, r);
-            out[vech_at(r, a, b)] += sd * s;
-        }
-    }
-}

@@ -15,9 +15,4 @@ void scale_free_pull(int r, const double *x, const double *g, double *out);
 void scale_free_slope(int r, const double *x, double logdet, double jacobian,
                       double *out);
 
-/* B (r x r, lower; zeros above) with X^-1 = B B', B = D C; and out += the gradient in x of
- * sum M_ab B_ab, M r x r. */
-void scale_free_root(int r, const double *x, double *B);
-void scale_free_root_pull(int r, const double *x, const double *M, double *out);
-
 #endif

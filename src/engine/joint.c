@@ -42,50 +42,72 @@ static const double *psi_of(const struct joint *j, const double *x)
     return x + arrow_dim(&j->g->lmm.shape);
 }
 
-/* u <- B u for the effects of every level of precision k, or B^-1 u. */
-static void map_effects(const struct joint *j, int k, const double *psi, bool back,
+/* P = W_l + Lambda of level l of precision k as F (lower), L: Lambda; h <- F^-1 b_l. */
+static bool level_factor(const struct joint *j, int k, int l, const double *L, double *F,
+                         double *h)
+{
+    const struct joint_scale *s = &j->scale[k];
+    int r = j->g->lmm.prec[k].r;
+    size_t rr = (size_t) (r * r), at = (size_t) l;
+    for (size_t i = 0; i < rr; i++) F[i] = s->W[at * rr + i] + L[i];
+    if (la_chol(r, F)) return false;
+    memcpy(h, s->b + at * (size_t) r, sizeof(double) * (size_t) r);
+    la_solve_l(r, F, h);
+    return true;
+}
+
+/* e of every level's effects <- u = F^-T (h + e), or back. */
+static bool map_effects(const struct joint *j, int k, const double *t, bool back,
                         double *theta)
 {
     const struct lmm *m = &j->g->lmm;
     int r = m->prec[k].r;
-    double B[RR];
-    scale_free_root(r, psi + m->prec[k].at, B);
+    double L[RR], F[RR], h[VECH_MAX_R];
+    vech_unpack(r, t + m->prec[k].at, L);
     for (int l = 0; l < m->prec[k].n_levels; l++) {
         double *u = theta + lmm_coef(m, k, l);
-        if (back) {
-            la_solve_l(r, B, u);
+        if (!level_factor(j, k, l, L, F, h)) return false;
+        if (!back) {
+            for (int a = 0; a < r; a++) u[a] += h[a];
+            la_solve_lt(r, F, u);
             continue;
         }
-        for (int a = r - 1; a >= 0; a--) {
-            double s = 0;
-            for (int b = 0; b <= a; b++) s += AT(B, a, b, r) * u[b];
-            u[a] = s;
+        for (int a = 0; a < r; a++) { /* F'u - h */
+            double sum = 0;
+            for (int b = a; b < r; b++) sum += AT(F, b, a, r) * u[b];
+            u[a] = sum - h[a];
         }
     }
+    return true;
 }
 
-static void map_all(const struct joint *j, const double *psi, bool back, double *theta)
+static bool map_all(const struct joint *j, const double *t, bool back, double *theta)
 {
     for (int k = j->g->lmm.first_term; k < j->g->lmm.n_prec; k++)
-        if (j->standard[k]) map_effects(j, k, psi, back, theta);
+        if (j->scale[k].W && !map_effects(j, k, t, back, theta)) return false;
+    return true;
 }
 
-void joint_theta(const struct joint *j, const double *x, double *theta, double *t)
+static void precisions(const struct joint *j, const double *psi, double *t)
 {
     const struct lmm *m = &j->g->lmm;
-    const double *psi = psi_of(j, x);
     double jacobian;
-    memcpy(theta, x, sizeof(double) * arrow_dim(&m->shape));
-    map_all(j, psi, false, theta);
     for (int k = 0; k < m->n_prec; k++)
         scale_free_to_vech(m->prec[k].r, psi + m->prec[k].at, t + m->prec[k].at,
                            &jacobian);
 }
 
-void joint_standardise(const struct joint *j, const double *theta, double *x)
+bool joint_theta(const struct joint *j, const double *x, double *theta, double *t)
 {
-    memmove(x, theta, sizeof(double) * arrow_dim(&j->g->lmm.shape));
-    map_all(j, psi_of(j, x), true, x);
+    memcpy(theta, x, sizeof(double) * arrow_dim(&j->g->lmm.shape));
+    precisions(j, psi_of(j, x), t);
+    return map_all(j, t, false, theta);
+}
+
+bool joint_whiten(const struct joint *j, double *x)
+{
+    precisions(j, psi_of(j, x), j->t);
+    return map_all(j, j->t, true, x);
 }
 
 /* ---- the pieces: each returns its log density and adds to the gradients ---------------------- */
@@ -142,14 +164,12 @@ static double beta_prior(struct joint *j)
     return 0.5 * (m->logdet_Tb - quad - m->p * LOG_2PI);
 }
 
-/* Effects as they are, given log |Lambda|. */
-static double effects_prior(struct joint *j, int k, double logdet)
+static double effects_prior(struct joint *j, int k, double logdet, const double *L)
 {
     const struct lmm *m = &j->g->lmm;
     const struct precision *pr = &m->prec[k];
     int r = pr->r;
-    double L[RR], U[RR], quad = 0;
-    vech_unpack(r, j->t + pr->at, L);
+    double U[RR], quad = 0;
     lmm_outer_u(m, k, j->theta, U);
     for (int b = 0; b < r; b++)
         for (int a = b; a < r; a++) {
@@ -166,50 +186,71 @@ static double effects_prior(struct joint *j, int k, double logdet)
     return 0.5 * pr->n_levels * (logdet - r * LOG_2PI) - quad;
 }
 
-/* Effects in units of their own, e in x: their gradient from that in u = B e. */
-static double standard_prior(struct joint *j, int k, const double *x, double *dpsi)
+/* G (full) <- F^-T K F^-1 for a symmetric K, in place. */
+static void unwhiten_slope(int r, const double *F, double *K)
+{
+    for (int c = 0; c < r; c++) la_solve_lt(r, F, K + c * r);
+    for (int c = 0; c < r; c++)
+        for (int a = 0; a < c; a++) {
+            double swap = AT(K, a, c, r);
+            AT(K, a, c, r) = AT(K, c, a, r);
+            AT(K, c, a, r) = swap;
+        }
+    for (int c = 0; c < r; c++) la_solve_lt(r, F, K + c * r);
+}
+
+/* One level: with M = F^-1 dP F^-T and a = F^-1 s, s the gradient in u,
+ *
+ *     du = -F^-T (M h + low(M)' e),   low(M): lower triangle with half the diagonal,
+ *
+ * so that in M the gradient of f - log |F| is K; a is that in e. */
+static void level_slope(int r, const double *F, const double *h, const double *e,
+                        const double *a, double *K)
+{
+    for (int c = 0; c < r; c++) {
+        AT(K, c, c, r) = -a[c] * (h[c] + 0.5 * e[c]) - 0.5;
+        for (int b = 0; b < c; b++)
+            AT(K, b, c, r) = AT(K, c, b, r) = -0.5 * (a[b] * (h[c] + e[c]) + a[c] * h[b]);
+    }
+    unwhiten_slope(r, F, K);
+}
+
+/* From the gradients in u and t to those in e and t; returns log |du / de|. */
+static double effects_units(struct joint *j, int k, const double *x, const double *L)
 {
     const struct lmm *m = &j->g->lmm;
     const struct precision *pr = &m->prec[k];
-    const double *psi = psi_of(j, x) + pr->at;
     int r = pr->r;
-    double B[RR], M[RR] = {0}, quad = 0;
-    scale_free_root(r, psi, B);
+    double F[RR], K[RR], h[VECH_MAX_R], volume = 0;
     for (int l = 0; l < pr->n_levels; l++) {
-        const double *e = x + lmm_coef(m, k, l);
         double *s = j->slope + lmm_coef(m, k, l);
-        for (int b = 0; b < r; b++)
-            for (int a = b; a < r; a++) AT(M, a, b, r) += s[a] * e[b];
+        level_factor(j, k, l, L, F, h);
+        la_solve_l(r, F, s);
+        level_slope(r, F, h, x + lmm_coef(m, k, l), s, K);
         for (int b = 0; b < r; b++) {
-            double pulled = 0;
-            for (int a = b; a < r; a++) pulled += AT(B, a, b, r) * s[a];
-            quad += e[b] * e[b];
-            s[b] = pulled - e[b]; /* columns after b do not need s_b */
+            volume -= log(AT(F, b, b, r));
+            for (int a = b; a < r; a++)
+                j->dt[pr->at + vech_at(r, a, b)] += (a == b ? 1 : 2) * AT(K, a, b, r);
         }
     }
-    scale_free_root_pull(r, psi, M, dpsi);
-    return -0.5 * (quad + pr->n_levels * r * LOG_2PI);
+    return volume;
 }
 
-/* All that belongs to precision k: its prior, its effects' and the Jacobian. */
+/* All that belongs to precision k: its prior, its effects' and the Jacobians. */
 static double precision_prior(struct joint *j, int k, const double *x)
 {
     const struct lmm *m = &j->g->lmm;
     const struct precision *pr = &m->prec[k];
     const double *psi = psi_of(j, x) + pr->at;
     double *t = j->t + pr->at, *dt = j->dt + pr->at, *dpsi = j->dpsi + pr->at;
-    double jacobian, logdet = scale_free_to_vech(pr->r, psi, t, &jacobian);
+    double L[RR], jacobian, logdet = scale_free_to_vech(pr->r, psi, t, &jacobian);
     double f = lmm_prior_log_density(m, k, j->prior_const[k], t, logdet) + jacobian;
-    double in_logdet = 0.5 * (pr->df0 - pr->r - 1);
-    if (j->standard[k]) {
-        f += standard_prior(j, k, x, dpsi);
-    } else {
-        f += effects_prior(j, k, logdet);
-        in_logdet += 0.5 * pr->n_levels;
-    }
+    vech_unpack(pr->r, t, L);
+    f += effects_prior(j, k, logdet, L);
+    if (j->scale[k].W) f += effects_units(j, k, x, L);
     lmm_prior_slope(m, k, t, dt);
     scale_free_pull(pr->r, psi, dt, dpsi);
-    scale_free_slope(pr->r, psi, in_logdet, 1, dpsi);
+    scale_free_slope(pr->r, psi, 0.5 * (pr->df0 - pr->r - 1 + pr->n_levels), 1, dpsi);
     return f;
 }
 
@@ -224,7 +265,7 @@ double joint_log_density(struct joint *j, const double *x, double *g)
     memset(j->slope, 0, sizeof(double) * dim);
     memset(j->dt, 0, sizeof(double) * n_stat);
     memset(j->dpsi, 0, sizeof(double) * n_stat);
-    joint_theta(j, x, j->theta, j->t);
+    if (!joint_theta(j, x, j->theta, j->t)) return -INFINITY;
     double f = j->g->n ? other_rows(j, g != NULL, &lead) : gaussian_rows(j, &lead);
     f += beta_prior(j);
     for (int k = 0; k < m->n_prec; k++) f += precision_prior(j, k, x);

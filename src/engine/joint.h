@@ -6,9 +6,12 @@
  * normalised, so that its integral is the evidence (under a flat prior on beta: relative to Lebesgue
  * measure in the working coordinates, as everywhere).
  *
- * The effects of a term stand in x as they are, or, where its groups say little about each, in
- * units of their own distribution: u = B e with B B' = Lambda^-1 (scale_free_root()), where a
- * small SD does not pinch them.
+ * Where a group SD is small its effects are pinched. So those of a term may stand in x in the units of
+ * their own conditional distribution, about what the rows say of each level alone, level by level:
+ *
+ *     u = P^-1 b + F^-T e,   P = W + Lambda = F F',   W: precision of the rows, W^-1 b their estimate
+ *
+ * With strong rows that is u itself but for a constant; with weak ones u in units of its prior.
  *
  * Cost: O(rows (p + sum r)), or of the Gaussian model O(size of its arrow Gram), free of the rows. */
 #ifndef MEANFIELD_JOINT_H
@@ -16,13 +19,18 @@
 
 #include "model/glmm.h"
 
+/* W: r x r of every level, b: r of every level; NULL: the effects stand as they are. */
+struct joint_scale {
+    const double *W, *b;
+};
+
 struct joint {
     const struct glmm
         *g; /* no rows (n = 0): the Gaussian model of g->lmm, by its Gram    */
     const struct lmm_centre
         *centre; /* of that                                           */
-    const int
-        *standard; /* n_prec: 1, the effects of precision k are in units of their own  */
+    const struct joint_scale
+        *scale; /* n_prec                                            */
     double *theta, *slope, *dev,
         *Gdev; /* dim each: theta, gradient in it; theta - centre  */
     double *t, *dt,
@@ -41,14 +49,14 @@ static inline size_t joint_dim(const struct glmm *g)
 
 struct joint joint_carve(const struct glmm *g, struct arena *a);
 
-/* Once g, centre and standard are set. */
+/* Once g, centre and scale are set. */
 void joint_prepare(struct joint *j);
 
 /* log p(y, x), -inf where there is none; g (joint_dim()) <- its gradient, or NULL. */
 double joint_log_density(struct joint *j, const double *x, double *g);
 
-/* theta (dim) and t (n_stat) of x; and back, x of theta (psi stands in x already). */
-void joint_theta(const struct joint *j, const double *x, double *theta, double *t);
-void joint_standardise(const struct joint *j, const double *theta, double *x);
+/* theta (dim) and t (n_stat) of x; and x in place of (theta, psi). false: no density there. */
+bool joint_theta(const struct joint *j, const double *x, double *theta, double *t);
+bool joint_whiten(const struct joint *j, double *x);
 
 #endif

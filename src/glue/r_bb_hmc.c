@@ -102,7 +102,7 @@ static void set_up(struct hamilton *h, bool nuts)
     }
 }
 
-struct r_hmc r_hmc_new(SEXP start, SEXP metric, SEXP settings, SEXP progress)
+struct r_hmc r_bb_hmc_new(SEXP start, SEXP metric, SEXP settings, SEXP progress)
 {
     int chains = r_columns(start, "start", -1), d = Rf_nrows(start);
     if (chains < 1 || d < 1) r_bad("start");
@@ -126,7 +126,7 @@ struct r_hmc r_hmc_new(SEXP start, SEXP metric, SEXP settings, SEXP progress)
     return x;
 }
 
-void r_hmc_close(struct r_hmc *x, enum core_status st)
+void r_bb_hmc_close(struct r_hmc *x, enum core_status st)
 {
     const struct core_info info = {x->h.done, x->h.lost};
     r_set_status(INTEGER(VECTOR_ELT(x->out, 1)), st, &info);
@@ -139,12 +139,12 @@ void r_hmc_close(struct r_hmc *x, enum core_status st)
 SEXP C_bb_hmc(SEXP evaluate, SEXP start, SEXP metric, SEXP settings, SEXP progress)
 {
     if (!Rf_isFunction(evaluate)) r_bad("evaluate");
-    struct r_hmc x = r_hmc_new(start, metric, settings, progress);
+    struct r_hmc x = r_bb_hmc_new(start, metric, settings, progress);
     PROTECT(x.out);
     const struct core_hooks hooks = {r_poll_hook, &x.poll};
     x.h.hooks = &hooks;
     struct asker a = hamilton_asker(&x.h, x.start);
-    r_hmc_close(&x, r_ask(&a, evaluate, x.most, x.asked));
+    r_bb_hmc_close(&x, r_ask(&a, evaluate, x.most, x.asked));
     UNPROTECT(1);
     return x.out;
 }

@@ -15,7 +15,7 @@ struct r_hmc {
 };
 
 /* Arguments as of C_bb_hmc(); the workspace is R's. */
-struct r_hmc r_hmc_new(SEXP start, SEXP metric, SEXP settings, SEXP progress);
-void r_hmc_close(struct r_hmc *x, enum core_status st);
+struct r_hmc r_bb_hmc_new(SEXP start, SEXP metric, SEXP settings, SEXP progress);
+void r_bb_hmc_close(struct r_hmc *x, enum core_status st);
 
 #endif

@@ -1,6 +1,6 @@
 /* r_joint.c: glue of the joint log density of a mixed model, and of its Hamiltonian sampler. Every
  * entry takes core, see r_model() and r_glmm(), centre, list(theta, grad, rss), of which other families
- * use nothing, and standard, an int per precision (joint.h). */
+ * use nothing, and scale, per precision NULL or list(W, b) (joint.h). */
 #include <limits.h>
 #include <string.h>
 #include "engine/joint.h"
@@ -15,7 +15,24 @@ struct task {
     int d;
 };
 
-static void r_joint(struct task *k, SEXP core, SEXP centre, SEXP standard)
+static const struct joint_scale *r_scale(const struct lmm *m, SEXP scale)
+{
+    r_as_list(scale, "scale", m->n_prec);
+    struct joint_scale *out =
+        (struct joint_scale *) R_alloc((size_t) m->n_prec + 1, sizeof *out);
+    for (int k = 0; k < m->n_prec; k++) {
+        SEXP own = VECTOR_ELT(scale, k);
+        out[k] = (struct joint_scale){NULL, NULL};
+        if (own == R_NilValue || m->prec[k].n_levels == 0) continue;
+        R_xlen_t n = (R_xlen_t) m->prec[k].r * m->prec[k].n_levels;
+        r_as_list(own, "scale", -1);
+        out[k] = (struct joint_scale){r_finite(own, "W", n * m->prec[k].r),
+                                      r_finite(own, "b", n)};
+    }
+    return out;
+}
+
+static void r_joint(struct task *k, SEXP core, SEXP centre, SEXP scale)
 {
     k->g = (struct glmm){.n = 0};
     if (r_is_null(core, "rows"))
@@ -30,15 +47,15 @@ static void r_joint(struct task *k, SEXP core, SEXP centre, SEXP standard)
         k->j = joint_carve(&k->g, &a);
     }
     k->j.centre = &k->centre;
-    k->j.standard = r_as_ints(standard, "standard", k->g.lmm.n_prec);
+    k->j.scale = r_scale(&k->g.lmm, scale);
     joint_prepare(&k->j);
 }
 
 /* x: d x n, n points. Returns list(lp, gradient: d x n or NULL), as r_ask.h has it. */
-SEXP C_joint(SEXP core, SEXP centre, SEXP standard, SEXP x, SEXP gradient)
+SEXP C_joint(SEXP core, SEXP centre, SEXP scale, SEXP x, SEXP gradient)
 {
     struct task k;
-    r_joint(&k, core, centre, standard);
+    r_joint(&k, core, centre, scale);
     int n = r_columns(x, "x", k.d);
     bool slope = r_as_flag(gradient, "gradient");
     const double *points = r_as_dbl(x, "x", -1);
@@ -58,11 +75,11 @@ SEXP C_joint(SEXP core, SEXP centre, SEXP standard, SEXP x, SEXP gradient)
     return out;
 }
 
-/* list(theta (dim x n), t (n_stat x n)) of points x; with back, x of theta (and psi) in x's place. */
-SEXP C_joint_theta(SEXP core, SEXP centre, SEXP standard, SEXP x, SEXP back)
+/* list(theta (dim x n), t (n_stat x n)) of points x; with back, list(x, .) of points (theta, psi). */
+SEXP C_joint_theta(SEXP core, SEXP centre, SEXP scale, SEXP x, SEXP back)
 {
     struct task k;
-    r_joint(&k, core, centre, standard);
+    r_joint(&k, core, centre, scale);
     int n = r_columns(x, "x", k.d);
     size_t d = (size_t) k.d, n_stat = (size_t) k.g.lmm.n_stat, dim = d - n_stat;
     const double *points = r_as_finite(x, "x", -1);
@@ -74,10 +91,11 @@ SEXP C_joint_theta(SEXP core, SEXP centre, SEXP standard, SEXP x, SEXP back)
         if (reverse) {
             double *to = r_out(out, 0) + i * d;
             memcpy(to, points + i * d, sizeof(double) * d);
-            joint_standardise(&k.j, points + i * d, to);
+            if (!joint_whiten(&k.j, to)) r_bad("x");
         } else {
-            joint_theta(&k.j, points + i * d, r_out(out, 0) + i * dim,
-                        r_out(out, 1) + i * n_stat);
+            if (!joint_theta(&k.j, points + i * d, r_out(out, 0) + i * dim,
+                             r_out(out, 1) + i * n_stat))
+                r_bad("x");
         }
     }
     UNPROTECT(1);
@@ -104,13 +122,13 @@ static enum core_status answer_all(struct joint *j, struct asker *a, double most
 }
 
 /* The rest as for C_bb_hmc(). */
-SEXP C_joint_hmc(SEXP core, SEXP centre, SEXP standard, SEXP start, SEXP metric,
+SEXP C_joint_hmc(SEXP core, SEXP centre, SEXP scale, SEXP start, SEXP metric,
                  SEXP settings, SEXP progress)
 {
     struct task k;
-    r_joint(&k, core, centre, standard);
+    r_joint(&k, core, centre, scale);
     r_columns(start, "start", k.d);
-    struct r_hmc x = r_hmc_new(start, metric, settings, progress);
+    struct r_hmc x = r_bb_hmc_new(start, metric, settings, progress);
     PROTECT(x.out);
     const struct core_hooks hooks = {r_poll_hook, &x.poll};
     x.h.hooks = &hooks;
@@ -124,7 +142,7 @@ SEXP C_joint_hmc(SEXP core, SEXP centre, SEXP standard, SEXP start, SEXP metric,
     GetRNGstate();
     enum core_status st = answer_all(&k.j, &ask, x.most, x.asked, lp, g);
     PutRNGstate();
-    r_hmc_close(&x, st);
+    r_bb_hmc_close(&x, st);
     UNPROTECT(1);
     return x.out;
 }
