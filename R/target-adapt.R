@@ -8,7 +8,7 @@ adapt_components <- function(components, round) {
   out <- lapply(seq_along(components), function(k) {
     adapt_component(components[[k]], round$z, round$weights * share[, k], df)
   })
-  total <- sum(vapply(out, `[[`, 0, "weight"))
+  total <- max(sum(vapply(out, `[[`, 0, "weight")), 1e-300)
   lapply(out, function(part) {
     part$weight <- max(part$weight / total, 0.1 / length(out))
     part
@@ -83,7 +83,8 @@ responsibilities <- function(components, z) {
   log_q <- matrix(vapply(components, component_log_density, numeric(ncol(z)), z), ncol(z))
   log_q <- log_q + rep(log(weight), each = ncol(z))
   q <- exp(log_q - apply(log_q, 1L, max))
-  q / rowSums(q)
+  share <- q / rowSums(q)
+  replace(share, !is.finite(share), 0)
 }
 
 adapt_component <- function(part, z, weights, df) {

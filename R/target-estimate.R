@@ -6,7 +6,8 @@
 #   sd_lrvb, spread_lrvb                of its linear response, NA without
 
 # list(all): values of the variables at points, and those with a positive link again as logarithms;
-# coordinate: of a row that is exp() of one coordinate, which; place: the row on the link's scale.
+# coordinate: of a row that is exp() of one coordinate, which; place: the row on the link's scale;
+# own, value: of a row that is a function of one coordinate, which, and its value.
 linked_values <- function(target) {
   table <- variable_table(target)
   logged <- which(table$link == "exp")
@@ -14,8 +15,12 @@ linked_values <- function(target) {
   place <- replace(seq_len(n), logged, n + seq_along(logged))
   coordinate <- ifelse(table$link == "exp" & table$kind == "parameter",
     match(table$variable, unconstrained_names(target)), NA)
+  own <- ifelse(table$kind == "parameter" & table$link %in% c("exp", "identity"),
+    match(table$variable, unconstrained_names(target)), NA)
   list(
     n = n, place = place, coordinate = c(coordinate, rep(NA, length(logged))),
+    own = c(own, rep(NA, length(logged))),
+    value = function(j, z) if (j <= n && table$link[j] == "exp") exp(z[own[j]]) else z[own[j]],
     all = function(Z) {
       x <- target_values(target, Z)
       rbind(x, suppressWarnings(log(x[logged, , drop = FALSE])))

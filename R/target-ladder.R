@@ -16,6 +16,7 @@ importance_ladder <- function(ev, linked, components, sd0, points, budget) {
   rounds <- list()
   n <- points
   for (k in seq_len(LADDER_ROUNDS)) {
+    components <- Filter(is_usable, components)
     rounds <- c(rounds, list(importance_points(ev, components, n, shift = k - 1L)))
     round <- pooled_sample(rounds)
     estimate <- importance_estimate(round, linked, pooled_axes(round, components))
@@ -24,11 +25,16 @@ importance_ladder <- function(ev, linked, components, sd0, points, budget) {
     if (!length(why) || budget < n || round$ess < 3 * nrow(round$z)) break
     if (!identical(why, "noise")) {
       components <- next_components(components, round, estimate, linked$all, k)
+      if (k == 2L) components <- c(components, ridge_components(ev, linked, round, estimate))
     }
     sd0 <- estimate$sd
   }
   list(estimate = estimate, round = round, components = components, settled = !length(why),
     reasons = why, rounds = k)
+}
+
+is_usable <- function(part) {
+  all(is.finite(part$m), is.finite(part$L), is.finite(part$weight))
 }
 
 # Coordinates in which the control variates are made: those of the proposal, once there is enough of a
@@ -86,6 +92,8 @@ sample_estimate <- function(linked, z, gradient, w, replicate, axes, loose = 1) 
   own <- own_scores(linked, f, gradient)
   m <- stein_moments(s, f[, !lost, drop = FALSE], own$slope[, !lost, drop = FALSE],
     own$score[, !lost, drop = FALSE])
+  tail <- tail_errors(f[, !lost, drop = FALSE], w, m$mean, m$sd)
+  m$mcse_sd <- sqrt(m$mcse_sd^2 + (pmin(tail, 1) * m$sd)^2)
   row <- function(x) replace(rep(NA_real_, ncol(f)), !lost, x)
   c(lapply(m, row), list(discrepancy = discrepancy, lost = lost))
 }
