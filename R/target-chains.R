@@ -3,8 +3,7 @@
 CHAINS <- 8L
 
 hmc_stage <- function(run) {
-  axes <- overall_axes(run$proposal)
-  axes$L <- lower_root(axes$L)
+  axes <- run$axes
   first <- hmc_rung(run, axes, keep = 150L, accept = 0.85, seed = 1L)
   if (is.null(first)) return(add_note(run, "no Hamiltonian Monte Carlo: its chains could not start"))
   if (length(first$reasons) && left_gradients(run) > 1.2 * first$asked) {
@@ -54,7 +53,7 @@ drawn_axes <- function(rung, axes) {
 
 # Rows from the chains, but for those that importance sampling knows better. Where both claim a row and
 # disagree, that is said.
-ROWS <- c("mean", "sd", "mcse_mean", "mcse_sd", "khat")
+ROWS <- c("mean", "sd", "mcse_mean", "mcse_sd", "khat", "tail")
 
 take_chains <- function(run, rung) {
   is <- run$estimate
@@ -74,7 +73,9 @@ take_chains <- function(run, rung) {
   run$reasons <- c(rung$reasons, if (any(disagree)) "disagree")
   run$settled <- !length(run$reasons)
   run$hmc <- rung$diagnostics
-  run$table$khat <- pmin(is$khat, mc$khat)[seq_len(run$linked$n)]
+  first <- seq_len(run$linked$n)
+  run$table$khat <- pmin(is$khat, mc$khat)[first]
+  run$table$tail <- pmin(is$tail, mc$tail)[first]
   if (!(run$khat < 0.7)) {
     run <- add_note(run, "the log evidence is not reliable (k-hat ", format(run$khat, digits = 2), ")")
   }

@@ -142,7 +142,8 @@ importance_stage <- function(run) {
   run$settled <- out$settled
   run$reasons <- out$reasons
   run$estimate <- e
-  run$proposal <- out$components
+  run$axes <- out$axes %||% list(m = run$components[[1L]]$m, L = run$components[[1L]]$L %||%
+    diag(run$components[[1L]]$sd, d))
   run$khat <- out$round$khat
   run$ess <- out$round$ess / ncol(out$round$z)
   spent <- unlist(evaluator_counts(run$ev)[c("values", "failures")]) - before

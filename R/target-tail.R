@@ -18,6 +18,23 @@ tail_errors <- function(f, weights, mean, sd) {
   }, 0)
 }
 
+# Pareto shape of the heavier tail of each column; 0 where there is nothing to hide. From 1/2 there is
+# no variance, from 1 no mean.
+tail_indices <- function(f, weights, mean, sd) {
+  vapply(seq_len(ncol(f)), function(j) {
+    e <- (f[, j] - mean[j]) / sd[j]
+    if (!all(is.finite(e)) || sum(weights * e^4) < TAIL_KURTOSIS) return(0)
+    max(upper_tail_shape(e, weights), upper_tail_shape(-e, weights))
+  }, 0)
+}
+
+upper_tail_shape <- function(e, w, share = 0.05) {
+  from <- weighted_quantile(e, w, 1 - share)
+  over <- e > from & w > 0
+  fit <- if (any(over)) tail_fit(rev(sort(e[over])) - from, w[over][order(-e[over])])
+  if (is.null(fit)) 0 else fit$k
+}
+
 # Of a standardised variable: the error of its variance.
 upper_tail_error <- function(e, w, share = 0.05) {
   keep <- w > 0
