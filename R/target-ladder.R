@@ -15,11 +15,12 @@ STEIN_LIMIT <- 5 # standard errors that the score's identities may be off
 importance_ladder <- function(ev, linked, components, sd0, points, budget) {
   rounds <- list()
   n <- points
+  single <- length(components) == 1L
   for (k in seq_len(if (length(components[[1L]]$m) <= 8L) LADDER_ROUNDS else HIGH_ROUNDS)) {
     components <- Filter(is_usable, components)
     rounds <- c(rounds, list(importance_points(ev, components, n, shift = k - 1L)))
     round <- pooled_sample(rounds)
-    estimate <- importance_estimate(round, linked, pooled_axes(round, components))
+    estimate <- importance_estimate(round, linked, pooled_axes(round, components), single)
     why <- unsettled(round, estimate, sd0, SD_MOVES[min(k, 2L)])
     budget <- budget - n
     if (!length(why) || budget < n || round$ess < 3 * nrow(round$z)) break
@@ -78,16 +79,17 @@ overall_axes <- function(components) {
 }
 
 # Rows of the reported variables from a sample. linked: linked_values().
-importance_estimate <- function(round, linked, axes) {
+# tails: is there one mode? A second one would be taken for a tail.
+importance_estimate <- function(round, linked, axes, tails = TRUE) {
   use <- round$weights > 0 & colSums(!is.finite(round$gradient)) == 0
   w <- round$weights[use] / sum(round$weights[use])
   sample_estimate(linked, round$z[, use, drop = FALSE], round$gradient[, use, drop = FALSE], w,
-    round$replicate[use], axes)
+    round$replicate[use], axes, tails = tails)
 }
 
 # Of a sample, weighted or of chains (whose neighbours are not independent: looser on the score's
 # identities).
-sample_estimate <- function(linked, z, gradient, w, replicate, axes, loose = 1) {
+sample_estimate <- function(linked, z, gradient, w, replicate, axes, loose = 1, tails = TRUE) {
   e <- t(solve(axes$L, z - axes$m, tol = 0))
   score <- crossprod(gradient, axes$L)
   discrepancy <- stein_discrepancy(e, score, w) / loose
@@ -98,7 +100,7 @@ sample_estimate <- function(linked, z, gradient, w, replicate, axes, loose = 1) 
   own <- own_scores(linked, f, gradient)
   m <- stein_moments(s, f[, !lost, drop = FALSE], own$slope[, !lost, drop = FALSE],
     own$score[, !lost, drop = FALSE])
-  tail <- tail_errors(f[, !lost, drop = FALSE], w, m$mean, m$sd)
+  tail <- if (tails) tail_errors(f[, !lost, drop = FALSE], w, m$mean, m$sd) else 0
   m$tail <- tail_indices(f[, !lost, drop = FALSE], w, m$mean, m$sd)
   m$mcse_sd <- sqrt(m$mcse_sd^2 + (pmin(tail, 1) * m$sd)^2)
   row <- function(x) replace(rep(NA_real_, ncol(f)), !lost, x)
