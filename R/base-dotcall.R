@@ -199,10 +199,9 @@ core_limit <- function(name) call_limits()[[name]]
 
 # ---- any log density: Z, G a column per point; shape: transform_shape() ------------------------
 
-# Those that a sampler calls at every step go past the handler.
-call_bb_transform <- function(shape, Z) .Call(C_bb_transform, shape, Z)
-call_bb_pull <- function(shape, Z, G) .Call(C_bb_pull, shape, Z, G)
-call_bb_points <- function(skeleton, x) .Call(C_bb_points, skeleton, x)
+call_bb_transform <- function(shape, Z) call_core(C_bb_transform, shape, Z)
+call_bb_pull <- function(shape, Z, G) call_core(C_bb_pull, shape, Z, G)
+call_bb_points <- function(skeleton, x) call_core(C_bb_points, skeleton, x)
 call_bb_untransform <- function(shape, x) call_core(C_bb_untransform, shape, as.double(x))
 
 # evaluate: an evaluator, function(Z, gradient). The result says why it ended; status is

@@ -32,6 +32,12 @@ compare <- function(..., loo = TRUE, ndraws = 2000) {
   ndraws <- check_count(ndraws, "ndraws", 100)
   names(fits) <- comparison_names(fits, as.list(substitute(list(...)))[-1L])
   check_comparable(fits)
+  if (any(vapply(fits, inherits, NA, "target_fit"))) {
+    if (!missing(loo) && loo) {
+      mf_abort("compare", "targets are compared by their log evidence: use loo = FALSE", arg = "loo")
+    }
+    loo <- FALSE
+  }
   out <- do.call(rbind, Map(function(fit, name) {
     e <- fit_evidence(fit)
     data.frame(model = name, log_evidence = e$value, evidence_diff = NA_real_, source = e$source)
@@ -51,6 +57,7 @@ comparison_names <- function(fits, expressions) {
 }
 
 has_flat_prior <- function(fit) {
+  if (inherits(fit, "target_fit")) return(FALSE)
   if (inherits(fit, "gmm_fit")) return(fit$model$prior$flat_mean || fit$model$prior$flat_precision)
   fit$model$resolved$beta$kind == "flat"
 }
@@ -59,10 +66,13 @@ check_comparable <- function(fits) {
   if (length(fits) > 1L && all(vapply(fits, inherits, NA, "gmm_fit"))) {
     return(check_same_rows(fits))
   }
+  if (length(fits) > 1L && all(vapply(fits, inherits, NA, "target_fit"))) {
+    return(check_same_target_data(fits))
+  }
   is_fit <- vapply(fits, inherits, NA, "regression_fit")
   if (length(fits) < 2L || !all(is_fit)) {
     mf_abort("compare", "`compare()` needs two or more fits of this package, all of ",
-      "them mixtures or none", arg = "...")
+      "them of one kind (regression models, mixtures or targets)", arg = "...")
   }
   seen <- lapply(fits, function(f) {
     g <- valid_fit(f)$model$gram
@@ -77,6 +87,21 @@ check_comparable <- function(fits) {
   }
 }
 
+# A target without `data` has them in its function, where nobody can look.
+check_same_target_data <- function(fits) {
+  numbers <- lapply(fits, function(f) {
+    data <- valid_fit(f)$model$user$data
+    Filter(function(x) is.numeric(x) && length(x) > 1L, as.list(data))
+  })
+  known <- numbers[lengths(numbers) > 0L]
+  shared <- Reduce(intersect, lapply(known, names))
+  same <- vapply(known, function(x) isTRUE(all.equal(x[shared], known[[1L]][shared])), NA)
+  if (!all(same)) {
+    mf_abort("compare", "'", names(known)[!same][1L], "' has other data than '", names(known)[1L],
+      "'", arg = "...")
+  }
+}
+
 check_same_rows <- function(fits) {
   same <- vapply(fits, function(f) isTRUE(all.equal(f$model$x, fits[[1L]]$model$x)), NA)
   if (!all(same)) {
@@ -85,7 +110,10 @@ check_same_rows <- function(fits) {
   }
 }
 
-fit_evidence <- function(fit) {
+fit_evidence <- function(fit) UseMethod("fit_evidence")
+
+#' @export
+fit_evidence.meanfield_fit <- function(fit) {
   if (inherits(fit, "gmm_vb_fit")) {
     return(list(value = fit$vb$elbo + lfactorial(fit$model$k), source = "elbo"))
   }

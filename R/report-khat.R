@@ -6,7 +6,7 @@
 #' joint density over q's, and the tail of the weights is fitted by [loo::psis()].
 #'
 #' @param fit A `vb_fit` of a family other than the Gaussian (given the precisions, q is exact for
-#'   that one).
+#'   that one), or a fit of a [target()], whose k-hat is that of its importance sampling.
 #' @param ndraws Number of draws. They come from a fixed seed and leave the state of R's generator
 #'   as it was, so that the answer is always the same.
 #' @return One number with class `meanfield_khat` and attribute `ess`, the effective share of the
@@ -22,7 +22,10 @@
 #' d <- data.frame(y = rep(c(0, 1, 1, 0, 1), 12), x = rep(1:6, 10) / 6, g = rep(1:10, each = 6))
 #' vb_khat(fit_vb(y ~ x + (1 | g), d, family = binomial()))
 #' @export
-vb_khat <- function(fit, ndraws = 1000) {
+vb_khat <- function(fit, ndraws = 1000) UseMethod("vb_khat")
+
+#' @export
+vb_khat.default <- function(fit, ndraws = 1000) {
   if (inherits(fit, "gmm_fit")) {
     no_mixture(fit, "k-hat", "check it by sd_ratio_report(fit, fit_gibbs(fit))")
   }
@@ -107,7 +110,7 @@ khat_words <- function(k) {
 #' @export
 print.meanfield_khat <- function(x, ...) {
   no_dots(...)
-  cat("Pareto k-hat of q(beta, u | precisions): ", format(c(unclass(x)), digits = 2), " (",
+  cat("Pareto k-hat of ", attr(x, "of") %||% "q(beta, u | precisions)", ": ", format(c(unclass(x)), digits = 2), " (",
     khat_words(x), "), effective share of the draws ", format(attr(x, "ess"), digits = 2), "\n",
     sep = "")
   invisible(x)

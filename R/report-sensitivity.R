@@ -4,7 +4,9 @@
 #' linear-response matrix of the fit: a small change of a hyperparameter is a tilt of the
 #' posterior, and linear response is the answer of the means to a tilt.
 #'
-#' @param fit A `vb_fit`.
+#' @param fit A `vb_fit`; or a fit of a [target()], whose columns are then the single numbers in the
+#'   target's `data` (constants of the prior, say): the posterior covariance of each variable with the
+#'   slope of the log density in that number.
 #' @param scaled Divide each row by the posterior SD and multiply each column by the size of
 #'   the hyperparameter: the shift in posterior SDs per relative change?
 #' @return A numeric matrix, rows the coefficients `beta[...]`, the precisions `tau_e`,
@@ -21,7 +23,10 @@
 #' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
 #' round(vb_sensitivity(fit, scaled = TRUE), 3)
 #' @export
-vb_sensitivity <- function(fit, scaled = FALSE) {
+vb_sensitivity <- function(fit, scaled = FALSE) UseMethod("vb_sensitivity")
+
+#' @export
+vb_sensitivity.default <- function(fit, scaled = FALSE) {
   if (inherits(fit, "gmm_fit")) {
     no_mixture(fit, "sensitivities", "refit with another mixture_prior() by update(fit, prior = )")
   }

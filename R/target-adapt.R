@@ -30,7 +30,9 @@ cluster_components <- function(round, tilt, most) {
   root <- tryCatch(t(chol(whole$cov)), error = function(e) NULL)
   k <- min(most, floor(1 / sum(w^2) / (8 * d)))
   if (is.null(root) || k < 2) return(NULL)
-  cluster <- weighted_clusters(solve(root, round$z - whole$mean), w, k)
+  e <- forwardsolve(root, round$z - whole$mean)
+  if (!all(is.finite(e))) return(NULL) # a spread of many orders of magnitude
+  cluster <- weighted_clusters(e, w, k)
   within <- pooled_covariance(round$z, w, cluster)
   parts <- lapply(unique(cluster), function(g) {
     cluster_component(round$z[, cluster == g, drop = FALSE], w[cluster == g], within)

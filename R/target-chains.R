@@ -54,13 +54,13 @@ drawn_axes <- function(rung, axes) {
 
 # Rows from the chains, but for those that importance sampling knows better. Where both claim a row and
 # disagree, that is said.
-ROWS <- c("mean", "sd", "mcse_mean", "mcse_sd", "khat", "raw_khat")
+ROWS <- c("mean", "sd", "mcse_mean", "mcse_sd", "khat")
 
 take_chains <- function(run, rung) {
   is <- run$estimate
   mc <- rung$estimate
   good <- !noisy_rows(is) & run$khat < 0.7 & !"stein" %in% run$reasons
-  good <- good & !is.na(good)
+  good <- good & !is.na(good) & run$settings$refine != "hmc"
   sound <- !length(rung$reasons)
   apart <- abs(is$mean - mc$mean) > 5 * sqrt(is$mcse_mean^2 + mc$mcse_mean^2) + 0.02 * mc$sd |
     abs(is$sd - mc$sd) > 5 * sqrt(is$mcse_sd^2 + mc$mcse_sd^2) + 0.02 * mc$sd
@@ -74,7 +74,7 @@ take_chains <- function(run, rung) {
   run$reasons <- c(rung$reasons, if (any(disagree)) "disagree")
   run$settled <- !length(run$reasons)
   run$hmc <- rung$diagnostics
-  run$table$raw_khat <- pmin(is$raw_khat, mc$raw_khat)[seq_len(run$linked$n)]
+  run$table$khat <- pmin(is$khat, mc$khat)[seq_len(run$linked$n)]
   if (!(run$khat < 0.7)) {
     run <- add_note(run, "the log evidence is not reliable (k-hat ", format(run$khat, digits = 2), ")")
   }

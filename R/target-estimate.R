@@ -46,7 +46,7 @@ variable_estimates <- function(linked, own, mfvb, lrvb, source) {
   data.frame(
     mean = pick(own$mean, first), sd = pick(own$sd, first), source = rep(source, linked$n),
     mcse_mean = pick(own$mcse_mean, first), mcse_sd = pick(own$mcse_sd, first),
-    khat = pick(own$khat, first), raw_khat = pick(own$raw_khat, first), loc = pick(own$mean, linked$place),
+    khat = pick(own$khat, first), loc = pick(own$mean, linked$place),
     spread = pick(own$sd, linked$place), mean_mfvb = pick(mfvb$mean, first),
     sd_mfvb = pick(mfvb$sd, first), loc_mfvb = pick(mfvb$mean, linked$place),
     spread_mfvb = pick(mfvb$sd, linked$place), mean_lrvb = pick(lrvb$mean, first),

@@ -33,7 +33,7 @@
 #'   init = list(mu = 0, sigma = 1), constraints = list(sigma = positive()))
 #' fit_exact(tgt)
 #' @export
-fit_exact.meanfield_target <- function(object, tol = 1e-4, max_points = 2e5,
+fit_exact.meanfield_target <- function(object, tol = 1e-4, max_points = 4e5,
                                        control = vb_control(), ...) {
   no_dots(...)
   call <- target_call(match.call(), "fit_exact", parent.frame())
@@ -44,7 +44,7 @@ fit_exact.meanfield_target <- function(object, tol = 1e-4, max_points = 2e5,
 
 #' @rdname fit_exact.meanfield_target
 #' @export
-fit_exact.target_fit <- function(object, tol = 1e-4, max_points = 2e5, control = vb_control(), ...) {
+fit_exact.target_fit <- function(object, tol = 1e-4, max_points = 4e5, control = vb_control(), ...) {
   no_dots(...)
   valid_fit(object)
   call <- target_call(match.call(), "fit_exact", parent.frame())
@@ -110,7 +110,7 @@ exact_flags <- function(vb, table, out) {
 lattice_integral <- function(ev, linked, vb, settings) {
   axes <- overall_axes(lattice_components(vb))
   before <- NULL
-  step <- if (length(axes$m) > 3L) 1 else 0.75
+  step <- if (length(axes$m) > 3L) 1.3 else 0.75
   drop <- LATTICE_DROP
   for (k in 1:6) {
     now <- lattice_sum(ev, linked, axes, vb, step, drop, settings$max_points)
@@ -126,7 +126,7 @@ lattice_integral <- function(ev, linked, vb, settings) {
   lattice_best(before)
 }
 
-LATTICE_DROP <- 18
+LATTICE_DROP <- 16
 
 lattice_best <- function(now) if (!is.null(now$error)) now
 

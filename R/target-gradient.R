@@ -104,9 +104,26 @@ taped_gradient <- function(target) {
   if (!taped) return(NULL)
   skeleton <- target$skeleton
   x <- unlist(constrain_list(target, target$init), use.names = FALSE)
-  f <- with_data(user$log_density, user)
-  tape <- tryCatch(suppressWarnings(RTMB::MakeTape(function(x) f(shaped_as(x, skeleton)), x)),
-    error = function(e) NULL)
+  f <- function(x) with_data(overloaded(user$log_density), user)(shaped_as(x, skeleton))
+  tape <- tryCatch(suppressWarnings(RTMB::MakeTape(f, x)), error = function(e) NULL)
   if (is.null(tape)) return(NULL)
   function(p, ...) shaped_as(drop(tape$jacobian(unlist(p, use.names = FALSE))), skeleton)
+}
+
+# The user's function with RTMB's dnorm(), rowSums() and others in sight, where it would find R's
+# own. To be called while a tape is made: ADoverload() gives R's own at other times.
+overloaded <- function(f) {
+  if (is.primitive(f)) return(f)
+  own <- list(c = RTMB::ADoverload("c"), `[<-` = RTMB::ADoverload("[<-"),
+    `diag<-` = RTMB::ADoverload("diag<-"))
+  exported <- setdiff(getNamespaceExports("RTMB"), names(own))
+  own <- c(own, mget(exported, asNamespace("RTMB"), inherits = TRUE))
+  ours <- function(name) {
+    found <- get0(name, environment(f), mode = "any")
+    is.function(found) && (is.primitive(found) ||
+      environmentName(environment(found)) %in% c("base", "stats", "methods"))
+  }
+  own <- own[vapply(names(own), ours, NA)]
+  environment(f) <- list2env(own, parent = environment(f))
+  f
 }

@@ -4,6 +4,7 @@
 FINAL_MCSE <- 0.03
 # No moment at all: the tail of the integrand is as heavy as if its mean did not exist.
 NO_MOMENT <- 1
+NO_MEAN <- 1.6 # of the squares
 
 judge <- function(run) {
   run <- judge_tails(run)
@@ -20,7 +21,7 @@ judge_tails <- function(run) {
     return(add_flag(run, "the climb from `init` ran away along ", some(run$diverged),
       ": the posterior looks improper; use proper priors"))
   }
-  if (left_gradients(run) < 0 || run$target$d > FULL_MOST) return(run)
+  if (is_stochastic(run) || run$target$d > FULL_MOST) return(run)
   part <- run$components[[1L]]
   ends <- endless_directions(run$ev, part$m, part$L %||% diag(part$sd, length(part$sd)),
     unconstrained_names(run$target))
@@ -58,12 +59,12 @@ judge_rows <- function(run) {
   t <- run$table
   names <- variable_table(run$target)$variable
   constant <- !is.na(t$sd) & t$sd <= 1e-12 * pmax(abs(t$mean), 1e-300)
-  none <- !constant & t$raw_khat >= NO_MOMENT & !is.na(t$raw_khat)
+  none <- !constant & t$khat >= NO_MOMENT & !is.na(t$khat)
   if (any(none, na.rm = TRUE)) {
     run <- add_flag(run, "the SD of ", some(names[which(none)]), " may not exist (its tail is too ",
-      "heavy, k-hat ", format(max(t$raw_khat[which(none)]), digits = 2), "): see the quantiles")
+      "heavy, k-hat ", format(max(t$khat[which(none)]), digits = 2), "): see the quantiles")
     run$table[which(none), c("sd", "mcse_sd")] <- NA
-    run$table[which(none & run$mean_lost), c("mean", "mcse_mean")] <- NA
+    run$table[which(none & t$khat >= NO_MEAN), c("mean", "mcse_mean")] <- NA
   }
   short <- !none & !constant & (t$mcse_mean > FINAL_MCSE * t$sd |
     t$mcse_sd > FINAL_MCSE * t$sd | is.na(t$sd))

@@ -4,7 +4,7 @@
 # A row is believed when the tail of its squared integrand is light (k-hat), its jackknife errors are
 # small, and the proposal already had nearly the SD that it found.
 
-RAW_KHAT <- 0.7 # of the squares: the sample does not reach as far as the tail
+ROW_KHAT <- 0.5 # of the squares: the sample does not reach as far as the tail
 ROW_MCSE_MEAN <- 0.02 # posterior SDs
 ROW_MCSE_SD <- 0.02 # of the SD
 SD_MOVES <- c(1.2, 1.06) # how far an SD may be from the proposal's, and from the last round's
@@ -45,7 +45,7 @@ pooled_axes <- function(round, components) {
 # sample is taken apart into more of them.
 next_components <- function(components, round, estimate, values, k) {
   if (k == 1L) return(adapt_components(components, round))
-  heavy <- which(!estimate$lost & (estimate$raw_khat >= 0.3 | noisy_rows(estimate)))
+  heavy <- which(!estimate$lost & (estimate$khat >= 0.3 | noisy_rows(estimate)))
   tilt <- if (length(heavy)) {
     f <- t(values(round$z)[heavy, , drop = FALSE])
     tail_tilt(f, estimate$mean[heavy], estimate$sd[heavy])
@@ -105,7 +105,7 @@ unsettled <- function(round, estimate, sd0, limit) {
   ratio <- estimate$sd / sd0
   moved <- pmax(ratio, 1 / ratio)
   any_of <- function(x) any(x, na.rm = TRUE)
-  c(if (!(round$khat < 0.7)) "khat", if (any_of(estimate$raw_khat >= RAW_KHAT)) "tail",
+  c(if (!(round$khat < 0.7)) "khat", if (any_of(estimate$khat >= ROW_KHAT)) "tail",
     if (any_of(moved > limit)) "moved", if (any_of(noisy_rows(estimate))) "noise",
     if (estimate$discrepancy >= STEIN_LIMIT) "stein")
 }

@@ -152,7 +152,7 @@ narrow_directions <- function(ev, flat, max_rank, shift) {
 small_eigen <- function(product, d, k) {
   if (d <= k) {
     Q <- diag(1, d)
-    T <- product(Q)
+    W <- product(Q)
   } else {
     Q <- matrix(0, d, k)
     W <- Q
@@ -162,9 +162,9 @@ small_eigen <- function(product, d, k) {
       Q[, j] <- v / sqrt(sum(v^2))
       v <- W[, j] <- product(Q[, j, drop = FALSE])
     }
-    T <- crossprod(Q, W)
   }
-  e <- eigen((T + t(T)) / 2, symmetric = TRUE)
+  projected <- crossprod(Q, W)
+  e <- eigen((projected + t(projected)) / 2, symmetric = TRUE)
   up <- rev(seq_along(e$values))
   list(values = e$values[up], vectors = Q %*% e$vectors[, up, drop = FALSE])
 }

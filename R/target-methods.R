@@ -16,7 +16,7 @@ APPROXIMATION_WORDS <- c(fullrank = "full-rank Gaussian", meanfield = "mean-fiel
   lowrank = "low-rank Gaussian", pathfinder = "Pathfinder")
 
 source_words <- function(source) {
-  words <- c(importance = "refined by importance sampling", hmc = "refined by Hamiltonian Monte Carlo",
+  words <- c(importance = "refined by importance sampling", hmc = "by Hamiltonian Monte Carlo",
     lrvb = "with linear response", vb = "not refined", exact = "integrated")
   paste(words[unique(source)], collapse = " and ")
 }
@@ -168,10 +168,10 @@ posterior_points <- function(fit, n) {
 }
 
 predicted_draws <- function(target, fun, z) {
-  with_data <- length(formals(fun)) > 1L && !is.null(target$data)
+  with_data <- length(formals(fun)) > 1L && !is.null(target$user$data)
   one <- function(j) {
     p <- constrain_list(target, z[, j])
-    x <- if (with_data) fun(p, target$data) else fun(p)
+    x <- if (with_data) fun(p, target$user$data) else fun(p)
     if (is.list(x)) x <- unlist(x)
     if (!is.numeric(x)) {
       mf_abort("target", "`fun` must return numbers, not ", describe(x), arg = "fun")

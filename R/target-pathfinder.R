@@ -1,10 +1,10 @@
-# Pathfinder: the path of L-BFGS uphill tells the curvature everywhere along it, and of the Gaussians
-# so described the one with the largest ELBO is kept; several paths make a mixture, whose draws are
-# weighted. Source: Zhang, Carpenter, Gelman & Vehtari (2022), "Pathfinder: parallel quasi-Newton
-# variational inference", J. Machine Learning Research 23.
+# Pathfinder: the path of L-BFGS uphill tells the curvature everywhere along it, and of the
+# Gaussians so described the one with the largest ELBO is kept; several paths make a mixture, whose
+# draws are weighted. Source: Zhang, Carpenter, Gelman & Vehtari (2022), "Pathfinder: parallel
+# quasi-Newton variational inference", J. Machine Learning Research 23.
 #
-# A Gaussian has the root  B = diag(scale) (I + Q (C - I) Q'),  Q of a few orthogonal columns: z = m +
-# B e. Memory is linear in the dimension.
+# A Gaussian has the root  B = diag(scale) (I + Q (C - I) Q'),  Q of a few orthogonal columns:
+# z = m + B e. Memory is linear in the dimension.
 
 # starts: d x k. n_draws in all; n_elbo points for each Gaussian of a path; memory: pairs kept.
 #

@@ -192,5 +192,5 @@ weighted_spread <- function(y, w) sqrt(sum(w * (y - sum(w * y))^2))
 target_identity <- function(target) {
   text <- function(f) if (is.function(f)) deparse(f) else NULL
   list(d = target$d, names = target$names, variables = variable_table(target)$variable,
-    functions = lapply(target$user, text), data = target$data)
+    functions = lapply(target$user, text), data = target$user$data)
 }

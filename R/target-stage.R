@@ -3,12 +3,11 @@
 # ---- Gaussian fits ---------------------------------------------------------------------------------
 
 fit_stage <- function(run) {
-  if (run$settings$optimiser %in% c("pathwise", "score")) return(stochastic_stage(run))
-  run <- switch(run$settings$approximation,
+  run <- if (is_stochastic(run)) stochastic_stage(run) else switch(run$settings$approximation,
     fullrank = fullrank_stage(run), meanfield = factorised_stage(run),
     lowrank = lowrank_stage(run), pathfinder = pathfinder_stage(run))
-  if (!run$converged) {
-    run <- add_note(run, "the Gaussian fit did not converge", run$reason)
+  if (!run$converged && run$settings$refine == "no") {
+    run <- add_flag(run, "the Gaussian fit did not converge", run$reason)
   }
   run
 }
@@ -74,8 +73,8 @@ keep_components <- function(run, fits) {
   weight <- exp(elbo - max(elbo))
   run$components <- Map(function(q, w) {
     q$weight <- w / sum(weight)
-    q[intersect(names(q), c("m", "L", "sd", "elbo", "weight", "converged", "criterion", "iterations",
-      "trace", "E", "rank"))]
+    q[intersect(names(q), c("m", "L", "sd", "omega", "A", "D", "elbo", "weight", "converged",
+      "criterion", "iterations", "trace", "E", "rank", "gains"))]
   }, fits, weight)
   run$elbo <- max(elbo) + log(sum(weight))
   run$converged <- all(vapply(fits, `[[`, NA, "converged"))
@@ -101,10 +100,20 @@ component_root <- function(part, E) if (is.null(part$L)) part$sd * E else part$L
 
 refine_stage <- function(run) {
   d <- run$target$d
-  run$sample <- gaussian_sample(run$components, if (d > FULL_MOST) 512L else 2048L)
+  big <- d > FULL_MOST
+  if (big && run$settings$refine %in% c("importance", "hmc")) {
+    mf_abort("control", "refinement is for up to ", FULL_MOST, " dimensions: use refine = \"no\" ",
+      "and fit_hmc()", arg = "refine")
+  }
+  run$sample <- gaussian_sample(run$components, if (big) 512L else 2048L)
   run$mfvb <- normal_moments(run$linked, run$sample$z, run$sample$weights)
   refine <- run$settings$refine
-  if (refine == "auto" && (run$settings$approximation == "meanfield" || d > FULL_MOST)) refine <- "no"
+  if (refine == "auto" && (run$settings$approximation == "meanfield" || big ||
+    is_stochastic(run))) refine <- "no"
+  if (refine != "no" && !is.null(run$settings$control$batch_size)) {
+    mf_abort("control", "a fit by mini-batches is not refined, which takes passes over all rows: ",
+      "use refine = \"no\"", arg = "refine")
+  }
   run <- switch(refine, no = unrefined_stage(run), importance = importance_stage(run),
     hmc = hmc_stage(importance_stage(run)), auto = auto_stage(run))
   judge(run)
@@ -121,8 +130,9 @@ auto_stage <- function(run) {
 
 importance_stage <- function(run) {
   control <- run$settings$control
+  d <- run$target$d
   proposal <- lapply(run$components, function(part) {
-    proposal_component(part$m, part$L, max(part$weight, 0.1))
+    proposal_component(part$m, part$L %||% diag(part$sd, d), max(part$weight, 0.1))
   })
   points <- control$importance_points * length(proposal)
   budget <- min(left_gradients(run), 0.55 * control$max_gradients)
@@ -134,7 +144,7 @@ importance_stage <- function(run) {
   run$estimate <- e
   run$proposal <- out$components
   run$khat <- out$round$khat
-  run$ess <- out$round$ess
+  run$ess <- out$round$ess / ncol(out$round$z)
   spent <- unlist(evaluator_counts(run$ev)[c("values", "failures")]) - before
   run$failed <- spent[["failures"]] / spent[["values"]]
   run$log_evidence <- out$round$log_evidence
@@ -152,6 +162,7 @@ unrefined_stage <- function(run) {
   own <- lr$moments %||% run$mfvb
   run$table <- variable_estimates(run$linked, own, run$mfvb, lr$moments,
     if (is.null(lr)) "vb" else "lrvb")
+  if (!is.null(lr$known) && !all(lr$known)) run <- partly_corrected(run, lr$known)
   run$points <- lr$points %||% run$sample
   run
 }
@@ -166,5 +177,23 @@ response_sample <- function(run) {
     if (length(part$m) > FULL_MOST) 512L else 2048L)
   m <- part$m
   sample$normal <- if (is.null(root$L)) function(e) m + root$sd * e else function(e) m + root$L %*% e
-  list(moments = normal_moments(run$linked, sample$z, sample$weights), points = sample)
+  list(moments = normal_moments(run$linked, sample$z, sample$weights), points = sample,
+    known = root$known)
+}
+
+# Rows of coordinates whose linear response was not asked for say so; whether it matters, those for
+# which it was tell.
+partly_corrected <- function(run, known) {
+  at <- match(variable_table(run$target)$variable, unconstrained_names(run$target))
+  row <- which(!known[at] | is.na(at))
+  widened <- (run$table$sd_lrvb / run$table$sd_mfvb)[which(known[at])]
+  run$table$source[row] <- "vb"
+  run$table[row, c("mean_lrvb", "sd_lrvb", "spread_lrvb")] <- NA
+  most <- suppressWarnings(max(widened, na.rm = TRUE))
+  if (sum(known) >= 3L && most < 1.05) {
+    return(add_note(run, "linear response was asked of ", sum(known), " coordinates, and widens none"))
+  }
+  add_flag(run, "mean-field SDs are too small where coordinates depend on each other",
+    if (is.finite(most)) paste0(" (linear response widens one ", format(most, digits = 2), " times)"),
+    ", and ", length(row), " rows are not corrected: raise `max_gradients`")
 }

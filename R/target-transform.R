@@ -2,6 +2,7 @@
 # that users see; of one point, or of a block, in which points come first.
 
 as_points <- function(target, Z) {
+  if (is.double(Z) && is.matrix(Z) && nrow(Z) == target$d) return(Z)
   Z <- if (is.matrix(Z)) Z else matrix(Z, target$d)
   if (!is.numeric(Z) || nrow(Z) != target$d) {
     mf_abort("internal", "points of ", target$d, " coordinates are columns of a matrix", arg = "Z")

@@ -43,7 +43,7 @@
 #'   \item{points}{`z` (d x points) and `weights`: what draws and quantiles are made of}
 #'   \item{log_evidence, evidence_error}{log marginal likelihood of the density as it is given, and
 #'     its standard error; `NA` where it was not estimated}
-#'   \item{khat, ess}{of the last importance sample}
+#'   \item{khat, ess}{of the importance sample; `ess` as a share of its points}
 #'   \item{flags}{what is wrong, in words; empty when nothing is. They are warned of too}
 #'   \item{notes}{what is worth knowing}
 #'   \item{counts}{`gradients`, `values`, `failures`: evaluations of the target}
@@ -106,6 +106,10 @@ target_settings <- function(target, approximation, refine, optimiser, rank, cont
       mf_abort("control", "`rank` is for approximation = \"lowrank\"", arg = "rank")
     }
     rank <- check_count(rank, "rank", 0, target$d)
+  }
+  if (!is.null(control$batch_size) && !optimiser %in% c("pathwise", "score")) {
+    mf_abort("control", "`batch_size` is for optimiser = \"pathwise\" or \"score\"",
+      arg = "batch_size")
   }
   list(approximation = approximation, refine = refine, optimiser = optimiser, rank = rank,
     control = control)

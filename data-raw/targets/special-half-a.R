@@ -123,7 +123,7 @@ special$gompertz_growth <- function(case) {
     lz <- big + log(E[1] * (sh[2] - sh[1]) * (sg[2] - sg[1]) * (U[2] - U[1])); E <- E[-1] / E[1]
     m <- E[c(1, 3, 5, 7)]; list(m, sqrt(E[c(2, 4, 6, 8)] - m^2), lz) }
   a <- one(201); b <- one(301); cat("   relative difference of two sizes", max(abs(unlist(a) / unlist(b) - 1)), "\n")
-  structure(exact(c("top", "shift", "rate", "sigma"), b[[1]], b[[2]], b[[3]]), method = "cube")
+  structure(two_sizes(c("top", "shift", "rate", "sigma"), a, b), method = "cube")
 }
 # mu is Gaussian given (tau, sigma): a plane, wide enough for the power tail of tau
 variance_exact <- function(prior_sd, tau_scale, sigma_scale) function(case) {
@@ -141,3 +141,5 @@ variance_exact <- function(prior_sd, tau_scale, sigma_scale) function(case) {
 special$variance_components_4 <- variance_exact(10, 2.5, 2.5)
 wide_grid <- function(case) structure(truth_grid(case, c(55, 75), 11, a = .3), method = "grid")
 special$gp_hyperparameters <- wide_grid
+special$wrong_gradient <- function(case) exact(c("x[1]", "x[2]"), c(1, 2), c(1, 3), 0)
+special$normal_1000d <- function(case) exact(sprintf("x[%d]", 1:1000), sin(1:1000), exp(cos(1:1000)), 0)

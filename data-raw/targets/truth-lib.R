@@ -182,3 +182,8 @@ exact <- function(variable, mean, sd, log_evidence = NULL) {
   if (!is.null(log_evidence)) x <- rbind(x, data.frame(variable = "log_evidence", mean = log_evidence, sd = NA, mcse_mean = 0, mcse_sd = NA))
   x
 }
+# a, b: list(means, SDs, log evidence) of two sizes of a quadrature
+two_sizes <- function(variable, a, b) {
+  x <- exact(variable, b[[1]], b[[2]], b[[3]])
+  x$mcse_mean <- abs(c(b[[1]] - a[[1]], b[[3]] - a[[3]])); x$mcse_sd <- c(abs(b[[2]] - a[[2]]), NA); x
+}

@@ -6,8 +6,8 @@
 #   SILENT       not right and not a word
 #   false alarm  right, but flagged
 #   BASE ERROR   an error that is not the package's
-# It prints a table and counts, and writes run-<set>.csv and run-<set>.md where it is run. A fit that
-# takes longer than SECONDS_PER_FIT (120) is ended and counts as an error.
+# It prints a table and counts, and writes run-<set>.csv and run-<set>.md where it is run. A fit
+# that takes longer than SECONDS_PER_FIT (120) is ended and counts as an error.
 
 suppressMessages(library(meanfield))
 script <- sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE))
@@ -78,9 +78,11 @@ is_right <- function(rows) {
   all(!is.na(right) & right)
 }
 
-verdict_of <- function(right, flagged) {
+# Where there is nothing to be right about, words are no false alarm.
+verdict_of <- function(right, flagged, truth) {
+  if (flagged && (!right || anyNA(truth$mean) || anyNA(truth$sd))) return("flagged")
   if (right) return(if (flagged) "false alarm" else "right")
-  if (flagged) "flagged" else "SILENT"
+  "SILENT"
 }
 
 # Largest distance of a ratio from 1, as a ratio: .9 and 1.111 are equally far.
@@ -95,13 +97,16 @@ largest <- function(x) if (any(is.finite(x))) max(x[is.finite(x)]) else NA_real_
 
 one_or_na <- function(x) if (length(x)) as.numeric(x)[1] else NA_real_
 
+# Free parameters (of a correlation matrix its lower triangle).
+free_size <- function(x) if (is.matrix(x)) sum(lower.tri(x)) else length(x)
+
 # The row of the result, without the numbers of a fit.
 blank_row <- function(case, a) {
   failed <- inherits(a$fit, "error")
   words <- c(if (failed) conditionMessage(a$fit) else a$fit$flags, a$words)
   data.frame(
-    target = case$name, d = length(unlist(case$init)), kind = case$kind, mean_error = NA_real_,
-    sd_ratio = NA_real_, worst = "", khat = NA_real_, gradients = NA_real_,
+    target = case$name, d = sum(vapply(case$init, free_size, 1L)), kind = case$kind,
+    mean_error = NA_real_, sd_ratio = NA_real_, worst = "", khat = NA_real_, gradients = NA_real_,
     seconds = round(a$seconds, 2), source = "-", flagged = length(words) > 0 && !failed,
     verdict = "", words = gsub("\\s+", " ", paste(words, collapse = " | "))
   )
@@ -123,7 +128,7 @@ judge <- function(case) {
   row$khat <- one_or_na(a$fit$khat)
   row$gradients <- one_or_na(a$fit$counts["gradients"])
   if ("source" %in% names(table)) row$source <- paste(unique(table$source), collapse = "+")
-  row$verdict <- verdict_of(is_right(rows), row$flagged)
+  row$verdict <- verdict_of(is_right(rows), row$flagged, case$truth)
   row
 }
 

@@ -140,6 +140,17 @@ captured_calls <- function(expr) {
   seen
 }
 
+# A target with a block of each kind.
+garbage_target <- function() {
+  square <- list(R = correlation(), L = cholesky_correlation(), S = covariance_matrix())
+  vectors <- list(o = ordered_vector(), q = positive_ordered(), w = simplex(), a = positive(),
+    b = upper_bounded(3), c = bounded(0, 1:2))
+  init <- list(R = diag(2), L = diag(2), S = diag(3), o = 1:2, q = 1:2, w = c(.2, .3, .5), a = 1,
+    b = 1:2, c = c(.5, 1), free = 0)
+  target(function(p) -sum(unlist(p)^2), init, function(p) lapply(p, function(x) -2 * x),
+    c(square, vectors))
+}
+
 # Every entry with valid arguments: of each the first few that differ.
 valid_calls <- function(each = 8L) {
   d <- garbage_data()
@@ -168,6 +179,7 @@ valid_calls <- function(each = 8L) {
     arrow <- list(n_global = 2L, n_leaf = 2L, r = 1L, ptr = c(0L, 2L, 3L), idx = c(0L, 1L, 1L),
       full = FALSE, global = c(9, 1, 1, 9), leaf = c(3, 3), cross = c(1, 1, 1))
     call_test_arrow(arrow, c(1, 2, 3, 4))
+    garbage_target()
   })
   calls <- c(calls, list(list(entry = "C_misshapen", # not by that door, which costs more than it
     args = list(list(a = 1, b = diag(2)), list(a = 1L, b = c(2L, 2L)), TRUE))))

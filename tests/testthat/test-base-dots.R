@@ -18,7 +18,11 @@ objects <- list(
   meanfield_comparison = compare(a = vb, b = exact, loo = FALSE), meanfield_gram = vb$model$gram,
   meanfield_khat = structure(.4, ess = .5, class = "meanfield_khat"),
   meanfield_mixture_prior = mixture_prior(), meanfield_prior = gamma_prior(1, 1),
-  meanfield_priors = priors(), default = structure(list(), class = "unheard_of")
+  meanfield_priors = priors(), meanfield_constraint = positive(),
+  meanfield_target = target(function(p) -p$x^2, list(x = 1)), list = list(),
+  stanfit = structure(list(), class = "stanfit"),
+  stanmodel = structure(list(), class = "stanmodel"),
+  CmdStanFit = structure(list(), class = "CmdStanFit"), default = structure(list(), class = "unheard_of")
 )
 
 # Who is excused, and why.

@@ -193,3 +193,31 @@ test_that("values of all variables, NA where a generated one fails", {
   expect_equal(inner("unconstrain")(t, p[3:1]), Z[, 1])
   expect_error(inner("unconstrain")(t, list(mu = 1)), class = "meanfield_error_init")
 })
+
+test_that("RTMB's tape of the log density gives its gradient", {
+  skip_if_not_installed("RTMB")
+  t <- build(density, gradient = "RTMB")
+  expect_output(print(t), "tape")
+  expect_equal(evaluator(t)(Z), evaluator(build(density, gradient = slope))(Z), tolerance = 1e-12)
+  expect_identical(build(density)$source, "RTMB")
+  Omega <- matrix(c(1, .3, .2, .3, 1, -.1, .2, -.1, 1), 3)
+  f <- function(p, data) {
+    M <- p$Omega %*% data
+    out <- numeric(3)
+    for (i in 1:3) out[i] <- M[i, i]^2
+    -sum(out) - sum(p$s * diag(p$Omega)) + sum(log(p$s))
+  }
+  matrices <- function(gradient) {
+    target(f, list(Omega = Omega, s = c(1, 2, 3)), gradient,
+      list(Omega = correlation(), s = positive()), data = Omega)
+  }
+  Z <- matrix(sin(1:12), 6)
+  expect_equal(evaluator(matrices("RTMB"))(Z), evaluator(matrices("differences"))(Z),
+    tolerance = 1e-6)
+})
+
+test_that("what RTMB cannot tape is differenced", {
+  f <- function(p) if (p$x > 2) -p$x^2 else stats::integrate(function(u) -2 * u, 0, p$x)$value
+  expect_identical(target(f, list(x = 1))$source, "central differences")
+  expect_error(target(f, list(x = 1), "RTMB"), "RTMB", class = "meanfield_error_gradient")
+})

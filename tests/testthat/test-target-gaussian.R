@@ -140,6 +140,25 @@ test_that("a density without an integral ends in words", {
   expect_gt(sd_of(fit)[2L], 1e6)
 })
 
+test_that("third derivatives are those of a cubic, at any q", {
+  # z_1^2 z_2 + 2 z_1 z_2 z_3
+  cubic <- function(Z, gradient) {
+    x <- Z[1L, ]
+    y <- Z[2L, ]
+    list(gradient = rbind(2 * x * y + 2 * y * Z[3L, ], x^2 + 2 * x * Z[3L, ], 2 * x * y))
+  }
+  truth <- array(0, c(3L, 3L, 3L))
+  truth[cbind(c(1, 1, 2), c(1, 2, 1), c(2, 1, 1))] <- 2
+  truth[cbind(c(1, 1, 2, 2, 3, 3), c(2, 3, 1, 3, 1, 2), c(3, 2, 3, 1, 2, 1))] <- 2
+  fit <- list(m = c(1, -2, 3), L = matrix(c(1, 0.5, 0.2, 0, 0.8, -0.3, 0, 0, 1.2), 3L))
+  T3 <- third_derivative(cubic, fit, 8192L, 1L)
+  whitened <- crossprod(fit$L, matrix(truth, 3L)) %*% kronecker(fit$L, fit$L)
+  expect_equal(T3, whitened, tolerance = 0.05)
+  few <- array(third_derivative(cubic, fit, 24L, 1L), c(3L, 3L, 3L))
+  expect_equal(few, aperm(few, c(2L, 3L, 1L)))
+  expect_equal(few, aperm(few, c(2L, 1L, 3L)))
+})
+
 test_that("no more points are asked for than allowed", {
   asked <- 0
   count <- function(Z, gradient) {
@@ -151,6 +170,8 @@ test_that("no more points are asked for than allowed", {
   expect_equal(fit$asked, asked)
   expect_identical(fit$reason, "too many points")
   expect_true(is.finite(fit$elbo))
+  asked <- 0
+  expect_equal(gaussian_vi(count, c(0, 0), diag(2))$asked, asked)
   none <- gaussian_vi(count, c(0, 0), diag(2), max_points = 10)
   expect_identical(none$asked, 0)
   expect_identical(none$elbo, -Inf)

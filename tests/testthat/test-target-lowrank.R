@@ -11,6 +11,7 @@ test_that("a Gaussian of that form is found exactly, its rank too", {
     fit <- lowrank_vi(gaussian_evaluator(seq_len(case[1L]), cov), numeric(case[1L]))
     expect_true(fit$converged)
     expect_identical(fit$rank, case[2L])
+    expect_identical(fit$gains$rank, c(0L, case[2L], case[2L] + 1L)) # as the curvature promised
     expect_lt(max(abs(fit$m - seq_len(case[1L])) / sqrt(diag(cov))), 1e-4)
     expect_equal(fit$sd, sqrt(diag(cov)), tolerance = 1e-4)
     expect_equal(tcrossprod(fit$A) + diag(fit$D), cov, tolerance = 1e-3)

@@ -33,6 +33,23 @@ test_that("the compact inverse Hessian is that of BFGS, its root and density agr
   expect_equal(ncol(known$S), 6L)
 })
 
+test_that("the diagonal is that of the scaled BFGS update", {
+  known <- list(alpha = c(1, 2, 0.5), S = matrix(0, 3L, 0L), Y = matrix(0, 3L, 0L))
+  s <- c(1, -0.5, 2)
+  y <- c(0.8, -0.1, 3)
+  B <- diag(sum(y^2 * known$alpha) / sum(y * s) / known$alpha)
+  B <- B - B %*% tcrossprod(s) %*% B / sum(s * (B %*% s)) + tcrossprod(y) / sum(y * s)
+  expect_equal(learn_curvature(known, s, y, 6L)$alpha, 1 / diag(B))
+  expect_identical(learn_curvature(known, s, -y, 6L), known) # no positive curvature
+})
+
+test_that("peaks are one where the ground between them is as high, however far", {
+  ridge <- function(Z, gradient = TRUE) list(lp = -Z[2L, ]^2 / 2, gradient = rbind(0, -Z[2L, ]))
+  at <- function(z1) list(peak = c(z1, 0), lp = 0, scale = c(0.1, 0.1), Q = diag(2L), C = diag(2L))
+  expect_true(same_peak(ridge, at(0), at(5), 0.1))
+  expect_false(same_peak(two_peaks(0.5), at(-2), at(2), 0.1))
+})
+
 test_that("a Gaussian target: moments by weights, evidence, one mode from three starts", {
   d <- 6L
   cov <- random_covariance(d, 3L)

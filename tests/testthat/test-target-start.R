@@ -45,11 +45,24 @@ test_that("a regression in wild units is what it is in good ones", {
   y <- as.double(cos(1:60) + sin(3 * (1:60)) > 0.3)
   unit <- c(1, 1e-5, 1e5, 1e3, 1e-3)
   good <- start_at(logistic_evaluator(X, y, 2), numeric(5L))
-  wild <- start_at(logistic_evaluator(X %*% diag(unit), y, 2 / unit), numeric(5L))
+  ev <- logistic_evaluator(X %*% diag(unit), y, 2 / unit)
+  wild <- start_at(ev, numeric(5L))
   expect_true(good$usable && wild$usable)
+  expect_equal(ev(wild$path)$gradient / unit, wild$path_gradient / unit)
+  expect_true(all(diff(wild$path_lp) >= 0))
   expect_lt(max(abs(wild$z * unit - good$z) / sqrt(rowSums(good$L^2))), 0.1)
   expect_equal(diag(unit) %*% wild$L, good$L, tolerance = 0.05)
   expect_lt(wild$asked, 10 * good$asked)
+})
+
+test_that("a second climb, in coordinates of its own, goes on with the path", {
+  ev <- gaussian_evaluator(c(1, 2), rough_covariance(2L))
+  first <- list(path = matrix(9, 2L, 1L), path_gradient = matrix(8, 2L, 1L), path_lp = -7)
+  at <- climb(ev, c(4, -4), matrix(c(2, 1, 0, 0.5), 2L), first)
+  expect_identical(c(at$path[, 1:2]), c(9, 9, 4, -4))
+  expect_identical(c(at$path_gradient[, 1L], at$path_lp[1L]), c(8, 8, -7))
+  expect_equal(ev(at$path[, -1L])$gradient, at$path_gradient[, -1L])
+  expect_lt(max(abs(at$z - c(1, 2))), 0.1)
 })
 
 test_that("regions without density and corners are survived", {

@@ -128,7 +128,7 @@ test_that("bad bounds are refused by name", {
 test_that("the core refuses shapes and points that do not fit", {
   shape <- shape_of(block_of(cases$simplex))
   call <- inner("call_bb_transform")
-  expect_error(call(shape, matrix(0, 4, 1)), "Z")
+  expect_error(call(shape, matrix(0, 4, 1)), "Z", class = "meanfield_error_internal")
   expect_error(call(replace(shape, "kind", list(99L)), matrix(0, 3, 1)), "kind")
   expect_error(call(replace(shape, "size", list(0L)), matrix(0, 3, 1)), "size")
   expect_error(call(replace(shape, "low", list(1)), matrix(0, 3, 1)), "low")

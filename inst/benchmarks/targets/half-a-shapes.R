@@ -81,3 +81,19 @@ targets$error_in_region <- function() {
   }
   case(log_density, list(x = c(0, 0)), "hard")
 }
+
+# One derivative has the wrong sign.
+targets$wrong_gradient <- function() {
+  case(function(p) sum(dnorm(p$x, c(1, 2), c(1, 3), log = TRUE)), list(x = c(.5, 0)), "hard",
+    gradient = function(p) list(x = c(1, -1) * (c(1, 2) - p$x) / c(1, 9)))
+}
+
+# ---- many dimensions -----------------------------------------------------------------------------
+
+targets$normal_1000d <- function() {
+  data <- list(mean = sin(1:1000), sd = exp(cos(1:1000)))
+  case(
+    function(p, data) sum(dnorm(p$x, data$mean, data$sd, log = TRUE)), list(x = rep(0, 1000)),
+    data = data, gradient = function(p, data) list(x = (data$mean - p$x) / data$sd^2)
+  )
+}

@@ -111,3 +111,24 @@ targets$nan_in_region <- function() {
   log_density <- function(p) sum(dnorm(p$x, log = TRUE)) + log(1 + p$x[2])
   case(log_density, list(x = c(0, 0)), "hard")
 }
+
+# Right at the start, wrong by a factor where x[1] > 1.
+targets$gradient_wrong_in_region <- function() {
+  case(function(p) sum(dnorm(p$x, log = TRUE)), list(x = c(.2, .1)), "hard",
+    gradient = function(p) list(x = -p$x * if (p$x[1] > 1) 3 else 1))
+}
+
+# ---- many dimensions -----------------------------------------------------------------------------
+
+# An autoregression of order one, correlation .5, in 300 dimensions.
+targets$autoregression_300d <- function() {
+  log_density <- function(p) {
+    x <- p$x
+    dnorm(x[1], 0, 1, log = TRUE) + sum(dnorm(x[-1], .5 * x[-300], sqrt(.75), log = TRUE))
+  }
+  gradient <- function(p) {
+    e <- c(0, p$x[-1] - .5 * p$x[-300]) / .75
+    list(x = c(-p$x[1], rep(0, 299)) - e + .5 * c(e[-1], 0))
+  }
+  case(log_density, list(x = rep(1, 300)), gradient = gradient)
+}
