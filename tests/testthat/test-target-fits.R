@@ -45,8 +45,10 @@ test_that("the joint density of a Gaussian model is marginal times conditional",
       R <- chol(q$cov)
       dev <- backsolve(R, case$x[theta, i] - q$mean, transpose = TRUE)
       conditional <- -sum(dev^2) / 2 - sum(log(diag(R))) - length(dev) / 2 * log(2 * pi)
-      expect_equal(call_joint(case$core, case$centre, case$scale[[1L]], case$x[, i, drop = FALSE],
-        FALSE)$lp, call_nest_log_density(case$core, case$centre, psi) + conditional, tolerance = 1e-10)
+      x <- case$x[, i, drop = FALSE]
+      lp <- call_joint(case$core, case$centre, case$scale[[1L]], x, FALSE)$lp
+      expect_equal(lp, call_nest_log_density(case$core, case$centre, psi) + conditional,
+        tolerance = 1e-10)
     }
   }
 })
@@ -55,7 +57,8 @@ test_that("the joint density of counts is the one written by hand", {
   d <- joint_data()
   half_t <- function(sigma, df, A) log(2) + stats::dt(sigma / A, df, log = TRUE) - log(A)
   fit <- fit_vb(spread ~ x + (1 | g), d, family = neg_binomial(), integrate = "no",
-    prior = priors(beta = normal_prior(1, 2), tau_u = half_t_prior(3, 0.7), phi = gamma_prior(2, 0.5)))
+    prior = priors(beta = normal_prior(1, 2), tau_u = half_t_prior(3, 0.7),
+      phi = gamma_prior(2, 0.5)))
   case <- joint_case(fit)
   j <- c(case[c("model", "core", "centre")], list(scale = case$scale[[1L]]))
   for (i in 1:3) {
@@ -67,8 +70,8 @@ test_that("the joint density of counts is the one written by hand", {
       sum(stats::dnorm(v$beta, 1, 2, log = TRUE)) + sum(stats::dnorm(v$u, 0, sigma, log = TRUE)) +
       stats::dgamma(phi, 2, 0.5, log = TRUE) + log(phi) +
       half_t(sigma, 3, 0.7) + log(sigma / 2) # psi = -2 log sigma
-    expect_equal(call_joint(case$core, case$centre, case$scale[[1L]], case$x[, i, drop = FALSE], FALSE)$lp,
-      by_hand, tolerance = 1e-10)
+    lp <- call_joint(case$core, case$centre, case$scale[[1L]], case$x[, i, drop = FALSE], FALSE)$lp
+    expect_equal(lp, by_hand, tolerance = 1e-10)
   }
 })
 
@@ -82,7 +85,7 @@ test_that("points far away have no density, and no gradient", {
   expect_true(all(is.na(own$gradient[, 2:3])) && !anyNA(own$gradient[, 1L]))
 })
 
-# ---- targets --------------------------------------------------------------------------------------
+# ---- targets -------------------------------------------------------------------------------------
 
 test_that("a fit's target has its evidence", {
   linear <- fits$linear # a flat prior
@@ -127,7 +130,7 @@ test_that("fit_vb() of a fit's target agrees with fit_exact() of the model", {
   expect_lt(abs(vb$log_evidence - exact$log_evidence), 0.1)
 })
 
-# ---- the sampler ----------------------------------------------------------------------------------
+# ---- the sampler ---------------------------------------------------------------------------------
 
 # Means and SDs of all variables, effects too, in standard errors: the largest, of which there are a
 # hundred, and their root mean square.
