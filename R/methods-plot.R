@@ -47,7 +47,8 @@ plot_posterior <- function(x, variables, reference) {
         as.vector(posterior::extract_variable_matrix(draws, v))
       })
   })
-  draw_panels(variables, panels, if (own) chain_kind(x) else if (ref$kind == "draws") "reference" else ref$kind)
+  kind <- if (ref$kind == "draws") "reference" else ref$kind
+  draw_panels(variables, panels, if (own) chain_kind(x) else kind)
   invisible(x)
 }
 

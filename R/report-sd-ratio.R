@@ -122,6 +122,8 @@ reference_source <- function(fit, reference) {
   list(kind = "draws", draws = draws)
 }
 
+SAMPLED <- c("gibbs", "hmc", "draws") # references with Monte Carlo error
+
 # What made a fit's draws.
 chain_kind <- function(fit) {
   if (inherits(fit, c("hmc_fit", "target_hmc_fit"))) "hmc" else "gibbs"
@@ -377,7 +379,7 @@ print.sd_ratio_report <- function(x, digits = 3, ...) {
   )[[x$reference]]
   cat("Posterior SDs against a reference\nModel:     ",
     paste(deparse(x$formula), collapse = " "), "\nReference: ", what,
-    if (x$reference %in% c("gibbs", "hmc", "draws")) "\nIn brackets: Monte Carlo error of the ratio",
+    if (x$reference %in% SAMPLED) "\nIn brackets: Monte Carlo error of the ratio",
     "\n\n", sep = "")
   t <- x$table[!is.na(x$table$sd_ref), ]
   show_ratio <- function(r, e) {
@@ -457,7 +459,7 @@ knit_print.sd_ratio_report <- function(x, ...) {
   cols <- c("variable", "sd_mfvb", "sd_lrvb", "sd_ref", "ratio_mfvb", "mcse_mfvb",
     "ratio_lrvb", "mcse_lrvb", "verdict")
   if (x$reference == "predicted") cols <- setdiff(cols, c("sd_ref", "ratio_lrvb"))
-  if (!x$reference %in% c("gibbs", "hmc", "draws")) cols <- setdiff(cols, c("mcse_mfvb", "mcse_lrvb"))
+  if (!x$reference %in% SAMPLED) cols <- setdiff(cols, c("mcse_mfvb", "mcse_lrvb"))
   a <- x$aggregates
   caption <- sprintf("H = %.3f, W = %.3f (MFVB)", a$H[1L], a$W[1L])
   if (!is.na(a$H[2L])) caption <- sprintf("%s; H = %.3f, W = %.3f (LRVB)", caption, a$H[2L],
