@@ -62,26 +62,6 @@ distinct_fits <- function(fits) {
   out
 }
 
-no_gaussian <- function(run) {
-  mf_abort("target", "no normal distribution about `init` has a finite expected log density: start ",
-    "from a better `init`, or give `constraints` where the density ends", arg = "init")
-}
-
-# fits: lists with m, L (or sd), elbo, converged; best first.
-keep_components <- function(run, fits) {
-  elbo <- vapply(fits, `[[`, 0, "elbo")
-  weight <- exp(elbo - max(elbo))
-  run$components <- Map(function(q, w) {
-    q$weight <- w / sum(weight)
-    q[intersect(names(q), c("m", "L", "sd", "omega", "A", "D", "elbo", "weight", "converged",
-      "criterion", "iterations", "trace", "E", "rank", "gains"))]
-  }, fits, weight)
-  run$elbo <- max(elbo) + log(sum(weight))
-  run$converged <- all(vapply(fits, `[[`, NA, "converged"))
-  run$reason <- paste0(": ", unique(unlist(lapply(fits, `[[`, "reason"))))[1L]
-  run
-}
-
 # Points of the Gaussian fit itself, in proportion to the weights of the components.
 gaussian_sample <- function(components, n) {
   weight <- vapply(components, `[[`, 0, "weight")
@@ -93,8 +73,6 @@ gaussian_sample <- function(components, n) {
   }, components, per)
   list(z = do.call(cbind, parts), weights = rep(weight / per, per) / sum(weight))
 }
-
-component_root <- function(part, E) if (is.null(part$L)) part$sd * E else part$L %*% E
 
 # ---- refinement ------------------------------------------------------------------------------------
 

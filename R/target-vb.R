@@ -92,7 +92,6 @@ fit_vb.target_fit <- function(object, ...) fit_vb(valid_fit(object)$model, ...)
 APPROXIMATIONS <- c("fullrank", "meanfield", "lowrank", "pathfinder")
 OPTIMISERS <- list(fullrank = c("stein", "pathwise", "score"),
   meanfield = c("lbfgs", "pathwise", "score"), lowrank = "lbfgs", pathfinder = "lbfgs")
-FULL_MOST <- 200L # dimensions beyond which the default is mean field
 
 target_settings <- function(target, approximation, refine, optimiser, rank, control) {
   check_vb_control(control)
@@ -115,28 +114,6 @@ target_settings <- function(target, approximation, refine, optimiser, rank, cont
     control = control)
 }
 
-# A run gathers what a fit is made of.
-new_run <- function(target, settings) {
-  ev <- evaluator(target)
-  linked <- linked_values(target)
-  list(target = target, settings = settings, ev = ev, linked = linked, flags = character(),
-    notes = character())
-}
-
-add_flag <- function(run, ...) {
-  run$flags <- c(run$flags, paste0(...))
-  run
-}
-
-add_note <- function(run, ...) {
-  run$notes <- c(run$notes, paste0(...))
-  run
-}
-
-left_gradients <- function(run) {
-  run$settings$control$max_gradients - evaluator_counts(run$ev)[["gradients"]]
-}
-
 # ---- result ----------------------------------------------------------------------------------------
 
 assemble_target_fit <- function(call, run) {
@@ -157,12 +134,6 @@ assemble_target_fit <- function(call, run) {
     ),
     class = c("target_vb_fit", "target_fit", "meanfield_fit")
   )
-}
-
-mode_table <- function(components) {
-  elbo <- vapply(components, `[[`, 0, "elbo")
-  weight <- vapply(components, `[[`, 0, "weight")
-  data.frame(mode = seq_along(elbo), weight = weight / sum(weight), elbo = elbo)
 }
 
 tell_flags <- function(fit) {
