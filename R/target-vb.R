@@ -14,8 +14,9 @@
 #' @param refine `"auto"`: importance sampling, then Hamiltonian Monte Carlo, as far as is needed
 #'   (mean field: none). `"no"`: the Gaussian with its linear response. `"importance"`, `"hmc"`: that
 #'   one.
-#' @param optimiser `"stein"`: natural-gradient steps on fixed points (`"fullrank"`). `"lbfgs"`:
-#'   second-order steps on fixed points (`"meanfield"`, `"lowrank"`). `"pathwise"`, `"score"`:
+#' @param optimiser `"stein"`: natural-gradient steps on fixed points (`"fullrank"`). `"lbfgs"`: the
+#'   bound over fixed points by a general second-order optimiser (L-BFGS; of `"meanfield"` Newton's
+#'   method with conjugate gradients). `"pathwise"`, `"score"`:
 #'   stochastic gradients, by reparameterisation or by the score function. `NULL`: that of the
 #'   approximation.
 #' @param rank Of `"lowrank"`; `NULL` chooses it by the gain in the bound.
@@ -81,6 +82,7 @@ fit_vb.meanfield_target <- function(object, approximation = NULL,
   run <- refine_stage(run)
   fit <- assemble_target_fit(call, run)
   fit$seconds <- now() - began
+  if (control$trace) print(fit$vb$trace)
   tell_flags(fit)
   fit
 }
@@ -90,7 +92,7 @@ fit_vb.meanfield_target <- function(object, approximation = NULL,
 fit_vb.target_fit <- function(object, ...) fit_vb(valid_fit(object)$model, ...)
 
 APPROXIMATIONS <- c("fullrank", "meanfield", "lowrank", "pathfinder")
-OPTIMISERS <- list(fullrank = c("stein", "pathwise", "score"),
+OPTIMISERS <- list(fullrank = c("stein", "lbfgs", "pathwise", "score"),
   meanfield = c("lbfgs", "pathwise", "score"), lowrank = "lbfgs", pathfinder = "lbfgs")
 
 target_settings <- function(target, approximation, refine, optimiser, rank, control) {
