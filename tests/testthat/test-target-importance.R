@@ -172,6 +172,11 @@ test_that("a bent sample is taken apart into clusters, which cover it better tha
   second <- pooled_sample(list(importance_points(sharp, parts, 4096)))
   expect_gt(second$ess, 2 * first$ess)
   expect_null(cluster_components(first, rep(1, ncol(first$z)), 1L))
+  # a cluster without density takes no other along
+  z <- t(c(-1, -0.9, -1.1, 5, 5.1, 4.9, 9, 9.1))
+  w <- c(rep(1 / 6, 6), 0, 0)
+  cluster <- c(1L, 1L, 1L, 2L, 2L, 2L, 3L, 3L)
+  expect_equal(pooled_covariance(z, w, cluster), matrix(0.02 / 3))
   f <- cbind(c(-3, 0, 0, 3))
   expect_equal(tail_tilt(f, 0, 1), c(19, 1, 1, 19))
 })

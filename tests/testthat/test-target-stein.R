@@ -87,7 +87,9 @@ test_that("every function has mean zero under a density with that score", {
   all <- stein_functions(e, score)
   expect_identical(ncol(all), 2L + 3L)
   expect_lt(max(abs(w %*% all)), 1e-6)
-  expect_lt(max(abs(w %*% cbind(score, e * score + 1))), 1e-6)
+  few <- seq(1, length(w), length.out = 30) # the diagonal alone
+  expect_equal(stein_functions(e[few, ], score[few, ]), all[few, c(1:2, 3, 5)] %*%
+    diag(c(1, 1, 0.5, 0.5)), ignore_attr = TRUE)
   # of one column: f s + f' for f = exp(x), and for its squared deviation
   f <- exp(g$x)
   m <- sum(w * f)
