@@ -32,6 +32,8 @@ importance_ladder <- function(ev, linked, components, sd0, points, budget) {
   }
   list(estimate = estimate, round = round, components = components, settled = !length(why),
     reasons = why, rounds = k, axes = moment_axes(round))
+  list(estimate = estimate, round = round, components = Filter(is_usable, components),
+    settled = !length(why), reasons = why, rounds = k)
 }
 
 is_usable <- function(part) {

@@ -50,6 +50,16 @@ column_step <- function(fit, basis, extra) {
 own_direction <- function(s, f) {
   v <- crossprod(s$e * s$weights, f - rep(drop(s$weights %*% f), each = nrow(f)))
   (s$e %*% v) * (s$score %*% v) + rep(colSums(v^2), each = nrow(f))
+# Where only the diagonal is there: E (a'e)(b's) + a'b = 0 along the direction a of a column, with b
+# such that b's is -a'e under a normal, in whatever axes.
+own_direction <- function(root_w, f, e, score) {
+  slopes <- function(x) {
+    v <- qr.coef(qr(cbind(1, x) * root_w), f * root_w)[-1L, , drop = FALSE]
+    replace(v, is.na(v), 0)
+  }
+  a <- slopes(e)
+  b <- slopes(score)
+  (e %*% a) * (score %*% b) + rep(colSums(a * b), each = nrow(e))
 }
 
 # The functions of a sample that all columns share.
@@ -62,7 +72,8 @@ stein_sample <- function(e, score, weights, replicate, functions = TRUE) {
     single = functions && !stein_full(nrow(e), ncol(e)), leave_out = jackknife(basis, replicate))
 }
 
-# Means of the columns of f. extra: N x V functions of mean zero of their own, or NULL.
+# Means of the columns of f. extra: N x V functions of mean zero of their own, or NULL. along: what
+# f's own directions are those of (a square has none).
 # list(mean, se, residual).
 stein_mean <- function(s, f, extra = NULL) {
   fit <- stein_regression(s$basis, f)
@@ -73,6 +84,10 @@ stein_mean <- function(s, f, extra = NULL) {
     part <- column_step(part, s$basis, extra[, known, drop = FALSE])
     fit$mean[known] <- part$mean
     fit$residual[, known] <- part$residual
+stein_mean <- function(s, f, extra = NULL, along = f) {
+  fit <- stein_regression(s$qr, s$root_w, f)
+  if (s$single) {
+    fit <- column_step(fit, s$qr, s$root_w, own_direction(s$root_w, along, s$e, s$score))
   }
   c(fit, list(se = s$leave_out(fit$residual)))
 }
@@ -87,7 +102,7 @@ stein_moments <- function(s, f, slope = NULL, own = NULL) {
   first <- stein_mean(s, f, if (!is.null(own)) f * own + slope)
   dev <- f - rep(first$mean, each = n)
   square <- dev^2
-  second <- stein_mean(s, square, if (!is.null(own)) square * own + 2 * dev * slope)
+  second <- stein_mean(s, square, if (!is.null(own)) square * own + 2 * dev * slope, along = f)
   plain <- drop(s$weights %*% square)
   var <- ifelse(second$mean > 0, second$mean, plain)
   khat <- tail_shape(square * s$weights)
