@@ -45,21 +45,16 @@ column_step <- function(fit, basis, extra) {
     residual = fit$residual - own$residual * rep(slope, each = nrow(extra)))
 }
 
-# Where only the diagonal is there: the second function along each column's own direction v,
-# (v'e)(v's) + v'v.
-own_direction <- function(s, f) {
-  v <- crossprod(s$e * s$weights, f - rep(drop(s$weights %*% f), each = nrow(f)))
-  (s$e %*% v) * (s$score %*% v) + rep(colSums(v^2), each = nrow(f))
 # Where only the diagonal is there: E (a'e)(b's) + a'b = 0 along the direction a of a column, with b
 # such that b's is -a'e under a normal, in whatever axes.
-own_direction <- function(root_w, f, e, score) {
+own_direction <- function(s, f) {
   slopes <- function(x) {
-    v <- qr.coef(qr(cbind(1, x) * root_w), f * root_w)[-1L, , drop = FALSE]
+    v <- qr.coef(qr(cbind(1, x) * s$basis$root_w), f * s$basis$root_w)[-1L, , drop = FALSE]
     replace(v, is.na(v), 0)
   }
-  a <- slopes(e)
-  b <- slopes(score)
-  (e %*% a) * (score %*% b) + rep(colSums(a * b), each = nrow(e))
+  a <- slopes(s$e)
+  b <- slopes(s$score)
+  (s$e %*% a) * (s$score %*% b) + rep(colSums(a * b), each = nrow(f))
 }
 
 # The functions of a sample that all columns share.
@@ -75,19 +70,15 @@ stein_sample <- function(e, score, weights, replicate, functions = TRUE) {
 # Means of the columns of f. extra: N x V functions of mean zero of their own, or NULL. along: what
 # f's own directions are those of (a square has none).
 # list(mean, se, residual).
-stein_mean <- function(s, f, extra = NULL) {
+stein_mean <- function(s, f, extra = NULL, along = f) {
   fit <- stein_regression(s$basis, f)
-  if (s$single) fit <- column_step(fit, s$basis, own_direction(s, f))
+  if (s$single) fit <- column_step(fit, s$basis, own_direction(s, along))
   known <- if (s$functions && !is.null(extra)) which(colSums(is.na(extra)) < nrow(f))
   if (length(known)) {
     part <- list(mean = fit$mean[known], residual = fit$residual[, known, drop = FALSE])
     part <- column_step(part, s$basis, extra[, known, drop = FALSE])
     fit$mean[known] <- part$mean
     fit$residual[, known] <- part$residual
-stein_mean <- function(s, f, extra = NULL, along = f) {
-  fit <- stein_regression(s$qr, s$root_w, f)
-  if (s$single) {
-    fit <- column_step(fit, s$qr, s$root_w, own_direction(s$root_w, along, s$e, s$score))
   }
   c(fit, list(se = s$leave_out(fit$residual)))
 }
