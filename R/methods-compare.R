@@ -34,7 +34,8 @@ compare <- function(..., loo = TRUE, ndraws = 2000) {
   check_comparable(fits)
   if (any(vapply(fits, inherits, NA, "target_fit"))) {
     if (!missing(loo) && loo) {
-      mf_abort("compare", "targets are compared by their log evidence: use loo = FALSE", arg = "loo")
+      mf_abort("compare", "targets are compared by their log evidence: use loo = FALSE",
+        arg = "loo")
     }
     loo <- FALSE
   }

@@ -110,7 +110,8 @@ khat_words <- function(k) {
 #' @export
 print.meanfield_khat <- function(x, ...) {
   no_dots(...)
-  cat("Pareto k-hat of ", attr(x, "of") %||% "q(beta, u | precisions)", ": ", format(c(unclass(x)), digits = 2), " (",
+  cat("Pareto k-hat of ", attr(x, "of") %||% "q(beta, u | precisions)", ": ",
+    format(c(unclass(x)), digits = 2), " (",
     khat_words(x), "), effective share of the draws ", format(attr(x, "ess"), digits = 2), "\n",
     sep = "")
   invisible(x)

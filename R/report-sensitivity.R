@@ -5,7 +5,8 @@
 #' posterior, and linear response is the answer of the means to a tilt.
 #'
 #' @param fit A `vb_fit`; or a fit of a [target()], whose columns are then the single numbers in the
-#'   target's `data` (constants of the prior, say): the posterior covariance of each variable with the
+#'   target's `data` (constants of the prior, say): the posterior covariance of each variable with
+#'   the
 #'   slope of the log density in that number.
 #' @param scaled Divide each row by the posterior SD and multiply each column by the size of
 #'   the hyperparameter: the shift in posterior SDs per relative change?

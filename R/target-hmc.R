@@ -72,6 +72,7 @@ fit_hmc.meanfield_target <- function(object, chains = 4, iter = 1000, warmup = 5
   no_dots(...)
   settings <- hmc_settings(chains, iter, warmup, method, target_accept, adapt_metric, max_depth,
     max_leapfrogs)
+  valid_target(object)
   call <- mixture_call(match.call(), "fit_hmc", parent.frame())
   new_target_hmc_fit(call, object, target_axes(object), settings)
 }

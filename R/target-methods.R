@@ -35,7 +35,8 @@ print_target_lines <- function(x) {
 
 evaluation_words <- function(counts) {
   g <- counts$gradients
-  paste(format(if (g > 0) g else counts$values, big.mark = ","), if (g > 0) "gradients" else "values")
+  paste(format(if (g > 0) g else counts$values, big.mark = ","),
+    if (g > 0) "gradients" else "values")
 }
 
 print_target_table <- function(x, digits, most = 30L) {
@@ -65,13 +66,14 @@ print.target_exact_fit <- function(x, digits = 3, ...) {
   invisible(x)
 }
 
-# ---- sizes -----------------------------------------------------------------------------------------
+# ---- sizes ---------------------------------------------------------------------------------------
 
 #' @export
 nobs.target_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
-  object$model$rows %||% mf_abort("target", "a target has rows only where target() was given `rows`",
+  object$model$rows %||% mf_abort("target",
+    "a target has rows only where target() was given `rows`",
     arg = "object")
 }
 
@@ -125,7 +127,8 @@ tidy.target_fit <- function(x, conf.int = FALSE, conf.level = 0.95, ...) {
 #' @param fun A function of a named list of the parameters (and of `data`, where it takes two
 #'   arguments and the target has data), which returns numbers, always as many.
 #' @param ndraws Draws of the posterior.
-#' @param summary Return a data frame (`mean`, `sd` and quantiles of every number) rather than draws?
+#' @param summary Return a data frame (`mean`, `sd` and quantiles of every number) rather than
+#'   draws?
 #' @param level Mass of the central interval.
 #' @param conf.int,conf.level Add interval columns, of this mass?
 #' @param ... Not used.
@@ -182,7 +185,8 @@ predicted_draws <- function(target, fun, z) {
   rows <- vapply(seq_len(ncol(z)), function(j) {
     x <- if (j == 1L) first else one(j)
     if (length(x) != length(first)) {
-      mf_abort("target", "`fun` returned ", length(first), " numbers, then ", length(x), arg = "fun")
+      mf_abort("target", "`fun` returned ", length(first), " numbers, then ", length(x),
+        arg = "fun")
     }
     as.double(x)
   }, numeric(length(first)))

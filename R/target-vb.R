@@ -12,7 +12,8 @@
 #'   (a diagonal plus `rank` directions), `"pathfinder"` (the best normal along the paths of several
 #'   climbs).
 #' @param refine `"auto"`: importance sampling, then Hamiltonian Monte Carlo, as far as is needed
-#'   (mean field: none). `"no"`: the Gaussian with its linear response. `"importance"`, `"hmc"`: that
+#'   (mean field: none). `"no"`: the Gaussian with its linear response. `"importance"`, `"hmc"`:
+#'   that
 #'   one.
 #' @param optimiser `"stein"`: natural-gradient steps on fixed points (`"fullrank"`). `"lbfgs"`: the
 #'   bound over fixed points by a general second-order optimiser (L-BFGS; of `"meanfield"` Newton's
@@ -20,17 +21,18 @@
 #'   stochastic gradients, by reparameterisation or by the score function. `NULL`: that of the
 #'   approximation.
 #' @param rank Of `"lowrank"`; `NULL` chooses it by the gain in the bound.
-#' @param control Made by [vb_control()]: `points`, `importance_points`, `max_gradients`, `trace`, and
+#' @param control Made by [vb_control()]: `points`, `importance_points`, `max_gradients`, `trace`,
+#'   and
 #'   for the stochastic optimisers `seed`, `steps`, `draws`, `batch_size`.
 #' @param ... Not used.
 #'
 #' @details
 #' The default asks for 1,000 to 2,000 gradients where one round of importance sampling settles it.
 #' It climbs from `init` and from points spread about the mode it finds, so that other modes are
-#' seen; each mode gets a Gaussian, and the proposal is their mixture. A row of the table is believed
-#' when its squared integrand has a light tail (`khat` below .5), when its jackknife error is below
-#' .02 SD (mean) and 2.5% (SD), and when the proposal already had nearly the SD that was found. The
-#' score's own identities must hold as well, or the gradient is not the density's.
+#' seen; each mode gets a Gaussian, and the proposal is their mixture. A row of the table is
+#' believed when its squared integrand has a light tail (`khat` below .5), when its jackknife error
+#' is below .02 SD (mean) and 2.5% (SD), and when the proposal already had nearly the SD that was
+#' found. The score's own identities must hold as well, or the gradient is not the density's.
 #'
 #' R's generator is not touched, and every run gives the same answer.
 #'
@@ -54,12 +56,15 @@
 #' before refinement), `source` (`"importance"`, `"hmc"`, `"lrvb"`, `"vb"`), `q2.5`, `q97.5`,
 #' `mcse_mean`, `mcse_sd`.
 #' @section Errors and warnings: `meanfield_error_target` where the target cannot be fitted at all;
-#'   `meanfield_warning_target`, a warning per flag: several modes, tails without moments, an improper
+#'   `meanfield_warning_target`, a warning per flag: several modes, tails without moments, an
+#'   improper
 #'   density, a gradient that is not the density's, a density that fails or jumps, chains that
 #'   disagree.
-#' @references Opper, M. and Archambeau, C. (2009). The variational Gaussian approximation revisited.
-#'   *Neural Computation* 21, 786-792. Oates, C., Girolami, M. and Chopin, N. (2017). Control
-#'   functionals for Monte Carlo integration. *JRSS B* 79, 695-718. Vehtari, A. et al. (2024). Pareto
+#' @references Opper, M. and Archambeau, C. (2009). The variational Gaussian approximation
+#'   revisited. *Neural Computation* 21, 786-792. Oates, C., Girolami, M. and Chopin, N. (2017).
+#'   Control
+#'   functionals for Monte Carlo integration. *JRSS B* 79, 695-718. Vehtari, A. et al. (2024).
+#'   Pareto
 #'   smoothed importance sampling. *JMLR* 25, 1-58.
 #' @examples
 #' y <- c(2.1, 3.4, 1.9, 2.8)
@@ -74,6 +79,7 @@ fit_vb.meanfield_target <- function(object, approximation = NULL,
                                     refine = c("auto", "no", "importance", "hmc"),
                                     optimiser = NULL, rank = NULL, control = vb_control(), ...) {
   no_dots(...)
+  valid_target(object)
   call <- target_call(match.call(), "fit_vb", parent.frame())
   settings <- target_settings(object, approximation, refine, optimiser, rank, control)
   began <- now()
@@ -116,7 +122,7 @@ target_settings <- function(target, approximation, refine, optimiser, rank, cont
     control = control)
 }
 
-# ---- result ----------------------------------------------------------------------------------------
+# ---- result --------------------------------------------------------------------------------------
 
 assemble_target_fit <- function(call, run) {
   components <- run$components
