@@ -8,7 +8,8 @@
 #' SDs stand still. With more dimensions the fitted proposal is sampled by importance with many
 #' points.
 #'
-#' @param object Made by [target()] or [as_target()], or a fit of one.
+#' @param object Made by [target()] or [as_target()], or a fit of one; a variational fit that was
+#'   refined is not made again.
 #' @param tol Largest error of a posterior mean or SD, in SDs.
 #' @param max_points Most points of the lattice, or of the importance sample.
 #' @param control Made by [vb_control()], for the fit that it starts from.
@@ -24,16 +25,20 @@
 #'   \item{error}{largest error of a mean or SD, in SDs}
 #'   \item{khat, counts, flags, notes}{as in the variational fit}
 #' }
+#' `summary()` has the columns `variable`, `mean`, `sd`, `q2.5`, `q97.5`, `mcse_mean`, `mcse_sd`.
 #' R's generator is not touched, and every run gives the same answer.
 #' @section Errors and warnings: `meanfield_error_integral` when the density cannot be integrated;
 #'   `meanfield_warning_target` for each flag, and for each a warning; `meanfield_warning_accuracy`
 #'   when `tol` was not reached.
 #' @examples
-#' y <- c(2.1, 3.4, 1.9, 2.8)
-#' tgt <- target(
-#'   function(p) sum(dnorm(y, p$mu, p$sigma, log = TRUE)) + dexp(p$sigma, 1, log = TRUE),
+#' y <- c(2.1, 3.4, 1.9, 2.8, 3.1, 2.2, 2.6, 2.9)
+#' model <- target(
+#'   function(p) {
+#'     sum(dnorm(y, p$mu, p$sigma, log = TRUE)) + dnorm(p$mu, 0, 5, log = TRUE) +
+#'       dexp(p$sigma, 1, log = TRUE)
+#'   },
 #'   init = list(mu = 0, sigma = 1), constraints = list(sigma = positive()))
-#' fit_exact(tgt)
+#' fit_exact(model)
 #' @export
 fit_exact.meanfield_target <- function(object, tol = 1e-4, max_points = 4e5,
                                        control = vb_control(), ...) {

@@ -120,8 +120,13 @@ tidy.target_fit <- function(x, conf.int = FALSE, conf.level = 0.95, ...) {
 #' Methods for fits of targets
 #'
 #' The methods of the other fits work on fits of a [target()]: [summary()], [confint()], [vcov()],
-#' [hypothesis()], [as_draws()], [plot()], [sd_ratio_report()], [compare()], [vb_khat()], `tidy()`,
-#' `glance()`, `logLik()`. What asks for a response, coefficients or groups is refused.
+#' [hypothesis()], [as_draws()], [plot()], [sd_ratio_report()], [compare()], [vb_khat()],
+#' [vb_sensitivity()], `tidy()`, `glance()`, `logLik()`, [nobs()] where the target has `rows`, and
+#' [update()], which fits the same target with other settings. What asks for a response,
+#' coefficients or groups is refused, `meanfield_error_engine`.
+#'
+#' `logLik()` is the log evidence where it was estimated, else the lower bound. `glance()` has the
+#' columns `parameters`, `gradients`, `elbo`, `log_evidence`, `khat`, `flags` (how many).
 #'
 #' @param object,x A fit of a target.
 #' @param fun A function of a named list of the parameters (and of `data`, where it takes two
@@ -131,10 +136,13 @@ tidy.target_fit <- function(x, conf.int = FALSE, conf.level = 0.95, ...) {
 #'   draws?
 #' @param level Mass of the central interval.
 #' @param conf.int,conf.level Add interval columns, of this mass?
-#' @param ... Not used.
-#' @return `predict()`: a data frame with a row per number of `fun`, or a matrix draws x numbers.
-#'   `tidy()`: a data frame, a row per variable: `type`, `term`, `estimate`, `std.error`.
-#' @section Errors: `meanfield_error_target` where `fun` fails or its length varies.
+#' @param ... Of `update()`: arguments of the fit that change, by name; else not used.
+#' @return `predict()`: a data frame with a row per number of `fun` (`mean`, `sd`, `q2.5`, `q97.5`),
+#'   or a matrix draws x numbers. `tidy()`: a data frame, a row per variable: `type` (`"parameter"`,
+#'   `"generated"`), `term`, `estimate`, `std.error`, with `conf.int` also `conf.low`, `conf.high`.
+#'   `update()`: a fit, or its call. `plot()`: `x`, invisibly.
+#' @section Errors: `meanfield_error_target` where `fun` fails, returns no numbers, or its length
+#'   varies; `meanfield_error_engine` for a picture of a trace that the optimiser did not keep.
 #' @examples
 #' y <- c(2.1, 3.4, 1.9, 2.8)
 #' tgt <- target(function(p) sum(dnorm(y, p$mu, 1, log = TRUE)), init = list(mu = 0))
@@ -142,6 +150,7 @@ tidy.target_fit <- function(x, conf.int = FALSE, conf.level = 0.95, ...) {
 #' set.seed(1)
 #' predict(fit, function(p) c(mean = p$mu, high = p$mu + 2), ndraws = 200)
 #' tidy(fit)
+#' plot(fit)
 #' @name target-methods
 NULL
 
