@@ -4,15 +4,15 @@
 #' mean-field variational Bayes and of its linear-response correction with those of
 #' a reference, with the Monte Carlo error of each ratio, and sums them up.
 #'
-#' @param fit A `vb_fit`, or a `gmm_vb_fit` of a [gaussian_mixture()].
-#' @param reference An `exact_fit` or `gibbs_fit` of the same model, data and prior; any posterior
+#' @param fit A fit by [fit_vb()], of a regression model, a [gaussian_mixture()] or a [target()].
+#' @param reference A fit by [fit_exact()], [fit_gibbs()] or [fit_hmc()] of the same model, data and
+#'   prior; any posterior
 #'   draws (a `draws` object or whatever [posterior::as_draws()] accepts) with
 #'   matching variable names; or `NULL`: the exact SDs where the fit was integrated over its
-#'   precisions, else the ratio that linear response predicts.
+#'   precisions, the refined ones of a target, else the ratio that linear response predicts.
 #' @param weights Weights of the types in W, named `beta`, `tau_e`, `tau_u`; by default .4, .3, .3.
 #'   They are renormalised over the types that are present. For a mixture: `mu`, `Lambda`,
-#'   `log_pi`, a third
-#'   each.
+#'   `log_pi`, a third each. Of a target there is one type, `parameter`.
 #' @param variables Named character vector, `c(mine = "theirs")`, that maps names of
 #'   this package to those of the reference draws.
 #' @param normalise `FALSE` leaves the weights of W as they are, as the paper does for

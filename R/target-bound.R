@@ -1,5 +1,5 @@
-# The full-rank Gaussian by L-BFGS on the bound over fixed points: what the steps of gaussian_vi() arrive
-# at, by a general optimiser. x: coordinates of fullrank_family().
+# The full-rank Gaussian by L-BFGS on the bound over fixed points: what the steps of gaussian_vi()
+# arrive at, by a general optimiser. x: coordinates of fullrank_family().
 
 # As gaussian_vi(): list(m, L, elbo, E, converged, reason, iterations, asked, trace).
 bound_vi <- function(ev, m, L, n_points, max_iter = 500L, tol = 1e-6) {

@@ -34,7 +34,8 @@ normal_moments <- function(linked, z, weights = rep(1 / ncol(z), ncol(z))) {
   weighted_rows(linked$all(z), weights)
 }
 
-# Weighted mean and SD of rows; a row with a value that is not finite where there is weight has none.
+# Weighted mean and SD of rows; a row with a value that is not finite where there is weight has
+# none.
 weighted_rows <- function(x, weights) {
   use <- weights > 0
   x <- x[, use, drop = FALSE]

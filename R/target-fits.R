@@ -172,7 +172,11 @@ joint_statistics <- function(j, x) {
 #'
 #' @return An object of class `hmc_fit`, and of `gibbs_fit`, `regression_fit`, `meanfield_fit`: what
 #'   [fit_gibbs()] returns, with `sampler` and `converged` as in [fit_hmc()].
-#' @section Errors: as in [fit_gibbs()] and [fit_hmc()]; `meanfield_error_mixture` for a mixture.
+#' @section Errors: as in [fit_gibbs()] and [fit_hmc()]; `meanfield_error_mixture` for a mixture,
+#'   `meanfield_error_formula` for a model without parameters.
+#' @references Papaspiliopoulos, O., Roberts, G. O. and Skold, M. (2007). A general framework for
+#'   the
+#'   parametrization of hierarchical models. *Statistical Science* 22, 59-73.
 #' @examples
 #' set.seed(1)
 #' vb <- fit_vb(log_radon ~ floor + (1 | county), data = radon)

@@ -51,12 +51,15 @@
 #'   Neal, R. M. (2011). MCMC using Hamiltonian dynamics. *Handbook of Markov Chain Monte Carlo*.
 #' @seealso [fit_vb.meanfield_target()], [fit_gibbs()], [sd_ratio_report()]
 #' @examples
-#' y <- c(2.1, 3.4, 1.9, 2.8)
-#' tgt <- target(
-#'   function(p) sum(dnorm(y, p$mu, p$sigma, log = TRUE)) + dexp(p$sigma, 1, log = TRUE),
+#' y <- c(2.1, 3.4, 1.9, 2.8, 3.1, 2.2, 2.6, 2.9)
+#' model <- target(
+#'   function(p) {
+#'     sum(dnorm(y, p$mu, p$sigma, log = TRUE)) + dnorm(p$mu, 0, 5, log = TRUE) +
+#'       dexp(p$sigma, 1, log = TRUE)
+#'   },
 #'   init = list(mu = 0, sigma = 1), constraints = list(sigma = positive()))
 #' set.seed(1)
-#' fit_hmc(tgt, chains = 2, iter = 500, warmup = 200)
+#' fit_hmc(model, chains = 2, iter = 500, warmup = 200)
 #' @export
 fit_hmc <- function(object, ...) {
   if (nargs() == 0L) unknown_model(NULL, "fit_hmc")
@@ -72,6 +75,7 @@ fit_hmc.meanfield_target <- function(object, chains = 4, iter = 1000, warmup = 5
   no_dots(...)
   settings <- hmc_settings(chains, iter, warmup, method, target_accept, adapt_metric, max_depth,
     max_leapfrogs)
+  valid_target(object)
   call <- mixture_call(match.call(), "fit_hmc", parent.frame())
   new_target_hmc_fit(call, object, target_axes(object), settings)
 }

@@ -50,6 +50,6 @@ mode_table <- function(components) {
 }
 
 no_gaussian <- function(run) {
-  mf_abort("target", "no normal distribution about `init` has a finite expected log density: start ",
-    "from a better `init`, or give `constraints` where the density ends", arg = "init")
+  mf_abort("target", "no normal distribution about `init` has a finite expected log density: ",
+    "start from a better `init`, or give `constraints` where the density ends", arg = "init")
 }

@@ -1,6 +1,6 @@
 # The two stages of fit_vb() of a target: the Gaussian fits, and their refinement.
 
-# ---- Gaussian fits ---------------------------------------------------------------------------------
+# ---- Gaussian fits -------------------------------------------------------------------------------
 
 fit_stage <- function(run) {
   run <- if (is_stochastic(run)) stochastic_stage(run) else switch(run$settings$approximation,
@@ -77,7 +77,7 @@ gaussian_sample <- function(components, n) {
   list(z = do.call(cbind, parts), weights = rep(weight / per, per) / sum(weight))
 }
 
-# ---- refinement ------------------------------------------------------------------------------------
+# ---- refinement ----------------------------------------------------------------------------------
 
 refine_stage <- function(run) {
   d <- run$target$d
@@ -164,7 +164,7 @@ response_sample <- function(run) {
   sample <- gaussian_sample(list(list(m = part$m, L = root$L, sd = root$sd, weight = 1)),
     if (length(part$m) > FULL_MOST) 512L else 2048L)
   m <- part$m
-  sample$normal <- if (is.null(root$L)) function(e) m + root$sd * e else function(e) m + root$L %*% e
+  sample$normal <- function(e) m + component_root(root, e)
   list(moments = normal_moments(run$linked, sample$z, sample$weights), points = sample,
     known = root$known)
 }
@@ -179,9 +179,11 @@ partly_corrected <- function(run, known) {
   run$table[row, c("mean_lrvb", "sd_lrvb", "spread_lrvb")] <- NA
   most <- suppressWarnings(max(widened, na.rm = TRUE))
   if (sum(known) >= 3L && most < 1.05) {
-    return(add_note(run, "linear response was asked of ", sum(known), " coordinates, and widens none"))
+    return(add_note(run, "linear response was asked of ", sum(known),
+      " coordinates, and widens none"))
   }
   add_flag(run, "mean-field SDs are too small where coordinates depend on each other",
-    if (is.finite(most)) paste0(" (linear response widens one ", format(most, digits = 2), " times)"),
+    if (is.finite(most)) paste0(" (linear response widens one ", format(most, digits = 2),
+      " times)"),
     ", and ", length(row), " rows are not corrected: raise `max_gradients`")
 }

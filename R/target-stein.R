@@ -16,8 +16,8 @@ stein_functions <- function(e, score) {
 
 stein_full <- function(n, d) n > 8 * (d + d * (d + 1) / 2)
 
-# An orthonormal basis of sqrt(w) (1, functions), and what makes the constant of a regression on them
-# from the coordinates in it.
+# An orthonormal basis of sqrt(w) (1, functions), and what makes the constant of a regression on
+# them from the coordinates in it.
 stein_basis <- function(X, root_w) {
   qr <- qr(X * root_w, tol = 1e-9)
   at <- seq_len(qr$rank)
@@ -33,8 +33,8 @@ stein_regression <- function(basis, f) {
   list(mean = drop(basis$first %*% part), residual = y - basis$Q %*% part)
 }
 
-# Further functions of mean zero that belong to single columns, by one more step of the regression each
-# (Frisch and Waugh). extra: N x V.
+# Further functions of mean zero that belong to single columns, by one more step of the regression
+# each (Frisch and Waugh). extra: N x V.
 column_step <- function(fit, basis, extra) {
   extra[!is.finite(extra)] <- 0
   own <- stein_regression(basis, extra)
@@ -83,10 +83,10 @@ stein_mean <- function(s, f, extra = NULL, along = f) {
   c(fit, list(se = s$leave_out(fit$residual)))
 }
 
-# Means and SDs of the columns of f (N x V), and their Monte Carlo errors, by leaving out one replicate
-# at a time. slope, own (N x V, NA where not known): for a column f of one coordinate z, df/dz and the
-# score in z, with which E (g s + dg/dz) = 0 for g = f and for g = (f - mean)^2: they know the tail
-# that f has beyond the quadratic functions.
+# Means and SDs of the columns of f (N x V), and their Monte Carlo errors, by leaving out one
+# replicate at a time. slope, own (N x V, NA where not known): for a column f of one coordinate z,
+# df/dz and the score in z, with which E (g s + dg/dz) = 0 for g = f and for g = (f - mean)^2: they
+# know the tail that f has beyond the quadratic functions.
 # list(mean, sd, mcse_mean, mcse_sd, khat (of the squares)).
 stein_moments <- function(s, f, slope = NULL, own = NULL) {
   n <- nrow(f)
@@ -101,7 +101,8 @@ stein_moments <- function(s, f, slope = NULL, own = NULL) {
     mcse_sd = second$se / (2 * sqrt(var)) * unseen_tail(khat), khat = khat)
 }
 
-# Shape of the upper tail of each column of numbers that are not negative, as Pareto smoothing takes it.
+# Shape of the upper tail of each column of numbers that are not negative, as Pareto smoothing
+# takes it.
 tail_shape <- function(x) {
   n <- nrow(x)
   most <- ceiling(min(0.2 * n, 3 * sqrt(n)))
@@ -116,13 +117,13 @@ tail_shape <- function(x) {
   }, 0)
 }
 
-# The standard error of a mean whose tail has shape k grows like 1 / sqrt(1 - 2 k): a sample that has
-# not seen the tail does not show it. The factor before it is measured: on thirty targets with known
-# truth the errors of SDs with light tails were up to three times the jackknife's.
+# The standard error of a mean whose tail has shape k grows like 1 / sqrt(1 - 2 k): a sample that
+# has not seen the tail does not show it. The factor before it is measured: on thirty targets with
+# known truth the errors of SDs with light tails were up to three times the jackknife's.
 unseen_tail <- function(khat) 1.5 * pmin(1 / sqrt(pmax(1 - 2 * pmax(khat, 0), 1e-4)), 10)
 
-# residuals (N x V, of sqrt(w) f) -> jackknife error of the regression's constant, per column. Without
-# replicate r the constant changes by `first` (I - Q_r'Q_r)^-1 Q_r' residual_r, so that one
+# residuals (N x V, of sqrt(w) f) -> jackknife error of the regression's constant, per column.
+# Without replicate r the constant changes by `first` (I - Q_r'Q_r)^-1 Q_r' residual_r, so that one
 # decomposition serves all of them.
 jackknife <- function(basis, replicate) {
   k <- ncol(basis$Q)
@@ -147,7 +148,8 @@ jackknife <- function(basis, replicate) {
 }
 
 # How far the score's own identities are from zero, in standard errors: the largest over E s and the
-# diagonal of E (e s' + I). A gradient that is not the density's, or a density that jumps, shows here.
+# diagonal of E (e s' + I). A gradient that is not the density's, or a density that jumps, shows
+# here.
 stein_discrepancy <- function(e, score, weights) {
   x <- cbind(score, e * score + 1)
   mean <- drop(weights %*% x)

@@ -36,6 +36,6 @@ test_that("circles, upward calls and second definitions are found", {
   expect_identical(on_cycle(found$from_file, found$to_file), c("base-x", "base-y"))
   up <- floor_of(found$from_file, R_FLOORS) < floor_of(found$to_file, R_FLOORS)
   expect_identical(found$to[up], "c")
-  expect_identical(defined_twice(list(name = c("a", "b", "a"), file = c("base-x", "base-x", "base-y"))),
-    "a: base-x, base-y")
+  again <- list(name = c("a", "b", "a"), file = c("base-x", "base-x", "base-y"))
+  expect_identical(defined_twice(again), "a: base-x, base-y")
 })
