@@ -123,5 +123,3 @@ stochastic_stage <- function(run) {
   }
   keep_components(run, list(fit))
 }
-
-is_stochastic <- function(run) run$settings$optimiser %in% c("pathwise", "score")

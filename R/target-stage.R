@@ -33,6 +33,9 @@ fit_gaussian <- function(run, start) {
   d <- length(start$m)
   n <- run$settings$control$points %||% gaussian_points(d)
   answer <- run$settings$refine == "no"
+  if (run$settings$optimiser == "lbfgs") {
+    return(bound_vi(run$ev, start$m, start$L, if (answer || d <= 5L) 4L * n else n))
+  }
   gaussian_vi(run$ev, start$m, start$L, n_points = n, max_iter = if (answer) 60L else 20L,
     max_points = left_gradients(run) / 2, n_final = if (answer || d <= 5L) 4L * n else n,
     final_iter = if (answer) 60L else 2L)
@@ -62,26 +65,6 @@ distinct_fits <- function(fits) {
   out
 }
 
-no_gaussian <- function(run) {
-  mf_abort("target", "no normal distribution about `init` has a finite expected log density: start ",
-    "from a better `init`, or give `constraints` where the density ends", arg = "init")
-}
-
-# fits: lists with m, L (or sd), elbo, converged; best first.
-keep_components <- function(run, fits) {
-  elbo <- vapply(fits, `[[`, 0, "elbo")
-  weight <- exp(elbo - max(elbo))
-  run$components <- Map(function(q, w) {
-    q$weight <- w / sum(weight)
-    q[intersect(names(q), c("m", "L", "sd", "omega", "A", "D", "elbo", "weight", "converged",
-      "criterion", "iterations", "trace", "E", "rank", "gains"))]
-  }, fits, weight)
-  run$elbo <- max(elbo) + log(sum(weight))
-  run$converged <- all(vapply(fits, `[[`, NA, "converged"))
-  run$reason <- paste0(": ", unique(unlist(lapply(fits, `[[`, "reason"))))[1L]
-  run
-}
-
 # Points of the Gaussian fit itself, in proportion to the weights of the components.
 gaussian_sample <- function(components, n) {
   weight <- vapply(components, `[[`, 0, "weight")
@@ -93,8 +76,6 @@ gaussian_sample <- function(components, n) {
   }, components, per)
   list(z = do.call(cbind, parts), weights = rep(weight / per, per) / sum(weight))
 }
-
-component_root <- function(part, E) if (is.null(part$L)) part$sd * E else part$L %*% E
 
 # ---- refinement ------------------------------------------------------------------------------------
 
@@ -164,6 +145,12 @@ unrefined_stage <- function(run) {
   run$table <- variable_estimates(run$linked, own, run$mfvb, lr$moments,
     if (is.null(lr)) "vb" else "lrvb")
   if (!is.null(lr$known) && !all(lr$known)) run <- partly_corrected(run, lr$known)
+  if (is.null(lr) && run$settings$optimiser == "lbfgs" &&
+    run$settings$approximation == "meanfield") {
+    run <- add_flag(run, "mean-field SDs are too small where coordinates depend on each other, and ",
+      "these are not corrected: linear response failed, or `max_gradients` was spent: raise it, or ",
+      "use approximation = \"fullrank\"")
+  }
   run$points <- lr$points %||% run$sample
   run
 }

@@ -14,8 +14,9 @@
 #' @param refine `"auto"`: importance sampling, then Hamiltonian Monte Carlo, as far as is needed
 #'   (mean field: none). `"no"`: the Gaussian with its linear response. `"importance"`, `"hmc"`: that
 #'   one.
-#' @param optimiser `"stein"`: natural-gradient steps on fixed points (`"fullrank"`). `"lbfgs"`:
-#'   second-order steps on fixed points (`"meanfield"`, `"lowrank"`). `"pathwise"`, `"score"`:
+#' @param optimiser `"stein"`: natural-gradient steps on fixed points (`"fullrank"`). `"lbfgs"`: the
+#'   bound over fixed points by a general second-order optimiser (L-BFGS; of `"meanfield"` Newton's
+#'   method with conjugate gradients). `"pathwise"`, `"score"`:
 #'   stochastic gradients, by reparameterisation or by the score function. `NULL`: that of the
 #'   approximation.
 #' @param rank Of `"lowrank"`; `NULL` chooses it by the gain in the bound.
@@ -81,6 +82,7 @@ fit_vb.meanfield_target <- function(object, approximation = NULL,
   run <- refine_stage(run)
   fit <- assemble_target_fit(call, run)
   fit$seconds <- now() - began
+  if (control$trace) print(fit$vb$trace)
   tell_flags(fit)
   fit
 }
@@ -90,9 +92,8 @@ fit_vb.meanfield_target <- function(object, approximation = NULL,
 fit_vb.target_fit <- function(object, ...) fit_vb(valid_fit(object)$model, ...)
 
 APPROXIMATIONS <- c("fullrank", "meanfield", "lowrank", "pathfinder")
-OPTIMISERS <- list(fullrank = c("stein", "pathwise", "score"),
+OPTIMISERS <- list(fullrank = c("stein", "lbfgs", "pathwise", "score"),
   meanfield = c("lbfgs", "pathwise", "score"), lowrank = "lbfgs", pathfinder = "lbfgs")
-FULL_MOST <- 200L # dimensions beyond which the default is mean field
 
 target_settings <- function(target, approximation, refine, optimiser, rank, control) {
   check_vb_control(control)
@@ -115,28 +116,6 @@ target_settings <- function(target, approximation, refine, optimiser, rank, cont
     control = control)
 }
 
-# A run gathers what a fit is made of.
-new_run <- function(target, settings) {
-  ev <- evaluator(target)
-  linked <- linked_values(target)
-  list(target = target, settings = settings, ev = ev, linked = linked, flags = character(),
-    notes = character())
-}
-
-add_flag <- function(run, ...) {
-  run$flags <- c(run$flags, paste0(...))
-  run
-}
-
-add_note <- function(run, ...) {
-  run$notes <- c(run$notes, paste0(...))
-  run
-}
-
-left_gradients <- function(run) {
-  run$settings$control$max_gradients - evaluator_counts(run$ev)[["gradients"]]
-}
-
 # ---- result ----------------------------------------------------------------------------------------
 
 assemble_target_fit <- function(call, run) {
@@ -157,12 +136,6 @@ assemble_target_fit <- function(call, run) {
     ),
     class = c("target_vb_fit", "target_fit", "meanfield_fit")
   )
-}
-
-mode_table <- function(components) {
-  elbo <- vapply(components, `[[`, 0, "elbo")
-  weight <- vapply(components, `[[`, 0, "weight")
-  data.frame(mode = seq_along(elbo), weight = weight / sum(weight), elbo = elbo)
 }
 
 tell_flags <- function(fit) {

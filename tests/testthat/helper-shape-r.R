@@ -20,6 +20,13 @@ r_definitions <- function(dir) {
     value = unlist(lapply(found, `[[`, "value"), recursive = FALSE))
 }
 
+# Names with more than one definition, of which R would silently keep the last file's; with their files.
+defined_twice <- function(def) {
+  files <- split(def$file, def$name)
+  files <- files[lengths(files) > 1L]
+  sprintf("%s: %s", names(files), vapply(files, toString, ""))
+}
+
 # The global names that a definition uses. S3 dispatch stays unseen: a call of a generic is a call of
 # the generic.
 names_used <- function(value) {
