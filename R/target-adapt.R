@@ -52,7 +52,7 @@ weighted_clusters <- function(e, w, k, n = 2000L) {
 }
 
 pooled_covariance <- function(z, w, cluster) {
-  Reduce(`+`, lapply(unique(cluster), function(g) {
+  Reduce(`+`, lapply(unique(cluster[w > 0]), function(g) { # not one where there is no density
     at <- cluster == g
     sum(w[at]) * weighted_covariance(z[, at, drop = FALSE], w[at] / sum(w[at]))$cov
   }))

@@ -122,21 +122,42 @@ lattice_integral <- function(ev, linked, vb, settings) {
   drop <- LATTICE_DROP
   for (k in 1:6) {
     now <- lattice_sum(ev, linked, axes, vb, step, drop, settings$max_points)
-    if (is.null(now)) return(lattice_best(before))
+    if (is.null(now)) return(lattice_best(before, axes))
     if (!is.null(before)) {
       now <- lattice_errors(now, before)
-      if (now$error < settings$tol) return(now)
+      if (now$error < settings$tol) return(lattice_best(now, axes))
     }
     before <- now
     step <- step / sqrt(2)
     drop <- min(drop + 3, 30)
   }
-  lattice_best(before)
+  lattice_best(before, axes)
 }
 
 LATTICE_DROP <- 16
 
-lattice_best <- function(now) if (!is.null(now$error)) now
+lattice_best <- function(now, axes) {
+  if (is.null(now$error)) return(NULL)
+  now$points <- spread_points(now$points, axes, now$step)
+  now
+}
+
+# Sums over a coarse lattice are exact, quantiles and draws of its nodes are not: each node is spread
+# over its cell, in at least LATTICE_POINTS points, and all shrunk by what that adds to the variance.
+LATTICE_POINTS <- 8192L
+
+spread_points <- function(points, axes, step) {
+  n <- ncol(points$z)
+  copies <- ceiling(LATTICE_POINTS / n)
+  at <- rep(seq_len(n), copies)
+  w <- points$weights
+  e <- solve(axes$L, points$z - axes$m, tol = 0)
+  centre <- drop(e %*% w)
+  V <- drop((e - centre)^2 %*% w)
+  u <- cube_points(length(at), nrow(e), 5L) - 0.5
+  e <- centre + (e[, at, drop = FALSE] + step * u - centre) * sqrt(V / (V + step^2 / 12))
+  list(z = axes$m + axes$L %*% e, weights = w[at] / copies)
+}
 
 lattice_components <- function(vb) {
   lapply(vb$vb$components, function(part) {
@@ -157,7 +178,7 @@ lattice_sum <- function(ev, linked, axes, vb, step, drop, most) {
   z <- place(grown$K)
   estimate <- weighted_rows(linked$all(z), w)
   log_volume <- d * log(step) + determinant(axes$L)$modulus[1L]
-  list(estimate = estimate, points = list(z = z, weights = w / sum(w)),
+  list(estimate = estimate, points = list(z = z, weights = w / sum(w)), step = step,
     log_evidence = top + log(sum(w)) + log_volume, khat = NA_real_, flags = character())
 }
 

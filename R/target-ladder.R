@@ -30,8 +30,8 @@ importance_ladder <- function(ev, linked, components, sd0, points, budget) {
     }
     sd0 <- estimate$sd
   }
-  list(estimate = estimate, round = round, components = components, settled = !length(why),
-    reasons = why, rounds = k, axes = moment_axes(round))
+  list(estimate = estimate, round = round, settled = !length(why), reasons = why, rounds = k,
+    axes = moment_axes(round))
 }
 
 is_usable <- function(part) {

@@ -24,24 +24,36 @@ source_words <- function(source) {
 print_target_lines <- function(x) {
   cat(x$model$d, " dimension", if (x$model$d > 1L) "s", "; ",
     evaluation_words(x$counts), sep = "")
-  if (is_one(x$vb$elbo)) cat("; ELBO ", format(x$vb$elbo, digits = 6, nsmall = 1), sep = "")
+  if (is_one(x$vb$elbo)) cat("; ELBO ", format_nats(x$vb$elbo), sep = "")
   if (!is.na(x$log_evidence)) {
-    cat("; log evidence ", format(x$log_evidence, digits = 6, nsmall = 2), " (+- ",
+    cat("; log evidence ", format_nats(x$log_evidence), " (+- ",
       format(x$evidence_error, digits = 1), ")", sep = "")
   }
   if (is.finite(x$khat)) cat("; Pareto k-hat ", format(x$khat, digits = 2), sep = "")
   cat("\n\n")
 }
 
+format_nats <- function(x) {
+  digits <- if (abs(x) < 1e4) 3L else 1L
+  formatC(if (round(x, digits) == 0) 0 else x, digits = digits, format = "f")
+}
+
+# Values alone are told of where they are what the fit is made of.
 evaluation_words <- function(counts) {
+  words <- function(n, what) paste(format(n, big.mark = ","), what)
   g <- counts$gradients
   paste(format(if (g > 0) g else counts$values, big.mark = ","),
     if (g > 0) "gradients" else "values")
+  v <- counts$values
+  paste(c(if (g > 0) words(g, "gradients"), if (g == 0 || v > 2 * g) words(v, "values")),
+    collapse = ", ")
 }
 
 print_target_table <- function(x, digits, most = 30L) {
   s <- as.data.frame(summary(x))
   shown <- utils::head(s, most)
+  zero <- is.finite(shown$mean) & abs(shown$mean) < 1e-9 * shown$sd # rounding of a symmetric sum
+  shown$mean[which(zero)] <- 0
   number <- vapply(shown, is.numeric, NA)
   shown[number] <- lapply(shown[number], format_numbers, digits)
   columns <- setdiff(names(shown), c("mean_mfvb", "mcse_mean", "mcse_sd"))

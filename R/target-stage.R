@@ -145,6 +145,12 @@ unrefined_stage <- function(run) {
   run$table <- variable_estimates(run$linked, own, run$mfvb, lr$moments,
     if (is.null(lr)) "vb" else "lrvb")
   if (!is.null(lr$known) && !all(lr$known)) run <- partly_corrected(run, lr$known)
+  if (is.null(lr) && run$settings$optimiser == "lbfgs" &&
+    run$settings$approximation == "meanfield") {
+    run <- add_flag(run, "mean-field SDs are too small where coordinates depend on each other, and ",
+      "these are not corrected: linear response failed, or `max_gradients` was spent: raise it, or ",
+      "use approximation = \"fullrank\"")
+  }
   run$points <- lr$points %||% run$sample
   run
 }

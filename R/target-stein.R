@@ -45,11 +45,16 @@ column_step <- function(fit, basis, extra) {
     residual = fit$residual - own$residual * rep(slope, each = nrow(extra)))
 }
 
-# Where only the diagonal is there: the second function along each column's own direction v,
-# (v'e)(v's) + v'v.
+# Where only the diagonal is there: E (a'e)(b's) + a'b = 0 along the direction a of a column, with b
+# such that b's is -a'e under a normal, in whatever axes.
 own_direction <- function(s, f) {
-  v <- crossprod(s$e * s$weights, f - rep(drop(s$weights %*% f), each = nrow(f)))
-  (s$e %*% v) * (s$score %*% v) + rep(colSums(v^2), each = nrow(f))
+  slopes <- function(x) {
+    v <- qr.coef(qr(cbind(1, x) * s$basis$root_w), f * s$basis$root_w)[-1L, , drop = FALSE]
+    replace(v, is.na(v), 0)
+  }
+  a <- slopes(s$e)
+  b <- slopes(s$score)
+  (s$e %*% a) * (s$score %*% b) + rep(colSums(a * b), each = nrow(f))
 }
 
 # The functions of a sample that all columns share.
@@ -62,11 +67,12 @@ stein_sample <- function(e, score, weights, replicate, functions = TRUE) {
     single = functions && !stein_full(nrow(e), ncol(e)), leave_out = jackknife(basis, replicate))
 }
 
-# Means of the columns of f. extra: N x V functions of mean zero of their own, or NULL.
+# Means of the columns of f. extra: N x V functions of mean zero of their own, or NULL. along: what
+# f's own directions are those of (a square has none).
 # list(mean, se, residual).
-stein_mean <- function(s, f, extra = NULL) {
+stein_mean <- function(s, f, extra = NULL, along = f) {
   fit <- stein_regression(s$basis, f)
-  if (s$single) fit <- column_step(fit, s$basis, own_direction(s, f))
+  if (s$single) fit <- column_step(fit, s$basis, own_direction(s, along))
   known <- if (s$functions && !is.null(extra)) which(colSums(is.na(extra)) < nrow(f))
   if (length(known)) {
     part <- list(mean = fit$mean[known], residual = fit$residual[, known, drop = FALSE])
@@ -87,7 +93,7 @@ stein_moments <- function(s, f, slope = NULL, own = NULL) {
   first <- stein_mean(s, f, if (!is.null(own)) f * own + slope)
   dev <- f - rep(first$mean, each = n)
   square <- dev^2
-  second <- stein_mean(s, square, if (!is.null(own)) square * own + 2 * dev * slope)
+  second <- stein_mean(s, square, if (!is.null(own)) square * own + 2 * dev * slope, along = f)
   plain <- drop(s$weights %*% square)
   var <- ifelse(second$mean > 0, second$mean, plain)
   khat <- tail_shape(square * s$weights)

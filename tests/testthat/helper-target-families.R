@@ -15,22 +15,24 @@ log_gamma_evaluator <- function(a) function(Z, gradient = TRUE) {
 # The SIR model of an influenza outbreak in a school, in (log beta, log gamma, log phi_inv).
 sir_infected <- function(beta, gamma, steps = 10L) {
   h <- 1 / steps
-  slope <- function(y) {
-    new <- beta * y[[1L]] * y[[2L]] / 763
-    list(-new, new - gamma * y[[2L]])
-  }
-  ahead <- function(y, h, k) Map(function(a, b) a + h * b, y, k)
-  y <- list(rep(762, length(beta)), rep(1, length(beta)))
+  b <- beta / 763
+  S <- rep(762, length(beta))
+  I <- rep(1, length(beta))
   out <- matrix(0, 14L, length(beta))
   for (day in 1:14) {
     for (step in seq_len(steps)) {
-      k1 <- slope(y)
-      k2 <- slope(ahead(y, h / 2, k1))
-      k3 <- slope(ahead(y, h / 2, k2))
-      k4 <- slope(ahead(y, h, k3))
-      y <- Map(function(y, a, b, c, d) y + h / 6 * (a + 2 * b + 2 * c + d), y, k1, k2, k3, k4)
+      n1 <- b * S * I
+      i1 <- n1 - gamma * I
+      n2 <- b * (S - h / 2 * n1) * (I + h / 2 * i1)
+      i2 <- n2 - gamma * (I + h / 2 * i1)
+      n3 <- b * (S - h / 2 * n2) * (I + h / 2 * i2)
+      i3 <- n3 - gamma * (I + h / 2 * i2)
+      n4 <- b * (S - h * n3) * (I + h * i3)
+      i4 <- n4 - gamma * (I + h * i3)
+      S <- S - h / 6 * (n1 + 2 * n2 + 2 * n3 + n4)
+      I <- I + h / 6 * (i1 + 2 * i2 + 2 * i3 + i4)
     }
-    out[day, ] <- y[[2L]]
+    out[day, ] <- I
   }
   out
 }

@@ -7,6 +7,9 @@ set.seed(1)
 gibbs <- fit_gibbs(vb, chains = 2, iter = 250, warmup = 50)
 mix <- fit_vb(gaussian_mixture(faithful, 2), starts = 2)
 mix_gibbs <- fit_gibbs(mix, chains = 1, iter = 150, warmup = 50)
+tgt <- fit_vb(conjugate_target())
+tgt_hmc <- suppressWarnings(fit_hmc(tgt, chains = 1, iter = 150, warmup = 50))
+hmc <- suppressWarnings(fit_hmc(vb, chains = 1, iter = 150, warmup = 50))
 
 # An object of every class that has methods.
 objects <- list(
@@ -19,6 +22,8 @@ objects <- list(
   meanfield_khat = structure(.4, ess = .5, class = "meanfield_khat"),
   meanfield_mixture_prior = mixture_prior(), meanfield_prior = gamma_prior(1, 1),
   meanfield_priors = priors(), meanfield_constraint = positive(),
+  target_fit = tgt, target_vb_fit = tgt, target_exact_fit = fit_exact(tgt), target_hmc_fit = tgt_hmc,
+  hmc_fit = hmc,
   meanfield_target = target(function(p) -p$x^2, list(x = 1)), list = list(),
   stanfit = structure(list(), class = "stanfit"),
   stanmodel = structure(list(), class = "stanmodel"),
@@ -41,6 +46,7 @@ methods$generic <- sub("^.*::", "", methods$generic)
 methods <- methods[!methods$generic %in% called_by_owner, ]
 
 extra <- list( # arguments that a method cannot do without
+  predict.target_fit = list(function(p) p$mu),
   hypothesis = list("x > 0"), getME = list("theta"), fit_vb.data.frame = list(y ~ x),
   fit_exact.data.frame = list(y ~ x), fit_gibbs.data.frame = list(y ~ x)
 )
