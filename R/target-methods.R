@@ -42,8 +42,6 @@ format_nats <- function(x) {
 evaluation_words <- function(counts) {
   words <- function(n, what) paste(format(n, big.mark = ","), what)
   g <- counts$gradients
-  paste(format(if (g > 0) g else counts$values, big.mark = ","),
-    if (g > 0) "gradients" else "values")
   v <- counts$values
   paste(c(if (g > 0) words(g, "gradients"), if (g == 0 || v > 2 * g) words(v, "values")),
     collapse = ", ")
