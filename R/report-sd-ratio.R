@@ -200,6 +200,7 @@ report_table <- function(fit, rows, kind, ref) {
   at <- match(rows$variable, ref$variable)
   sd_ref <- if (predicted) sd else ref$sd[at]
   sd_ref[is.na(sd)] <- NA
+  sd_ref[sd_ref == 0] <- NA # of a constant there is no ratio
   rel <- if (predicted) NA_real_ else ref$rel[at]
   out <- data.frame(
     variable = rows$variable, type = rows$type, sd_mfvb = rows$sd_mfvb,

@@ -227,7 +227,9 @@ long_importance <- function(ev, linked, vb, settings) {
   proposal <- lapply(vb$vb$components, function(part) {
     proposal_component(part$m, part$L %||% diag(part$sd, length(part$sd)), max(part$weight, 0.1))
   })
-  out <- importance_ladder(ev, linked, proposal, vb$table$sd, 4096, settings$max_points)
+  logged <- linked$place > linked$n
+  sd0 <- c(vb$table$sd, vb$table$spread[logged]) # of all rows of linked_values()
+  out <- importance_ladder(ev, linked, proposal, sd0, 4096, settings$max_points)
   list(estimate = out$estimate, points = list(z = out$round$z, weights = out$round$weights),
     log_evidence = out$round$log_evidence, evidence_error = out$round$evidence_error,
     khat = out$round$khat,
