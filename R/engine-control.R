@@ -15,11 +15,15 @@
 #' @param importance_points Of a target: points of the first round of importance sampling, per mode;
 #'   each further round has twice as many.
 #' @param max_gradients Of a target: most evaluations of the gradient.
-#' @param seed,steps,draws,batch_size,replacement Of a target with a stochastic optimiser: seed of its
-#'   own generator; number of steps (`NULL`: 2,000); draws per step (`NULL`: 4 pathwise, 16 score);
-#'   rows per step (`NULL`: all) of a target with `rows`, and whether they are drawn with replacement.
+#' @param seed,steps,draws,batch_size,replacement Of a target with a stochastic optimiser: seed of
+#'   its own generator; number of steps (`NULL`: 2,000); draws per step (`NULL`: 4 pathwise, 16
+#'   score); rows per step (`NULL`: all) of a target with `rows`, and whether they are drawn with
+#'   replacement.
 #' @return A list of class `vb_control` with these elements.
 #' @section Errors: `meanfield_error_control` for values out of range.
+#' @details
+#' `tol`, `max_iter` and `newton` are for regression models and mixtures, what comes after `trace`
+#' is for targets; each leaves the other's alone.
 #' @examples
 #' fit_vb(log_radon ~ floor + (1 | county), radon,
 #'        control = vb_control(newton = FALSE))

@@ -9,6 +9,11 @@
 #' becomes a *Gram* (the sufficient statistics), and every engine works on the
 #' Gram alone. Its cost does not grow with the number of rows.
 #'
+#' Any other model is a [target()]: a log density written in R, or an object of TMB, RTMB or Stan
+#' ([as_target()]). The same functions fit it, by a Gaussian that is refined until means and
+#' standard deviations are known, or is said not to be; [fit_hmc()] samples it, and linear and
+#' generalised models too.
+#'
 #' @section Variables:
 #' Quantities are named as in the literature: `beta[x]` for coefficients,
 #' `tau_e` and `tau_u[g]` for the precisions of residuals and of the random
@@ -16,7 +21,8 @@
 #' `Lambda_u[g:a,b]` for the elements of the precision matrix of a term with several
 #' coefficients, `u[g:level]` or `u[g:level,coefficient]` for the effects; `log_tau_e`,
 #' `log_tau_u[g]`, `sigma_e`, `sigma_u[g]`, `sigma_u[g:a]`, `rho_u[g:a,b]` and their logs
-#' are derived.
+#' are derived. Those of a target have the names of its parameters: `sigma`, `beta[2]`,
+#' `Omega[1,2]`.
 #'
 #' @references
 #' Giordano, R., Broderick, T. and Jordan, M. (2015). Linear response methods

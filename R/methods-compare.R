@@ -4,21 +4,24 @@
 #' The two answer different questions: how well model *and prior* predicted all the data, and how
 #' well the fitted model predicts one more row of the groups it has seen.
 #'
-#' @param ... Fits of the same response and weights, or mixtures of the same data; names become the
-#'   names of the models.
+#' @param ... Fits of the same response and weights, mixtures of the same data, or fits of targets;
+#'   names become the names of the models. Targets with `data` must share those that both have; of
+#'   others nobody can tell, and a log density that leaves out a constant has an evidence without
+#'   it.
 #' @param loo Compute leave-one-out cross-validation by [loo::loo()]? It draws from the posteriors
-#'   with R's generator and needs the rows (`model = TRUE`).
+#'   with R's generator and needs the rows (`model = TRUE`). Left out for targets.
 #' @param ndraws Draws of each posterior for it.
 #' @return A data frame of class `meanfield_comparison`, best evidence first: `model`;
 #'   `log_evidence`, `evidence_diff` (from the best), `source` (`"exact"` for an [fit_exact()] fit
-#'   and one integrated over its precisions, `"elbo"` for a lower bound, `"none"` for a
-#'   [fit_gibbs()] fit); with `loo`, `elpd_loo`, `se_elpd`, `elpd_diff` and `se_diff` (from the
+#'   and one integrated over its precisions, and for a target that was refined; `"elbo"` for a lower
+#'   bound, `"none"` for a [fit_gibbs()] or [fit_hmc()] fit); with `loo`, `elpd_loo`, `se_elpd`,
+#'   `elpd_diff` and `se_diff` (from the
 #'   best `elpd_loo`) and `khat`, the largest Pareto k. Attribute `flat`: fits with a flat prior on
 #'   the coefficients, whose evidence is relative to Lebesgue measure, and comparable only between
 #'   models with the same flat coefficients in the same units. The bound of a mixture counts all
 #'   labellings of its components.
-#' @section Errors: `meanfield_error_compare` for something that is no fit, fewer than two, or
-#'   different responses or weights.
+#' @section Errors: `meanfield_error_compare` for something that is no fit, fewer than two, fits of
+#'   different kinds, different responses, weights or data, or `loo = TRUE` of targets.
 #' @references Vehtari, A., Gelman, A. and Gabry, J. (2017). *Statistics and Computing* 27,
 #'   1413-1432.
 #' @examples
@@ -34,7 +37,8 @@ compare <- function(..., loo = TRUE, ndraws = 2000) {
   check_comparable(fits)
   if (any(vapply(fits, inherits, NA, "target_fit"))) {
     if (!missing(loo) && loo) {
-      mf_abort("compare", "targets are compared by their log evidence: use loo = FALSE", arg = "loo")
+      mf_abort("compare", "targets are compared by their log evidence: use loo = FALSE",
+        arg = "loo")
     }
     loo <- FALSE
   }

@@ -38,12 +38,12 @@ as.array.meanfield_fit <- function(x, ...) {
 #' Posterior draws
 #'
 #' `as_draws(fit)` and its relatives give the draws of a fit in the formats of the
-#' posterior package. A `gibbs_fit` has its own. An `exact_fit`, and a `vb_fit` that was integrated,
-#' draws the precisions independently from their exact posterior density (rejection sampling over
-#' the lattice; resampling of the points after importance sampling), then (beta, u) from its
-#' conditional normal: no burn-in, no autocorrelation. Any other `vb_fit` draws from the corrected
-#' joint normal distribution of (beta, u, log tau), which keeps the covariances that linear response
-#' found. Draws come from R's generator.
+#' posterior package. A `gibbs_fit` and a fit by [fit_hmc()] have their own. An `exact_fit`, and a
+#' `vb_fit` that was integrated, draws the precisions independently from their exact posterior
+#' density (rejection sampling over the lattice; resampling of the points after importance
+#' sampling), then (beta, u) from its conditional normal: no burn-in, no autocorrelation. Any other
+#' `vb_fit` draws from the corrected joint normal distribution of (beta, u, log tau), which keeps
+#' the covariances that linear response found. Draws come from R's generator.
 #'
 #' A `gmm_vb_fit` draws means, log-Cholesky factors of the precision matrices and log weights from
 #' their joint normal distribution under linear response: precision matrices stay positive
@@ -51,15 +51,20 @@ as.array.meanfield_fit <- function(x, ...) {
 #' [summary()]; precision and covariance matrices, which are skewed, nearly so. A `gmm_gibbs_fit`
 #' has its own draws, relabelled.
 #'
+#' Fits of a [target()] resample their points in proportion to the weights (importance sampling, the
+#' lattice, or the chains that refined them); one that was not refined draws from its Gaussian. The
+#' moments of many draws are those of the points, which may differ from [summary()] by what control
+#' variates gain there.
+#'
 #' @param x A fit.
-#' @param ndraws Number of draws of a `vb_fit`, default 4,000, and of an `exact_fit`, default its
-#'   `draws`; a `gibbs_fit` has its own.
+#' @param ndraws Number of draws of a `vb_fit` and of a fit of a target, default 4,000, and of an
+#'   `exact_fit`, default its `draws`; a `gibbs_fit` or `hmc_fit` has its own.
 #' @param u Include the random effects? `"auto"`: when that is at most 1e7 numbers
 #'   (and, for a `gibbs_fit`, when they were stored).
 #' @param ... Not used.
 #' @return A draws object with variables `beta[...]`, `tau_e`, `log_tau_e`, `sigma_e`,
-#'   and those of the group terms as in [summary()], and `u[...]`; of a mixture those of
-#'   [summary()].
+#'   and those of the group terms as in [summary()], and `u[...]`; of a mixture or a target those
+#'   of [summary()].
 #' @aliases as_draws.vb_fit as_draws.exact_fit as_draws.gibbs_fit as_draws.gmm_vb_fit
 #'   as_draws.gmm_gibbs_fit
 #' @examples

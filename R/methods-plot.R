@@ -7,10 +7,15 @@
 #' of a reference when there is one (the four-panel and eight-panel figures of the paper). MFVB and
 #' LRVB precisions and standard deviations are log-normal.
 #'
+#' Mean field is dotted orange, linear response blue, the exact density (integrated, or refined for
+#' a [target()]) dashed green, draws of Gibbs sampling, of Hamiltonian Monte Carlo or of a reference
+#' black. Of a target the first is the Gaussian fit, of whichever approximation.
+#'
 #' @param x A fit.
 #' @param variables Names of the variables to show (as in [summary()]); by default
 #'   the coefficients, `tau_e` and `sigma_e`, `log_tau_u` and `sigma_u`, at most 12.
-#' @param reference An `exact_fit`, a `gibbs_fit` or posterior draws to show beside it.
+#' @param reference A fit of the same model by [fit_exact()], [fit_gibbs()] or [fit_hmc()], or
+#'   posterior draws, to show beside it.
 #' @param ... Not used.
 #' @return `x`, invisibly.
 #' @aliases plot.vb_fit plot.exact_fit plot.gibbs_fit
@@ -47,7 +52,8 @@ plot_posterior <- function(x, variables, reference) {
         as.vector(posterior::extract_variable_matrix(draws, v))
       })
   })
-  draw_panels(variables, panels, if (own) chain_kind(x) else if (ref$kind == "draws") "reference" else ref$kind)
+  kind <- if (ref$kind == "draws") "reference" else ref$kind
+  draw_panels(variables, panels, if (own) chain_kind(x) else kind)
   invisible(x)
 }
 

@@ -16,12 +16,19 @@
 #'   `variable`, `mean`, `sd`, the quantiles. Fits of a [gaussian_mixture()] have the columns of
 #'   their engine.
 #'
+#'   For a fit of a [target()] by [fit_vb()]: as for a `vb_fit`, with `mcse_mean` and `mcse_sd`, the
+#'   standard errors of mean and SD (`NA` where nothing was sampled), and a `source` for each row:
+#'   `"importance"`, `"hmc"`, or of fits that were not refined `"lrvb"` or `"vb"`; by [fit_exact()]:
+#'   `variable`, `mean`, `sd`, the quantiles, `mcse_mean`, `mcse_sd`; by [fit_hmc()]: the columns of
+#'   a `gibbs_fit`. A mean or SD that does not exist is `NA`. Rows: parameters, then generated
+#'   quantities.
+#'
 #'   The summary of a `vb_fit` of a binomial, Poisson or negative binomial model has the attribute
 #'   `khat`, what [vb_khat()] says about the approximation, where that costs nothing to speak of (at
 #'   most 2,000 rows and 500 coefficients, in a fit that has its data); printing shows it in words.
 #'
-#'   Rows: `beta[...]`, `tau_e`, `log_tau_e`, `sigma_e`, and for each group term
-#'   `tau_u`, `log_tau_u`, `sigma_u`, `log_sigma_u` (one coefficient) or `Lambda_u`,
+#'   Rows of a regression model: `beta[...]`, `tau_e`, `log_tau_e`, `sigma_e`, and for each group
+#'   term `tau_u`, `log_tau_u`, `sigma_u`, `log_sigma_u` (one coefficient) or `Lambda_u`,
 #'   `sigma_u`, `log_sigma_u`, `rho_u` (several). Intervals of precisions and
 #'   standard deviations are made on the log scale. Under a half-t prior the
 #'   posterior mean of a group precision does not exist: its mean and SD are `NA`,

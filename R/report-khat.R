@@ -3,18 +3,21 @@
 #' Checks the Gaussian approximation of the coefficients and random effects without sampling the
 #' posterior: draws from q(beta, u | precisions) at the most probable precisions (with the
 #' linear-response covariance and, for an integrated fit, the mean shift) are weighted by the exact
-#' joint density over q's, and the tail of the weights is fitted by [loo::psis()].
+#' joint density over q's, and the tail of the weights is fitted by [loo::psis()]. Of a [target()]
+#' it is the k-hat that importance sampling found when the fit was made.
 #'
 #' @param fit A `vb_fit` of a family other than the Gaussian (given the precisions, q is exact for
-#'   that one), or a fit of a [target()], whose k-hat is that of its importance sampling.
-#' @param ndraws Number of draws. They come from a fixed seed and leave the state of R's generator
-#'   as it was, so that the answer is always the same.
+#'   that one), or a fit of a [target()] that was refined by importance sampling.
+#' @param ndraws Number of draws (a fit of a target has its own). They come from a fixed seed and
+#'   leave the state of R's generator as it was, so that the answer is always the same.
 #' @return One number with class `meanfield_khat` and attribute `ess`, the effective share of the
-#'   draws.
+#'   draws; of a target also `of`, what was judged.
 #'   Printing adds words: below .5 the approximation is good, up to .7 usable, above .7 it misses
 #'   part of the posterior. With many random effects k-hat is pessimistic: it judges all of them at
-#'   once.
-#' @section Errors: `meanfield_error_engine` for a fit of another kind, `meanfield_error_size` above
+#'   once. A k-hat below .5 does not say that every mean and SD of a target is right: see the flags
+#'   of [fit_vb.meanfield_target()], which judges row by row.
+#' @section Errors: `meanfield_error_engine` for a fit of another kind, or of a target that was not
+#'   refined, `meanfield_error_size` above
 #'   3,000 coefficients or 2^31 - 1 numbers.
 #' @references Yao, Y., Vehtari, A., Simpson, D. and Gelman, A. (2018). Yes, but did it work?:
 #'   Evaluating variational inference. *ICML 35*.
@@ -110,7 +113,8 @@ khat_words <- function(k) {
 #' @export
 print.meanfield_khat <- function(x, ...) {
   no_dots(...)
-  cat("Pareto k-hat of ", attr(x, "of") %||% "q(beta, u | precisions)", ": ", format(c(unclass(x)), digits = 2), " (",
+  cat("Pareto k-hat of ", attr(x, "of") %||% "q(beta, u | precisions)", ": ",
+    format(c(unclass(x)), digits = 2), " (",
     khat_words(x), "), effective share of the draws ", format(attr(x, "ess"), digits = 2), "\n",
     sep = "")
   invisible(x)

@@ -4,15 +4,15 @@
 #' mean-field variational Bayes and of its linear-response correction with those of
 #' a reference, with the Monte Carlo error of each ratio, and sums them up.
 #'
-#' @param fit A `vb_fit`, or a `gmm_vb_fit` of a [gaussian_mixture()].
-#' @param reference An `exact_fit` or `gibbs_fit` of the same model, data and prior; any posterior
+#' @param fit A fit by [fit_vb()], of a regression model, a [gaussian_mixture()] or a [target()].
+#' @param reference A fit by [fit_exact()], [fit_gibbs()] or [fit_hmc()] of the same model, data and
+#'   prior; any posterior
 #'   draws (a `draws` object or whatever [posterior::as_draws()] accepts) with
 #'   matching variable names; or `NULL`: the exact SDs where the fit was integrated over its
-#'   precisions, else the ratio that linear response predicts.
+#'   precisions, the refined ones of a target, else the ratio that linear response predicts.
 #' @param weights Weights of the types in W, named `beta`, `tau_e`, `tau_u`; by default .4, .3, .3.
 #'   They are renormalised over the types that are present. For a mixture: `mu`, `Lambda`,
-#'   `log_pi`, a third
-#'   each.
+#'   `log_pi`, a third each. Of a target there is one type, `parameter`.
 #' @param variables Named character vector, `c(mine = "theirs")`, that maps names of
 #'   this package to those of the reference draws.
 #' @param normalise `FALSE` leaves the weights of W as they are, as the paper does for
@@ -121,6 +121,8 @@ reference_source <- function(fit, reference) {
   })
   list(kind = "draws", draws = draws)
 }
+
+SAMPLED <- c("gibbs", "hmc", "draws") # references with Monte Carlo error
 
 # What made a fit's draws.
 chain_kind <- function(fit) {
@@ -377,7 +379,7 @@ print.sd_ratio_report <- function(x, digits = 3, ...) {
   )[[x$reference]]
   cat("Posterior SDs against a reference\nModel:     ",
     paste(deparse(x$formula), collapse = " "), "\nReference: ", what,
-    if (x$reference %in% c("gibbs", "hmc", "draws")) "\nIn brackets: Monte Carlo error of the ratio",
+    if (x$reference %in% SAMPLED) "\nIn brackets: Monte Carlo error of the ratio",
     "\n\n", sep = "")
   t <- x$table[!is.na(x$table$sd_ref), ]
   show_ratio <- function(r, e) {
@@ -457,7 +459,7 @@ knit_print.sd_ratio_report <- function(x, ...) {
   cols <- c("variable", "sd_mfvb", "sd_lrvb", "sd_ref", "ratio_mfvb", "mcse_mfvb",
     "ratio_lrvb", "mcse_lrvb", "verdict")
   if (x$reference == "predicted") cols <- setdiff(cols, c("sd_ref", "ratio_lrvb"))
-  if (!x$reference %in% c("gibbs", "hmc", "draws")) cols <- setdiff(cols, c("mcse_mfvb", "mcse_lrvb"))
+  if (!x$reference %in% SAMPLED) cols <- setdiff(cols, c("mcse_mfvb", "mcse_lrvb"))
   a <- x$aggregates
   caption <- sprintf("H = %.3f, W = %.3f (MFVB)", a$H[1L], a$W[1L])
   if (!is.na(a$H[2L])) caption <- sprintf("%s; H = %.3f, W = %.3f (LRVB)", caption, a$H[2L],

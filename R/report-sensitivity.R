@@ -4,9 +4,8 @@
 #' linear-response matrix of the fit: a small change of a hyperparameter is a tilt of the
 #' posterior, and linear response is the answer of the means to a tilt.
 #'
-#' @param fit A `vb_fit`; or a fit of a [target()], whose columns are then the single numbers in the
-#'   target's `data` (constants of the prior, say): the posterior covariance of each variable with the
-#'   slope of the log density in that number.
+#' @param fit A `vb_fit`, or a fit of a [target()] that has single numbers among its `data`
+#'   (constants of the prior, say).
 #' @param scaled Divide each row by the posterior SD and multiply each column by the size of
 #'   the hyperparameter: the shift in posterior SDs per relative change?
 #' @return A numeric matrix, rows the coefficients `beta[...]`, the precisions `tau_e`,
@@ -15,10 +14,13 @@
 #'   `tau_u[g].df`, `tau_u[g].scale`. The prior of the coefficients given by a covariance matrix
 #'   has only its means; a flat prior has none. A default prior is taken at its resolved
 #'   values, in the coordinates it is stated in (intercept at the mean predictors).
+#'
+#'   Of a target: rows its variables, columns the single numbers in its `data`; the posterior
+#'   covariance of each variable with the slope of the log density in that number.
 #' @references Giordano, R., Broderick, T. and Jordan, M. (2018). Covariances, robustness, and
 #'   variational Bayes. *Journal of Machine Learning Research* 19(51).
 #' @section Errors: `meanfield_error_engine` when `fit` is no `vb_fit` or its linear response
-#'   failed.
+#'   failed; `meanfield_error_target` for a target without single numbers in `data`.
 #' @examples
 #' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
 #' round(vb_sensitivity(fit, scaled = TRUE), 3)

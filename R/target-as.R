@@ -25,13 +25,19 @@
 #' *CmdStanR*: the same by `$log_prob()`, `$grad_log_prob()`, `$unconstrain_variables()` and
 #' `$constrain_variables()`: call `fit$init_model_methods()` first.
 #'
+#' *Fits of this package*: the joint log density of all unknowns of a linear or generalised model,
+#' coefficients, random effects and log precisions, in the coordinates that [fit_hmc()] samples; the
+#' variables are those of [summary()], with the effects. A mixture is refused.
+#'
 #' @return An object of class `meanfield_target`.
-#' @section Errors: Those of [target()]; `meanfield_error_target` for an object that is no model.
+#' @section Errors: Those of [target()]; `meanfield_error_target` for an object that is no model,
+#'   `meanfield_error_mixture` for a mixture.
 #' @references Kristensen, K. et al. (2016). TMB: automatic differentiation and Laplace
 #'   approximation. *Journal of Statistical Software* 70(5).
 #' @examples
 #' model <- target(function(p) -p$x^2 / 2, init = list(x = 1))
 #' identical(as_target(model), model)
+#' as_target(fit_vb(log_radon ~ floor, data = radon))
 #' @export
 as_target <- function(object, ...) UseMethod("as_target")
 

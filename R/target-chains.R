@@ -3,10 +3,11 @@
 CHAINS <- 8L
 
 hmc_stage <- function(run) {
-  axes <- overall_axes(run$proposal)
-  axes$L <- lower_root(axes$L)
+  axes <- run$axes
   first <- hmc_rung(run, axes, keep = 150L, accept = 0.85, seed = 1L)
-  if (is.null(first)) return(add_note(run, "no Hamiltonian Monte Carlo: its chains could not start"))
+  if (is.null(first)) {
+    return(add_note(run, "no Hamiltonian Monte Carlo: `max_gradients` did not last for its chains"))
+  }
   if (length(first$reasons) && left_gradients(run) > 1.2 * first$asked) {
     again <- hmc_rung(run, drawn_axes(first, axes), keep = 250L, accept = 0.95, seed = 2L)
     if (!is.null(again) && length(again$reasons) <= length(first$reasons)) first <- again
@@ -54,29 +55,36 @@ drawn_axes <- function(rung, axes) {
 
 # Rows from the chains, but for those that importance sampling knows better. Where both claim a row and
 # disagree, that is said.
-ROWS <- c("mean", "sd", "mcse_mean", "mcse_sd", "khat")
+ROWS <- c("mean", "sd", "mcse_mean", "mcse_sd", "khat", "tail")
 
 take_chains <- function(run, rung) {
   is <- run$estimate
   mc <- rung$estimate
-  good <- !noisy_rows(is) & run$khat < 0.7 & !"stein" %in% run$reasons
-  good <- good & !is.na(good) & run$settings$refine != "hmc"
   sound <- !length(rung$reasons)
-  apart <- abs(is$mean - mc$mean) > 5 * sqrt(is$mcse_mean^2 + mc$mcse_mean^2) + 0.02 * mc$sd |
-    abs(is$sd - mc$sd) > 5 * sqrt(is$mcse_sd^2 + mc$mcse_sd^2) + 0.02 * mc$sd
-  disagree <- good & sound & apart & !is.na(apart)
-  keep <- good & (is$mcse_mean <= mc$mcse_mean | !sound | is.na(mc$sd))
+  error <- function(e) pmax(e$mcse_mean, e$mcse_sd) / e$sd
+  trusted <- run$khat < 0.7 && !"stein" %in% run$reasons && run$settings$refine != "hmc"
+  better <- error(is) < error(mc) | !sound & !noisy_rows(is) | is.na(mc$sd)
+  keep <- trusted & better & !is.na(better)
+  disagree <- keep & sound & far_apart(is, mc)
   chosen <- Map(function(a, b) ifelse(keep, a, b), is[ROWS], mc[ROWS])
   source <- ifelse(keep, "importance", "hmc")
   run$table <- variable_estimates(run$linked, chosen, run$mfvb, NULL, "hmc")
   run$table$source <- source[seq_len(run$linked$n)]
-  run$points <- list(z = rung$z, weights = rep(1 / ncol(rung$z), ncol(rung$z)))
+  if (!all(keep)) run$points <- list(z = rung$z, weights = rep(1 / ncol(rung$z), ncol(rung$z)))
   run$reasons <- c(rung$reasons, if (any(disagree)) "disagree")
   run$settled <- !length(run$reasons)
   run$hmc <- rung$diagnostics
-  run$table$khat <- pmin(is$khat, mc$khat)[seq_len(run$linked$n)]
+  first <- seq_len(run$linked$n)
+  run$table$khat <- pmin(is$khat, mc$khat)[first]
+  run$table$tail <- pmin(is$tail, mc$tail)[first]
   if (!(run$khat < 0.7)) {
     run <- add_note(run, "the log evidence is not reliable (k-hat ", format(run$khat, digits = 2), ")")
   }
   run
+}
+
+far_apart <- function(a, b) {
+  mean <- abs(a$mean - b$mean) > 5 * sqrt(a$mcse_mean^2 + b$mcse_mean^2) + 0.02 * b$sd
+  sd <- abs(a$sd - b$sd) > 5 * sqrt(a$mcse_sd^2 + b$mcse_sd^2) + 0.02 * b$sd
+  (mean | sd) %in% TRUE
 }

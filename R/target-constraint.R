@@ -30,7 +30,7 @@
 #' for a matrix holds the derivatives by all its elements, as if they were free: for a symmetric
 #' matrix these are added up.
 #'
-#' @return An object of class `meanfield_constraint`.
+#' @return An object of class `meanfield_constraint`; its elements are internal.
 #' @section Errors: `meanfield_error_constraint` for bounds that are not finite numbers, or not in
 #'   order.
 #' @references Stan Development Team. Stan Reference Manual, "Constraint transforms".

@@ -34,7 +34,8 @@ normal_moments <- function(linked, z, weights = rep(1 / ncol(z), ncol(z))) {
   weighted_rows(linked$all(z), weights)
 }
 
-# Weighted mean and SD of rows; a row with a value that is not finite where there is weight has none.
+# Weighted mean and SD of rows; a row with a value that is not finite where there is weight has
+# none.
 weighted_rows <- function(x, weights) {
   use <- weights > 0
   x <- x[, use, drop = FALSE]
@@ -51,7 +52,7 @@ variable_estimates <- function(linked, own, mfvb, lrvb, source) {
   data.frame(
     mean = pick(own$mean, first), sd = pick(own$sd, first), source = rep(source, linked$n),
     mcse_mean = pick(own$mcse_mean, first), mcse_sd = pick(own$mcse_sd, first),
-    khat = pick(own$khat, first), loc = pick(own$mean, linked$place),
+    khat = pick(own$khat, first), tail = pick(own$tail, first), loc = pick(own$mean, linked$place),
     spread = pick(own$sd, linked$place), mean_mfvb = pick(mfvb$mean, first),
     sd_mfvb = pick(mfvb$sd, first), loc_mfvb = pick(mfvb$mean, linked$place),
     spread_mfvb = pick(mfvb$sd, linked$place), mean_lrvb = pick(lrvb$mean, first),

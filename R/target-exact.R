@@ -1,13 +1,15 @@
-# fit_exact() of a target: a lattice in the axes of the fit up to six dimensions, importance sampling
-# beyond.
+# fit_exact() of a target: a lattice in the axes of the fit up to six dimensions, importance
+# sampling beyond.
 
 #' The exact posterior of a target
 #'
-#' Up to six dimensions the density is summed over a lattice in the axes of the fitted Gaussian, grown
-#' from its centre until the log density has dropped by `drop`, and refined until means and SDs stand
-#' still. With more dimensions the fitted proposal is sampled by importance with many points.
+#' Up to six dimensions the density is summed over a lattice in the axes of the fitted Gaussian,
+#' grown from its centre until the log density has dropped by `drop`, and refined until means and
+#' SDs stand still. With more dimensions the fitted proposal is sampled by importance with many
+#' points.
 #'
-#' @param object Made by [target()] or [as_target()], or a fit of one.
+#' @param object Made by [target()] or [as_target()], or a fit of one; a variational fit that was
+#'   refined is not made again.
 #' @param tol Largest error of a posterior mean or SD, in SDs.
 #' @param max_points Most points of the lattice, or of the importance sample.
 #' @param control Made by [vb_control()], for the fit that it starts from.
@@ -23,15 +25,20 @@
 #'   \item{error}{largest error of a mean or SD, in SDs}
 #'   \item{khat, counts, flags, notes}{as in the variational fit}
 #' }
+#' `summary()` has the columns `variable`, `mean`, `sd`, `q2.5`, `q97.5`, `mcse_mean`, `mcse_sd`.
 #' R's generator is not touched, and every run gives the same answer.
 #' @section Errors and warnings: `meanfield_error_integral` when the density cannot be integrated;
-#'   `meanfield_warning_target` for each flag; `meanfield_warning_accuracy` when `tol` was not reached.
+#'   `meanfield_warning_target` for each flag, and for each a warning; `meanfield_warning_accuracy`
+#'   when `tol` was not reached.
 #' @examples
-#' y <- c(2.1, 3.4, 1.9, 2.8)
-#' tgt <- target(
-#'   function(p) sum(dnorm(y, p$mu, p$sigma, log = TRUE)) + dexp(p$sigma, 1, log = TRUE),
+#' y <- c(2.1, 3.4, 1.9, 2.8, 3.1, 2.2, 2.6, 2.9)
+#' model <- target(
+#'   function(p) {
+#'     sum(dnorm(y, p$mu, p$sigma, log = TRUE)) + dnorm(p$mu, 0, 5, log = TRUE) +
+#'       dexp(p$sigma, 1, log = TRUE)
+#'   },
 #'   init = list(mu = 0, sigma = 1), constraints = list(sigma = positive()))
-#' fit_exact(tgt)
+#' fit_exact(model)
 #' @export
 fit_exact.meanfield_target <- function(object, tol = 1e-4, max_points = 4e5,
                                        control = vb_control(), ...) {
@@ -44,7 +51,8 @@ fit_exact.meanfield_target <- function(object, tol = 1e-4, max_points = 4e5,
 
 #' @rdname fit_exact.meanfield_target
 #' @export
-fit_exact.target_fit <- function(object, tol = 1e-4, max_points = 4e5, control = vb_control(), ...) {
+fit_exact.target_fit <- function(object, tol = 1e-4, max_points = 4e5, control = vb_control(),
+                                 ...) {
   no_dots(...)
   valid_fit(object)
   call <- target_call(match.call(), "fit_exact", parent.frame())
@@ -101,10 +109,10 @@ exact_flags <- function(vb, table, out) {
   c(kept, out$flags)
 }
 
-# ---- lattice ---------------------------------------------------------------------------------------
+# ---- lattice -------------------------------------------------------------------------------------
 
-# Nodes m + L h k, k whole, grown from the centre of every component over neighbours whose log density
-# is within `drop` of the highest, then with half the step until nothing moves.
+# Nodes m + L h k, k whole, grown from the centre of every component over neighbours whose log
+# density is within `drop` of the highest, then with half the step until nothing moves.
 # list(estimate, points, log_evidence, evidence_error, khat, flags); NULL when it grows beyond
 # max_points: a tail without end.
 lattice_integral <- function(ev, linked, vb, settings) {
@@ -213,7 +221,7 @@ lattice_errors <- function(now, before) {
   now
 }
 
-# ---- importance ------------------------------------------------------------------------------------
+# ---- importance ----------------------------------------------------------------------------------
 
 long_importance <- function(ev, linked, vb, settings) {
   proposal <- lapply(vb$vb$components, function(part) {

@@ -1,6 +1,6 @@
 # The Gaussian families other than the full-rank one, as stages of a run.
 
-# ---- mean field ------------------------------------------------------------------------------------
+# ---- mean field ----------------------------------------------------------------------------------
 
 factorised_stage <- function(run) {
   start <- factorised_start(run)
@@ -28,7 +28,7 @@ factorised_start <- function(run) {
   list(m = if (n) up$path[, n] else z0, omega = -1)
 }
 
-# ---- low rank --------------------------------------------------------------------------------------
+# ---- low rank ------------------------------------------------------------------------------------
 
 lowrank_stage <- function(run) {
   start <- factorised_start(run)
@@ -36,12 +36,14 @@ lowrank_stage <- function(run) {
     n_points = run$settings$control$points, max_points = left_gradients(run) / 2)
   if (!is.finite(fit$elbo)) no_gaussian(run)
   fit$reason <- fit$outcome
-  if (length(fit$m) <= FULL_MOST) fit$L <- lower_root(cbind(fit$A, diag(sqrt(fit$D), length(fit$D))))
+  if (length(fit$m) <= FULL_MOST) {
+    fit$L <- lower_root(cbind(fit$A, diag(sqrt(fit$D), length(fit$D))))
+  }
   run <- keep_components(run, list(fit))
   add_note(run, "rank ", fit$rank, " of the covariance beyond its diagonal")
 }
 
-# ---- Pathfinder ------------------------------------------------------------------------------------
+# ---- Pathfinder ----------------------------------------------------------------------------------
 
 pathfinder_stage <- function(run) {
   z0 <- run$target$init
@@ -59,7 +61,7 @@ pathfinder_stage <- function(run) {
   run
 }
 
-# ---- linear response -------------------------------------------------------------------------------
+# ---- linear response -----------------------------------------------------------------------------
 
 # A root of the linear-response covariance: list(L), or beyond FULL_MOST dimensions list(sd, known:
 # which of them were corrected, widened: by how much at most); NULL where it fails.
@@ -73,8 +75,8 @@ response_root <- function(run, part) {
   if (!is.null(root)) list(L = root)
 }
 
-# Column by column, as far as the gradients last, from all over the coordinates: the first three tell
-# whether mean field is enough, and where it is not nothing but words will do.
+# Column by column, as far as the gradients last, from all over the coordinates: the first three
+# tell whether mean field is enough, and where it is not nothing but words will do.
 response_columns <- function(run, part) {
   d <- length(part$m)
   sd <- rep(NA_real_, d)
@@ -100,7 +102,7 @@ fullrank_root <- function(run, part) {
   if (!is.null(root)) list(L = root)
 }
 
-# ---- stochastic optimisers ---------------------------------------------------------------------------
+# ---- stochastic optimisers -----------------------------------------------------------------------
 
 stochastic_stage <- function(run) {
   set <- run$settings
@@ -118,10 +120,9 @@ stochastic_stage <- function(run) {
   if (fit$outcome %in% c("diverged", "nowhere")) no_gaussian(run)
   fit$reason <- fit$outcome
   if (batches) {
-    run <- add_note(run, "mini-batches of ", control$batch_size, " of ", run$target$rows, " rows: the ",
+    run <- add_note(run, "mini-batches of ", control$batch_size, " of ", run$target$rows,
+      " rows: the ",
       "bound is an estimate, and nothing was refined, which takes passes over all rows")
   }
   keep_components(run, list(fit))
 }
-
-is_stochastic <- function(run) run$settings$optimiser %in% c("pathwise", "score")

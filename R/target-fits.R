@@ -1,10 +1,10 @@
 # Fits of this package as targets, and their Hamiltonian sampler.
 #
-# The coordinates are x = (theta, psi) of src/engine/joint.h: working coefficients and effects, and log
-# precisions (scale-free coordinates of matrices). Effects stand in the units of their conditional
-# distribution, level by level, where a small group SD does not pinch them.
+# The coordinates are x = (theta, psi) of src/engine/joint.h: working coefficients and effects, and
+# log precisions (scale-free coordinates of matrices). Effects stand in the units of their
+# conditional distribution, level by level, where a small group SD does not pinch them.
 
-# ---- the coordinates -------------------------------------------------------------------------------
+# ---- the coordinates -----------------------------------------------------------------------------
 
 # list(model, core, centre, scale, m, L): the joint density of a fit's model, and the mean
 # and a root of the covariance of its coordinates in the fit's posterior.
@@ -97,7 +97,7 @@ draws_axes <- function(x) {
   list(m = m, L = tryCatch(t(chol(tcrossprod(dev) / n)), error = function(e) sd))
 }
 
-# ---- targets ---------------------------------------------------------------------------------------
+# ---- targets -------------------------------------------------------------------------------------
 
 #' @rdname as_target
 #' @export
@@ -110,7 +110,8 @@ as_target.regression_fit <- function(object, ...) {
     gradient = function(p) list(z = t(ask(p, TRUE)$gradient)), generated = NULL, vectorised = TRUE)
   target <- build_target(match.call(), user, list(z = j$m), list())
   target$names <- joint_names(j$model)
-  target <- with_gradient(start_target(target), user$gradient, "of the fit, agrees with differences")
+  target <- with_gradient(start_target(target), user$gradient,
+    "of the fit, agrees with differences")
   target$variables <- joint_variables(j$model)
   names <- target$variables$variable
   values <- function(z) joint_values(j, z)
@@ -130,7 +131,8 @@ joint_names <- function(model) {
 # Rows of summary(), with the effects.
 joint_variables <- function(model) {
   v <- variable_table(model, u = TRUE)
-  data.frame(variable = v$variable, kind = ifelse(v$kind %in% c("beta", "u"), "parameter", "generated"),
+  data.frame(variable = v$variable,
+    kind = ifelse(v$kind %in% c("beta", "u"), "parameter", "generated"),
     block = v$variable, a = NA_integer_, b = NA_integer_,
     link = ifelse(v$link == "exp", "exp", "identity"), at = NA_integer_)
 }
@@ -150,13 +152,13 @@ joint_statistics <- function(j, x) {
     t = own$t)
 }
 
-# ---- the sampler -----------------------------------------------------------------------------------
+# ---- the sampler ---------------------------------------------------------------------------------
 
 #' Sample a linear or generalised model by Hamiltonian Monte Carlo
 #'
-#' Beside [fit_gibbs()] a second exact sampler of the same models, which shares none of its moves: the
-#' log density of all unknowns together, coefficients, random effects and log precisions, is sampled
-#' as [fit_hmc()] samples any other. The result is used as that of [fit_gibbs()].
+#' Beside [fit_gibbs()] a second exact sampler of the same models, which shares none of its moves:
+#' the log density of all unknowns together, coefficients, random effects and log precisions, is
+#' sampled as [fit_hmc()] samples any other. The result is used as that of [fit_gibbs()].
 #'
 #' @inheritParams fit_gibbs
 #' @inheritParams fit_hmc
@@ -170,7 +172,11 @@ joint_statistics <- function(j, x) {
 #'
 #' @return An object of class `hmc_fit`, and of `gibbs_fit`, `regression_fit`, `meanfield_fit`: what
 #'   [fit_gibbs()] returns, with `sampler` and `converged` as in [fit_hmc()].
-#' @section Errors: as in [fit_gibbs()] and [fit_hmc()]; `meanfield_error_mixture` for a mixture.
+#' @section Errors: as in [fit_gibbs()] and [fit_hmc()]; `meanfield_error_mixture` for a mixture,
+#'   `meanfield_error_formula` for a model without parameters.
+#' @references Papaspiliopoulos, O., Roberts, G. O. and Skold, M. (2007). A general framework for
+#'   the
+#'   parametrization of hierarchical models. *Statistical Science* 22, 59-73.
 #' @examples
 #' set.seed(1)
 #' vb <- fit_vb(log_radon ~ floor + (1 | county), data = radon)

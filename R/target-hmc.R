@@ -2,20 +2,20 @@
 
 #' Sample any model by Hamiltonian Monte Carlo
 #'
-#' The reference for any [target()], and beside [fit_gibbs()] for every linear and generalised model:
-#' draws from the exact posterior, by the no-U-turn sampler or by short Hamiltonian paths, in the
-#' metric of a variational fit and from starts around it.
+#' The reference for any [target()], and beside [fit_gibbs()] for every linear and generalised
+#' model: draws from the exact posterior, by the no-U-turn sampler or by short Hamiltonian paths, in
+#' the metric of a variational fit and from starts around it.
 #'
-#' @param object A [target()] or a fit of one; a fit of a linear or generalised model, or its formula
-#'   (see [fit_hmc.regression_fit()]). Of a target alone, the metric comes from
+#' @param object A [target()] or a fit of one; a fit of a linear or generalised model, or its
+#'   formula (see [fit_hmc.regression_fit()]). Of a target alone, the metric comes from
 #'   `fit_vb(object, refine = "no")`.
 #' @param chains Number of chains, started over-dispersed around the fit (at each of its modes).
 #' @param iter Transitions per chain, warm-up included.
 #' @param warmup Transitions at the start of each chain that tune the step and are thrown away.
-#' @param method `"nuts"`: paths double until they turn. `"hmc"`: short paths of random length, which
-#'   are cheaper where the metric fits, and better for SDs.
-#' @param target_accept Acceptance that the step size is tuned to; the default is .8 (`"nuts"`) or .85.
-#'   Closer to 1: smaller steps, fewer divergences.
+#' @param method `"nuts"`: paths double until they turn. `"hmc"`: short paths of random length,
+#'   which are cheaper where the metric fits, and better for SDs.
+#' @param target_accept Acceptance that the step size is tuned to; the default is .8 (`"nuts"`) or
+#'   .85. Closer to 1: smaller steps, fewer divergences.
 #' @param adapt_metric Learn the metric anew during the warm-up, from the draws of all chains?
 #'   `"auto"`: where the fit has none to give, or a diagonal one only.
 #' @param max_depth Doublings of a path at most (`"nuts"`).
@@ -26,36 +26,40 @@
 #' Energies include the momenta, whose change is part of the acceptance. A transition whose energy
 #' grows by more than 50 is divergent: there the density is sharper than the steps, and draws are
 #' missing around it. E-BFMI below .2 says that energies, and with them tails, are explored slowly.
-#' Draws come from R's generator: [set.seed()] reproduces them. Chains run side by side: each call of
-#' the target has a point per chain, so a vectorised target is paid once for all. Ctrl-C is seen at
-#' every call.
+#' Draws come from R's generator: [set.seed()] reproduces them. Chains run side by side: each call
+#' of the target has a point per chain, so a vectorised target is paid once for all. Ctrl-C is seen
+#' at every call.
 #'
-#' @return Of a target an object of class `target_hmc_fit` (`target_fit`, `meanfield_fit`), a list with
+#' @return Of a target an object of class `target_hmc_fit` (`target_fit`, `meanfield_fit`), a list
+#' with
 #' \describe{
 #'   \item{call, model}{the call, and the target}
 #'   \item{draws}{array iteration x chain x variable of all that is reported}
 #'   \item{z}{the same draws on the unconstrained scale, a column each, chain after chain}
 #'   \item{sampler}{`divergences` per chain and `divergent`, which transitions; `ebfmi`, `step`,
-#'     `accept` per chain; `n_leapfrog`; `depth_hits`, trees of the largest depth; `gradient`, of the
-#'     log density at `z`; `m`, `L`, the metric as it was last; `asked`, evaluations in all}
+#'     `accept` per chain; `n_leapfrog`; `depth_hits`, trees of the largest depth; `gradient`, of
+#'     the log density at `z`; `m`, `L`, the metric as it was last; `asked`, evaluations in all}
 #'   \item{chains, iter, warmup, method, target_accept}{the settings}
 #'   \item{converged}{no divergences, R-hat below 1.05, E-BFMI above .2}
 #'   \item{seconds}{elapsed time}
 #' }
 #' @section Errors and warnings: `meanfield_error_start` where a chain finds no density;
-#'   `meanfield_warning_divergences`, and `meanfield_warning_convergence` for R-hat above 1.05, E-BFMI
-#'   below .2, or many trees of the largest depth.
+#'   `meanfield_warning_divergences`, and `meanfield_warning_convergence` for R-hat above 1.05,
+#'   E-BFMI below .2, or many trees of the largest depth.
 #' @references Hoffman, M. D. and Gelman, A. (2014). The No-U-Turn sampler. *JMLR* 15, 1593-1623.
 #'   Betancourt, M. (2017). A conceptual introduction to Hamiltonian Monte Carlo. arXiv:1701.02434.
 #'   Neal, R. M. (2011). MCMC using Hamiltonian dynamics. *Handbook of Markov Chain Monte Carlo*.
 #' @seealso [fit_vb.meanfield_target()], [fit_gibbs()], [sd_ratio_report()]
 #' @examples
-#' y <- c(2.1, 3.4, 1.9, 2.8)
-#' tgt <- target(
-#'   function(p) sum(dnorm(y, p$mu, p$sigma, log = TRUE)) + dexp(p$sigma, 1, log = TRUE),
+#' y <- c(2.1, 3.4, 1.9, 2.8, 3.1, 2.2, 2.6, 2.9)
+#' model <- target(
+#'   function(p) {
+#'     sum(dnorm(y, p$mu, p$sigma, log = TRUE)) + dnorm(p$mu, 0, 5, log = TRUE) +
+#'       dexp(p$sigma, 1, log = TRUE)
+#'   },
 #'   init = list(mu = 0, sigma = 1), constraints = list(sigma = positive()))
 #' set.seed(1)
-#' fit_hmc(tgt, chains = 2, iter = 500, warmup = 200)
+#' fit_hmc(model, chains = 2, iter = 500, warmup = 200)
 #' @export
 fit_hmc <- function(object, ...) {
   if (nargs() == 0L) unknown_model(NULL, "fit_hmc")
@@ -66,10 +70,12 @@ fit_hmc <- function(object, ...) {
 #' @export
 fit_hmc.meanfield_target <- function(object, chains = 4, iter = 1000, warmup = 500,
                                      method = c("nuts", "hmc"), target_accept = NULL,
-                                     adapt_metric = "auto", max_depth = 10, max_leapfrogs = 24, ...) {
+                                     adapt_metric = "auto", max_depth = 10, max_leapfrogs = 24,
+                                     ...) {
   no_dots(...)
   settings <- hmc_settings(chains, iter, warmup, method, target_accept, adapt_metric, max_depth,
     max_leapfrogs)
+  valid_target(object)
   call <- mixture_call(match.call(), "fit_hmc", parent.frame())
   new_target_hmc_fit(call, object, target_axes(object), settings)
 }
@@ -92,7 +98,8 @@ fit_hmc.default <- function(object, ...) unknown_model(object, "fit_hmc")
 
 hmc_settings <- function(chains, iter, warmup, method, target_accept, adapt_metric, max_depth,
                          max_leapfrogs) {
-  s <- gibbs_settings(chains, iter, warmup, 1, "auto")[c("chains", "iter", "warmup", "thin", "kept")]
+  counts <- c("chains", "iter", "warmup", "thin", "kept")
+  s <- gibbs_settings(chains, iter, warmup, 1, "auto")[counts]
   s$method <- check_choice(method, c("nuts", "hmc"), "method")
   s$target_accept <- check_level(target_accept %||% if (s$method == "nuts") 0.8 else 0.85,
     "target_accept")
@@ -103,12 +110,13 @@ hmc_settings <- function(chains, iter, warmup, method, target_accept, adapt_metr
   s
 }
 
-# ---- metric and starts -----------------------------------------------------------------------------
+# ---- metric and starts ---------------------------------------------------------------------------
 
 # list(m, L) of each mode, heaviest first: of the Gaussian fit, or the start as it is where there is
 # none. What that fit would warn of, chains see for themselves.
 target_axes <- function(target) {
-  fit <- tryCatch(suppressWarnings(fit_vb(target, refine = "no")), meanfield_error = function(e) NULL)
+  fit <- tryCatch(suppressWarnings(fit_vb(target, refine = "no")),
+    meanfield_error = function(e) NULL)
   if (is.null(fit)) return(list(list(m = target$init, L = rep(1, target$d))))
   fitted_axes(fit)
 }
@@ -150,14 +158,15 @@ settle_adaptation <- function(settings, L) {
   if (identical(settings$adapt_metric, "auto")) !is.matrix(L) else settings$adapt_metric
 }
 
-# A diagonal that will be learned is learned with its correlations, if the draws are enough for them.
+# A diagonal that will be learned is learned with its correlations, if the draws are enough for
+# them.
 learned_root <- function(L, settings) {
   d <- length(L)
   enough <- settle_adaptation(settings, L) && settings$warmup * settings$chains >= 20 * d
   if (is.matrix(L) || !enough) L else diag(L, d)
 }
 
-# ---- run -------------------------------------------------------------------------------------------
+# ---- run -----------------------------------------------------------------------------------------
 
 new_target_hmc_fit <- function(call, target, axes, settings) {
   check_stored(as.double(settings$kept) * settings$chains * (2 * target$d + nrow(target$variables)),
@@ -184,7 +193,8 @@ run_hmc <- function(ev, axes, settings, seconds, ...) {
   at <- axes[[1L]]
   bar <- gibbs_progress(settings, seconds)
   on.exit(bar$close())
-  run <- hmc_run(ev, at$m, learned_root(at$L, settings), settings$chains, settings$iter, settings$warmup, settings$method,
+  run <- hmc_run(ev, at$m, learned_root(at$L, settings), settings$chains, settings$iter,
+    settings$warmup, settings$method,
     settings$target_accept, settings$max_leapfrogs, settings$max_depth,
     settle_adaptation(settings, at$L), starts_at(axes, settings$chains),
     progress = bar$step(1L), ...)
@@ -201,14 +211,14 @@ judge_chains <- function(fit, report, settings, judged) {
   sound
 }
 
-# ---- what the user sees ------------------------------------------------------------------------------
+# ---- what the user sees --------------------------------------------------------------------------
 
 #' @export
 print.target_hmc_fit <- function(x, digits = 3, ...) {
   valid_fit(x)
   no_dots(...)
-  cat(HMC_WORDS[[x$method]], " of a target, ", x$model$d, " dimension", if (x$model$d != 1L) "s", "\n",
-    sep = "")
+  cat(HMC_WORDS[[x$method]], " of a target, ", x$model$d, " dimension",
+    if (x$model$d != 1L) "s", "\n", sep = "")
   print_sampler(x)
   s <- summary(x)
   cols <- c("variable", "mean", "sd", "q2.5", "q97.5", "ess_bulk", "rhat")
@@ -234,6 +244,7 @@ print_sampler <- function(x) {
 print_rhat <- function(s) {
   bad <- s$variable[!is.na(s$rhat) & s$rhat > 1.01]
   if (length(bad)) {
-    cat("\nR-hat above 1.01 for ", toString(utils::head(bad, 5)), ": draw more (`iter`).\n", sep = "")
+    cat("\nR-hat above 1.01 for ", toString(utils::head(bad, 5)), ": draw more (`iter`).\n",
+      sep = "")
   }
 }

@@ -2,9 +2,11 @@
 
 # Beyond these a row is flagged.
 FINAL_MCSE <- 0.03
-# No moment at all: the tail of the integrand is as heavy as if its mean did not exist.
+# No moment at all: the tail of the squares is as heavy as if it had no mean, by the importance sample
+# and by the variable's own tail (whose shape is 1/2 and 1 at the borders; it is estimated to .1).
 NO_MOMENT <- 1
-NO_MEAN <- 1.6 # of the squares
+NO_VARIANCE <- 0.4
+NO_MEAN <- 0.85
 
 judge <- function(run) {
   run <- judge_tails(run)
@@ -59,12 +61,12 @@ judge_rows <- function(run) {
   t <- run$table
   names <- variable_table(run$target)$variable
   constant <- !is.na(t$sd) & t$sd <= 1e-12 * pmax(abs(t$mean), 1e-300)
-  none <- !constant & t$khat >= NO_MOMENT & !is.na(t$khat)
+  none <- !constant & t$khat >= NO_MOMENT & t$tail >= NO_VARIANCE & !is.na(t$khat)
   if (any(none, na.rm = TRUE)) {
     run <- add_flag(run, "the SD of ", some(names[which(none)]), " may not exist (its tail is too ",
       "heavy, k-hat ", format(max(t$khat[which(none)]), digits = 2), "): see the quantiles")
     run$table[which(none), c("sd", "mcse_sd")] <- NA
-    run$table[which(none & t$khat >= NO_MEAN), c("mean", "mcse_mean")] <- NA
+    run$table[which(none & t$tail >= NO_MEAN), c("mean", "mcse_mean")] <- NA
   }
   short <- !none & !constant & (t$mcse_mean > FINAL_MCSE * t$sd |
     t$mcse_sd > FINAL_MCSE * t$sd | is.na(t$sd))

@@ -15,11 +15,12 @@ STEIN_LIMIT <- 5 # standard errors that the score's identities may be off
 importance_ladder <- function(ev, linked, components, sd0, points, budget) {
   rounds <- list()
   n <- points
-  for (k in seq_len(LADDER_ROUNDS)) {
+  single <- length(components) == 1L
+  for (k in seq_len(if (length(components[[1L]]$m) <= 8L) LADDER_ROUNDS else HIGH_ROUNDS)) {
     components <- Filter(is_usable, components)
     rounds <- c(rounds, list(importance_points(ev, components, n, shift = k - 1L)))
     round <- pooled_sample(rounds)
-    estimate <- importance_estimate(round, linked, pooled_axes(round, components))
+    estimate <- importance_estimate(round, linked, pooled_axes(round, components), single)
     why <- unsettled(round, estimate, sd0, SD_MOVES[min(k, 2L)])
     budget <- budget - n
     if (!length(why) || budget < n || round$ess < 3 * nrow(round$z)) break
@@ -29,8 +30,8 @@ importance_ladder <- function(ev, linked, components, sd0, points, budget) {
     }
     sd0 <- estimate$sd
   }
-  list(estimate = estimate, round = round, components = Filter(is_usable, components),
-    settled = !length(why), reasons = why, rounds = k)
+  list(estimate = estimate, round = round, settled = !length(why), reasons = why, rounds = k,
+    axes = moment_axes(round))
 }
 
 is_usable <- function(part) {
@@ -41,10 +42,15 @@ is_usable <- function(part) {
 # sample those of its moments.
 pooled_axes <- function(round, components) {
   axes <- overall_axes(components)
-  if (round$ess < 20 * nrow(round$z)) return(axes)
+  moment_axes(round) %||% axes
+}
+
+# Mean and root of the covariance of a sample that has enough to say of it; else NULL.
+moment_axes <- function(round) {
+  if (round$ess < 20 * nrow(round$z)) return(NULL)
   own <- weighted_covariance(round$z, round$weights)
   root <- tryCatch(t(chol(own$cov)), error = function(e) NULL)
-  if (is.null(root)) axes else list(m = own$mean, L = root)
+  if (!is.null(root) && all(is.finite(root))) list(m = own$mean, L = root)
 }
 
 # After the first round each component moves to what it answers for. Where that has not settled it, the
@@ -60,6 +66,7 @@ next_components <- function(components, round, estimate, values, k) {
 }
 
 LADDER_ROUNDS <- 9L
+HIGH_ROUNDS <- 5L # beyond eight dimensions, where chains are the better use of gradients
 
 overall_axes <- function(components) {
   weight <- vapply(components, `[[`, 0, "weight")
@@ -72,16 +79,17 @@ overall_axes <- function(components) {
 }
 
 # Rows of the reported variables from a sample. linked: linked_values().
-importance_estimate <- function(round, linked, axes) {
+# tails: is there one mode? A second one would be taken for a tail.
+importance_estimate <- function(round, linked, axes, tails = TRUE) {
   use <- round$weights > 0 & colSums(!is.finite(round$gradient)) == 0
   w <- round$weights[use] / sum(round$weights[use])
   sample_estimate(linked, round$z[, use, drop = FALSE], round$gradient[, use, drop = FALSE], w,
-    round$replicate[use], axes)
+    round$replicate[use], axes, tails = tails)
 }
 
 # Of a sample, weighted or of chains (whose neighbours are not independent: looser on the score's
 # identities).
-sample_estimate <- function(linked, z, gradient, w, replicate, axes, loose = 1) {
+sample_estimate <- function(linked, z, gradient, w, replicate, axes, loose = 1, tails = TRUE) {
   e <- t(solve(axes$L, z - axes$m, tol = 0))
   score <- crossprod(gradient, axes$L)
   discrepancy <- stein_discrepancy(e, score, w) / loose
@@ -92,7 +100,8 @@ sample_estimate <- function(linked, z, gradient, w, replicate, axes, loose = 1) 
   own <- own_scores(linked, f, gradient)
   m <- stein_moments(s, f[, !lost, drop = FALSE], own$slope[, !lost, drop = FALSE],
     own$score[, !lost, drop = FALSE])
-  tail <- tail_errors(f[, !lost, drop = FALSE], w, m$mean, m$sd)
+  tail <- if (tails) tail_errors(f[, !lost, drop = FALSE], w, m$mean, m$sd) else 0
+  m$tail <- tail_indices(f[, !lost, drop = FALSE], w, m$mean, m$sd)
   m$mcse_sd <- sqrt(m$mcse_sd^2 + (pmin(tail, 1) * m$sd)^2)
   row <- function(x) replace(rep(NA_real_, ncol(f)), !lost, x)
   c(lapply(m, row), list(discrepancy = discrepancy, lost = lost))

@@ -24,23 +24,34 @@ source_words <- function(source) {
 print_target_lines <- function(x) {
   cat(x$model$d, " dimension", if (x$model$d > 1L) "s", "; ",
     evaluation_words(x$counts), sep = "")
-  if (is_one(x$vb$elbo)) cat("; ELBO ", format(x$vb$elbo, digits = 6, nsmall = 1), sep = "")
+  if (is_one(x$vb$elbo)) cat("; ELBO ", format_nats(x$vb$elbo), sep = "")
   if (!is.na(x$log_evidence)) {
-    cat("; log evidence ", format(x$log_evidence, digits = 6, nsmall = 2), " (+- ",
+    cat("; log evidence ", format_nats(x$log_evidence), " (+- ",
       format(x$evidence_error, digits = 1), ")", sep = "")
   }
   if (is.finite(x$khat)) cat("; Pareto k-hat ", format(x$khat, digits = 2), sep = "")
   cat("\n\n")
 }
 
+format_nats <- function(x) {
+  digits <- if (abs(x) < 1e4) 3L else 1L
+  formatC(if (round(x, digits) == 0) 0 else x, digits = digits, format = "f")
+}
+
+# Values alone are told of where they are what the fit is made of.
 evaluation_words <- function(counts) {
+  words <- function(n, what) paste(format(n, big.mark = ","), what)
   g <- counts$gradients
-  paste(format(if (g > 0) g else counts$values, big.mark = ","), if (g > 0) "gradients" else "values")
+  v <- counts$values
+  paste(c(if (g > 0) words(g, "gradients"), if (g == 0 || v > 2 * g) words(v, "values")),
+    collapse = ", ")
 }
 
 print_target_table <- function(x, digits, most = 30L) {
   s <- as.data.frame(summary(x))
   shown <- utils::head(s, most)
+  zero <- is.finite(shown$mean) & abs(shown$mean) < 1e-9 * shown$sd # rounding of a symmetric sum
+  shown$mean[which(zero)] <- 0
   number <- vapply(shown, is.numeric, NA)
   shown[number] <- lapply(shown[number], format_numbers, digits)
   columns <- setdiff(names(shown), c("mean_mfvb", "mcse_mean", "mcse_sd"))
@@ -65,13 +76,14 @@ print.target_exact_fit <- function(x, digits = 3, ...) {
   invisible(x)
 }
 
-# ---- sizes -----------------------------------------------------------------------------------------
+# ---- sizes ---------------------------------------------------------------------------------------
 
 #' @export
 nobs.target_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
-  object$model$rows %||% mf_abort("target", "a target has rows only where target() was given `rows`",
+  object$model$rows %||% mf_abort("target",
+    "a target has rows only where target() was given `rows`",
     arg = "object")
 }
 
@@ -118,20 +130,29 @@ tidy.target_fit <- function(x, conf.int = FALSE, conf.level = 0.95, ...) {
 #' Methods for fits of targets
 #'
 #' The methods of the other fits work on fits of a [target()]: [summary()], [confint()], [vcov()],
-#' [hypothesis()], [as_draws()], [plot()], [sd_ratio_report()], [compare()], [vb_khat()], `tidy()`,
-#' `glance()`, `logLik()`. What asks for a response, coefficients or groups is refused.
+#' [hypothesis()], [as_draws()], [plot()], [sd_ratio_report()], [compare()], [vb_khat()],
+#' [vb_sensitivity()], `tidy()`, `glance()`, `logLik()`, [nobs()] where the target has `rows`, and
+#' [update()], which fits the same target with other settings. What asks for a response,
+#' coefficients or groups is refused, `meanfield_error_engine`.
+#'
+#' `logLik()` is the log evidence where it was estimated, else the lower bound. `glance()` has the
+#' columns `parameters`, `gradients`, `elbo`, `log_evidence`, `khat`, `flags` (how many).
 #'
 #' @param object,x A fit of a target.
 #' @param fun A function of a named list of the parameters (and of `data`, where it takes two
 #'   arguments and the target has data), which returns numbers, always as many.
 #' @param ndraws Draws of the posterior.
-#' @param summary Return a data frame (`mean`, `sd` and quantiles of every number) rather than draws?
+#' @param summary Return a data frame (`mean`, `sd` and quantiles of every number) rather than
+#'   draws?
 #' @param level Mass of the central interval.
 #' @param conf.int,conf.level Add interval columns, of this mass?
-#' @param ... Not used.
-#' @return `predict()`: a data frame with a row per number of `fun`, or a matrix draws x numbers.
-#'   `tidy()`: a data frame, a row per variable: `type`, `term`, `estimate`, `std.error`.
-#' @section Errors: `meanfield_error_target` where `fun` fails or its length varies.
+#' @param ... Of `update()`: arguments of the fit that change, by name; else not used.
+#' @return `predict()`: a data frame with a row per number of `fun` (`mean`, `sd`, `q2.5`, `q97.5`),
+#'   or a matrix draws x numbers. `tidy()`: a data frame, a row per variable: `type` (`"parameter"`,
+#'   `"generated"`), `term`, `estimate`, `std.error`, with `conf.int` also `conf.low`, `conf.high`.
+#'   `update()`: a fit, or its call. `plot()`: `x`, invisibly.
+#' @section Errors: `meanfield_error_target` where `fun` fails, returns no numbers, or its length
+#'   varies; `meanfield_error_engine` for a picture of a trace that the optimiser did not keep.
 #' @examples
 #' y <- c(2.1, 3.4, 1.9, 2.8)
 #' tgt <- target(function(p) sum(dnorm(y, p$mu, 1, log = TRUE)), init = list(mu = 0))
@@ -139,6 +160,7 @@ tidy.target_fit <- function(x, conf.int = FALSE, conf.level = 0.95, ...) {
 #' set.seed(1)
 #' predict(fit, function(p) c(mean = p$mu, high = p$mu + 2), ndraws = 200)
 #' tidy(fit)
+#' plot(fit)
 #' @name target-methods
 NULL
 
@@ -182,7 +204,8 @@ predicted_draws <- function(target, fun, z) {
   rows <- vapply(seq_len(ncol(z)), function(j) {
     x <- if (j == 1L) first else one(j)
     if (length(x) != length(first)) {
-      mf_abort("target", "`fun` returned ", length(first), " numbers, then ", length(x), arg = "fun")
+      mf_abort("target", "`fun` returned ", length(first), " numbers, then ", length(x),
+        arg = "fun")
     }
     as.double(x)
   }, numeric(length(first)))

@@ -263,7 +263,8 @@ check_first_value <- function(target) {
     "log_density", 1L)
   if (is.null(target$rows)) return(invisible())
   i <- seq_len(target$rows)
-  check_one(tryCatch(suppressWarnings(row_functions(user, i)$value(p)), error = identity), "log_lik",
+  check_one(tryCatch(suppressWarnings(row_functions(user, i)$value(p)), error = identity),
+    "log_lik",
     c(1L, target$rows))
 }
 

@@ -24,7 +24,7 @@ plot_convergence <- function(fit) {
   step <- trace$step %||% seq_along(bound)
   shown <- is.finite(bound)
   ylim <- stats::quantile(bound[shown], c(0.02, 1), names = FALSE)
-  old <- graphics::par(mar = c(3.6, 4.8, 1.2, 0.6), mgp = c(2.4, 0.6, 0), las = 1)
+  old <- graphics::par(mar = c(3.6, 4.8, if (sum(shown) > 60) 2.2 else 1.2, 0.6), mgp = c(2.4, 0.6, 0), las = 1)
   on.exit(graphics::par(old))
   graphics::plot(step[shown], bound[shown], type = if (sum(shown) > 60) "l" else "b", pch = 16,
     col = method_colours[["mfvb"]], xlab = "step", ylab = "", ylim = ylim)
@@ -32,7 +32,8 @@ plot_convergence <- function(fit) {
   if (sum(shown) > 60) {
     smooth <- stats::filter(bound[shown], rep(1 / 25, 25))
     graphics::lines(step[shown], smooth, col = method_colours[["lrvb"]], lwd = 2)
-    graphics::legend("bottomright", c("each step", "mean of 25"), lwd = 2, bty = "n",
-      col = method_colours[c("mfvb", "lrvb")])
+    usr <- graphics::par("usr")
+    graphics::legend(mean(usr[1:2]), usr[4L], c("each step", "mean of 25"), xjust = 0.5, yjust = 0,
+      lwd = 2, bty = "n", horiz = TRUE, xpd = NA, col = method_colours[c("mfvb", "lrvb")])
   }
 }

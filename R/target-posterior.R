@@ -1,5 +1,5 @@
-# Posteriors of fits of targets: weighted points with a table of moments, beside it the Gaussian fit,
-# and draws.
+# Posteriors of fits of targets: weighted points with a table of moments, beside it the Gaussian
+# fit, and draws.
 
 #' @export
 posterior_of.target_fit <- function(fit) {
@@ -26,8 +26,8 @@ marginals.weighted_posterior <- function(p, level = NULL, u = FALSE) {
   cbind(out, t[c("mcse_mean", "mcse_sd")])
 }
 
-# Quantiles of the points, moved and scaled on the link's scale to the moments of the table, and never
-# beyond the points.
+# Quantiles of the points, moved and scaled on the link's scale to the moments of the table, and
+# never beyond the points.
 weighted_limits <- function(p, probs) {
   link <- variable_table(p$model)$link
   x <- target_values(p$model, p$points$z)
@@ -121,7 +121,7 @@ relative_error.weighted_posterior <- function(p, exact) {
   ifelse(is.na(exact$mcse_sd), 0, exact$mcse_sd / exact$sd)
 }
 
-# ---- the Gaussian fit before refinement ------------------------------------------------------------
+# ---- the Gaussian fit before refinement ----------------------------------------------------------
 
 #' @export
 normal_rows.target_normal <- function(p, u = FALSE) {
@@ -161,7 +161,7 @@ check_same_model.meanfield_target <- function(a, b) {
   if (!same_functions) refuse_reference("are of different targets")
 }
 
-# ---- pictures --------------------------------------------------------------------------------------
+# ---- pictures ------------------------------------------------------------------------------------
 
 #' @export
 density_curves.weighted_posterior <- function(p, variables, u) {

@@ -4,8 +4,8 @@
 vb_khat.target_fit <- function(fit, ndraws = 1000) {
   valid_fit(fit)
   if (!is_one(fit$khat) || is.na(fit$khat)) {
-    mf_abort("engine", "the fit was not refined by importance sampling and has no k-hat: refit with ",
-      "refine = \"importance\"", arg = "fit")
+    mf_abort("engine", "the fit was not refined by importance sampling and has no k-hat: refit ",
+      "with refine = \"importance\"", arg = "fit")
   }
   structure(fit$khat, ess = fit$ess, of = "the Gaussian proposal", class = "meanfield_khat")
 }

@@ -2,8 +2,8 @@
 
 # Kept draws and what they say about themselves. ev: function (Z (d x n), gradient) that returns
 # list(lp, gradient); m, L: the metric z = m + L e, L lower triangular or a vector (a diagonal);
-# start: d x chains, or NULL: over-dispersed in the metric. ask: who else answers than ev. Draws from
-# R's generator.
+# start: d x chains, or NULL: over-dispersed in the metric. ask: who else answers than ev. Draws
+# from R's generator.
 hmc_run <- function(ev, m, L, chains = 4L, iter = 1000L, warmup = 500L,
                     method = c("nuts", "hmc"), target_accept = if (method == "hmc") 0.85 else 0.8,
                     max_leapfrogs = 24L, max_depth = 10L, adapt_metric = FALSE, start = NULL,

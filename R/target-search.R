@@ -1,4 +1,5 @@
-# Where the density has its mass: modes from several starts, and directions in which it does not end.
+# Where the density has its mass: modes from several starts, and directions in which it does not
+# end.
 
 # The modes that are found, best first: a list of list(z, L, lp, usable, log_mass (Laplace)). first:
 # start_at() from the user's init. Climbs begin where the target is most above what the first mode's
@@ -77,8 +78,8 @@ apart <- function(lp, e, keep) {
 
 # ---- tails ---------------------------------------------------------------------------------------
 
-# Directions in which the density does not fall fast enough to be one: along lines through the centre
-# log p + log r must fall. Names of the coordinates, with a sign.
+# Directions in which the density does not fall fast enough to be one: along lines through the
+# centre log p + log r must fall. Names of the coordinates, with a sign.
 endless_directions <- function(ev, m, L, names) {
   d <- length(m)
   axes <- cbind(L, diag(sqrt(rowSums(L^2)), d))[, seq_len(min(2 * d, 60L)), drop = FALSE]

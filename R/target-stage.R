@@ -1,6 +1,6 @@
 # The two stages of fit_vb() of a target: the Gaussian fits, and their refinement.
 
-# ---- Gaussian fits ---------------------------------------------------------------------------------
+# ---- Gaussian fits -------------------------------------------------------------------------------
 
 fit_stage <- function(run) {
   run <- if (is_stochastic(run)) stochastic_stage(run) else switch(run$settings$approximation,
@@ -33,9 +33,12 @@ fit_gaussian <- function(run, start) {
   d <- length(start$m)
   n <- run$settings$control$points %||% gaussian_points(d)
   answer <- run$settings$refine == "no"
+  if (run$settings$optimiser == "lbfgs") {
+    return(bound_vi(run$ev, start$m, start$L, if (answer || d <= 5L) 4L * n else n))
+  }
   gaussian_vi(run$ev, start$m, start$L, n_points = n, max_iter = if (answer) 60L else 20L,
     max_points = left_gradients(run) / 2, n_final = if (answer || d <= 5L) 4L * n else n,
-    final_iter = if (answer) 60L else 3L)
+    final_iter = if (answer) 60L else 2L)
 }
 
 # At every usable mode; without one, about the point that the climb reached and about init:
@@ -62,26 +65,6 @@ distinct_fits <- function(fits) {
   out
 }
 
-no_gaussian <- function(run) {
-  mf_abort("target", "no normal distribution about `init` has a finite expected log density: start ",
-    "from a better `init`, or give `constraints` where the density ends", arg = "init")
-}
-
-# fits: lists with m, L (or sd), elbo, converged; best first.
-keep_components <- function(run, fits) {
-  elbo <- vapply(fits, `[[`, 0, "elbo")
-  weight <- exp(elbo - max(elbo))
-  run$components <- Map(function(q, w) {
-    q$weight <- w / sum(weight)
-    q[intersect(names(q), c("m", "L", "sd", "omega", "A", "D", "elbo", "weight", "converged",
-      "criterion", "iterations", "trace", "E", "rank", "gains"))]
-  }, fits, weight)
-  run$elbo <- max(elbo) + log(sum(weight))
-  run$converged <- all(vapply(fits, `[[`, NA, "converged"))
-  run$reason <- paste0(": ", unique(unlist(lapply(fits, `[[`, "reason"))))[1L]
-  run
-}
-
 # Points of the Gaussian fit itself, in proportion to the weights of the components.
 gaussian_sample <- function(components, n) {
   weight <- vapply(components, `[[`, 0, "weight")
@@ -94,9 +77,7 @@ gaussian_sample <- function(components, n) {
   list(z = do.call(cbind, parts), weights = rep(weight / per, per) / sum(weight))
 }
 
-component_root <- function(part, E) if (is.null(part$L)) part$sd * E else part$L %*% E
-
-# ---- refinement ------------------------------------------------------------------------------------
+# ---- refinement ----------------------------------------------------------------------------------
 
 refine_stage <- function(run) {
   d <- run$target$d
@@ -142,7 +123,8 @@ importance_stage <- function(run) {
   run$settled <- out$settled
   run$reasons <- out$reasons
   run$estimate <- e
-  run$proposal <- out$components
+  run$axes <- out$axes %||% list(m = run$components[[1L]]$m, L = run$components[[1L]]$L %||%
+    diag(run$components[[1L]]$sd, d))
   run$khat <- out$round$khat
   run$ess <- out$round$ess / ncol(out$round$z)
   spent <- unlist(evaluator_counts(run$ev)[c("values", "failures")]) - before
@@ -182,7 +164,7 @@ response_sample <- function(run) {
   sample <- gaussian_sample(list(list(m = part$m, L = root$L, sd = root$sd, weight = 1)),
     if (length(part$m) > FULL_MOST) 512L else 2048L)
   m <- part$m
-  sample$normal <- if (is.null(root$L)) function(e) m + root$sd * e else function(e) m + root$L %*% e
+  sample$normal <- function(e) m + component_root(root, e)
   list(moments = normal_moments(run$linked, sample$z, sample$weights), points = sample,
     known = root$known)
 }
@@ -197,9 +179,11 @@ partly_corrected <- function(run, known) {
   run$table[row, c("mean_lrvb", "sd_lrvb", "spread_lrvb")] <- NA
   most <- suppressWarnings(max(widened, na.rm = TRUE))
   if (sum(known) >= 3L && most < 1.05) {
-    return(add_note(run, "linear response was asked of ", sum(known), " coordinates, and widens none"))
+    return(add_note(run, "linear response was asked of ", sum(known),
+      " coordinates, and widens none"))
   }
   add_flag(run, "mean-field SDs are too small where coordinates depend on each other",
-    if (is.finite(most)) paste0(" (linear response widens one ", format(most, digits = 2), " times)"),
+    if (is.finite(most)) paste0(" (linear response widens one ", format(most, digits = 2),
+      " times)"),
     ", and ", length(row), " rows are not corrected: raise `max_gradients`")
 }

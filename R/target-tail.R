@@ -1,10 +1,10 @@
 # What a sample cannot know of the variance: the tail beyond its reach.
 #
-# Beyond a value x that only a few effective points exceed, a generalised Pareto distribution, fitted to
-# the upper twentieth, says what the tail adds to the variance:
+# Beyond a value x that only a few effective points exceed, a generalised Pareto distribution,
+# fitted to the upper twentieth, says what the tail adds to the variance:
 #     E (f - m)^2 1{f > x} = P(f > x) E (x - m + Y)^2,   Y ~ GPD(k, s),
-# infinite from k = 1/2. What that and what the points say differ by is an error that no standard error
-# of the points shows.
+# infinite from k = 1/2. What that and what the points say differ by is an error that no standard
+# error of the points shows.
 
 TAIL_POINTS <- 8 # effective points that a reach is worth
 TAIL_KURTOSIS <- 4.5 # lighter tails have nothing to hide
@@ -16,6 +16,23 @@ tail_errors <- function(f, weights, mean, sd) {
     if (!all(is.finite(e)) || sum(weights * e^4) < TAIL_KURTOSIS) return(0)
     (upper_tail_error(e, weights) + upper_tail_error(-e, weights)) / 2
   }, 0)
+}
+
+# Pareto shape of the heavier tail of each column; 0 where there is nothing to hide. From 1/2 there
+# is no variance, from 1 no mean.
+tail_indices <- function(f, weights, mean, sd) {
+  vapply(seq_len(ncol(f)), function(j) {
+    e <- (f[, j] - mean[j]) / sd[j]
+    if (!all(is.finite(e)) || sum(weights * e^4) < TAIL_KURTOSIS) return(0)
+    max(upper_tail_shape(e, weights), upper_tail_shape(-e, weights))
+  }, 0)
+}
+
+upper_tail_shape <- function(e, w, share = 0.05) {
+  from <- weighted_quantile(e, w, 1 - share)
+  over <- e > from & w > 0
+  fit <- if (any(over)) tail_fit(rev(sort(e[over])) - from, w[over][order(-e[over])])
+  if (is.null(fit)) 0 else fit$k
 }
 
 # Of a standardised variable: the error of its variance.

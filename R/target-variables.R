@@ -102,8 +102,8 @@ generated_values <- function(target, x, rows) {
   each_point(flat, points, rows)
 }
 
-# A model that constrains its points itself (Stan, a fit): `constrain` gives all variables of a point,
-# `values`, where there is one, those of a block.
+# A model that constrains its points itself (Stan, a fit): `constrain` gives all variables of a
+# point, `values`, where there is one, those of a block.
 foreign_values <- function(target, Z) {
   rows <- nrow(target$variables)
   if (!is.null(target$foreign$values)) {

@@ -6,66 +6,91 @@
 #' sampling about the fit with Stein control variates, where that is not enough by Hamiltonian Monte
 #' Carlo in the fitted metric, and where that is not either, says so in words.
 #'
-#' @param object Made by [target()] or [as_target()], or a fit of one.
+#' @param object Made by [target()] or [as_target()], or a fit of one, whose target is fitted again.
 #' @param approximation The Gaussian family. `"fullrank"` (the default up to 200 dimensions),
 #'   `"meanfield"` (independent coordinates, with linear response; the default beyond), `"lowrank"`
 #'   (a diagonal plus `rank` directions), `"pathfinder"` (the best normal along the paths of several
 #'   climbs).
 #' @param refine `"auto"`: importance sampling, then Hamiltonian Monte Carlo, as far as is needed
-#'   (mean field: none). `"no"`: the Gaussian with its linear response. `"importance"`, `"hmc"`: that
-#'   one.
-#' @param optimiser `"stein"`: natural-gradient steps on fixed points (`"fullrank"`). `"lbfgs"`:
-#'   second-order steps on fixed points (`"meanfield"`, `"lowrank"`). `"pathwise"`, `"score"`:
-#'   stochastic gradients, by reparameterisation or by the score function. `NULL`: that of the
-#'   approximation.
-#' @param rank Of `"lowrank"`; `NULL` chooses it by the gain in the bound.
-#' @param control Made by [vb_control()]: `points`, `importance_points`, `max_gradients`, `trace`, and
-#'   for the stochastic optimisers `seed`, `steps`, `draws`, `batch_size`.
-#' @param ... Not used.
+#'   (none for `"meanfield"`, beyond 200 dimensions and for the stochastic optimisers). `"no"`: the
+#'   Gaussian with its linear response. `"importance"`, `"hmc"`: that one, up to 200 dimensions.
+#' @param optimiser `"stein"`: natural-gradient steps on fixed points (`"fullrank"`). `"lbfgs"`: the
+#'   bound over fixed points by a general second-order optimiser (L-BFGS; of `"meanfield"` Newton's
+#'   method with conjugate gradients). `"pathwise"`, `"score"`: stochastic gradients, by
+#'   reparameterisation or by the score function (`"fullrank"`, `"meanfield"`). `NULL`, the default:
+#'   the first that the approximation has.
+#' @param rank Of `"lowrank"`: a whole number from 0; `NULL` chooses it by the gain in the bound.
+#' @param control Made by [vb_control()]: `points`, `importance_points`, `max_gradients`, and for
+#'   the
+#'   stochastic optimisers `seed`, `steps`, `draws`, `batch_size`, `replacement`.
+#' @param ... Not used; of a fit, the other arguments.
 #'
 #' @details
 #' The default asks for 1,000 to 2,000 gradients where one round of importance sampling settles it.
 #' It climbs from `init` and from points spread about the mode it finds, so that other modes are
-#' seen; each mode gets a Gaussian, and the proposal is their mixture. A row of the table is believed
-#' when its squared integrand has a light tail (`khat` below .5), when its jackknife error is below
-#' .02 SD (mean) and 2.5% (SD), and when the proposal already had nearly the SD that was found. The
-#' score's own identities must hold as well, or the gradient is not the density's.
+#' seen; each mode gets a Gaussian, and the proposal is their mixture. A row of the table is
+#' believed when its squared integrand has a light tail (`khat` below .5), when its jackknife errors
+#' are small (2% of an SD), and when the proposal already had nearly the SD that was found. The
+#' score's own identities must hold as well, or the gradient is not the density's. What is not
+#' believed is sampled again, from a proposal that has learned from the last sample; then come
+#' chains, as far as `max_gradients` lasts.
+#'
+#' With `batch_size` a stochastic optimiser sees that many rows of a target with `rows` at a time;
+#' such a fit is not refined, so that it asks for `refine = "no"` or `"auto"`, and its bound is an
+#' estimate.
 #'
 #' R's generator is not touched, and every run gives the same answer.
 #'
 #' @return An object of class `target_vb_fit` (`target_fit`, `meanfield_fit`), a list with
 #' \describe{
 #'   \item{call, model}{the call, and the target}
-#'   \item{vb}{`approximation`, `optimiser`, `elbo`, `converged`, `components` (a list with `m`, `L`
-#'     or `sd`, `elbo`, `weight`), on the unconstrained scale}
+#'   \item{vb}{`approximation`, `optimiser`, `elbo`, `converged`, `components` (for each mode a list
+#'     with `m`, `L` or `sd`, `elbo`, `weight`), on the unconstrained scale, and the optimiser's
+#'     `trace` where it keeps one}
 #'   \item{modes}{data frame, a row per mode that was kept: its `weight` and `elbo`}
 #'   \item{table}{data frame, a row per variable: what [summary()] shows, k-hat of each row}
 #'   \item{points}{`z` (d x points) and `weights`: what draws and quantiles are made of}
 #'   \item{log_evidence, evidence_error}{log marginal likelihood of the density as it is given, and
 #'     its standard error; `NA` where it was not estimated}
 #'   \item{khat, ess}{of the importance sample; `ess` as a share of its points}
+#'   \item{hmc}{of the chains, where they were needed: `rhat` (the largest), `divergent`, `ebfmi`
+#'     (the smallest), `draws`; else `NULL`}
 #'   \item{flags}{what is wrong, in words; empty when nothing is. They are warned of too}
 #'   \item{notes}{what is worth knowing}
-#'   \item{counts}{`gradients`, `values`, `failures`: evaluations of the target}
-#'   \item{converged, seconds, control}{as in other fits}
+#'   \item{counts}{evaluations of the target: `values`, `gradients`, `failures` (errors and what is
+#'     no number), `warnings`, and the `message` of the last failure}
+#'   \item{converged, seconds, control}{of the Gaussian fit; elapsed time; the settings}
 #' }
 #' `summary()` has the columns `variable`, `mean`, `sd`, `mean_mfvb`, `sd_mfvb` (of the Gaussian
 #' before refinement), `source` (`"importance"`, `"hmc"`, `"lrvb"`, `"vb"`), `q2.5`, `q97.5`,
 #' `mcse_mean`, `mcse_sd`.
-#' @section Errors and warnings: `meanfield_error_target` where the target cannot be fitted at all;
-#'   `meanfield_warning_target`, a warning per flag: several modes, tails without moments, an improper
-#'   density, a gradient that is not the density's, a density that fails or jumps, chains that
-#'   disagree.
-#' @references Opper, M. and Archambeau, C. (2009). The variational Gaussian approximation revisited.
-#'   *Neural Computation* 21, 786-792. Oates, C., Girolami, M. and Chopin, N. (2017). Control
-#'   functionals for Monte Carlo integration. *JRSS B* 79, 695-718. Vehtari, A. et al. (2024). Pareto
-#'   smoothed importance sampling. *JMLR* 25, 1-58.
+#' @section Errors and warnings: `meanfield_error_target` where the target cannot be fitted at all,
+#'   `meanfield_error_fit` for a target that another version of the package made,
+#'   `meanfield_error_control` for settings that do not go together; `meanfield_warning_target`, a
+#'   warning per flag: tails without moments, an improper density, a gradient that is not the
+#'   density's, a density that fails or jumps, chains that disagree, means and SDs that are not
+#'   known well. Several modes are a note.
+#' @references Opper, M. and Archambeau, C. (2009). The variational Gaussian approximation
+#'   revisited. *Neural Computation* 21, 786-792.
+#'
+#'   Oates, C., Girolami, M. and Chopin, N. (2017). Control functionals for Monte Carlo integration.
+#'   *Journal of the Royal Statistical Society B* 79, 695-718.
+#'
+#'   Vehtari, A. et al. (2024). Pareto smoothed importance sampling. *Journal of Machine Learning
+#'   Research* 25, 1-58.
+#'
+#'   Zhang, L. et al. (2022). Pathfinder: parallel quasi-Newton variational inference. *Journal of
+#'   Machine Learning Research* 23(306).
+#' @seealso [fit_exact.meanfield_target()] and [fit_hmc()], the references; [target-methods].
 #' @examples
-#' y <- c(2.1, 3.4, 1.9, 2.8)
-#' tgt <- target(
-#'   function(p) sum(dnorm(y, p$mu, p$sigma, log = TRUE)) + dexp(p$sigma, 1, log = TRUE),
+#' y <- c(2.1, 3.4, 1.9, 2.8, 3.1, 2.2, 2.6, 2.9)
+#' model <- target(
+#'   function(p) {
+#'     sum(dnorm(y, p$mu, p$sigma, log = TRUE)) + dnorm(p$mu, 0, 5, log = TRUE) +
+#'       dexp(p$sigma, 1, log = TRUE)
+#'   },
 #'   init = list(mu = 0, sigma = 1), constraints = list(sigma = positive()))
-#' fit <- fit_vb(tgt)
+#' fit <- fit_vb(model)
 #' fit
 #' summary(fit)
 #' @export
@@ -73,6 +98,7 @@ fit_vb.meanfield_target <- function(object, approximation = NULL,
                                     refine = c("auto", "no", "importance", "hmc"),
                                     optimiser = NULL, rank = NULL, control = vb_control(), ...) {
   no_dots(...)
+  valid_target(object)
   call <- target_call(match.call(), "fit_vb", parent.frame())
   settings <- target_settings(object, approximation, refine, optimiser, rank, control)
   began <- now()
@@ -81,6 +107,7 @@ fit_vb.meanfield_target <- function(object, approximation = NULL,
   run <- refine_stage(run)
   fit <- assemble_target_fit(call, run)
   fit$seconds <- now() - began
+  if (control$trace) print(fit$vb$trace)
   tell_flags(fit)
   fit
 }
@@ -90,9 +117,8 @@ fit_vb.meanfield_target <- function(object, approximation = NULL,
 fit_vb.target_fit <- function(object, ...) fit_vb(valid_fit(object)$model, ...)
 
 APPROXIMATIONS <- c("fullrank", "meanfield", "lowrank", "pathfinder")
-OPTIMISERS <- list(fullrank = c("stein", "pathwise", "score"),
+OPTIMISERS <- list(fullrank = c("stein", "lbfgs", "pathwise", "score"),
   meanfield = c("lbfgs", "pathwise", "score"), lowrank = "lbfgs", pathfinder = "lbfgs")
-FULL_MOST <- 200L # dimensions beyond which the default is mean field
 
 target_settings <- function(target, approximation, refine, optimiser, rank, control) {
   check_vb_control(control)
@@ -115,29 +141,7 @@ target_settings <- function(target, approximation, refine, optimiser, rank, cont
     control = control)
 }
 
-# A run gathers what a fit is made of.
-new_run <- function(target, settings) {
-  ev <- evaluator(target)
-  linked <- linked_values(target)
-  list(target = target, settings = settings, ev = ev, linked = linked, flags = character(),
-    notes = character())
-}
-
-add_flag <- function(run, ...) {
-  run$flags <- c(run$flags, paste0(...))
-  run
-}
-
-add_note <- function(run, ...) {
-  run$notes <- c(run$notes, paste0(...))
-  run
-}
-
-left_gradients <- function(run) {
-  run$settings$control$max_gradients - evaluator_counts(run$ev)[["gradients"]]
-}
-
-# ---- result ----------------------------------------------------------------------------------------
+# ---- result --------------------------------------------------------------------------------------
 
 assemble_target_fit <- function(call, run) {
   components <- run$components
@@ -157,12 +161,6 @@ assemble_target_fit <- function(call, run) {
     ),
     class = c("target_vb_fit", "target_fit", "meanfield_fit")
   )
-}
-
-mode_table <- function(components) {
-  elbo <- vapply(components, `[[`, 0, "elbo")
-  weight <- vapply(components, `[[`, 0, "weight")
-  data.frame(mode = seq_along(elbo), weight = weight / sum(weight), elbo = elbo)
 }
 
 tell_flags <- function(fit) {

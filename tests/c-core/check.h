@@ -28,6 +28,7 @@ void test_glmm_gibbs(void);
 void test_factorised(void);
 void test_blackbox(void);
 void test_hmc(void);
+void test_joint(void);
 void test_transform(void);
 
 #endif

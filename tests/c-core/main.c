@@ -51,6 +51,7 @@ int main(void)
     run("factorised", test_factorised);
     run("blackbox", test_blackbox);
     run("hmc", test_hmc);
+    run("joint", test_joint);
     run("transform", test_transform);
     printf("%ld passed, %ld failed\n", passed, failed);
     return failed > 0;

@@ -3,8 +3,9 @@
 joint_data <- function() {
   set.seed(71)
   n <- 160
-  d <- data.frame(g = factor(sample(9, n, TRUE)), h = factor(sample(5, n, TRUE)), x = stats::rnorm(n),
-    z = stats::rnorm(n), off = stats::rnorm(n) / 5, trials = sample(1:5, n, TRUE),
+  d <- data.frame(g = factor(sample(9, n, TRUE)), h = factor(sample(5, n, TRUE)),
+    x = stats::rnorm(n), z = stats::rnorm(n), off = stats::rnorm(n) / 5,
+    trials = sample(1:5, n, TRUE),
     w = stats::runif(n) + 0.5)
   eta <- 0.3 + 0.5 * d$x + stats::rnorm(9)[d$g] * 0.6 + stats::rnorm(5)[d$h] * 0.4
   d$normal <- eta + stats::rnorm(n)
@@ -28,14 +29,16 @@ joint_fits <- function(d = joint_data()) {
   ))
 }
 
-# list(model, core, centre, x (theta, psi as they are), scale: units of the effects, none and their own).
+# list(model, core, centre, x (theta, psi as they are), scale: units of the effects, none and their
+# own).
 joint_case <- function(fit, n = 3L) {
   core <- engine_core(fit$model)
   set.seed(72)
   theta <- posterior_coordinates(posterior_of(fit), core)
   case <- list(model = fit$model, core = core, centre = vb_centre(core, fit$vb))
   own <- effect_units(case, theta)
-  c(case, list(x = theta[, seq_len(n), drop = FALSE], scale = list(vector("list", length(own)), own)))
+  none <- vector("list", length(own))
+  c(case, list(x = theta[, seq_len(n), drop = FALSE], scale = list(none, own)))
 }
 
 in_units <- function(case, scale) {

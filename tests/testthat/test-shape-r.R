@@ -24,11 +24,18 @@ test_that("no files call each other in a circle", {
   expect_identical(on_cycle(calls$from_file, calls$to_file), character())
 })
 
-test_that("circles and upward calls are found", {
+test_that("no name is defined twice", {
+  need_sources()
+  expect_identical(defined_twice(r_definitions(dir)), character())
+})
+
+test_that("circles, upward calls and second definitions are found", {
   def <- list(name = c("a", "b", "c"), file = c("base-x", "base-y", "methods-z"),
     value = list(quote(function() b()), quote(function(v = a) c()), quote(function() 1)))
   found <- r_calls(def)
   expect_identical(on_cycle(found$from_file, found$to_file), c("base-x", "base-y"))
   up <- floor_of(found$from_file, R_FLOORS) < floor_of(found$to_file, R_FLOORS)
   expect_identical(found$to[up], "c")
+  again <- list(name = c("a", "b", "a"), file = c("base-x", "base-x", "base-y"))
+  expect_identical(defined_twice(again), "a: base-x, base-y")
 })

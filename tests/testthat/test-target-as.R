@@ -1,6 +1,6 @@
 # Models of other packages as targets: the same density, with the signs and Jacobians right.
 
-inner <- function(name) getFromNamespace(name, "meanfield")
+
 
 # A list as MakeADFun() makes it, without TMB.
 mock_tmb <- function(random = NULL) {
@@ -13,8 +13,8 @@ mock_tmb <- function(random = NULL) {
 test_that("an object of fn, gr, par and env is one of TMB, with its sign turned", {
   t <- as_target(mock_tmb(), constraints = list(s = positive()),
     generated = function(p) list(sum = p$b[1] + p$a))
-  expect_identical(inner("variable_table")(t)$variable, c("b[1]", "b[2]", "s", "a", "sum"))
-  at <- inner("evaluator")(t)(c(.1, .3, log(2), .4))
+  expect_identical(variable_table(t)$variable, c("b[1]", "b[2]", "s", "a", "sum"))
+  at <- evaluator(t)(c(.1, .3, log(2), .4))
   expect_equal(at$lp, -mock_tmb()$fn(unname(mock_tmb()$par)) + log(2))
   g <- -c(mock_tmb()$gr(mock_tmb()$par))
   expect_equal(c(at$gradient), c(g[1], g[3], g[2] * 2 + 1, g[4]))
@@ -57,15 +57,15 @@ mock_cmdstan <- function(old = FALSE) {
 test_that("a CmdStanR fit is evaluated by its own methods, with the Jacobian", {
   for (old in c(FALSE, TRUE)) {
     t <- as_target(mock_cmdstan(old), init = list(x = 2))
-    v <- inner("variable_table")(t)
+    v <- variable_table(t)
     expect_identical(v$variable, c("x", "y"))
     expect_identical(v$kind, c("parameter", "generated"))
-    at <- inner("evaluator")(t)(matrix(c(0, 1), 1))
+    at <- evaluator(t)(matrix(c(0, 1), 1))
     expect_equal(at$lp, c(-1, 1 - exp(1)))
     expect_equal(c(at$gradient), c(0, 1 - exp(1)))
-    values <- inner("target_values")(t, matrix(c(0, 1), 1))
+    values <- target_values(t, matrix(c(0, 1), 1))
     expect_equal(values, rbind(x = exp(0:1), y = 2 * exp(0:1)))
-    expect_equal(inner("unconstrain")(t, list(x = 3)), log(3))
+    expect_equal(unconstrain(t, list(x = 3)), log(3))
     expect_output(print(t), "constrained by the model itself")
   }
   expect_error(as_target(mock_cmdstan()), "init_model_methods", class = "meanfield_error_target")
@@ -111,11 +111,11 @@ test_that("a model of TMB is the same target as in R", {
   }
   own <- target(log_density, list(mu = c(0, 1), log_sigma = .2, u = c(.1, 0, -.1)), "differences")
   Z <- matrix(sin(1:18), 6)
-  expect_equal(inner("evaluator")(t)(Z), inner("evaluator")(own)(Z), tolerance = 1e-7)
-  expect_identical(inner("variable_table")(t)$variable[c(1, 3, 7)], c("mu[1]", "log_sigma", "sigma"))
+  expect_equal(evaluator(t)(Z), evaluator(own)(Z), tolerance = 1e-7)
+  expect_identical(variable_table(t)$variable[c(1, 3, 7)], c("mu[1]", "log_sigma", "sigma"))
   # random effects are gone, and integrated exactly here: the model is normal in them
   laplace <- as_target(make("u"))
-  expect_silent(inner("evaluator")(laplace)(c(.3, .5, .2)))
+  expect_silent(evaluator(laplace)(c(.3, .5, .2)))
   expect_identical(laplace$d, 3L)
   expect_output(print(laplace), "3 random effects")
   p <- list(mu = c(.3, .5), log_sigma = .1)
@@ -123,7 +123,7 @@ test_that("a model of TMB is the same target as in R", {
   r <- y - p$mu[c(1, 2, 1, 2, 1, 2)]
   exact <- -sum(r * solve(C, r)) / 2 - log(det(2 * pi * C)) / 2 +
     sum(dnorm(p$mu, 0, 10, log = TRUE)) - exp(.1) + .1
-  expect_equal(inner("evaluator")(laplace)(c(.3, .5, .1), FALSE)$lp, exact, tolerance = 1e-8)
+  expect_equal(evaluator(laplace)(c(.3, .5, .1), FALSE)$lp, exact, tolerance = 1e-8)
 })
 
 stan_code <- "
@@ -144,7 +144,7 @@ test_that("a model of rstan is the same target as in R", {
   y <- c(1.2, -.4, 2.2, .3, .7, 1.9)
   t <- as_target(model, data = list(N = 6, y = y))
   expect_identical(t$d, 5L)
-  v <- inner("variable_table")(t)
+  v <- variable_table(t)
   expect_identical(v$variable, c("mu[1]", "mu[2]", "sigma", "w[1]", "w[2]", "w[3]", "both",
     "S[1,1]", "S[2,1]", "S[1,2]", "S[2,2]"))
   expect_identical(v$kind, rep(c("parameter", "generated"), c(6, 5)))
@@ -154,13 +154,74 @@ test_that("a model of rstan is the same target as in R", {
   }, list(mu = c(0, 0), sigma = 1, w = c(.3, .3, .4)), "differences",
   list(sigma = positive(), w = simplex()))
   Z <- matrix(sin(1:15), 5)
-  a <- inner("evaluator")(t)(Z)
-  b <- inner("evaluator")(own)(Z)
+  a <- evaluator(t)(Z)
+  b <- evaluator(own)(Z)
   expect_equal(a$gradient, b$gradient, tolerance = 1e-6)
   expect_equal(diff(a$lp), diff(b$lp), tolerance = 1e-9)
-  expect_equal(inner("target_values")(t, Z)[1:6, ], inner("target_values")(own, Z),
+  expect_equal(target_values(t, Z)[1:6, ], target_values(own, Z),
     tolerance = 1e-9)
   start <- list(mu = c(1, 2), sigma = 3, w = c(.2, .3, .5))
   expect_equal(as_target(model, data = list(N = 6, y = y), init = start)$init,
-    inner("unconstrain")(own, start), tolerance = 1e-9)
+    unconstrain(own, start), tolerance = 1e-9)
+})
+
+# The influenza model of helper-target-evaluators.R, in the logarithms of its parameters.
+sir_code <- "#include <TMB.hpp>
+template<class Type>
+Type objective_function<Type>::operator() ()
+{
+  DATA_VECTOR(y);
+  PARAMETER(log_beta); PARAMETER(log_gamma); PARAMETER(log_phi_inv);
+  Type b = exp(log_beta), g = exp(log_gamma), inv = exp(log_phi_inv), S = 762, I = 1, h = .05;
+  Type nll = -dnorm(b, Type(2), Type(1), true) - dnorm(g, Type(.4), Type(.5), true) -
+    (log(Type(5)) - 5 * inv) - log_beta - log_gamma - log_phi_inv;
+  nll += Type(log(0.977249868051821)) + Type(log(0.788144601416603));
+  for (int t = 0; t < y.size(); t++) {
+    for (int k = 0; k < 20; k++) {
+      Type s = S, i = I, dS = 0, dI = 0;
+      for (int stage = 0; stage < 4; stage++) {
+        Type a = b * s * i / 763, c = a - g * i, w = stage == 1 || stage == 2 ? 2. : 1.;
+        dS -= w * a; dI += w * c;
+        Type step = stage == 2 ? h : h / 2;
+        s = S - step * a; i = I + step * c;
+      }
+      S += h / 6 * dS; I += h / 6 * dI;
+    }
+    nll -= dnbinom2(y(t), I, I + I * I * inv, true);
+  }
+  return nll;
+}
+"
+
+test_that("the influenza model through TMB has the posterior of the paper", {
+  skip_below_level(2)
+  skip_if_not_installed("TMB")
+  withr::local_envvar(MAKEFLAGS = "-s")
+  withr::local_dir(withr::local_tempdir())
+  writeLines(sir_code, "meanfield_sir.cpp")
+  done <- tryCatch(TMB::compile("meanfield_sir.cpp", flags = "-O1 -w"), error = function(e) NULL)
+  skip_if(is.null(done), "TMB cannot compile here")
+  dyn.load(TMB::dynlib("meanfield_sir"))
+  y <- c(3, 8, 26, 76, 225, 298, 258, 233, 189, 128, 68, 29, 14, 4)
+  object <- TMB::MakeADFun(list(y = y),
+    list(log_beta = log(2), log_gamma = log(.5), log_phi_inv = log(.1)), DLL = "meanfield_sir",
+    silent = TRUE)
+  t <- as_target(object, generated = function(p) {
+    c(list(beta = exp(p$log_beta), gamma = exp(p$log_gamma), phi_inv = exp(p$log_phi_inv)),
+      list(T = exp(-p$log_gamma), R0 = exp(p$log_beta - p$log_gamma)))
+  })
+  # a lattice of 1.5 million points, twice; see the vignette "any-model"
+  mean <- c(beta = 1.73493, gamma = .54197, phi_inv = .13749, T = 1.85811, R0 = 3.22242)
+  sd <- c(.05285, .04537, .07483, .15657, .27596)
+  off <- function(fit) {
+    s <- summary(fit)[match(names(mean), summary(fit)$variable), ]
+    c(max(abs(s$mean - mean) / sd), max(abs(s$sd / sd - 1)))
+  }
+  fit <- fit_vb(t)
+  expect_identical(fit$flags, character())
+  expect_lt(off(fit)[1L], .01)
+  expect_lt(off(fit)[2L], .015)
+  exact <- fit_exact(fit)
+  expect_lt(max(off(exact)), 2e-4) # five digits are printed of the truth
+  expect_lt(abs(exact$log_evidence + 67.23975), 1e-3)
 })

@@ -1,8 +1,8 @@
 # The evaluator: values, gradients from every source, failures that are counted and never NaN.
 
-inner <- function(name) getFromNamespace(name, "meanfield")
-evaluator <- inner("evaluator")
-counts <- inner("evaluator_counts")
+
+evaluator <- evaluator
+counts <- evaluator_counts
 
 y <- c(1.2, -.4, 2.2, .3)
 density <- function(p) sum(dnorm(y, p$mu, p$sigma, log = TRUE)) - p$sigma + sum(p$b * p$mu - p$b^2)
@@ -33,7 +33,7 @@ test_that("values hold the log Jacobian, gradients agree with differences", {
 test_that("data are the second argument", {
   t <- build(function(p, data) data$k * density(p), data = list(k = 3), gradient = "differences")
   plain <- evaluator(build(density))(Z, FALSE)$lp
-  other <- evaluator(inner("target_with_data")(t, list(k = 0)))
+  other <- evaluator(target_with_data(t, list(k = 0)))
   expect_equal(other(Z, FALSE)$lp, Z[2, ])
   expect_equal(evaluator(t)(Z, FALSE)$lp - Z[2, ], 3 * (plain - Z[2, ]), tolerance = 1e-13)
 })
@@ -156,7 +156,7 @@ test_that("rows of the data add up, and batches stand for all", {
   at <- evaluator(t)(Z)
   expect_equal(at$lp, evaluator(whole)(Z)$lp, tolerance = 1e-14)
   expect_equal(at$gradient, evaluator(whole)(Z)$gradient, tolerance = 1e-7)
-  evb <- inner("batch_evaluator")(t)
+  evb <- batch_evaluator(t)
   expect_equal(evb(Z, 1:4), at, tolerance = 1e-13)
   pairs <- lapply(list(1:2, 3:4), function(i) evb(Z, i))
   expect_equal((pairs[[1]]$lp + pairs[[2]]$lp) / 2, at$lp, tolerance = 1e-13)
@@ -174,24 +174,24 @@ test_that("rows of the data add up, and batches stand for all", {
     list(mu = rowSums(r) / p$sigma, sigma = rowSums(r^2 - 1) / p$sigma)
   })
   expect_equal(evaluator(block)(Z), at, tolerance = 1e-13)
-  expect_equal(inner("batch_evaluator")(block)(Z, 2:3), evb(Z, 2:3), tolerance = 1e-13)
+  expect_equal(batch_evaluator(block)(Z, 2:3), evb(Z, 2:3), tolerance = 1e-13)
   expect_error(target(prior, start, "differences", own, rows = 4, log_lik = function(p, i) 1:3),
     "log_lik", class = "meanfield_error_target")
-  expect_error(inner("batch_evaluator")(whole), "rows", class = "meanfield_error_control")
+  expect_error(batch_evaluator(whole), "rows", class = "meanfield_error_control")
 })
 
 test_that("values of all variables, NA where a generated one fails", {
   t <- target(density, init, slope, list(sigma = positive()),
     generated = function(p) if (p$mu > 1) stop("no") else list(ratio = p$mu / p$sigma, v = p$b))
-  v <- inner("target_values")(t, Z)
+  v <- target_values(t, Z)
   expect_identical(rownames(v), c("mu", "sigma", "b[1]", "b[2]", "ratio", "v[1]", "v[2]"))
   expect_equal(v["sigma", ], exp(Z[2, ]))
   expect_equal(v["ratio", 1:2], (Z[1, ] / exp(Z[2, ]))[1:2])
   expect_true(is.na(v["ratio", 3]))
-  p <- inner("constrain_list")(t, Z[, 1])
+  p <- constrain_list(t, Z[, 1])
   expect_identical(names(p), names(init))
-  expect_equal(inner("unconstrain")(t, p[3:1]), Z[, 1])
-  expect_error(inner("unconstrain")(t, list(mu = 1)), class = "meanfield_error_init")
+  expect_equal(unconstrain(t, p[3:1]), Z[, 1])
+  expect_error(unconstrain(t, list(mu = 1)), class = "meanfield_error_init")
 })
 
 test_that("RTMB's tape of the log density gives its gradient", {

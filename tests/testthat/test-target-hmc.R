@@ -175,7 +175,7 @@ test_that("metrics that are diagonal stay linear in memory", {
   expect_lt(abs(mean(run$z^2) - 1), 0.05)
 })
 
-# ---- fit_hmc() ------------------------------------------------------------------------------------
+# ---- fit_hmc() -----------------------------------------------------------------------------------
 
 correlated <- function() {
   P <- solve(matrix(c(1, 0.9, 0.9, 1.5), 2))
@@ -280,6 +280,7 @@ test_that("simulation-based calibration: ranks of a mean and an SD are uniform",
     vapply(1:2, function(j) sum(run$z[thin, , j] < truth[j]), 0)
   }, numeric(2L))
   bins <- apply(ranks, 1L, function(r) tabulate(1L + as.integer(r * 9 / 45), 9L))
-  p <- apply(bins, 2L, function(b) stats::chisq.test(b, p = tabulate(1L + (0:44 * 9) %/% 45, 9L) / 45)$p.value)
+  expected <- tabulate(1L + (0:44 * 9) %/% 45, 9L) / 45
+  p <- apply(bins, 2L, function(b) stats::chisq.test(b, p = expected)$p.value)
   expect_true(all(p > 0.001))
 })

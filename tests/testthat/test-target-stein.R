@@ -70,7 +70,7 @@ test_that("a column's own function is one more column of its regression", {
   for (j in 1:2) {
     fit <- lm.wfit(cbind(X, extra[, j]), f[, j], s$w)
     expect_equal(got$mean[j], coef(fit)[[1L]])
-    expect_equal(got$residual[, j], unname(fit$residuals))
+    expect_equal(got$residual[, j], sqrt(s$w) * unname(fit$residuals))
   }
 })
 

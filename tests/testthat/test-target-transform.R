@@ -1,6 +1,6 @@
 # Each constraint: map, log Jacobian and pulled gradient against differences, round trips, overflow.
 
-inner <- function(name) getFromNamespace(name, "meanfield")
+
 
 Omega <- matrix(c(1, .5, -.3, .2, .5, 1, .1, 0, -.3, .1, 1, .4, .2, 0, .4, 1), 4)
 cases <- list(
@@ -22,12 +22,12 @@ cases <- list(
 )
 
 block_of <- function(case) {
-  inner("constrained_block")("x", case[[1L]], case[[2L]] %||% inner("unconstrained")())
+  constrained_block("x", case[[1L]], case[[2L]] %||% unconstrained())
 }
 `%||%` <- function(a, b) if (is.null(a)) b else a
 
-shape_of <- function(block) inner("transform_shape")(list(block))
-map_of <- function(shape, z) inner("call_bb_transform")(shape, matrix(z))
+shape_of <- function(block) transform_shape(list(block))
+map_of <- function(shape, z) call_bb_transform(shape, matrix(z))
 
 differences <- function(f, z, h = 1e-5) {
   sapply(seq_along(z), function(j) {
@@ -47,7 +47,7 @@ density_elements <- function(block) {
 for (name in names(cases)) local({
   block <- block_of(cases[[name]])
   shape <- shape_of(block)
-  z0 <- inner("call_bb_untransform")(shape, c(block$value))
+  z0 <- call_bb_untransform(shape, c(block$value))
   points <- list(z0, z0 + .3 * sin(seq_along(z0)), 2 * cos(3 * seq_along(z0)))
 
   test_that(paste("map, Jacobian and pulled gradient are those of differences:", name), {
@@ -64,7 +64,7 @@ for (name in names(cases)) local({
         sum(a * m$x + m$x^2 / 3) + m$log_jacobian
       }
       x <- map_of(shape, z)$x
-      pulled <- inner("call_bb_pull")(shape, matrix(z), a + 2 * x / 3)
+      pulled <- call_bb_pull(shape, matrix(z), a + 2 * x / 3)
       expect_equal(c(pulled), c(differences(lp, z)), tolerance = 1e-7)
     }
   })
@@ -73,8 +73,8 @@ for (name in names(cases)) local({
     for (z in points) {
       x <- map_of(shape, z)$x
       dim(x) <- dim(block$value)
-      expect_null(inner("outside")(block$kind, x, block$low, block$high))
-      expect_equal(inner("call_bb_untransform")(shape, c(x)), z, tolerance = 1e-9)
+      expect_null(outside(block$kind, x, block$low, block$high))
+      expect_equal(call_bb_untransform(shape, c(x)), z, tolerance = 1e-9)
     }
   })
 
@@ -82,7 +82,7 @@ for (name in names(cases)) local({
     d <- length(z0)
     for (size in c(30, 300, 800, 1e5, 1e300)) {
       Z <- size * cbind(rep(1, d), rep(-1, d), rep_len(c(1, -1), d), rep_len(c(-1, 1, 1), d))
-      expect_false(anyNA(inner("call_bb_transform")(shape, Z)$log_jacobian))
+      expect_false(anyNA(call_bb_transform(shape, Z)$log_jacobian))
     }
   })
 })
@@ -90,7 +90,7 @@ for (name in names(cases)) local({
 test_that("small probabilities keep their digits", {
   shape <- shape_of(block_of(cases$simplex))
   x <- c(1e-12, 1e-200, 1 - 3e-12, 2e-12)
-  z <- inner("call_bb_untransform")(shape, x)
+  z <- call_bb_untransform(shape, x)
   expect_equal(c(map_of(shape, z)$x) / x, rep(1, 4), tolerance = 1e-9)
 })
 
@@ -104,13 +104,13 @@ test_that("correlation matrices are symmetric with a diagonal of ones, to the la
 
 test_that("blocks stand one after the other, for several points", {
   blocks <- lapply(cases, block_of)
-  shape <- inner("transform_shape")(unname(blocks))
-  z <- inner("call_bb_untransform")(shape, unlist(lapply(cases, `[[`, 1L)))
+  shape <- transform_shape(unname(blocks))
+  z <- call_bb_untransform(shape, unlist(lapply(cases, `[[`, 1L)))
   Z <- cbind(z, z + .1, deparse.level = 0)
-  all <- inner("call_bb_transform")(shape, Z)
-  to <- cumsum(vapply(blocks, inner("n_free"), 1L))
+  all <- call_bb_transform(shape, Z)
+  to <- cumsum(vapply(blocks, n_free, 1L))
   one <- Map(function(block, to) {
-    map_of(shape_of(block), Z[seq.int(to - inner("n_free")(block) + 1L, to), 2L])
+    map_of(shape_of(block), Z[seq.int(to - n_free(block) + 1L, to), 2L])
   }, blocks, to)
   expect_identical(all$x[, 2L], unlist(lapply(one, `[[`, "x"), use.names = FALSE))
   expect_equal(all$log_jacobian[2L], sum(vapply(one, `[[`, 0, "log_jacobian")), tolerance = 1e-14)
@@ -127,12 +127,12 @@ test_that("bad bounds are refused by name", {
 
 test_that("the core refuses shapes and points that do not fit", {
   shape <- shape_of(block_of(cases$simplex))
-  call <- inner("call_bb_transform")
+  call <- call_bb_transform
   expect_error(call(shape, matrix(0, 4, 1)), "Z", class = "meanfield_error_internal")
   expect_error(call(replace(shape, "kind", list(99L)), matrix(0, 3, 1)), "kind")
   expect_error(call(replace(shape, "size", list(0L)), matrix(0, 3, 1)), "size")
   expect_error(call(replace(shape, "low", list(1)), matrix(0, 3, 1)), "low")
-  expect_error(inner("call_bb_pull")(shape, matrix(0, 3, 1), matrix(0, 3, 1)), "G")
-  expect_error(inner("call_bb_untransform")(shape, 1), "x", class = "meanfield_error_internal")
-  expect_error(inner("call_bb_points")(list(a = 1L), matrix(0, 1, 1)), "skeleton")
+  expect_error(call_bb_pull(shape, matrix(0, 3, 1), matrix(0, 3, 1)), "G")
+  expect_error(call_bb_untransform(shape, 1), "x", class = "meanfield_error_internal")
+  expect_error(call_bb_points(list(a = 1L), matrix(0, 1, 1)), "skeleton")
 })

@@ -1,0 +1,55 @@
+# A run of fit_vb() on a target: what its stages read, and what they add to.
+
+FULL_MOST <- 200L # dimensions beyond which the default is mean field
+
+# A run gathers what a fit is made of.
+new_run <- function(target, settings) {
+  ev <- evaluator(target)
+  linked <- linked_values(target)
+  list(target = target, settings = settings, ev = ev, linked = linked, flags = character(),
+    notes = character())
+}
+
+left_gradients <- function(run) {
+  run$settings$control$max_gradients - evaluator_counts(run$ev)[["gradients"]]
+}
+
+is_stochastic <- function(run) run$settings$optimiser %in% c("pathwise", "score")
+
+add_flag <- function(run, ...) {
+  run$flags <- c(run$flags, paste0(...))
+  run
+}
+
+add_note <- function(run, ...) {
+  run$notes <- c(run$notes, paste0(...))
+  run
+}
+
+# fits: lists with m, L (or sd), elbo, converged; best first.
+keep_components <- function(run, fits) {
+  elbo <- vapply(fits, `[[`, 0, "elbo")
+  weight <- exp(elbo - max(elbo))
+  run$components <- Map(function(q, w) {
+    q$weight <- w / sum(weight)
+    q[intersect(names(q), c("m", "L", "sd", "omega", "A", "D", "elbo", "weight", "converged",
+      "criterion", "iterations", "trace", "E", "rank", "gains"))]
+  }, fits, weight)
+  run$elbo <- max(elbo) + log(sum(weight))
+  run$converged <- all(vapply(fits, `[[`, NA, "converged"))
+  run$reason <- paste0(": ", unique(unlist(lapply(fits, `[[`, "reason"))))[1L]
+  run
+}
+
+component_root <- function(part, E) if (is.null(part$L)) part$sd * E else part$L %*% E
+
+mode_table <- function(components) {
+  elbo <- vapply(components, `[[`, 0, "elbo")
+  weight <- vapply(components, `[[`, 0, "weight")
+  data.frame(mode = seq_along(elbo), weight = weight / sum(weight), elbo = elbo)
+}
+
+no_gaussian <- function(run) {
+  mf_abort("target", "no normal distribution about `init` has a finite expected log density: ",
+    "start from a better `init`, or give `constraints` where the density ends", arg = "init")
+}
