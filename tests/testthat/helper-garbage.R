@@ -117,7 +117,9 @@ garbage_fits <- function() {
     negbin = fit_vb(k ~ x + (1 | g), d, family = neg_binomial()),
     exact = fit_exact(y ~ x + (1 | g), d, draws = 200), gibbs = sampled(gaussian),
     binomial_gibbs = sampled(b ~ x + (1 | g), d, family = binomial()),
-    mixture = mixture, mixture_gibbs = sampled(mixture)
+    mixture = mixture, mixture_gibbs = sampled(mixture), target = fit_vb(conjugate_target()),
+    target_exact = fit_exact(conjugate_target()),
+    target_hmc = suppressWarnings(fit_hmc(conjugate_target(), chains = 1, iter = 100, warmup = 50))
   )
 }
 
@@ -180,6 +182,13 @@ valid_calls <- function(each = 8L) {
       full = FALSE, global = c(9, 1, 1, 9), leaf = c(3, 3), cross = c(1, 1, 1))
     call_test_arrow(arrow, c(1, 2, 3, 4))
     garbage_target()
+    few <- list(chains = 1, iter = 60, warmup = 30)
+    tgt <- fit_vb(conjugate_target())
+    fit_vb(tgt, approximation = "meanfield")
+    suppressWarnings({
+      do.call(fit_hmc, c(list(tgt), few))
+      for (f in fits[c("gaussian", "slopes")]) do.call(fit_hmc, c(list(f), few))
+    })
   })
   calls <- c(calls, list(list(entry = "C_misshapen", # not by that door, which costs more than it
     args = list(list(a = 1, b = diag(2)), list(a = 1L, b = c(2L, 2L)), TRUE))))
@@ -248,15 +257,18 @@ fit_methods <- function() {
 # Those that there are for mixtures.
 MIXTURE_METHODS <- c("print", "summary", "coef", "vcov", "full", "predict", "draws", "report",
   "against", "plot", "logLik", "nobs", "again", "sampled", "prior", "ngrps", "singular")
+# Those that there are not for targets, which have no response.
+RESPONSE_METHODS <- c("loo", "linpred", "epred", "replicated", "pointwise")
 
 # Item `seed`: one fit with one or two changes, given to a few methods.
 tampered_fit <- function(fits, seed, methods = fit_methods(), n_methods = 6L) {
   set.seed(seed)
   name <- sample(names(fits), 1L)
   fit <- fits[[name]]
-  mixture <- inherits(fit, "gmm_fit")
+  known <- if (inherits(fit, "gmm_fit")) MIXTURE_METHODS else names(methods)
+  if (inherits(fit, "target_fit")) known <- setdiff(known, RESPONSE_METHODS)
   for (change in seq_len(sample.int(2L, 1L))) fit <- mutate_element(fit)
-  chosen <- sample(if (mixture) MIXTURE_METHODS else names(methods), n_methods)
+  chosen <- sample(known, n_methods)
   list(what = name, fit = fit, run = function() {
     unclassed <- character()
     for (m in chosen) {
