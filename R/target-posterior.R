@@ -169,7 +169,8 @@ own_curve.target_vb_fit <- function(fit) "refined"
 # A fit that was not refined is the normal one that is drawn already.
 #' @export
 density_curves.weighted_posterior <- function(p, variables, u) {
-  if (all(p$table$source %in% c("vb", "lrvb"))) return(NULL)
+  source <- p$table$source
+  if (!is.null(source) && all(source %in% c("vb", "lrvb"))) return(NULL)
   table <- variable_table(p$model)
   x <- target_values(p$model, p$points$z)
   stats::setNames(lapply(match(variables, table$variable), function(j) {
