@@ -439,7 +439,8 @@ plot.sd_ratio_report <- function(x, ...) {
   graphics::segments(t$ratio_mfvb, y, t$ratio_lrvb, y, col = "grey70")
   ratio_points(t$ratio_mfvb, t$mcse_mfvb, y + 0.12, "mfvb", 1L)
   ratio_points(t$ratio_lrvb, t$mcse_lrvb, y - 0.12, "lrvb", 16L)
-  shown <- if (x$reference == "predicted") "mfvb" else c("mfvb", "lrvb")
+  none <- x$reference == "predicted" || all(is.na(t$ratio_lrvb))
+  shown <- if (none) "mfvb" else c("mfvb", "lrvb")
   usr <- graphics::par("usr")
   graphics::legend(mean(usr[1:2]), usr[4L], legend = method_labels[shown], xjust = 0.5, yjust = 0,
     col = method_colours[shown], pch = c(mfvb = 1L, lrvb = 16L)[shown], horiz = TRUE, bty = "n",

@@ -116,9 +116,9 @@ exact_flags <- function(vb, table, out) {
 # list(estimate, points, log_evidence, evidence_error, khat, flags); NULL when it grows beyond
 # max_points: a tail without end.
 lattice_integral <- function(ev, linked, vb, settings) {
-  axes <- overall_axes(lattice_components(vb))
+  axes <- lattice_axes(lattice_components(vb))
   before <- NULL
-  step <- if (length(axes$m) > 3L) 1.3 else 0.75
+  step <- axes$narrow * if (length(axes$m) > 3L) 1.3 else 0.75
   drop <- LATTICE_DROP
   for (k in 1:6) {
     now <- lattice_sum(ev, linked, axes, vb, step, drop, settings$max_points)
@@ -132,6 +132,18 @@ lattice_integral <- function(ev, linked, vb, settings) {
     drop <- min(drop + 3, 30)
   }
   lattice_best(before, axes)
+}
+
+# Turned, so that no coordinate is constant along planes of the lattice: quantiles and draws would have
+# the width of its cells. narrow: the smallest SD of a component, in overall ones.
+lattice_axes <- function(components) {
+  axes <- overall_axes(components)
+  d <- length(axes$m)
+  axes$L <- axes$L %*% qr.Q(qr(matrix(cos(seq_len(d^2)^2), d)))
+  axes$narrow <- min(1, vapply(components, function(part) {
+    min(svd(solve(axes$L, part$L), 0L, 0L)$d)
+  }, 0))
+  axes
 }
 
 LATTICE_DROP <- 16

@@ -38,7 +38,7 @@ fit_gaussian <- function(run, start) {
   }
   gaussian_vi(run$ev, start$m, start$L, n_points = n, max_iter = if (answer) 60L else 20L,
     max_points = left_gradients(run) / 2, n_final = if (answer || d <= 5L) 4L * n else n,
-    final_iter = if (answer) 60L else 2L)
+    final_iter = if (answer) 60L else 1L)
 }
 
 # At every usable mode; without one, about the point that the climb reached and about init:

@@ -11,7 +11,9 @@ args <- as.numeric(commandArgs(TRUE))
 if (length(args) != 3L || anyNA(args)) stop("usage: Rscript garbage.R SEED N_CALLS N_TAMPERED")
 here <- dirname(sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE)))
 suppressPackageStartupMessages(library(meanfield))
-source(file.path(here, "..", "testthat", "helper-garbage.R"))
+inside <- new.env(parent = asNamespace("meanfield")) # calls what no user sees, as tests do
+sys.source(file.path(here, "..", "testthat", "helper-garbage.R"), inside)
+attach(inside)
 
 report <- function(kind, found) {
   cat(kind, ": ", nrow(found), " found\n", sep = "")
