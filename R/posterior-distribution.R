@@ -110,7 +110,7 @@ mixture_mean <- function(mix) drop(mix$mean %*% mix$weights)
 
 # Of values of equal weight, or of points with weights.
 points_quantile <- function(x, mix, probs) {
-  if (!isTRUE(mix$sample)) return(weighted_quantile(x, mix$weights, probs))
+  if (!isTRUE(mix$sample) && length(x) > 1L) return(weighted_quantile(x, mix$weights, probs))
   stats::quantile(x, probs, names = FALSE)
 }
 

@@ -134,8 +134,8 @@ lattice_integral <- function(ev, linked, vb, settings) {
   lattice_best(before, axes)
 }
 
-# Turned, so that no coordinate is constant along planes of the lattice: quantiles and draws would have
-# the width of its cells. narrow: the smallest SD of a component, in overall ones.
+# Turned, so that no coordinate is constant along planes of the lattice: quantiles and draws would
+# have the width of its cells. narrow: the smallest SD of a component, in overall ones.
 lattice_axes <- function(components) {
   axes <- overall_axes(components)
   d <- length(axes$m)
@@ -154,8 +154,9 @@ lattice_best <- function(now, axes) {
   now
 }
 
-# Sums over a coarse lattice are exact, quantiles and draws of its nodes are not: each node is spread
-# over its cell, in at least LATTICE_POINTS points, and all shrunk by what that adds to the variance.
+# Sums over a coarse lattice are exact, quantiles and draws of its nodes are not: each node is
+# spread over its cell, in at least LATTICE_POINTS points, and all shrunk by what that adds to the
+# variance.
 LATTICE_POINTS <- 8192L
 
 spread_points <- function(points, axes, step) {

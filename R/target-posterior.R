@@ -79,7 +79,9 @@ points_covariance <- function(p, sd) {
   S <- weighted_covariance(x, w)$cov
   s <- sqrt(diag(S))
   scale <- ifelse(s > 0, sd / s, 0)
-  label(S * outer(scale, scale), names)
+  S <- S * outer(scale, scale)
+  S[!is.finite(S)] <- NA # of what has no moments, or is no number at some point
+  label(S, names)
 }
 
 # Systematic resampling of the points, in random order; of a normal fit its own draws.

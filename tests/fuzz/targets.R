@@ -1,10 +1,10 @@
-# Random targets: log densities with every kind of trouble, constraints, settings, and what is called
-# on their fits.
+# Random targets: log densities with every kind of trouble, constraints, settings, and what is
+# called on their fits.
 
 # ---- parameters ----------------------------------------------------------------------
 
-# A kind of parameter: value (a start), constraint, and terms, expressions of x, its value, whose sum
-# is a proper log density, but for those that say otherwise.
+# A kind of parameter: value (a start), constraint, and terms, expressions of x, its value, whose
+# sum is a proper log density, but for those that say otherwise.
 parameter <- function(weight, value, constraint, ...) {
   list(weight = weight, value = value, constraint = constraint, terms = list(...))
 }
@@ -73,7 +73,7 @@ density_mutations <- list(
   null = list(weight = .2, wrap = quote(NULL))
 )
 
-target_generated <- list(NULL, NULL, NULL,
+target_generated <- list(NULL, NULL, NULL, NULL, NULL, NULL, NULL,
   quote(function(p) list(first = p$a[1L]^2, last = exp(-abs(p$a[1L])))),
   quote(function(p) list(ratio = 1 / p$a[1L])), quote(function(p) list(fixed = 3)),
   quote(function(p) list(root = sqrt(p$a[1L]))), quote(function(p) stop("never")),
@@ -145,7 +145,8 @@ draw_target_case <- function() {
     .(wrapped)
   })
   with_data <- chance(.2)
-  density <- eval(call("function", as.pairlist(c(alist(p = ), if (with_data) alist(data = ))), body),
+  density <- eval(call("function", as.pairlist(c(alist(p = ), if (with_data) alist(data = ))),
+    body),
     globalenv())
   if (with_data) body(density)[[2L]][[3L]] <- call("*", quote(data$power), value)
   model <- list(quote(target), quote(density), quote(start), constraints = quote(limits))
@@ -185,7 +186,8 @@ check_target_summary <- function(s) {
 
 target_steps <- list(
   summary = function(f, x) check_target_summary(summary(f)),
-  summary_level = function(f, x) check_finite(summary(f, level = .5)[c("q25", "q75")], "q25", na = TRUE),
+  summary_level = function(f, x) check_finite(summary(f, level = .5)[c("q25", "q75")], "q25",
+    na = TRUE),
   print = function(f, x) check_printed(f),
   print_summary = function(f, x) check_printed(summary(f)),
   print_model = function(f, x) check_printed(f$model),
@@ -244,7 +246,8 @@ target_steps <- list(
   update_refine = function(f, x) if (is_target_vb(f)) update(f, refine = "no"),
   update_call = update_steps$update_call,
   vb_of = function(f, x) {
-    check_target_summary(summary(fit_vb(f, refine = "no", control = vb_control(max_gradients = 2000))))
+    check_target_summary(summary(fit_vb(f, refine = "no",
+      control = vb_control(max_gradients = 2000))))
   },
   exact_of = function(f, x) check_target_summary(summary(fit_exact(f, max_points = 2000))),
   hmc_of = function(f, x) {
@@ -284,5 +287,6 @@ agree_lattice <- function(f, x) {
 agree_again <- function(f, x) {
   if (is_target_hmc(f)) return(invisible())
   g <- suppressWarnings(eval(x$call, globalenv()))
-  if (!identical(as.data.frame(summary(f)), as.data.frame(summary(g)))) disagree("again: another fit")
+  if (!identical(as.data.frame(summary(f)),
+    as.data.frame(summary(g)))) disagree("again: another fit")
 }
