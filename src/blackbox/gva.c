@@ -277,6 +277,8 @@ void gva_start(struct gva *x)
     x->started = x->last = false;
     x->rho = 1;
     x->end = GVA_RUNNING;
+    for (int i = 0; i < x->n; i++) x->now.lp[i] = -INFINITY; /* not asked yet */
+    memset(x->now.g, 0, sizeof(double) * (size_t) d * (size_t) x->n);
     x->ask.ctx = x;
     x->ask.n = x->n;
     x->ask.gradient = true;

@@ -47,6 +47,7 @@ static void put_fit(SEXP res, const struct factorised_fit *c)
 /* evaluate: see r_ask.h; settings: list(max_iter, tol, max_points). Returns list(result, status). */
 SEXP C_bb_factorised(SEXP evaluate, SEXP E, SEXP x, SEXP settings)
 {
+    if (!Rf_isFunction(evaluate)) r_bad("evaluate");
     const double *start;
     struct factorised_fit c = {.f = r_factorised(E, x, &start),
                                .max_iter = r_int(settings, "max_iter", 0, INT_MAX - 1),
@@ -78,6 +79,7 @@ static SEXP new_response(size_t d, size_t k)
  * solutions. Returns list(result, status). */
 SEXP C_bb_factorised_response(SEXP evaluate, SEXP E, SEXP x, SEXP B, SEXP settings)
 {
+    if (!Rf_isFunction(evaluate)) r_bad("evaluate");
     const double *at;
     struct factorised_response c = {.f = r_factorised(E, x, &at),
                                     .solve = r_flag(settings, "solve"),

@@ -198,6 +198,15 @@ valid_calls <- function(each = 8L) {
   }), recursive = FALSE, use.names = FALSE)
 }
 
+# A function that now and then answers something else.
+lying <- function(f) {
+  force(f)
+  function(...) {
+    answer <- f(...)
+    if (stats::runif(1L) < .8) answer else mutate(answer)
+  }
+}
+
 # Item `seed`: nothing but garbage, or a valid call with one to three changes.
 garbage_call <- function(calls, seed) {
   set.seed(seed)
@@ -208,7 +217,9 @@ garbage_call <- function(calls, seed) {
   } else {
     for (change in seq_len(sample.int(3L, 1L))) {
       i <- sample.int(max(length(args), 1L), 1L)
-      if (length(args)) args[i] <- list(mutate(args[[i]]))
+      if (!length(args)) next
+      lie <- is.function(args[[i]]) && stats::runif(1L) < .8
+      args[i] <- list(if (lie) lying(args[[i]]) else mutate(args[[i]]))
     }
   }
   entry <- get(call$entry, asNamespace("meanfield"))
@@ -321,8 +332,8 @@ run_batch <- function(make, items, seconds) {
   repeat {
     out <- suppressWarnings(parallel::mccollect(job, wait = FALSE, timeout = .2))
     if (!is.null(out)) break
-    if (length(readLines(log)) > last) {
-      last <- length(readLines(log))
+    if (length(readLines(log, warn = FALSE)) > last) {
+      last <- length(readLines(log, warn = FALSE))
       since <- Sys.time()
     }
     hung <- difftime(Sys.time(), since, units = "secs") > seconds
@@ -332,7 +343,8 @@ run_batch <- function(make, items, seconds) {
       break
     }
   }
-  started <- utils::read.table(text = c(readLines(log), "end -"), colClasses = "character")
+  lines <- c(readLines(log, warn = FALSE), "end -")
+  started <- utils::read.table(text = lines, colClasses = "character")
   done <- as.numeric(started[[1L]][-nrow(started)])
   value <- if (!is.null(out)) out[[1L]]
   if (inherits(value, "try-error")) stop("in a child: ", value)

@@ -167,3 +167,14 @@ test_that("points without density are stepped back from, and the generator is un
   expect_equal(fit$m, 1, tolerance = 0.01)
   expect_identical(factorised_vi(half, 3, 0), fit)
 })
+
+test_that("what is no function is not asked", {
+  E <- factorised_points(4L, 1L)
+  settings <- list(max_iter = 5L, tol = 1e-3, max_points = 100, solve = TRUE, max_inner = 5L)
+  for (ev in list("sum", quote(f), NULL)) {
+    expect_error(call_bb_factorised(ev, E, c(0, 0), settings), "evaluate",
+      class = "meanfield_error_internal")
+    expect_error(call_bb_factorised_response(ev, E, c(0, 0), diag(2), settings), "evaluate",
+      class = "meanfield_error_internal")
+  }
+})

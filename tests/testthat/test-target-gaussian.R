@@ -175,6 +175,7 @@ test_that("no more points are asked for than allowed", {
   none <- gaussian_vi(count, c(0, 0), diag(2), max_points = 10)
   expect_identical(none$asked, 0)
   expect_identical(none$elbo, -Inf)
+  expect_identical(unique(none$lp), -Inf)
 })
 
 test_that("the response removes the first order of the variance's error", {
