@@ -46,6 +46,7 @@ hypothesis.meanfield_fit <- function(x, hypothesis, level = 0.95, ...) {
       lower = q[1L], upper = q[2L], prob = switch(h$op, `>` = above, `<` = 1 - above, NA_real_))
   }
   out <- do.call(rbind, lapply(hypothesis, one))
+  out[2:5] <- lapply(out[2:5], function(x) replace(x, is.nan(x), NA_real_)) # without moments
   names(out)[4:5] <- quantile_names(level)
   new_summary(out)
 }
