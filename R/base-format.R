@@ -11,12 +11,12 @@ named_rows <- function(row.names, x) {
   x
 }
 
-method_colours <- c(mfvb = "#E69F00", lrvb = "#0072B2", exact = "#009E73", reference = "#000000",
-  gibbs = "#000000", hmc = "#000000", prior = "#999999")
-method_lines <- c(mfvb = 3L, lrvb = 1L, exact = 5L, reference = 1L, gibbs = 1L,
+method_colours <- c(mfvb = "#E69F00", lrvb = "#0072B2", refined = "#CC79A7", exact = "#009E73",
+  reference = "#000000", gibbs = "#000000", hmc = "#000000", prior = "#999999")
+method_lines <- c(mfvb = 3L, lrvb = 1L, refined = 1L, exact = 5L, reference = 1L, gibbs = 1L,
   hmc = 1L)
-method_labels <- c(mfvb = "MFVB", lrvb = "LRVB", exact = "exact", reference = "reference",
-  gibbs = "Gibbs", hmc = "HMC")
+method_labels <- c(mfvb = "MFVB", lrvb = "LRVB", refined = "refined", exact = "exact",
+  reference = "reference", gibbs = "Gibbs", hmc = "HMC")
 
 # A data frame as it stands. `...`: arguments of print.data.frame() and print.default().
 print_table <- function(x, ..., row.names = FALSE) {

@@ -17,6 +17,7 @@ lchoose_real <- function(n, k) lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
 log1p_exp <- function(x) pmax(x, 0) + log1p(exp(-abs(x)))
 
 weighted_quantile <- function(x, w, probs) {
+  if (length(x) == 1L) return(rep(x, length(probs)))
   at <- order(x)
   mid <- cumsum(w[at]) - w[at] / 2
   stats::approx(mid, x[at], probs, rule = 2, ties = "ordered")$y

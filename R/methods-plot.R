@@ -37,9 +37,9 @@ plot_posterior <- function(x, variables, reference) {
   ref <- if (is.null(reference)) list(kind = "none") else reference_source(x, reference)
   if (u && ref$kind %in% c("gibbs", "hmc")) ref$draws <- as_draws(reference, u = "auto")
   best <- posterior_of(x)
-  exact <- if (ref$kind == "exact") posterior_of(reference) else best
-  curves <- c(normal_curves(normal_of(x), variables, u),
-    list(exact = density_curves(exact, variables, u)))
+  curves <- normal_curves(normal_of(x), variables, u)
+  curves[[own_curve(x)]] <- density_curves(best, variables, u)
+  if (ref$kind == "exact") curves$exact <- density_curves(posterior_of(reference), variables, u)
   own <- inherits(best, "draws_posterior")
   if (own && !is.null(ref$draws)) {
     mf_abort("control", "one set of draws is shown at a time: plot a vb_fit with this ",
@@ -56,6 +56,12 @@ plot_posterior <- function(x, variables, reference) {
   draw_panels(variables, panels, if (own) chain_kind(x) else kind)
   invisible(x)
 }
+
+# What the fit's own posterior is called, where it is neither normal nor draws.
+own_curve <- function(fit) UseMethod("own_curve")
+
+#' @export
+own_curve.meanfield_fit <- function(fit) "exact"
 
 # list(mfvb, lrvb): density curves named by variable; NULL without a normal posterior.
 normal_curves <- function(p, variables, u) {

@@ -108,13 +108,19 @@ mixture_variance <- function(mix) {
 
 mixture_mean <- function(mix) drop(mix$mean %*% mix$weights)
 
+# Of values of equal weight, or of points with weights.
+points_quantile <- function(x, mix, probs) {
+  if (!isTRUE(mix$sample) && length(x) > 1L) return(weighted_quantile(x, mix$weights, probs))
+  stats::quantile(x, probs, names = FALSE)
+}
+
 # rows x probs
 row_quantiles <- function(mix, probs) {
   var <- mix$var + mix$new
   points <- rowSums(var > 0 | is.na(var)) == 0
   out <- matrix(NA_real_, nrow(var), length(probs))
-  out[points, ] <- t(apply(mix$mean[points, , drop = FALSE], 1L, stats::quantile, probs,
-    names = FALSE))
+  known <- points & !is.na(rowSums(mix$mean))
+  out[known, ] <- t(apply(mix$mean[known, , drop = FALSE], 1L, points_quantile, mix, probs))
   normal <- which(!points & !is.na(rowSums(var)))
   if (length(normal)) {
     out[normal, ] <- t(call_nest_quantiles(FALSE, mix$weights, t(mix$mean[normal, , drop = FALSE]),
@@ -125,6 +131,7 @@ row_quantiles <- function(mix, probs) {
 
 # P(x > 0) of a mixture of one row.
 mixture_above_zero <- function(mix) {
+  if (anyNA(mix$mean)) return(NA_real_)
   s <- sqrt(drop(mix$var + mix$new))
   z <- ifelse(s > 0, drop(mix$mean) / s, sign(drop(mix$mean)) * Inf)
   sum(mix$weights * stats::pnorm(ifelse(is.nan(z), -Inf, z)))

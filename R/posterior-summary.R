@@ -26,6 +26,8 @@ draws_summary <- function(draws, level = 0.95) {
   out <- data.frame(variable = vars, t(stats))
   names(out) <- c("variable", "mean", "sd", quantile_names(level), "mcse_mean", "mcse_sd",
     "ess_bulk", "ess_tail", "rhat")
+  spread <- c("sd", "mcse_mean", "mcse_sd") # squares overflow where draws run away
+  out[spread] <- lapply(out[spread], function(x) ifelse(is.finite(x), x, NA_real_))
   out
 }
 

@@ -200,6 +200,7 @@ report_table <- function(fit, rows, kind, ref) {
   at <- match(rows$variable, ref$variable)
   sd_ref <- if (predicted) sd else ref$sd[at]
   sd_ref[is.na(sd)] <- NA
+  sd_ref[sd_ref == 0] <- NA # of a constant there is no ratio
   rel <- if (predicted) NA_real_ else ref$rel[at]
   out <- data.frame(
     variable = rows$variable, type = rows$type, sd_mfvb = rows$sd_mfvb,
@@ -438,7 +439,8 @@ plot.sd_ratio_report <- function(x, ...) {
   graphics::segments(t$ratio_mfvb, y, t$ratio_lrvb, y, col = "grey70")
   ratio_points(t$ratio_mfvb, t$mcse_mfvb, y + 0.12, "mfvb", 1L)
   ratio_points(t$ratio_lrvb, t$mcse_lrvb, y - 0.12, "lrvb", 16L)
-  shown <- if (x$reference == "predicted") "mfvb" else c("mfvb", "lrvb")
+  none <- x$reference == "predicted" || all(is.na(t$ratio_lrvb))
+  shown <- if (none) "mfvb" else c("mfvb", "lrvb")
   usr <- graphics::par("usr")
   graphics::legend(mean(usr[1:2]), usr[4L], legend = method_labels[shown], xjust = 0.5, yjust = 0,
     col = method_colours[shown], pch = c(mfvb = 1L, lrvb = 16L)[shown], horiz = TRUE, bty = "n",

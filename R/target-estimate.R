@@ -49,7 +49,8 @@ variable_estimates <- function(linked, own, mfvb, lrvb, source) {
   first <- seq_len(linked$n)
   none <- rep(NA_real_, linked$n)
   pick <- function(x, at) if (is.null(x)) none else unname(x)[at]
-  data.frame(
+  number <- function(x) ifelse(is.finite(x), x, NA_real_) # one that overflows is not known
+  out <- data.frame(
     mean = pick(own$mean, first), sd = pick(own$sd, first), source = rep(source, linked$n),
     mcse_mean = pick(own$mcse_mean, first), mcse_sd = pick(own$mcse_sd, first),
     khat = pick(own$khat, first), tail = pick(own$tail, first), loc = pick(own$mean, linked$place),
@@ -58,4 +59,7 @@ variable_estimates <- function(linked, own, mfvb, lrvb, source) {
     spread_mfvb = pick(mfvb$sd, linked$place), mean_lrvb = pick(lrvb$mean, first),
     sd_lrvb = pick(lrvb$sd, first), spread_lrvb = pick(lrvb$sd, linked$place)
   )
+  moments <- setdiff(names(out), c("source", "khat", "tail"))
+  out[moments] <- lapply(out[moments], number)
+  out
 }

@@ -116,9 +116,9 @@ exact_flags <- function(vb, table, out) {
 # list(estimate, points, log_evidence, evidence_error, khat, flags); NULL when it grows beyond
 # max_points: a tail without end.
 lattice_integral <- function(ev, linked, vb, settings) {
-  axes <- overall_axes(lattice_components(vb))
+  axes <- lattice_axes(lattice_components(vb))
   before <- NULL
-  step <- if (length(axes$m) > 3L) 1.3 else 0.75
+  step <- axes$narrow * if (length(axes$m) > 3L) 1.3 else 0.75
   drop <- LATTICE_DROP
   for (k in 1:6) {
     now <- lattice_sum(ev, linked, axes, vb, step, drop, settings$max_points)
@@ -134,6 +134,18 @@ lattice_integral <- function(ev, linked, vb, settings) {
   lattice_best(before, axes)
 }
 
+# Turned, so that no coordinate is constant along planes of the lattice: quantiles and draws would
+# have the width of its cells. narrow: the smallest SD of a component, in overall ones.
+lattice_axes <- function(components) {
+  axes <- overall_axes(components)
+  d <- length(axes$m)
+  axes$L <- axes$L %*% qr.Q(qr(matrix(cos(seq_len(d^2)^2), d)))
+  axes$narrow <- min(1, vapply(components, function(part) {
+    min(svd(solve(axes$L, part$L), 0L, 0L)$d)
+  }, 0))
+  axes
+}
+
 LATTICE_DROP <- 16
 
 lattice_best <- function(now, axes) {
@@ -142,8 +154,9 @@ lattice_best <- function(now, axes) {
   now
 }
 
-# Sums over a coarse lattice are exact, quantiles and draws of its nodes are not: each node is spread
-# over its cell, in at least LATTICE_POINTS points, and all shrunk by what that adds to the variance.
+# Sums over a coarse lattice are exact, quantiles and draws of its nodes are not: each node is
+# spread over its cell, in at least LATTICE_POINTS points, and all shrunk by what that adds to the
+# variance.
 LATTICE_POINTS <- 8192L
 
 spread_points <- function(points, axes, step) {
@@ -227,7 +240,9 @@ long_importance <- function(ev, linked, vb, settings) {
   proposal <- lapply(vb$vb$components, function(part) {
     proposal_component(part$m, part$L %||% diag(part$sd, length(part$sd)), max(part$weight, 0.1))
   })
-  out <- importance_ladder(ev, linked, proposal, vb$table$sd, 4096, settings$max_points)
+  logged <- linked$place > linked$n
+  sd0 <- c(vb$table$sd, vb$table$spread[logged]) # of all rows of linked_values()
+  out <- importance_ladder(ev, linked, proposal, sd0, 4096, settings$max_points)
   list(estimate = out$estimate, points = list(z = out$round$z, weights = out$round$weights),
     log_evidence = out$round$log_evidence, evidence_error = out$round$evidence_error,
     khat = out$round$khat,

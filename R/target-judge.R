@@ -39,11 +39,13 @@ judge_density <- function(run) {
       "% of the points", if (!is.na(why)) paste0(" (", why, ")"),
       ": they count as impossible; use `constraints` where it ends")
   }
-  if (isTRUE(run$discrepancy >= STEIN_LIMIT)) {
-    run <- add_flag(run, "the gradient is not that of the log density everywhere (it jumps, ends ",
-      "without a constraint, or `gradient` is wrong): no control variates were used")
+  if (!isTRUE(run$discrepancy >= STEIN_LIMIT)) return(run)
+  if (isTRUE(run$khat >= 0.7)) {
+    return(add_flag(run, "the sample misses part of the posterior (k-hat ",
+      format(run$khat, digits = 2), ", and the score's mean is not zero)"))
   }
-  run
+  add_flag(run, "the gradient is not that of the log density everywhere (it jumps, ends without a ",
+    "constraint, or `gradient` is wrong): no control variates were used")
 }
 
 judge_modes <- function(run) {

@@ -177,7 +177,10 @@ predict.target_fit <- function(object, fun, ndraws = 1000, summary = TRUE, level
   z <- posterior_points(object, check_count(ndraws, "ndraws", 1))
   out <- predicted_draws(object$model, fun, z)
   if (!summary) return(out)
-  q <- apply(out, 2L, stats::quantile, central_probs(level), names = FALSE)
+  limits <- function(x) {
+    if (anyNA(x)) c(NA_real_, NA_real_) else stats::quantile(x, central_probs(level), names = FALSE)
+  }
+  q <- apply(out, 2L, limits)
   frame <- data.frame(mean = colMeans(out), sd = apply(out, 2L, stats::sd), q[1L, ], q[2L, ])
   names(frame)[3:4] <- quantile_names(level)
   frame
@@ -193,9 +196,11 @@ predicted_draws <- function(target, fun, z) {
   with_data <- length(formals(fun)) > 1L && !is.null(target$user$data)
   one <- function(j) {
     p <- constrain_list(target, z[, j])
-    x <- if (with_data) fun(p, target$user$data) else fun(p)
+    x <- tryCatch(if (with_data) fun(p, target$user$data) else fun(p), error = function(e) {
+      mf_abort("target", "`fun` fails: ", conditionMessage(e), arg = "fun")
+    })
     if (is.list(x)) x <- unlist(x)
-    if (!is.numeric(x)) {
+    if (!is.numeric(x) || !length(x)) {
       mf_abort("target", "`fun` must return numbers, not ", describe(x), arg = "fun")
     }
     x

@@ -24,7 +24,8 @@ plot_convergence <- function(fit) {
   step <- trace$step %||% seq_along(bound)
   shown <- is.finite(bound)
   ylim <- stats::quantile(bound[shown], c(0.02, 1), names = FALSE)
-  old <- graphics::par(mar = c(3.6, 4.8, if (sum(shown) > 60) 2.2 else 1.2, 0.6), mgp = c(2.4, 0.6, 0), las = 1)
+  top <- if (sum(shown) > 60) 2.2 else 1.2
+  old <- graphics::par(mar = c(3.6, 4.8, top, 0.6), mgp = c(2.4, 0.6, 0), las = 1)
   on.exit(graphics::par(old))
   graphics::plot(step[shown], bound[shown], type = if (sum(shown) > 60) "l" else "b", pch = 16,
     col = method_colours[["mfvb"]], xlab = "step", ylab = "", ylim = ylim)

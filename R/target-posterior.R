@@ -79,7 +79,9 @@ points_covariance <- function(p, sd) {
   S <- weighted_covariance(x, w)$cov
   s <- sqrt(diag(S))
   scale <- ifelse(s > 0, sd / s, 0)
-  label(S * outer(scale, scale), names)
+  S <- S * outer(scale, scale)
+  S[!is.finite(S)] <- NA # of what has no moments, or is no number at some point
+  label(S, names)
 }
 
 # Systematic resampling of the points, in random order; of a normal fit its own draws.
@@ -164,7 +166,13 @@ check_same_model.meanfield_target <- function(a, b) {
 # ---- pictures ------------------------------------------------------------------------------------
 
 #' @export
+own_curve.target_vb_fit <- function(fit) "refined"
+
+# A fit that was not refined is the normal one that is drawn already.
+#' @export
 density_curves.weighted_posterior <- function(p, variables, u) {
+  source <- p$table$source
+  if (!is.null(source) && all(source %in% c("vb", "lrvb"))) return(NULL)
   table <- variable_table(p$model)
   x <- target_values(p$model, p$points$z)
   stats::setNames(lapply(match(variables, table$variable), function(j) {
@@ -178,15 +186,18 @@ weighted_curve <- function(x, w, link) {
   y <- if (link == "exp") log(x[use]) else x[use]
   w <- w[use] / sum(w[use])
   if (diff(range(y)) <= 1e-10 * max(abs(y))) return(list(x = x[use][1L], y = NaN))
-  ends <- weighted_quantile(y, w, c(0.001, 0.999))
-  bandwidth <- 1.4 * 0.9 * sum(w^2)^0.2 * min(weighted_spread(y, w), diff(ends) / 6)
+  bandwidth <- narrow_bandwidth(weighted_quantile(y, w, stats::ppoints(400)))
+  ends <- weighted_quantile(y, w, c(0.001, 0.999)) + c(-3, 3) * bandwidth
   d <- suppressWarnings(stats::density(y, weights = w, bw = bandwidth, n = 512, from = ends[1L],
     to = ends[2L]))
   if (link != "exp") return(list(x = d$x, y = d$y))
   list(x = exp(d$x), y = d$y / exp(d$x))
 }
 
-weighted_spread <- function(y, w) sqrt(sum(w * (y - sum(w * y))^2))
+# By Sheather and Jones: several modes are not smoothed into one.
+narrow_bandwidth <- function(y) {
+  tryCatch(stats::bw.SJ(y), error = function(e) stats::bw.nrd0(y))
+}
 
 # What makes two targets one: functions by their text, data, constraints, sizes.
 target_identity <- function(target) {

@@ -12,7 +12,12 @@ subjects <- list(
     always = "summary",
     checks = list(units = list(p = .15, run = agree_mixture_units),
       draws = list(p = .15, run = agree_draws)),
-    seedless = function(f) !inherits(f, "gmm_gibbs_fit"))
+    seedless = function(f) !inherits(f, "gmm_gibbs_fit")),
+  target = list(weight = 2, draw = draw_target_case, steps = target_steps, most = 6L,
+    always = "summary",
+    checks = list(lattice = list(p = .3, run = agree_lattice),
+      again = list(p = .1, run = agree_again)),
+    seedless = function(f) !is_target_hmc(f))
 )
 
 case_seed <- function(seed, i) as.integer((seed * 100003 + i) %% .Machine$integer.max)

@@ -12,8 +12,8 @@ fuzz_dir <- function() {
   if (length(file)) dirname(normalizePath(file)) else "."
 }
 if (!exists("home")) home <- fuzz_dir()
-parts <- c("base", "data", "calls", "mixtures", "checks", "steps", "agree", "cases", "supervise",
-  "report")
+parts <- c("base", "data", "calls", "mixtures", "checks", "steps", "targets", "agree", "cases",
+  "supervise", "report")
 for (part in parts) {
   source(file.path(home, paste0(part, ".R")))
 }

@@ -25,6 +25,11 @@ work <- list(
   nested_binomial = list(quote(fit <- slopes("hit", binomial())),
     quote(fit_vb(fit, integrate = "yes"))),
   exact = list(quote(fit <- slopes()), quote(fit_exact(fit, tol = 1e-8))),
+  target = list(quote(t <- cube()), quote(repeat fit_vb(t))),
+  target_mean_field = list(quote(t <- cube(300)), quote(repeat fit_vb(t))),
+  target_exact = list(quote(t <- cube(6)), quote(repeat fit_exact(t, tol = 1e-12))),
+  target_hmc = list(quote(t <- cube()), quote(fit_hmc(t, iter = 2e5))),
+  hmc = list(quote(fit <- small()), quote(fit_hmc(fit, iter = 5e4))),
   mixture = list(quote(m <- gaussian_mixture(points(20000), 8)), quote(fit_vb(m, starts = 1000))),
   vb_khat = list(quote(fit <- small("hit", binomial(), 2000, 200)), quote(repeat vb_khat(fit))),
   loo = list(quote(fit <- small("y", gaussian(), 1500)), quote(repeat loo::loo(fit))),
@@ -56,6 +61,10 @@ slopes <- function(response = "y", family = gaussian()) {
   fit_vb(f, rows(2000, 200), family = family, integrate = "no")
 }
 crossed <- function() fit_vb(y ~ x + (1 | g) + (1 | h), rows(3000, 500), integrate = "no")
+cube <- function(d = 20) { # tails that are not a normal distribution's
+  target(function(p) -rowSums(p$x^4), list(x = rep(0.1, d)), vectorised = TRUE,
+    gradient = function(p) list(x = -4 * p$x^3))
+}
 points <- function(n) {
   set.seed(1)
   matrix(stats::rnorm(4 * n), n) + sample.int(3, n, TRUE)

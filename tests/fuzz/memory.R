@@ -15,6 +15,9 @@ vb <- fit_vb(y ~ x + (1 | g), d)
 glmm <- fit_vb(hit ~ x + (1 | g), d, family = binomial())
 mixture <- fit_vb(gaussian_mixture(points, 2))
 gram <- vb$model$gram
+normal <- target(function(p) -sum(p$x^2) / 2 - p$s, list(x = c(1, 2), s = 1),
+  gradient = function(p) list(x = -p$x, s = -1), constraints = list(s = positive()))
+gaussian <- fit_vb(normal, refine = "no")
 
 # A kind of work, a line each; `share` of the fits for the slow ones.
 kind <- function(run, share = 1) list(run = run, share = share)
@@ -34,6 +37,11 @@ kinds <- list(
     fit_gibbs(glmm, chains = 1, iter = 120, warmup = 100, sampler = "hamiltonian")
   }, .2),
   mixture = kind(function() fit_vb(gaussian_mixture(points, 2), starts = 1), .2),
+  target = kind(function() fit_vb(normal, refine = "no"), .1),
+  target_refined = kind(function() fit_vb(normal, control = vb_control(max_gradients = 2000)), .05),
+  target_mean_field = kind(function() fit_vb(normal, "meanfield"), .1),
+  target_hmc = kind(function() fit_hmc(gaussian, chains = 1, iter = 30, warmup = 10), .1),
+  hmc = kind(function() fit_hmc(vb, chains = 1, iter = 20, warmup = 10), .1),
   mixture_gibbs = kind(function() fit_gibbs(mixture, chains = 1, iter = 40, warmup = 10), .2),
   methods = kind(function() {
     summary(vb)

@@ -30,6 +30,6 @@ test_that("Ctrl-C ends every engine at once", {
   skip_below_level(2)
   skip_on_os("windows")
   some <- c("gibbs", "gibbs_hamiltonian", "gibbs_mixture", "vb", "nested_binomial", "exact",
-    "mixture")
+    "mixture", "target", "target_hmc", "hmc")
   do.call(run_script, as.list(c("interrupt.R", if (test_level() < 3) some)))
 })

@@ -115,6 +115,10 @@ test_that("edited fits are refused", {
   edited(fit, "table", rbind(fit$table, fit$table))
   edited(fit, "model", NULL)
   edited(fit, "model", list(d = 1), "another version")
+  model <- fit$model
+  model$variables$kind <- 1
+  edited(fit, "model", model)
+  edited(fit, "counts", list(gradients = numeric()))
   gone <- hmc
   gone$draws <- NULL
   expect_error(summary(gone), class = "meanfield_error_fit")
