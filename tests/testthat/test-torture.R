@@ -203,8 +203,9 @@ test_that("so do families, mixtures and engines that ask", {
   skip_on_cran()
   skip_below_level(2)
   expect_same_under_torture(mixture_script)
-  expect_same_under_torture(asked_script)
-  expect_same_under_torture(families_script, if (test_level() < 3) 20L else 1L) # two minutes
+  step <- if (test_level() < 3) 20L else 1L # minutes
+  expect_same_under_torture(asked_script, step)
+  expect_same_under_torture(families_script, step)
 })
 
 test_that("no entry of the core is left out", {
