@@ -12,7 +12,9 @@ if (length(args) != 3L || anyNA(args)) stop("usage: Rscript garbage.R SEED N_CAL
 here <- dirname(sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE)))
 suppressPackageStartupMessages(library(meanfield))
 inside <- new.env(parent = asNamespace("meanfield")) # calls what no user sees, as tests do
-sys.source(file.path(here, "..", "testthat", "helper-garbage.R"), inside)
+for (helper in c("helper-target-models.R", "helper-garbage.R")) {
+  sys.source(file.path(here, "..", "testthat", helper), inside)
+}
 attach(inside)
 
 report <- function(kind, found) {

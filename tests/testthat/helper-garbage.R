@@ -83,7 +83,8 @@ put_special <- function(x) {
 # Long runs are legal, not garbage.
 tame <- function(x) {
   if (!is.list(x)) return(x)
-  for (name in intersect(c("iter", "max_iter"), names(x))) {
+  lengths <- c("iter", "max_iter", "max_leapfrogs", "max_inner", "max_points")
+  for (name in intersect(lengths, names(x))) {
     v <- x[[name]]
     if (is.numeric(v) && length(v) == 1L && !is.na(v) && v > 1000) x[[name]] <- 200L
   }
@@ -153,6 +154,39 @@ garbage_target <- function() {
     c(square, vectors))
 }
 
+# The engines of any log density, on a Gaussian that only R knows.
+ask_engines <- function() {
+  ev <- function(Z, gradient) {
+    list(lp = -colSums((Z - 1)^2) / 2, gradient = if (gradient) 1 - Z)
+  }
+  few <- list(max_iter = 20L, tol = 1e-6, max_points = 400)
+  E <- fixed_points(8L, 2L)
+  root <- matrix(c(1, .3, 0, 2), 2L)
+  call_bb_lbfgs(ev, c(3, -2), 20L, 1e-6, 400)
+  call_bb_gva(ev, c(0, 0), root, E, 20L, 1e-6, 400)
+  call_bb_factorised(ev, E, c(0, 0, -1, -1), few)
+  for (solve in c(TRUE, FALSE)) {
+    call_bb_factorised_response(ev, E, c(1, 1, 0, 0), diag(4),
+      list(solve = solve, tol = 1e-9, max_inner = 20L, max_points = 400))
+  }
+  for (method in c("nuts", "hmc")) {
+    for (L in list(root, c(1, 2))) {
+      hmc_run(ev, c(0, 0), L, 2L, 30L, 20L, method, adapt_metric = TRUE, max_points = 900,
+        progress = identity)
+    }
+  }
+}
+
+# The joint density of a fit and its sampler.
+ask_joint <- function(fit) {
+  j <- joint_of(fit)
+  x <- cbind(j$m, j$m)
+  for (slope in c(TRUE, FALSE)) call_joint(j$core, j$centre, j$scale, x, slope)
+  call_joint_theta(j$core, j$centre, j$scale, x)
+  settings <- hmc_settings(2L, 12L, 8L, "nuts", NULL, "auto", 4L, 24L)
+  suppressWarnings(run_joint(j, settings))
+}
+
 # Every entry with valid arguments: of each the first few that differ.
 valid_calls <- function(each = 8L) {
   d <- garbage_data()
@@ -182,13 +216,8 @@ valid_calls <- function(each = 8L) {
       full = FALSE, global = c(9, 1, 1, 9), leaf = c(3, 3), cross = c(1, 1, 1))
     call_test_arrow(arrow, c(1, 2, 3, 4))
     garbage_target()
-    few <- list(chains = 1, iter = 60, warmup = 30)
-    tgt <- fit_vb(conjugate_target())
-    fit_vb(tgt, approximation = "meanfield")
-    suppressWarnings({
-      do.call(fit_hmc, c(list(tgt), few))
-      for (f in fits[c("gaussian", "slopes")]) do.call(fit_hmc, c(list(f), few))
-    })
+    ask_engines()
+    for (f in fits[c("linear", "slopes", "poisson", "negbin")]) ask_joint(f)
   })
   calls <- c(calls, list(list(entry = "C_misshapen", # not by that door, which costs more than it
     args = list(list(a = 1, b = diag(2)), list(a = 1L, b = c(2L, 2L)), TRUE))))

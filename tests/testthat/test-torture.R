@@ -145,22 +145,73 @@ mixture_script <- quote({
   }
 })
 
+# Any log density: its transforms, the engines that ask R, the joint density of mixed models.
+asked_script <- quote({
+  init <- list(R = diag(2), S = diag(2), o = 1:2, w = c(.2, .3, .5), a = 1, free = 0)
+  constraints <- list(R = correlation(), S = covariance_matrix(), o = ordered_vector(),
+    w = simplex(), a = positive())
+  t <- target(function(p) -sum(unlist(p)^2), init, function(p) lapply(p, function(x) -2 * x),
+    constraints)
+  Z <- cbind(t$init, t$init + .1)
+  x <- call_bb_transform(t$shape, Z)$x
+  ev <- function(Z, gradient) {
+    list(lp = -colSums((Z - 1)^2) / 2, gradient = if (gradient) 1 - Z)
+  }
+  E <- fixed_points(8L, 2L)
+  root <- matrix(c(1, .3, 0, 2), 2L)
+  few <- list(max_iter = 2L, tol = 1e-6, max_points = 40)
+  response <- list(solve = TRUE, tol = 1e-9, max_inner = 3L, max_points = 40)
+  step <- function(done) list(done)
+  chain <- function(L, nuts) {
+    list(list(m = c(0, 0), L = L), list(nuts = nuts, iter = 4L, warmup = 3L, target = .8,
+      first = 1, most = 2, length = 1.6, max_leapfrogs = 3L, max_depth = 2L, windows = 1:2,
+      max_points = 100))
+  }
+  sample_own <- function(...) call_bb_hmc(ev, diag(2), ..., step)
+  set.seed(4)
+  d <- data.frame(x = rnorm(12), g = gl(3, 4), y = rnorm(12), count = rpois(12, 2))
+  joints <- list(joint_of(fit_vb(y ~ x + (x | g), d, integrate = "no")),
+    joint_of(fit_vb(count ~ x + (1 | g), d, family = poisson(), integrate = "no")))
+  joint <- function(j) {
+    x <- cbind(j$m, j$m)
+    settings <- chain(root, TRUE)[[2L]]
+    list(call_joint(j$core, j$centre, j$scale, x),
+      call_joint_theta(j$core, j$centre, j$scale, x),
+      call_joint_hmc(j$core, j$centre, j$scale, x, j[c("m", "L")], settings, step))
+  }
+  run <- function() {
+    set.seed(1)
+    list(
+      call_bb_transform(t$shape, Z), call_bb_pull(t$shape, Z, x),
+      call_bb_untransform(t$shape, x[, 1L]), call_bb_points(t$skeleton, x),
+      call_bb_lbfgs(ev, c(3, -2), 3L, 1e-6, 40),
+      call_bb_gva(ev, c(0, 0), root, E, 2L, 1e-6, 40),
+      call_bb_factorised(ev, E, c(0, 0, -1, -1), few),
+      call_bb_factorised_response(ev, E, c(1, 1, 0, 0), diag(4), response),
+      do.call(sample_own, chain(root, TRUE)), do.call(sample_own, chain(c(1, 2), FALSE)),
+      lapply(joints, joint)
+    )
+  }
+})
+
 test_that("one fit of each kind survives gctorture", {
   skip_on_cran()
   expect_same_under_torture(gaussian_script)
 })
 
-test_that("so do families and mixtures", {
+test_that("so do families, mixtures and engines that ask", {
   skip_on_cran()
   skip_below_level(2)
   expect_same_under_torture(mixture_script)
-  expect_same_under_torture(families_script, if (test_level() < 3) 20L else 1L) # two minutes
+  step <- if (test_level() < 3) 20L else 1L # minutes
+  expect_same_under_torture(asked_script, step)
+  expect_same_under_torture(families_script, step)
 })
 
 test_that("no entry of the core is left out", {
   entries <- ls(asNamespace("meanfield"), pattern = "^call_")
-  scripts <- c(gaussian_script, families_script, mixture_script)
+  scripts <- c(gaussian_script, families_script, mixture_script, asked_script)
   called <- unlist(lapply(scripts, function(s) all.names(s)))
   called <- c(called, if ("add_grams" %in% all.names(gaussian_script)) "call_gram_merge")
-  expect_equal(setdiff(entries, c(called, "call_core", "call_foreign")), character()) # no entries
+  expect_equal(setdiff(entries, c(called, "call_core", "call_foreign", "call_text")), character())
 })
