@@ -26,8 +26,8 @@ all_draws.draws_posterior <- function(p, ndraws = NULL, u = "auto") {
 # A chain has the draws that it has.
 own_draws <- function(ndraws) {
   if (is.null(ndraws)) return(invisible())
-  mf_abort("dots", "`ndraws` is for fits that can be drawn from anew; a Gibbs fit has its own ",
-    "draws: leave it out, or take some with posterior::subset_draws()", arg = "ndraws")
+  mf_abort("dots", "`ndraws` is for fits that can be drawn from anew; a fit by sampling has its ",
+    "own draws: leave it out, or take some with posterior::subset_draws()", arg = "ndraws")
 }
 
 #' @export

@@ -17,6 +17,7 @@ summary_table <- function(fit, level = NULL, u = FALSE) {
 draws_summary <- function(draws, level = 0.95) {
   probs <- central_probs(level)
   one <- function(x) {
+    if (anyNA(x)) return(rep(NA_real_, 9L)) # a derived quantity that failed at a draw
     c(mean = mean(x), sd = sd(x), stats::quantile(x, probs, names = FALSE), draws_accuracy(x))
   }
   vars <- dimnames(draws)[[3L]]

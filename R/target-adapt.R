@@ -1,5 +1,5 @@
-# The next proposal from a weighted sample: each component moves to the moments of the points that it
-# answers for (population Monte Carlo), and is stretched where their tails are longer.
+# The next proposal from a weighted sample: each component moves to the moments of the points that
+# it answers for (population Monte Carlo), and is stretched where their tails are longer.
 # Source: Cappe, Douc, Guillin, Marin and Robert (2008), Statistics and Computing 18, 447-459.
 
 adapt_components <- function(components, round) {
@@ -20,8 +20,8 @@ adapt_components <- function(components, round) {
 # What one component cannot follow (a bent ridge, a tail of its own) several can: the sample in
 # clusters, a component at the moments of each, and one over all. `tilt` (a number per point) says
 # where more points are wanted than the posterior has.
-# Source: Hoogerheide, Opschoor and van Dijk (2012), Journal of Econometrics 171, 101-120, after whom
-# the components are added where the weights say that they are missing.
+# Source: Hoogerheide, Opschoor and van Dijk (2012), Journal of Econometrics 171, 101-120, after
+# whom the components are added where the weights say that they are missing.
 cluster_components <- function(round, tilt, most) {
   w <- round$weights * tilt
   w <- w / sum(w)
@@ -47,7 +47,8 @@ weighted_clusters <- function(e, w, k, n = 2000L) {
   k <- min(k, nrow(unique(x)) - 1L)
   if (k < 2L) return(rep(1L, ncol(e)))
   centres <- with_fixed_seed(suppressWarnings(stats::kmeans(x, k, iter.max = 50L, nstart = 4L)))
-  distance <- vapply(seq_len(k), function(g) colSums((e - centres$centers[g, ])^2), numeric(ncol(e)))
+  distance <- vapply(seq_len(k), function(g) colSums((e - centres$centers[g, ])^2),
+    numeric(ncol(e)))
   max.col(-distance, ties.method = "first")
 }
 
@@ -109,8 +110,8 @@ adapt_component <- function(part, z, weights, df) {
   part
 }
 
-# A root of the covariance whose first axes go along the most skewed coordinates (and what moves with
-# them), and how far the sample reaches on either side of each.
+# A root of the covariance whose first axes go along the most skewed coordinates (and what moves
+# with them), and how far the sample reaches on either side of each.
 skewed_axes <- function(S, dev, w) {
   sd <- sqrt(diag(S))
   skew <- drop((dev / sd)^3 %*% w)

@@ -53,8 +53,8 @@ drawn_axes <- function(rung, axes) {
   list(m = rowMeans(rung$z), L = root)
 }
 
-# Rows from the chains, but for those that importance sampling knows better. Where both claim a row and
-# disagree, that is said.
+# Rows from the chains, but for those that importance sampling knows better. Where both claim a row
+# and disagree, that is said.
 ROWS <- c("mean", "sd", "mcse_mean", "mcse_sd", "khat", "tail")
 
 take_chains <- function(run, rung) {
@@ -78,7 +78,8 @@ take_chains <- function(run, rung) {
   run$table$khat <- pmin(is$khat, mc$khat)[first]
   run$table$tail <- pmin(is$tail, mc$tail)[first]
   if (!(run$khat < 0.7)) {
-    run <- add_note(run, "the log evidence is not reliable (k-hat ", format(run$khat, digits = 2), ")")
+    run <- add_note(run, "the log evidence is not reliable (k-hat ", format(run$khat, digits = 2),
+      ")")
   }
   run
 }

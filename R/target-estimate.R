@@ -41,7 +41,9 @@ weighted_rows <- function(x, weights) {
   x <- x[, use, drop = FALSE]
   w <- weights[use] / sum(weights[use])
   mean <- drop(x %*% w)
-  list(mean = mean, sd = sqrt(pmax(drop((x - mean)^2 %*% w), 0)))
+  sd <- sqrt(pmax(drop((x - mean)^2 %*% w), 0))
+  fixed <- is_constant(t(x))
+  list(mean = ifelse(fixed, x[, 1L], mean), sd = ifelse(fixed, 0, sd))
 }
 
 # own: list(mean, sd, mcse_mean, mcse_sd, khat) of all rows of linked_values(), what is reported.
@@ -62,4 +64,11 @@ variable_estimates <- function(linked, own, mfvb, lrvb, source) {
   moments <- setdiff(names(out), c("source", "khat", "tail"))
   out[moments] <- lapply(out[moments], number)
   out
+}
+
+# Columns that do not vary beyond rounding.
+is_constant <- function(f) {
+  low <- apply(f, 2L, min)
+  high <- apply(f, 2L, max)
+  is.finite(high - low) & high - low <= 1e-10 * pmax(abs(low), abs(high))
 }

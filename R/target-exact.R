@@ -82,17 +82,20 @@ new_target_exact <- function(call, vb, settings) {
     method <- "importance"
   }
   table <- variable_estimates(linked, out$estimate, NULL, NULL, "exact")
+  none <- no_moment(table)
+  table <- without_moments(table, none)
+  if (any(!is.finite(out$estimate$mean[seq_len(linked$n)]))) out$log_evidence <- NA_real_
   fit <- structure(
     list(call = call, model = target, method = method,
       table = table[c("mean", "sd", "mcse_mean", "mcse_sd", "loc", "spread")],
       points = out$points, log_evidence = out$log_evidence, evidence_error = out$evidence_error,
       vb = vb$vb[c("elbo", "components")], error = largest_error(table), khat = out$khat,
-      flags = exact_flags(vb, table, out), notes = vb$notes,
+      flags = exact_flags(vb, target, none, out), notes = vb$notes,
       counts = evaluator_counts(ev)),
     class = c("target_exact_fit", "target_fit", "meanfield_fit")
   )
   tell_flags(fit)
-  if (!(fit$error <= settings$tol * if (method == "lattice") 1 else 500)) {
+  if (!(fit$error <= settings$tol * if (method == "lattice") 1 else 100)) {
     mf_warn("accuracy", "means and SDs are known to ", format(fit$error, digits = 1),
       " SDs only: raise `max_points`", arg = "max_points")
   }
@@ -104,9 +107,12 @@ largest_error <- function(t) {
 }
 
 # What the variational fit found wrong and no integration can mend, and tails without moments.
-exact_flags <- function(vb, table, out) {
+exact_flags <- function(vb, target, none, out) {
   kept <- grep("improper|no number|gradient is not", vb$flags, value = TRUE)
-  c(kept, out$flags)
+  c(kept, out$flags, if (any(none)) {
+    paste0("the SD of ", some(variable_table(target)$variable[none]), " may not exist: see the ",
+      "quantiles")
+  })
 }
 
 # ---- lattice -------------------------------------------------------------------------------------

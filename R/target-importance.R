@@ -11,8 +11,8 @@ proposal_component <- function(m, L, weight = 1, scale = NULL, df = IMPORTANCE_D
   list(m = m, L = L, weight = weight, scale = scale, df = df)
 }
 
-# n points in all (a multiple of 16 per component): list(z (d x n), replicate, pair (the number of the
-# antithetic pair), components with their shares as weights).
+# n points in all (a multiple of 16 per component): list(z (d x n), replicate, pair (the number of
+# the antithetic pair), components with their shares as weights).
 proposal_points <- function(components, n, shift = 0L) {
   share <- vapply(components, `[[`, 0, "weight")
   share <- share / sum(share)
@@ -21,7 +21,8 @@ proposal_points <- function(components, n, shift = 0L) {
     seq_along(components), per)
   z <- do.call(cbind, lapply(blocks, `[[`, "z"))
   replicate <- unlist(lapply(blocks, `[[`, "replicate"))
-  pair <- unlist(Map(function(b, k) b$pair + k, blocks, cumsum(c(0, per * REPLICATES))[seq_along(per)]))
+  pair <- unlist(Map(function(b, k) b$pair + k, blocks,
+    cumsum(c(0, per * REPLICATES))[seq_along(per)]))
   shares <- per / sum(per)
   components <- Map(function(part, s) replace(part, "weight", s), components, shares)
   list(z = z, replicate = replicate, pair = pair, components = components)
@@ -52,7 +53,8 @@ component_points <- function(part, k, shift) {
   }))
   if (!is.null(part$scale)) e <- e * ifelse(e < 0, part$scale[, 1L], part$scale[, 2L])
   list(z = part$m + part$L %*% e, replicate = rep(seq_len(REPLICATES), each = k),
-    pair = rep(rep(seq_len(half), 2L), REPLICATES) + rep((seq_len(REPLICATES) - 1L) * half, each = k))
+    pair = rep(rep(seq_len(half), 2L), REPLICATES) +
+    rep((seq_len(REPLICATES) - 1L) * half, each = k))
 }
 
 component_log_density <- function(part, z) {
@@ -65,7 +67,8 @@ component_log_density <- function(part, z) {
     extra <- -colSums(log(matrix(side, d)))
   }
   df <- part$df
-  out <- lgamma((df + d) / 2) - lgamma(df / 2) - d / 2 * log(df * pi) - determinant(part$L)$modulus[1L] + extra -
+  log_det <- determinant(part$L)$modulus[1L]
+  out <- lgamma((df + d) / 2) - lgamma(df / 2) - d / 2 * log(df * pi) - log_det + extra -
     (df + d) / 2 * log1p(colSums(e^2) / df)
   replace(out, is.nan(out), -Inf) # at points beyond all numbers
 }
@@ -122,6 +125,10 @@ pair_weights <- function(ratio, pair) {
 smooth_log_weights <- function(log_w) {
   keep <- log_w > max(log_w) - 600
   out <- rep(-Inf, length(log_w))
+  if (sum(keep) < 26L) { # too few to have a tail
+    out[keep] <- log_w[keep] - max(log_w) - log(sum(exp(log_w[keep] - max(log_w))))
+    return(list(log_weights = out, khat = Inf))
+  }
   psis <- suppressWarnings(loo::psis(log_w[keep], r_eff = 1)) # k-hat is acted on here
   out[keep] <- stats::weights(psis, normalize = TRUE, log = TRUE)[, 1L]
   k <- psis$diagnostics$pareto_k

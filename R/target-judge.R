@@ -2,8 +2,9 @@
 
 # Beyond these a row is flagged.
 FINAL_MCSE <- 0.03
-# No moment at all: the tail of the squares is as heavy as if it had no mean, by the importance sample
-# and by the variable's own tail (whose shape is 1/2 and 1 at the borders; it is estimated to .1).
+# No moment at all: the tail of the squares is as heavy as if it had no mean, by the importance
+# sample and by the variable's own tail (whose shape is 1/2 and 1 at the borders; it is estimated
+# to .1).
 NO_MOMENT <- 1
 NO_VARIANCE <- 0.4
 NO_MEAN <- 0.85
@@ -16,7 +17,8 @@ judge <- function(run) {
   judge_rows(run)
 }
 
-# ---- the density -----------------------------------------------------------------------------------
+# ---- the density
+# -----------------------------------------------------------------------------------
 
 judge_tails <- function(run) {
   if (length(run$diverged)) {
@@ -57,27 +59,44 @@ judge_modes <- function(run) {
     "; means and SDs are of all of them together")
 }
 
-# ---- the rows --------------------------------------------------------------------------------------
+# ---- the rows
+# --------------------------------------------------------------------------------------
 
 judge_rows <- function(run) {
-  t <- run$table
   names <- variable_table(run$target)$variable
-  constant <- !is.na(t$sd) & t$sd <= 1e-12 * pmax(abs(t$mean), 1e-300)
-  none <- !constant & t$khat >= NO_MOMENT & t$tail >= NO_VARIANCE & !is.na(t$khat)
-  if (any(none, na.rm = TRUE)) {
-    run <- add_flag(run, "the SD of ", some(names[which(none)]), " may not exist (its tail is too ",
-      "heavy, k-hat ", format(max(t$khat[which(none)]), digits = 2), "): see the quantiles")
-    run$table[which(none), c("sd", "mcse_sd")] <- NA
-    run$table[which(none & t$tail >= NO_MEAN), c("mean", "mcse_mean")] <- NA
+  none <- no_moment(run$table)
+  if (any(none)) {
+    run <- add_flag(run, "the SD of ", some(names[none]), " may not exist (its tail is too heavy, ",
+      "k-hat ", format(max(run$table$khat[none]), digits = 2), "): see the quantiles")
+    run$table <- without_moments(run$table, none)
   }
-  short <- !none & !constant & (t$mcse_mean > FINAL_MCSE * t$sd |
-    t$mcse_sd > FINAL_MCSE * t$sd | is.na(t$sd))
+  t <- run$table
+  lost <- is.na(t$sd) & !none
+  if (any(lost)) {
+    run <- add_flag(run, some(names[lost]), " is no number at some points of the posterior, where ",
+      "`generated` fails or overflows: it is NA")
+  }
+  short <- !none & !lost & !t$sd %in% 0 & (t$mcse_mean > FINAL_MCSE * t$sd |
+    t$mcse_sd > FINAL_MCSE * t$sd)
   if (any(short, na.rm = TRUE)) {
     run <- add_flag(run, "means and SDs are not to 3% of an SD for ", some(names[which(short)]),
       ": see mcse_mean and mcse_sd in summary(), check with fit_hmc(), or rewrite the model")
   }
   if (!run$settled && !any(short | none, na.rm = TRUE)) run <- judge_unsettled(run)
   run
+}
+
+# Rows whose SD does not exist, as far as tails tell, or is beyond all numbers.
+no_moment <- function(t) {
+  heavy <- t$khat >= NO_MOMENT & t$tail >= NO_VARIANCE
+  (heavy | abs(t$mean) > 1e100 | t$sd > 1e100) %in% TRUE
+}
+
+without_moments <- function(t, none) {
+  lost <- none & (t$tail >= NO_MEAN | abs(t$mean) > 1e100 | is.na(t$tail)) %in% TRUE
+  t[none, c("sd", "mcse_sd")] <- NA
+  t[lost, c("mean", "mcse_mean")] <- NA
+  t
 }
 
 judge_unsettled <- function(run) {
@@ -96,7 +115,8 @@ some <- function(names, most = 4L) {
     if (length(names) > most) sprintf(", ... (%d)", length(names)))
 }
 
-# ---- without refinement ----------------------------------------------------------------------------
+# ---- without refinement
+# ----------------------------------------------------------------------------
 
 # Scores are linear and odd in the deviations where the target is normal. Their even part says how
 # much it is not.

@@ -1,8 +1,8 @@
 # The ladder of refinement: importance sampling about the fitted Gaussians, again from what it
 # learned, then Hamiltonian Monte Carlo in the fitted metric, then words.
 #
-# A row is believed when the tail of its squared integrand is light (k-hat), its jackknife errors are
-# small, and the proposal already had nearly the SD that it found.
+# A row is believed when the tail of its squared integrand is light (k-hat), its jackknife errors
+# are small, and the proposal already had nearly the SD that it found.
 
 ROW_KHAT <- 0.5 # of the squares: the sample does not reach as far as the tail
 ROW_MCSE_MEAN <- 0.02 # posterior SDs
@@ -10,8 +10,8 @@ ROW_MCSE_SD <- 0.02 # of the SD
 SD_MOVES <- c(1.2, 1.06) # how far an SD may be from the proposal's, and from the last round's
 STEIN_LIMIT <- 5 # standard errors that the score's identities may be off
 
-# linked: linked_values(). components: the proposal. sd0: the SDs of the variables under it. list(estimate, round (the pooled sample), components, settled,
-# reasons, rounds).
+# linked: linked_values(). components: the proposal. sd0: the SDs of the variables under it.
+# list(estimate, round (the pooled sample), components, settled, reasons, rounds).
 importance_ladder <- function(ev, linked, components, sd0, points, budget) {
   rounds <- list()
   n <- points
@@ -38,8 +38,8 @@ is_usable <- function(part) {
   all(is.finite(part$m), is.finite(part$L), is.finite(part$weight))
 }
 
-# Coordinates in which the control variates are made: those of the proposal, once there is enough of a
-# sample those of its moments.
+# Coordinates in which the control variates are made: those of the proposal, once there is enough
+# of a sample those of its moments.
 pooled_axes <- function(round, components) {
   axes <- overall_axes(components)
   moment_axes(round) %||% axes
@@ -53,8 +53,8 @@ moment_axes <- function(round) {
   if (!is.null(root) && all(is.finite(root))) list(m = own$mean, L = root)
 }
 
-# After the first round each component moves to what it answers for. Where that has not settled it, the
-# sample is taken apart into more of them.
+# After the first round each component moves to what it answers for. Where that has not settled it,
+# the sample is taken apart into more of them.
 next_components <- function(components, round, estimate, values, k) {
   if (k == 1L) return(adapt_components(components, round))
   heavy <- which(!estimate$lost & (estimate$khat >= 0.3 | noisy_rows(estimate)))
@@ -97,6 +97,7 @@ sample_estimate <- function(linked, z, gradient, w, replicate, axes, loose = 1, 
   s <- stein_sample(e, score, w, replicate, functions = discrepancy < STEIN_LIMIT)
   f <- t(linked$all(z))
   lost <- colSums(!is.finite(f)) > 0
+  fixed <- is_constant(f)
   own <- own_scores(linked, f, gradient)
   m <- stein_moments(s, f[, !lost, drop = FALSE], own$slope[, !lost, drop = FALSE],
     own$score[, !lost, drop = FALSE])
@@ -104,7 +105,10 @@ sample_estimate <- function(linked, z, gradient, w, replicate, axes, loose = 1, 
   m$tail <- tail_indices(f[, !lost, drop = FALSE], w, m$mean, m$sd)
   m$mcse_sd <- sqrt(m$mcse_sd^2 + (pmin(tail, 1) * m$sd)^2)
   row <- function(x) replace(rep(NA_real_, ncol(f)), !lost, x)
-  c(lapply(m, row), list(discrepancy = discrepancy, lost = lost))
+  m <- lapply(m, row)
+  for (k in setdiff(names(m), "mean")) m[[k]][fixed] <- 0 # rounding is no spread
+  m$mean[fixed] <- f[1L, fixed]
+  c(m, list(discrepancy = discrepancy, lost = lost))
 }
 
 # Of a variable that is exp(z) of one coordinate: its slope there and the score of that coordinate.

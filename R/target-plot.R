@@ -17,7 +17,8 @@ plot.target_vb_fit <- function(x, variables = NULL, reference = NULL,
 
 plot_convergence <- function(fit) {
   trace <- fit$vb$trace
-  bound <- trace$elbo %||% trace$bound
+  d <- fit$model$d
+  bound <- trace$elbo %||% (if (!is.null(trace$bound)) trace$bound + d / 2 * (1 + log(2 * pi)))
   if (is.null(bound)) {
     mf_abort("engine", "the optimiser kept no trace", arg = "what")
   }

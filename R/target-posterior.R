@@ -41,8 +41,8 @@ weighted_limits <- function(p, probs) {
 }
 
 moved_quantile <- function(y, w, probs, loc, spread) {
-  use <- w > 0 & !is.na(y)
-  if (!any(use)) return(rep(NA_real_, length(probs)))
+  use <- w > 0
+  if (anyNA(y[use])) return(rep(NA_real_, length(probs)))
   y <- y[use]
   w <- w[use] / sum(w[use])
   q <- weighted_quantile(y, w, probs)
@@ -103,7 +103,7 @@ drawn_points <- function(points, n) {
   }
   at <- (seq_len(n) - stats::runif(1)) / n
   chosen <- findInterval(at, cumsum(points$weights), rightmost.closed = TRUE) + 1L
-  points$z[, sample(pmin(chosen, ncol(points$z))), drop = FALSE]
+  points$z[, pmin(chosen, ncol(points$z))[sample.int(n)], drop = FALSE]
 }
 
 #' @export

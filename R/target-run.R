@@ -50,6 +50,15 @@ mode_table <- function(components) {
 }
 
 no_gaussian <- function(run) {
+  if (left_gradients(run) < 2 * gaussian_points(run$target$d)) {
+    mf_abort("target", "`max_gradients` was spent before a normal distribution was fitted: raise ",
+      "it, or use fewer `points`", arg = "control")
+  }
+  why <- evaluator_counts(run$ev)$message
+  if (!is.na(why)) {
+    mf_abort("target", "the log density fails around `init` (", why, "): start from a better ",
+      "`init`, or mend it", arg = "init")
+  }
   mf_abort("target", "no normal distribution about `init` has a finite expected log density: ",
     "start from a better `init`, or give `constraints` where the density ends", arg = "init")
 }

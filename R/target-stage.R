@@ -16,7 +16,8 @@ fullrank_stage <- function(run) {
   z0 <- run$target$init
   first <- start_at(run$ev, z0, max_points = left_gradients(run) / 4)
   modes <- find_modes(run$ev, first, z0, left_gradients(run) / 4)
-  if (first$reason == "diverged") run$diverged <- unconstrained_names(run$target)[
+  away <- !first$usable && any(abs(first$z - z0) > 300)
+  if (first$reason == "diverged" || away) run$diverged <- unconstrained_names(run$target)[
     order(-abs(first$z))[seq_len(min(3L, length(first$z)))]]
   fits <- lapply(gaussian_starts(modes, first, z0), function(s) {
     fit_gaussian(run, s)
@@ -147,9 +148,9 @@ unrefined_stage <- function(run) {
   if (!is.null(lr$known) && !all(lr$known)) run <- partly_corrected(run, lr$known)
   if (is.null(lr) && run$settings$optimiser == "lbfgs" &&
     run$settings$approximation == "meanfield") {
-    run <- add_flag(run, "mean-field SDs are too small where coordinates depend on each other, and ",
-      "these are not corrected: linear response failed, or `max_gradients` was spent: raise it, or ",
-      "use approximation = \"fullrank\"")
+    run <- add_flag(run, "mean-field SDs are too small where coordinates depend on each other, ",
+      "and these are not corrected: linear response failed, or `max_gradients` was spent: raise ",
+      "it, or use approximation = \"fullrank\"")
   }
   run$points <- lr$points %||% run$sample
   run

@@ -108,7 +108,7 @@ tail_shape <- function(x) {
   most <- ceiling(min(0.2 * n, 3 * sqrt(n)))
   vapply(seq_len(ncol(x)), function(j) {
     y <- x[, j]
-    if (!all(is.finite(y))) return(Inf)
+    if (!all(is.finite(y)) || n < 20L) return(Inf)
     top <- sort(y, partial = n - most)[(n - most):n]
     over <- top[-1L] - top[1L]
     over <- over[over > 0]

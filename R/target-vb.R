@@ -127,6 +127,10 @@ target_settings <- function(target, approximation, refine, optimiser, rank, cont
   choices <- OPTIMISERS[[approximation]]
   optimiser <- check_choice(optimiser %||% choices[1L], choices, "optimiser")
   refine <- check_choice(refine, c("auto", "no", "importance", "hmc"), "refine")
+  if (approximation == "fullrank" && isTRUE(control$points < 4 * target$d + 4)) {
+    mf_abort("control", "`points` must be at least four times the number of dimensions and four, ",
+      4 * target$d + 4, ", not ", control$points, arg = "points")
+  }
   if (!is.null(rank)) {
     if (approximation != "lowrank") {
       mf_abort("control", "`rank` is for approximation = \"lowrank\"", arg = "rank")
