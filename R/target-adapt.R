@@ -29,7 +29,7 @@ cluster_components <- function(round, tilt, most) {
   whole <- weighted_covariance(round$z, w)
   root <- tryCatch(t(chol(whole$cov)), error = function(e) NULL)
   k <- min(most, floor(1 / sum(w^2) / (8 * d)))
-  if (is.null(root) || k < 2) return(NULL)
+  if (is.null(root) || !isTRUE(k >= 2)) return(NULL)
   e <- forwardsolve(root, round$z - whole$mean)
   if (!all(is.finite(e))) return(NULL) # a spread of many orders of magnitude
   cluster <- weighted_clusters(e, w, k)

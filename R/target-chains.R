@@ -42,9 +42,9 @@ chain_estimate <- function(run, out, axes) {
   diagnostics <- list(rhat = max(rhat, na.rm = TRUE), divergent = sum(out$divergent),
     ebfmi = min(energy_fraction(out$energy)), draws = ncol(z))
   list(z = z, estimate = estimate, diagnostics = diagnostics, asked = out$asked,
-    reasons = c(if (!(diagnostics$rhat < 1.05)) "chains",
-      if (diagnostics$divergent > 0.004 * ncol(z)) "divergences",
-      if (!(diagnostics$ebfmi > 0.2)) "energy"))
+    reasons = c(if (!isTRUE(diagnostics$rhat < 1.05)) "chains",
+      if (!isTRUE(diagnostics$divergent <= 0.004 * ncol(z))) "divergences",
+      if (!isTRUE(diagnostics$ebfmi > 0.2)) "energy"))
 }
 
 drawn_axes <- function(rung, axes) {

@@ -37,7 +37,7 @@ fit_gaussian <- function(run, start) {
   if (run$settings$optimiser == "lbfgs") {
     return(bound_vi(run$ev, start$m, start$L, if (answer || d <= 5L) 4L * n else n))
   }
-  final <- if (answer) 4L * n else if (d <= 5L) 3L * n else n
+  final <- if (answer) 4L * n else if (d <= 5L) 4L * n else n
   gaussian_vi(run$ev, start$m, start$L, n_points = n, max_iter = if (answer) 60L else 20L,
     max_points = left_gradients(run) / 2, n_final = final, final_iter = if (answer) 60L else 1L)
 }
