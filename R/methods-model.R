@@ -134,8 +134,8 @@ logLik.meanfield_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
   if (inherits(posterior_of(object), "draws_posterior")) {
-    mf_abort("engine", "a Gibbs fit has no bound on the log evidence: use logLik(fit_vb(object)) ",
-      "for the ELBO, or log_lik() for the pointwise log likelihood", arg = "object")
+    mf_abort("engine", "a fit by sampling has no bound on the log evidence: use ",
+      "logLik(fit_vb(object)) for the ELBO, or log_lik() for the pointwise log likelihood", arg = "object")
   }
   exact <- is.null(normal_of(object))
   structure(if (exact) object$log_evidence else object$vb$elbo, df = n_parameters(object$model),

@@ -39,7 +39,10 @@
 #' identical(as_target(model), model)
 #' as_target(fit_vb(log_radon ~ floor, data = radon))
 #' @export
-as_target <- function(object, ...) UseMethod("as_target")
+as_target <- function(object, ...) {
+  if (missing(object)) as_target.default(NULL)
+  UseMethod("as_target")
+}
 
 #' @export
 as_target.default <- function(object, ...) {

@@ -42,7 +42,7 @@ weighted_limits <- function(p, probs) {
 
 moved_quantile <- function(y, w, probs, loc, spread) {
   use <- w > 0
-  if (anyNA(y[use])) return(rep(NA_real_, length(probs)))
+  if (!any(use) || anyNA(y[use])) return(rep(NA_real_, length(probs)))
   y <- y[use]
   w <- w[use] / sum(w[use])
   q <- weighted_quantile(y, w, probs)
