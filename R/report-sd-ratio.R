@@ -71,7 +71,7 @@ sd_ratio_report.meanfield_fit <- function(fit, reference = NULL, weights = NULL,
       table = table,
       aggregates = report_aggregates(table[counts, ], weights, normalise),
       reference = source$kind, weights = weights, normalise = normalise,
-      formula = fit$model$formula %||% fit$model$call
+      formula = model_formula(fit$model)
     ),
     class = "sd_ratio_report"
   )
@@ -83,6 +83,12 @@ sd_ratio_report.default <- function(fit, reference = NULL, ...) not_variational(
 not_variational <- function(fit) {
   mf_abort("report", "`fit` must be a vb_fit, not ", describe(fit), arg = "fit")
 }
+
+# What a report calls the model: its formula or call, or words.
+model_formula <- function(model) UseMethod("model_formula")
+
+#' @export
+model_formula.default <- function(model) model$formula %||% model$call
 
 # The types that count, and what W weighs each by.
 report_types <- function(model) UseMethod("report_types")
@@ -379,7 +385,8 @@ print.sd_ratio_report <- function(x, digits = 3, ...) {
     draws = "the draws given", predicted = "none: the ratio linear response predicts"
   )[[x$reference]]
   cat("Posterior SDs against a reference\nModel:     ",
-    paste(deparse(x$formula), collapse = " "), "\nReference: ", what,
+    if (is.character(x$formula)) x$formula else paste(deparse(x$formula), collapse = " "),
+    "\nReference: ", what,
     if (x$reference %in% SAMPLED) "\nIn brackets: Monte Carlo error of the ratio",
     "\n\n", sep = "")
   t <- x$table[!is.na(x$table$sd_ref), ]

@@ -154,6 +154,12 @@ covariance.target_normal <- function(p, type = "lrvb") {
 shortfall.target_normal <- function(p, t) rep("", nrow(t))
 
 #' @export
+model_formula.meanfield_target <- function(model) {
+  paste0("a target of ", model$d, " dimension", if (model$d > 1L) "s", ": ",
+    some(unique(variable_table(model)$block), 8L))
+}
+
+#' @export
 report_types.meanfield_target <- function(model) c(parameter = 1)
 
 #' @export
