@@ -92,7 +92,8 @@ importance_estimate <- function(round, linked, axes, tails = TRUE) {
 sample_estimate <- function(linked, z, gradient, w, replicate, axes, loose = 1, tails = TRUE) {
   e <- t(solve(axes$L, z - axes$m, tol = 0))
   score <- crossprod(gradient, axes$L)
-  discrepancy <- stein_discrepancy(e, score, w) / loose
+  # the largest of 2 d statistics, from points that are the fewer the more dimensions there are
+  discrepancy <- stein_discrepancy(e, score, w) / loose / (1 + sqrt(nrow(z)) / 30)
   if (is.na(discrepancy)) discrepancy <- Inf
   s <- stein_sample(e, score, w, replicate, functions = discrepancy < STEIN_LIMIT)
   f <- t(linked$all(z))
