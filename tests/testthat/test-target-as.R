@@ -194,7 +194,7 @@ Type objective_function<Type>::operator() ()
 "
 
 test_that("the influenza model through TMB has the posterior of the paper", {
-  skip_below_level(2)
+  skip_below_level(3)
   skip_if_not_installed("TMB")
   withr::local_envvar(MAKEFLAGS = "-s")
   withr::local_dir(withr::local_tempdir())

@@ -262,7 +262,7 @@ test_that("arguments are checked", {
 })
 
 test_that("simulation-based calibration: ranks of a mean and an SD are uniform", {
-  skip_below_level(2)
+  skip_below_level(3)
   n <- 8
   ranks <- vapply(1:240, function(k) {
     set.seed(1000 + k)

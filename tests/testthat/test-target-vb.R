@@ -30,7 +30,7 @@ expect_told <- function(target, words, ...) {
 # ---- normal targets ---------------------------------------------------------------------------------
 
 test_that("normal targets are exact, refined or not", {
-  for (d in c(1L, 2L, 5L, 20L, 60L, if (test_level() > 1L) 200L)) {
+  for (d in c(1L, 2L, 5L, 20L, 60L, if (test_level() > 2L) 200L)) {
     n <- normal_target(d)
     plain <- fit_vb(n$target, refine = "no")
     expect_lt(max(distance(plain, n$mean, n$sd)), 1e-8)
