@@ -10,7 +10,7 @@ gaussian_vi <- function(ev, m, L, n_points = gaussian_points(length(m)), max_ite
                         final_iter = max_iter) {
   fit <- gaussian_stage(ev, m, L, n_points, max_iter, tol, max_points, shift)
   left <- max_points - fit$asked
-  enough <- n_final <= n_points || left < n_final || is_gaussian_fit(fit) ||
+  enough <- n_final <= n_points || left < n_final || is_normal_fit(fit) ||
     fit$reason %in% c("diverged", "no density around the start")
   if (enough) return(fit)
   final <- gaussian_stage(ev, fit$m, fit$L, n_final, final_iter, tol, left, shift)
@@ -35,7 +35,7 @@ gaussian_stage <- function(ev, m, L, n, max_iter, tol, max_points, shift) {
 }
 
 # The whitened score of a Gaussian is -e at every point: no more points say more.
-is_gaussian_fit <- function(fit) {
+is_normal_fit <- function(fit) {
   fit$converged && max(abs(crossprod(fit$L, fit$gradient) + fit$E)) < 1e-6
 }
 

@@ -99,8 +99,9 @@ check_schedule <- function(schedule) {
 schedule_step <- function(schedule, k) schedule$a / (1 + k / schedule$b)^schedule$c
 
 stochastic_family <- function(set, d) {
-  switch(set$family, point = point_family(d), fullrank = fullrank_family(d),
-    meanfield = meanfield_family(d, set$coordinates == "log_sd"))
+  if (set$family == "point") return(point_family(d))
+  if (set$family == "fullrank") return(fullrank_family(d))
+  meanfield_family(d, set$coordinates == "log_sd")
 }
 
 stochastic_start <- function(set, m, omega, L) {

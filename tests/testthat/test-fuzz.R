@@ -12,10 +12,10 @@ run_script <- function(name, ...) {
   expect(is.null(status) || status == 0, paste(out, collapse = "\n"))
 }
 
-test_that("120 random calls: values that can be, or classed refusals", {
+test_that("100 random calls: values that can be, or classed refusals", {
   skip_on_cran()
   skip_below_level(2)
-  run_script("run.R", "1", "2", "n=60", "budget=100")
+  run_script("run.R", "1", "2", "n=50", "budget=80")
 })
 
 test_that("fits leave no memory behind", {

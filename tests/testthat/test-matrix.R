@@ -8,6 +8,7 @@ d <- matrix_data()
 here <- environment()
 models <- run_matrix(matrix_model_rows, matrix_cells(), function(cell) cell_scope(cell, d, here))
 mixtures <- run_matrix(matrix_mixture_rows, mixture_cells, function(c) mixture_scope(c, here))
+targets <- run_matrix(matrix_target_rows, target_cells, function(c) target_scope(c, here))
 once <- run_matrix(matrix_once_rows, once_cells, function(cell) once_scope(cell, here))
 
 test_that("fits of models", {
@@ -16,6 +17,21 @@ test_that("fits of models", {
 test_that("fits of mixtures", {
   expect_rows(mixtures)
 })
+test_that("fits of targets", {
+  expect_rows(targets)
+})
+test_that("constructors of targets, and fit_hmc() of every kind of model", {
+  made <- matrix_target_once()
+  for (fit in made$fit_hmc) {
+    expect_s3_class(fit, "hmc_fit")
+    expect_output(print(fit), "Hamiltonian|No-U-turn")
+  }
+  expect_s3_class(made$as_target, "meanfield_target")
+  for (call in made$refused) {
+    wrong <- tryCatch(eval(call, made), error = function(e) judge_matrix_error(e, TRUE))
+    expect_identical(wrong, "", info = deparse1(call))
+  }
+})
 test_that("constructors, defaults, foreign objects", {
   expect_rows(once)
 })
@@ -23,13 +39,14 @@ test_that("constructors, defaults, foreign objects", {
 test_that("no method and no export is without a row", {
   methods <- registered_methods()
   methods <- methods[!methods$generic %in% internal_generics(methods$generic), ]
-  seen <- unique(c(models$method, mixtures$method, once$method))
+  seen <- unique(c(models$method, mixtures$method, targets$method, once$method,
+    target_once_methods))
   foreign <- methods$package
   absent <- !is.na(foreign) & !vapply(foreign, function(p) !is.na(p) &&
     requireNamespace(p, quietly = TRUE), NA)
   expect_equal(setdiff(methods$method[!absent], seen), character(), info = "not in the table")
-  rows <- c(matrix_model_rows, matrix_mixture_rows, matrix_once_rows)
-  named <- vapply(rows, `[[`, "", "generic")
+  rows <- c(matrix_model_rows, matrix_mixture_rows, matrix_target_rows, matrix_once_rows)
+  named <- c(vapply(rows, `[[`, "", "generic"), names(matrix_target_once()))
   exports <- grep("^[.]__", getNamespaceExports("meanfield"), value = TRUE, invert = TRUE)
   expect_equal(setdiff(exports, named), character(), info = "not in the table")
 })

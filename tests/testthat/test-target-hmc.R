@@ -229,6 +229,7 @@ test_that("several modes are started from, and chains that disagree are said to"
 })
 
 test_that("a funnel's divergences are counted and warned of", {
+  skip_below_level(3)
   funnel <- target(function(p) -p$v^2 / 18 - 4.5 * p$v - exp(-p$v) * sum(p$x^2) / 2,
     list(v = 0, x = numeric(9)), vectorised = FALSE,
     gradient = function(p) {

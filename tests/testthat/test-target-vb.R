@@ -209,7 +209,7 @@ test_that("a density that jumps, fails or ends is told, or right", {
 
 test_that("the funnel is told", {
   expect_right_or_told(funnel_target(), rep(0, 10L), c(3, rep(exp(2.25), 9L)))
-  if (test_level() > 1L) for (r in c("no", "importance", "hmc")) {
+  if (test_level() > 2L) for (r in c("no", "importance", "hmc")) {
     expect_right_or_told(funnel_target(), rep(0, 10L), c(3, rep(exp(2.25), 9L)), refine = r)
   }
 })
