@@ -135,7 +135,8 @@ logLik.meanfield_fit <- function(object, ...) {
   no_dots(...)
   if (inherits(posterior_of(object), "draws_posterior")) {
     mf_abort("engine", "a fit by sampling has no bound on the log evidence: use ",
-      "logLik(fit_vb(object)) for the ELBO, or log_lik() for the pointwise log likelihood", arg = "object")
+      "logLik(fit_vb(object)) for the ELBO, or log_lik() for the pointwise log likelihood",
+      arg = "object")
   }
   exact <- is.null(normal_of(object))
   structure(if (exact) object$log_evidence else object$vb$elbo, df = n_parameters(object$model),
