@@ -14,7 +14,7 @@ points <- cbind(a = rnorm(60) + rep(c(0, 4), 30), b = rnorm(60))
 vb <- fit_vb(y ~ x + (1 | g), d)
 glmm <- fit_vb(hit ~ x + (1 | g), d, family = binomial())
 mixture <- fit_vb(gaussian_mixture(points, 2))
-gram <- vb$model$gram
+gram <- gram(y ~ x + (1 | g), d)
 normal <- target(function(p) -sum(p$x^2) / 2 - p$s, list(x = c(1, 2), s = 1),
   gradient = function(p) list(x = -p$x, s = -1), constraints = list(s = positive()))
 gaussian <- fit_vb(normal, refine = "no")
