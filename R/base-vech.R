@@ -110,6 +110,9 @@ spd_root <- function(A) {
     "data or use less extreme priors")
 }
 
+# The lower Cholesky factor; NULL where there is none.
+lower_chol <- function(S) tryCatch(t(chol(S)), error = function(e) NULL)
+
 # The Cholesky factor, or a condition: its kind, message and argument.
 chol_or_abort <- function(A, kind, ..., arg = NULL) {
   tryCatch(chol(A), error = function(e) mf_abort(kind, ..., arg = arg))

@@ -43,7 +43,7 @@
 #' @export
 fit_gibbs.gaussian_mixture <- function(object, chains = 4, iter = 2000, warmup = 500, thin = 1,
                                        ...) {
-  call <- mixture_call(match.call(), "fit_gibbs", parent.frame())
+  call <- object_call(match.call(), "fit_gibbs", parent.frame())
   settings <- gibbs_settings(chains, iter, warmup, thin, "auto")
   new_gmm_gibbs_fit(call, fit_vb(object, ...), settings)
 }
@@ -53,7 +53,7 @@ fit_gibbs.gaussian_mixture <- function(object, chains = 4, iter = 2000, warmup =
 fit_gibbs.gmm_fit <- function(object, chains = 4, iter = 2000, warmup = 500, thin = 1, ...) {
   valid_fit(object)
   no_dots(...)
-  call <- mixture_call(match.call(), "fit_gibbs", parent.frame())
+  call <- object_call(match.call(), "fit_gibbs", parent.frame())
   settings <- gibbs_settings(chains, iter, warmup, thin, "auto")
   vb <- if (inherits(object, "gmm_vb_fit")) object else object$vb
   new_gmm_gibbs_fit(call, vb, settings)

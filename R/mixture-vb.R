@@ -61,7 +61,7 @@
 fit_vb.gaussian_mixture <- function(object, starts = 10, start = NULL, seed = 1,
                                     control = vb_control(), ...) {
   no_dots(...)
-  call <- mixture_call(match.call(), "fit_vb", parent.frame())
+  call <- object_call(match.call(), "fit_vb", parent.frame())
   starts <- check_count(starts, "starts", 1, 10000)
   seed <- check_count(seed, "seed", 0)
   control <- check_vb_control(control)
@@ -84,11 +84,6 @@ fit_vb.gaussian_mixture <- function(object, starts = 10, start = NULL, seed = 1,
 #' @rdname fit_vb.gaussian_mixture
 #' @export
 fit_vb.gmm_fit <- function(object, ...) fit_vb(valid_fit(object)$model, ...)
-
-# The call that a fit keeps; update() takes the model from the fit.
-mixture_call <- function(call, verb, env) {
-  as.call(c(list(as.name(verb)), lasting_args(as.list(call)[-1L], NULL, env, globalenv())))
-}
 
 now <- function() as.double(Sys.time())
 

@@ -139,3 +139,8 @@ eval_fit_call <- function(call, here, there = here) {
   call[[1L]] <- get(as.character(call[[1L]]), envir = topenv())
   eval(call, there)
 }
+
+# The call that a fit of a model object keeps; update() takes the model from the fit.
+object_call <- function(call, verb, env) {
+  as.call(c(list(as.name(verb)), lasting_args(as.list(call)[-1L], NULL, env, globalenv())))
+}

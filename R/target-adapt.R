@@ -27,7 +27,7 @@ cluster_components <- function(round, tilt, most) {
   w <- w / sum(w)
   d <- nrow(round$z)
   whole <- weighted_covariance(round$z, w)
-  root <- tryCatch(t(chol(whole$cov)), error = function(e) NULL)
+  root <- lower_chol(whole$cov)
   k <- min(most, floor(1 / sum(w^2) / (8 * d)))
   if (is.null(root) || !isTRUE(k >= 2)) return(NULL)
   e <- forwardsolve(root, round$z - whole$mean)
@@ -67,7 +67,7 @@ cluster_component <- function(z, w, within) {
   n <- mass^2 / sum(w^2)
   d <- nrow(z)
   S <- 1.3 * (n * own$cov + 2 * d * within) / (n + 2 * d)
-  root <- tryCatch(t(chol(S)), error = function(e) NULL)
+  root <- lower_chol(S)
   if (!is.null(root)) proposal_component(own$mean, root, 0.8 * mass, df = IMPORTANCE_DF)
 }
 
@@ -117,7 +117,7 @@ skewed_axes <- function(S, dev, w) {
   skew <- drop((dev / sd)^3 %*% w)
   o <- order(-abs(skew))
   L <- matrix(0, length(o), length(o))
-  root <- tryCatch(t(chol(S[o, o, drop = FALSE])), error = function(e) NULL)
+  root <- lower_chol(S[o, o, drop = FALSE])
   if (is.null(root)) return(NULL)
   L[o, ] <- root
   e <- solve(L, dev, tol = 0)

@@ -20,13 +20,12 @@ hmc_stage <- function(run) {
 hmc_rung <- function(run, axes, keep, accept, seed) {
   budget <- left_gradients(run)
   out <- with_fixed_seed({
-    set.seed(seed)
     start <- axes$m + axes$L %*% matrix(stats::rnorm(length(axes$m) * CHAINS, sd = 0.9),
       length(axes$m))
     tryCatch(hmc_run(run$ev, axes$m, axes$L, chains = CHAINS, iter = keep + 60L, warmup = 60L,
       method = "hmc", target_accept = accept, start = start, max_points = budget),
     meanfield_error = function(e) NULL)
-  })
+  }, seed)
   if (is.null(out) || dim(out$z)[1L] < 40L) return(NULL)
   chain_estimate(run, out, axes)
 }
@@ -35,10 +34,11 @@ chain_estimate <- function(run, out, axes) {
   n <- dim(out$z)[1L]
   flat <- function(x) t(matrix(x, n * CHAINS, dim(x)[3L]))
   z <- flat(out$z)
-  estimate <- sample_estimate(run$linked, z, flat(out$gradient), rep(1 / ncol(z), ncol(z)),
+  values <- run$linked$all(z)
+  sample <- list(z = z, gradient = flat(out$gradient), values = values)
+  estimate <- sample_estimate(run$linked, sample, rep(1 / ncol(z), ncol(z)),
     rep(seq_len(CHAINS), each = n), axes, loose = 3)
-  f <- t(run$linked$all(z))
-  rhat <- apply(f, 2L, function(x) suppressWarnings(posterior::rhat(matrix(x, n))))
+  rhat <- apply(values, 1L, function(x) suppressWarnings(posterior::rhat(matrix(x, n))))
   diagnostics <- list(rhat = max(rhat, na.rm = TRUE), divergent = sum(out$divergent),
     ebfmi = min(energy_fraction(out$energy)), draws = ncol(z))
   list(z = z, estimate = estimate, diagnostics = diagnostics, asked = out$asked,
@@ -49,7 +49,7 @@ chain_estimate <- function(run, out, axes) {
 
 drawn_axes <- function(rung, axes) {
   S <- stats::cov(t(rung$z))
-  root <- tryCatch(t(chol(S)), error = function(e) axes$L)
+  root <- lower_chol(S) %||% axes$L
   list(m = rowMeans(rung$z), L = root)
 }
 

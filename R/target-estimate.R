@@ -13,12 +13,11 @@ linked_values <- function(target) {
   logged <- which(table$link == "exp")
   n <- nrow(table)
   place <- replace(seq_len(n), logged, n + seq_along(logged))
-  coordinate <- ifelse(table$link == "exp" & table$kind == "parameter",
-    match(table$variable, unconstrained_names(target)), NA)
   own <- ifelse(table$kind == "parameter" & table$link %in% c("exp", "identity"),
     match(table$variable, unconstrained_names(target)), NA)
   list(
-    n = n, place = place, coordinate = c(coordinate, rep(NA, length(logged))),
+    n = n, place = place,
+    coordinate = c(ifelse(table$link == "exp", own, NA), rep(NA, length(logged))),
     own = c(own, rep(NA, length(logged))),
     value = function(j, z) if (j <= n && table$link[j] == "exp") exp(z[own[j]]) else z[own[j]],
     all = function(Z) {
@@ -40,10 +39,9 @@ weighted_rows <- function(x, weights) {
   use <- weights > 0
   x <- x[, use, drop = FALSE]
   w <- weights[use] / sum(weights[use])
-  mean <- drop(x %*% w)
-  sd <- sqrt(pmax(drop((x - mean)^2 %*% w), 0))
+  own <- weighted_moments(x, w)
   fixed <- is_constant(t(x))
-  list(mean = ifelse(fixed, x[, 1L], mean), sd = ifelse(fixed, 0, sd))
+  list(mean = ifelse(fixed, x[, 1L], own$mean), sd = ifelse(fixed, 0, own$sd))
 }
 
 # own: list(mean, sd, mcse_mean, mcse_sd, khat) of all rows of linked_values(), what is reported.

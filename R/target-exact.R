@@ -43,7 +43,7 @@
 fit_exact.meanfield_target <- function(object, tol = 1e-4, max_points = 4e5,
                                        control = vb_control(), ...) {
   no_dots(...)
-  call <- target_call(match.call(), "fit_exact", parent.frame())
+  call <- object_call(match.call(), "fit_exact", parent.frame())
   vb <- withCallingHandlers(fit_vb(object, refine = "importance", control = control),
     meanfield_warning_target = function(w) invokeRestart("muffleWarning"))
   new_target_exact(call, vb, exact_target_settings(tol, max_points))
@@ -55,7 +55,7 @@ fit_exact.target_fit <- function(object, tol = 1e-4, max_points = 4e5, control =
                                  ...) {
   no_dots(...)
   valid_fit(object)
-  call <- target_call(match.call(), "fit_exact", parent.frame())
+  call <- object_call(match.call(), "fit_exact", parent.frame())
   if (!inherits(object, "target_vb_fit") || is.na(object$log_evidence)) {
     out <- fit_exact(object$model, tol = tol, max_points = max_points, control = control)
     out$call <- call
@@ -180,7 +180,7 @@ spread_points <- function(points, axes, step) {
 
 lattice_components <- function(vb) {
   lapply(vb$vb$components, function(part) {
-    list(m = part$m, L = part$L %||% diag(part$sd, length(part$sd)), weight = part$weight)
+    list(m = part$m, L = component_factor(part), weight = part$weight)
   })
 }
 
@@ -243,11 +243,9 @@ lattice_errors <- function(now, before) {
 # ---- importance ----------------------------------------------------------------------------------
 
 long_importance <- function(ev, linked, vb, settings) {
-  proposal <- lapply(vb$vb$components, function(part) {
-    proposal_component(part$m, part$L %||% diag(part$sd, length(part$sd)), max(part$weight, 0.1))
-  })
   logged <- linked$place > linked$n
   sd0 <- c(vb$table$sd, vb$table$spread[logged]) # of all rows of linked_values()
+  proposal <- fitted_proposal(vb$vb$components)
   out <- importance_ladder(ev, linked, proposal, sd0, 4096, settings$max_points)
   list(estimate = out$estimate, points = list(z = out$round$z, weights = out$round$weights),
     log_evidence = out$round$log_evidence, evidence_error = out$round$evidence_error,

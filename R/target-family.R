@@ -71,7 +71,7 @@ response_root <- function(run, part) {
   if (run$settings$approximation != "meanfield") return(NULL)
   if (length(part$m) > FULL_MOST) return(response_columns(run, part))
   response <- factorised_response(run$ev, part, max_points = max(left_gradients(run), 0))
-  root <- if (response$ok) tryCatch(t(chol(response$cov)), error = function(e) NULL)
+  root <- if (response$ok) lower_chol(response$cov)
   if (!is.null(root)) list(L = root)
 }
 
@@ -98,7 +98,7 @@ response_columns <- function(run, part) {
 fullrank_root <- function(run, part) {
   cost <- 4 * length(part$m) + 512
   if (left_gradients(run) < cost) return(NULL)
-  root <- tryCatch(t(chol(gaussian_response(run$ev, part)$cov)), error = function(e) NULL)
+  root <- lower_chol(gaussian_response(run$ev, part)$cov)
   if (!is.null(root)) list(L = root)
 }
 

@@ -94,7 +94,7 @@ draws_axes <- function(x) {
   n <- ncol(x) - 1
   sd <- sqrt(rowSums(dev^2) / n)
   if (nrow(x) > DENSE_METRIC || n < 2 * nrow(x)) return(list(m = m, L = sd))
-  list(m = m, L = tryCatch(t(chol(tcrossprod(dev) / n)), error = function(e) sd))
+  list(m = m, L = lower_chol(tcrossprod(dev) / n) %||% sd)
 }
 
 # ---- targets -------------------------------------------------------------------------------------

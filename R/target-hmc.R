@@ -76,7 +76,7 @@ fit_hmc.meanfield_target <- function(object, chains = 4, iter = 1000, warmup = 5
   settings <- hmc_settings(chains, iter, warmup, method, target_accept, adapt_metric, max_depth,
     max_leapfrogs)
   valid_target(object)
-  call <- mixture_call(match.call(), "fit_hmc", parent.frame())
+  call <- object_call(match.call(), "fit_hmc", parent.frame())
   new_target_hmc_fit(call, object, target_axes(object), settings)
 }
 
@@ -89,7 +89,7 @@ fit_hmc.target_fit <- function(object, chains = 4, iter = 1000, warmup = 500,
   no_dots(...)
   settings <- hmc_settings(chains, iter, warmup, method, target_accept, adapt_metric, max_depth,
     max_leapfrogs)
-  call <- mixture_call(match.call(), "fit_hmc", parent.frame())
+  call <- object_call(match.call(), "fit_hmc", parent.frame())
   new_target_hmc_fit(call, object$model, fitted_axes(object), settings)
 }
 
@@ -135,7 +135,7 @@ sample_axes <- function(points) {
   m <- drop(points$z %*% points$weights)
   dev <- points$z - m
   S <- dev %*% (t(dev) * points$weights)
-  L <- tryCatch(t(chol(S)), error = function(e) sqrt(pmax(diag(S), 1e-12)))
+  L <- lower_chol(S) %||% sqrt(pmax(diag(S), 1e-12))
   list(m = m, L = L)
 }
 

@@ -11,6 +11,13 @@ proposal_component <- function(m, L, weight = 1, scale = NULL, df = IMPORTANCE_D
   list(m = m, L = L, weight = weight, scale = scale, df = df)
 }
 
+# Of Gaussian fits, none of them with less than a tenth.
+fitted_proposal <- function(components) {
+  lapply(components, function(part) {
+    proposal_component(part$m, component_factor(part), max(part$weight, 0.1))
+  })
+}
+
 # n points in all (a multiple of 16 per component): list(z (d x n), replicate, pair (the number of
 # the antithetic pair), components with their shares as weights).
 proposal_points <- function(components, n, shift = 0L) {
@@ -73,16 +80,15 @@ component_log_density <- function(part, z) {
   replace(out, is.nan(out), -Inf) # at points beyond all numbers
 }
 
-# The target at the points of a proposal: list(z, gradient, lp, replicate, pair, components).
+# The target at the points of a proposal: proposal_points(), gradient, lp.
 importance_points <- function(ev, components, n, shift = 0L) {
   at <- proposal_points(components, n, shift)
-  got <- ev(at$z, TRUE)
-  list(z = at$z, gradient = got$gradient, lp = got$lp, replicate = at$replicate, pair = at$pair,
-    components = at$components)
+  c(at, ev(at$z, TRUE))
 }
 
 # Rounds of points as one sample of the mixture of their proposals, with weights that sum to one.
-# list(z, gradient, lp, weights, replicate, khat, ess, log_evidence, evidence_error).
+# list(z, gradient, lp, values (of the variables, where the rounds have them), weights,
+# replicate, khat, ess, log_evidence, evidence_error).
 # Source: Cornuet, Marin, Mira and Robert (2012), Scand. J. Statist. 39, 798-812.
 pooled_sample <- function(rounds) {
   n <- vapply(rounds, function(r) ncol(r$z), 0L)
@@ -95,7 +101,8 @@ pooled_sample <- function(rounds) {
   replicate <- join("replicate")
   pair <- join("pair") + rep(cumsum(c(0, n))[seq_along(n)], n)
   smooth <- pair_weights(ratio, pair)
-  list(z = z, gradient = join("gradient", cbind), lp = lp, replicate = replicate,
+  list(z = z, gradient = join("gradient", cbind), lp = lp, values = join("values", cbind),
+    replicate = replicate,
     weights = smooth$weights, khat = smooth$khat, ess = 1 / sum(smooth$weights^2),
     log_evidence = log_mean_exp(ratio), evidence_error = evidence_error(ratio, replicate))
 }
@@ -132,5 +139,5 @@ smooth_log_weights <- function(log_w) {
   psis <- suppressWarnings(loo::psis(log_w[keep], r_eff = 1)) # k-hat is acted on here
   out[keep] <- stats::weights(psis, normalize = TRUE, log = TRUE)[, 1L]
   k <- psis$diagnostics$pareto_k
-  list(log_weights = out, khat = if (is.finite(k)) k else if (sum(keep) < 26) Inf else -Inf)
+  list(log_weights = out, khat = if (is.finite(k)) k else -Inf)
 }

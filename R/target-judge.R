@@ -17,8 +17,7 @@ judge <- function(run) {
   judge_rows(run)
 }
 
-# ---- the density
-# -----------------------------------------------------------------------------------
+# ---- the density ---------------------------------------------------------------------------------
 
 judge_tails <- function(run) {
   if (length(run$diverged)) {
@@ -27,7 +26,7 @@ judge_tails <- function(run) {
   }
   if (is_stochastic(run) || run$target$d > FULL_MOST) return(run)
   part <- run$components[[1L]]
-  ends <- endless_directions(run$ev, part$m, part$L %||% diag(part$sd, length(part$sd)),
+  ends <- endless_directions(run$ev, part$m, component_factor(part),
     unconstrained_names(run$target))
   if (!length(ends)) return(run)
   add_flag(run, "the posterior looks improper in these directions: ", some(ends),
@@ -59,8 +58,7 @@ judge_modes <- function(run) {
     "; means and SDs are of all of them together")
 }
 
-# ---- the rows
-# --------------------------------------------------------------------------------------
+# ---- the rows ------------------------------------------------------------------------------------
 
 judge_rows <- function(run) {
   names <- variable_table(run$target)$variable
@@ -115,8 +113,7 @@ some <- function(names, most = 4L) {
     if (length(names) > most) sprintf(", ... (%d)", length(names)))
 }
 
-# ---- without refinement
-# ----------------------------------------------------------------------------
+# ---- without refinement --------------------------------------------------------------------------
 
 # Scores are linear and odd in the deviations where the target is normal. Their even part says how
 # much it is not.

@@ -18,14 +18,16 @@ importance_ladder <- function(ev, linked, components, sd0, points, budget) {
   single <- length(components) == 1L
   for (k in seq_len(if (length(components[[1L]]$m) <= 8L) LADDER_ROUNDS else HIGH_ROUNDS)) {
     components <- Filter(is_usable, components)
-    rounds <- c(rounds, list(importance_points(ev, components, n, shift = k - 1L)))
+    now <- importance_points(ev, components, n, shift = k - 1L)
+    now$values <- linked$all(now$z) # once: every later round looks at them again
+    rounds <- c(rounds, list(now))
     round <- pooled_sample(rounds)
     estimate <- importance_estimate(round, linked, pooled_axes(round, components), single)
     why <- unsettled(round, estimate, sd0, SD_MOVES[min(k, 2L)])
     budget <- budget - n
     if (!length(why) || budget < n || round$ess < 3 * nrow(round$z)) break
     if (!identical(why, "noise")) {
-      components <- next_components(components, round, estimate, linked$all, k)
+      components <- next_components(components, round, estimate, k)
       if (k == 2L) components <- c(components, ridge_components(ev, linked, round, estimate))
     }
     sd0 <- estimate$sd
@@ -49,17 +51,17 @@ pooled_axes <- function(round, components) {
 moment_axes <- function(round) {
   if (round$ess < 20 * nrow(round$z)) return(NULL)
   own <- weighted_covariance(round$z, round$weights)
-  root <- tryCatch(t(chol(own$cov)), error = function(e) NULL)
+  root <- lower_chol(own$cov)
   if (!is.null(root) && all(is.finite(root))) list(m = own$mean, L = root)
 }
 
 # After the first round each component moves to what it answers for. Where that has not settled it,
 # the sample is taken apart into more of them.
-next_components <- function(components, round, estimate, values, k) {
+next_components <- function(components, round, estimate, k) {
   if (k == 1L) return(adapt_components(components, round))
   heavy <- which(!estimate$lost & (estimate$khat >= 0.3 | noisy_rows(estimate)))
   tilt <- if (length(heavy)) {
-    f <- t(values(round$z)[heavy, , drop = FALSE])
+    f <- t(round$values[heavy, , drop = FALSE])
     tail_tilt(f, estimate$mean[heavy], estimate$sd[heavy])
   } else rep(1, ncol(round$z))
   cluster_components(round, tilt, most = min(4L * k, 20L)) %||% adapt_components(components, round)
@@ -83,23 +85,23 @@ overall_axes <- function(components) {
 importance_estimate <- function(round, linked, axes, tails = TRUE) {
   use <- round$weights > 0 & colSums(!is.finite(round$gradient)) == 0
   w <- round$weights[use] / sum(round$weights[use])
-  sample_estimate(linked, round$z[, use, drop = FALSE], round$gradient[, use, drop = FALSE], w,
-    round$replicate[use], axes, tails = tails)
+  kept <- lapply(round[c("z", "gradient", "values")], function(x) x[, use, drop = FALSE])
+  sample_estimate(linked, kept, w, round$replicate[use], axes, tails = tails)
 }
 
-# Of a sample, weighted or of chains (whose neighbours are not independent: looser on the score's
-# identities).
-sample_estimate <- function(linked, z, gradient, w, replicate, axes, loose = 1, tails = TRUE) {
-  e <- t(solve(axes$L, z - axes$m, tol = 0))
-  score <- crossprod(gradient, axes$L)
+# Of a sample, list(z, gradient, values), weighted or of chains (whose neighbours are not
+# independent: looser on the score's identities).
+sample_estimate <- function(linked, sample, w, replicate, axes, loose = 1, tails = TRUE) {
+  e <- t(solve(axes$L, sample$z - axes$m, tol = 0))
+  score <- crossprod(sample$gradient, axes$L)
   # the largest of 2 d statistics, from points that are the fewer the more dimensions there are
-  discrepancy <- stein_discrepancy(e, score, w) / loose / (1 + sqrt(nrow(z)) / 30)
+  discrepancy <- stein_discrepancy(e, score, w) / loose / (1 + sqrt(ncol(e)) / 30)
   if (is.na(discrepancy)) discrepancy <- Inf
   s <- stein_sample(e, score, w, replicate, functions = discrepancy < STEIN_LIMIT)
-  f <- t(linked$all(z))
+  f <- t(sample$values)
   lost <- colSums(!is.finite(f)) > 0
   fixed <- is_constant(f)
-  own <- own_scores(linked, f, gradient)
+  own <- own_scores(linked, f, sample$gradient)
   m <- stein_moments(s, f[, !lost, drop = FALSE], own$slope[, !lost, drop = FALSE],
     own$score[, !lost, drop = FALSE])
   tail <- if (tails) tail_errors(f[, !lost, drop = FALSE], w, m$mean, m$sd) else 0

@@ -99,13 +99,12 @@ size_columns.target_fit <- function(fit) {
 logLik.target_fit <- function(object, ...) {
   valid_fit(object)
   no_dots(...)
-  known <- is_one(object$log_evidence) && is.finite(object$log_evidence)
-  value <- if (known) object$log_evidence else object$vb$elbo
-  if (is.null(value)) {
+  evidence <- fit_evidence(object)
+  if (evidence$source == "none") {
     mf_abort("engine", "chains have no log evidence: use logLik(fit_vb(object))", arg = "object")
   }
-  structure(value, df = object$model$d, nobs = object$model$rows %||% NA_integer_,
-    class = c(if (known) "log_evidence" else "elbo", "logLik"))
+  structure(evidence$value, df = object$model$d, nobs = object$model$rows %||% NA_integer_,
+    class = c(if (evidence$source == "exact") "log_evidence" else "elbo", "logLik"))
 }
 
 #' @export

@@ -151,29 +151,22 @@ weigh_mixture <- function(ev, paths, n_draws) {
     paths[[k]]$m + from_white(paths[[k]], shifted_points(each, d, k))
   }))
   log_q <- vapply(paths, path_log_density, numeric(ncol(draws)), Z = draws)
-  highest <- apply(log_q, 1L, max)
-  share <- exp(log_q - highest)
-  log_mixture <- highest + log(rowSums(share) / length(paths))
-  weighed <- smooth_weights(ev(draws, FALSE)$lp - log_mixture)
-  weights <- colSums(exp(weighed$log_weights) * share / rowSums(share))
+  even <- rep(1 / length(paths), length(paths))
+  log_all <- log_mixture(log_q, even)
+  weighed <- smooth_weights(ev(draws, FALSE)$lp - log_all)
+  weights <- colSums(exp(weighed$log_weights + log_q - log_all)) * even
   list(components = lapply(paths, path_component), weights = weights, draws = draws,
     modes = table_of_modes(paths, weights), log_weights = weighed$log_weights,
     peaks = peaks_of_modes(paths), khat = weighed$khat, log_evidence = weighed$log_evidence)
 }
 
-# Scaled by the largest before anything is exponentiated.
+# list(log_weights, khat, log_evidence)
 smooth_weights <- function(log_ratio) {
   top <- max(log_ratio)
   if (!is.finite(top)) {
     return(list(log_weights = rep(NaN, length(log_ratio)), khat = Inf, log_evidence = -Inf))
   }
-  log_ratio <- log_ratio - top
-  some <- is.finite(log_ratio)
-  smoothed <- suppressWarnings(loo::psis(log_ratio[some], r_eff = 1))
-  w <- log_ratio
-  w[some] <- smoothed$log_weights - max(smoothed$log_weights)
-  list(log_weights = w - log(sum(exp(w))), khat = smoothed$diagnostics$pareto_k,
-    log_evidence = top + log(mean(exp(log_ratio))))
+  c(smooth_log_weights(log_ratio), list(log_evidence = log_mean_exp(log_ratio)))
 }
 
 path_component <- function(q) {

@@ -23,12 +23,11 @@ cube_points <- function(n, d, shift) {
   wide <- min(d, 8L)
   U <- t(quasi_random(n, wide))
   with_fixed_seed({
-    set.seed(as.integer(shift) + 1L)
     groups <- lapply(seq_len(ceiling(d / wide)), function(k) {
       if (k == 1L) U else U[, sample.int(n), drop = FALSE]
     })
     (do.call(rbind, groups)[seq_len(d), , drop = FALSE] + stats::runif(d)) %% 1
-  })
+  }, as.integer(shift) + 1L)
 }
 
 # Every coordinate at (k - 1/4) / n, k = 1, ..., n: with the negatives that antithetic() adds these

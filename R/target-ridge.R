@@ -10,9 +10,8 @@ RIDGE_ROWS <- 4L
 ridge_components <- function(ev, linked, round, estimate) {
   d <- nrow(round$z)
   if (d < 2L || d > 40L) return(NULL)
-  f <- linked$all(round$z)
   known <- which(!is.na(linked$own) & !estimate$lost)
-  heavy <- vapply(known, function(j) row_kurtosis(f[j, ], round$weights, estimate, j), 0)
+  heavy <- vapply(known, function(j) row_kurtosis(round$values[j, ], round$weights, estimate, j), 0)
   known <- utils::head(known[order(-heavy)][sort(heavy, decreasing = TRUE) > RIDGE_KURTOSIS],
     RIDGE_ROWS)
   parts <- unlist(lapply(known, function(j) {
@@ -72,6 +71,6 @@ ridge_component <- function(top, along, c) {
   d <- length(top$z)
   S <- tcrossprod(along)
   S[-c, -c] <- S[-c, -c] + tcrossprod(top$L)
-  root <- tryCatch(t(chol(S)), error = function(e) NULL)
+  root <- lower_chol(S)
   if (!is.null(root)) proposal_component(top$z, root, 1, df = IMPORTANCE_DF)
 }

@@ -14,7 +14,8 @@ left_gradients <- function(run) {
   run$settings$control$max_gradients - evaluator_counts(run$ev)[["gradients"]]
 }
 
-is_stochastic <- function(run) run$settings$optimiser %in% c("pathwise", "score")
+STOCHASTIC <- c("pathwise", "score") # optimisers
+is_stochastic <- function(run) run$settings$optimiser %in% STOCHASTIC
 
 add_flag <- function(run, ...) {
   run$flags <- c(run$flags, paste0(...))
@@ -40,6 +41,8 @@ keep_components <- function(run, fits) {
   run$reason <- paste0(": ", unique(unlist(lapply(fits, `[[`, "reason"))))[1L]
   run
 }
+
+component_factor <- function(part) part$L %||% diag(part$sd, length(part$sd))
 
 component_root <- function(part, E) if (is.null(part$L)) part$sd * E else part$L %*% E
 

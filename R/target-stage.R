@@ -34,10 +34,10 @@ fit_gaussian <- function(run, start) {
   d <- length(start$m)
   n <- run$settings$control$points %||% gaussian_points(d)
   answer <- run$settings$refine == "no"
+  final <- if (answer || d <= 5L) 4L * n else n
   if (run$settings$optimiser == "lbfgs") {
-    return(bound_vi(run$ev, start$m, start$L, if (answer || d <= 5L) 4L * n else n))
+    return(bound_vi(run$ev, start$m, start$L, final))
   }
-  final <- if (answer) 4L * n else if (d <= 5L) 4L * n else n
   gaussian_vi(run$ev, start$m, start$L, n_points = n, max_iter = if (answer) 60L else 20L,
     max_points = left_gradients(run) / 2, n_final = final, final_iter = if (answer) 60L else 1L)
 }
@@ -112,10 +112,7 @@ auto_stage <- function(run) {
 
 importance_stage <- function(run) {
   control <- run$settings$control
-  d <- run$target$d
-  proposal <- lapply(run$components, function(part) {
-    proposal_component(part$m, part$L %||% diag(part$sd, d), max(part$weight, 0.1))
-  })
+  proposal <- fitted_proposal(run$components)
   points <- control$importance_points * length(proposal)
   budget <- min(left_gradients(run), 0.55 * control$max_gradients)
   before <- unlist(evaluator_counts(run$ev)[c("values", "failures")])
@@ -124,8 +121,8 @@ importance_stage <- function(run) {
   run$settled <- out$settled
   run$reasons <- out$reasons
   run$estimate <- e
-  run$axes <- out$axes %||% list(m = run$components[[1L]]$m, L = run$components[[1L]]$L %||%
-    diag(run$components[[1L]]$sd, d))
+  best <- run$components[[1L]]
+  run$axes <- out$axes %||% list(m = best$m, L = component_factor(best))
   run$khat <- out$round$khat
   run$ess <- out$round$ess / ncol(out$round$z)
   spent <- unlist(evaluator_counts(run$ev)[c("values", "failures")]) - before

@@ -21,8 +21,7 @@
 #'   the first that the approximation has.
 #' @param rank Of `"lowrank"`: a whole number from 0; `NULL` chooses it by the gain in the bound.
 #' @param control Made by [vb_control()]: `points`, `importance_points`, `max_gradients`, and for
-#'   the
-#'   stochastic optimisers `seed`, `steps`, `draws`, `batch_size`, `replacement`.
+#'   the stochastic optimisers `seed`, `steps`, `draws`, `batch_size`, `replacement`.
 #' @param ... Not used; of a fit, the other arguments.
 #'
 #' @details
@@ -99,7 +98,7 @@ fit_vb.meanfield_target <- function(object, approximation = NULL,
                                     optimiser = NULL, rank = NULL, control = vb_control(), ...) {
   no_dots(...)
   valid_target(object)
-  call <- target_call(match.call(), "fit_vb", parent.frame())
+  call <- object_call(match.call(), "fit_vb", parent.frame())
   settings <- target_settings(object, approximation, refine, optimiser, rank, control)
   began <- now()
   run <- new_run(object, settings)
@@ -137,7 +136,7 @@ target_settings <- function(target, approximation, refine, optimiser, rank, cont
     }
     rank <- check_count(rank, "rank", 0, target$d)
   }
-  if (!is.null(control$batch_size) && !optimiser %in% c("pathwise", "score")) {
+  if (!is.null(control$batch_size) && !optimiser %in% STOCHASTIC) {
     mf_abort("control", "`batch_size` is for optimiser = \"pathwise\" or \"score\"",
       arg = "batch_size")
   }
@@ -170,5 +169,3 @@ assemble_target_fit <- function(call, run) {
 tell_flags <- function(fit) {
   for (flag in fit$flags) mf_warn("target", flag, arg = "object")
 }
-
-target_call <- function(call, verb, env) mixture_call(call, verb, env)

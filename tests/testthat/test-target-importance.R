@@ -219,6 +219,7 @@ test_that("a ridge is followed outwards along its curve", {
   linked <- list(own = c(1L, 2L), value = function(j, z) z[j], all = function(Z) Z)
   start <- proposal_component(c(0, 0.5), diag(c(1.5, 1.5)), 1)
   round <- pooled_sample(list(importance_points(bent, list(start), 4096)))
+  round$values <- linked$all(round$z)
   m <- weighted_rows(round$z, round$weights)
   estimate <- c(m, list(lost = c(FALSE, FALSE)))
   parts <- Filter(Negate(is.null), ridge(bent, linked, round, estimate, 1L, 1))
@@ -238,6 +239,7 @@ test_that("a ridge is followed outwards along its curve", {
   # nothing to follow where tails are light
   normal <- gaussian_evaluator(c(0, 0), diag(2))
   round <- pooled_sample(list(importance_points(normal, list(start), 1024)))
+  round$values <- linked$all(round$z)
   estimate <- c(weighted_rows(round$z, round$weights), list(lost = c(FALSE, FALSE)))
   expect_length(ridge_components(normal, linked, round, estimate), 0L)
 })
