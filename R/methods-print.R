@@ -180,12 +180,15 @@ print.gibbs_fit <- function(x, digits = 3, ...) {
   keep <- is_printed(s, x$model)
   cols <- c("variable", "mean", "sd", "q2.5", "q97.5", "ess_bulk", "rhat")
   print(new_summary(as.data.frame(s)[keep, cols]), digits = digits)
-  bad <- s$variable[!is.na(s$rhat) & s$rhat > 1.01]
-  if (length(bad)) {
-    cat("\nR-hat above 1.01 for ", toString(utils::head(bad, 5)),
-      ": run more sweeps (`iter`).\n", sep = "")
-  }
+  print_rhat(s, "run more sweeps")
   invisible(x)
+}
+
+print_rhat <- function(s, remedy) {
+  bad <- s$variable[!is.na(s$rhat) & s$rhat > 1.01]
+  if (!length(bad)) return(invisible())
+  cat("\nR-hat above 1.01 for ", toString(utils::head(bad, 5)), ": ", remedy, " (`iter`).\n",
+    sep = "")
 }
 
 print_model_lines <- function(x) {

@@ -294,6 +294,6 @@ print.hmc_fit <- function(x, digits = 3, ...) {
   s <- summary(x)
   cols <- c("variable", "mean", "sd", "q2.5", "q97.5", "ess_bulk", "rhat")
   print(new_summary(as.data.frame(s)[is_printed(s, x$model), cols]), digits = digits)
-  print_rhat(s)
+  print_rhat(s, "draw more")
   invisible(x)
 }

@@ -132,11 +132,8 @@ fitted_axes <- function(fit) {
 
 # Of weighted points.
 sample_axes <- function(points) {
-  m <- drop(points$z %*% points$weights)
-  dev <- points$z - m
-  S <- dev %*% (t(dev) * points$weights)
-  L <- lower_chol(S) %||% sqrt(pmax(diag(S), 1e-12))
-  list(m = m, L = L)
+  own <- weighted_covariance(points$z, points$weights)
+  list(m = own$mean, L = lower_chol(own$cov) %||% sqrt(pmax(diag(own$cov), 1e-12)))
 }
 
 # A column per chain, over the modes in turn.
@@ -148,8 +145,7 @@ starts_at <- function(axes, chains) {
 # Lower triangular, whatever root of the covariance it is; or a vector.
 lower_axes <- function(axes) {
   L <- axes$L
-  if (is.matrix(L) && any(L[upper.tri(L)] != 0)) axes$L <- t(qr.R(qr(t(L))))
-  if (is.matrix(axes$L)) axes$L <- axes$L %*% diag(sign(diag(axes$L)), nrow(L))
+  if (is.matrix(L) && (any(L[upper.tri(L)] != 0) || any(diag(L) < 0))) axes$L <- lower_root(L)
   axes
 }
 
@@ -224,7 +220,7 @@ print.target_hmc_fit <- function(x, digits = 3, ...) {
   cols <- c("variable", "mean", "sd", "q2.5", "q97.5", "ess_bulk", "rhat")
   print(new_summary(utils::head(as.data.frame(s)[cols], 30L)), digits = digits)
   if (nrow(s) > 30L) cat("... and", nrow(s) - 30L, "more: see summary()\n")
-  print_rhat(s)
+  print_rhat(s, "draw more")
   invisible(x)
 }
 
@@ -239,12 +235,4 @@ print_sampler <- function(x) {
   cat(if (n) n else "No", " divergence", if (n != 1) "s", "; acceptance ",
     format(mean(s$accept), digits = 2), "; E-BFMI ", format(min(s$ebfmi), digits = 2),
     if (s$depth_hits) paste0("; ", s$depth_hits, " trees of the largest depth"), "\n\n", sep = "")
-}
-
-print_rhat <- function(s) {
-  bad <- s$variable[!is.na(s$rhat) & s$rhat > 1.01]
-  if (length(bad)) {
-    cat("\nR-hat above 1.01 for ", toString(utils::head(bad, 5)), ": draw more (`iter`).\n",
-      sep = "")
-  }
 }

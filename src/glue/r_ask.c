@@ -39,3 +39,12 @@ enum core_status r_ask(struct asker *a, SEXP evaluate, double max_points, double
     }
     return st;
 }
+
+SEXP r_ask_ended(SEXP result, enum core_status st, int iter)
+{
+    SEXP out = PROTECT(r_with_status(result));
+    const struct core_info info = {iter, -1};
+    r_set_status(INTEGER(VECTOR_ELT(out, 1)), st, &info);
+    UNPROTECT(1);
+    return out;
+}

@@ -14,4 +14,7 @@
  * and nothing may be held. R's generator is open only while take() runs, which cannot jump. */
 enum core_status r_ask(struct asker *a, SEXP evaluate, double max_points, double *asked);
 
+/* list(result, c(status, iter, -1)) of an asker that has ended; protects what it is given. */
+SEXP r_ask_ended(SEXP result, enum core_status st, int iter);
+
 #endif

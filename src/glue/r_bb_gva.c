@@ -53,10 +53,5 @@ SEXP C_bb_gva(SEXP evaluate, SEXP start, SEXP points, SEXP settings)
     memcpy(x.now.L, L, sizeof(double) * (size_t) d * (size_t) d);
     gva_start(&x);
     enum core_status st = r_ask(&x.ask, evaluate, most, &asked);
-    SEXP res = PROTECT(fit_result(&x, asked));
-    SEXP out = PROTECT(r_with_status(res));
-    struct core_info info = {x.iter, -1};
-    r_set_status(INTEGER(VECTOR_ELT(out, 1)), st, &info);
-    UNPROTECT(2);
-    return out;
+    return r_ask_ended(fit_result(&x, asked), st, x.iter);
 }

@@ -43,10 +43,5 @@ SEXP C_bb_lbfgs(SEXP evaluate, SEXP start, SEXP settings)
     memcpy(x.z, from, sizeof(double) * (size_t) x.ask.d);
     lbfgs_start(&x);
     enum core_status st = r_ask(&x.ask, evaluate, most, &asked);
-    SEXP res = PROTECT(path_result(&x, asked));
-    SEXP out = PROTECT(r_with_status(res));
-    struct core_info info = {x.n_path, -1};
-    r_set_status(INTEGER(VECTOR_ELT(out, 1)), st, &info);
-    UNPROTECT(2);
-    return out;
+    return r_ask_ended(path_result(&x, asked), st, x.n_path);
 }
