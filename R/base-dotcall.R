@@ -82,6 +82,11 @@ call_nest_log_density <- function(core, centre, psi) {
   call_core(C_nest_log_density, core, centre, as_double_matrix(psi))
 }
 
+# list(log_lik, correction, slope, log_prior) of a conditional fit at each column of psi.
+call_nest_fits <- function(core, centre, psi) {
+  named_status(call_core(C_nest_fits, core, centre, as_double_matrix(psi)))
+}
+
 call_nest_lattice <- function(core, centre, mode, L, control, progress = NULL) {
   named_status(call_core(C_nest_lattice, core, centre, as.double(mode), L, control, progress))
 }

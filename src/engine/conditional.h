@@ -19,7 +19,11 @@ struct conditional {
     double (*log_density)(void *ctx, const double *psi);
     /* false: they do not exist */
     bool (*moments)(void *ctx, double weight, double *mean);
+    /* g (n_stat) <- d log p(y | t) / d t at the last psi, in the statistics t and before moments(): of
+     * f without `correction` and `prior`. */
+    void (*slope)(void *ctx, double *g);
     const double *correction;  /* part of f at the last psi; NULL: f is exact    */
+    const double *prior;       /* part of f: log p(Lambda) |d Lambda / d psi|     */
     const double *evaluations; /* spent so far; NULL: a fit is one factorisation */
 };
 

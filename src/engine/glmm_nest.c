@@ -44,6 +44,8 @@ struct glmm_nest glmm_nest_carve(const struct glmm *g, struct arena *a)
     x.keep_w = arena_doubles(a, g->n);
     x.cols_m = arena_doubles(a, x.shifted ? dim * p : 0);
     x.cols_w = arena_doubles(a, x.shifted ? g->n * p : 0);
+    x.lm = arena_doubles(a, g->likelihood->n_extra ? g->n : 0);
+    x.lv = arena_doubles(a, g->likelihood->n_extra ? g->n : 0);
     x.correct = glmm_correction_carve(g, x.S_global, a);
     return x;
 }
@@ -94,9 +96,27 @@ double glmm_nest_log_density(void *nest, const double *psi)
                  jacobian;
     }
     if (!fit_at(x)) return -INFINITY;
+    x->prior = prior;
     x->correction = correction(x);
     double f = x->s.elbo + x->correction + prior;
     return isfinite(f) ? f : -INFINITY;
+}
+
+/* Of the bound, whose derivatives in (m, S) vanish. */
+static void nest_slope(void *nest, double *slope)
+{
+    struct glmm_nest *x = nest;
+    const struct glmm *g = x->g;
+    const struct lmm *m = &g->lmm;
+    for (int k = m->first_term; k < m->n_prec; k++) {
+        lmm_block_sum(m, k, x->s.S.global, x->s.S.leaf, slope + m->prec[k].at);
+        lmm_likelihood_slope(m, k, x->t, x->s.m, slope);
+    }
+    if (!m->first_term) return;
+    const struct likelihood_rows rows = glmm_rows(g);
+    struct likelihood_extra e = {.lm = x->lm, .lv = x->lv};
+    likelihood_extra_terms(g->likelihood, &rows, x->t, x->s.mu, x->s.v, &e);
+    slope[0] = e.l / x->t[0]; /* e is in log extra */
 }
 
 /* mean[j] += d correction / d tilt of beta_j, by a difference of a fiftieth of an SD along the
@@ -190,6 +210,8 @@ struct conditional glmm_nest_conditional(const struct glmm *g, const double *ori
                                 .origin = origin,
                                 .log_density = glmm_nest_log_density,
                                 .moments = nest_moments,
+                                .slope = nest_slope,
                                 .correction = &x->correction,
+                                .prior = &x->prior,
                                 .evaluations = &x->w.evaluations};
 }

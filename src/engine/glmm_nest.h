@@ -24,7 +24,8 @@ struct glmm_nest {
     double *keep_m, *keep_w;  /* (m, w) while they are moved                  */
     double *cols_m, *cols_w;  /* dim x p and n x p: responses to tilts of beta */
     struct glmm_correction correct;
-    double correction; /* at the last psi                                    */
+    double correction, prior; /* at the last psi                                    */
+    double *lm, *lv;          /* n each, where the likelihood has a parameter of its own */
     bool started;
     struct core_info info;
 };

@@ -130,6 +130,43 @@ SEXP C_nest_log_density(SEXP core, SEXP centre, SEXP psi)
     return out;
 }
 
+/* What an emulator takes of a conditional fit at each column of psi (d x n): log p(y | t), of other
+ * families its bound; what the bound is corrected by; d log_lik / d t (d x n); log p(Lambda) with the
+ * Jacobian. f is the sum of the three numbers; all are not finite where there is no fit. Returns
+ * list(list(log_lik, correction, slope, log_prior), status). */
+SEXP C_nest_fits(SEXP core, SEXP centre, SEXP psi)
+{
+    const struct task k = r_task(core, centre);
+    size_t n = (size_t) r_points(&k, psi), d = (size_t) k.g.lmm.n_stat;
+    struct limit limit = {.poll = {R_NilValue, 0}, .most = INFINITY};
+    const struct core_hooks h = {limit_hook, &limit};
+    const struct r_field fields[4] = {{"log_lik", n, R_VECTOR},
+                                      {"correction", n, R_VECTOR},
+                                      {"slope", d, n},
+                                      {"log_prior", n, R_VECTOR}};
+    SEXP out = PROTECT(r_with_status(r_list(fields, 4))), res = VECTOR_ELT(out, 0);
+    struct conditional x;
+    R_ARENA (a) {
+        x = conditional_of(&k.g, &k.centre, &h, &a);
+    }
+    struct core_info info = {0, -1};
+    for (size_t i = 0; i < n; i++) {
+        if (core_stop(&h, (int) i)) break;
+        double f = x.log_density(x.ctx, REAL(psi) + i * d);
+        double c = x.correction ? *x.correction : 0;
+        r_out(res, 0)[i] = isfinite(f) ? f - c - *x.prior : -INFINITY;
+        r_out(res, 1)[i] = isfinite(f) ? c : 0;
+        r_out(res, 3)[i] = isfinite(f) ? *x.prior : -INFINITY;
+        if (isfinite(f))
+            x.slope(x.ctx, r_out(res, 2) + i * d);
+        else
+            for (size_t j = 0; j < d; j++) r_out(res, 2)[i * d + j] = NAN;
+    }
+    close_run(out, CORE_OK, &limit, &info);
+    UNPROTECT(1);
+    return out;
+}
+
 /* Points of an earlier lattice: list(index, psi, log_density), or NULL for none. */
 struct known {
     int n;

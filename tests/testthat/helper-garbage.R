@@ -187,6 +187,11 @@ ask_joint <- function(fit) {
   suppressWarnings(run_joint(j, settings))
 }
 
+ask_slope <- function(fit) {
+  core <- engine_core(fit$model)
+  call_nest_fits(core, vb_centre(core, fit$vb), cbind(nest_start(fit$posterior$tau)$mean))
+}
+
 # Every entry with valid arguments: of each the first few that differ.
 valid_calls <- function(each = 8L) {
   d <- garbage_data()
@@ -217,6 +222,7 @@ valid_calls <- function(each = 8L) {
     call_test_arrow(arrow, c(1, 2, 3, 4))
     garbage_target()
     ask_engines()
+    for (f in fits[c("slopes", "poisson", "negbin")]) ask_slope(f)
     for (f in fits[c("linear", "slopes", "poisson", "negbin")]) ask_joint(f)
   })
   calls <- c(calls, list(list(entry = "C_misshapen", # not by that door, which costs more than it

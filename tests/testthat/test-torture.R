@@ -52,6 +52,7 @@ gaussian_script <- quote({
       call_lr(fit$vb$V, fit$vb$C),
       add_grams(fit$model$gram, fit$model$gram),
       call_nest_mode(core, centre, nodes$mode + .1, diag(2)),
+      call_nest_fits(core, centre, nodes$psi[, 1:3]),
       call_nest_log_density(core, centre, nodes$psi[, 1:3]),
       call_nest_lattice(core, centre, nodes$mode, nodes$L, few,
         function(done) list(done)),
@@ -97,6 +98,7 @@ families_script <- quote({
     list(
       call_fit_vb(e$core, e$start, control),
       call_nest_mode(e$core, e$centre, top$mean, L),
+      call_nest_fits(e$core, e$centre, psi),
       call_nest_log_density(e$core, e$centre, psi),
       call_nest_lattice(e$core, e$centre, top$mean, L, few, step),
       call_nest_mixture(e$core, e$centre, psi, c(.4, .6), TRUE, TRUE, TRUE, rows, step),
