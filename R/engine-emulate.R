@@ -6,8 +6,8 @@
 # By the number d of precision parameters: step, drop and tol of the dense lattice; most conditional
 # fits; what the emulator's own error must be below; points that the lattice may have.
 emulate_settings <- function() {
-  list(step = c(.6, .8, .9, 1.1, 1.2, 1.4, 1.5, 1.6), drop = c(14, 14, 13, rep(12, 5L)),
-    tol = c(rep(2e-3, 3L), rep(4e-3, 5L)), centred = rep(c(FALSE, TRUE), c(3L, 5L)),
+  list(step = c(.6, .9, 1.2, 1.3, 1.4, 1.4, 1.5, 1.6), drop = c(14, 14, 13, 12, 11, 11, 11, 11),
+    tol = c(5e-3, 5e-3, 2e-2, rep(4e-3, 5L)), centred = rep(c(FALSE, TRUE), c(3L, 5L)),
     negligible = rep(1e-5, 8L), most = c(8L, 12L, 16L, 25L, 40L, 40L, 50L, 50L),
     error = c(.02, .02, .02, .02, .03, .03, .03, .03), capacity = 64000L)
 }
@@ -25,9 +25,9 @@ can_emulate <- function(start) {
 #   correction  of the log density at the nodes
 #   bandwidth   d x any: the axes whose projections are the bandwidths of a kernel on the nodes
 # or no_integral(), with the reason. fit: psi (d x n) to list(log_lik, slope, correction), see
-# call_nest_fits().
+# C_nest_fits().
 emulate_precisions <- function(core, centre, start, settings = emulate_settings(),
-                               fit = function(psi) call_nest_fits(core, centre, psi)) {
+                               fit = function(psi) nest_fits(core, centre, psi)) {
   sampling <- call_emulate_sampling(core)
   if (sampling$status[1L] != core_status[["ok"]]) {
     return(no_integral("the effects of a level are not known from its rows"))
@@ -45,6 +45,12 @@ emulate_precisions <- function(core, centre, start, settings = emulate_settings(
   }
   if (x$gp < 2 * x$tol) return(emulator_nodes(x))
   no_integral("the emulated log likelihood did not settle")
+}
+
+nest_fits <- function(core, centre, psi) {
+  run <- call_nest_fits(core, centre, psi)
+  stop_if_interrupted(run$status)
+  run$result
 }
 
 # The state that the rounds pass on.
@@ -166,11 +172,12 @@ add_picks <- function(x, n, fit) {
 emulator_nodes <- function(x) {
   rule <- x$rule
   cell <- lattice_cell(rule$L, x$lattice$step, x$lattice$centred)
-  n <- x$rule$numbers
+  n <- rule$numbers
+  own <- if (x$lattice$centred) 2 * n[2L] else n[2L]^1.5
   list(
     method = "emulator", psi = rule$psi, weights = rule$weights, gradient = rule$gradient * cell$scale,
     log_density = rule$log_density, log_evidence = n[1L],
-    error = max(x$gp + n[2L]^1.5 + .35 * n[3L], 1e-8), gp = x$gp,
+    error = max(x$gp + own + .35 * n[3L], 1e-8), gp = x$gp,
     rule = n[2L], axis_errors = rule$axis_errors, truncation = n[3L], edge = FALSE, khat = NA_real_,
     points = ncol(x$fits$psi), step = cell$step, L = cell$L, mode = rule$centre,
     bandwidth = cell$bandwidth, bend = x$state$bend,

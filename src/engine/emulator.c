@@ -141,6 +141,17 @@ bool emulator_prepare(struct emulator *e)
     return true;
 }
 
+/* Nothing is believed further than so many units of the metric from the best fit: a trend that has gone wrong
+ * may rise without end there. */
+static const double FAR = 16;
+
+static bool is_far(const struct emulator *e, const double *z)
+{
+    for (int j = 0; j < e->d; j++)
+        if (!(fabs(z[j]) < FAR)) return true;
+    return false;
+}
+
 /* ---- the density ----------------------------------------------------------------------------- */
 
 double emulator_place(struct emulator *e, const double *v, double *psi, double *x,
@@ -158,7 +169,7 @@ double emulator_log_density(void *emulator, const double *v)
     struct emulator *e = emulator;
     double psi[EMULATOR_MAX_D], x[EMULATOR_MAX_D], z[EMULATOR_MAX_D];
     double f = emulator_place(e, v, psi, x, z, e->h);
-    if (isnan(f)) return -INFINITY;
+    if (isnan(f) || is_far(e, z)) return -INFINITY;
     f += emulator_coord_prior(&e->c, psi) + emulator_gp_mean(&e->gp, z, e->h);
     if (e->fits.correction) {
         emulator_values_basis(&e->values, z, e->basis);
