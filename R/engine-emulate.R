@@ -7,9 +7,9 @@
 # fits; what the emulator's own error must be below; points that the lattice may have.
 emulate_settings <- function() {
   list(step = c(.6, .9, 1.2, 1.3, 1.4, 1.4, 1.5, 1.6), drop = c(14, 14, 13, 12, 11, 11, 11, 11),
-    tol = c(5e-3, 5e-3, 2e-2, rep(4e-3, 5L)), centred = rep(c(FALSE, TRUE), c(3L, 5L)),
-    negligible = rep(1e-5, 8L), most = c(8L, 12L, 16L, 25L, 40L, 40L, 50L, 50L),
-    error = c(.02, .02, .02, .02, .03, .03, .03, .03), capacity = 64000L)
+    tol = c(5e-3, 5e-3, 2e-2, 4e-3, rep(1e-2, 4L)), centred = rep(c(FALSE, TRUE), c(3L, 5L)),
+    negligible = rep(1e-5, 8L), nodes = rep(c(16000L, 4000L), each = 4L), most = c(8L, 12L, 16L, 25L, 40L, 40L, 50L, 50L),
+    error = c(.02, .02, .02, .02, .03, .03, .03, .03), capacity = 150000L)
 }
 
 # Is the number of precision parameters one that it takes?
@@ -23,6 +23,7 @@ can_emulate <- function(start) {
 #   fits    list(psi (d x n), A (n x N)): the conditional fits and, a column per node, the weights that
 #           interpolate among them
 #   correction  of the log density at the nodes
+#   thinned     are the nodes a sample of the lattice's: points of their own, without cells
 #   bandwidth   d x any: the axes whose projections are the bandwidths of a kernel on the nodes
 # or no_integral(), with the reason. fit: psi (d x n) to list(log_lik, slope, correction), see
 # C_nest_fits().
@@ -38,13 +39,17 @@ emulate_precisions <- function(core, centre, start, settings = emulate_settings(
     if (is.null(x$fits)) return(no_integral("a conditional fit failed"))
     x <- next_round(x)
     if (is.null(x$rule)) return(no_integral("the log likelihood could not be emulated"))
-    if (is_settled(x)) return(emulator_nodes(x))
+    if (is_settled(x)) break
     room <- x$most - ncol(x$fits$psi)
     if (room < 1L) break
     x <- add_picks(x, min(room, x$batch), fit)
   }
-  if (x$gp < 2 * x$tol) return(emulator_nodes(x))
-  no_integral("the emulated log likelihood did not settle")
+  if (!is_settled(x) && x$gp > 2 * x$tol) {
+    return(no_integral("the emulated log likelihood did not settle"))
+  }
+  if (x$lattice$centred) x <- next_round(x, refined = TRUE)
+  if (is.null(x$rule)) return(no_integral("the lattice of the variances is too large"))
+  emulator_nodes(x)
 }
 
 nest_fits <- function(core, centre, psi) {
@@ -69,8 +74,8 @@ emulator_start <- function(core, sampling, start, settings) {
     most = settings$most[d], tol = settings$error[d], capacity = 4000L,
     limit = settings$capacity, lattice = list(step = settings$step[d],
       drop = settings$drop[d], tol = settings$tol[d], centred = settings$centred[d],
-      negligible = settings$negligible[d]),
-    state = list(e0 = if (lead) log(sampling$base + exp(-start$mean[1L])) else 0, bend = bend,
+      negligible = settings$negligible[d], nodes = settings$nodes[d]),
+    state = list(triples = d < 5L, e0 = if (lead) log(sampling$base + exp(-start$mean[1L])) else 0, bend = bend,
       centre = numeric(d), L = diag(pmin(pmax(sd, .05), 1), d), Lx = NULL))
 }
 
@@ -135,10 +140,13 @@ add_fits <- function(x, psi, fit) {
 
 has_rows_core <- function(core) !is.null(core$rows)
 
-# The emulator of the fits so far; x$rule is NULL where there is none, or none whose lattice fits.
-next_round <- function(x) {
+# The emulator of the fits so far; x$rule is NULL where there is none, or none whose lattice fits. Until
+# the end a lattice does that has not been refined.
+next_round <- function(x, refined = FALSE) {
+  lattice <- x$lattice
+  if (!refined && lattice$centred) lattice$tol <- 1
   repeat {
-    settings <- c(x$lattice, list(kappa = x$kappa, capacity = x$capacity, batch = x$batch))
+    settings <- c(lattice, list(kappa = x$kappa, capacity = x$capacity, batch = x$batch))
     run <- call_emulate(x$core, x$sampling, x$fits, x$state, settings)
     stop_if_interrupted(run$status)
     if (run$status[1L] != core_status[["full"]] || x$capacity >= x$limit) break
@@ -161,7 +169,7 @@ add_picks <- function(x, n, fit) {
   rule <- x$rule
   x$state[c("centre", "L", "Lx")] <- rule[c("next_centre", "next_L", "next_Lx")]
   x <- add_fits(x, rule$picks[, seq_len(n), drop = FALSE], fit)
-  found <- utils::tail(x$fits$log_lik, n)
+  found <- utils::tail(x$fits$log_lik + (x$fits$correction %||% 0), n)
   off <- (found - rule$predicted[seq_len(n)]) / pmax(rule$predicted_sd[seq_len(n)], 1e-6)
   x$off <- c(x$off, off^2)
   recent <- utils::tail(x$off, 3L * x$batch)
@@ -171,15 +179,16 @@ add_picks <- function(x, n, fit) {
 
 emulator_nodes <- function(x) {
   rule <- x$rule
-  cell <- lattice_cell(rule$L, x$lattice$step, x$lattice$centred)
   n <- rule$numbers
+  cell <- lattice_cell(rule$L, x$lattice$step, x$lattice$centred)
+  thinned <- n[7L] > length(rule$weights)
   own <- if (x$lattice$centred) 2 * n[2L] else n[2L]^1.5
   list(
     method = "emulator", psi = rule$psi, weights = rule$weights, gradient = rule$gradient * cell$scale,
     log_density = rule$log_density, log_evidence = n[1L],
     error = max(x$gp + own + .35 * n[3L], 1e-8), gp = x$gp,
     rule = n[2L], axis_errors = rule$axis_errors, truncation = n[3L], edge = FALSE, khat = NA_real_,
-    points = ncol(x$fits$psi), step = cell$step, L = cell$L, mode = rule$centre,
+    points = ncol(x$fits$psi), thinned = thinned, step = cell$step, L = cell$L, mode = rule$centre,
     bandwidth = cell$bandwidth, bend = x$state$bend,
     fits = list(psi = x$fits$psi, A = rule$A),
     correction = if (length(rule$correction)) rule$correction

@@ -164,16 +164,20 @@ double emulator_place(struct emulator *e, const double *v, double *psi, double *
     return jacobian;
 }
 
+double emulator_shift(struct emulator *e, const double *z)
+{
+    if (!e->fits.correction) return 0;
+    emulator_values_basis(&e->values, z, e->basis);
+    return la_dot((size_t) (1 + e->d + e->fits.n), e->shift, e->basis);
+}
+
 double emulator_log_density(void *emulator, const double *v)
 {
     struct emulator *e = emulator;
     double psi[EMULATOR_MAX_D], x[EMULATOR_MAX_D], z[EMULATOR_MAX_D];
     double f = emulator_place(e, v, psi, x, z, e->h);
     if (isnan(f) || is_far(e, z)) return -INFINITY;
-    f += emulator_coord_prior(&e->c, psi) + emulator_gp_mean(&e->gp, z, e->h);
-    if (e->fits.correction) {
-        emulator_values_basis(&e->values, z, e->basis);
-        f += la_dot((size_t) (1 + e->d + e->fits.n), e->shift, e->basis);
-    }
+    f += emulator_coord_prior(&e->c, psi) + emulator_gp_mean(&e->gp, z, e->h) +
+         emulator_shift(e, z);
     return isfinite(f) ? f : -INFINITY;
 }

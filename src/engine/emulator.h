@@ -47,6 +47,9 @@ bool emulator_prepare(struct emulator *e);
 double emulator_place(struct emulator *e, const double *v, double *psi, double *x,
                       double *z, double *h);
 
+/* The correction at z. */
+double emulator_shift(struct emulator *e, const double *z);
+
 /* log p(y, psi) + log |d psi / d v| at v, less e->top. */
 double emulator_log_density(void *emulator, const double *v);
 

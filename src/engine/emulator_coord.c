@@ -265,12 +265,17 @@ static bool differ(const struct emulator_coord *c, int i, int j)
     return c->owner[i] != c->owner[j];
 }
 
+static bool has_triple(const struct emulator_coord *c, int j)
+{
+    return c->triples && c->m->first_term && j > 0;
+}
+
 int emulator_coord_size(const struct emulator_coord *c)
 {
     int d = c->m->n_stat, n = 1 + 2 * d;
     for (int i = 0; i < d; i++)
         for (int j = 0; j < i; j++)
-            if (differ(c, i, j)) n += j > 0 && c->m->first_term ? 2 : 1;
+            if (differ(c, i, j)) n += has_triple(c, j) ? 2 : 1;
     return n;
 }
 
@@ -285,7 +290,7 @@ void emulator_coord_trend(const struct emulator_coord *c, const double *x,
         for (int j = 0; j < i; j++) {
             if (!differ(c, i, j)) continue;
             *h++ = q[i] * q[j];
-            if (j > 0 && c->m->first_term) *h++ = q[0] * q[i] * q[j];
+            if (has_triple(c, j)) *h++ = q[0] * q[i] * q[j];
         }
 }
 
@@ -302,6 +307,6 @@ void emulator_coord_trend_slope(const struct emulator_coord *c, const double *q,
             if (!differ(c, i, j)) continue;
             double slope = dq[i] * q[j] + q[i] * dq[j];
             *h++ = slope;
-            if (j > 0 && c->m->first_term) *h++ = q[0] * slope + dq[0] * q[i] * q[j];
+            if (has_triple(c, j)) *h++ = q[0] * slope + dq[0] * q[i] * q[j];
         }
 }

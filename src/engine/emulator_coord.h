@@ -21,6 +21,7 @@ struct emulator_coord {
     const struct lmm *m;
     struct sampling sampling;
     double e0;
+    bool triples;              /* in the trend                                        */
     const double *prior_const; /* n_prec                                              */
     const double *bend;        /* d: of the lattice's coordinates v; NaN: none        */
     int order[LMM_MAX_PREC];   /* terms, each before those nested in it               */

@@ -36,6 +36,8 @@ struct emulator_rule emulator_rule_carve(const struct emulator *e,
     r.next_L = arena_doubles(a, dd);
     r.next_Lx = arena_doubles(a, dd);
     r.next_centre = arena_doubles(a, d);
+    r.out = arena_ints(a, n);
+    r.out_w = arena_doubles(a, n);
     r.some = arena_ints(a, some);
     r.share = arena_doubles(a, some);
     r.pred_sd = arena_doubles(a, some);
@@ -239,11 +241,14 @@ static bool refine(struct emulator_rule *r, double rule, double tol)
 {
     double most = 0;
     if (!(rule > tol)) return false;
+    /* of a normal density log e goes with the inverse square of the step */
+    double by = r->n_part > 1 && rule < 0.5 ? sqrt(log(rule) / log(tol)) : SHORTER;
+    by = fmax(SHORTER, 0.98 * by);
     for (int j = 0; j < r->d; j++) most = fmax(most, r->axis_errors[j]);
     for (int j = 0; j < r->d; j++) {
         if (r->n_part > 1 ? r->axis_errors[j] < 0.25 * most : r->axis_errors[j] < tol)
             continue;
-        for (int i = 0; i < r->d; i++) AT(r->L, i, j, r->d) *= SHORTER;
+        for (int i = 0; i < r->d; i++) AT(r->L, i, j, r->d) *= by;
     }
     return true;
 }
@@ -337,6 +342,80 @@ static bool spread(const struct emulator_rule *r, bool of_v, double floor, doubl
     return true;
 }
 
+/* ---- the nodes handed over -------------------------------------------------------------------- */
+
+/* The weight below which points are thinned to it: sum min(1, w / limit) = most. */
+static double thin_limit(const struct emulator_rule *r, int most)
+{
+    double left = 0;
+    for (int k = 0; k < r->kept; k++) left += r->order[k].w;
+    for (int k = 0; k < most; k++) { /* by falling weight: the k first stay */
+        if (r->order[k].w * (most - k) <= left) return left / (most - k);
+        left -= r->order[k].w;
+    }
+    return 0;
+}
+
+/* All points, or `most`: those above the limit, and one for every limit of the others' mass. */
+static void thin(struct emulator_rule *r, int most)
+{
+    double limit = r->kept > most ? thin_limit(r, most) : 0, sum = 0.5 * limit;
+    r->n_out = 0;
+    for (int k = 0; k < r->kept; k++) {
+        double w = r->order[k].w;
+        if (w < limit) {
+            sum += w;
+            if (sum < limit) continue;
+            sum -= limit;
+            w = limit;
+        }
+        r->out[r->n_out] = k;
+        r->out_w[r->n_out++] = w;
+    }
+}
+
+enum { MAX_MOMENTS = 1 + 4 * EMULATOR_MAX_D };
+
+/* b <- 1, t, t^2 - 1 of the standardised quantities. */
+static void moment_basis(const struct emulator_rule *r, int k, double *b)
+{
+    const double *y = r->Y + (size_t) r->order[k].at * (size_t) r->n_y;
+    b[0] = 1;
+    for (int j = 0; j < r->n_y; j++) {
+        double t = (y[j] - r->mean[j]) / r->sd[j];
+        b[1 + j] = t;
+        b[1 + r->n_y + j] = t * t - 1;
+    }
+}
+
+/* out_w <- the nearest weights, in sum (w' - w)^2 / w, of sum 1, means 0 and variances 1. */
+static void calibrate(struct emulator_rule *r)
+{
+    int p = 1 + 2 * r->n_y;
+    double B[MAX_MOMENTS * MAX_MOMENTS] = {0}, c[MAX_MOMENTS] = {0}, b[MAX_MOMENTS], sum = 0;
+    for (int i = 0; i < r->n_out; i++) {
+        moment_basis(r, r->out[i], b);
+        for (int j = 0; j < p; j++) {
+            c[j] -= r->out_w[i] * b[j];
+            for (int k = j; k < p; k++) AT(B, k, j, p) += r->out_w[i] * b[k] * b[j];
+        }
+    }
+    c[0] += 1;
+    for (int j = 0; j < p; j++) AT(B, j, j, p) *= 1 + 1e-7;
+    if (!la_chol(p, B)) {
+        la_solve_l(p, B, c);
+        la_solve_lt(p, B, c);
+    } else {
+        memset(c, 0, sizeof c);
+    }
+    for (int i = 0; i < r->n_out; i++) {
+        moment_basis(r, r->out[i], b);
+        r->out_w[i] *= fmax(0, 1 + la_dot((size_t) p, c, b));
+        sum += r->out_w[i];
+    }
+    for (int i = 0; i < r->n_out; i++) r->out_w[i] /= sum;
+}
+
 /* The predictive SDs, the emulator's error, and what each point offers as a fit. */
 static void judge(struct emulator *e, const struct emulator_settings *s,
                   struct emulator_rule *r)
@@ -380,7 +459,8 @@ static void pick(struct emulator *e, const struct emulator_settings *s,
             if (r->score[i] > r->score[best]) best = i;
         r->picks[b] = best;
         const double *z = r->z + (size_t) r->some[best] * d;
-        r->pred[b] = emulator_gp_mean(&e->gp, z, r->h + (size_t) best * (size_t) e->p);
+        r->pred[b] = emulator_gp_mean(&e->gp, z, r->h + (size_t) best * (size_t) e->p) +
+                     emulator_shift(e, z);
         for (int i = 0; i < r->n_some; i++) {
             const double *y = r->z + (size_t) r->some[i] * d;
             double s2 = 0;
@@ -415,6 +495,8 @@ enum core_status emulator_rule_run(struct emulator *e, const struct emulator_set
     if (!spread(r, true, 1e-6, r->next_centre, r->next_L) ||
         !spread(r, false, 1e-4, centre, r->next_Lx))
         return CORE_NONFINITE;
+    thin(r, s->nodes);
+    calibrate(r);
     judge(e, s, r);
     pick(e, s, r);
     return CORE_OK;

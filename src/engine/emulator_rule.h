@@ -11,7 +11,8 @@
  *     gp = max(sum w s |t|, sum w s |t^2 - 1| / 2, sum w s),
  *
  * and `rule` that of the lattice, from sublattices. The next fits are at the largest w s (1 + min(max |t|, 5)^2 / 2),
- * each damping what is near it. */
+ * each damping what is near it. Of more than `nodes` points that number stands for all: those of most weight, and
+ * of the others every so manieth by weight, with weights that keep the means and variances above. */
 #ifndef MEANFIELD_EMULATOR_RULE_H
 #define MEANFIELD_EMULATOR_RULE_H
 
@@ -23,6 +24,7 @@ struct emulator_settings {
     double kappa;           /* the predictive SDs are multiplied by it                          */
     double negligible;      /* share of the mass that may be left out with the least points     */
     int capacity, batch;    /* points; fits to be picked                                        */
+    int nodes;              /* most that are handed over                                        */
     bool centred;           /* the lattice                                                      */
 };
 
@@ -44,10 +46,12 @@ struct emulator_rule {
     double log_evidence, rule, truncation, gp;
     double *next_L, *next_Lx; /* d x d: roots of the covariances of v and of x                    */
     double *next_centre;     /* d                                                               */
+    int n_out, *out;         /* the nodes handed over (positions in `order`)                    */
+    double *out_w;           /* their weights, sum 1                                            */
     int n_some, *some;       /* points whose predictive SD is known (positions in `order`)        */
     double *share, *pred_sd, *score; /* n_some: what each stands for, its SD                      */
     int *picks;              /* batch, positions in `order`                                     */
-    double *pred;            /* batch: log likelihood forecast, relative to top                 */
+    double *pred;            /* batch: their forecast, relative to top                        */
     double *gp_work;
     struct nest_work mode;
 };

@@ -60,6 +60,7 @@ static struct emulator_coord r_coord(SEXP sampling, SEXP state, const struct lmm
     c.sampling.inner = (double *) r_finite(sampling, "inner", n * n);
     c.sampling.M = (double *) r_finite(sampling, "M", size * n);
     c.e0 = r_finite_num(state, "e0");
+    c.triples = r_flag(state, "triples");
     c.bend = r_dbl(state, "bend", m->n_stat);
     for (int k = 0; k < m->n_prec; k++) prior_const[k] = lmm_prior_constant(m, k);
     emulator_coord_prepare(&c);
@@ -98,11 +99,11 @@ enum {
     NUMBERS,
     N_FIELDS
 };
-enum { EVIDENCE, RULE, TRUNCATION, GP, ELL, POINTS, BEST, N_NUMBERS };
+enum { EVIDENCE, RULE, TRUNCATION, GP, ELL, POINTS, KEPT, N_NUMBERS };
 
 static SEXP rule_result(const struct emulator_rule *r, const struct emulator *e, int batch)
 {
-    size_t d = (size_t) r->d, n = (size_t) r->kept, b = (size_t) batch,
+    size_t d = (size_t) r->d, n = (size_t) r->n_out, b = (size_t) batch,
            k = (size_t) r->n_y, fits = (size_t) e->fits.n,
            corrected = e->fits.correction ? n : 0;
     const struct r_field f[N_FIELDS] = {[PSI] = {"psi", d, n},
@@ -126,26 +127,22 @@ static SEXP rule_result(const struct emulator_rule *r, const struct emulator *e,
     return r_list(f, N_FIELDS);
 }
 
-/* The points kept, in the order of the lattice. */
 static void put_nodes(SEXP out, struct emulator *e, const struct emulator_rule *r)
 {
-    size_t d = (size_t) r->d, n = (size_t) e->fits.n;
-    double sum = 0;
-    for (int k = 0; k < r->kept; k++) sum += r->order[k].w;
-    for (int k = 0; k < r->kept; k++) {
-        int at = r->order[k].at;
-        size_t col = (size_t) k;
+    size_t d = (size_t) r->d, n = (size_t) e->fits.n, bytes = sizeof(double) * d;
+    for (int i = 0; i < r->n_out; i++) {
+        int at = r->order[r->out[i]].at;
+        size_t col = (size_t) i, from = (size_t) r->out[i] * d;
         double psi[EMULATOR_MAX_D], *weights = r_out(out, A) + col * n;
         double jacobian = emulator_coord_unbend(&e->c, emulator_rule_point(r, at), psi);
-        memcpy(r_out(out, PSI) + col * d, r->psi + col * d, sizeof(double) * d);
-        memcpy(r_out(out, GRADIENT) + col * d, emulator_rule_gradient(r, at),
-               sizeof(double) * d);
-        r_out(out, WEIGHTS)[k] = r->order[k].w / sum;
-        r_out(out, LOG_DENSITY)[k] = e->top + emulator_rule_value(r, at) - jacobian;
-        emulator_values_at(&e->values, r->z + col * d, e->basis, weights);
+        memcpy(r_out(out, PSI) + col * d, r->psi + from, bytes);
+        memcpy(r_out(out, GRADIENT) + col * d, emulator_rule_gradient(r, at), bytes);
+        r_out(out, WEIGHTS)[i] = r->out_w[i];
+        r_out(out, LOG_DENSITY)[i] = e->top + emulator_rule_value(r, at) - jacobian;
+        emulator_values_at(&e->values, r->z + from, e->basis, weights);
         if (!e->fits.correction) continue;
-        for (size_t i = 0; i < n; i++)
-            r_out(out, CORRECTION)[k] += weights[i] * e->fits.correction[i];
+        for (size_t f = 0; f < n; f++)
+            r_out(out, CORRECTION)[i] += weights[f] * e->fits.correction[f];
     }
 }
 
@@ -175,7 +172,7 @@ static void put_summary(SEXP out, const struct emulator *e, const struct emulato
     x[GP] = r->gp;
     x[ELL] = e->gp.ell;
     x[POINTS] = r->n;
-    x[BEST] = e->best + 1;
+    x[KEPT] = r->kept;
 }
 
 static struct emulator_settings r_settings(SEXP x)
@@ -186,13 +183,14 @@ static struct emulator_settings r_settings(SEXP x)
                                       .kappa = r_num(x, "kappa", 0, DBL_MAX),
                                       .capacity = r_int(x, "capacity", 16, LATTICE_MAX_POINTS),
                                       .negligible = r_num(x, "negligible", 0, 0.5),
+                                      .nodes = r_int(x, "nodes", 16, LATTICE_MAX_POINTS),
                                       .centred = r_flag(x, "centred"),
                                       .batch = r_int(x, "batch", 1, 64)};
 }
 
 /* One round: sampling: C_emulate_sampling()'s; fits: list(psi, slope (d x n each), log_lik, correction (n each;
- * NULL: none)); state: list(e0, bend (d), centre (d), L (d x d), Lx (d x d; NULL: the first round, of which L's
- * diagonal are scales)); settings: list(step, drop, tol, kappa, capacity, batch). Returns list(list(...),
+ * NULL: none)); state: list(e0, triples, bend (d), centre (d), L (d x d), Lx (d x d; NULL: the first round, of which L's
+ * diagonal are scales)); settings: see r_settings(). Returns list(list(...),
  * status): nodes, summary and picks, as in rule_result(). */
 SEXP C_emulate(SEXP core, SEXP sampling, SEXP fits, SEXP state, SEXP settings)
 {
