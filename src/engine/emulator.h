@@ -23,18 +23,18 @@ struct emulator {
     struct emulator_coord c;
     struct emulator_fits fits;
     int d, p;
-    const double *Lx;          /* d x d, lower; NULL: from the fits                 */
-    double *x, *q, *g, *Q;     /* at the fits: d x n, d x n, d x n, d x d x n       */
-    double *z, *y, *H;         /* d x n, m, m x p                                   */
-    double *metric;            /* d x d: L_x                                        */
-    double *x0;                /* d                                                 */
-    double top;                /* the largest log likelihood, which y is relative to */
-    int best;                  /* the fit of the highest density                    */
-    double *v_best;            /* d: where, in the lattice's coordinates            */
+    const double *Lx;      /* d x d, lower; NULL: from the fits                 */
+    double *x, *q, *g, *Q; /* at the fits: d x n, d x n, d x n, d x d x n       */
+    double *z, *y, *H;     /* d x n, m, m x p                                   */
+    double *metric;        /* d x d: L_x                                        */
+    double *x0;            /* d                                                 */
+    double top;            /* the largest log likelihood, which y is relative to */
+    int best;              /* the fit of the highest density                    */
+    double *v_best;        /* d: where, in the lattice's coordinates            */
     struct emulator_gp gp;
     struct emulator_values values;
-    double *shift;             /* 1 + d + n: coefficients of the correction         */
-    double *h, *basis;         /* p; 1 + d + n                                      */
+    double *shift;     /* 1 + d + n: coefficients of the correction         */
+    double *h, *basis; /* p; 1 + d + n                                      */
 };
 
 struct emulator emulator_carve(const struct emulator_coord *c,

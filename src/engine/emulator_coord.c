@@ -45,7 +45,8 @@ static bool is_inner(const struct emulator_coord *c, int k, int j)
 
 /* What the coordinates of a term are made of: B = I + U^-1 Sigma U^-T, K = U U'. */
 struct standing {
-    double U[RR], S[RR], B[RR]; /* S: root of Sigma                                      */
+    double U[RR], S[RR],
+        B[RR]; /* S: root of Sigma                                      */
 };
 
 static bool stand(const struct emulator_coord *c, int k, const double *psi, double s2,
@@ -151,7 +152,8 @@ static void slopes_of_q(const struct precision *pr, const double *V, const doubl
             double E[RR] = {0}, out[RR];
             AT(E, a, b, r) = AT(E, b, a, r) = 1;
             matrix_log_push(r, V, d, -1, E, out);
-            double *col = Q + (size_t) (pr->at + vech_at(r, a, b)) * (size_t) dim + pr->at;
+            double *col =
+                Q + (size_t) (pr->at + vech_at(r, a, b)) * (size_t) dim + pr->at;
             vech_pack(r, out, col);
         }
 }

@@ -45,7 +45,8 @@ double emulator_coord_prior(const struct emulator_coord *c, const double *psi);
 
 /* psi of the lattice's coordinates: psi_j = v_j, or, where the bend c_j is finite,
  * -psi_j / 2 = v_j - exp(-(v_j - c_j)); returns log |d psi / d v|. And back, by Newton's method. */
-double emulator_coord_unbend(const struct emulator_coord *c, const double *v, double *psi);
+double emulator_coord_unbend(const struct emulator_coord *c, const double *v,
+                             double *psi);
 void emulator_coord_bend(const struct emulator_coord *c, const double *psi, double *v);
 
 /* The number of functions in the trend; h <- they at (x, q); their derivatives in x_k. */

@@ -101,7 +101,8 @@ static void solve(int m, int k, const double *L, bool transposed, double *B)
 {
     const double one = 1;
     F77_CALL(dtrsm)
-    ("L", "L", transposed ? "T" : "N", "N", &m, &k, &one, L, &m, B, &m FCONE FCONE FCONE FCONE);
+    ("L", "L", transposed ? "T" : "N", "N", &m, &k, &one, L, &m, B,
+     &m FCONE FCONE FCONE FCONE);
 }
 
 static double square_distance(int d, const double *a, const double *b)
@@ -137,7 +138,8 @@ static void kernel_matrix(struct emulator_gp *g, double jitter)
         for (int i = 0; i < n; i++) {
             const double *a = g->z + (size_t) i * (size_t) d,
                          *b = g->z + (size_t) j * (size_t) d;
-            double k0 = exp(-0.5 * w * square_distance(d, a, b)), same = i == j ? jitter : 0;
+            double k0 = exp(-0.5 * w * square_distance(d, a, b)),
+                   same = i == j ? jitter : 0;
             if (i >= j) AT(g->L, i, j, m) = k0 + same;
             for (int k = 0; k < d; k++) {
                 double Dk = w * (a[k] - b[k]);
@@ -145,7 +147,8 @@ static void kernel_matrix(struct emulator_gp *g, double jitter)
                 for (int l = 0; l <= k; l++)
                     if (l < k || i >= j)
                         AT(g->L, (k + 1) * n + i, (l + 1) * n + j, m) =
-                            (k == l ? k0 * w + same * w : 0) - k0 * Dk * w * (a[l] - b[l]);
+                            (k == l ? k0 * w + same * w : 0) -
+                            k0 * Dk * w * (a[l] - b[l]);
             }
         }
 }

@@ -87,7 +87,8 @@ static void first_axes(struct emulator *e, struct emulator_rule *r,
                        const struct core_hooks *h, struct core_info *info)
 {
     size_t d = (size_t) e->d;
-    double peak, scale[EMULATOR_MAX_D], at[EMULATOR_MAX_D], L[EMULATOR_MAX_D * EMULATOR_MAX_D];
+    double peak, scale[EMULATOR_MAX_D], at[EMULATOR_MAX_D],
+        L[EMULATOR_MAX_D * EMULATOR_MAX_D];
     const struct target f = emulator_target(e);
     for (size_t j = 0; j < d; j++) scale[j] = r->L[j * (d + 1)];
     memcpy(at, e->v_best, sizeof(double) * d);
@@ -147,8 +148,8 @@ static double weigh(const struct emulator *e, struct emulator_rule *r)
 
 /* Is point i in a sublattice? */
 struct sub {
-    int part; /* -1: any                          */
-    int axis; /* -1: any; else its index is even   */
+    int part;     /* -1: any                          */
+    int axis;     /* -1: any; else its index is even   */
     double above; /* relative weight           */
 };
 
@@ -160,7 +161,8 @@ static bool is_in(const struct emulator_rule *r, const struct sub *s, int i)
 }
 
 /* mean, sd (n_y) <- moments on a sublattice; returns its mass. */
-static double moments(const struct emulator_rule *r, struct sub s, double *mean, double *sd)
+static double moments(const struct emulator_rule *r, struct sub s, double *mean,
+                      double *sd)
 {
     size_t k = (size_t) r->n_y;
     double mass = 0;
@@ -176,7 +178,8 @@ static double moments(const struct emulator_rule *r, struct sub s, double *mean,
     for (int i = 0; i < r->n; i++) {
         if (!is_in(r, &s, i)) continue;
         const double *y = r->Y + (size_t) i * k;
-        for (size_t j = 0; j < k; j++) sd[j] += r->w[i] * (y[j] - mean[j]) * (y[j] - mean[j]);
+        for (size_t j = 0; j < k; j++)
+            sd[j] += r->w[i] * (y[j] - mean[j]) * (y[j] - mean[j]);
     }
     for (size_t j = 0; j < k; j++) sd[j] = sqrt(sd[j] / mass);
     return mass;
@@ -188,8 +191,7 @@ static double change(struct emulator_rule *r, struct sub fine, struct sub coarse
                      double factor)
 {
     double *a = r->mean2, *sa = r->sd2, b[2 * EMULATOR_MAX_D], sb[2 * EMULATOR_MAX_D];
-    double mass = moments(r, fine, a, sa), most,
-           other = moments(r, coarse, b, sb);
+    double mass = moments(r, fine, a, sa), most, other = moments(r, coarse, b, sb);
     most = fabs(log(other * factor / mass));
     for (int j = 0; j < r->n_y; j++) {
         most = fmax(most, fabs(a[j] - b[j]) / sa[j]);
@@ -290,7 +292,8 @@ static void rank(struct emulator_rule *r, double negligible)
 /* The points of most weight, all of them, and every so manieth of the others in their place. */
 static void choose_some(struct emulator_rule *r)
 {
-    int rest = r->kept - SOME_TOP, every = rest > SOME_REST ? (rest - 1) / SOME_REST + 1 : 1;
+    int rest = r->kept - SOME_TOP,
+        every = rest > SOME_REST ? (rest - 1) / SOME_REST + 1 : 1;
     r->n_some = 0;
     for (int k = 0; k < r->kept; k += k < SOME_TOP ? 1 : every) {
         r->some[r->n_some] = k;
@@ -323,8 +326,8 @@ static bool spread(const struct emulator_rule *r, bool of_v, double floor, doubl
     memset(L, 0, sizeof(double) * d * d);
     for (int pass = 0; pass < 2; pass++)
         for (int k = 0; k < r->kept; k++) {
-            const double *y = of_v ? emulator_rule_point(r, r->order[k].at)
-                                   : r->x + (size_t) k * d;
+            const double *y =
+                of_v ? emulator_rule_point(r, r->order[k].at) : r->x + (size_t) k * d;
             double w = r->order[k].w;
             if (pass == 0) sum += w;
             for (size_t j = 0; j < d; j++) {
@@ -392,7 +395,8 @@ static void moment_basis(const struct emulator_rule *r, int k, double *b)
 static void calibrate(struct emulator_rule *r)
 {
     int p = 1 + 2 * r->n_y;
-    double B[MAX_MOMENTS * MAX_MOMENTS] = {0}, c[MAX_MOMENTS] = {0}, b[MAX_MOMENTS], sum = 0;
+    double B[MAX_MOMENTS * MAX_MOMENTS] = {0}, c[MAX_MOMENTS] = {0}, b[MAX_MOMENTS],
+                           sum = 0;
     for (int i = 0; i < r->n_out; i++) {
         moment_basis(r, r->out[i], b);
         for (int j = 0; j < p; j++) {
@@ -426,9 +430,10 @@ static void judge(struct emulator *e, const struct emulator_settings *s,
         int count = r->n_some - i < GP_BLOCK ? r->n_some - i : GP_BLOCK;
         double z[GP_BLOCK * EMULATOR_MAX_D];
         for (int b = 0; b < count; b++)
-            memcpy(z + (size_t) b * d, r->z + (size_t) r->some[i + b] * d, sizeof(double) * d);
-        emulator_gp_sd(&e->gp, count, z, r->h + (size_t) i * (size_t) e->p, r->pred_sd + i,
-                       r->gp_work);
+            memcpy(z + (size_t) b * d, r->z + (size_t) r->some[i + b] * d,
+                   sizeof(double) * d);
+        emulator_gp_sd(&e->gp, count, z, r->h + (size_t) i * (size_t) e->p,
+                       r->pred_sd + i, r->gp_work);
     }
     for (int i = 0; i < r->n_some; i++) {
         const struct emulator_ranked *o = &r->order[r->some[i]];

@@ -20,38 +20,50 @@
 #include "engine/nest.h"
 
 struct emulator_settings {
-    double step, drop, tol; /* of the lattice; tol: axes are shortened until their error is below   */
-    double kappa;           /* the predictive SDs are multiplied by it                          */
-    double negligible;      /* share of the mass that may be left out with the least points     */
-    int capacity, batch;    /* points; fits to be picked                                        */
-    int nodes;              /* most that are handed over                                        */
-    bool centred;           /* the lattice                                                      */
+    double step, drop,
+        tol; /* of the lattice; tol: axes are shortened until their error is below   */
+    double kappa; /* the predictive SDs are multiplied by it                          */
+    double
+        negligible; /* share of the mass that may be left out with the least points     */
+    int capacity,
+        batch;    /* points; fits to be picked                                        */
+    int nodes;    /* most that are handed over                                        */
+    bool centred; /* the lattice                                                      */
 };
 
 struct emulator_rule {
-    int d, n_y;              /* n_y: quantities                                                 */
-    double *centre, *L;      /* d, d x d: of the lattice; in: a start, of SDs `L`                */
+    int d, n_y; /* n_y: quantities                                                 */
+    double *centre,
+        *L; /* d, d x d: of the lattice; in: a start, of SDs `L`                */
     struct lattice part[2];
     int n_part, *table;
-    int n, kept;             /* points, and those without the negligible ones                    */
-    struct emulator_ranked { /* n: by falling weight                                            */
+    int n, kept; /* points, and those without the negligible ones                    */
+    struct
+        emulator_ranked { /* n: by falling weight                                            */
         double w;
         int at;
     } * order;
-    double *w;               /* n                                                               */
-    double *Y;               /* n_y x n                                                         */
-    double *psi, *x, *z, *h; /* of the points in `order`: d, d, d x kept, p x kept                 */
-    double *mean, *sd, *mean2, *sd2; /* n_y each                                                */
-    double *axis_errors;     /* d                                                               */
+    double *w; /* n                                                               */
+    double *Y; /* n_y x n                                                         */
+    double *psi, *x, *z,
+        *h; /* of the points in `order`: d, d, d x kept, p x kept                 */
+    double *mean, *sd, *mean2,
+        *sd2; /* n_y each                                                */
+    double *
+        axis_errors; /* d                                                               */
     double log_evidence, rule, truncation, gp;
-    double *next_L, *next_Lx; /* d x d: roots of the covariances of v and of x                    */
-    double *next_centre;     /* d                                                               */
-    int n_out, *out;         /* the nodes handed over (positions in `order`)                    */
-    double *out_w;           /* their weights, sum 1                                            */
-    int n_some, *some;       /* points whose predictive SD is known (positions in `order`)        */
-    double *share, *pred_sd, *score; /* n_some: what each stands for, its SD                      */
-    int *picks;              /* batch, positions in `order`                                     */
-    double *pred;            /* batch: their forecast, relative to top                        */
+    double *next_L,
+        *next_Lx; /* d x d: roots of the covariances of v and of x                    */
+    double *
+        next_centre; /* d                                                               */
+    int n_out, *out; /* the nodes handed over (positions in `order`)                    */
+    double *out_w;   /* their weights, sum 1                                            */
+    int n_some,
+        *some; /* points whose predictive SD is known (positions in `order`)        */
+    double *share, *pred_sd,
+        *score;   /* n_some: what each stands for, its SD                      */
+    int *picks;   /* batch, positions in `order`                                     */
+    double *pred; /* batch: their forecast, relative to top                        */
     double *gp_work;
     struct nest_work mode;
 };

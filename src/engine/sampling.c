@@ -155,8 +155,9 @@ bool sampling_from_gram(const struct lmm *m, struct sampling *s, int *work)
         la_inverse(pr->r, K0, K0);
         for (int j = m->first_term; j < m->n_prec; j++)
             AT(s->inner, k, j, m->n_prec) =
-                j != k && nested(m, k, j, K0,
-                                 s->M + (size_t) j * (size_t) size + sampling_at(m, k), work);
+                j != k &&
+                nested(m, k, j, K0, s->M + (size_t) j * (size_t) size + sampling_at(m, k),
+                       work);
     }
     return true;
 }

@@ -13,10 +13,10 @@
 #include "model/glmm.h"
 
 struct sampling {
-    double base;         /* s2 = base + 1 / t_0: see sampling_base()                        */
-    double *K0;          /* r x r of each precision, one after the other                 */
-    double *inner;       /* n_prec x n_prec: is j (column) nested in k, 0 or 1           */
-    double *M;           /* as K0, for each j: sampling_size() x n_prec                  */
+    double base;   /* s2 = base + 1 / t_0: see sampling_base()                        */
+    double *K0;    /* r x r of each precision, one after the other                 */
+    double *inner; /* n_prec x n_prec: is j (column) nested in k, 0 or 1           */
+    double *M;     /* as K0, for each j: sampling_size() x n_prec                  */
 };
 
 /* sum of r^2 over the precisions; where that of precision k begins. */

@@ -35,7 +35,7 @@ SEXP C_emulate_sampling(SEXP core)
                                  {"lead", 1, R_VECTOR}};
     SEXP res = PROTECT(r_list(f, 5)), out = PROTECT(r_with_status(res));
     struct sampling s = {sampling_base(&g), r_out(res, 1), r_out(res, 2), r_out(res, 3)};
-    int *work;
+    int *work = NULL;
     R_ARENA (a) {
         work = arena_ints(&a, (size_t) sampling_work(&g.lmm));
     }
@@ -74,7 +74,8 @@ static struct emulator_fits r_fits(SEXP fits, int d)
     if (f.n < d + 2 || f.n > 200) r_bad("psi");
     f.slope = r_finite(fits, "slope", (R_xlen_t) f.n * d);
     f.log_lik = r_finite(fits, "log_lik", f.n);
-    f.correction = r_is_null(fits, "correction") ? NULL : r_finite(fits, "correction", f.n);
+    f.correction =
+        r_is_null(fits, "correction") ? NULL : r_finite(fits, "correction", f.n);
     return f;
 }
 
@@ -101,29 +102,31 @@ enum {
 };
 enum { EVIDENCE, RULE, TRUNCATION, GP, ELL, POINTS, KEPT, N_NUMBERS };
 
-static SEXP rule_result(const struct emulator_rule *r, const struct emulator *e, int batch)
+static SEXP rule_result(const struct emulator_rule *r, const struct emulator *e,
+                        int batch)
 {
     size_t d = (size_t) r->d, n = (size_t) r->n_out, b = (size_t) batch,
            k = (size_t) r->n_y, fits = (size_t) e->fits.n,
            corrected = e->fits.correction ? n : 0;
-    const struct r_field f[N_FIELDS] = {[PSI] = {"psi", d, n},
-                                        [WEIGHTS] = {"weights", n, R_VECTOR},
-                                        [LOG_DENSITY] = {"log_density", n, R_VECTOR},
-                                        [GRADIENT] = {"gradient", d, n},
-                                        [A] = {"A", fits, n},
-                                        [CORRECTION] = {"correction", corrected, R_VECTOR},
-                                        [MEAN] = {"mean", k, R_VECTOR},
-                                        [SD] = {"sd", k, R_VECTOR},
-                                        [AXIS_ERRORS] = {"axis_errors", d, R_VECTOR},
-                                        [CENTRE] = {"centre", d, R_VECTOR},
-                                        [L] = {"L", d, d},
-                                        [NEXT_CENTRE] = {"next_centre", d, R_VECTOR},
-                                        [NEXT_L] = {"next_L", d, d},
-                                        [NEXT_LX] = {"next_Lx", d, d},
-                                        [PICKS] = {"picks", d, b},
-                                        [PRED] = {"predicted", b, R_VECTOR},
-                                        [PRED_SD] = {"predicted_sd", b, R_VECTOR},
-                                        [NUMBERS] = {"numbers", N_NUMBERS, R_VECTOR}};
+    const struct r_field f[N_FIELDS] = {
+        [PSI] = {"psi", d, n},
+        [WEIGHTS] = {"weights", n, R_VECTOR},
+        [LOG_DENSITY] = {"log_density", n, R_VECTOR},
+        [GRADIENT] = {"gradient", d, n},
+        [A] = {"A", fits, n},
+        [CORRECTION] = {"correction", corrected, R_VECTOR},
+        [MEAN] = {"mean", k, R_VECTOR},
+        [SD] = {"sd", k, R_VECTOR},
+        [AXIS_ERRORS] = {"axis_errors", d, R_VECTOR},
+        [CENTRE] = {"centre", d, R_VECTOR},
+        [L] = {"L", d, d},
+        [NEXT_CENTRE] = {"next_centre", d, R_VECTOR},
+        [NEXT_L] = {"next_L", d, d},
+        [NEXT_LX] = {"next_Lx", d, d},
+        [PICKS] = {"picks", d, b},
+        [PRED] = {"predicted", b, R_VECTOR},
+        [PRED_SD] = {"predicted_sd", b, R_VECTOR},
+        [NUMBERS] = {"numbers", N_NUMBERS, R_VECTOR}};
     return r_list(f, N_FIELDS);
 }
 
@@ -181,7 +184,8 @@ static struct emulator_settings r_settings(SEXP x)
                                       .drop = r_num(x, "drop", 1, 700),
                                       .tol = r_num(x, "tol", 0, DBL_MAX),
                                       .kappa = r_num(x, "kappa", 0, DBL_MAX),
-                                      .capacity = r_int(x, "capacity", 16, LATTICE_MAX_POINTS),
+                                      .capacity =
+                                          r_int(x, "capacity", 16, LATTICE_MAX_POINTS),
                                       .negligible = r_num(x, "negligible", 0, 0.5),
                                       .nodes = r_int(x, "nodes", 16, LATTICE_MAX_POINTS),
                                       .centred = r_flag(x, "centred"),
@@ -217,7 +221,8 @@ SEXP C_emulate(SEXP core, SEXP sampling, SEXP fits, SEXP state, SEXP settings)
     memcpy(r.L, scale, sizeof(double) * (size_t) (d * d));
     enum core_status st = CORE_NONFINITE;
     if (emulator_prepare(&e)) st = emulator_rule_run(&e, &s, known, &r, &h, &info);
-    SEXP res = PROTECT(st == CORE_OK ? rule_result(&r, &e, s.batch) : Rf_allocVector(VECSXP, 0));
+    SEXP res =
+        PROTECT(st == CORE_OK ? rule_result(&r, &e, s.batch) : Rf_allocVector(VECSXP, 0));
     if (st == CORE_OK) {
         put_nodes(res, &e, &r);
         put_summary(res, &e, &r, s.batch);
