@@ -26,7 +26,7 @@ struct emulator emulator_carve(const struct emulator_coord *c,
     e.x0 = arena_doubles(a, d);
     e.v_best = arena_doubles(a, d);
     e.gp = emulator_gp_carve(fits->n, e.d, e.p, a);
-    e.values = emulator_values_carve(fits->n, e.d, a);
+    e.values = emulator_gp_values_carve(fits->n, e.d, a);
     e.shift = arena_doubles(a, 1 + d + n);
     e.h = arena_doubles(a, p);
     e.basis = arena_doubles(a, 1 + d + n);
@@ -132,7 +132,7 @@ bool emulator_prepare(struct emulator *e)
     if (!read_fits(e)) return false;
     take_metric(e);
     fill_equations(e);
-    if (!choose_length(e) || !emulator_values_fit(&e->values, e->z)) return false;
+    if (!choose_length(e) || !emulator_gp_values_fit(&e->values, e->z)) return false;
     size_t size = (size_t) (1 + e->d + e->fits.n);
     memset(e->shift, 0, sizeof(double) * size);
     for (int i = 0; i < e->fits.n; i++)
@@ -167,7 +167,7 @@ double emulator_place(struct emulator *e, const double *v, double *psi, double *
 double emulator_shift(struct emulator *e, const double *z)
 {
     if (!e->fits.correction) return 0;
-    emulator_values_basis(&e->values, z, e->basis);
+    emulator_gp_values_basis(&e->values, z, e->basis);
     return la_dot((size_t) (1 + e->d + e->fits.n), e->shift, e->basis);
 }
 

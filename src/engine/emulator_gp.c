@@ -236,7 +236,7 @@ void emulator_gp_sd(const struct emulator_gp *g, int count, const double *z,
 
 /* ---- values alone ------------------------------------------------------------------------- */
 
-struct emulator_values emulator_values_carve(int n, int d, struct arena *a)
+struct emulator_values emulator_gp_values_carve(int n, int d, struct arena *a)
 {
     struct emulator_values v = {.n = n, .d = d};
     size_t N = (size_t) n, p = (size_t) d + 1;
@@ -251,8 +251,8 @@ struct emulator_values emulator_values_carve(int n, int d, struct arena *a)
 }
 
 /* basis (1 + d + n) <- (1, z, kernel with the points) */
-void emulator_values_basis(const struct emulator_values *v, const double *z,
-                           double *basis)
+void emulator_gp_values_basis(const struct emulator_values *v, const double *z,
+                              double *basis)
 {
     *basis++ = 1;
     for (int k = 0; k < v->d; k++) *basis++ = z[k];
@@ -261,13 +261,13 @@ void emulator_values_basis(const struct emulator_values *v, const double *z,
                        (2 * VALUES_ELL * VALUES_ELL));
 }
 
-bool emulator_values_fit(struct emulator_values *v, const double *z)
+bool emulator_gp_values_fit(struct emulator_values *v, const double *z)
 {
     int n = v->n, d = v->d, p = d + 1;
     v->z = z;
     for (int j = 0; j < n; j++) {
         double *row = v->S; /* not yet in use */
-        emulator_values_basis(v, z + (size_t) j * (size_t) d, row);
+        emulator_gp_values_basis(v, z + (size_t) j * (size_t) d, row);
         for (int k = 0; k < p; k++) AT(v->Q, j, k, n) = row[k];
         for (int i = 0; i < n; i++)
             AT(v->K, i, j, n) = row[p + i] + (i == j ? VALUES_JITTER : 0);
@@ -286,11 +286,11 @@ bool emulator_values_fit(struct emulator_values *v, const double *z)
     return true;
 }
 
-void emulator_values_at(const struct emulator_values *v, const double *z, double *basis,
-                        double *weights)
+void emulator_gp_values_at(const struct emulator_values *v, const double *z,
+                           double *basis, double *weights)
 {
     size_t size = (size_t) (1 + v->d + v->n);
-    emulator_values_basis(v, z, basis);
+    emulator_gp_values_basis(v, z, basis);
     for (int j = 0; j < v->n; j++)
         weights[j] = la_dot(size, v->S + (size_t) j * size, basis);
 }

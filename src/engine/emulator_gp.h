@@ -45,13 +45,13 @@ struct emulator_values {
     double *K, *Q, *R, *norm, *work;
     int *keep;
 };
-struct emulator_values emulator_values_carve(int n, int d, struct arena *a);
-bool emulator_values_fit(struct emulator_values *v, const double *z);
+struct emulator_values emulator_gp_values_carve(int n, int d, struct arena *a);
+bool emulator_gp_values_fit(struct emulator_values *v, const double *z);
 
 /* basis (1 + d + n) <- (1, z, k); weights (n) <- S'basis. */
-void emulator_values_basis(const struct emulator_values *v, const double *z,
-                           double *basis);
-void emulator_values_at(const struct emulator_values *v, const double *z, double *basis,
-                        double *weights);
+void emulator_gp_values_basis(const struct emulator_values *v, const double *z,
+                              double *basis);
+void emulator_gp_values_at(const struct emulator_values *v, const double *z,
+                           double *basis, double *weights);
 
 #endif

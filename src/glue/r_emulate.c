@@ -142,7 +142,7 @@ static void put_nodes(SEXP out, struct emulator *e, const struct emulator_rule *
         memcpy(r_out(out, GRADIENT) + col * d, emulator_rule_gradient(r, at), bytes);
         r_out(out, WEIGHTS)[i] = r->out_w[i];
         r_out(out, LOG_DENSITY)[i] = e->top + emulator_rule_value(r, at) - jacobian;
-        emulator_values_at(&e->values, r->z + from, e->basis, weights);
+        emulator_gp_values_at(&e->values, r->z + from, e->basis, weights);
         if (!e->fits.correction) continue;
         for (size_t f = 0; f < n; f++)
             r_out(out, CORRECTION)[i] += weights[f] * e->fits.correction[f];
