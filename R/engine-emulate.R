@@ -1,5 +1,5 @@
-# Integration over the precisions with few conditional fits: their log likelihood, emulated from values
-# and gradients at a handful of points (src/engine/emulator.h), and a dense lattice of the emulated
+# Integration over the precisions with few conditional fits: their log likelihood, emulated from
+# values and gradients at a handful of points (src/engine/emulator.h), and a dense lattice of the emulated
 # density, which costs none (src/engine/emulator_rule.h). Nothing here touches the random number
 # generator.
 
@@ -8,7 +8,8 @@
 emulate_settings <- function() {
   list(step = c(.6, .9, 1.2, 1.3, 1.4, 1.4, 1.5, 1.6), drop = c(14, 14, 13, 12, 11, 11, 11, 11),
     tol = c(5e-3, 5e-3, 2e-2, 4e-3, rep(1e-2, 4L)), centred = rep(c(FALSE, TRUE), c(3L, 5L)),
-    negligible = rep(1e-5, 8L), nodes = rep(c(16000L, 4000L), each = 4L), most = c(8L, 12L, 16L, 25L, 40L, 40L, 50L, 50L),
+    negligible = rep(1e-5, 8L), nodes = rep(c(16000L, 4000L), each = 4L),
+    most = c(8L, 12L, 16L, 25L, 40L, 40L, 50L, 50L),
     error = c(.02, .02, .02, .02, .03, .03, .03, .03), capacity = 150000L)
 }
 
@@ -20,8 +21,8 @@ can_emulate <- function(start) {
 
 # Nodes as integrate_precisions() has them, of method "emulator", with
 #   bend    of the coordinates that step, L, mode and gradient are in (see emulator_coord.h)
-#   fits    list(psi (d x n), A (n x N)): the conditional fits and, a column per node, the weights that
-#           interpolate among them
+#   fits    list(psi (d x n), A (n x N)): the conditional fits and, a column per node, the weights
+#           that interpolate among them
 #   correction  of the log density at the nodes
 #   thinned     are the nodes a sample of the lattice's: points of their own, without cells
 #   bandwidth   d x any: the axes whose projections are the bandwidths of a kernel on the nodes
@@ -75,7 +76,8 @@ emulator_start <- function(core, sampling, start, settings) {
     limit = settings$capacity, lattice = list(step = settings$step[d],
       drop = settings$drop[d], tol = settings$tol[d], centred = settings$centred[d],
       negligible = settings$negligible[d], nodes = settings$nodes[d]),
-    state = list(triples = d < 5L, e0 = if (lead) log(sampling$base + exp(-start$mean[1L])) else 0, bend = bend,
+    state = list(triples = d < 5L, bend = bend,
+      e0 = if (lead) log(sampling$base + exp(-start$mean[1L])) else 0,
       centre = numeric(d), L = diag(pmin(pmax(sd, .05), 1), d), Lx = NULL))
 }
 
@@ -140,8 +142,8 @@ add_fits <- function(x, psi, fit) {
 
 has_rows_core <- function(core) !is.null(core$rows)
 
-# The emulator of the fits so far; x$rule is NULL where there is none, or none whose lattice fits. Until
-# the end a lattice does that has not been refined.
+# The emulator of the fits so far; x$rule is NULL where there is none, or none whose lattice fits.
+# Until the end a lattice does that has not been refined.
 next_round <- function(x, refined = FALSE) {
   lattice <- x$lattice
   if (!refined && lattice$centred) lattice$tol <- 1
@@ -163,8 +165,8 @@ next_round <- function(x, refined = FALSE) {
 
 is_settled <- function(x) !is.null(x$last) && x$gp < x$tol && x$change < x$tol
 
-# n more fits where the last emulator wants them. kappa, which its SDs are multiplied by, is the RMS of
-# what the forecasts of the last three batches missed by, over those SDs.
+# n more fits where the last emulator wants them. kappa, which its SDs are multiplied by, is the RMS
+# of what the forecasts of the last three batches missed by, over those SDs.
 add_picks <- function(x, n, fit) {
   rule <- x$rule
   x$state[c("centre", "L", "Lx")] <- rule[c("next_centre", "next_L", "next_Lx")]
@@ -184,7 +186,8 @@ emulator_nodes <- function(x) {
   thinned <- n[7L] > length(rule$weights)
   own <- if (x$lattice$centred) 2 * n[2L] else n[2L]^1.5
   list(
-    method = "emulator", psi = rule$psi, weights = rule$weights, gradient = rule$gradient * cell$scale,
+    method = "emulator", psi = rule$psi, weights = rule$weights,
+    gradient = rule$gradient * cell$scale,
     log_density = rule$log_density, log_evidence = n[1L],
     error = max(x$gp + own + .35 * n[3L], 1e-8), gp = x$gp,
     rule = n[2L], axis_errors = rule$axis_errors, truncation = n[3L], edge = FALSE, khat = NA_real_,
@@ -195,8 +198,8 @@ emulator_nodes <- function(x) {
   )
 }
 
-# What nodes of a lattice stand for: boxes step L [-1/2, 1/2]^d that fill space. Those of the centred
-# lattice, all-even and all-odd points of spacing s, have edges 2 s, ..., 2 s, s; a function of a
+# What nodes of a lattice stand for: boxes step L [-1/2, 1/2]^d that fill space. Those of the
+# centred lattice, all-even and all-odd points of spacing s, have edges 2 s, ..., 2 s, s; a function of a
 # direction that the lattice tells apart varies no faster than along the columns of `bandwidth`.
 lattice_cell <- function(L, step, centred) {
   if (!centred) return(list(step = step, L = L, scale = 1, bandwidth = step * L))

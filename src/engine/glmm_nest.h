@@ -25,7 +25,7 @@ struct glmm_nest {
     double *cols_m, *cols_w;  /* dim x p and n x p: responses to tilts of beta */
     struct glmm_correction correct;
     double correction, prior; /* at the last psi                                    */
-    double *lm, *lv;          /* n each, where the likelihood has a parameter of its own */
+    double *lm, *lv; /* n each, where the likelihood has a parameter of its own */
     bool started;
     struct core_info info;
 };
