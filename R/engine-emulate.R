@@ -1,7 +1,7 @@
 # Integration over the precisions with few conditional fits: their log likelihood, emulated from
-# values and gradients at a handful of points (src/engine/emulator.h), and a dense lattice of the emulated
-# density, which costs none (src/engine/emulator_rule.h). Nothing here touches the random number
-# generator.
+# values and gradients at a handful of points (src/engine/emulator.h), and a dense lattice of the
+# emulated density, which costs none (src/engine/emulator_rule.h). Nothing here touches the random
+# number generator.
 
 # By the number d of precision parameters: step, drop and tol of the dense lattice; most conditional
 # fits; what the emulator's own error must be below; points that the lattice may have.
@@ -199,8 +199,9 @@ emulator_nodes <- function(x) {
 }
 
 # What nodes of a lattice stand for: boxes step L [-1/2, 1/2]^d that fill space. Those of the
-# centred lattice, all-even and all-odd points of spacing s, have edges 2 s, ..., 2 s, s; a function of a
-# direction that the lattice tells apart varies no faster than along the columns of `bandwidth`.
+# centred lattice, all-even and all-odd points of spacing s, have edges 2 s, ..., 2 s, s; a function
+# of a direction that the lattice tells apart varies no
+# faster than along the columns of `bandwidth`.
 lattice_cell <- function(L, step, centred) {
   if (!centred) return(list(step = step, L = L, scale = 1, bandwidth = step * L))
   d <- ncol(L)
