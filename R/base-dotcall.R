@@ -87,6 +87,14 @@ call_nest_fits <- function(core, centre, psi) {
   named_status(call_core(C_nest_fits, core, centre, as_double_matrix(psi)))
 }
 
+# What the data alone know of one level's effects, see src/engine/sampling.h.
+call_emulate_sampling <- function(core) named_status(call_core(C_emulate_sampling, core))
+
+# One round of the emulator, see C_emulate().
+call_emulate <- function(core, sampling, fits, state, settings) {
+  named_status(call_core(C_emulate, core, sampling, fits, state, settings))
+}
+
 call_nest_lattice <- function(core, centre, mode, L, control, progress = NULL) {
   named_status(call_core(C_nest_lattice, core, centre, as.double(mode), L, control, progress))
 }

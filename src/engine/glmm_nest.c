@@ -102,15 +102,32 @@ double glmm_nest_log_density(void *nest, const double *psi)
     return isfinite(f) ? f : -INFINITY;
 }
 
-/* Of the bound, whose derivatives in (m, S) vanish. */
+/* score <- Lambda^-1 score on every level of term k. */
+static void effects_of_score(const struct lmm *m, int k, const double *t, double *score)
+{
+    const struct precision *pr = &m->prec[k];
+    double L[VECH_MAX_R * VECH_MAX_R];
+    vech_unpack(pr->r, t + pr->at, L);
+    if (la_chol(pr->r, L)) return;
+    for (int l = 0; l < pr->n_levels; l++) {
+        double *u = score + lmm_coef(m, k, l);
+        la_solve_l(pr->r, L, u);
+        la_solve_lt(pr->r, L, u);
+    }
+}
+
+/* Of the bound, whose derivatives in (m, S) vanish. There Lambda u = C'f_mu, in which what the fit errs by
+ * counts less than in u where Lambda is large. */
 static void nest_slope(void *nest, double *slope)
 {
     struct glmm_nest *x = nest;
     const struct glmm *g = x->g;
     const struct lmm *m = &g->lmm;
+    glmm_adjoint(g, x->s.e.m, x->keep_m);
     for (int k = m->first_term; k < m->n_prec; k++) {
         lmm_block_sum(m, k, x->s.S.global, x->s.S.leaf, slope + m->prec[k].at);
-        lmm_likelihood_slope(m, k, x->t, x->s.m, slope);
+        effects_of_score(m, k, x->t, x->keep_m);
+        lmm_likelihood_slope(m, k, x->t, x->keep_m, slope);
     }
     if (!m->first_term) return;
     const struct likelihood_rows rows = glmm_rows(g);

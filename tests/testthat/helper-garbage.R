@@ -192,6 +192,11 @@ ask_slope <- function(fit) {
   call_nest_fits(core, vb_centre(core, fit$vb), cbind(nest_start(fit$posterior$tau)$mean))
 }
 
+ask_emulator <- function(fit) {
+  core <- engine_core(fit$model)
+  emulate_precisions(core, vb_centre(core, fit$vb), nest_start(fit$posterior$tau))
+}
+
 # Every entry with valid arguments: of each the first few that differ.
 valid_calls <- function(each = 8L) {
   d <- garbage_data()
@@ -223,6 +228,7 @@ valid_calls <- function(each = 8L) {
     garbage_target()
     ask_engines()
     for (f in fits[c("slopes", "poisson", "negbin")]) ask_slope(f)
+    for (f in fits[c("slopes", "negbin")]) ask_emulator(f)
     for (f in fits[c("linear", "slopes", "poisson", "negbin")]) ask_joint(f)
   })
   calls <- c(calls, list(list(entry = "C_misshapen", # not by that door, which costs more than it
