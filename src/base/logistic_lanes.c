@@ -7,20 +7,20 @@
 #include <immintrin.h>
 
 #define LANES __attribute__((target("avx2,fma")))
-#define INLINE_LANES LANES static inline __attribute__((always_inline))
+#define INLINE_LANES LANES inline __attribute__((always_inline))
 
 static const double INV_SQRT_2PI = 0.398942280401432677939946059934;
 
-bool logistic_lanes_here(void)
+static bool here(void)
 {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-INLINE_LANES __m256d all(double x) { return _mm256_set1_pd(x); }
+static INLINE_LANES __m256d all(double x) { return _mm256_set1_pd(x); }
 
 /* The polynomial of the n coefficients c, highest first. */
-INLINE_LANES __m256d polynomial(int n, const double *c, __m256d x)
+static INLINE_LANES __m256d polynomial(int n, const double *c, __m256d x)
 {
     __m256d sum = all(c[0]);
     for (int i = 1; i < n; i++) sum = _mm256_fmadd_pd(sum, x, all(c[i]));
@@ -28,7 +28,7 @@ INLINE_LANES __m256d polynomial(int n, const double *c, __m256d x)
 }
 
 /* e^x for -700 <= x <= 0: 2^k by k in the last bits of a large number, the rest by its series. */
-INLINE_LANES __m256d exponential(__m256d x)
+static INLINE_LANES __m256d exponential(__m256d x)
 {
     static const double C[] = {1.0 / 479001600,
                                1.0 / 39916800,
@@ -56,7 +56,7 @@ INLINE_LANES __m256d exponential(__m256d x)
 
 /* (1 - Phi(t)) / phi(t), 0 <= t <= LOGISTIC_LANES_REACH: a polynomial in (t - 5) / (t + 5) over t + 5,
  * by interpolation in Chebyshev's points, to 1e-15 relative. */
-INLINE_LANES __m256d mills_ratio(__m256d t)
+static INLINE_LANES __m256d mills_ratio(__m256d t)
 {
     static const double C[] = {
         2.691023423150051e-07,   9.634003161999608e-07,   -1.1022276858038105e-06,
@@ -87,7 +87,8 @@ static struct constants constants(const struct logistic_mixture *x)
 struct part {
     __m256d over_r, r, t, density, mills;
 };
-INLINE_LANES struct part part_of(const struct constants *c, int k, __m256d a, __m256d v)
+static INLINE_LANES struct part part_of(const struct constants *c, int k, __m256d a,
+                                        __m256d v)
 {
     struct part y;
     y.over_r = _mm256_sqrt_pd(_mm256_add_pd(v, all(c->over_s2[k])));
@@ -99,10 +100,10 @@ INLINE_LANES struct part part_of(const struct constants *c, int k, __m256d a, __
     return y;
 }
 
-INLINE_LANES __m256d absolute(__m256d x) { return _mm256_andnot_pd(all(-0.0), x); }
+static INLINE_LANES __m256d absolute(__m256d x) { return _mm256_andnot_pd(all(-0.0), x); }
 
-LANES void logistic_lanes_moments(const struct logistic_mixture *x, size_t n,
-                                  const double *mu, const double *v, double *const B[5])
+static LANES void moments(const struct logistic_mixture *x, size_t n, const double *mu,
+                          const double *v, double *const B[5])
 {
     const __m256d zero = _mm256_setzero_pd(), one = all(1);
     const struct constants c = constants(x);
@@ -130,8 +131,8 @@ LANES void logistic_lanes_moments(const struct logistic_mixture *x, size_t n,
     }
 }
 
-LANES void logistic_lanes_softplus(const struct logistic_mixture *x, size_t n,
-                                   const double *mu, const double *v, double *out)
+static LANES void softplus(const struct logistic_mixture *x, size_t n, const double *mu,
+                           const double *v, double *out)
 {
     const struct constants c = constants(x);
     for (size_t i = 0; i < n; i += LOGISTIC_LANES) {
@@ -145,7 +146,7 @@ LANES void logistic_lanes_softplus(const struct logistic_mixture *x, size_t n,
     }
 }
 
-LANES double logistic_lanes_product(size_t n, const double *x)
+static LANES double product_of(size_t n, const double *x)
 {
     __m256d product = all(1);
     for (size_t i = 0; i < n; i += LOGISTIC_LANES) {
@@ -159,21 +160,37 @@ LANES double logistic_lanes_product(size_t n, const double *x)
 
 #else
 
-bool logistic_lanes_here(void) { return false; }
-void logistic_lanes_moments(const struct logistic_mixture *x, size_t n, const double *mu,
-                            const double *v, double *const B[5])
+static bool here(void) { return false; }
+static void moments(const struct logistic_mixture *x, size_t n, const double *mu,
+                    const double *v, double *const B[5])
 {
     (void) x, (void) n, (void) mu, (void) v, (void) B;
 }
-void logistic_lanes_softplus(const struct logistic_mixture *x, size_t n, const double *mu,
-                             const double *v, double *out)
+static void softplus(const struct logistic_mixture *x, size_t n, const double *mu,
+                     const double *v, double *out)
 {
     (void) x, (void) n, (void) mu, (void) v, (void) out;
 }
-double logistic_lanes_product(size_t n, const double *x)
+static double product_of(size_t n, const double *x)
 {
     (void) n, (void) x;
     return 1;
 }
 
 #endif
+
+bool logistic_lanes_here(void) { return here(); }
+
+void logistic_lanes_moments(const struct logistic_mixture *x, size_t n, const double *mu,
+                            const double *v, double *const B[5])
+{
+    moments(x, n, mu, v, B);
+}
+
+void logistic_lanes_softplus(const struct logistic_mixture *x, size_t n, const double *mu,
+                             const double *v, double *out)
+{
+    softplus(x, n, mu, v, out);
+}
+
+double logistic_lanes_product(size_t n, const double *x) { return product_of(n, x); }
