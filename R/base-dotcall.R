@@ -82,9 +82,10 @@ call_nest_log_density <- function(core, centre, psi) {
   call_core(C_nest_log_density, core, centre, as_double_matrix(psi))
 }
 
-# list(log_lik, correction, slope, log_prior) of a conditional fit at each column of psi.
-call_nest_fits <- function(core, centre, psi) {
-  named_status(call_core(C_nest_fits, core, centre, as_double_matrix(psi)))
+# list(log_lik, correction, slope, log_prior, state) of a conditional fit at each column of psi.
+# known, here and below: NULL or list(psi, state) of fits made before, which are not made again.
+call_nest_fits <- function(core, centre, psi, known = NULL) {
+  named_status(call_core(C_nest_fits, core, centre, as_double_matrix(psi), known))
 }
 
 # What the data alone know of one level's effects, see src/engine/sampling.h.
@@ -101,10 +102,10 @@ call_nest_lattice <- function(core, centre, mode, L, control, progress = NULL) {
 
 # psi: a column per node; rows: linear combinations of theta, see src/engine/conditional.h.
 call_nest_mixture <- function(core, centre, psi, weights, blocks = FALSE, each = FALSE,
-                              dense = FALSE, rows = NULL, progress = NULL) {
+                              dense = FALSE, rows = NULL, progress = NULL, known = NULL) {
   want <- list(blocks = blocks, each = each, dense = dense)
   named_status(call_core(C_nest_mixture, core, centre, as_double_matrix(psi), as.double(weights),
-    want, rows, progress))
+    want, rows, progress, known))
 }
 
 call_nest_draws <- function(core, centre, psi) {

@@ -22,14 +22,14 @@ can_emulate <- function(start) {
 # Nodes as integrate_precisions() has them, of method "emulator", with
 #   bend    of the coordinates that step, L, mode and gradient are in (see emulator_coord.h)
 #   fits    list(psi (d x n), A (n x N)): the conditional fits and, a column per node, the weights
-#           that interpolate among them
+#           that interpolate among them; state: for call_nest_mixture(known = ), then to be dropped
 #   correction  of the log density at the nodes
 #   thinned     are the nodes a sample of the lattice's: points of their own, without cells
 #   bandwidth   d x any: the axes whose projections are the bandwidths of a kernel on the nodes
 # or no_integral(), with the reason. fit: psi (d x n) to list(log_lik, slope, correction), see
 # C_nest_fits().
 emulate_precisions <- function(core, centre, start, settings = emulate_settings(),
-                               fit = function(psi) nest_fits(core, centre, psi)) {
+                               fit = nest_fits(core, centre)) {
   sampling <- call_emulate_sampling(core)
   if (sampling$status[1L] != core_status[["ok"]]) {
     return(no_integral("the effects of a level are not known from its rows"))
@@ -53,10 +53,15 @@ emulate_precisions <- function(core, centre, start, settings = emulate_settings(
   emulator_nodes(x)
 }
 
-nest_fits <- function(core, centre, psi) {
-  run <- call_nest_fits(core, centre, psi)
-  stop_if_interrupted(run$status)
-  run$result
+# A function of psi, whose fits start from its earlier ones.
+nest_fits <- function(core, centre) {
+  known <- NULL
+  function(psi) {
+    run <- call_nest_fits(core, centre, psi, known)
+    stop_if_interrupted(run$status)
+    known <<- list(psi = cbind(known$psi, psi), state = cbind(known$state, run$result$state))
+    run$result
+  }
 }
 
 # The state that the rounds pass on.
@@ -134,7 +139,8 @@ add_fits <- function(x, psi, fit) {
     x["fits"] <- list(NULL)
     return(x)
   }
-  x$fits <- list(psi = cbind(x$fits$psi, psi), slope = cbind(x$fits$slope, new$slope),
+  x$fits <- list(psi = cbind(x$fits$psi, psi), state = cbind(x$fits$state, new$state),
+    slope = cbind(x$fits$slope, new$slope),
     log_lik = c(x$fits$log_lik, new$log_lik),
     correction = if (has_rows_core(x$core)) c(x$fits$correction, new$correction))
   x
@@ -193,7 +199,7 @@ emulator_nodes <- function(x) {
     rule = n[2L], axis_errors = rule$axis_errors, truncation = n[3L], edge = FALSE, khat = NA_real_,
     points = ncol(x$fits$psi), thinned = thinned, step = cell$step, L = cell$L, mode = rule$centre,
     bandwidth = cell$bandwidth, bend = x$state$bend,
-    fits = list(psi = x$fits$psi, A = rule$A),
+    fits = list(psi = x$fits$psi, A = rule$A, state = x$fits$state),
     correction = if (length(rule$correction)) rule$correction
   )
 }

@@ -22,6 +22,11 @@ struct conditional {
     /* g (n_stat) <- d log p(y | t) / d t at the last psi, in the statistics t and before moments(): of
      * f without `correction` and `prior`. */
     void (*slope)(void *ctx, double *g);
+    /* Numbers that a fit is made again from at less cost (0: as cheap as it was), those of the last
+     * psi, and word of such a fit made before. */
+    size_t state_size;
+    void (*state)(const void *ctx, double *out);
+    void (*know)(void *ctx, const double *psi, const double *state);
     const double *correction;  /* part of f at the last psi; NULL: f is exact    */
     const double *prior;       /* part of f: log p(Lambda) |d Lambda / d psi|     */
     const double *evaluations; /* spent so far; NULL: a fit is one factorisation */

@@ -130,25 +130,43 @@ SEXP C_nest_log_density(SEXP core, SEXP centre, SEXP psi)
     return out;
 }
 
+/* Tells x of fits made before: NULL, or list(psi (d x n), state (numbers of each x n)), the latter
+ * without rows where there is nothing to tell. */
+static void r_know(SEXP known, const struct conditional *x)
+{
+    if (known == R_NilValue) return;
+    size_t size = x->know ? x->state_size : 0;
+    SEXP psi = r_elt(known, "psi");
+    int n = r_columns(psi, "psi", x->d);
+    r_as_finite(psi, "psi", -1);
+    const double *state = r_dbl(known, "state", (R_xlen_t) n * (R_xlen_t) size);
+    for (int i = 0; size && i < n; i++)
+        x->know(x->ctx, REAL(psi) + (size_t) i * (size_t) x->d,
+                state + (size_t) i * size);
+}
+
 /* What an emulator takes of a conditional fit at each column of psi (d x n): log p(y | t), of other
  * families its bound; what the bound is corrected by; d log_lik / d t (d x n); log p(Lambda) with the
- * Jacobian. f is the sum of the three numbers; all are not finite where there is no fit. Returns
- * list(list(log_lik, correction, slope, log_prior), status). */
-SEXP C_nest_fits(SEXP core, SEXP centre, SEXP psi)
+ * Jacobian. f is the sum of the three numbers; all are not finite where there is no fit. state, a column
+ * each, and known: see r_know(). Returns list(list(log_lik, correction, slope, log_prior, state),
+ * status). */
+SEXP C_nest_fits(SEXP core, SEXP centre, SEXP psi, SEXP known)
 {
     const struct task k = r_task(core, centre);
     size_t n = (size_t) r_points(&k, psi), d = (size_t) k.g.lmm.n_stat;
     struct limit limit = {.poll = {R_NilValue, 0}, .most = INFINITY};
     const struct core_hooks h = {limit_hook, &limit};
-    const struct r_field fields[4] = {{"log_lik", n, R_VECTOR},
-                                      {"correction", n, R_VECTOR},
-                                      {"slope", d, n},
-                                      {"log_prior", n, R_VECTOR}};
-    SEXP out = PROTECT(r_with_status(r_list(fields, 4))), res = VECTOR_ELT(out, 0);
     struct conditional x;
     R_ARENA (a) {
         x = conditional_of(&k.g, &k.centre, &h, &a);
     }
+    r_know(known, &x);
+    const struct r_field fields[5] = {{"log_lik", n, R_VECTOR},
+                                      {"correction", n, R_VECTOR},
+                                      {"slope", d, n},
+                                      {"log_prior", n, R_VECTOR},
+                                      {"state", x.state_size, n}};
+    SEXP out = PROTECT(r_with_status(r_list(fields, 5))), res = VECTOR_ELT(out, 0);
     struct core_info info = {0, -1};
     for (size_t i = 0; i < n; i++) {
         if (core_stop(&h, (int) i)) break;
@@ -157,10 +175,10 @@ SEXP C_nest_fits(SEXP core, SEXP centre, SEXP psi)
         r_out(res, 0)[i] = isfinite(f) ? f - c - *x.prior : -INFINITY;
         r_out(res, 1)[i] = isfinite(f) ? c : 0;
         r_out(res, 3)[i] = isfinite(f) ? *x.prior : -INFINITY;
-        if (isfinite(f))
-            x.slope(x.ctx, r_out(res, 2) + i * d);
-        else
-            for (size_t j = 0; j < d; j++) r_out(res, 2)[i * d + j] = NAN;
+        for (size_t j = 0; j < d && !isfinite(f); j++) r_out(res, 2)[i * d + j] = NAN;
+        if (!isfinite(f)) continue;
+        x.slope(x.ctx, r_out(res, 2) + i * d);
+        if (x.state_size) x.state(x.ctx, r_out(res, 4) + i * x.state_size);
     }
     close_run(out, CORE_OK, &limit, &info);
     UNPROTECT(1);
@@ -306,9 +324,10 @@ static struct conditional_mixture mixture_view(SEXP res, struct want w)
     return mix;
 }
 
-/* psi: d x n nodes; weights: n, sum 1; want: list(blocks, each, dense) logicals; rows: see r_rows(). */
+/* psi: d x n nodes; weights: n, sum 1; want: list(blocks, each, dense) logicals; rows: see r_rows();
+ * known: see r_know(). */
 SEXP C_nest_mixture(SEXP core, SEXP centre, SEXP psi, SEXP weights, SEXP want, SEXP rows,
-                    SEXP progress)
+                    SEXP progress, SEXP known)
 {
     const struct task k = r_task(core, centre);
     const struct arrow_shape *s = &k.g.lmm.shape;
@@ -327,6 +346,7 @@ SEXP C_nest_mixture(SEXP core, SEXP centre, SEXP psi, SEXP weights, SEXP want, S
         x = conditional_of(&k.g, &k.centre, &h, &a);
         work = conditional_carve(s, ask.dense, &a);
     }
+    r_know(known, &x);
     limit.evaluations = x.evaluations;
     struct core_info info = {0, -1};
     enum core_status st =

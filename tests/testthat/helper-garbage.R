@@ -189,7 +189,11 @@ ask_joint <- function(fit) {
 
 ask_slope <- function(fit) {
   core <- engine_core(fit$model)
-  call_nest_fits(core, vb_centre(core, fit$vb), cbind(nest_start(fit$posterior$tau)$mean))
+  centre <- vb_centre(core, fit$vb)
+  psi <- cbind(nest_start(fit$posterior$tau)$mean)
+  known <- list(psi = psi, state = call_nest_fits(core, centre, psi)$result$state)
+  call_nest_fits(core, centre, psi + .1, known)
+  call_nest_mixture(core, centre, psi, 1, blocks = TRUE, known = known)
 }
 
 ask_emulator <- function(fit) {

@@ -59,3 +59,29 @@ test_that("where there is no fit there is no slope", {
   expect_identical(is.finite(got$log_lik), c(TRUE, FALSE))
   expect_identical(is.finite(colSums(got$slope)), c(TRUE, FALSE))
 })
+
+test_that("fits made before are not made again, and lead near the next", {
+  d <- slope_data()
+  fit <- suppressWarnings(fit_vb(hit ~ x + (1 + x | g), d, family = binomial(), integrate = "no"))
+  core <- engine_core(fit$model)
+  centre <- vb_centre(core, fit$vb)
+  start <- nest_start(fit$posterior$tau)
+  psi <- start$mean + cbind(0, diag(start$sd), -diag(start$sd))
+  one <- call_nest_fits(core, centre, psi)$result
+  known <- list(psi = psi, state = one$state)
+  again <- call_nest_fits(core, centre, psi, known)$result
+  expect_equal(again[c("log_lik", "slope")], one[c("log_lik", "slope")], tolerance = 1e-12)
+  expect_identical(again$correction, one$correction)
+  told <- known
+  told$state[nrow(told$state), ] <- told$state[nrow(told$state), ] + 1 # as it is taken from there
+  expect_equal(call_nest_fits(core, centre, psi, told)$result$correction, one$correction + 1)
+  between <- cbind(psi[, 1:3] %*% c(.4, .3, .3))
+  alone <- call_nest_fits(core, centre, between)$result
+  led <- call_nest_fits(core, centre, between, known)$result
+  expect_equal(led$log_lik, alone$log_lik, tolerance = 1e-8)
+  expect_equal(led$slope, alone$slope, tolerance = 1e-4)
+  alone <- call_nest_mixture(core, centre, psi, rep(1 / 7, 7), each = TRUE)$result
+  led <- call_nest_mixture(core, centre, psi, rep(1 / 7, 7), each = TRUE, known = known)$result
+  expect_equal(led$node_var, alone$node_var, tolerance = 1e-5)
+  expect_lt(max(abs(led$node_mean - alone$node_mean) / sqrt(alone$node_var)), 1e-4)
+})
