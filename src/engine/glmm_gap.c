@@ -39,8 +39,8 @@ struct nodes {
 };
 
 /* Nodes a side that a level takes in r dimensions, by its own third-order part: how far it is from
- * normal. Of 7,000 levels of six models none was off by more than 3e-5, all levels of a model by some
- * 1e-4, of a log density. */
+ * normal. Of the 8,000 gaps that the limits were chosen on (the levels of six models, at four to eight
+ * points each) none was off by more than 3e-5; summed, log densities move by 1.5e-3 at most. */
 enum { RULES = 3 };
 static const struct {
     int half; /* nodes on either side of zero                                        */

@@ -9,7 +9,7 @@
  * A fit starts from those near psi (fit_store.h). The shift, and what the coefficients' exact
  * covariance has beyond glmm_response_factor()'s, cost a response or two for each coefficient and are
  * smooth in psi: where fits near by lead to them they are not taken again (moments of a lattice's
- * nodes, or of an emulator's fits: 3e-4 SD and .07% of an SD off at most, on six data sets). */
+ * nodes, or of an emulator's fits: 3.5e-4 SD and .08% of an SD off at most, on six data sets). */
 #ifndef MEANFIELD_GLMM_NEST_H
 #define MEANFIELD_GLMM_NEST_H
 
