@@ -85,8 +85,9 @@ not_installed <- function(work, peer, asked = "") {
 
 markdown_table <- function(rows) {
   head <- c("work", "peer", "ours", "theirs", "ratio", "asked", "reached?")
+  cells <- gsub("|", "\\|", as.matrix(rows), fixed = TRUE) # of formulas
   lines <- c(paste(head, collapse = " | "), paste(rep("---", length(head)), collapse = " | "),
-    apply(rows, 1L, paste, collapse = " | "))
+    apply(cells, 1L, paste, collapse = " | "))
   paste("|", lines, "|")
 }
 
