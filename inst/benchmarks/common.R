@@ -85,7 +85,8 @@ not_installed <- function(work, peer, asked = "") {
 
 markdown_table <- function(rows) {
   head <- c("work", "peer", "ours", "theirs", "ratio", "asked", "reached?")
-  cells <- gsub("|", "\\|", as.matrix(rows), fixed = TRUE) # of formulas
+  cells <- as.matrix(rows)
+  cells[] <- gsub("|", "\\|", cells, fixed = TRUE) # of formulas
   lines <- c(paste(head, collapse = " | "), paste(rep("---", length(head)), collapse = " | "),
     apply(cells, 1L, paste, collapse = " | "))
   paste("|", lines, "|")
