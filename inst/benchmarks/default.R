@@ -52,7 +52,7 @@ failed <- function(work, peer, asked, error) {
 # Conditional fits that an emulator may take, by the number of variance parameters.
 most_fits <- c(8, 12, 16, 25, 40, 40)
 
-count <- function(x) format(round(x), big.mark = ",")
+count <- function(x) format(round(x), big.mark = ",", scientific = FALSE)
 
 # How the fit was integrated, in words.
 integral_of <- function(fit) {
