@@ -1,6 +1,7 @@
 # The default fit against every committed posterior of a model with variance parameters:
-#   weak-truth.csv (twenty weakly determined models), data-raw/integrated-truth.csv (Gaussian models
-#   under two priors), both of emulate-truth.R, and glmm-truth.csv (generalised models, glmm-truth.R).
+#   weak-truth.csv (twenty weakly determined models), data-raw/integrated-truth.csv (Gaussian
+#   models under two priors), both of emulate-truth.R, and glmm-truth.csv (generalised models,
+#   glmm-truth.R).
 #
 #   Rscript data-raw/default-accuracy.R      writes inst/extdata/default-accuracy.csv
 #
@@ -110,8 +111,8 @@ show <- c("set", "prior", "d", "method", "points", "own_error", "mean_error", "s
 cat("\nBeyond the limits:\n")
 print(out[out$limit != "met" | out$missing > 0, c(show, "missing")], row.names = FALSE)
 
-# The own estimate is of means and SDs in posterior SDs: against the larger of the two, where that is
-# more than three times the noise of the truth.
+# The own estimate is of means and SDs in posterior SDs: against the larger of the two, where that
+# is more than three times the noise of the truth.
 true <- pmax(out$mean_error, out$sd_error)
 judged <- !is.na(out$own_error) & true > 3 * pmax(out$mean_noise, out$sd_noise)
 ratio <- (out$own_error / true)[judged]

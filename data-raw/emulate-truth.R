@@ -32,7 +32,8 @@ rows_of <- function(name, prior, s, mcse_mean, mcse_sd, method) {
 by_integral <- function(name, prior, fit, tol) {
   exact <- suppressWarnings(fit_exact(fit, tol = tol))
   s <- as.data.frame(summary(exact))
-  message(name, " ", prior, ": ", exact$integrated$points, " points, error ", signif(exact$error, 2))
+  message(name, " ", prior, ": ", exact$integrated$points, " points, error ",
+    signif(exact$error, 2))
   rows_of(name, prior, s, exact$error * s$sd, exact$error * s$sd, "exact")
 }
 
