@@ -28,7 +28,7 @@ limit_of <- function(d) {
 
 # The value with the smallest error of each variable: exact, or of the longest run.
 best_truth <- function(table) {
-  table <- table[grepl("^(beta|log_tau|log_sigma|sigma|rho|log_phi)", table$variable), ]
+  table <- table[grepl(judged, table$variable), ]
   table <- table[order(table$mcse_mean), ]
   table[!duplicated(table$variable), ]
 }
@@ -114,21 +114,20 @@ print(out[out$limit != "met" | out$missing > 0, c(show, "missing")], row.names =
 # The own estimate is of means and SDs in posterior SDs: against the larger of the two, where that
 # is more than three times the noise of the truth.
 true <- pmax(out$mean_error, out$sd_error)
-judged <- !is.na(out$own_error) & true > 3 * pmax(out$mean_noise, out$sd_noise)
-ratio <- (out$own_error / true)[judged]
+sharp <- !is.na(out$own_error) & true > 3 * pmax(out$mean_noise, out$sd_noise)
+out$ratio <- out$own_error / true
 share <- function(which, words) {
-  ratio <- (out$own_error / true)[which]
+  ratio <- out$ratio[which]
   cat(sprintf("Own estimate / true error over %d sets %s: within a factor of 5 in %.0f%%, ",
     sum(which), words, 100 * mean(ratio >= 0.2 & ratio <= 5)),
     sprintf("not below a third in %.0f%%, minimum %.3g, largest %.3g\n", 100 * mean(ratio >= 1 / 3),
       min(ratio), max(ratio)), sep = "")
 }
 cat("\n")
-share(judged, "(the others: truth too noisy or not integrated)")
-share(judged & pmax(true, out$own_error) > 0.001, "where one of the two is above .001")
-ratio <- (out$own_error / true)[judged]
-lowest <- out[judged, ][order(ratio), ][seq_len(min(8L, sum(judged))), ]
-print(cbind(lowest[show[-12L]], ratio = signif(sort(ratio)[seq_len(nrow(lowest))], 3)),
-  row.names = FALSE)
+share(sharp, "(the others: truth too noisy or not integrated)")
+share(sharp & pmax(true, out$own_error) > 0.001, "where one of the two is above .001")
+lowest <- utils::head(out[sharp, ][order(out$ratio[sharp]), ], 8L)
+lowest$ratio <- signif(lowest$ratio, 3)
+print(lowest[c(setdiff(show, "limit"), "ratio")], row.names = FALSE)
 cat("\nPoints by d and method:\n")
 print(stats::aggregate(points ~ d + method, out, function(x) c(n = length(x), max = max(x))))

@@ -13,6 +13,9 @@ weak_dims <- c(
 
 weak_names <- names(weak_dims)
 
+# The variables of a summary that are compared.
+judged <- "^(beta|log_tau|log_sigma|sigma|rho|log_phi)"
+
 fresh_seed <- function(seed) {
   set.seed(seed, kind = "Mersenne-Twister", normal.kind = "Inversion", sample.kind = "Rejection")
 }

@@ -21,8 +21,6 @@ sweeps <- c(Pixel = 2.5e5, crossed_slope = 1.5e5, two_crossed = 2.5e5, three_by_
   poisson_nested = 8e4, poisson_slope = 8e4, arabidopsis = 1e5, nb_slope = 2e5,
   Machines = 2.5e5)
 
-judged <- "^(beta|log_tau|log_sigma|sigma|rho|log_phi)"
-
 rows_of <- function(name, prior, s, mcse_mean, mcse_sd, method) {
   out <- data.frame(data = name, prior = prior, variable = s$variable, mean = s$mean, sd = s$sd,
     mcse_mean = mcse_mean, mcse_sd = mcse_sd, method = method)

@@ -9,14 +9,9 @@ suppressMessages(library(meanfield))
 
 # ---- CPU seconds in turns ----------------------------------------------------------
 
-# The value of fun() (or its error) and the CPU seconds of a call, the mean of `times`.
-cpu_timed <- function(fun, times = 1L) {
-  gc(FALSE)
-  start <- sum(proc.time()[1:2])
-  for (i in seq_len(times)) {
-    value <- tryCatch(suppressMessages(suppressWarnings(fun())), error = identity)
-  }
-  list(value = value, seconds = (sum(proc.time()[1:2]) - start) / times)
+# fun(), or its error, without a word.
+quietly <- function(fun) {
+  function() tryCatch(suppressMessages(suppressWarnings(fun())), error = identity)
 }
 
 # Of each competitor (named functions of no arguments) the value of its first call and the median
@@ -24,21 +19,18 @@ cpu_timed <- function(fun, times = 1L) {
 # of calls that take a twentieth of a second or more. Where the first calls took longer than 20
 # seconds, they are all there is.
 in_turns <- function(competitors) {
-  first <- lapply(competitors, cpu_timed)
+  competitors <- lapply(competitors, quietly)
+  first <- lapply(competitors, timed, clock = cpu_seconds)
   values <- lapply(first, `[[`, "value")
   seconds <- vapply(first, `[[`, 0, "seconds")
   ran <- which(!vapply(values, inherits, NA, "error"))
   if (sum(seconds) > 20) return(list(values = values, seconds = seconds))
-  once <- vapply(competitors, function(fun) cpu_timed(fun)$seconds, 0)
+  once <- vapply(competitors, function(fun) timed(fun, clock = cpu_seconds)$seconds, 0)
   times <- pmax(1L, ceiling(0.05 / pmax(once, 0.0005)))
   rounds <- max(1L, min(9L, floor(4 / sum(once * times))))
-  taken <- matrix(NA_real_, rounds, length(ran))
-  for (i in seq_len(rounds)) {
-    for (j in (seq_along(ran) + i) %% length(ran) + 1L) {
-      taken[i, j] <- cpu_timed(competitors[[ran[j]]], times[ran[j]])$seconds
-    }
+  if (length(ran)) {
+    seconds[ran] <- turns(competitors[ran], rounds, times[ran], cpu_seconds)
   }
-  seconds[ran] <- apply(taken, 2L, stats::median)
   list(values = values, seconds = seconds)
 }
 
@@ -164,7 +156,7 @@ large <- function(work, formula, data, asked) {
     return(NA)
   }
   if (has("lme4")) {
-    theirs <- cpu_timed(function() lme4::lmer(formula, data))$seconds
+    theirs <- timed(quietly(function() lme4::lmer(formula, data)), clock = cpu_seconds)$seconds
     faster(work, "lmer", ours, theirs, asked)
   } else {
     not_installed(work, "lmer", wanted)
