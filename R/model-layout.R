@@ -110,7 +110,7 @@ effect_start <- function(model, group) {
 level_blocks <- function(model, f, global, leaf) {
   e <- model$layout$effects
   if (e$leaf[f]) return(array(leaf, c(e$r[f], e$r[f], e$levels[f])))
-  diagonal_blocks(global, e$first[f], e$r[f], e$levels[f])
+  block_levels(global, e$first[f], e$r[f], e$levels[f])
 }
 
 # The effects' part of the diagonal of such a matrix.
@@ -217,4 +217,4 @@ own_log_sds <- function(cov_psi, index) {
 
 # ---- limits --------------------------------------------------------------------------------------
 
-MAX_GLOBAL <- 8000 # columns of the dense block
+MAX_GLOBAL <- 8000 # columns that stay dense
