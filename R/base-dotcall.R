@@ -71,6 +71,8 @@ call_theta_draws <- function(core, tau, mean, ndraws) {
   call_core(C_theta_draws, core, as.double(tau), as.double(mean), as.integer(ndraws))
 }
 
+call_dense_columns <- function(core) call_core(C_dense_columns, core)
+
 # factor: as core$prec has it; -1: none.
 call_known_cov <- function(core, tau, factor) {
   call_core(C_known_cov, core, as.double(tau), as.integer(factor))

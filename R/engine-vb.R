@@ -207,9 +207,19 @@ set_approximation <- function(model, approximation) {
   model
 }
 
+# Separate blocks are taken from all of the global block's inverse.
+check_separate_size <- function(model) {
+  n <- model$layout$dim$n_global
+  if (identical(model$blocks, "separate") && n > MAX_GLOBAL) {
+    mf_abort("size", "`blocks = \"separate\"` needs a dense matrix of ", format(n, big.mark = ","),
+      " rows; the limit is ", format(MAX_GLOBAL, big.mark = ","), ": leave it out", arg = "blocks")
+  }
+}
+
 # ---- run -------------------------------------------------------------------------
 
 new_vb_fit <- function(call, model, control, integrate) {
+  check_separate_size(model)
   core <- engine_core(model)
   fit <- vb_optimum(call, model, control, core)
   if (length(model$unidentified)) {

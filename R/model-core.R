@@ -130,6 +130,9 @@ lmm_core <- function(model) {
   )
 }
 
+# Columns of the global block that stay dense when nested factors are eliminated.
+dense_columns <- function(core) call_dense_columns(core)
+
 # Gram of X, of X with each factor's Z, and their products with y, in working coordinates: the
 # cross-products about the means, and what the means of the working columns add.
 working_gram <- function(g, coords) {

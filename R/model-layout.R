@@ -116,7 +116,7 @@ level_blocks <- function(model, f, global, leaf) {
 # The effects' part of the diagonal of such a matrix.
 effect_variances <- function(x, global, leaf) {
   d <- arrow_diagonal(global, leaf, x$layout$dim$r)
-  d[seq_along(d) > x$layout$dim$p]
+  d[x$layout$dim$p + seq_len(x$layout$dim$effects)]
 }
 
 # ---- names ---------------------------------------------------------------------------------------

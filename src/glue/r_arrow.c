@@ -38,6 +38,15 @@ SEXP C_theta_draws(SEXP core, SEXP tau, SEXP mean, SEXP ndraws)
     return out;
 }
 
+/* Columns of the global block that are left dense. */
+SEXP C_dense_columns(SEXP core)
+{
+    struct lmm m = r_prior(core, 1);
+    m.separate = r_flag(core, "separate");
+    r_pack(&m);
+    return Rf_ScalarInteger(m.shape.packed ? m.shape.n_core : m.shape.n_global);
+}
+
 /* Covariance (p x p) of the fixed effects at statistics t of the precisions, the effects of a factor
  * (struct precision; -1: of none) known. */
 SEXP C_known_cov(SEXP core, SEXP tau, SEXP factor)

@@ -415,9 +415,7 @@ static const double *r_global(SEXP x, const struct arrow_shape *s)
     return out;
 }
 
-/* Nested factors are eliminated where that leaves no more than half of the columns dense: of more,
- * BLAS makes up for all that could be left out. Separate blocks need all of S. */
-static void r_pack(struct lmm *m)
+void r_pack(struct lmm *m)
 {
     if (!m->separate) r_order_global(m);
     if (m->shape.n_elim && 2 * m->shape.n_core > m->shape.n_global) m->shape.n_elim = 0;

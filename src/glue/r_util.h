@@ -67,9 +67,13 @@ struct lmm_centre r_centre(SEXP centre, const struct lmm *m);
 /* rows: NULL or list(global (n_global x rows, or list(ptr, idx, val)), leaf (rows), z (r x rows)). */
 struct arrow_rows r_rows(SEXP rows, const struct arrow_shape *s);
 
-/* An order of elimination of the global block (elimination.h), in R_alloc memory. r_model() has taken one
- * where it pays, and then global blocks are packed. */
+/* An order of elimination of the global block (elimination.h), in R_alloc memory. */
 void r_order_global(struct lmm *m);
+
+/* Nested factors are eliminated, and the global block is packed, where that leaves no more than half of
+ * the columns dense: of more, BLAS makes up for all that could be left out. Separate blocks need all of
+ * S. r_model() has done it. */
+void r_pack(struct lmm *m);
 
 /* The pattern of a packed global block as R keeps it, NULL of a dense one: list(elim, eptr, eidx, core),
  * counted from 0; and back, into a shape that has its lists of columns. */
