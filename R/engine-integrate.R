@@ -152,7 +152,7 @@ conditional_fit_flops <- function(model, core) {
 # (counted as twenty operations a number) beside its arithmetic.
 node_flops <- function(core) {
   size <- diff(core$ptr) + core$r
-  sum(core$r * size * (20 + 4 * size)) + 2 * core$n_global^3
+  sum(core$r * size * (20 + 4 * size)) + 2 * as.double(dense_columns(core))^3
 }
 
 # Value: the nodes (see integrate_precisions()) and

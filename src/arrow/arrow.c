@@ -20,30 +20,6 @@ struct arrow arrow_carve(const struct arrow_shape *s, struct arena *a)
     return m;
 }
 
-/* The place of `wanted` in the increasing list of n; it is there. */
-static size_t find(const int *list, int n, int wanted)
-{
-    int low = 0;
-    while (n > 1) {
-        int half = n / 2;
-        if (list[low + half] <= wanted) low += half;
-        n -= half;
-    }
-    return (size_t) low;
-}
-
-size_t arrow_packed_at(const struct arrow_shape *s, int i, int j)
-{
-    int a = s->place[i], b = s->place[j];
-    if (a < 0 && b < 0)
-        return (size_t) (-1 - a) + (size_t) (-1 - b) * (size_t) s->n_core;
-    if (i == j) return arrow_packed_diagonal(s) + (size_t) a;
-    int e = b < 0 || (a >= 0 && a < b) ? a : b, other = e == a ? j : i;
-    const int *list = s->eidx + s->eptr[e];
-    return arrow_packed_lists(s) + (size_t) s->eptr[e] +
-           find(list, s->eptr[e + 1] - s->eptr[e], other);
-}
-
 /* Piece i of a leaf array, of a cross array, and of a vector. */
 static inline size_t leaf_at(const struct arrow_shape *s, int i)
 {
@@ -77,7 +53,7 @@ void arrow_outer(const struct arrow_shape *s, const double *cross, double alpha,
             const double *v = cross + cross_at(s, i) + (size_t) c * (size_t) k;
             for (int b = 0; b < k; b++) {
                 double t = alpha * v[b];
-                for (int a = b; a < k; a++) out[arrow_at(s, col[a], col[b])] += t * v[a];
+                for (int a = b; a < k; a++) out[arrow_shape_at(s, col[a], col[b])] += t * v[a];
             }
         }
     }
@@ -195,7 +171,7 @@ static inline void mul_pair(double a, int i, int j, const double *x, double *y)
 static void mul_packed(const struct arrow_shape *s, const double *A, const double *x,
                        double *y)
 {
-    const double *lists = A + arrow_packed_lists(s), *d = A + arrow_packed_diagonal(s);
+    const double *lists = A + arrow_shape_lists(s), *d = A + arrow_shape_diagonal(s);
     memset(y, 0, sizeof(double) * (size_t) s->n_global);
     for (int b = 0; b < s->n_core; b++)
         for (int a = b; a < s->n_core; a++)
@@ -246,9 +222,9 @@ static void add_listed(const struct arrow_shape *s, const double *S, int k, cons
                        const double *q, double *out)
 {
     for (int a = 0; a < k; a++) {
-        double t = S[arrow_at(s, col[a], col[a])] * q[a], qa = q[a];
+        double t = S[arrow_shape_at(s, col[a], col[a])] * q[a], qa = q[a];
         for (int b = 0; b < a; b++) {
-            double sab = S[arrow_at(s, col[b], col[a])];
+            double sab = S[arrow_shape_at(s, col[b], col[a])];
             t += sab * q[b];
             out[b] += sab * qa;
         }
@@ -382,7 +358,7 @@ static void outer_sum(const struct arrow_shape *s, const double *Y, const double
             const double *y = Y + at, *v = q + at;
             for (int b = 0; b < k; b++)
                 for (int a = b; a < k; a++)
-                    M[arrow_at(s, col[a], col[b])] += y[a] * v[b] + v[a] * y[b];
+                    M[arrow_shape_at(s, col[a], col[b])] += y[a] * v[b] + v[a] * y[b];
         }
     }
 }

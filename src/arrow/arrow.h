@@ -30,6 +30,11 @@ static inline size_t arrow_cross_size(const struct arrow_shape *s)
 {
     return s->n_leaf ? (size_t) s->ptr[s->n_leaf] * (size_t) s->r : 0;
 }
+static inline size_t arrow_global_size(const struct arrow_shape *s)
+{
+    if (s->packed) return arrow_shape_diagonal(s) + (size_t) s->n_elim;
+    return (size_t) s->n_global * (size_t) s->n_global;
+}
 
 struct arrow arrow_carve(const struct arrow_shape *s, struct arena *a);
 

@@ -268,12 +268,12 @@ bool arrow_cov_factor(const struct arrow_shape *s, const struct arrow_cov *S, do
                       double *W)
 {
     bool ok = true;
-    size_t dense = s->packed ? arrow_packed_lists(s) : arrow_global_size(s);
+    size_t dense = s->packed ? arrow_shape_lists(s) : arrow_global_size(s);
     memcpy(L, S->global, sizeof(double) * dense);
     for (int e = 0; s->packed && e < s->n_elim; e++)
         L[dense + (size_t) e] = sqrt(S->elim[s->eptr[s->n_elim] + e]);
     if (s->n_leaf) memcpy(W, S->d_inv, sizeof(double) * arrow_leaf_size(s));
-    if (la_chol(arrow_ld(s), L)) ok = false;
+    if (la_chol(arrow_shape_ld(s), L)) ok = false;
     for (int l = 0; l < s->n_leaf && ok; l++)
         ok = !la_chol(s->r, W + (size_t) l * (size_t) s->r * (size_t) s->r);
     return ok;
@@ -282,7 +282,7 @@ bool arrow_cov_factor(const struct arrow_shape *s, const struct arrow_cov *S, do
 static void draw_global(const struct arrow_shape *s, const struct arrow_cov *S,
                         const double *L, const double *z, double *x)
 {
-    size_t n = (size_t) arrow_ld(s);
+    size_t n = (size_t) arrow_shape_ld(s);
     for (size_t a = 0; a < n; a++) {
         double t = 0;
         for (size_t b = 0; b <= a; b++) t += L[a + b * n] * z[b];

@@ -59,7 +59,7 @@ bool arrow_cov_leaves(const struct arrow_shape *s, const struct arrow_cov *S, do
 static inline size_t arrow_cov_root_size(const struct arrow_shape *s)
 {
     if (!s->packed) return arrow_global_size(s);
-    return arrow_packed_lists(s) + (size_t) s->n_elim;
+    return arrow_shape_lists(s) + (size_t) s->n_elim;
 }
 bool arrow_cov_factor(const struct arrow_shape *s, const struct arrow_cov *S, double *L,
                       double *W);

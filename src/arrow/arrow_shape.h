@@ -17,7 +17,7 @@ struct arrow_shape {
     int n_core;
     const int *core;
     const int *place; /* of each column: its turn in elim, or -1 - its turn in core */
-    bool packed;      /* global blocks hold their pattern only, see arrow_at()    */
+    bool packed;      /* global blocks hold their pattern only, see arrow_shape_at()    */
 };
 
 struct arrow {
@@ -39,39 +39,34 @@ struct arrow_push_work {
 
 /* A packed global block: the core (n_core x n_core), what the lists of the eliminated columns hold,
  * one after the other, and these columns' diagonal. */
-static inline size_t arrow_packed_lists(const struct arrow_shape *s)
+static inline size_t arrow_shape_lists(const struct arrow_shape *s)
 {
     return (size_t) s->n_core * (size_t) s->n_core;
 }
-static inline size_t arrow_packed_diagonal(const struct arrow_shape *s)
+static inline size_t arrow_shape_diagonal(const struct arrow_shape *s)
 {
-    return arrow_packed_lists(s) + (size_t) s->eptr[s->n_elim];
-}
-static inline size_t arrow_global_size(const struct arrow_shape *s)
-{
-    if (s->packed) return arrow_packed_diagonal(s) + (size_t) s->n_elim;
-    return (size_t) s->n_global * (size_t) s->n_global;
+    return arrow_shape_lists(s) + (size_t) s->eptr[s->n_elim];
 }
 
 /* The block of the first columns that are never eliminated (the fixed effects) starts a global block,
  * with this leading dimension. */
-static inline int arrow_ld(const struct arrow_shape *s)
+static inline int arrow_shape_ld(const struct arrow_shape *s)
 {
     return s->packed ? s->n_core : s->n_global;
 }
 
 /* Where element (i, j) of the pattern stands in a global block; packed, (j, i) stands there as well,
  * but for both triangles of the core. */
-size_t arrow_packed_at(const struct arrow_shape *s, int i, int j);
-static inline size_t arrow_at(const struct arrow_shape *s, int i, int j)
+size_t arrow_shape_packed_at(const struct arrow_shape *s, int i, int j);
+static inline size_t arrow_shape_at(const struct arrow_shape *s, int i, int j)
 {
-    if (s->packed) return arrow_packed_at(s, i, j);
+    if (s->packed) return arrow_shape_packed_at(s, i, j);
     return (size_t) i + (size_t) j * (size_t) s->n_global;
 }
 /* Where of a matrix the lower triangle is kept. */
-static inline size_t arrow_low(const struct arrow_shape *s, int i, int j)
+static inline size_t arrow_shape_low(const struct arrow_shape *s, int i, int j)
 {
-    return i > j ? arrow_at(s, i, j) : arrow_at(s, j, i);
+    return i > j ? arrow_shape_at(s, i, j) : arrow_shape_at(s, j, i);
 }
 
 #endif

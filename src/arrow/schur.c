@@ -28,7 +28,7 @@ static void take_core(const struct arrow_shape *s, const double *A, double *core
     int n = s->n_core;
     for (int j = 0; j < n; j++)
         for (int i = j; i < n; i++)
-            AT(core, i, j, n) = A[arrow_at(s, s->core[i], s->core[j])];
+            AT(core, i, j, n) = A[arrow_shape_at(s, s->core[i], s->core[j])];
 }
 
 /* Both triangles of A over the core, from both of `core`. */
@@ -37,30 +37,30 @@ static void put_core(const struct arrow_shape *s, const double *core, double *A)
     int n = s->n_core;
     for (int j = 0; j < n; j++)
         for (int i = 0; i < n; i++)
-            A[arrow_at(s, s->core[i], s->core[j])] = AT(core, i, j, n);
+            A[arrow_shape_at(s, s->core[i], s->core[j])] = AT(core, i, j, n);
 }
 
 /* t in (i, j) and (j, i) of A. */
 static void put_pair(const struct arrow_shape *s, double *A, int i, int j, double t)
 {
-    A[arrow_at(s, i, j)] = A[arrow_at(s, j, i)] = t;
+    A[arrow_shape_at(s, i, j)] = A[arrow_shape_at(s, j, i)] = t;
 }
 
 int schur_factor(const struct arrow_shape *s, struct arrow *F)
 {
     if (!s->n_elim) return la_chol(s->n_global, F->global);
     for (int e = 0; e < s->n_elim; e++)
-        *pivot(s, F->elim, e) = F->global[arrow_at(s, s->elim[e], s->elim[e])];
+        *pivot(s, F->elim, e) = F->global[arrow_shape_at(s, s->elim[e], s->elim[e])];
     for (int e = 0; e < s->n_elim; e++) {
         struct column c = column(s, e);
-        double d = F->global[arrow_at(s, c.j, c.j)], *l = pivot(s, F->elim, e),
+        double d = F->global[arrow_shape_at(s, c.j, c.j)], *l = pivot(s, F->elim, e),
                *w = F->elim + c.at;
         if (!(d > LA_PIVOT_TOL * *l) || !(d > 0) || !isfinite(d)) return c.j + 1;
         *l = sqrt(d);
-        for (int a = 0; a < c.k; a++) w[a] = F->global[arrow_low(s, c.j, c.list[a])] / *l;
+        for (int a = 0; a < c.k; a++) w[a] = F->global[arrow_shape_low(s, c.j, c.list[a])] / *l;
         for (int b = 0; b < c.k; b++)
             for (int a = b; a < c.k; a++)
-                F->global[arrow_at(s, c.list[a], c.list[b])] -= w[a] * w[b];
+                F->global[arrow_shape_at(s, c.list[a], c.list[b])] -= w[a] * w[b];
     }
     take_core(s, F->global, F->core);
     int bad = la_chol(s->n_core, F->core);
@@ -149,11 +149,11 @@ void schur_selected(const struct arrow_shape *s, const struct arrow *F, struct a
         for (int a = 0; a < c.k; a++) {
             double t = 0;
             for (int b = 0; b < c.k; b++)
-                t += S->global[arrow_at(s, c.list[b], c.list[a])] * q[b];
+                t += S->global[arrow_shape_at(s, c.list[b], c.list[a])] * q[b];
             put_pair(s, S->global, c.list[a], c.j, t);
             d += q[a] * t;
         }
-        S->global[arrow_at(s, c.j, c.j)] = d;
+        S->global[arrow_shape_at(s, c.j, c.j)] = d;
     }
 }
 
@@ -186,17 +186,17 @@ void schur_push(const struct arrow_shape *s, const struct arrow *S, double *M, d
     }
     for (int e = 0; e < s->n_elim; e++) {
         struct column c = column(s, e);
-        double dD = M[arrow_at(s, c.j, c.j)], d = *pivot(s, S->elim, e);
+        double dD = M[arrow_shape_at(s, c.j, c.j)], d = *pivot(s, S->elim, e);
         const double *q = S->elim + c.at;
         double *dq = w->dq_global + c.at, *y = w->T;
         for (int a = 0; a < c.k; a++) {
-            double dB = M[arrow_low(s, c.j, c.list[a])];
+            double dB = M[arrow_shape_low(s, c.j, c.list[a])];
             y[a] = dB + 0.5 * q[a] * dD;
             dq[a] = -(dB + q[a] * dD) * d;
         }
         for (int b = 0; b < c.k; b++)
             for (int a = b; a < c.k; a++)
-                M[arrow_at(s, c.list[a], c.list[b])] += y[a] * q[b] + q[a] * y[b];
+                M[arrow_shape_at(s, c.list[a], c.list[b])] += y[a] * q[b] + q[a] * y[b];
     }
     size_t nn = (size_t) s->n_core * (size_t) s->n_core;
     double *core_S = w->T, *core_M = w->T + nn, *T = core_M + nn, *out = T + nn;
@@ -207,17 +207,17 @@ void schur_push(const struct arrow_shape *s, const struct arrow *S, double *M, d
     put_core(s, out, dS);
     for (int e = s->n_elim; e-- > 0;) {
         struct column c = column(s, e);
-        double dD = M[arrow_at(s, c.j, c.j)], d = *pivot(s, S->elim, e), sum = -d * d * dD;
+        double dD = M[arrow_shape_at(s, c.j, c.j)], d = *pivot(s, S->elim, e), sum = -d * d * dD;
         const double *q = S->elim + c.at, *dq = w->dq_global + c.at;
         for (int a = 0; a < c.k; a++) {
             double t = 0;
             for (int b = 0; b < c.k; b++) {
-                size_t at = arrow_at(s, c.list[b], c.list[a]);
+                size_t at = arrow_shape_at(s, c.list[b], c.list[a]);
                 t += dS[at] * q[b] + S->global[at] * dq[b];
             }
             put_pair(s, dS, c.list[a], c.j, t);
-            sum += q[a] * t + dq[a] * S->global[arrow_at(s, c.list[a], c.j)];
+            sum += q[a] * t + dq[a] * S->global[arrow_shape_at(s, c.list[a], c.j)];
         }
-        dS[arrow_at(s, c.j, c.j)] = sum;
+        dS[arrow_shape_at(s, c.j, c.j)] = sum;
     }
 }

@@ -83,7 +83,7 @@ static void add_leaf_spreads(const struct arrow_shape *s, double w, const double
 static void node_variances(const struct arrow_shape *s, const struct arrow *inv,
                            double *var)
 {
-    for (int i = 0; i < s->n_global; i++) var[i] = inv->global[arrow_at(s, i, i)];
+    for (int i = 0; i < s->n_global; i++) var[i] = inv->global[arrow_shape_at(s, i, i)];
     for (int i = 0; i < s->n_leaf; i++)
         for (int a = 0; a < s->r; a++)
             var[(size_t) s->n_global + (size_t) i * (size_t) s->r + (size_t) a] =

@@ -152,7 +152,7 @@ static void scale_likelihood(const struct lmm *m, const struct lmm_centre *c,
         double zz = pr->leaf
                         ? m->G.leaf[((size_t) g * (size_t) R + (size_t) d) * (size_t) R +
                                     (size_t) d]
-                        : m->G.global[arrow_at(&m->shape, (int) at, (int) at)];
+                        : m->G.global[arrow_shape_at(&m->shape, (int) at, (int) at)];
         v->l += u * (c->grad[at] - w->Gdev[at]);
         v->q += u * u * zz;
     }

@@ -168,7 +168,7 @@ static void all_pair_traces(const struct lmm *m, const struct vb_state *s,
 static double prior_products(const struct lmm *m, const struct vb_state *s,
                              struct vb_work *w, double *trace)
 {
-    int p = m->p, ld = arrow_ld(&m->shape);
+    int p = m->p, ld = arrow_shape_ld(&m->shape);
     int columns = m->shape.packed ? p : m->shape.n_global;
     double square = 0;
     *trace = 0;

@@ -383,7 +383,7 @@ static void r_fill_lists(const struct arrow_shape *s, const struct r_block *b, d
     for (int j = 0; j < s->n_global; j++)
         for (int c = b->ptr[j]; c < b->ptr[j + 1]; c++) {
             if (s->packed && !r_meet(s, b->idx[c], j)) r_bad("global");
-            out[arrow_at(s, b->idx[c], j)] = b->val[c];
+            out[arrow_shape_at(s, b->idx[c], j)] = b->val[c];
         }
 }
 
@@ -392,12 +392,12 @@ static void r_fill_packed(const struct arrow_shape *s, const double *G, double *
     int ng = s->n_global;
     for (int b = 0; b < s->n_core; b++)
         for (int a = 0; a < s->n_core; a++)
-            out[arrow_at(s, s->core[a], s->core[b])] = AT(G, s->core[a], s->core[b], ng);
+            out[arrow_shape_at(s, s->core[a], s->core[b])] = AT(G, s->core[a], s->core[b], ng);
     for (int e = 0; e < s->n_elim; e++) {
         int j = s->elim[e];
-        out[arrow_at(s, j, j)] = AT(G, j, j, ng);
+        out[arrow_shape_at(s, j, j)] = AT(G, j, j, ng);
         for (int c = s->eptr[e]; c < s->eptr[e + 1]; c++)
-            out[arrow_at(s, s->eidx[c], j)] = AT(G, s->eidx[c], j, ng);
+            out[arrow_shape_at(s, s->eidx[c], j)] = AT(G, s->eidx[c], j, ng);
     }
 }
 

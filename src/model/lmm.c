@@ -55,7 +55,7 @@ static size_t effect_at(const struct lmm *m, int k, int g, int a, int b)
     const struct precision *pr = &m->prec[k];
     if (!pr->leaf) {
         int at = pr->first + g * pr->stride;
-        return arrow_at(&m->shape, at + a, at + b);
+        return arrow_shape_at(&m->shape, at + a, at + b);
     }
     size_t R = (size_t) m->shape.r, first = (size_t) pr->first;
     return (size_t) g * R * R + first + (size_t) a + (first + (size_t) b) * R;
@@ -96,7 +96,7 @@ void lmm_precision(const struct lmm *m, const double *t, struct arrow *P)
     if (!m->flat)
         for (int j = 0; j < m->p; j++)
             for (int i = 0; i < m->p; i++)
-                AT(P->global, i, j, arrow_ld(s)) += AT(m->Tb, i, j, m->p);
+                AT(P->global, i, j, arrow_shape_ld(s)) += AT(m->Tb, i, j, m->p);
     for (int k = m->first_term; k < m->n_prec; k++) lmm_add_term(m, k, t, P);
 }
 
@@ -120,7 +120,7 @@ static void uncouple_pair(const struct arrow_shape *s, int first, int last, int 
                           double *global)
 {
     bool a = i >= first && i < last, b = j >= first && j < last;
-    if (a != b) global[arrow_low(s, i, j)] = 0;
+    if (a != b) global[arrow_shape_low(s, i, j)] = 0;
 }
 
 static void uncouple_global(const struct arrow_shape *s, int first, int last,
@@ -155,7 +155,7 @@ double lmm_prior_trace(const struct lmm *m, const double *A)
     if (m->flat) return 0;
     for (int j = 0; j < m->p; j++)
         for (int i = 0; i < m->p; i++)
-            s += AT(m->Tb, i, j, m->p) * AT(A, i, j, arrow_ld(&m->shape));
+            s += AT(m->Tb, i, j, m->p) * AT(A, i, j, arrow_shape_ld(&m->shape));
     return s;
 }
 
