@@ -19,8 +19,8 @@ arrow_product <- function(S, X) call_arrow_product(S, as_double_matrix(as.matrix
 
 arrow_dense <- function(S) arrow_product(S, diag(1, arrow_dim(S)))
 
-# c'S c of linear combinations, a column each: list(global (n_global x n, or column by column list(ptr,
-# idx, val), from 0), leaf (from 0; -1: none), z (r x n, on the leaf's effects)).
+# c'S c of linear combinations, a column each: list(global (n_global x n, or column by column
+# list(ptr, idx, val), from 0), leaf (from 0; -1: none), z (r x n, on the leaf's effects)).
 arrow_quad <- function(S, rows) call_arrow_quad(S, rows)
 
 # n draws with mean zero: dim x n.

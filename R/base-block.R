@@ -1,8 +1,8 @@
 # The global block of a symmetric matrix in arrow form: a matrix, or where nested factors were
 # eliminated (src/arrow/elimination.h) packed, what lies on the pattern and no more.
 
-# values: as arrow_shape_at() has them; pattern: list(elim, eptr, eidx, core), columns from 0; elim: of a
-# covariance, what makes all of it of these (src/arrow/arrow_cov.h).
+# values: as arrow_shape_at() has them; pattern: list(elim, eptr, eidx, core), columns from 0; elim:
+# of a covariance, what makes all of it of these (src/arrow/arrow_cov.h).
 packed_block <- function(values, pattern, elim = NULL) {
   structure(list(values = values, pattern = pattern, elim = elim), class = "packed_block")
 }

@@ -12,9 +12,9 @@ engine_core <- function(model) {
 }
 
 # n linear combinations of theta as the core takes them: coefficients of the global block, the leaf
-# (from 0; -1: none) and coefficients of its effects, a column each, the last two still empty. Of the
-# global block's X has those of the fixed effects, a row each, and `more` others: list(row, column
-# (from 1), value).
+# (from 0; -1: none) and coefficients of its effects, a column each, the last two still empty. X has
+# the fixed effects' coefficients, a row each, and `more` others of the global block: list(row,
+# column (from 1), value).
 new_rows <- function(core, X, more) {
   n <- nrow(X)
   global <- if (is.list(core$global)) {
@@ -130,8 +130,11 @@ lmm_core <- function(model) {
   )
 }
 
-# Columns of the global block that stay dense when nested factors are eliminated.
-dense_columns <- function(core) call_dense_columns(core)
+# Columns of the global block that have to be dense: of a Gaussian model what is left when nested
+# factors are eliminated.
+dense_columns <- function(core) {
+  if (is.null(core$rows)) call_dense_columns(core) else core$n_global
+}
 
 # Gram of X, of X with each factor's Z, and their products with y, in working coordinates: the
 # cross-products about the means, and what the means of the working columns add.
@@ -150,8 +153,8 @@ working_gram <- function(g, coords) {
 # With fewer columns a matrix is as good.
 SPARSE_GLOBAL <- 64L
 
-# The global block of the Gram, a matrix, or the lower triangle column by column, list(ptr, idx, val),
-# from 0. before: columns before each factor's.
+# The global block of the Gram, a matrix, or the lower triangle column by column, list(ptr, idx,
+# val), from 0. before: columns before each factor's.
 global_block <- function(g, w, n_global, before) {
   if (length(g$factors) < 2L) return(w$XX)
   block <- sparse_block(g, w, n_global, before)

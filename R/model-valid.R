@@ -345,8 +345,8 @@ is_sound_prior <- function(t, r) {
 
 unsound_vb <- function(fit, s) {
   square <- function(n) c(n, n)
-  vb <- list(t = s$q, df = length(s$tau_r), mean = s$dim, d_inv = s$leaf, q = s$cross, s_leaf = s$leaf, sq_leaf = s$leaf,
-    J = c(s$dim, s$d), ss = s$d, elbo = 1L, lr_ok = 1L)
+  vb <- list(t = s$q, df = length(s$tau_r), mean = s$dim, d_inv = s$leaf, q = s$cross,
+    s_leaf = s$leaf, sq_leaf = s$leaf, J = c(s$dim, s$d), ss = s$d, elbo = 1L, lr_ok = 1L)
   response <- list(V = square(s$q), C = square(s$q), Sigma = square(s$q), K = square(s$q))
   first_wrong(
     misshapen(fit$vb, vb, "vb"),

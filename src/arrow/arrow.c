@@ -53,7 +53,8 @@ void arrow_outer(const struct arrow_shape *s, const double *cross, double alpha,
             const double *v = cross + cross_at(s, i) + (size_t) c * (size_t) k;
             for (int b = 0; b < k; b++) {
                 double t = alpha * v[b];
-                for (int a = b; a < k; a++) out[arrow_shape_at(s, col[a], col[b])] += t * v[a];
+                for (int a = b; a < k; a++)
+                    out[arrow_shape_at(s, col[a], col[b])] += t * v[a];
             }
         }
     }
@@ -218,8 +219,8 @@ void arrow_mul(const struct arrow_shape *s, const struct arrow *P, const double 
 }
 
 /* out (k) += S[list, list] q; each pair is looked up once. */
-static void add_listed(const struct arrow_shape *s, const double *S, int k, const int *col,
-                       const double *q, double *out)
+static void add_listed(const struct arrow_shape *s, const double *S, int k,
+                       const int *col, const double *q, double *out)
 {
     for (int a = 0; a < k; a++) {
         double t = S[arrow_shape_at(s, col[a], col[a])] * q[a], qa = q[a];
@@ -240,7 +241,8 @@ static void add_leaf_spread(const struct arrow_shape *s, int i, const double *S,
     const int *col = s->idx + s->ptr[i];
     memset(sq, 0, sizeof(double) * (size_t) k * (size_t) r);
     for (int c = 0; c < r; c++)
-        add_listed(s, S, k, col, q + (size_t) c * (size_t) k, sq + (size_t) c * (size_t) k);
+        add_listed(s, S, k, col, q + (size_t) c * (size_t) k,
+                   sq + (size_t) c * (size_t) k);
     for (int c = 0; c < r; c++)
         for (int e = 0; e < r; e++) {
             double t = 0;

@@ -90,7 +90,7 @@ struct arrow_quad_work arrow_cov_quad_carve(const struct arrow_shape *s, struct 
     return w;
 }
 
-void arrow_rows_global(const struct arrow_rows *rows, int n_global, int i, double *a)
+void arrow_cov_row(const struct arrow_rows *rows, int n_global, int i, double *a)
 {
     size_t ng = (size_t) n_global;
     if (rows->global) {
@@ -230,7 +230,7 @@ void arrow_cov_quad(const struct arrow_shape *s, const struct arrow_cov *S,
     }
     for (int i = 0; i < rows->n; i++) {
         double *a = w->a + (size_t) m * (size_t) ng;
-        arrow_rows_global(rows, ng, i, a);
+        arrow_cov_row(rows, ng, i, a);
         out[i] = gather(s, S, rows, i, a);
         int k = nonzeros(ng, a, w->at);
         if (s->packed)

@@ -31,7 +31,7 @@ struct arrow_rows {
 };
 
 /* a (n_global) <- row i's global coefficients. */
-void arrow_rows_global(const struct arrow_rows *rows, int n_global, int i, double *a);
+void arrow_cov_row(const struct arrow_rows *rows, int n_global, int i, double *a);
 
 /* y <- S x. a: n_global doubles of scratch. */
 void arrow_cov_mul(const struct arrow_shape *s, const struct arrow_cov *S,
@@ -41,7 +41,8 @@ void arrow_cov_mul(const struct arrow_shape *s, const struct arrow_cov *S,
  * the others n_global^2 in BLAS-3; with a packed global block each costs the lists that it meets. */
 struct arrow_quad_work {
     double *a, *Sa; /* n_global x ARROW_QUAD_BLOCK each; packed: one column            */
-    int *at, *turn; /* 2 n_global, n_global                                                 */
+    int *at,
+        *turn; /* 2 n_global, n_global                                                 */
 };
 enum { ARROW_QUAD_BLOCK = 64 };
 struct arrow_quad_work arrow_cov_quad_carve(const struct arrow_shape *s, struct arena *a);

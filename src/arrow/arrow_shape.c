@@ -16,8 +16,7 @@ static size_t find(const int *list, int n, int wanted)
 size_t arrow_shape_packed_at(const struct arrow_shape *s, int i, int j)
 {
     int a = s->place[i], b = s->place[j];
-    if (a < 0 && b < 0)
-        return (size_t) (-1 - a) + (size_t) (-1 - b) * (size_t) s->n_core;
+    if (a < 0 && b < 0) return (size_t) (-1 - a) + (size_t) (-1 - b) * (size_t) s->n_core;
     if (i == j) return arrow_shape_diagonal(s) + (size_t) a;
     int e = b < 0 || (a >= 0 && a < b) ? a : b, other = e == a ? j : i;
     const int *list = s->eidx + s->eptr[e];

@@ -16,8 +16,8 @@ struct elimination elimination_carve(const struct arrow_shape *s, struct arena *
     size_t room = MOST_FILL * (listed + ng);
     if (room > ng * ng / 4) room = ng * ng / 4;
     struct elimination w = {.room = room < INT_MAX ? (int) room : INT_MAX};
-    int **lists[] = {&w.order, &w.ptr,   &w.core, &w.place, &w.mark,    &w.turn,
-                     &w.count, &w.list,  &w.child, &w.next, &w.leaf_ptr};
+    int **lists[] = {&w.order, &w.ptr,  &w.core,  &w.place, &w.mark,    &w.turn,
+                     &w.count, &w.list, &w.child, &w.next,  &w.leaf_ptr};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         *lists[i] = arena_ints(a, ng + 2);
     w.leaf = arena_ints(a, listed);

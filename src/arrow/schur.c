@@ -57,7 +57,8 @@ int schur_factor(const struct arrow_shape *s, struct arrow *F)
                *w = F->elim + c.at;
         if (!(d > LA_PIVOT_TOL * *l) || !(d > 0) || !isfinite(d)) return c.j + 1;
         *l = sqrt(d);
-        for (int a = 0; a < c.k; a++) w[a] = F->global[arrow_shape_low(s, c.j, c.list[a])] / *l;
+        for (int a = 0; a < c.k; a++)
+            w[a] = F->global[arrow_shape_low(s, c.j, c.list[a])] / *l;
         for (int b = 0; b < c.k; b++)
             for (int a = b; a < c.k; a++)
                 F->global[arrow_shape_at(s, c.list[a], c.list[b])] -= w[a] * w[b];
@@ -207,7 +208,8 @@ void schur_push(const struct arrow_shape *s, const struct arrow *S, double *M, d
     put_core(s, out, dS);
     for (int e = s->n_elim; e-- > 0;) {
         struct column c = column(s, e);
-        double dD = M[arrow_shape_at(s, c.j, c.j)], d = *pivot(s, S->elim, e), sum = -d * d * dD;
+        double dD = M[arrow_shape_at(s, c.j, c.j)], d = *pivot(s, S->elim, e),
+               sum = -d * d * dD;
         const double *q = S->elim + c.at, *dq = w->dq_global + c.at;
         for (int a = 0; a < c.k; a++) {
             double t = 0;

@@ -116,7 +116,7 @@ static void row_moments(const struct conditional *e, const struct arrow_rows *ro
     const struct arrow_shape *s = e->shape;
     int ng = s->n_global, r = s->r;
     for (int i = 0; i < rows->n; i++) {
-        arrow_rows_global(rows, ng, i, work);
+        arrow_cov_row(rows, ng, i, work);
         double var = 0, centre = la_dot(ng, work, mean);
         int leaf = rows->leaf[i];
         if (leaf >= 0) {
@@ -146,9 +146,10 @@ static void row_moments_packed(const struct arrow_shape *s, const struct arrow_r
                                 work->inv.cross};
     for (int i = 0; i < rows->n; i++) {
         int leaf = rows->leaf[i];
-        row_mean[i] = leaf < 0 ? 0
-                               : la_dot(s->r, rows->z + (size_t) i * (size_t) s->r,
-                                        mean + s->n_global + (size_t) leaf * (size_t) s->r);
+        row_mean[i] = leaf < 0
+                          ? 0
+                          : la_dot(s->r, rows->z + (size_t) i * (size_t) s->r,
+                                   mean + s->n_global + (size_t) leaf * (size_t) s->r);
         for (int c = rows->ptr[i]; c < rows->ptr[i + 1]; c++)
             row_mean[i] += rows->val[c] * mean[rows->idx[c]];
     }

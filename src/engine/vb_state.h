@@ -11,7 +11,7 @@ struct vb_state {
     double *df;       /* Wishart df of each precision (n_prec)                       */
     double *m;        /* E theta (dim)                                               */
     double *S_global; /* n_global^2, full; or packed                                 */
-    double *S_elim; /* of a packed one, as arrow.elim: all of S, not its pattern only */
+    double *S_elim;   /* of a packed one, as arrow.elim: all of S, not its pattern only */
     double *d_inv, *q, *s_leaf; /* the rest of S, see arrow.h                         */
     double *Sq_global; /* q's own covariance: S_global, or its blocks' inverses        */
     double *sq_leaf;   /* s_leaf, or d_inv                                            */

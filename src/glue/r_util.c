@@ -378,7 +378,8 @@ static bool r_meet(const struct arrow_shape *s, int i, int j)
 }
 
 /* out (zero) <- the block as the shape has it: dense, lower triangle, or packed. */
-static void r_fill_lists(const struct arrow_shape *s, const struct r_block *b, double *out)
+static void r_fill_lists(const struct arrow_shape *s, const struct r_block *b,
+                         double *out)
 {
     for (int j = 0; j < s->n_global; j++)
         for (int c = b->ptr[j]; c < b->ptr[j + 1]; c++) {
@@ -392,7 +393,8 @@ static void r_fill_packed(const struct arrow_shape *s, const double *G, double *
     int ng = s->n_global;
     for (int b = 0; b < s->n_core; b++)
         for (int a = 0; a < s->n_core; a++)
-            out[arrow_shape_at(s, s->core[a], s->core[b])] = AT(G, s->core[a], s->core[b], ng);
+            out[arrow_shape_at(s, s->core[a], s->core[b])] =
+                AT(G, s->core[a], s->core[b], ng);
     for (int e = 0; e < s->n_elim; e++) {
         int j = s->elim[e];
         out[arrow_shape_at(s, j, j)] = AT(G, j, j, ng);

@@ -316,7 +316,8 @@ static void check_covariance(const struct arrow_shape *s, const struct arrow *P)
             for (int k = 0; k < dim; k++) sum += AT(B, i, k, dim) * AT(B, j, k, dim);
             CHECK_NEAR(sum, AT(S, i, j, dim), 1e-12);
         }
-    for (int l = -1; l < s->n_leaf; l++) { /* two columns and a leaf, as a row and as lists */
+    for (int l = -1; l < s->n_leaf;
+         l++) { /* two columns and a leaf, as a row and as lists */
         int ptr[2] = {0, 2}, idx[2] = {(l + 1) % 2, ng - 1 - (l + 1) % 20};
         double val[2] = {0.3, -1.1}, z[2] = {0.7, 0.4}, *x = zeros(n), dense = 0, got = 0;
         for (int c = 0; c < 2; c++) x[idx[c]] = val[c];

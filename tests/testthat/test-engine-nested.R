@@ -63,7 +63,7 @@ expect_dense <- function(fit) {
   expect_lte(length(at$core), core$n_global / 2)
   mu <- c(core$mu, numeric(nrow(P) - core$p))
   # S is that of the sweep before the last step
-  tol <- 1e-10
+  tol <- 1e-11
   expect_near(vb$mean, S %*% (t[1] * core$h + (P - t[1] * G) %*% mu), tol)
   head <- seq_len(core$p)
   expect_near(block_head(vb$S_global, head), S[head, head, drop = FALSE], tol)
