@@ -219,13 +219,31 @@ void arrow_mul(const struct arrow_shape *s, const struct arrow *P, const double 
 }
 
 /* out (k) += S[list, list] q; each pair is looked up once. */
+static void add_listed_packed(const struct arrow_shape *s, const double *S, int k,
+                              const int *col, const double *q, double *out)
+{
+    for (int a = 0; a < k; a++) {
+        out[a] += S[arrow_shape_packed_at(s, col[a], col[a])] * q[a];
+        for (int b = 0; b < a; b++) {
+            double sab = S[arrow_shape_packed_at(s, col[b], col[a])];
+            out[a] += sab * q[b];
+            out[b] += sab * q[a];
+        }
+    }
+}
+
 static void add_listed(const struct arrow_shape *s, const double *S, int k,
                        const int *col, const double *q, double *out)
 {
+    if (s->packed) {
+        add_listed_packed(s, S, k, col, q, out);
+        return;
+    }
     for (int a = 0; a < k; a++) {
-        double t = S[arrow_shape_at(s, col[a], col[a])] * q[a], qa = q[a];
+        const double *Sa = S + (size_t) col[a] * (size_t) s->n_global;
+        double t = Sa[col[a]] * q[a], qa = q[a];
         for (int b = 0; b < a; b++) {
-            double sab = S[arrow_shape_at(s, col[b], col[a])];
+            double sab = Sa[col[b]];
             t += sab * q[b];
             out[b] += sab * qa;
         }
@@ -357,10 +375,7 @@ static void outer_sum(const struct arrow_shape *s, const double *Y, const double
         const int *col = s->idx + s->ptr[i];
         for (int c = 0; c < s->r; c++) {
             size_t at = cross_at(s, i) + (size_t) c * (size_t) k;
-            const double *y = Y + at, *v = q + at;
-            for (int b = 0; b < k; b++)
-                for (int a = b; a < k; a++)
-                    M[arrow_shape_at(s, col[a], col[b])] += y[a] * v[b] + v[a] * y[b];
+            arrow_shape_add_pair(s, M, k, col, Y + at, q + at);
         }
     }
 }

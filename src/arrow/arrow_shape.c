@@ -23,3 +23,18 @@ size_t arrow_shape_packed_at(const struct arrow_shape *s, int i, int j)
     return arrow_shape_lists(s) + (size_t) s->eptr[e] +
            find(list, s->eptr[e + 1] - s->eptr[e], other);
 }
+
+void arrow_shape_add_pair(const struct arrow_shape *s, double *A, int k, const int *list,
+                          const double *x, const double *y)
+{
+    for (int b = 0; b < k; b++) {
+        double xb = x[b], yb = y[b];
+        if (s->packed) {
+            for (int a = b; a < k; a++)
+                A[arrow_shape_packed_at(s, list[a], list[b])] += x[a] * yb + y[a] * xb;
+            continue;
+        }
+        double *column = A + (size_t) list[b] * (size_t) s->n_global;
+        for (int a = b; a < k; a++) column[list[a]] += x[a] * yb + y[a] * xb;
+    }
+}

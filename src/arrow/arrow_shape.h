@@ -69,4 +69,8 @@ static inline size_t arrow_shape_low(const struct arrow_shape *s, int i, int j)
     return i > j ? arrow_shape_at(s, i, j) : arrow_shape_at(s, j, i);
 }
 
+/* A (lower triangle) += x y' + y x' over the k columns of an increasing list. */
+void arrow_shape_add_pair(const struct arrow_shape *s, double *A, int k, const int *list,
+                          const double *x, const double *y);
+
 #endif

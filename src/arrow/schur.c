@@ -195,9 +195,7 @@ void schur_push(const struct arrow_shape *s, const struct arrow *S, double *M, d
             y[a] = dB + 0.5 * q[a] * dD;
             dq[a] = -(dB + q[a] * dD) * d;
         }
-        for (int b = 0; b < c.k; b++)
-            for (int a = b; a < c.k; a++)
-                M[arrow_shape_at(s, c.list[a], c.list[b])] += y[a] * q[b] + q[a] * y[b];
+        arrow_shape_add_pair(s, M, c.k, c.list, y, q);
     }
     size_t nn = (size_t) s->n_core * (size_t) s->n_core;
     double *core_S = w->T, *core_M = w->T + nn, *T = core_M + nn, *out = T + nn;
