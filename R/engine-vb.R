@@ -49,8 +49,9 @@
 #'     precision, and of the half-t auxiliaries), `df` (Wishart degrees of freedom of each
 #'     precision), the mean of q(beta, u) in the model's working coordinates, its covariance
 #'     given the precisions (`S_global`, `d_inv`, `q`, `s_leaf`) and q's own (`Sq_global`,
-#'     `sq_leaf`; they differ for separate blocks; where nested factors were eliminated the first
-#'     of each holds its pattern only, a list of class `packed_block`), the linear-response matrices `V`, `C`, `Sigma`,
+#'     `sq_leaf`; they differ for separate blocks; where nested factors were eliminated the
+#'     first of each holds its pattern only, a list of class `packed_block`), the
+#'     linear-response matrices `V`, `C`, `Sigma`,
 #'     `K`, `elbo`, `lr_ok`}
 #'   \item{posterior}{means and covariances of coefficients, random effects and
 #'     log precisions, mean-field and corrected}
