@@ -22,13 +22,13 @@ vb_posterior <- function(fit) {
   effects <- p + seq_len(length(vb$mean) - p)
   Jb <- vb$J[x, , drop = FALSE]
   Ju <- vb$J[effects, , drop = FALSE]
-  S_bb <- vb$S_global[x, x, drop = FALSE] # response at fixed precisions; with joint blocks, q's own
+  S_bb <- block_head(vb$S_global, x) # response at fixed precisions; with joint blocks, q's own
   var_u <- effect_variances(model, vb$S_global, vb$s_leaf)
   nm <- list(stat_names(model), stat_names(model))
   list(
     beta = list(
       mean = stats::setNames(to_raw(model$coords, vb$mean[x]), model$x_names),
-      cov_mfvb = label(to_raw_cov(model$coords, vb$Sq_global[x, x, drop = FALSE]), model$x_names),
+      cov_mfvb = label(to_raw_cov(model$coords, block_head(vb$Sq_global, x)), model$x_names),
       cov_lrvb = label(to_raw_cov(model$coords, S_bb + Jb %*% Sigma %*% t(Jb)), model$x_names)
     ),
     u = list(mean = vb$mean[effects],

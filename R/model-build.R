@@ -30,6 +30,7 @@ build_model <- function(source, family, prior) {
     class = "meanfield_model"
   )
   model$layout <- layout(model)
+  check_size_of_global(model)
   if (has_rows(family)) {
     model$rows <- glmm_rows_of_design(d, coords)
     model$unidentified <- unidentified_terms(terms, factors, gram$n, d$size, family)
