@@ -93,6 +93,7 @@ vech_order <- function(n) (sqrt(8 * n + 1) - 1) / 2
 vech_at <- function(r, a, b) (b - 1) * r - b * (b - 1) / 2 + a
 
 lower_pairs <- function(r) {
+  if (r == 1) return(list(row = 1L, col = 1L))
   list(row = unlist(lapply(seq_len(r), function(j) seq.int(j, r))),
     col = rep(seq_len(r), rev(seq_len(r))))
 }

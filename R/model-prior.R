@@ -294,8 +294,8 @@ stands_at_mean <- function(tau_u, name) {
 # The prior of the precision that belongs to no group term, if the family has one.
 resolve_lead <- function(spec, scales, family) {
   lead <- family_of(family)$lead
-  for (arg in setdiff(lead_names(), lead$name)) {
-    if (!is.null(spec[[arg]])) {
+  for (arg in lead_names()) {
+    if (!is.null(spec[[arg]]) && !identical(arg, lead$name)) {
       mf_abort("prior", "the ", family$family, " family has no ", arg, ": leave it out of priors()",
         arg = arg)
     }

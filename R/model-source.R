@@ -23,9 +23,23 @@ source_rows <- function(call, formula, data, contrasts, keep_frame, env) {
 
 # Levels of predictors, and of covariates of groups, that no row has.
 drop_unused_levels <- function(frame, parsed) {
+  if (!may_have_unused(frame, parsed)) return(frame)
   formulas <- c(list(parsed$fixed), lapply(parsed$bars, function(b) call("~", b$lhs)))
   for (f in formulas) frame <- drop_predictor_levels(frame, stats::terms(stats::as.formula(f)))
   frame
+}
+
+# Only factors that are no mere grouping variables are looked at, whose levels cost a pass over rows.
+may_have_unused <- function(frame, parsed) {
+  factors <- names(frame)[vapply(frame, is.factor, NA)]
+  if (!length(factors)) return(FALSE)
+  used <- unlist(lapply(c(list(parsed$fixed), lapply(parsed$bars, `[[`, "lhs")), all.vars))
+  groups <- unlist(lapply(parsed$bars, function(b) all.vars(b$group)))
+  factors <- setdiff(factors, setdiff(groups, used))
+  any(vapply(factors, function(v) {
+    x <- .subset2(frame, v)
+    any(tabulate(x, nlevels(x)) == 0L)
+  }, NA))
 }
 
 # list(schema, and what read_rows() goes on with).
@@ -35,7 +49,7 @@ read_frame <- function(frame, parsed, contrasts) {
   mine <- intersect(names(contrasts), all.vars(parsed$fixed))
   X <- fixed_matrix(tt, frame, if (length(mine)) contrasts[mine])
   schema <- list(
-    formula = parsed$formula, terms = tt, xlevels = stats::.getXlevels(tt, frame),
+    formula = parsed$formula, terms = tt, xlevels = levels_of(tt, frame),
     contrasts = attr(X, "contrasts"), constant = span_constant(X, tt, frame),
     sets = contrast_sets(X, tt, frame), response = names(frame)[1L],
     prototype = response_prototype(frame[[1L]]), n_rows = nrow(frame),
