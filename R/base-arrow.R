@@ -32,5 +32,5 @@ arrow_precision <- function(S) solve_spd(S$global) + call_arrow_leaves(S)
 # The diagonal of a matrix given by its global block and the r x r blocks of its leaves.
 arrow_diagonal <- function(global, leaf, r) {
   each <- matrix(leaf, r * r) # a leaf per column
-  c(diag(global), each[seq.int(1L, r * r, by = r + 1L), ])
+  c(diagonal(global), each[seq.int(1L, r * r, by = r + 1L), ])
 }

@@ -47,8 +47,8 @@ with_auxiliaries <- function(core, t) {
   aux <- lapply(seq_along(core$prec), function(k) {
     p <- core$prec[[k]]
     if (!(p$nu > 0)) return(NULL)
-    diagonal <- t[at[[k]]][lower_pairs(p$r)$row == lower_pairs(p$r)$col]
-    (p$nu + p$r) / 2 / (p$nu * diagonal + p$aux_rate)
+    own <- t[at[[k]][on_diagonal(p$r)]]
+    (p$nu + p$r) / 2 / (p$nu * own + p$aux_rate)
   })
   c(t, unlist(aux))
 }
@@ -78,13 +78,18 @@ term_mean_square <- function(core, k) {
 }
 
 # vech of a diagonal matrix.
-vech_diagonal <- function(x) diag(x, length(x))[lower.tri(diag(length(x)), diag = TRUE)]
+vech_diagonal <- function(x) {
+  r <- length(x)
+  out <- numeric(r * (r + 1L) / 2)
+  out[on_diagonal(r)] <- x
+  out
+}
 
 # Least squares of the fixed effects with just enough ridge to exist for any X.
 ridge_solve <- function(core) {
   x <- seq_len(core$p)
   A <- core$global[x, x, drop = FALSE]
-  d <- diag(A)
+  d <- diagonal(A)
   d[d == 0] <- 1
   scaled <- A / sqrt(tcrossprod(d)) + diag(1e-8, core$p)
   drop(chol2inv(spd_root(scaled)) %*% (core$h[x] / sqrt(d))) / sqrt(d)

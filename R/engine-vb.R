@@ -229,13 +229,10 @@ vb_optimum <- function(call, model, control, core = engine_core(model)) {
   vb <- run$result
   trace <- vb_trace(vb, run$status[2L], model)
   vb$trace <- NULL
-  fit <- structure(
-    list(
-      call = call, model = model, vb = vb, posterior = NULL, trace = trace,
-      converged = kind == "ok", sweeps = min(run$status[2L], control$max_iter), control = control
-    ),
-    class = c("vb_fit", "regression_fit", "meanfield_fit")
-  )
+  fit <- new_class(c("vb_fit", "regression_fit", "meanfield_fit"), list(
+    call = call, model = model, vb = vb, posterior = NULL, trace = trace,
+    converged = kind == "ok", sweeps = min(run$status[2L], control$max_iter), control = control
+  ))
   fit$posterior <- vb_posterior(fit)
   # a response that the model explains to rounding: its residual variance is noise
   fit$rounding <- has_sigma(model) && core$yy > 0 && vb$ss[1L] < 1e-12 * core$yy
@@ -300,16 +297,14 @@ vb_trace <- function(vb, rows, model) {
   q <- length(vb$t)
   rows <- min(rows, ncol(vb$trace))
   x <- t(vb$trace[, seq_len(rows), drop = FALSE])
-  names <- stat_names(model)
-  own <- unlist(lapply(stat_index(model), function(at) {
-    r <- (sqrt(8 * length(at) + 1) - 1) / 2
-    at[lower_pairs(r)$row == lower_pairs(r)$col]
-  }))
+  own <- unlist(lapply(stat_index(model), function(at) at[on_diagonal(vech_order(length(at)))]))
   out <- lapply(own, function(k) log(x[, k]))
-  if (length(own)) names(out) <- paste0("log_", names[own])
+  if (length(own)) names(out) <- paste0("log_", stat_names(model)[own])
   out$elbo <- x[, q + 1L]
   out$change <- x[, q + 2L]
-  out$step <- structure(as.integer(x[, q + 3L]) + 1L, levels = c("cavi", "newton", "rejected"),
-    class = "factor")
-  structure(out, class = "data.frame", row.names = seq_len(rows)) # data.frame() is slow
+  step <- as.integer(x[, q + 3L]) + 1L
+  levels(step) <- c("cavi", "newton", "rejected")
+  out$step <- new_class("factor", step)
+  attr(out, "row.names") <- seq_len(rows)
+  new_class("data.frame", out) # data.frame() is slow
 }

@@ -109,7 +109,9 @@ fixed_matrix <- function(tt, frame, contrasts) {
   )
 }
 
-plain_coef <- function(coef) sub("#[0-9]+$", "", coef)
+plain_coef <- function(coef) {
+  if (any(grepl("#", coef, fixed = TRUE))) sub("#[0-9]+$", "", coef) else coef
+}
 
 block_diagonal <- function(blocks) {
   if (length(blocks) == 1L) return(blocks[[1L]])

@@ -169,7 +169,7 @@ build_factor <- function(bars, name, frame, w, contrasts, env, centred) {
     weightless = weightless,
     coef = coef, z = if (!plain) factor_z(z, nrow(frame)),
     A = block_diagonal(lapply(terms, `[[`, "A")),
-    terms = lapply(terms, function(t) t[setdiff(names(t), "z")])
+    terms = lapply(terms, function(t) t[names(t) != "z"])
   )
 }
 
