@@ -76,7 +76,7 @@ safe_terms <- function(formula, frame) {
 }
 
 # stats::.getXlevels(), for a twentieth of the time where there are none.
-levels_of <- function(tt, frame) {
+x_levels <- function(tt, frame) {
   has <- vapply(variable_names(tt), function(v) {
     x <- .subset2(frame, v)
     is.factor(x) || is.character(x)

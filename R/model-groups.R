@@ -207,7 +207,7 @@ build_terms <- function(bar, frame, w, contrasts, env, centred) {
   used <- intersect(names(contrasts), all.vars(formula))
   z <- fixed_matrix(tt, frame, if (length(used)) contrasts[used])
   check_term_size(z, bar)
-  shared <- list(tt = tt, xlevels = levels_of(tt, frame), contrasts = attr(z, "contrasts"))
+  shared <- list(tt = tt, xlevels = x_levels(tt, frame), contrasts = attr(z, "contrasts"))
   if (ncol(z) == 1L || bar$split) {
     return(lapply(seq_len(ncol(z)), function(j) scalar_term(z, j, shared)))
   }

@@ -49,7 +49,7 @@ read_frame <- function(frame, parsed, contrasts) {
   mine <- intersect(names(contrasts), all.vars(parsed$fixed))
   X <- fixed_matrix(tt, frame, if (length(mine)) contrasts[mine])
   schema <- list(
-    formula = parsed$formula, terms = tt, xlevels = levels_of(tt, frame),
+    formula = parsed$formula, terms = tt, xlevels = x_levels(tt, frame),
     contrasts = attr(X, "contrasts"), constant = span_constant(X, tt, frame),
     sets = contrast_sets(X, tt, frame), response = names(frame)[1L],
     prototype = response_prototype(frame[[1L]]), n_rows = nrow(frame),
