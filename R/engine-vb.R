@@ -104,7 +104,9 @@
 #' component and the fit was not integrated: mean-field SDs are reported),
 #' `meanfield_warning_integration` (the integral over the precisions failed and linear response is
 #' shown; a message of class `meanfield_message_integration` where it was left out for its cost),
-#' `meanfield_warning_exact_fit`, `meanfield_warning_groups`. Ctrl-C returns at once with an
+#' `meanfield_warning_exact_fit`, `meanfield_warning_groups`. A message of class
+#' `meanfield_message_blas` says once a session that a fit of more than 500 coefficients in a dense
+#' matrix would be faster on another BLAS. Ctrl-C returns at once with an
 #' interrupt.
 #'
 #' @references Monahan, J. F. and Stefanski, L. A. (1992). Normal scale mixture approximations to
@@ -211,6 +213,7 @@ set_approximation <- function(model, approximation) {
 
 new_vb_fit <- function(call, model, control, integrate) {
   core <- engine_core(model)
+  say_slow_blas(core$n_global)
   fit <- vb_optimum(call, model, control, core)
   if (length(model$unidentified)) {
     fit$not_integrated <- "unidentified"

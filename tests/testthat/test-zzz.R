@@ -30,7 +30,7 @@ test_that("as_draws() is that of posterior, loaded when it is asked for", {
     "stopifnot(posterior::ndraws(as_draws(fit, ndraws = 7)) == 7)",
     "stopifnot(identical(meanfield::as_draws, posterior::as_draws))",
     "stopifnot(inherits(posterior::as_draws_df(fit, ndraws = 7), 'draws_df'))",
-    "old <- structure(list(), class = 'gmm_fit')",
+    "old <- structure(list(1), class = c('gmm_vb_fit', 'gmm_fit'))",
     "e <- tryCatch(as_draws(old), error = function(e) e)",
     "stopifnot(inherits(e, 'meanfield_error_fit'))",
     "cat('done')"
