@@ -131,6 +131,7 @@ is_covariance <- function(A) {
 
 log_det_spd <- function(A) {
   if (!nrow(A)) return(0)
+  if (nrow(A) == 1L && A > 0) return(log(A[1L]))
   d <- sqrt(diagonal(A))
   2 * sum(log(d)) + 2 * sum(log(diagonal(spd_root(A / tcrossprod(d)))))
 }

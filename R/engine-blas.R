@@ -1,5 +1,5 @@
-# A slow BLAS, said once: R comes with the reference one, on which a fit with many global coefficients
-# takes about ten times as long. Results are the same.
+# A slow BLAS, said once: R comes with the reference one, on which a fit with many global
+# coefficients takes about ten times as long. Results are the same.
 
 MANY_GLOBAL <- 500L
 session <- new.env(parent = emptyenv())

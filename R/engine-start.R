@@ -63,7 +63,7 @@ vb_start <- function(core) {
   s2 <- max(rss, 1e-12 * core$yy) / max(core$n - p, 1)
   if (!(s2 > 0)) s2 <- 1
   terms <- length(core$prec) - 1L
-  t <- unlist(lapply(seq_along(core$prec)[-1L], function(k) {
+  t <- unlist(lapply(seq_len(terms) + 1L, function(k) {
     size <- term_mean_square(core, k)
     size[size == 0] <- 1 # no row speaks of it
     vech_diagonal(2 * terms * size / s2)
@@ -74,7 +74,8 @@ vb_start <- function(core) {
 # sum w z^2 / n of each coefficient of precision k.
 term_mean_square <- function(core, k) {
   own <- arrow_diagonal(core$global, core$leaf, core$r)[effect_rows(core, k)]
-  rowSums(matrix(own, core$prec[[k]]$r)) / core$n
+  r <- core$prec[[k]]$r
+  if (r == 1L) sum(own) / core$n else rowSums(matrix(own, r)) / core$n
 }
 
 # vech of a diagonal matrix.

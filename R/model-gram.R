@@ -179,7 +179,7 @@ column_scale <- function(variance, mean) {
 factor_scale <- function(f, sum_w, bessel) {
   plain <- plain_coef(f$coef) == "(Intercept)"
   if (all(plain)) return(rep(1, length(plain)))
-  r <- length(f$coef)
+  r <- length(plain)
   zz <- rowSums(matrix(f$zz, r * r))[seq(1L, r * r, by = r + 1L)]
   mean <- rowSums(matrix(f$z1, r)) / sum_w
   variance <- (zz / sum_w - mean^2) * bessel

@@ -99,6 +99,7 @@ effects_of <- function(x, f) effect_columns(x, f) - x$layout$dim$p
 effect_rows <- function(x, k) {
   own <- x$layout$precisions
   f <- own$factor[k]
+  if (x$layout$effects$r[f] == 1L) return(effect_columns(x, f))
   all <- matrix(effect_columns(x, f), x$layout$effects$r[f])
   as.vector(all[own$first[k] - 1L + seq_len(own$r[k]), ])
 }

@@ -29,7 +29,7 @@ drop_unused_levels <- function(frame, parsed) {
   frame
 }
 
-# Only factors that are no mere grouping variables are looked at, whose levels cost a pass over rows.
+# Only factors that are no mere grouping variables are looked at: it costs a pass over their rows.
 may_have_unused <- function(frame, parsed) {
   factors <- names(frame)[vapply(frame, is.factor, NA)]
   if (!length(factors)) return(FALSE)
@@ -80,15 +80,15 @@ read_rows <- function(x, family, centred) {
 
 # p: columns of the model matrix.
 check_limits <- function(p, factors, family) {
-  terms <- unlist(lapply(factors, `[[`, "terms"), recursive = FALSE)
+  terms <- sum(lengths(lapply(factors, `[[`, "terms")))
   refuse <- function(what, limit) {
     mf_abort("size", "the formula has ", what, ", and the limit is ", limit, ": ",
       "leave some out, or fit a simpler model", arg = "formula")
   }
   most <- call_limits()
   # one precision is kept for tau_e, or what stands for it
-  if (length(terms) >= most[["precisions"]]) {
-    refuse(paste(length(terms), "group terms"), most[["precisions"]] - 1L)
+  if (terms >= most[["precisions"]]) {
+    refuse(paste(terms, "group terms"), most[["precisions"]] - 1L)
   }
   if (has_rows(family)) {
     if (length(factors) > most[["other_factors"]] + 1L) {
