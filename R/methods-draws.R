@@ -73,22 +73,22 @@ as.array.meanfield_fit <- function(x, ...) {
 #' posterior::summarise_draws(as_draws(fit, ndraws = 1000, u = FALSE), "mean", "sd")
 #' @aliases as_draws
 #' @export as_draws
-#' @exportS3Method posterior::as_draws
+#' @exportS3Method posterior::as_draws meanfield_fit
 as_draws.meanfield_fit <- function(x, ndraws = NULL, u = "auto", ...) {
   valid_fit(x)
   no_dots(...)
   all_draws(posterior_of(x), ndraws, u)
 }
 
-#' @exportS3Method posterior::as_draws_array
+#' @exportS3Method posterior::as_draws_array meanfield_fit
 as_draws_array.meanfield_fit <- function(x, ...) posterior::as_draws_array(as_draws(x, ...))
-#' @exportS3Method posterior::as_draws_df
+#' @exportS3Method posterior::as_draws_df meanfield_fit
 as_draws_df.meanfield_fit <- function(x, ...) posterior::as_draws_df(as_draws(x, ...))
-#' @exportS3Method posterior::as_draws_list
+#' @exportS3Method posterior::as_draws_list meanfield_fit
 as_draws_list.meanfield_fit <- function(x, ...) posterior::as_draws_list(as_draws(x, ...))
-#' @exportS3Method posterior::as_draws_matrix
+#' @exportS3Method posterior::as_draws_matrix meanfield_fit
 as_draws_matrix.meanfield_fit <- function(x, ...) posterior::as_draws_matrix(as_draws(x, ...))
-#' @exportS3Method posterior::as_draws_rvars
+#' @exportS3Method posterior::as_draws_rvars meanfield_fit
 as_draws_rvars.meanfield_fit <- function(x, ...) {
   d <- as_draws(x, ...)
   posterior::variables(d) <- array_names(posterior::variables(d))
