@@ -22,13 +22,13 @@ vb_posterior <- function(fit) {
   effects <- p + seq_len(length(vb$mean) - p)
   Jb <- vb$J[x, , drop = FALSE]
   Ju <- vb$J[effects, , drop = FALSE]
-  S_bb <- vb$S_global[x, x, drop = FALSE] # response at fixed precisions; with joint blocks, q's own
+  S_bb <- block_head(vb$S_global, x) # response at fixed precisions; with joint blocks, q's own
   var_u <- effect_variances(model, vb$S_global, vb$s_leaf)
-  nm <- list(stat_names(model), stat_names(model))
+  stats <- stat_names(model)
   list(
     beta = list(
       mean = stats::setNames(to_raw(model$coords, vb$mean[x]), model$x_names),
-      cov_mfvb = label(to_raw_cov(model$coords, vb$Sq_global[x, x, drop = FALSE]), model$x_names),
+      cov_mfvb = label(to_raw_cov(model$coords, block_head(vb$Sq_global, x)), model$x_names),
       cov_lrvb = label(to_raw_cov(model$coords, S_bb + Jb %*% Sigma %*% t(Jb)), model$x_names)
     ),
     u = list(mean = vb$mean[effects],
@@ -36,9 +36,8 @@ vb_posterior <- function(fit) {
       var_lrvb = var_u + rowSums((Ju %*% Sigma) * Ju)),
     tau = list(
       names = names, index = index, df = vb$df,
-      mean = stats::setNames(vb$t[s], nm[[1L]]),
-      cov_mfvb = structure(vb$V[s, s, drop = FALSE], dimnames = nm),
-      cov_lrvb = structure(Sigma, dimnames = nm),
+      mean = set_names(vb$t[s], stats), cov_mfvb = label(vb$V[s, s, drop = FALSE], stats),
+      cov_lrvb = label(Sigma, stats),
       psi = lr$psi, failed = lr$failed
     )
   )

@@ -23,9 +23,23 @@ source_rows <- function(call, formula, data, contrasts, keep_frame, env) {
 
 # Levels of predictors, and of covariates of groups, that no row has.
 drop_unused_levels <- function(frame, parsed) {
+  if (!may_have_unused(frame, parsed)) return(frame)
   formulas <- c(list(parsed$fixed), lapply(parsed$bars, function(b) call("~", b$lhs)))
   for (f in formulas) frame <- drop_predictor_levels(frame, stats::terms(stats::as.formula(f)))
   frame
+}
+
+# Only factors that are no mere grouping variables are looked at: it costs a pass over their rows.
+may_have_unused <- function(frame, parsed) {
+  factors <- names(frame)[vapply(frame, is.factor, NA)]
+  if (!length(factors)) return(FALSE)
+  used <- unlist(lapply(c(list(parsed$fixed), lapply(parsed$bars, `[[`, "lhs")), all.vars))
+  groups <- unlist(lapply(parsed$bars, function(b) all.vars(b$group)))
+  factors <- setdiff(factors, setdiff(groups, used))
+  any(vapply(factors, function(v) {
+    x <- .subset2(frame, v)
+    any(tabulate(x, nlevels(x)) == 0L)
+  }, NA))
 }
 
 # list(schema, and what read_rows() goes on with).
@@ -35,7 +49,7 @@ read_frame <- function(frame, parsed, contrasts) {
   mine <- intersect(names(contrasts), all.vars(parsed$fixed))
   X <- fixed_matrix(tt, frame, if (length(mine)) contrasts[mine])
   schema <- list(
-    formula = parsed$formula, terms = tt, xlevels = stats::.getXlevels(tt, frame),
+    formula = parsed$formula, terms = tt, xlevels = x_levels(tt, frame),
     contrasts = attr(X, "contrasts"), constant = span_constant(X, tt, frame),
     sets = contrast_sets(X, tt, frame), response = names(frame)[1L],
     prototype = response_prototype(frame[[1L]]), n_rows = nrow(frame),
@@ -66,15 +80,15 @@ read_rows <- function(x, family, centred) {
 
 # p: columns of the model matrix.
 check_limits <- function(p, factors, family) {
-  terms <- unlist(lapply(factors, `[[`, "terms"), recursive = FALSE)
+  terms <- sum(lengths(lapply(factors, `[[`, "terms")))
   refuse <- function(what, limit) {
     mf_abort("size", "the formula has ", what, ", and the limit is ", limit, ": ",
       "leave some out, or fit a simpler model", arg = "formula")
   }
   most <- call_limits()
   # one precision is kept for tau_e, or what stands for it
-  if (length(terms) >= most[["precisions"]]) {
-    refuse(paste(length(terms), "group terms"), most[["precisions"]] - 1L)
+  if (terms >= most[["precisions"]]) {
+    refuse(paste(terms, "group terms"), most[["precisions"]] - 1L)
   }
   if (has_rows(family)) {
     if (length(factors) > most[["other_factors"]] + 1L) {
@@ -85,21 +99,32 @@ check_limits <- function(p, factors, family) {
       refuse(paste(widest, "coefficients on one factor"), most[["coefficients"]])
     }
   }
-  check_size_of_global(p, factors)
+  n_global <- p + sum(vapply(factors[-1L], function(f) length(f$levels) * length(f$coef), 0))
+  if (has_rows(family) && n_global > MAX_GLOBAL) refuse_size(n_global, factors)
 }
 
-check_size_of_global <- function(p, factors) {
-  n_global <- p +
-    sum(vapply(factors[-1L], function(f) length(f$levels) * length(f$coef), 0))
-  if (n_global > MAX_GLOBAL) {
-    others <- if (length(factors)) {
-      paste0(" and the grouping factors other than '", factors[[1L]]$name, "'")
-    }
-    mf_abort("size", "the fixed effects", others, " have ", format(n_global, big.mark = ","),
-      " coefficients, which need a dense matrix of that size; the limit is ",
-      format(MAX_GLOBAL, big.mark = ","), ": drop or coarsen a factor, or fit a subset",
-      arg = "formula")
+# Of a Gaussian model only what nested factors leave has to be dense. model: with its layout.
+check_size_of_global <- function(model) {
+  if (has_rows(model) || model$layout$dim$n_global <= MAX_GLOBAL || is_nested_pair(model$gram)) {
+    return(invisible())
   }
+  dense <- dense_columns(lmm_core(model))
+  if (dense > MAX_GLOBAL) refuse_size(dense, model$factors)
+}
+
+# Two factors, one nested in the other: all but the fixed effects can be eliminated.
+is_nested_pair <- function(gram) {
+  length(gram$factors) == 2L && all(diff(gram$pairs[[1L]]$ptr) == 1L)
+}
+
+refuse_size <- function(n, factors) {
+  others <- if (length(factors)) {
+    paste0(" and the grouping factors other than '", factors[[1L]]$name, "'")
+  }
+  mf_abort("size", "the fixed effects", others, " have ", format(n, big.mark = ","),
+    " coefficients that need a dense matrix of that size; the limit is ",
+    format(MAX_GLOBAL, big.mark = ","), ": drop or coarsen a factor, or fit a subset",
+    arg = "formula")
 }
 
 # Non-finite data show in the Gram: no extra pass over the rows is needed.
