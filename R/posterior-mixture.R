@@ -128,13 +128,14 @@ open_values <- function(values, link, unit) {
 # bandwidth (over the step) of the kernel that its distribution is summed with.
 largest_slope <- function(model, nodes, link, unit) {
   index <- stat_index(model)
+  v <- bend_from_psi(nodes$psi, nodes$bend)
   e <- 1e-4
   at <- function(psi) {
     open_values(precision_draws(psi_statistics(psi, index), model, t(psi), NULL), link, unit)
   }
   slopes <- lapply(seq_len(ncol(nodes$L)), function(j) {
     move <- e * nodes$L[, j]
-    abs(at(nodes$psi + move) - at(nodes$psi - move)) / (2 * e)
+    abs(at(bend_to_psi(v + move, nodes$bend)) - at(bend_to_psi(v - move, nodes$bend))) / (2 * e)
   })
   do.call(pmax, slopes)
 }
@@ -212,25 +213,27 @@ precision_parameter_draws <- function(p, nodes, core, ndraws) {
     return(list(psi = nodes$psi[, at, drop = FALSE], at = if (has_rows(p$model)) at))
   }
   if (has_rows(p$model)) return(smoothed_nodes(nodes, ndraws))
-  list(psi = lattice_draws(nodes, ndraws, function(psi) {
-    call_nest_log_density(core, nodes$centre, psi)
+  list(psi = lattice_draws(nodes, ndraws, function(v) {
+    call_nest_log_density(core, nodes$centre, v, nodes$bend)
   }))
 }
 
-# A node by its weight, moved within its cell by a uniform distribution tilted by half the gradient:
+# In v, a node by its weight, moved within its cell by a uniform distribution tilted by half the gradient:
 # what the move adds to the variance of a smooth density, h^2 / 12, its covariance with the node
 # takes away. A linear map, near one, makes means and covariances those of the lattice.
 smoothed_nodes <- function(nodes, ndraws) {
   at <- sample.int(length(nodes$weights), ndraws, TRUE, nodes$weights)
   tilt <- nodes$gradient / 2
-  own <- weighted_covariance(nodes$psi, nodes$weights)
+  v <- bend_from_psi(nodes$psi, nodes$bend)
+  own <- weighted_covariance(v, nodes$weights)
   m <- tilted_moments(tilt, nodes$step)
-  moved <- weighted_covariance(nodes$psi + nodes$L %*% m$mean, nodes$weights)
+  moved <- weighted_covariance(v + nodes$L %*% m$mean, nodes$weights)
   moved$cov <- moved$cov + nodes$L %*% (drop(m$var %*% nodes$weights) * t(nodes$L))
-  psi <- nodes$psi[, at, drop = FALSE] +
+  drawn <- v[, at, drop = FALSE] +
     nodes$L %*% tilted_uniform(tilt[, at, drop = FALSE], nodes$step)$x
-  to <- t(chol(own$cov)) %*% forwardsolve(t(chol(moved$cov)), diag(1, nrow(psi)))
-  list(psi = own$mean + to %*% (psi - moved$mean), at = at)
+  to <- t(chol(own$cov)) %*% forwardsolve(t(chol(moved$cov)), diag(1, nrow(v)))
+  drawn <- own$mean + to %*% (drawn - moved$mean)
+  list(psi = bend_to_psi(drawn, nodes$bend), at = at)
 }
 
 # x: variables x nodes
@@ -239,11 +242,12 @@ weighted_covariance <- function(x, w) {
   list(mean = mean, cov = (x - mean) %*% (t(x - mean) * w))
 }
 
-# Rejection sampling: a node by its weight, a point of its cell by the exponential density with the
+# Rejection sampling in v: a node by its weight, a point of its cell by the exponential density with the
 # node's gradient, accepted against the exact density. The bound is the largest ratio among the
 # proposals, as in Caffo, Booth and Davis (2002).
 lattice_draws <- function(nodes, ndraws, log_density) {
-  out <- matrix(0, nrow(nodes$psi), 0L)
+  v <- bend_from_psi(nodes$psi, nodes$bend)
+  out <- matrix(0, nrow(v), 0L)
   bound <- -Inf
   rounds <- 0L
   while (ncol(out) < ndraws) {
@@ -252,17 +256,17 @@ lattice_draws <- function(nodes, ndraws, log_density) {
     at <- sample.int(length(nodes$weights), n, TRUE, nodes$weights)
     g <- nodes$gradient[, at, drop = FALSE]
     cell <- tilted_uniform(g, nodes$step)
-    psi <- nodes$psi[, at, drop = FALSE] + nodes$L %*% cell$x
-    ratio <- log_density(psi) - nodes$log_density[at] - cell$log_density
+    x <- v[, at, drop = FALSE] + nodes$L %*% cell$x
+    ratio <- log_density(x) - nodes$log_density[at] - cell$log_density
     high <- stats::quantile(ratio, 0.999, names = FALSE)
     if (high > bound + 0.01) { # start again under the higher bound
       out <- out[, log(stats::runif(ncol(out))) < bound - high, drop = FALSE]
       bound <- high
     }
     keep <- log(stats::runif(n)) < ratio - bound
-    out <- cbind(out, psi[, keep, drop = FALSE])
+    out <- cbind(out, x[, keep, drop = FALSE])
   }
-  out[, seq_len(ndraws), drop = FALSE]
+  bend_to_psi(out[, seq_len(ndraws), drop = FALSE], nodes$bend)
 }
 
 # Mean and variance of x in [-h/2, h/2] with density proportional to exp(g x), element by element.
