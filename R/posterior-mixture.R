@@ -33,26 +33,28 @@ marginals.mixture_posterior <- function(p, level = NULL, u = FALSE) {
       if (u) user_effects(p$model, as.matrix(nodes$u$mean)))),
     sd = unname(c(sqrt(diag(nodes$beta$cov)), m$sd, if (u) sqrt(variances))))
   if (!is.null(level)) {
-    q <- mixture_quantiles(mixture_components(p, u), nodes$weights, central_probs(level))
+    q <- mixture_quantiles(mixture_components(p, u), central_probs(level))
     out[quantile_names(level)] <- list(q[1L, ], q[2L, ])
   }
   drop_missing_moments(out, table)
 }
 
-# For every variable of summary(): list(centre, spread (one number per node), sinc, link), the
-# mixture that its distribution is on the scale of the link; spread = NULL: weighted points.
+# For every variable of summary(): list(weights, centre, spread (one number per node), sinc, link), the
+# mixture that its distribution is on the scale of the link (of precisions, see precision_scales());
+# spread = NULL: weighted points.
 mixture_components <- function(p, u) {
   nodes <- p$nodes
   c(
-    normal_components(beta_names(p$model), nodes$beta$node_mean, nodes$beta$node_sd),
+    normal_components(beta_names(p$model), nodes$weights, nodes$beta$node_mean,
+      nodes$beta$node_sd),
     precision_components(p$model, nodes),
     if (u) effect_components(p)
   )
 }
 
-normal_components <- function(names, mean, sd) {
+normal_components <- function(names, weights, mean, sd) {
   out <- lapply(seq_along(names), function(j) {
-    list(centre = mean[, j], spread = sd[, j], sinc = FALSE, link = "identity")
+    list(weights = weights, centre = mean[, j], spread = sd[, j], sinc = FALSE, link = "identity")
   })
   stats::setNames(out, names)
 }
@@ -69,25 +71,26 @@ effect_components <- function(p) {
   var <- run$result$node_var[at, , drop = FALSE]
   mean[rows$effect, ] <- run$result$row_mean
   var[rows$effect, ] <- run$result$row_var
-  normal_components(names, t(mean), sqrt(t(var)))
+  normal_components(names, nodes$weights, t(mean), sqrt(t(var)))
 }
 
 # Quantiles (probs x variables), found on the scale of the link and carried back; one call for all
 # mixtures of a kind. Those of tau and sigma are found as those of log tau and log sigma.
-mixture_quantiles <- function(parts, weights, probs) {
+mixture_quantiles <- function(parts, probs) {
   q <- matrix(NA_real_, length(probs), length(parts))
   kind <- vapply(parts, function(p) {
     if (is.null(p$spread)) "points" else if (p$sinc) "sinc" else "normal"
   }, "")
   log_row <- match(paste0("log_", names(parts)), names(parts))
   own <- is.na(log_row)
-  for (k in setdiff(unique(kind), "points")) {
+  for (k in setdiff(unique(kind[own]), "points")) {
     at <- which(kind == k & own)
+    weights <- parts[[at[1L]]]$weights
     field <- function(name) vapply(parts[at], `[[`, weights, name)
     q[, at] <- call_nest_quantiles(k == "sinc", weights, field("centre"), field("spread"), probs)
   }
   for (j in which(kind == "points" & own)) {
-    q[, j] <- weighted_quantile(parts[[j]]$centre, weights, probs)
+    q[, j] <- weighted_quantile(parts[[j]]$centre, parts[[j]]$weights, probs)
   }
   q[, !own] <- q[, log_row[!own]]
   for (j in seq_along(parts)) q[, j] <- shown_values(q[, j], parts[[j]])
@@ -96,46 +99,73 @@ mixture_quantiles <- function(parts, weights, probs) {
 
 # From the scale on which a component's distribution is made to its own.
 shown_values <- function(x, part) {
+  if (!is.null(part$bend)) x <- unbent_logs(x, part)
   inverse_link(x, rep(part$link, length(x))) * if (part$link == "sinh") part$unit else 1
 }
 
 # Precisions and what follows from them, at every node.
 precision_components <- function(model, nodes) {
   if (!nrow(nodes$psi)) return(list())
-  table <- precision_variables(model)
+  nodes <- finer_nodes(model, nodes)
   values <- precision_draws(nodes$stats, model, t(nodes$psi))
-  names <- table$variable
-  link <- table$link
-  unit <- typical_size(values, nodes$weights)
-  open <- open_values(values, link, unit)
-  spread <- if (nodes$method == "lattice") nodes$step * largest_slope(model, nodes, link, unit)
-  out <- lapply(seq_along(names), function(j) {
-    list(centre = open[, j], spread = spread[, j], sinc = TRUE, link = link[j], unit = unit[j])
+  scales <- precision_scales(precision_variables(model), values, nodes$weights)
+  open <- open_values(values, scales)
+  spread <- if (nodes$method != "importance") nodes$step * largest_slope(model, nodes, scales)
+  out <- lapply(seq_along(scales), function(j) {
+    c(list(weights = nodes$weights, centre = open[, j], spread = spread[, j], sinc = TRUE),
+      scales[[j]])
   })
-  stats::setNames(out, names)
+  stats::setNames(out, colnames(values))
 }
 
-# The values on the scale of the link; sinh in a unit of the variable's own.
-open_values <- function(values, link, unit) {
-  at <- link == "sinh"
-  values[, at] <- asinh(values[, at] / rep(unit[at], each = nrow(values)))
-  values[, link == "exp"] <- log(values[, link == "exp"])
-  values[, link == "tanh"] <- atanh(values[, link == "tanh"])
+# Of every variable list(link, unit, power, bend): the scale of the link (sinh in a unit of the
+# variable's own), and of logarithms of precisions and SDs, which are those of sigma^power, bent as
+# the lattice is: the kernels of its nodes are alike in width there only.
+precision_scales <- function(table, values, weights) {
+  power <- c(tau = -2, log_tau = -2, dispersion = -2, log_dispersion = -2, sigma = 1,
+    log_sigma = 1)[table$kind]
+  unit <- typical_size(values, weights)
+  lapply(seq_len(nrow(table)), function(j) {
+    scale <- list(link = table$link[j], unit = unit[j])
+    if (is.na(power[j])) return(scale)
+    x <- if (scale$link == "exp") log(values[, j]) else values[, j]
+    middle <- weighted_quantile(x / power[j], weights, 0.5)
+    c(scale, list(power = power[[j]], bend = middle - 0.5))
+  })
+}
+
+# The values on those scales.
+open_values <- function(values, scales) {
+  for (j in seq_along(scales)) values[, j] <- open_value(values[, j], scales[[j]])
   values
+}
+
+open_value <- function(x, scale) {
+  x <- switch(scale$link, sinh = asinh(x / scale$unit), exp = log(x), tanh = atanh(x), x)
+  if (is.null(scale$bend)) return(x)
+  v <- bend_from_psi(rbind(-2 / scale$power * x), scale$bend)[1L, ]
+  sign(scale$power) * v
+}
+
+# Back to the logarithm.
+unbent_logs <- function(x, scale) {
+  psi <- bend_to_psi(rbind(sign(scale$power) * x), scale$bend)[1L, ]
+  -scale$power / 2 * psi
 }
 
 # nodes x variables: the largest derivative of each variable along an axis of the lattice, the
 # bandwidth (over the step) of the kernel that its distribution is summed with.
-largest_slope <- function(model, nodes, link, unit) {
+largest_slope <- function(model, nodes, scales) {
   index <- stat_index(model)
   v <- bend_from_psi(nodes$psi, nodes$bend)
   e <- 1e-4
-  at <- function(psi) {
-    open_values(precision_draws(psi_statistics(psi, index), model, t(psi), NULL), link, unit)
+  at <- function(v) {
+    psi <- bend_to_psi(v, nodes$bend)
+    open_values(precision_draws(psi_statistics(psi, index), model, t(psi), NULL), scales)
   }
   slopes <- lapply(seq_len(ncol(nodes$L)), function(j) {
     move <- e * nodes$L[, j]
-    abs(at(bend_to_psi(v + move, nodes$bend)) - at(bend_to_psi(v - move, nodes$bend))) / (2 * e)
+    abs(at(v + move) - at(v - move)) / (2 * e)
   })
   do.call(pmax, slopes)
 }
