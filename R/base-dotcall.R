@@ -89,10 +89,10 @@ call_nest_lattice <- function(core, centre, mode, L, control, progress = NULL) {
 }
 
 # psi of the columns of v, and v of those of psi.
-bend_to_psi <- function(v, bend) bent(v, bend, 0L)
-bend_from_psi <- function(psi, bend) bent(psi, bend, 1L)
+bend_to_psi <- function(v, bend) call_nest_bend(v, bend, 0L)
+bend_from_psi <- function(psi, bend) call_nest_bend(psi, bend, 1L)
 
-bent <- function(x, bend, back) {
+call_nest_bend <- function(x, bend, back) {
   if (is.null(bend) || !length(x)) return(x)
   call_core(C_nest_bend, as_double_matrix(x), bend, back)
 }

@@ -63,7 +63,7 @@ is_integral <- function(nodes) length(nodes) > 0L
 gaussian_target <- function(core, centre, progress = NULL, most = Inf) {
   own <- is_log_precision(core)
   list(
-    log_density = function(v, bend) call_nest_log_density(core, centre, v, bend),
+    log_density = function(v, bend = NULL) call_nest_log_density(core, centre, v, bend),
     mode = function(v, L, bend) call_nest_mode(core, centre, v, L, most, bend),
     lattice = function(mode, L, control) {
       call_nest_lattice(core, centre, mode, L, c(control, most = most), progress)
@@ -75,10 +75,10 @@ gaussian_target <- function(core, centre, progress = NULL, most = Inf) {
 
 # Which of psi are log precisions, of scalar terms and on the diagonals of matrices.
 is_log_precision <- function(core) {
-  unlist(lapply(core$prec, function(p) {
+  as.logical(unlist(lapply(core$prec, function(p) {
     pairs <- lower_pairs(p$r)
     pairs$row == pairs$col
-  }))
+  })))
 }
 
 # psi -> the SDs that its log precisions stand for, and those precisions that have moments: tails

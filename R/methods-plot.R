@@ -112,7 +112,8 @@ mixture_curve <- function(part) {
     y <- y[kept]
   }
   shown <- shown_values(x, part)
-  slope <- switch(part$link, exp = shown, tanh = 1 - shown^2, sinh = part$unit * cosh(x), 1)
+  slope <- switch(part$link, exp = shown, tanh = 1 - shown^2,
+    sinh = part$unit * cosh(sinh(x)) * cosh(x), 1)
   if (!is.null(part$bend)) slope <- slope * bent_log_slope(x, part)
   list(x = shown, y = y / slope)
 }

@@ -100,6 +100,7 @@ mixture_quantiles <- function(parts, probs) {
 # From the scale on which a component's distribution is made to its own.
 shown_values <- function(x, part) {
   if (!is.null(part$bend)) x <- unbent_logs(x, part)
+  if (part$link == "sinh") x <- sinh(x)
   inverse_link(x, rep(part$link, length(x))) * if (part$link == "sinh") part$unit else 1
 }
 
@@ -119,8 +120,8 @@ precision_components <- function(model, nodes) {
 }
 
 # Of every variable list(link, unit, power, bend): the scale of the link (sinh in a unit of the
-# variable's own), and of logarithms of precisions and SDs, which are those of sigma^power, bent as
-# the lattice is: the kernels of its nodes are alike in width there only.
+# variable's own, and twice), and of logarithms of precisions and SDs, which are those of
+# sigma^power, bent as the lattice is: the kernels of its nodes are alike in width there only.
 precision_scales <- function(table, values, weights) {
   power <- c(tau = -2, log_tau = -2, dispersion = -2, log_dispersion = -2, sigma = 1,
     log_sigma = 1)[table$kind]
@@ -141,7 +142,7 @@ open_values <- function(values, scales) {
 }
 
 open_value <- function(x, scale) {
-  x <- switch(scale$link, sinh = asinh(x / scale$unit), exp = log(x), tanh = atanh(x), x)
+  x <- switch(scale$link, sinh = asinh(asinh(x / scale$unit)), exp = log(x), tanh = atanh(x), x)
   if (is.null(scale$bend)) return(x)
   v <- bend_from_psi(rbind(-2 / scale$power * x), scale$bend)[1L, ]
   sign(scale$power) * v
