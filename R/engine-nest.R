@@ -15,7 +15,7 @@ nest_settings <- function(kind, tol = 1e-4, draws = 10000) {
   coarse <- list(step = c(.9, 1.4, 1.4, 1.5, 1.6, 1.6), drop = c(11, 9, 9, 9, 9, 8.5),
     tol = c(.03, .03, .05, .08, .15, .15))
   switch(kind,
-    exact = list(step = c(.45, .45, .9, 1, 1.2, 1.3), drop = c(35, 35, 14, 14, 12, 11),
+    exact = list(step = c(.45, .45, .75, .8, 1.1, 1.3), drop = c(35, 35, 14, 14, 12, 11),
       tol = tol * c(1, 1, 10, 10, 50, 50), capacity = 4e5, refine = rep(10L, 6L),
       negligible = c(0, 1e-13, 1e-9, 1e-8, 1e-7, 1e-7),
       points = 4 * max(draws, 1000)),
