@@ -84,14 +84,15 @@ call_arrow_leaves <- function(S) call_core(C_arrow_leaves, S)
 call_arrow_product <- function(S, X) call_core(C_arrow_product, S, X)
 call_arrow_quad <- function(S, rows) call_core(C_arrow_quad, S, rows)
 
-# psi: start; L: scale, psi = mode + L z; most: evaluations that conditional fits may take.
-call_nest_mode <- function(core, centre, psi, L, most = Inf) {
-  named_status(call_core(C_nest_mode, core, centre, as.double(psi), L, most))
+# v: start; L: scale, v = mode + L z; most: evaluations that conditional fits may take; bend: of the
+# coordinates v, see src/engine/bend.h, or NULL, and then v is psi.
+call_nest_mode <- function(core, centre, v, L, most = Inf, bend = NULL) {
+  named_status(call_core(C_nest_mode, core, centre, as.double(v), L, most, bend))
 }
 
-# psi: a column per point.
-call_nest_log_density <- function(core, centre, psi) {
-  call_core(C_nest_log_density, core, centre, as_double_matrix(psi))
+# v: a column per point; the density is one of v.
+call_nest_log_density <- function(core, centre, v, bend = NULL) {
+  call_core(C_nest_log_density, core, centre, as_double_matrix(v), bend)
 }
 
 # list(log_lik, correction, slope, log_prior, state) of a conditional fit at each column of psi.
@@ -108,8 +109,18 @@ call_emulate <- function(core, sampling, fits, state, settings) {
   named_status(call_core(C_emulate, core, sampling, fits, state, settings))
 }
 
+# control: with `bend`, as above.
 call_nest_lattice <- function(core, centre, mode, L, control, progress = NULL) {
   named_status(call_core(C_nest_lattice, core, centre, as.double(mode), L, control, progress))
+}
+
+# psi of the columns of v, and v of those of psi.
+bend_to_psi <- function(v, bend) call_nest_bend(v, bend, 0L)
+bend_from_psi <- function(psi, bend) call_nest_bend(psi, bend, 1L)
+
+call_nest_bend <- function(x, bend, back) {
+  if (is.null(bend) || !length(x)) return(x)
+  call_core(C_nest_bend, as_double_matrix(x), bend, back)
 }
 
 # psi: a column per node; rows: linear combinations of theta, see src/engine/conditional.h.

@@ -422,6 +422,7 @@ unsound_integral <- function(x, s) {
     misshapen(x$u, list(mean = s$effects, var = s$effects), "integrated$u"),
     misshapen(x$centre, list(theta = s$dim, grad = s$dim, rss = 1L), "integrated$centre"),
     if (lattice && !is_within(x$step, 1e-3, 10)) "integrated$step",
+    if (!is_null_or(x$bend, is.numeric(x$bend) && length(x$bend) == s$d)) "integrated$bend",
     if (!is_shape(x$log_density, n)) "integrated$log_density",
     if (!all(vapply(list(x$beta$cov, x$u$var, c(x$beta$node_sd)), is_variance, NA))) "integrated",
     if (!is_one(x$khat)) "integrated$khat", if (!is_one(x$error)) "integrated$error",

@@ -40,12 +40,13 @@ SEXP C_joint_theta(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_limits(void);
 SEXP C_lr(SEXP, SEXP);
 SEXP C_misshapen(SEXP, SEXP, SEXP);
+SEXP C_nest_bend(SEXP, SEXP, SEXP);
 SEXP C_nest_draws(SEXP, SEXP, SEXP);
 SEXP C_nest_fits(SEXP, SEXP, SEXP, SEXP);
 SEXP C_nest_lattice(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
-SEXP C_nest_log_density(SEXP, SEXP, SEXP);
+SEXP C_nest_log_density(SEXP, SEXP, SEXP, SEXP);
 SEXP C_nest_mixture(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
-SEXP C_nest_mode(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_nest_mode(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_nest_quantiles(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_test_arrow(SEXP, SEXP);
 SEXP C_test_normals(SEXP);
@@ -89,12 +90,13 @@ static const R_CallMethodDef call_entries[] = {
     {"C_limits", (DL_FUNC) &C_limits, 0},
     {"C_lr", (DL_FUNC) &C_lr, 2},
     {"C_misshapen", (DL_FUNC) &C_misshapen, 3},
+    {"C_nest_bend", (DL_FUNC) &C_nest_bend, 3},
     {"C_nest_draws", (DL_FUNC) &C_nest_draws, 3},
     {"C_nest_fits", (DL_FUNC) &C_nest_fits, 4},
     {"C_nest_lattice", (DL_FUNC) &C_nest_lattice, 6},
-    {"C_nest_log_density", (DL_FUNC) &C_nest_log_density, 3},
+    {"C_nest_log_density", (DL_FUNC) &C_nest_log_density, 4},
     {"C_nest_mixture", (DL_FUNC) &C_nest_mixture, 8},
-    {"C_nest_mode", (DL_FUNC) &C_nest_mode, 5},
+    {"C_nest_mode", (DL_FUNC) &C_nest_mode, 6},
     {"C_nest_quantiles", (DL_FUNC) &C_nest_quantiles, 5},
     {"C_test_arrow", (DL_FUNC) &C_test_arrow, 2},
     {"C_test_normals", (DL_FUNC) &C_test_normals, 1},

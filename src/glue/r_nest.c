@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <math.h>
 #include <string.h>
+#include "engine/bend.h"
 #include "engine/conditional_of.h"
 #include "engine/nest.h"
 #include "glue/r_glmm.h"
@@ -70,39 +71,65 @@ static int r_dimension(const struct task *k, int most)
     return d;
 }
 
-/* list(list(psi, L, peak), status): the start in place of the mode. */
-static SEXP mode_result(int dim, const double *psi, const double *L)
+/* Bends of the coordinates of integration (bend.h), NA where there is none; NULL: no coordinate has
+ * one. */
+static const double *r_bends(SEXP bend, int d)
+{
+    return bend == R_NilValue ? NULL : r_as_dbl(bend, "bend", d);
+}
+
+/* psi (d x n) of coordinates v, or with `back` v of psi. */
+SEXP C_nest_bend(SEXP x, SEXP bend, SEXP back)
+{
+    int d = Rf_length(bend), n = r_columns(x, "x", d);
+    const double *c = r_as_dbl(bend, "bend", d), *from = r_as_finite(x, "x", -1);
+    bool inverse = r_as_int(back, "back", 0, 1);
+    SEXP out = PROTECT(Rf_allocMatrix(REALSXP, d, n));
+    for (size_t i = 0; i < (size_t) n * (size_t) d; i += (size_t) d)
+        if (inverse)
+            bend_from_psi(d, c, from + i, REAL(out) + i);
+        else
+            bend_to_psi(d, c, from + i, REAL(out) + i);
+    UNPROTECT(1);
+    return out;
+}
+
+/* list(list(v, L, peak), status): the start in place of the mode. */
+static SEXP mode_result(int dim, const double *v, const double *L)
 {
     size_t d = (size_t) dim;
     const struct r_field f[3] = {
-        {"psi", d, R_VECTOR}, {"L", d, d}, {"peak", 1, R_VECTOR}};
+        {"v", d, R_VECTOR}, {"L", d, d}, {"peak", 1, R_VECTOR}};
     SEXP res = PROTECT(r_list(f, 3));
-    memcpy(r_out(res, 0), psi, sizeof(double) * d);
+    memcpy(r_out(res, 0), v, sizeof(double) * d);
     memcpy(r_out(res, 1), L, sizeof(double) * d * d);
     SEXP out = r_with_status(res);
     UNPROTECT(1);
     return out;
 }
 
-/* psi: start (d); L: scale (d x d); most: evaluations of conditional fits. Returns
- * list(list(psi, L, peak), status). */
-SEXP C_nest_mode(SEXP core, SEXP centre, SEXP psi, SEXP L, SEXP most)
+/* v: start (d); L: scale (d x d); most: evaluations of conditional fits. Returns
+ * list(list(v, L, peak), status). */
+SEXP C_nest_mode(SEXP core, SEXP centre, SEXP v, SEXP L, SEXP most, SEXP bend)
 {
     const struct task k = r_task(core, centre);
     int d = r_dimension(&k, NEST_MAX_D);
-    const double *start = r_as_finite(psi, "psi", d),
+    const double *start = r_as_finite(v, "v", d),
                  *scale = r_as_finite(L, "L", (R_xlen_t) d * d);
     struct limit limit = {.poll = {R_NilValue, 0}, .most = r_most(most)};
     const struct core_hooks h = {limit_hook, &limit};
     SEXP out = PROTECT(mode_result(d, start, scale)), res = VECTOR_ELT(out, 0);
+    const double *c = r_bends(bend, d);
     struct conditional x;
+    struct bend b;
     struct nest_work w;
     R_ARENA (a) {
         x = conditional_of(&k.g, &k.centre, &h, &a);
+        b = bend_carve(conditional_target(&x), c, &a);
         w = nest_work_carve(d, &a);
     }
     limit.evaluations = x.evaluations;
-    const struct target f = conditional_target(&x);
+    const struct target f = bend_target(&b);
     struct core_info info = {0, -1};
     enum core_status st =
         nest_mode(&f, r_out(res, 0), r_out(res, 1), r_out(res, 2), &w, &h, &info);
@@ -111,20 +138,24 @@ SEXP C_nest_mode(SEXP core, SEXP centre, SEXP psi, SEXP L, SEXP most)
     return out;
 }
 
-/* f at the columns of psi (d x n). */
-SEXP C_nest_log_density(SEXP core, SEXP centre, SEXP psi)
+/* f at the columns of v (d x n), a density of v. */
+SEXP C_nest_log_density(SEXP core, SEXP centre, SEXP v, SEXP bend)
 {
     const struct task k = r_task(core, centre);
-    int n = r_points(&k, psi);
+    int n = r_points(&k, v);
+    const double *c = r_bends(bend, k.g.lmm.n_stat);
     struct conditional x;
+    struct bend b;
     R_ARENA (a) {
         x = conditional_of(&k.g, &k.centre, NULL, &a);
+        b = bend_carve(conditional_target(&x), c, &a);
     }
+    const struct target f = bend_target(&b);
     SEXP out = PROTECT(Rf_allocVector(REALSXP, n));
     for (int i = 0; i < n; i++) {
         if (i % 64 == 0)
             R_CheckUserInterrupt(); /* nothing is held here but R's own memory */
-        REAL(out)[i] = x.log_density(x.ctx, REAL(psi) + (size_t) i * (size_t) x.d);
+        REAL(out)[i] = f.log_density(f.ctx, REAL(v) + (size_t) i * (size_t) f.d);
     }
     UNPROTECT(1);
     return out;
@@ -207,17 +238,20 @@ static struct known r_known(SEXP x, int d, int capacity)
     return k;
 }
 
-static void put_known(const struct known *k, int d, struct lattice *l)
+/* c: bends, or NULL. The lattice is one of v. */
+static void put_known(const struct known *k, int d, const double *c, struct lattice *l)
 {
     size_t dn = (size_t) k->n * (size_t) d;
     if (k->n == 0) return;
     for (size_t i = 0; i < dn; i++) l->index[i] = (int) k->index[i];
     memcpy(l->psi, k->psi, sizeof(double) * dn);
+    for (size_t i = 0; c && i < dn; i += (size_t) d)
+        bend_from_psi(d, c, l->psi + i, l->psi + i);
     memcpy(l->log_density, k->log_density, sizeof(double) * (size_t) k->n);
     l->n = k->n;
 }
 
-static SEXP lattice_result(const struct lattice *l, int d, bool gradient)
+static SEXP lattice_result(const struct lattice *l, int d, const double *c, bool gradient)
 {
     size_t n = (size_t) l->n, dn = n * (size_t) d;
     const struct r_field f[4] = {{"index", (size_t) d, n},
@@ -227,14 +261,17 @@ static SEXP lattice_result(const struct lattice *l, int d, bool gradient)
     SEXP res = PROTECT(r_list(f, 4));
     for (size_t i = 0; i < dn; i++) r_out(res, 0)[i] = l->index[i];
     memcpy(r_out(res, 1), l->psi, sizeof(double) * dn);
+    for (size_t i = 0; c && i < dn; i += (size_t) d)
+        bend_to_psi(d, c, l->psi + i, r_out(res, 1) + i);
     if (gradient) memcpy(r_out(res, 2), l->gradient, sizeof(double) * dn);
     memcpy(r_out(res, 3), l->log_density, sizeof(double) * n);
     UNPROTECT(1);
     return res;
 }
 
-/* control: list(step, drop, capacity, most, known); progress: function of the points done, or NULL.
- * Returns list(list(index, psi, gradient (d x n each), log_density (n)), status). */
+/* mode, L: of v. control: list(step, drop, capacity, most, known, bend); progress: function of the points
+ * done, or NULL. Returns list(list(index, psi, gradient (d x n each), log_density (n)), status): psi of the
+ * points, the density of v and its gradient along the axes. */
 SEXP C_nest_lattice(SEXP core, SEXP centre, SEXP mode, SEXP L, SEXP control,
                     SEXP progress)
 {
@@ -249,20 +286,23 @@ SEXP C_nest_lattice(SEXP core, SEXP centre, SEXP mode, SEXP L, SEXP control,
     struct limit limit = {.poll = {r_progress(progress), 64},
                           .most = r_most(r_elt(control, "most"))};
     const struct core_hooks h = {limit_hook, &limit};
+    const double *c = r_bends(r_elt(control, "bend"), d);
     struct conditional x;
+    struct bend b;
     struct lattice l;
     int *table;
     R_ARENA (a) {
         x = conditional_of(&k.g, &k.centre, &h, &a);
+        b = bend_carve(conditional_target(&x), c, &a);
         l = nest_lattice_carve(d, capacity, &a);
         table = arena_ints(&a, nest_lattice_table(capacity));
     }
     limit.evaluations = x.evaluations;
-    put_known(&known, d, &l);
-    const struct target f = conditional_target(&x);
+    put_known(&known, d, c, &l);
+    const struct target f = bend_target(&b);
     struct core_info info = {0, -1};
     enum core_status st = nest_lattice(&f, at, scale, step, drop, &l, table, &h, &info);
-    SEXP out = PROTECT(r_with_status(lattice_result(&l, d, st == CORE_OK)));
+    SEXP out = PROTECT(r_with_status(lattice_result(&l, d, c, st == CORE_OK)));
     close_run(out, st, &limit, &info);
     UNPROTECT(1);
     return out;

@@ -38,7 +38,7 @@ gaussian_script <- quote({
   tau <- fit$posterior$tau$mean
   nodes <- fit$integrated
   stopifnot(length(nodes$weights) > 10)
-  few <- list(step = 2, drop = 4, capacity = 60L, most = Inf, known = NULL)
+  few <- list(step = 2, drop = 4, capacity = 60L, most = Inf, known = NULL, bend = nodes$bend)
   linear <- list(global = matrix(1, core$n_global, 2), leaf = c(1L, -1L), z = matrix(1, core$r, 2))
   run <- function() {
     set.seed(1)
@@ -51,9 +51,11 @@ gaussian_script <- quote({
       call_theta_draws(core, tau, fit$vb$mean, 3L),
       call_lr(fit$vb$V, fit$vb$C),
       add_grams(fit$model$gram, fit$model$gram),
-      call_nest_mode(core, centre, nodes$mode + .1, diag(2)),
+      call_nest_mode(core, centre, nodes$mode + .1, diag(2), bend = nodes$bend),
       call_nest_fits(core, centre, nodes$psi[, 1:3]),
       call_nest_log_density(core, centre, nodes$psi[, 1:3]),
+      call_nest_log_density(core, centre, nodes$psi[, 1:3], nodes$bend),
+      call_nest_bend(nodes$psi[, 1:3], nodes$bend, 1L),
       call_nest_lattice(core, centre, nodes$mode, nodes$L, few,
         function(done) list(done)),
       call_nest_mixture(core, centre, nodes$psi[, 1:3], c(.2, .3, .5), TRUE, TRUE, TRUE,
@@ -91,7 +93,7 @@ families_script <- quote({
       start = if (is.null(core$rows)) vb_start(core) else
         glmm_vb_start(core))
   })
-  few <- list(step = 3, drop = 2, capacity = 300L, most = Inf, known = NULL)
+  few <- list(step = 3, drop = 2, capacity = 300L, most = Inf, known = NULL, bend = NULL)
   one <- function(e) {
     top <- nest_start(e$tau)
     L <- diag(top$sd, length(top$sd))
