@@ -57,3 +57,36 @@ block_levels <- function(S, first, r, n) {
   j <- outer(rep(seq_len(r), each = r), start, `+`)
   array(block_elements(S, c(i), c(j)), c(r, r, n))
 }
+
+# Row and column, from 1, of each number of a packed block.
+packed_pairs <- function(S) {
+  at <- S$pattern
+  core <- at$core + 1L
+  elim <- at$elim + 1L
+  list(row = c(rep(core, length(core)), at$eidx + 1L, elim),
+    column = c(rep(core, each = length(core)), rep(elim, diff(at$eptr)), elim))
+}
+
+# S with its rows and columns times `scale`, plus between between'.
+spread_block <- function(S, scale, between) {
+  if (!is_packed(S)) {
+    x <- seq_len(nrow(S))
+    return(S * tcrossprod(scale[x]) + tcrossprod(between[x, , drop = FALSE]))
+  }
+  S$values <- spread_values(S$values, packed_pairs(S), scale, between)
+  S
+}
+
+# The same of r x r blocks, one after the other.
+spread_leaves <- function(leaf, r, scale, between) {
+  each <- r * (seq_len(length(scale) / max(r, 1L)) - 1L)
+  at <- list(row = outer(rep(seq_len(r), r), each, `+`),
+    column = outer(rep(seq_len(r), each = r), each, `+`))
+  spread_values(leaf, at, scale, between)
+}
+
+spread_values <- function(values, at, scale, between) {
+  values <- values * scale[at$row] * scale[at$column]
+  for (k in seq_len(ncol(between))) values <- values + between[at$row, k] * between[at$column, k]
+  values
+}

@@ -84,10 +84,10 @@ call_arrow_leaves <- function(S) call_core(C_arrow_leaves, S)
 call_arrow_product <- function(S, X) call_core(C_arrow_product, S, X)
 call_arrow_quad <- function(S, rows) call_core(C_arrow_quad, S, rows)
 
-# v: start; L: scale, v = mode + L z; most: evaluations that conditional fits may take; bend: of the
-# coordinates v, see src/engine/bend.h, or NULL, and then v is psi.
-call_nest_mode <- function(core, centre, v, L, most = Inf, bend = NULL) {
-  named_status(call_core(C_nest_mode, core, centre, as.double(v), L, most, bend))
+# v: start; L: scale, v = mode + L z; seconds: CPU time that it may take; bend: of the coordinates v,
+# see src/engine/bend.h, or NULL, and then v is psi.
+call_nest_mode <- function(core, centre, v, L, seconds = Inf, bend = NULL) {
+  named_status(call_core(C_nest_mode, core, centre, as.double(v), L, seconds, bend))
 }
 
 # v: a column per point; the density is one of v.
@@ -97,8 +97,8 @@ call_nest_log_density <- function(core, centre, v, bend = NULL) {
 
 # list(log_lik, correction, slope, log_prior, state) of a conditional fit at each column of psi.
 # known, here and below: NULL or list(psi, state) of fits made before, which are not made again.
-call_nest_fits <- function(core, centre, psi, known = NULL) {
-  named_status(call_core(C_nest_fits, core, centre, as_double_matrix(psi), known))
+call_nest_fits <- function(core, centre, psi, known = NULL, seconds = Inf) {
+  named_status(call_core(C_nest_fits, core, centre, as_double_matrix(psi), known, seconds))
 }
 
 # What the data alone know of one level's effects, see src/engine/sampling.h.
@@ -123,10 +123,12 @@ call_nest_bend <- function(x, bend, back) {
   call_core(C_nest_bend, as_double_matrix(x), bend, back)
 }
 
-# psi: a column per node; rows: linear combinations of theta, see src/engine/conditional.h.
+# psi: a column per node; rows: linear combinations of theta, within: covariances without what the
+# nodes' means differ by, see src/engine/conditional.h.
 call_nest_mixture <- function(core, centre, psi, weights, blocks = FALSE, each = FALSE,
-                              dense = FALSE, rows = NULL, progress = NULL, known = NULL) {
-  want <- list(blocks = blocks, each = each, dense = dense)
+                              dense = FALSE, rows = NULL, progress = NULL, known = NULL,
+                              within = FALSE) {
+  want <- list(blocks = blocks, each = each, dense = dense, within = within)
   out <- named_status(call_core(C_nest_mixture, core, centre, as_double_matrix(psi),
     as.double(weights), want, rows, progress, known))
   out$result$cov_global <- block_from_core(out$result$cov_global, out$result$pattern)

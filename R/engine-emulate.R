@@ -28,21 +28,26 @@ can_emulate <- function(start) {
 #   bandwidth   d x any: the axes whose projections are the bandwidths of a kernel on the nodes
 # or no_integral(), with the reason. fit: psi (d x n) to list(log_lik, slope, correction), see
 # C_nest_fits().
-emulate_precisions <- function(core, centre, start, settings = emulate_settings(),
-                               fit = nest_fits(core, centre)) {
+emulate_precisions <- function(core, centre, start, budget = new_budget(),
+                               settings = emulate_settings(),
+                               fit = nest_fits(core, centre, budget)) {
   sampling <- call_emulate_sampling(core)
   if (sampling$status[1L] != core_status[["ok"]]) {
     return(no_integral("the effects of a level are not known from its rows"))
   }
-  x <- emulator_start(core, sampling$result, start, settings)
-  x <- add_fits(x, first_design(x, start), fit)
+  catch_abandoned(emulated_nodes(emulator_start(core, sampling$result, start, settings), start, fit,
+    budget))
+}
+
+emulated_nodes <- function(x, start, fit, budget) {
+  x <- add_first(x, first_design(x, start), fit, budget)
   repeat {
     if (is.null(x$fits)) return(no_integral("a conditional fit failed"))
     x <- next_round(x)
     if (is.null(x$rule)) return(no_integral("the log likelihood could not be emulated"))
     if (is_settled(x)) break
     room <- x$most - ncol(x$fits$psi)
-    if (room < 1L) break
+    if (room < 1L || !has_time(x, budget)) break
     x <- add_picks(x, min(room, x$batch), fit)
   }
   if (!is_settled(x) && x$gp > 2 * x$tol) {
@@ -53,12 +58,29 @@ emulate_precisions <- function(core, centre, start, settings = emulate_settings(
   emulator_nodes(x)
 }
 
+# One fit tells whether the others can be afforded.
+add_first <- function(x, psi, fit, budget) {
+  before <- budget$spent()
+  x <- add_fits(x, psi[, 1L, drop = FALSE], fit)
+  others <- ncol(psi) - 1L
+  # from a fit nearby the next ones take half of the first
+  if (others * (budget$spent() - before) / 2 > budget$left()) abandon_integral("too dear")
+  if (is.null(x$fits)) x else add_fits(x, psi[, -1L, drop = FALSE], fit)
+}
+
+# For another batch of fits and the round after it, as long as those until now?
+has_time <- function(x, budget) {
+  budget$spent() / ncol(x$fits$psi) * x$batch < budget$left()
+}
+
 # A function of psi, whose fits start from its earlier ones.
-nest_fits <- function(core, centre) {
+nest_fits <- function(core, centre, budget) {
   known <- NULL
   function(psi) {
-    run <- call_nest_fits(core, centre, psi, known)
+    run <- call_nest_fits(core, centre, psi, known, budget$left())
     stop_if_interrupted(run$status)
+    if (run$status[1L] == core_status[["dear"]]) abandon_integral("too dear")
+    if (!is.null(budget$progress)) budget$progress(ncol(known$psi))
     known <<- list(psi = cbind(known$psi, psi), state = cbind(known$state, run$result$state))
     run$result
   }

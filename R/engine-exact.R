@@ -131,10 +131,10 @@ new_exact_fit <- function(call, vb_fit, settings) {
   model <- vb_fit$model
   if (vb_fit$rounding) no_residuals("formula")
   check_integral_size(vb_fit$posterior$tau, "formula")
-  progress <- lattice_progress(model)
-  on.exit(progress$close())
+  budget <- new_budget()
+  on.exit(budget$close())
   nodes <- integrate_model(model, vb_fit$vb, vb_fit$posterior$tau,
-    nest_settings("exact", settings$tol, settings$draws), progress = progress$step)
+    nest_settings("exact", settings$tol, settings$draws), budget = budget)
   if (!is_integral(nodes)) abort_integral(nodes)
   warn_integral(nodes, settings$tol * c(1, 1, 10, 10, 50, 50, 500)[min(nrow(nodes$psi), 7L)])
   structure(

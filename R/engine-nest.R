@@ -32,8 +32,11 @@ nest_settings <- function(kind, tol = 1e-4, draws = 10000) {
 # attribute "why" where the integral could not be done.
 integrate_precisions <- function(target, start, settings) {
   if (!length(start$mean)) return(single_node(target))
+  catch_abandoned(nodes_of(target, start, settings))
+}
+
+nodes_of <- function(target, start, settings) {
   top <- find_mode(target, start)
-  if (identical(top, "dear")) return(no_integral("too dear"))
   if (is.null(top)) return(no_integral("the posterior density of the variances has no mode"))
   nodes <- if (length(top$v) <= core_limit("lattice")) lattice_nodes(target, top, settings)
   nodes <- nodes %||% importance_nodes(target, top, settings)
@@ -55,22 +58,30 @@ single_node <- function(target) {
     khat = NA_real_, points = 1L, step = 1, L = matrix(0, 0L, 0L), mode = numeric())
 }
 
-no_integral <- function(why) structure(list(), why = why)
-is_integral <- function(nodes) length(nodes) > 0L
-
 # The density of the precisions, what the integrator asks for. Bends are arguments, for they are
-# known when the mode is.
-gaussian_target <- function(core, centre, progress = NULL, most = Inf) {
+# known when the mode is. All of it ends when the budget does, abandoned or, a lattice, "dear".
+gaussian_target <- function(core, centre, budget = new_budget()) {
   own <- is_log_precision(core)
   list(
-    log_density = function(v, bend = NULL) call_nest_log_density(core, centre, v, bend),
-    mode = function(v, L, bend) call_nest_mode(core, centre, v, L, most, bend),
+    log_density = function(v, bend = NULL) log_densities(core, centre, v, bend, budget),
+    mode = function(v, L, bend) call_nest_mode(core, centre, v, L, budget$left(), bend),
     lattice = function(mode, L, control) {
-      call_nest_lattice(core, centre, mode, L, c(control, most = most), progress)
+      call_nest_lattice(core, centre, mode, L, c(control, seconds = budget$left()),
+        budget$progress)
     },
     bends = function(psi) ifelse(own, -psi / 2 - 0.5, NA_real_),
     tails = long_tails(core)
   )
+}
+
+# At the columns of v, a lot at a time.
+log_densities <- function(core, centre, v, bend, budget) {
+  lots <- split(seq_len(ncol(v)), ceiling(seq_len(ncol(v)) / 64))
+  unlist(lapply(lots, function(at) {
+    if (budget$left() <= 0) abandon_integral("too dear")
+    if (!is.null(budget$progress)) budget$progress(at[1L])
+    call_nest_log_density(core, centre, v[, at, drop = FALSE], bend)
+  }), use.names = FALSE)
 }
 
 # Which of psi are log precisions, of scalar terms and on the diagonals of matrices.
@@ -107,7 +118,7 @@ nest_start <- function(tau) {
 # from the mode anew where that turns out to be elsewhere (anything from it to two below does).
 find_mode <- function(target, start) {
   top <- bent_mode(target, start$mean, diag(start$sd, length(start$sd)), target$bends(start$mean))
-  if (!is.list(top)) return(top)
+  if (is.null(top)) return(NULL)
   psi <- bend_to_psi(as.matrix(top$v), top$bend)[, 1L]
   bend <- target$bends(psi)
   far <- abs(bend - top$bend + 0.5) > 1
@@ -115,12 +126,12 @@ find_mode <- function(target, start) {
   bent_mode(target, psi, top$L * bend_slope(top$v, top$bend), bend)
 }
 
-# From psi and a scale L of psi; "dear" or NULL where there is none.
+# From psi and a scale L of psi; NULL where there is none.
 bent_mode <- function(target, psi, L, bend) {
   v <- bend_from_psi(as.matrix(psi), bend)[, 1L]
   run <- target$mode(v, L / bend_slope(v, bend), bend)
   stop_if_interrupted(run$status)
-  if (run$status[1L] == core_status[["dear"]]) return("dear")
+  if (run$status[1L] == core_status[["dear"]]) abandon_integral("too dear")
   if (run$status[1L] == core_status[["nonfinite"]]) return(NULL)
   c(run$result, list(bend = bend))
 }
@@ -158,7 +169,7 @@ lattice_nodes <- function(target, top, settings) {
 
 # Most lattices are small, and memory for the largest costs more than the points of a small one: the
 # capacity starts at 4,000 points and grows eightfold. NULL when the lattice does not fit, "dear"
-# when it takes more work than target allows. known: points of a smaller lattice with the same axes
+# when it takes more time than there is. known: points of a smaller lattice with the same axes
 # and step.
 grow_lattice <- function(target, top, step, drop, capacity, known = NULL) {
   room <- min(max(4000, 2 * length(known$log_density)), capacity)

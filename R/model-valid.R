@@ -407,8 +407,9 @@ unsound_posterior <- function(post, s) {
 # Nodes, their weights, and the moments of the mixture.
 unsound_integral <- function(x, s) {
   n <- length(x$weights)
-  lattice <- identical(x$method, "lattice")
-  if (!is.list(x) || !(lattice || identical(x$method, "importance"))) return("integrated$method")
+  if (!is.list(x) || !is_text(x$method)) return("integrated$method")
+  if (!x$method %in% c("lattice", "emulator", "importance")) return("integrated$method")
+  lattice <- x$method != "importance"
   if (!n || !is_within(x$weights, 0, 1) || abs(sum(x$weights) - 1) > 1e-6) {
     return("integrated$weights")
   }
@@ -426,7 +427,22 @@ unsound_integral <- function(x, s) {
     if (!is_shape(x$log_density, n)) "integrated$log_density",
     if (!all(vapply(list(x$beta$cov, x$u$var, c(x$beta$node_sd)), is_variance, NA))) "integrated",
     if (!is_one(x$khat)) "integrated$khat", if (!is_one(x$error)) "integrated$error",
-    if (!is_null_or(x$correction, is_shape(x$correction, n))) "integrated$correction"
+    if (!is_null_or(x$correction, is_shape(x$correction, n))) "integrated$correction",
+    if (x$method == "emulator" || !is.null(x$fits)) unsound_fits(x, n, s$d)
+  )
+}
+
+# The conditional fits of an emulator and what interpolates among them.
+unsound_fits <- function(x, n, d) {
+  fits <- x$fits
+  points <- if (is.matrix(fits$psi)) ncol(fits$psi) else 0L
+  if (!points) return("integrated$fits")
+  first_wrong(
+    misshapen(fits, list(psi = c(d, points), A = c(points, n)), "integrated$fits"),
+    if (max(abs(colSums(fits$A) - 1)) > 1e-3) "integrated$fits$A",
+    if (!is.matrix(x$bandwidth) || nrow(x$bandwidth) != d || !all(is.finite(x$bandwidth))) {
+      "integrated$bandwidth"
+    }
   )
 }
 

@@ -6,9 +6,10 @@ FINE_STEP <- 1.05
 FINE_POINTS <- 6e4
 
 # list(psi, weights, step, L, ...) of a lattice of half the step: the log density is smooth, and is
-# interpolated. Nodes as they are where that is not wanted.
+# interpolated. Nodes as they are where that is not wanted, or where they are no lattice along L.
 finer_nodes <- function(model, nodes) {
-  if (nodes$method == "importance" || nodes$step <= FINE_STEP) return(nodes)
+  along <- has_cells(nodes) && is_along_axes(nodes)
+  if (!along || nodes$step <= FINE_STEP) return(nodes)
   fine <- whole_lattice(nodes)
   L <- nodes$L
   for (j in seq_len(nrow(L))) {
@@ -20,6 +21,11 @@ finer_nodes <- function(model, nodes) {
   w <- lattice_mass(fine)
   list(method = nodes$method, psi = psi, weights = w / sum(w), step = nodes$step, L = L,
     bend = nodes$bend, stats = psi_statistics(psi, stat_index(model)))
+}
+
+# An emulator's centred lattice has points between those along the axes.
+is_along_axes <- function(nodes) {
+  is.null(nodes$bandwidth) || ncol(nodes$bandwidth) == ncol(nodes$L)
 }
 
 # list(index, z (d x n); rest: log density and |z|^2 / 2, whose sum is nearly flat)

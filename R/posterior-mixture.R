@@ -6,11 +6,9 @@ linear_mixture.mixture_posterior <- function(p, parts) {
   nodes <- p$nodes
   model <- p$model
   core <- engine_core(model)
-  run <- call_nest_mixture(core, nodes$centre, nodes$psi, nodes$weights,
-    rows = core_rows(model, core, parts))
-  check_status(run$status, model)
+  at <- node_moments(model, nodes, core, rows = core_rows(model, core, parts))
   shift <- drop(parts$X %*% model$coords$shift) + parts$offset
-  list(weights = nodes$weights, mean = run$result$row_mean + shift, var = run$result$row_var,
+  list(weights = nodes$weights, mean = at$row_mean + shift, var = at$row_var,
     new = new_level_variance(model, parts, node_covariances(model, nodes$stats),
       length(nodes$weights)),
     lead = lead_of(model, nodes$stats))
@@ -64,13 +62,12 @@ effect_components <- function(p) {
   core <- engine_core(p$model)
   names <- u_names(p$model)
   rows <- user_effect_combinations(p$model, core)
-  run <- call_nest_mixture(core, nodes$centre, nodes$psi, nodes$weights, each = TRUE, rows = rows)
-  check_status(run$status, p$model)
-  at <- core$p + seq_along(names)
-  mean <- run$result$node_mean[at, , drop = FALSE]
-  var <- run$result$node_var[at, , drop = FALSE]
-  mean[rows$effect, ] <- run$result$row_mean
-  var[rows$effect, ] <- run$result$row_var
+  at <- node_moments(p$model, nodes, core, each = TRUE, rows = rows)
+  effects <- core$p + seq_along(names)
+  mean <- at$node_mean[effects, , drop = FALSE]
+  var <- at$node_var[effects, , drop = FALSE]
+  mean[rows$effect, ] <- at$row_mean
+  var[rows$effect, ] <- at$row_var
   normal_components(names, nodes$weights, t(mean), sqrt(t(var)))
 }
 
@@ -111,7 +108,7 @@ precision_components <- function(model, nodes) {
   values <- precision_draws(nodes$stats, model, t(nodes$psi))
   scales <- precision_scales(precision_variables(model), values, nodes$weights)
   open <- open_values(values, scales)
-  spread <- if (nodes$method != "importance") nodes$step * largest_slope(model, nodes, scales)
+  spread <- if (has_cells(nodes)) largest_slope(model, nodes, scales)
   out <- lapply(seq_along(scales), function(j) {
     c(list(weights = nodes$weights, centre = open[, j], spread = spread[, j], sinc = TRUE),
       scales[[j]])
@@ -154,8 +151,8 @@ unbent_logs <- function(x, scale) {
   -scale$power / 2 * psi
 }
 
-# nodes x variables: the largest derivative of each variable along an axis of the lattice, the
-# bandwidth (over the step) of the kernel that its distribution is summed with.
+# nodes x variables: the largest derivative of each variable along an axis of the lattice, a step
+# long: the bandwidth of the kernel that its distribution is summed with.
 largest_slope <- function(model, nodes, scales) {
   index <- stat_index(model)
   v <- bend_from_psi(nodes$psi, nodes$bend)
@@ -164,8 +161,9 @@ largest_slope <- function(model, nodes, scales) {
     psi <- bend_to_psi(v, nodes$bend)
     open_values(precision_draws(psi_statistics(psi, index), model, t(psi), NULL), scales)
   }
-  slopes <- lapply(seq_len(ncol(nodes$L)), function(j) {
-    move <- e * nodes$L[, j]
+  axes <- nodes$bandwidth %||% (nodes$step * nodes$L)
+  slopes <- lapply(seq_len(ncol(axes)), function(j) {
+    move <- e * axes[, j]
     abs(at(v + move) - at(v - move)) / (2 * e)
   })
   do.call(pmax, slopes)
@@ -194,17 +192,15 @@ covariance.mixture_posterior <- function(p, type = "lrvb") {
   nodes <- p$nodes
   model <- p$model
   check_full_cov(model)
-  core <- engine_core(model)
-  run <- call_nest_mixture(core, nodes$centre, nodes$psi, nodes$weights, each = TRUE, dense = TRUE)
-  check_status(run$status, model)
+  at <- node_moments(model, nodes, each = TRUE, dense = TRUE)
   scalar <- unlist(Filter(function(at) length(at) == 1L, stat_index(model)))
   own <- nodes$stats[, scalar, drop = FALSE]
   sigma <- 1 / sqrt(own)
   if (is_dispersion(model, 1L)) sigma <- sigma[, -1L, drop = FALSE]
   other <- cbind(nodes$stats, log(own), sigma)
   centred <- function(x) x - rep(drop(nodes$weights %*% x), each = nrow(x))
-  cross <- t(centred(t(run$result$node_mean))) %*% (centred(other) * nodes$weights)
-  S <- rbind(cbind(run$result$cov, cross),
+  cross <- t(centred(t(at$node_mean))) %*% (centred(other) * nodes$weights)
+  S <- rbind(cbind(at$cov, cross),
     cbind(t(cross), t(centred(other)) %*% (centred(other) * nodes$weights)))
   label(user_covariance(model, S), full_cov_names(model))
 }
@@ -219,13 +215,10 @@ joint_draws.mixture_posterior <- function(p, ndraws, u) {
   core <- engine_core(p$model)
   check_size(ndraws, length(core$h))
   drawn <- precision_parameter_draws(p, nodes, core, ndraws)
-  at <- drawn$at
-  theta <- if (is.null(at)) {
+  theta <- if (is.null(drawn$at)) {
     call_nest_draws(core, nodes$centre, drawn$psi)
-  } else { # a conditional fit per node that was drawn, not per draw
-    order <- order(at)
-    call_nest_draws(core, nodes$centre, nodes$psi[, at[order], drop = FALSE])[, order(order),
-      drop = FALSE]
+  } else {
+    node_draws(p$model, nodes, core, drawn$at)
   }
   x <- seq_len(core$p)
   list(
@@ -239,7 +232,7 @@ joint_draws.mixture_posterior <- function(p, ndraws, u) {
 # list(psi (d x ndraws), at: the node whose conditional fit serves, or NULL for one at psi itself).
 # Gaussian: from the density itself, which costs a factorisation. Others: as the summary has it.
 precision_parameter_draws <- function(p, nodes, core, ndraws) {
-  if (nodes$method == "importance" || !nrow(nodes$psi)) {
+  if (!has_cells(nodes) || !nrow(nodes$psi)) {
     at <- sample.int(length(nodes$weights), ndraws, TRUE, nodes$weights)
     return(list(psi = nodes$psi[, at, drop = FALSE], at = if (has_rows(p$model)) at))
   }
@@ -248,6 +241,9 @@ precision_parameter_draws <- function(p, nodes, core, ndraws) {
     call_nest_log_density(core, nodes$centre, v, nodes$bend)
   }))
 }
+
+# Do nodes stand for boxes that fill the space?
+has_cells <- function(nodes) nodes$method != "importance" && !isTRUE(nodes$thinned)
 
 # In v, a node by its weight, moved within its cell by a uniform distribution tilted by half the gradient:
 # what the move adds to the variance of a smooth density, h^2 / 12, its covariance with the node
@@ -265,12 +261,6 @@ smoothed_nodes <- function(nodes, ndraws) {
   to <- t(chol(own$cov)) %*% forwardsolve(t(chol(moved$cov)), diag(1, nrow(v)))
   drawn <- own$mean + to %*% (drawn - moved$mean)
   list(psi = bend_to_psi(drawn, nodes$bend), at = at)
-}
-
-# x: variables x nodes
-weighted_covariance <- function(x, w) {
-  mean <- drop(x %*% w)
-  list(mean = mean, cov = (x - mean) %*% (t(x - mean) * w))
 }
 
 # Rejection sampling in v: a node by its weight, a point of its cell by the exponential density with the

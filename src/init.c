@@ -42,7 +42,7 @@ SEXP C_lr(SEXP, SEXP);
 SEXP C_misshapen(SEXP, SEXP, SEXP);
 SEXP C_nest_bend(SEXP, SEXP, SEXP);
 SEXP C_nest_draws(SEXP, SEXP, SEXP);
-SEXP C_nest_fits(SEXP, SEXP, SEXP, SEXP);
+SEXP C_nest_fits(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_nest_lattice(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_nest_log_density(SEXP, SEXP, SEXP, SEXP);
 SEXP C_nest_mixture(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
@@ -92,7 +92,7 @@ static const R_CallMethodDef call_entries[] = {
     {"C_misshapen", (DL_FUNC) &C_misshapen, 3},
     {"C_nest_bend", (DL_FUNC) &C_nest_bend, 3},
     {"C_nest_draws", (DL_FUNC) &C_nest_draws, 3},
-    {"C_nest_fits", (DL_FUNC) &C_nest_fits, 4},
+    {"C_nest_fits", (DL_FUNC) &C_nest_fits, 5},
     {"C_nest_lattice", (DL_FUNC) &C_nest_lattice, 6},
     {"C_nest_log_density", (DL_FUNC) &C_nest_log_density, 4},
     {"C_nest_mixture", (DL_FUNC) &C_nest_mixture, 8},

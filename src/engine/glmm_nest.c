@@ -300,6 +300,5 @@ struct conditional glmm_nest_conditional(const struct glmm *g, const double *ori
                                 .state = nest_state,
                                 .know = nest_know,
                                 .correction = &x->correction,
-                                .prior = &x->prior,
-                                .evaluations = &x->w.evaluations};
+                                .prior = &x->prior};
 }

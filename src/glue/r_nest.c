@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <math.h>
 #include <string.h>
+#include <time.h>
 #include "engine/bend.h"
 #include "engine/conditional_of.h"
 #include "engine/nest.h"
@@ -26,28 +27,33 @@ static struct task r_task(SEXP core, SEXP centre)
     return k;
 }
 
-/* Stops for Ctrl-C, or when the conditional fits have taken more than `most` evaluations, and stays
- * stopped: a fit that was interrupted looks like a point without density to the integrator. */
+/* Stops for Ctrl-C, or when the process has spent `seconds` from `start` (INFINITY: any number), and
+ * stays stopped: a fit that was interrupted looks like a point without density to the integrator. */
 struct limit {
     struct r_poll poll;
-    const double
-        *evaluations; /* NULL: not counted                                        */
-    double most;
+    double seconds;
+    clock_t start;
     enum core_status
         why; /* CORE_OK: not stopped                                          */
 };
 
+/* seconds: an R number from 0, or NULL for any number; progress: function or NULL. */
+static struct limit r_limit(SEXP seconds, SEXP progress, int every)
+{
+    double most =
+        seconds == R_NilValue ? INFINITY : r_as_num(seconds, "seconds", 0, INFINITY);
+    return (struct limit){{r_progress(progress), every}, most, clock(), CORE_OK};
+}
+
 static int limit_hook(void *ctx, int done)
 {
     struct limit *l = ctx;
-    if (l->why == CORE_OK && l->evaluations && *l->evaluations > l->most)
+    if (l->why == CORE_OK && isfinite(l->seconds) &&
+        (double) (clock() - l->start) / CLOCKS_PER_SEC > l->seconds)
         l->why = CORE_DEAR;
     if (l->why == CORE_OK && r_poll_hook(&l->poll, done)) l->why = CORE_INTERRUPTED;
     return l->why != CORE_OK;
 }
-
-/* Evaluations that may be taken: none, some, or any number. */
-static double r_most(SEXP x) { return r_as_num(x, "most", 0, INFINITY); }
 
 /* The status of a run, or why the limit ended it, into out = list(result, status). */
 static void close_run(SEXP out, enum core_status st, const struct limit *l,
@@ -108,15 +114,15 @@ static SEXP mode_result(int dim, const double *v, const double *L)
     return out;
 }
 
-/* v: start (d); L: scale (d x d); most: evaluations of conditional fits. Returns
+/* v: start (d); L: scale (d x d); seconds: see r_limit(). Returns
  * list(list(v, L, peak), status). */
-SEXP C_nest_mode(SEXP core, SEXP centre, SEXP v, SEXP L, SEXP most, SEXP bend)
+SEXP C_nest_mode(SEXP core, SEXP centre, SEXP v, SEXP L, SEXP seconds, SEXP bend)
 {
     const struct task k = r_task(core, centre);
     int d = r_dimension(&k, NEST_MAX_D);
     const double *start = r_as_finite(v, "v", d),
                  *scale = r_as_finite(L, "L", (R_xlen_t) d * d);
-    struct limit limit = {.poll = {R_NilValue, 0}, .most = r_most(most)};
+    struct limit limit = r_limit(seconds, R_NilValue, 0);
     const struct core_hooks h = {limit_hook, &limit};
     SEXP out = PROTECT(mode_result(d, start, scale)), res = VECTOR_ELT(out, 0);
     const double *c = r_bends(bend, d);
@@ -128,7 +134,6 @@ SEXP C_nest_mode(SEXP core, SEXP centre, SEXP v, SEXP L, SEXP most, SEXP bend)
         b = bend_carve(conditional_target(&x), c, &a);
         w = nest_work_carve(d, &a);
     }
-    limit.evaluations = x.evaluations;
     const struct target f = bend_target(&b);
     struct core_info info = {0, -1};
     enum core_status st =
@@ -179,13 +184,13 @@ static void r_know(SEXP known, const struct conditional *x)
 /* What an emulator takes of a conditional fit at each column of psi (d x n): log p(y | t), of other
  * families its bound; what the bound is corrected by; d log_lik / d t (d x n); log p(Lambda) with the
  * Jacobian. f is the sum of the three numbers; all are not finite where there is no fit. state, a column
- * each, and known: see r_know(). Returns list(list(log_lik, correction, slope, log_prior, state),
+ * each, and known: see r_know(); seconds: see r_limit(). Returns list(list(log_lik, correction, slope, log_prior, state),
  * status). */
-SEXP C_nest_fits(SEXP core, SEXP centre, SEXP psi, SEXP known)
+SEXP C_nest_fits(SEXP core, SEXP centre, SEXP psi, SEXP known, SEXP seconds)
 {
     const struct task k = r_task(core, centre);
     size_t n = (size_t) r_points(&k, psi), d = (size_t) k.g.lmm.n_stat;
-    struct limit limit = {.poll = {R_NilValue, 0}, .most = INFINITY};
+    struct limit limit = r_limit(seconds, R_NilValue, 0);
     const struct core_hooks h = {limit_hook, &limit};
     struct conditional x;
     R_ARENA (a) {
@@ -269,7 +274,7 @@ static SEXP lattice_result(const struct lattice *l, int d, const double *c, bool
     return res;
 }
 
-/* mode, L: of v. control: list(step, drop, capacity, most, known, bend); progress: function of the points
+/* mode, L: of v. control: list(step, drop, capacity, seconds, known, bend); progress: function of the points
  * done, or NULL. Returns list(list(index, psi, gradient (d x n each), log_density (n)), status): psi of the
  * points, the density of v and its gradient along the axes. */
 SEXP C_nest_lattice(SEXP core, SEXP centre, SEXP mode, SEXP L, SEXP control,
@@ -283,8 +288,7 @@ SEXP C_nest_lattice(SEXP core, SEXP centre, SEXP mode, SEXP L, SEXP control,
     double step = r_num(control, "step", DBL_MIN, DBL_MAX),
            drop = r_num(control, "drop", 0, DBL_MAX);
     const struct known known = r_known(r_elt(control, "known"), d, capacity);
-    struct limit limit = {.poll = {r_progress(progress), 64},
-                          .most = r_most(r_elt(control, "most"))};
+    struct limit limit = r_limit(r_elt(control, "seconds"), progress, 64);
     const struct core_hooks h = {limit_hook, &limit};
     const double *c = r_bends(r_elt(control, "bend"), d);
     struct conditional x;
@@ -297,7 +301,6 @@ SEXP C_nest_lattice(SEXP core, SEXP centre, SEXP mode, SEXP L, SEXP control,
         l = nest_lattice_carve(d, capacity, &a);
         table = arena_ints(&a, nest_lattice_table(capacity));
     }
-    limit.evaluations = x.evaluations;
     put_known(&known, d, c, &l);
     const struct target f = bend_target(&b);
     struct core_info info = {0, -1};
@@ -323,9 +326,9 @@ enum {
 };
 
 /* What is wanted of a mixture: the global and the leaves' covariances, moments at each node, all of
- * Cov theta, linear combinations, corrections. */
+ * Cov theta, of these only what is within the nodes, linear combinations, corrections. */
 struct want {
-    bool blocks, each, dense, correction;
+    bool blocks, each, dense, within, correction;
     size_t rows;
 };
 
@@ -352,7 +355,7 @@ static SEXP mixture_result(const struct arrow_shape *s, size_t n, struct want w)
 
 static struct conditional_mixture mixture_view(SEXP res, struct want w)
 {
-    struct conditional_mixture mix = {.mean = r_out(res, MEAN)};
+    struct conditional_mixture mix = {.within = w.within, .mean = r_out(res, MEAN)};
     if (w.blocks) {
         mix.cov_global = r_out(res, COV_GLOBAL);
         mix.cov_leaf = r_out(res, COV_LEAF);
@@ -370,7 +373,7 @@ static struct conditional_mixture mixture_view(SEXP res, struct want w)
     return mix;
 }
 
-/* psi: d x n nodes; weights: n, sum 1; want: list(blocks, each, dense) logicals; rows: see r_rows();
+/* psi: d x n nodes; weights: n, sum 1; want: list(blocks, each, dense, within), logicals; rows: see r_rows();
  * known: see r_know(). */
 SEXP C_nest_mixture(SEXP core, SEXP centre, SEXP psi, SEXP weights, SEXP want, SEXP rows,
                     SEXP progress, SEXP known)
@@ -381,8 +384,9 @@ SEXP C_nest_mixture(SEXP core, SEXP centre, SEXP psi, SEXP weights, SEXP want, S
     const double *w = r_as_finite(weights, "weights", n);
     const struct arrow_rows rw = r_rows(rows, s);
     struct want ask = {r_flag(want, "blocks"), r_flag(want, "each"),
-                       r_flag(want, "dense"), k.g.n > 0, (size_t) rw.n};
-    struct limit limit = {.poll = {r_progress(progress), 16}, .most = INFINITY};
+                       r_flag(want, "dense"), r_flag(want, "within"), k.g.n > 0,
+                       (size_t) rw.n};
+    struct limit limit = r_limit(R_NilValue, progress, 16);
     const struct core_hooks h = {limit_hook, &limit};
     SEXP out = PROTECT(r_with_status(mixture_result(s, (size_t) n, ask)));
     struct conditional_mixture mix = mixture_view(VECTOR_ELT(out, 0), ask);
@@ -393,7 +397,6 @@ SEXP C_nest_mixture(SEXP core, SEXP centre, SEXP psi, SEXP weights, SEXP want, S
         work = conditional_carve(s, ask.dense, &a);
     }
     r_know(known, &x);
-    limit.evaluations = x.evaluations;
     struct core_info info = {0, -1};
     enum core_status st =
         conditional_mixture(&x, n, REAL(psi), w, &rw, &mix, &work, &h, &info);
