@@ -102,19 +102,57 @@ static void pairs_above_leaves(const struct lmm *m, const struct precision *k,
     }
 }
 
+/* Both global: the pairs (row of k, column of j) of a dense block. */
+static void pairs_dense(const struct lmm *m, const struct precision *k,
+                        const struct precision *j, struct pairs *p)
+{
+    for (int i = 0; i < j->n_levels; i++)
+        for (int l = 0; l < k->n_levels; l++) {
+            double v[VECH_MAX_R];
+            for (int c = 0; c < k->r; c++)
+                v[c] = m->G.global[arrow_shape_low(
+                    &m->shape, k->first + l * k->stride + c, j->first + i * j->stride)];
+            add_pair(p, i, v);
+        }
+}
+
+/* Columns a and b meet in a packed block. The level of k that one of them is of is taken at its first
+ * coefficient that the level of j meets: all of a level's coefficients are listed where one is. */
+static void meet_packed(const struct lmm *m, const struct precision *k,
+                        const struct precision *j, int a, int b, struct pairs *p)
+{
+    int coef, inner = level_of(j, b, &coef);
+    if (inner < 0) return;
+    int outer = level_of(k, a, &coef);
+    if (outer < 0 || coef > 0) return;
+    double v[VECH_MAX_R];
+    for (int c = 0; c < k->r; c++)
+        v[c] = m->G.global[arrow_shape_at(&m->shape, a + c, b)];
+    add_pair(p, inner, v);
+}
+
+/* Of a packed block, what its lists and its core hold. */
+static void pairs_packed(const struct lmm *m, const struct precision *k,
+                         const struct precision *j, struct pairs *p)
+{
+    const struct arrow_shape *s = &m->shape;
+    for (int e = 0; e < s->n_elim; e++)
+        for (int c = s->eptr[e]; c < s->eptr[e + 1]; c++) {
+            meet_packed(m, k, j, s->elim[e], s->eidx[c], p);
+            meet_packed(m, k, j, s->eidx[c], s->elim[e], p);
+        }
+    for (int b = 0; b < s->n_core; b++)
+        for (int a = 0; a < s->n_core; a++)
+            meet_packed(m, k, j, s->core[a], s->core[b], p);
+}
+
 static void pairs_global(const struct lmm *m, const struct precision *k,
                          const struct precision *j, struct pairs *p)
 {
-    int ng = m->shape.n_global;
-    for (int i = 0; i < j->n_levels; i++)
-        for (int l = 0; l < k->n_levels; l++) {
-            int col = j->first + i * j->stride, row = k->first + l * k->stride;
-            double v[VECH_MAX_R];
-            for (int c = 0; c < k->r; c++)
-                v[c] = row + c > col ? AT(m->G.global, row + c, col, ng)
-                                     : AT(m->G.global, col, row + c, ng);
-            add_pair(p, i, v);
-        }
+    if (m->shape.packed)
+        pairs_packed(m, k, j, p);
+    else
+        pairs_dense(m, k, j, p);
 }
 
 /* M <- K0 S K0 / n_levels. False: j is not nested in k. */

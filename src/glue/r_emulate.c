@@ -16,7 +16,9 @@ static struct glmm r_with_gram(SEXP core)
     }
     g = r_glmm(core);
     const struct arrow_shape *s = &g.lmm.shape;
-    g.lmm.G.global = (double *) r_finite(core, "global", (R_xlen_t) arrow_global_size(s));
+    g.lmm.separate = false;
+    r_pack(&g.lmm);
+    g.lmm.G.global = (double *) r_global(core, s);
     g.lmm.G.leaf = (double *) r_finite(core, "leaf", (R_xlen_t) arrow_leaf_size(s));
     g.lmm.G.cross = (double *) r_finite(core, "cross", (R_xlen_t) arrow_cross_size(s));
     return g;

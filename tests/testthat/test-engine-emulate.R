@@ -48,3 +48,43 @@ test_that("counts and a dispersion are emulated to the density itself", {
     expect_lt(sqrt(sum(n$weights * off^2)), .05)
   }
 })
+
+# K0 of one scalar term, and M of another below it, from a table of the rows.
+sampling_by_hand <- function(outer, inner) {
+  n <- table(outer, inner)
+  K0 <- 1 / (1.001 * mean(rowSums(n)))
+  c(K0, K0^2 * mean(rowSums(n^2)))
+}
+
+test_that("sampling covariances of nested factors are read from packed blocks of any family", {
+  d <- expand.grid(row = 1:2, c = 1:2, b = 1:2, a = 1:100)[-(1:3), ]
+  d <- transform(d, a = factor(a), b = interaction(a, b, drop = TRUE),
+    c = interaction(a, b, c, drop = TRUE))
+  d$y <- cos(seq_len(nrow(d))) + sin(as.integer(d$a)) + sin(as.integer(d$b))
+  d$k <- as.integer(d$y > 0)
+  f <- y ~ 1 + (1 | a) + (1 | b) + (1 | c)
+  for (fit in list(fit_vb(f, d, integrate = "no"),
+    fit_vb(update(f, k ~ .), d, family = binomial(), integrate = "no"))) {
+    core <- engine_core(fit$model)
+    got <- call_emulate_sampling(core)$result
+    at <- got$lead + 3:1 # of a, b, c
+    expect_true(is.list(core$global))
+    for (o in 1:2) {
+      for (i in seq.int(o + 1L, 3L)) {
+        want <- sampling_by_hand(d[[letters[o]]], d[[letters[i]]])
+        expect_equal(c(got$K0[at[o]], got$M[at[o], at[i]]), want, tolerance = 1e-12)
+      }
+    }
+    expect_identical(sum(got$inner), 3)
+  }
+})
+
+test_that("a thousand outer levels are emulated from packed blocks", {
+  d <- expand.grid(row = 1:2, b = 1:2, a = seq_len(1000L))
+  d <- transform(d, a = factor(a), b = factor(b))
+  d$y <- cos(seq_len(nrow(d))) + sin(as.integer(d$a)) + sin(2.1 * as.integer(d$a:d$b))
+  e <- emulated(fit_vb(y ~ 1 + (1 | a / b), d, integrate = "no"))
+  n <- e$nodes
+  off <- call_nest_log_density(e$core, e$centre, n$psi) - n$log_density
+  expect_lt(diff(range(off[n$weights > 1e-3])), .01)
+})
