@@ -114,9 +114,10 @@ posterior_nodes <- function(core, centre, start, settings, budget, emulate) {
   integrate_precisions(gaussian_target(core, centre, budget), start, settings)
 }
 
-# A hundred factorisations take less than the emulator's own work.
+# Is a factorisation at each point of the lattice less than the emulator's own work?
 has_cheap_lattice <- function(core, start) {
-  is.null(core$rows) && length(start$mean) <= 2L && node_flops(core) < 1e5
+  limit <- c(1e5, 1e5, 1.5e4, 1.5e4)[length(start$mean)]
+  is.null(core$rows) && isTRUE(node_flops(core) < limit)
 }
 
 # Value: the nodes (see integrate_precisions()) and
