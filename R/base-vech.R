@@ -268,14 +268,13 @@ log_sd_atanh <- function(t, A = diag(1, vech_order(length(t)))) {
 }
 
 # Central differences, scaled to each argument: f is smooth and t is far from its boundary.
-numeric_jacobian <- function(f, t) {
+numeric_jacobian <- function(f, t, rows = function(x) matrix(t(apply(x, 1L, f)), nrow(x))) {
   scale <- sqrt(abs(diag(unvech(t)))) # units of Lambda_ab are those of sqrt(L_aa L_bb)
   pairs <- lower_pairs(length(scale))
   h <- 1e-5 * scale[pairs$row] * scale[pairs$col]
-  vapply(seq_along(t), function(j) {
-    e <- replace(numeric(length(t)), j, h[j])
-    (f(t + e) - f(t - e)) / (2 * h[j])
-  }, f(t))
+  at <- matrix(t, length(t), length(t), byrow = TRUE)
+  step <- diag(h, length(h))
+  t((rows(at + step) - rows(at - step)) / (2 * h))
 }
 
 # The inverse of a change of coordinates: triangular up to order, with scales however far apart.

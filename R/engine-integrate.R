@@ -122,7 +122,9 @@ has_cheap_lattice <- function(core, start) {
 
 # Value: the nodes (see integrate_precisions()) and
 #   stats  statistics (tau, vech Lambda) at the nodes (n x statistics)
-#   beta   mean, cov (of the mixture); node_mean, node_sd (n x p), in the user's coordinates
+#   few    list(at, weights): nodes that stand for all in what is said of theta, or NULL
+#   beta   mean, cov (of the mixture); node_mean, node_sd (of theta_nodes() x p), in the user's
+#          coordinates
 #   u      mean, var (in the order of theta)
 #   cov_global, cov_leaf  covariance of the core's global block and of each leaf's effects
 #   correction  of the log density at the nodes (families other than the Gaussian)
@@ -134,8 +136,9 @@ integrate_model <- function(model, vb, tau, settings, core = engine_core(model),
   if (!is_integral(nodes)) return(nodes)
   known <- nodes$fits
   nodes$fits$state <- NULL # as large as the data
-  nodes <- c(nodes, list(centre = centre, stats = psi_statistics(nodes$psi, stat_index(model))))
-  nodes <- c(nodes, mixture_moments(model, core, nodes, known))
+  nodes <- c(nodes, list(centre = centre, stats = psi_statistics(nodes$psi, stat_index(model)),
+    few = few_nodes(nodes$psi, long_tails(core)(nodes$psi), nodes$weights, settings$theta)))
+  nodes <- c(nodes, mixture_moments(model, core, theta_nodes(nodes), known))
   nodes$error <- nodes$error + approximation_error(nodes, length(model$factors))
   nodes
 }

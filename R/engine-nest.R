@@ -8,7 +8,7 @@
 # What the integrator is asked for, by the number d of precision parameters: step (in posterior SDs)
 # and drop (of the log density) of the first lattice, tol that the bound of its error is refined to,
 # capacity in points, share of the mass that may be left out with the least points; points of the
-# importance sample that serves beyond six. Each parameter more makes a lattice about five times as
+# importance sample that serves beyond six; theta, of how many nodes theta is made. Each parameter more makes a lattice about five times as
 # large, so with more of them `exact` settles for less. `quick` and `nested` differ in what a point
 # costs: an optimisation, of which as few as will do, and once more where they do not.
 nest_settings <- function(kind, tol = 1e-4, draws = 10000) {
@@ -18,11 +18,11 @@ nest_settings <- function(kind, tol = 1e-4, draws = 10000) {
     exact = list(step = c(.45, .45, .75, .8, 1.1, 1.3), drop = c(35, 35, 14, 14, 12, 11),
       tol = tol * c(1, 1, 10, 10, 50, 50), capacity = 4e5, refine = rep(10L, 6L),
       negligible = c(0, 1e-13, 1e-9, 1e-8, 1e-7, 1e-7),
-      points = 4 * max(draws, 1000)),
+      points = 4 * max(draws, 1000), theta = Inf),
     quick = c(coarse, list(capacity = 5e4, refine = rep(8L, 6L),
-      negligible = c(0, 0, 1e-6, 3e-5, 1e-4, 1e-4), points = 8000)),
+      negligible = c(0, 0, 1e-6, 3e-5, 1e-4, 1e-4), points = 8000, theta = 250)),
     nested = c(coarse, list(capacity = 2e4, refine = c(2L, 2L, 2L, 1L, 1L, 1L),
-      negligible = c(0, 1e-5, 1e-4, 1e-4, 1e-4, 1e-4), points = 1000))
+      negligible = c(0, 1e-5, 1e-4, 1e-4, 1e-4, 1e-4), points = 1000, theta = 250))
   )
 }
 
@@ -108,7 +108,8 @@ nest_start <- function(tau) {
   sd <- mean
   for (at in tau$index) {
     mean[at] <- scale_free(tau$mean[at])
-    D <- if (length(at) == 1L) 1 / tau$mean[at] else numeric_jacobian(scale_free, tau$mean[at])
+    D <- if (length(at) == 1L) 1 / tau$mean[at] else
+      numeric_jacobian(scale_free, tau$mean[at], scale_free_rows)
     sd[at] <- sqrt(diag(D %*% tau$cov_lrvb[at, at, drop = FALSE] %*% t(D)))
   }
   list(mean = mean, sd = pmin(pmax(sd, 1e-4), 2))

@@ -2,8 +2,8 @@
 # at each of its nodes; an emulator (engine-emulate.R) at few points, `fits$psi`, from which means and
 # log variances are interpolated by `fits$A` (points x nodes).
 
-# As the result of call_nest_mixture(), of all of the nodes. known: state of the fits, where there is
-# one.
+# As the result of call_nest_mixture(), of all of these nodes, which are theta_nodes(). known: state
+# of the fits, where there is one.
 node_moments <- function(model, nodes, core = engine_core(model), blocks = FALSE, each = FALSE,
                          dense = FALSE, rows = NULL, known = NULL) {
   if (is_emulated(nodes)) return(spread_moments(model, nodes, core, blocks, each, dense, rows, known))
@@ -11,6 +11,63 @@ node_moments <- function(model, nodes, core = engine_core(model), blocks = FALSE
   check_status(run$status, model)
   run$result
 }
+
+# ---- fewer nodes ---------------------------------------------------------------------------------
+
+# Given the precisions theta is normal, of moments that vary smoothly and by a few percent over the
+# posterior: what wants thousands of nodes is the density of the precisions. few: list(at, weights),
+# or NULL for all.
+theta_nodes <- function(nodes) {
+  few <- nodes$few
+  if (is.null(few)) return(nodes)
+  nodes$fits$A <- nodes$fits$A[, few$at, drop = FALSE]
+  nodes$psi <- nodes$psi[, few$at, drop = FALSE]
+  nodes$stats <- nodes$stats[few$at, , drop = FALSE]
+  nodes$weights <- few$weights
+  nodes
+}
+
+# Every so manieth of the mass of the nodes in the order of their places, with the nearest weights that
+# keep the means, variances and covariances of psi and the means of its tails (SDs and precisions)
+# and of their squares. Far out, where a variance of theta may be large, they lie closer. `most` of
+# them.
+few_nodes <- function(psi, tails, weights, most) {
+  if (length(weights) <= most) return(NULL)
+  x <- standardised(psi, weights)
+  tails <- standardised(rbind(tails, tails^2), weights)
+  dense <- weights * (1 + apply(rbind(x, tails)^2, 2L, max))
+  order <- do.call(order, as.data.frame(t(round(x))))
+  share <- cumsum(dense[order])
+  marks <- (seq_len(most) - 0.5) / most * share[length(share)]
+  count <- tabulate(findInterval(marks, share) + 1L, length(weights))
+  at <- order[count > 0L]
+  w <- count[count > 0L] * weights[at] / dense[at]
+  list(at = at, weights = calibrated(moment_basis(x, tails), weights, at, w / sum(w)))
+}
+
+standardised <- function(x, w) {
+  m <- weighted_moments(x, w)
+  (x - m$mean) / pmax(m$sd, 1e-300)
+}
+
+moment_basis <- function(x, tails) {
+  pairs <- lower_pairs(nrow(x))
+  rbind(1, x, x[pairs$row, , drop = FALSE] * x[pairs$col, , drop = FALSE], tails)
+}
+
+# Weights at some of the nodes, near w, under which the basis has the means that it has under `weights`
+# at all of them.
+calibrated <- function(basis, weights, at, w) {
+  B <- basis[, at, drop = FALSE]
+  off <- drop(basis %*% weights - B %*% w)
+  e <- eigen(B %*% (w * t(B)), symmetric = TRUE)
+  keep <- e$values > 1e-9 * e$values[1L]
+  V <- e$vectors[, keep, drop = FALSE]
+  w <- w * pmax(1 + drop(crossprod(B, V %*% (crossprod(V, off) / e$values[keep]))), 0)
+  w / sum(w)
+}
+
+# ---- between the fits of an emulator -----------------------------------------------------------------
 
 is_emulated <- function(nodes) !is.null(nodes$fits)
 

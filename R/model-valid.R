@@ -413,13 +413,16 @@ unsound_integral <- function(x, s) {
   if (!n || !is_within(x$weights, 0, 1) || abs(sum(x$weights) - 1) > 1e-6) {
     return("integrated$weights")
   }
+  few <- x$few
+  if (!is_null_or(few, is_few(few, n))) return("integrated$few")
+  n_theta <- if (is.null(few)) n else length(few$at)
   first_wrong(
     misshapen(x, list(psi = c(s$d, n), stats = c(n, s$d), log_evidence = 1L,
       points = 1L, cov_leaf = s$leaf), "integrated"),
     unsound_block(x$cov_global, s$n_global, "integrated$cov_global", FALSE),
     if (lattice) misshapen(x, list(gradient = c(s$d, n), L = c(s$d, s$d), step = 1L), "integrated"),
-    misshapen(x$beta, list(mean = s$p, cov = c(s$p, s$p), node_mean = c(n, s$p),
-      node_sd = c(n, s$p)), "integrated$beta"),
+    misshapen(x$beta, list(mean = s$p, cov = c(s$p, s$p), node_mean = c(n_theta, s$p),
+      node_sd = c(n_theta, s$p)), "integrated$beta"),
     misshapen(x$u, list(mean = s$effects, var = s$effects), "integrated$u"),
     misshapen(x$centre, list(theta = s$dim, grad = s$dim, rss = 1L), "integrated$centre"),
     if (lattice && !is_within(x$step, 1e-3, 10)) "integrated$step",
@@ -430,6 +433,13 @@ unsound_integral <- function(x, s) {
     if (!is_null_or(x$correction, is_shape(x$correction, n))) "integrated$correction",
     if (x$method == "emulator" || !is.null(x$fits)) unsound_fits(x, n, s$d)
   )
+}
+
+# Some of n nodes, and weights of their own.
+is_few <- function(few, n) {
+  is.list(few) && length(few$at) && is_within(few$at, 1, n) && all(few$at == round(few$at)) &&
+    length(few$weights) == length(few$at) && is_within(few$weights, 0, 1) &&
+    abs(sum(few$weights) - 1) < 1e-6
 }
 
 # The conditional fits of an emulator and what interpolates among them.

@@ -82,7 +82,7 @@ row_width <- function(p) {
   if (inherits(p, "draws_posterior")) return(prod(dim(p$draws)[1:2]))
   core <- engine_core(p$model)
   beside <- if (is.list(core$global)) core$p else core$n_global
-  beside + 2 * length(p$nodes$weights)
+  beside + 2 * length(theta_nodes(p$nodes)$weights)
 }
 
 part_rows <- function(parts, rows) {

@@ -3,7 +3,7 @@
 
 #' @export
 linear_mixture.mixture_posterior <- function(p, parts) {
-  nodes <- p$nodes
+  nodes <- theta_nodes(p$nodes)
   model <- p$model
   core <- engine_core(model)
   at <- node_moments(model, nodes, core, rows = core_rows(model, core, parts))
@@ -43,7 +43,7 @@ marginals.mixture_posterior <- function(p, level = NULL, u = FALSE) {
 mixture_components <- function(p, u) {
   nodes <- p$nodes
   c(
-    normal_components(beta_names(p$model), nodes$weights, nodes$beta$node_mean,
+    normal_components(beta_names(p$model), theta_nodes(nodes)$weights, nodes$beta$node_mean,
       nodes$beta$node_sd),
     precision_components(p$model, nodes),
     if (u) effect_components(p)
@@ -58,7 +58,7 @@ normal_components <- function(names, weights, mean, sd) {
 }
 
 effect_components <- function(p) {
-  nodes <- p$nodes
+  nodes <- theta_nodes(p$nodes)
   core <- engine_core(p$model)
   names <- u_names(p$model)
   rows <- user_effect_combinations(p$model, core)
@@ -189,7 +189,7 @@ level_covariances.mixture_posterior <- function(p, f) {
 # Of (beta, u, statistics, log tau, sigma).
 #' @export
 covariance.mixture_posterior <- function(p, type = "lrvb") {
-  nodes <- p$nodes
+  nodes <- theta_nodes(p$nodes)
   model <- p$model
   check_full_cov(model)
   at <- node_moments(model, nodes, each = TRUE, dense = TRUE)
