@@ -27,7 +27,7 @@ static INLINE_LANES __m256d polynomial(int n, const double *c, __m256d x)
     return sum;
 }
 
-/* e^x for -700 <= x <= 0: 2^k by k in the last bits of a large number, the rest by its series. */
+/* e^x for -700 <= x <= 700: 2^k by k in the last bits of a large number, the rest by its series. */
 static INLINE_LANES __m256d exponential(__m256d x)
 {
     static const double C[] = {1.0 / 479001600,
@@ -146,6 +146,12 @@ static LANES void softplus(const struct logistic_mixture *x, size_t n, const dou
     }
 }
 
+static LANES void exponentials(size_t n, const double *x, double *out)
+{
+    for (size_t i = 0; i < n; i += LOGISTIC_LANES)
+        _mm256_storeu_pd(out + i, exponential(_mm256_loadu_pd(x + i)));
+}
+
 static LANES double product_of(size_t n, const double *x)
 {
     __m256d product = all(1);
@@ -171,6 +177,10 @@ static void softplus(const struct logistic_mixture *x, size_t n, const double *m
 {
     (void) x, (void) n, (void) mu, (void) v, (void) out;
 }
+static void exponentials(size_t n, const double *x, double *out)
+{
+    (void) n, (void) x, (void) out;
+}
 static double product_of(size_t n, const double *x)
 {
     (void) n, (void) x;
@@ -191,6 +201,11 @@ void logistic_lanes_softplus(const struct logistic_mixture *x, size_t n, const d
                              const double *v, double *out)
 {
     softplus(x, n, mu, v, out);
+}
+
+void logistic_lanes_exp(size_t n, const double *x, double *out)
+{
+    exponentials(n, x, out);
 }
 
 double logistic_lanes_product(size_t n, const double *x) { return product_of(n, x); }

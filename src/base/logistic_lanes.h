@@ -26,6 +26,10 @@ void logistic_lanes_moments(const struct logistic_mixture *x, size_t n, const do
 void logistic_lanes_softplus(const struct logistic_mixture *x, size_t n, const double *mu,
                              const double *v, double *out);
 
+/* out <- e^x, x from -LOGISTIC_LANES_EXP to it. */
+enum { LOGISTIC_LANES_EXP = 700 };
+void logistic_lanes_exp(size_t n, const double *x, double *out);
+
 /* prod (1 + e^-|x_i|), n up to 1,000. */
 double logistic_lanes_product(size_t n, const double *x);
 
