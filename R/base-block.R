@@ -67,26 +67,22 @@ packed_pairs <- function(S) {
     column = c(rep(core, each = length(core)), rep(elim, diff(at$eptr)), elim))
 }
 
-# S with its rows and columns times `scale`, plus between between'.
-spread_block <- function(S, scale, between) {
-  if (!is_packed(S)) {
-    x <- seq_len(nrow(S))
-    return(S * tcrossprod(scale[x]) + tcrossprod(between[x, , drop = FALSE]))
-  }
-  S$values <- spread_values(S$values, packed_pairs(S), scale, between)
+# S + between between'.
+add_to_block <- function(S, between) {
+  if (!is_packed(S)) return(S + tcrossprod(between[seq_len(nrow(S)), , drop = FALSE]))
+  S$values <- add_products(S$values, packed_pairs(S), between)
   S
 }
 
 # The same of r x r blocks, one after the other.
-spread_leaves <- function(leaf, r, scale, between) {
-  each <- r * (seq_len(length(scale) / max(r, 1L)) - 1L)
+add_to_leaves <- function(leaf, r, between) {
+  each <- r * (seq_len(nrow(between) / max(r, 1L)) - 1L)
   at <- list(row = outer(rep(seq_len(r), r), each, `+`),
     column = outer(rep(seq_len(r), each = r), each, `+`))
-  spread_values(leaf, at, scale, between)
+  add_products(leaf, at, between)
 }
 
-spread_values <- function(values, at, scale, between) {
-  values <- values * scale[at$row] * scale[at$column]
+add_products <- function(values, at, between) {
   for (k in seq_len(ncol(between))) values <- values + between[at$row, k] * between[at$column, k]
   values
 }

@@ -221,6 +221,17 @@ from_scale_free <- function(x) {
 
 # Cholesky factor of the correlation matrix at every row of x: r x r cells, a vector over the rows
 # in each of the lower triangle.
+covariance_rows <- function(x) {
+  r <- vech_order(ncol(x))
+  C <- correlation_roots(x, r)
+  pairs <- lower_pairs(r)
+  columns <- Map(function(a, b) {
+    rho <- Reduce(`+`, lapply(seq_len(b), function(c) C[[a, c]] * C[[b, c]]))
+    rho * exp(-(x[, vech_at(r, a, a)] + x[, vech_at(r, b, b)]) / 2)
+  }, pairs$row, pairs$col)
+  matrix(unlist(columns), nrow(x))
+}
+
 correlation_roots <- function(x, r) {
   C <- matrix(list(0), r, r)
   for (a in seq_len(r)) {

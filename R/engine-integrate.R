@@ -137,7 +137,7 @@ integrate_model <- function(model, vb, tau, settings, core = engine_core(model),
   known <- nodes$fits
   nodes$fits$state <- NULL # as large as the data
   nodes <- c(nodes, list(centre = centre, stats = psi_statistics(nodes$psi, stat_index(model)),
-    few = few_nodes(nodes$psi, long_tails(core)(nodes$psi), nodes$weights, settings$theta)))
+    few = few_nodes(nodes$psi, theta_tails(core, nodes$psi), nodes$weights, settings$theta)))
   nodes <- c(nodes, mixture_moments(model, core, theta_nodes(nodes), known))
   nodes$error <- nodes$error + approximation_error(nodes, length(model$factors))
   nodes

@@ -28,13 +28,13 @@ theta_nodes <- function(nodes) {
 }
 
 # Every so manieth of the mass of the nodes in the order of their places, with the nearest weights that
-# keep the means, variances and covariances of psi and the means of its tails (SDs and precisions)
-# and of their squares. Far out, where a variance of theta may be large, they lie closer. `most` of
+# keep the means, variances and covariances of psi and the means of `tails`, of which moments of theta
+# are made: SDs, precisions and covariances. Far out, where a variance of theta may be large, they lie closer. `most` of
 # them.
 few_nodes <- function(psi, tails, weights, most) {
   if (length(weights) <= most) return(NULL)
   x <- standardised(psi, weights)
-  tails <- standardised(rbind(tails, tails^2), weights)
+  tails <- standardised(tails, weights)
   dense <- weights * (1 + apply(rbind(x, tails)^2, 2L, max))
   order <- do.call(order, as.data.frame(t(round(x))))
   share <- cumsum(dense[order])
@@ -43,6 +43,12 @@ few_nodes <- function(psi, tails, weights, most) {
   at <- order[count > 0L]
   w <- count[count > 0L] * weights[at] / dense[at]
   list(at = at, weights = calibrated(moment_basis(x, tails), weights, at, w / sum(w)))
+}
+
+# What moments of theta are made of, a row each, at the columns of psi.
+theta_tails <- function(core, psi) {
+  covariances <- lapply(stat_index(core), function(at) t(covariance_rows(t(psi[at, , drop = FALSE]))))
+  rbind(long_tails(core)(psi), do.call(rbind, covariances))
 }
 
 standardised <- function(x, w) {
@@ -59,11 +65,15 @@ moment_basis <- function(x, tails) {
 # at all of them.
 calibrated <- function(basis, weights, at, w) {
   B <- basis[, at, drop = FALSE]
-  off <- drop(basis %*% weights - B %*% w)
-  e <- eigen(B %*% (w * t(B)), symmetric = TRUE)
-  keep <- e$values > 1e-9 * e$values[1L]
-  V <- e$vectors[, keep, drop = FALSE]
-  w <- w * pmax(1 + drop(crossprod(B, V %*% (crossprod(V, off) / e$values[keep]))), 0)
+  wanted <- drop(basis %*% weights)
+  for (i in 1:8) { # more than once where weights would be negative
+    e <- eigen(B %*% (w * t(B)), symmetric = TRUE)
+    keep <- e$values > 1e-11 * e$values[1L]
+    V <- e$vectors[, keep, drop = FALSE]
+    off <- crossprod(V, wanted - B %*% w)
+    if (max(abs(off)) < 1e-12) break
+    w <- w * pmax(1 + drop(crossprod(B, V %*% (off / e$values[keep]))), 0)
+  }
   w / sum(w)
 }
 
@@ -71,11 +81,10 @@ calibrated <- function(basis, weights, at, w) {
 
 is_emulated <- function(nodes) !is.null(nodes$fits)
 
-# Within the nodes, covariances have the correlations that they have on average at the fits, whose
-# weights are positive, and the variances that are interpolated; between them they are those of the
-# interpolated means.
+# Within the nodes the covariance is an average of those at the fits, between them that of the
+# interpolated means: what is said of a coefficient, of all of them and of their combinations agrees.
 spread_moments <- function(model, nodes, core, blocks, each, dense, rows, known) {
-  weights <- fit_weights(nodes)
+  weights <- within_weights(nodes)
   own <- blocks || each || dense
   run <- call_nest_mixture(core, nodes$centre, nodes$fits$psi, weights, blocks, own, dense, rows,
     known = known, within = TRUE)
@@ -85,35 +94,51 @@ spread_moments <- function(model, nodes, core, blocks, each, dense, rows, known)
   if (own) {
     out$mean <- drop(at_fits$node_mean %*% (nodes$fits$A %*% nodes$weights))
     between <- at_fits$node_mean %*% between_root(nodes)
-    average <- drop(at_fits$node_var %*% weights)
-    scale <- sqrt(mean_spread_variance(at_fits$node_var, nodes) / average)
   }
-  if (blocks) out <- c(out, spread_blocks(at_fits, core, scale, between))
-  if (dense) out$cov <- at_fits$cov * tcrossprod(scale) + tcrossprod(between)
+  if (blocks) out <- c(out, add_between(at_fits, core, between))
+  if (dense) out$cov <- at_fits$cov + tcrossprod(between)
   if (each) {
     out$node_mean <- spread_mean(at_fits$node_mean, nodes)
-    out$node_var <- spread_variance(at_fits$node_var, nodes)
+    out$node_var <- spread_variance(at_fits$node_var, nodes, weights)
   }
   if (!is.null(rows)) {
     out$row_mean <- spread_mean(at_fits$row_mean, nodes)
-    out$row_var <- spread_variance(at_fits$row_var, nodes)
+    out$row_var <- spread_variance(at_fits$row_var, nodes, weights)
   }
   out
 }
 
-spread_blocks <- function(at_fits, core, scale, between) {
-  in_leaf <- core$n_global + seq_len(length(scale) - core$n_global)
+add_between <- function(at_fits, core, between) {
+  in_leaf <- seq_len(nrow(between)) > core$n_global
   list(
-    cov_global = spread_block(at_fits$cov_global, scale, between),
-    cov_leaf = spread_leaves(at_fits$cov_leaf, core$r, scale[in_leaf],
-      between[in_leaf, , drop = FALSE])
+    cov_global = add_to_block(at_fits$cov_global, between),
+    cov_leaf = add_to_leaves(at_fits$cov_leaf, core$r, between[in_leaf, , drop = FALSE])
   )
 }
 
-# n positive weights, of sum 1, near those that the average over the nodes gives the fits.
-fit_weights <- function(nodes) {
-  a <- pmax(drop(nodes$fits$A %*% nodes$weights), 1e-3)
-  a / sum(a)
+# n positive weights of sum 1 that average what varies smoothly over the fits as A does over the
+# nodes. Of those of A some may be negative: what these carry goes to the fits around them.
+within_weights <- function(nodes) {
+  a <- drop(nodes$fits$A %*% nodes$weights)
+  kept <- rep(TRUE, length(a))
+  K <- nearness(nodes$fits$psi, nodes)
+  repeat {
+    w <- drop(solve(K[kept, kept], K[kept, , drop = FALSE] %*% a, tol = 0))
+    if (all(w >= 0)) break
+    kept[kept] <- w > 0
+  }
+  out <- replace(a * 0, kept, w) + FEW_MOMENTS
+  out / sum(out)
+}
+
+# Fits of less weight get rougher moments (NEGLIGIBLE in glmm_nest.c).
+FEW_MOMENTS <- 2e-4
+
+# The correlation of a smooth function between the columns of psi: four SDs of the posterior long.
+nearness <- function(psi, nodes) {
+  root <- chol(weighted_covariance(nodes$psi, nodes$weights)$cov + diag(1e-10, nrow(psi)))
+  z <- backsolve(root, psi, transpose = TRUE)
+  exp(-as.matrix(stats::dist(t(z)))^2 / 32) + diag(1e-6, ncol(psi))
 }
 
 # F with F F' = A (diag(w) - w w') A': of means m at the fits, m F F' m' is the covariance of their
@@ -126,19 +151,13 @@ between_root <- function(nodes) {
   e$vectors[, keep, drop = FALSE] * rep(sqrt(e$values[keep]), each = nrow(A))
 }
 
-# variables x nodes of variables x fits; means, and variances by their logarithms.
+# variables x nodes of variables x fits: means; and variances by their logarithms, their average over
+# the nodes that which the fits have under `weights`.
 spread_mean <- function(m, nodes) m %*% nodes$fits$A
-spread_variance <- function(v, nodes) exp(log(pmax(v, 1e-300)) %*% nodes$fits$A)
 
-# Averages of variances over the nodes, some variables at a time; nodes of no weight are left out.
-mean_spread_variance <- function(v, nodes) {
-  light <- nodes$weights < 1e-6 / length(nodes$weights)
-  few <- list(fits = list(A = nodes$fits$A[, !light, drop = FALSE]))
-  w <- nodes$weights[!light] / sum(nodes$weights[!light])
-  lot <- ceiling(seq_len(nrow(v)) * length(w) / 1e6)
-  unlist(lapply(split(seq_len(nrow(v)), lot), function(i) {
-    drop(spread_variance(v[i, , drop = FALSE], few) %*% w)
-  }), use.names = FALSE)
+spread_variance <- function(v, nodes, weights) {
+  out <- exp(log(pmax(v, 1e-300)) %*% nodes$fits$A)
+  out * drop(v %*% weights) / pmax(drop(out %*% nodes$weights), 1e-300)
 }
 
 # x: variables x nodes
@@ -147,9 +166,14 @@ weighted_covariance <- function(x, w) {
   list(mean = mean, cov = (x - mean) %*% (t(x - mean) * w))
 }
 
+# ---- draws -----------------------------------------------------------------------------------------
+
+# Most conditional fits that draws of an emulator take.
+MOST_DRAWN <- 60L
+
 # theta (a column per element of `at`, which are nodes) from its distribution at each. A conditional
-# fit per node that is met, not per draw; of an emulator per fit, whose draws are moved to the node:
-# to its mean, and in proportion to its SDs.
+# fit per node that is met, not per draw; of an emulator for some nodes, whose draws are moved to the
+# means of those around them.
 node_draws <- function(model, nodes, core, at) {
   if (is_emulated(nodes)) return(spread_draws(model, nodes, core, at))
   ordered_draws(nodes$psi, at, core, nodes$centre)
@@ -161,13 +185,29 @@ ordered_draws <- function(psi, at, core, centre) {
 }
 
 spread_draws <- function(model, nodes, core, at) {
+  few <- few_nodes(nodes$psi, theta_tails(core, nodes$psi), nodes$weights, MOST_DRAWN)
+  if (is.null(few)) return(ordered_draws(nodes$psi, at, core, nodes$centre))
+  one_of <- few$at[nodes_around(standardised(nodes$psi, nodes$weights), at, few)]
   fits <- nodes$fits
-  nearest <- apply(fits$A, 2L, which.max)[at]
-  run <- call_nest_mixture(core, nodes$centre, fits$psi, fit_weights(nodes), each = TRUE)
+  n <- ncol(fits$psi)
+  run <- call_nest_mixture(core, nodes$centre, fits$psi, rep(1 / n, n), each = TRUE)
   check_status(run$status, model)
-  m <- run$result$node_mean
-  v <- log(pmax(run$result$node_var, 1e-300))
-  A <- fits$A[, at, drop = FALSE]
-  from_mean <- ordered_draws(fits$psi, nearest, core, nodes$centre) - m[, nearest, drop = FALSE]
-  m %*% A + from_mean * exp((v %*% A - v[, nearest, drop = FALSE]) / 2)
+  ordered_draws(nodes$psi, one_of, core, nodes$centre) +
+    run$result$node_mean %*% (fits$A[, at, drop = FALSE] - fits$A[, one_of, drop = FALSE])
+}
+
+# Which of the few is taken for each of the nodes `at`: one nearby, as often in all as its weight says.
+nodes_around <- function(x, at, few) {
+  from <- x[, few$at, drop = FALSE]
+  to <- x[, at, drop = FALSE]
+  square <- outer(colSums(from^2), colSums(to^2), `+`) - 2 * crossprod(from, to)
+  reach <- stats::median(apply(square, 2L, min)) + 1e-4
+  chance <- exp(-pmax(square, 0) / (2 * reach)) + 1e-12
+  for (i in 1:20) { # to the sums that both sides want, in turn
+    chance <- chance * (few$weights / rowMeans(chance))
+    chance <- chance / rep(colSums(chance), each = nrow(chance))
+  }
+  below <- matrix(apply(chance, 2L, cumsum), nrow(chance))
+  u <- rep(stats::runif(ncol(chance)), each = nrow(chance))
+  pmin(1L + as.integer(colSums(below < u)), nrow(chance))
 }

@@ -23,6 +23,9 @@ finer_nodes <- function(model, nodes) {
     bend = nodes$bend, stats = psi_statistics(psi, stat_index(model)))
 }
 
+# Do nodes stand for boxes that fill the space?
+has_cells <- function(nodes) nodes$method != "importance" && !isTRUE(nodes$thinned)
+
 # An emulator's centred lattice has points between those along the axes.
 is_along_axes <- function(nodes) {
   is.null(nodes$bandwidth) || ncol(nodes$bandwidth) == ncol(nodes$L)

@@ -242,9 +242,6 @@ precision_parameter_draws <- function(p, nodes, core, ndraws) {
   }))
 }
 
-# Do nodes stand for boxes that fill the space?
-has_cells <- function(nodes) nodes$method != "importance" && !isTRUE(nodes$thinned)
-
 # In v, a node by its weight, moved within its cell by a uniform distribution tilted by half the gradient:
 # what the move adds to the variance of a smooth density, h^2 / 12, its covariance with the node
 # takes away. A linear map, near one, makes means and covariances those of the lattice.
@@ -310,13 +307,6 @@ abort_draws <- function() {
 #' @export
 group_covariance.mixture_posterior <- function(p, k) {
   nodes <- p$nodes
-  x <- t(nodes$psi[stat_index(p$model)[[k + n_lead(p$model)]], , drop = FALSE])
-  r <- length(p$model$groups[[k]]$coef)
-  C <- correlation_roots(x, r)
-  pairs <- lower_pairs(r)
-  mean <- unlist(Map(function(a, b) {
-    rho <- Reduce(`+`, lapply(seq_len(b), function(c) C[[a, c]] * C[[b, c]]))
-    sum(nodes$weights * rho * exp(-(x[, vech_at(r, a, a)] + x[, vech_at(r, b, b)]) / 2))
-  }, pairs$row, pairs$col))
-  unvech(mean)
+  x <- nodes$psi[stat_index(p$model)[[k + n_lead(p$model)]], , drop = FALSE]
+  unvech(drop(nodes$weights %*% covariance_rows(t(x))))
 }
