@@ -149,10 +149,27 @@ add_fits <- function(x, psi, fit) {
 has_rows_core <- function(core) !is.null(core$rows)
 
 # The emulator of the fits so far; x$rule is NULL where there is none, or none whose lattice fits.
-# Until the end a lattice does that has not been refined.
+# Until the end a lattice does that has not been refined. One that knows little, and may rise where
+# there are no fits, is believed near them only: there the next ones are taken.
 next_round <- function(x, refined = FALSE) {
   lattice <- x$lattice
   if (!refined && lattice$centred) lattice$tol <- 1
+  x$last <- x$rule
+  for (far in c(16, 4, 1)) {
+    run <- run_emulator(x, c(lattice, far = far))
+    x$capacity <- run$capacity
+    known <- run$status[1L] == core_status[["ok"]]
+    if (known && run$result$numbers[4L] < .5) break
+  }
+  x["rule"] <- list(if (run$status[1L] == core_status[["ok"]]) run$result)
+  if (is.null(x$rule)) return(x)
+  x$gp <- x$rule$numbers[4L]
+  x$change <- if (is.null(x$last)) Inf else
+    max(abs(x$rule$mean - x$last$mean) / x$rule$sd, abs(x$rule$sd / x$last$sd - 1))
+  x
+}
+
+run_emulator <- function(x, lattice) {
   repeat {
     settings <- c(lattice, list(kappa = x$kappa, capacity = x$capacity, batch = x$batch))
     run <- call_emulate(x$core, x$sampling, x$fits, x$state, settings)
@@ -160,13 +177,7 @@ next_round <- function(x, refined = FALSE) {
     if (run$status[1L] != core_status[["full"]] || x$capacity >= x$limit) break
     x$capacity <- min(4L * x$capacity, x$limit)
   }
-  x$last <- x$rule
-  x["rule"] <- list(if (run$status[1L] == core_status[["ok"]]) run$result)
-  if (is.null(x$rule)) return(x)
-  x$gp <- x$rule$numbers[4L]
-  x$change <- if (is.null(x$last)) Inf else
-    max(abs(x$rule$mean - x$last$mean) / x$rule$sd, abs(x$rule$sd / x$last$sd - 1))
-  x
+  c(run, capacity = x$capacity)
 }
 
 is_settled <- function(x) !is.null(x$last) && x$gp < x$tol && x$change < x$tol

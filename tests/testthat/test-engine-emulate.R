@@ -52,8 +52,8 @@ test_that("counts and a dispersion are emulated to the density itself", {
 # K0 of one scalar term, and M of another below it, from a table of the rows.
 sampling_by_hand <- function(outer, inner) {
   n <- table(outer, inner)
-  K0 <- 1 / (1.001 * mean(rowSums(n)))
-  c(K0, K0^2 * mean(rowSums(n^2)))
+  mean <- 1.001 * mean(rowSums(n))
+  c(mean / (1.001 * mean(rowSums(n)^2)), mean(rowSums(n^2)) / mean^2)
 }
 
 test_that("sampling covariances of nested factors are read from packed blocks of any family", {
