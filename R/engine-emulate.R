@@ -77,7 +77,7 @@ emulator_start <- function(core, sampling, start, settings) {
   lead <- sampling$lead > 0
   sd <- start$sd * ifelse(seq_len(d) %in% own, .5, 1)
   list(core = core, sampling = sampling, d = d, own = own, kappa = 1, batch = max(2L, d),
-    most = settings$most[d], tol = settings$error[d], capacity = 4000L,
+    most = settings$most[d], tol = settings$error[d], capacity = if (d < 5L) 4000L else 32000L,
     limit = settings$capacity, lattice = list(step = settings$step[d],
       drop = settings$drop[d], tol = settings$tol[d], centred = settings$centred[d],
       negligible = settings$negligible[d], nodes = settings$nodes[d]),
@@ -153,7 +153,10 @@ has_rows_core <- function(core) !is.null(core$rows)
 # there are no fits, is believed near them only: there the next ones are taken.
 next_round <- function(x, refined = FALSE) {
   lattice <- x$lattice
-  if (!refined && lattice$centred) lattice$tol <- 1
+  if (!refined && lattice$centred) {
+    lattice$tol <- 1
+    lattice$drop <- lattice$drop - 3
+  }
   x$last <- x$rule
   for (far in c(16, 4, 1)) {
     run <- run_emulator(x, c(lattice, far = far))

@@ -23,12 +23,32 @@ static int chol_2(double *A)
     return 0;
 }
 
+/* Up to so many columns a call of LAPACK costs more than the work. */
+enum { FEW = 8 };
+
+static int chol_few(int n, double *A)
+{
+    for (int j = 0; j < n; j++) {
+        double s = AT(A, j, j, n);
+        for (int k = 0; k < j; k++) s -= AT(A, j, k, n) * AT(A, j, k, n);
+        if (!(s > LA_PIVOT_TOL * AT(A, j, j, n)) || !isfinite(s)) return j + 1;
+        AT(A, j, j, n) = sqrt(s);
+        for (int i = j + 1; i < n; i++) {
+            double t = AT(A, i, j, n);
+            for (int k = 0; k < j; k++) t -= AT(A, i, k, n) * AT(A, j, k, n);
+            AT(A, i, j, n) = t / AT(A, j, j, n);
+        }
+    }
+    return 0;
+}
+
 int la_chol(int n, double *A)
 {
     int info = 0;
     if (n == 0) return 0;
     if (n == 1) return chol_1(A);
     if (n == 2) return chol_2(A);
+    if (n <= FEW) return chol_few(n, A);
     for (int j = 0; j < n; j++) /* LAPACK may take a NaN for a good pivot */
         if (!isfinite(AT(A, j, j, n))) return j + 1;
     /* the upper triangle is unused by dpotrf("L"): keep the diagonal there for the check */
@@ -52,6 +72,11 @@ void la_solve_l(int n, const double *L, double *b)
     } else if (n == 2) {
         b[0] /= L[0];
         b[1] = (b[1] - L[1] * b[0]) / L[3];
+    } else if (n <= FEW) {
+        for (int j = 0; j < n; j++) {
+            b[j] /= AT(L, j, j, n);
+            for (int i = j + 1; i < n; i++) b[i] -= AT(L, i, j, n) * b[j];
+        }
     } else {
         F77_CALL(dtrsv)("L", "N", "N", &n, L, &n, b, &one FCONE FCONE FCONE);
     }
