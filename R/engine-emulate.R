@@ -6,7 +6,7 @@
 # By the number d of precision parameters: step, drop and tol of the dense lattice; most conditional
 # fits; what the emulator's own error must be below; points that the lattice may have.
 emulate_settings <- function() {
-  list(step = c(.6, .9, 1.2, 1.3, 1.4, 1.4, 1.5, 1.6), drop = c(14, 14, 13, 12, 11, 11, 11, 11),
+  list(step = c(.6, .9, 1.2, 1.3, 1.4, 1.5, 1.6, 1.6), drop = c(14, 14, 13, 12, 11, 10, 10, 10),
     tol = c(5e-3, 5e-3, 2e-2, 4e-3, rep(1e-2, 4L)), centred = rep(c(FALSE, TRUE), c(3L, 5L)),
     negligible = rep(1e-5, 8L), nodes = rep(c(16000L, 4000L), each = 4L),
     most = c(8L, 12L, 16L, 25L, 40L, 40L, 50L, 50L),
@@ -48,7 +48,10 @@ emulate_precisions <- function(core, centre, start, settings = emulate_settings(
   if (!is_settled(x) && x$gp > 2 * x$tol) {
     return(no_integral("the emulated log likelihood did not settle"))
   }
-  if (x$lattice$centred) x <- next_round(x, refined = TRUE)
+  if (x$lattice$centred) {
+    if (x$d > 5L) x$capacity <- max(x$capacity, 64000L)
+    x <- next_round(x, refined = TRUE)
+  }
   if (is.null(x$rule)) return(no_integral("the lattice of the variances is too large"))
   emulator_nodes(x)
 }
@@ -155,7 +158,7 @@ next_round <- function(x, refined = FALSE) {
   lattice <- x$lattice
   if (!refined && lattice$centred) {
     lattice$tol <- 1
-    lattice$drop <- lattice$drop - 3
+    lattice$drop <- lattice$drop - 2
   }
   x$last <- x$rule
   for (far in c(16, 4, 1)) {
@@ -183,7 +186,10 @@ run_emulator <- function(x, lattice) {
   c(run, capacity = x$capacity)
 }
 
-is_settled <- function(x) !is.null(x$last) && x$gp < x$tol && x$change < x$tol
+# Lattices that have not been refined differ from each other.
+is_settled <- function(x) {
+  !is.null(x$last) && x$gp < x$tol && x$change < if (x$d > 4L) 3 * x$tol else x$tol
+}
 
 # n more fits where the last emulator wants them. kappa, which its SDs are multiplied by, is the RMS
 # of what the forecasts of the last three batches missed by, over those SDs.
