@@ -227,8 +227,8 @@ emulator_nodes <- function(x) {
   )
 }
 
-# What the interpolation of coefficients' moments misses, in their SDs: it grows with what is not known
-# of the terms' variances. Calibrated on the data sets of data-raw/default-accuracy.R.
+# What the interpolation of coefficients' moments misses, in their SDs: it grows with what is not
+# known of the terms' variances. Calibrated on the data sets of data-raw/default-accuracy.R.
 interpolation_error <- function(x) {
   of_terms <- x$own[x$own > x$sampling$lead]
   if (!length(of_terms)) return(0)

@@ -79,7 +79,7 @@ bool matrix_log_axes(int r, const double *B, double *V, double *d)
     double A[RR];
     for (int j = 0; j < r; j++)
         for (int i = j; i < r; i++) {
-            if (!isfinite(AT(B, i, j, r))) return false; 
+            if (!isfinite(AT(B, i, j, r))) return false;
             AT(A, i, j, r) = AT(A, j, i, r) = AT(B, i, j, r);
             AT(V, i, j, r) = AT(V, j, i, r) = i == j;
         }

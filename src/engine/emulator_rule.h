@@ -20,8 +20,8 @@
 
 struct emulator_settings {
     double step, drop,
-        tol; /* of the lattice; tol: axes are shortened until their error is below   */
-    double far;   /* of struct emulator                                               */
+        tol;    /* of the lattice; tol: axes are shortened until their error is below   */
+    double far; /* of struct emulator                                               */
     double kappa; /* the predictive SDs are multiplied by it                          */
     double
         negligible; /* share of the mass that may be left out with the least points     */

@@ -167,7 +167,8 @@ static double own_at(const struct lmm *m, const struct precision *k,
         col = t;
     }
     if (k->leaf) return m->G.leaf[(size_t) l * r * r + (size_t) row + (size_t) col * r];
-    return m->G.global[arrow_shape_low(&m->shape, row + l * k->stride, col + l * k->stride)];
+    return m->G
+        .global[arrow_shape_low(&m->shape, row + l * k->stride, col + l * k->stride)];
 }
 
 /* By how much a scalar term's sampling variance grows when the other terms of its factor are known from the
@@ -248,7 +249,8 @@ bool sampling_from_gram(const struct lmm *m, struct sampling *s, int *work)
     int size = sampling_size(m);
     for (int k = m->first_term; k < m->n_prec; k++) {
         const struct precision *pr = &m->prec[k];
-        double W[VECH_MAX_R * (VECH_MAX_R + 1) / 2], Wi[RR], *K0 = s->K0 + sampling_at(m, k);
+        double W[VECH_MAX_R * (VECH_MAX_R + 1) / 2], Wi[RR],
+            *K0 = s->K0 + sampling_at(m, k);
         lmm_block_sum(m, k, m->G.global, m->G.leaf, W);
         for (int i = 0; i < vech_size(pr->r); i++) W[i] /= pr->n_levels;
         for (int a = 0; a < pr->r; a++) W[vech_at(pr->r, a, a)] *= 1 + RIDGE;

@@ -15,7 +15,8 @@
 /* x and q of a matrix with known axes; push against differences. */
 static void check_log(int r)
 {
-    double B[9] = {3, 0.5, -0.4, 0.5, 2, 0.3, -0.4, 0.3, 1.5}, M[9], x[6], q[6], V[9], d[3];
+    double B[9] = {3, 0.5, -0.4, 0.5, 2, 0.3, -0.4, 0.3, 1.5}, M[9] = {0}, x[6], q[6],
+           V[9], d[3];
     for (int j = 0; j < r; j++)
         for (int i = 0; i < r; i++) M[i + j * r] = B[i + 3 * j];
     CHECK(matrix_log(r, M, x, q));
@@ -86,7 +87,8 @@ static void check_process(void)
             down[k] -= e;
             const double hu[P] = {1, up[0], up[1]}, hd[P] = {1, down[0], down[1]};
             double slope =
-                (emulator_gp_mean(&gp, up, hu) - emulator_gp_mean(&gp, down, hd)) / (2 * e);
+                (emulator_gp_mean(&gp, up, hu) - emulator_gp_mean(&gp, down, hd)) /
+                (2 * e);
             CHECK_NEAR(slope, y[(k + 1) * N + i], 1e-5);
         }
     }
@@ -105,7 +107,8 @@ static double of_statistics(const struct lmm *m, const double *psi, double *slop
 {
     double t[8], jacobian, sum = 0;
     for (int k = 0; k < m->n_prec; k++)
-        scale_free_to_vech(m->prec[k].r, psi + m->prec[k].at, t + m->prec[k].at, &jacobian);
+        scale_free_to_vech(m->prec[k].r, psi + m->prec[k].at, t + m->prec[k].at,
+                           &jacobian);
     for (int i = 0; i < m->n_stat; i++) {
         slope[i] = 0.3 * i - 0.7;
         sum += slope[i] * t[i];
@@ -146,7 +149,8 @@ static void check_coordinates(void)
         CHECK(emulator_coord_at(&c, a, xa, qa) && emulator_coord_at(&c, b, xb, qb));
         for (int i = 0; i < 5; i++) sum += g[i] * (xa[i] - xb[i]);
         CHECK_NEAR(sum / (2 * e),
-                   (of_statistics(&m, a, unused) - of_statistics(&m, b, unused)) / (2 * e),
+                   (of_statistics(&m, a, unused) - of_statistics(&m, b, unused)) /
+                       (2 * e),
                    1e-8);
         for (int i = 0; i < 5; i++) {
             double dq = 0;
@@ -158,13 +162,14 @@ static void check_coordinates(void)
         memset(h, 0, sizeof h);
         for (int l = 0; l < 5; l++) {
             emulator_coord_trend_slope(&c, q, Q, l, dh);
-            for (int i = 0; i < emulator_coord_size(&c); i++) h[i] += dh[i] * (xa[l] - xb[l]);
+            for (int i = 0; i < emulator_coord_size(&c); i++)
+                h[i] += dh[i] * (xa[l] - xb[l]);
         }
         for (int i = 0; i < emulator_coord_size(&c); i++)
             CHECK_NEAR(h[i] / (2 * e), (up[i] - down[i]) / (2 * e), 1e-8);
     }
-    double v[5], back[5], shifted[5], jacobian = emulator_coord_unbend(
-                                          &c, (emulator_coord_bend(&c, psi, v), v), back);
+    double v[5], back[5], shifted[5],
+        jacobian = emulator_coord_unbend(&c, (emulator_coord_bend(&c, psi, v), v), back);
     for (int i = 0; i < 5; i++) {
         CHECK_NEAR(back[i], psi[i], 1e-11);
         v[i] += 1e-6;
