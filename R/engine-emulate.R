@@ -218,7 +218,7 @@ emulator_nodes <- function(x) {
     method = "emulator", psi = rule$psi, weights = rule$weights,
     gradient = rule$gradient * cell$scale,
     log_density = rule$log_density, log_evidence = n[1L],
-    error = max(x$gp + own + beyond * n[3L] + interpolation_error(x), 1e-8), gp = x$gp,
+    error = max(x$gp + own + beyond * n[3L] + interpolation_error(x), 1e-4), gp = x$gp,
     rule = n[2L], axis_errors = rule$axis_errors, truncation = n[3L], edge = FALSE, khat = NA_real_,
     points = ncol(x$fits$psi), thinned = thinned, step = cell$step, L = cell$L, mode = rule$centre,
     bandwidth = cell$bandwidth, bend = x$state$bend,
