@@ -6,7 +6,7 @@
 # By the number d of precision parameters: step, drop and tol of the dense lattice; most conditional
 # fits; what the emulator's own error must be below; points that the lattice may have.
 emulate_settings <- function() {
-  list(step = c(.6, .9, 1.2, 1.3, 1.4, 1.4, 1.5, 1.6), drop = c(14, 14, 13, 12, 11, 11, 11, 11),
+  list(step = c(.6, .9, 1.2, 1.3, 1.4, 1.5, 1.6, 1.6), drop = c(14, 14, 13, 12, 11, 10, 10, 10),
     tol = c(5e-3, 5e-3, 2e-2, 4e-3, rep(1e-2, 4L)), centred = rep(c(FALSE, TRUE), c(3L, 5L)),
     negligible = rep(1e-5, 8L), nodes = rep(c(16000L, 4000L), each = 4L),
     most = c(8L, 12L, 16L, 25L, 40L, 40L, 50L, 50L),
@@ -50,11 +50,14 @@ emulated_nodes <- function(x, start, fit, budget) {
     if (room < 1L || !has_time(x, budget)) break
     x <- add_picks(x, min(room, x$batch), fit)
   }
-  if (!is_settled(x) && x$gp > 2 * x$tol) {
+  if (!is_settled(x) && x$gp > (if (x$d > 4L) 4 else 2) * x$tol) {
     return(no_integral("the emulated log likelihood did not settle"))
   }
-  if (x$lattice$centred) x <- next_round(x, refined = TRUE)
-  if (is.null(x$rule)) return(no_integral("the lattice of the variances is too large"))
+  if (x$lattice$centred) {
+    if (x$d > 5L) x$capacity <- max(x$capacity, 64000L)
+    refined <- next_round(x, refined = TRUE)
+    if (!is.null(refined$rule)) x <- refined # else what there is, with its own error
+  }
   emulator_nodes(x)
 }
 
@@ -93,13 +96,13 @@ emulator_start <- function(core, sampling, start, settings) {
   start$mean[own] <- pmin(start$mean[own], 30)
   bend <- rep(NA_real_, d)
   bend[own] <- -start$mean[own] / 2 - .5
-  limits <- sampling_log_sds(core, sampling, start$mean)
+  limits <- sampling_log_sds(core, sampling, cbind(start$mean))[, 1L]
   bend <- pmax(pmin(bend, limits + 1, na.rm = TRUE), limits - 1.5, na.rm = TRUE)
   bend[-own] <- NA
   lead <- sampling$lead > 0
   sd <- start$sd * ifelse(seq_len(d) %in% own, .5, 1)
   list(core = core, sampling = sampling, d = d, own = own, kappa = 1, batch = max(2L, d),
-    most = settings$most[d], tol = settings$error[d], capacity = 4000L,
+    most = settings$most[d], tol = settings$error[d], capacity = if (d < 5L) 4000L else 32000L,
     limit = settings$capacity, lattice = list(step = settings$step[d],
       drop = settings$drop[d], tol = settings$tol[d], centred = settings$centred[d],
       negligible = settings$negligible[d], nodes = settings$nodes[d]),
@@ -114,20 +117,22 @@ own_coordinates <- function(core) {
     stat_index(core)))
 }
 
-# Half the log sampling variance of one level's effects at psi, where there are levels.
+# Half the log sampling variances of one level's effects at the columns of psi, where there are
+# levels.
 sampling_log_sds <- function(core, sampling, psi) {
   index <- stat_index(core)
-  out <- rep(NA_real_, length(psi))
+  out <- matrix(NA_real_, nrow(psi), ncol(psi))
   r <- vapply(core$prec, function(p) p$r, 0L)
   first <- cumsum(c(0L, r^2))
-  s2 <- sampling$base + if (sampling$lead > 0) exp(-psi[1L]) else 0
+  s2 <- sampling$base + if (sampling$lead > 0) exp(-psi[1L, ]) else 0
   for (k in seq_along(index)[seq_along(index) > sampling$lead]) {
-    block <- first[k] + seq_len(r[k]^2)
-    inner <- which(sampling$inner[k, ] > 0)
-    K <- s2 * sampling$K0[block]
-    for (j in inner) K <- K + sampling$M[block, j] * exp(-psi[index[[j]]])
+    own <- first[k] + (seq_len(r[k]) - 1L) * (r[k] + 1L) + 1L # of the diagonal
+    K <- sampling$K0[own] %o% rep_len(s2, ncol(psi))
+    for (j in which(sampling$inner[k, ] > 0)) {
+      K <- K + sampling$M[own, j] %o% exp(-psi[index[[j]], ])
+    }
     pairs <- lower_pairs(r[k])
-    out[index[[k]][pairs$row == pairs$col]] <- log(diag(matrix(K, r[k]))) / 2
+    out[index[[k]][pairs$row == pairs$col], ] <- log(K) / 2
   }
   out
 }
@@ -171,18 +176,21 @@ add_fits <- function(x, psi, fit) {
 has_rows_core <- function(core) !is.null(core$rows)
 
 # The emulator of the fits so far; x$rule is NULL where there is none, or none whose lattice fits.
-# Until the end a lattice does that has not been refined.
+# Until the end a lattice does that has not been refined. One that knows little, and may rise where
+# there are no fits, is believed near them only: there the next ones are taken.
 next_round <- function(x, refined = FALSE) {
   lattice <- x$lattice
-  if (!refined && lattice$centred) lattice$tol <- 1
-  repeat {
-    settings <- c(lattice, list(kappa = x$kappa, capacity = x$capacity, batch = x$batch))
-    run <- call_emulate(x$core, x$sampling, x$fits, x$state, settings)
-    stop_if_interrupted(run$status)
-    if (run$status[1L] != core_status[["full"]] || x$capacity >= x$limit) break
-    x$capacity <- min(4L * x$capacity, x$limit)
+  if (!refined && lattice$centred) {
+    lattice$tol <- 1
+    lattice$drop <- lattice$drop - 2
   }
   x$last <- x$rule
+  for (far in c(16, 4, 1)) {
+    run <- run_emulator(x, c(lattice, far = far))
+    x$capacity <- run$capacity
+    known <- run$status[1L] == core_status[["ok"]]
+    if (known && run$result$numbers[4L] < .5) break
+  }
   x["rule"] <- list(if (run$status[1L] == core_status[["ok"]]) run$result)
   if (is.null(x$rule)) return(x)
   x$gp <- x$rule$numbers[4L]
@@ -191,7 +199,21 @@ next_round <- function(x, refined = FALSE) {
   x
 }
 
-is_settled <- function(x) !is.null(x$last) && x$gp < x$tol && x$change < x$tol
+run_emulator <- function(x, lattice) {
+  repeat {
+    settings <- c(lattice, list(kappa = x$kappa, capacity = x$capacity, batch = x$batch))
+    run <- call_emulate(x$core, x$sampling, x$fits, x$state, settings)
+    stop_if_interrupted(run$status)
+    if (run$status[1L] != core_status[["full"]] || x$capacity >= x$limit) break
+    x$capacity <- min(4L * x$capacity, x$limit)
+  }
+  c(run, capacity = x$capacity)
+}
+
+# Lattices that have not been refined differ from each other.
+is_settled <- function(x) {
+  !is.null(x$last) && x$gp < x$tol && x$change < if (x$d > 4L) 3 * x$tol else x$tol
+}
 
 # n more fits where the last emulator wants them. kappa, which its SDs are multiplied by, is the RMS
 # of what the forecasts of the last three batches missed by, over those SDs.
@@ -213,17 +235,26 @@ emulator_nodes <- function(x) {
   cell <- lattice_cell(rule$L, x$lattice$step, x$lattice$centred)
   thinned <- n[7L] > length(rule$weights)
   own <- if (x$lattice$centred) 2 * n[2L] else n[2L]^1.5
+  beyond <- if (x$d > 4L) .1 else .35
   list(
     method = "emulator", psi = rule$psi, weights = rule$weights,
     gradient = rule$gradient * cell$scale,
     log_density = rule$log_density, log_evidence = n[1L],
-    error = max(x$gp + own + .35 * n[3L], 1e-8), gp = x$gp,
+    error = max(x$gp + own + beyond * n[3L] + interpolation_error(x), 1e-4), gp = x$gp,
     rule = n[2L], axis_errors = rule$axis_errors, truncation = n[3L], edge = FALSE, khat = NA_real_,
     points = ncol(x$fits$psi), thinned = thinned, step = cell$step, L = cell$L, mode = rule$centre,
     bandwidth = cell$bandwidth, bend = x$state$bend,
     fits = list(psi = x$fits$psi, A = rule$A, state = x$fits$state),
     correction = if (length(rule$correction)) rule$correction
   )
+}
+
+# What the interpolation of coefficients' moments misses, in their SDs: it grows with what is not
+# known of the terms' variances. Calibrated on the data sets of data-raw/default-accuracy.R.
+interpolation_error <- function(x) {
+  of_terms <- x$own[x$own > x$sampling$lead]
+  if (!length(of_terms)) return(0)
+  .002 * max(x$rule$sd[of_terms])
 }
 
 # What nodes of a lattice stand for: boxes step L [-1/2, 1/2]^d that fill space. Those of the

@@ -1,7 +1,6 @@
 /* matrix_log.c: see matrix_log.h. */
 #include <math.h>
 #include <string.h>
-#include "base/blas.h"
 #include "base/core.h"
 #include "base/matrix_log.h"
 #include "base/vech.h"
@@ -31,6 +30,45 @@ static bool log_of_two(const double *B, double *x, double *q)
     return true;
 }
 
+/* A <- J'A J, V <- V J, where J turns columns p and q so that A_pq vanishes. */
+static void turn(int r, int p, int q, double *A, double *V)
+{
+    double t = (AT(A, q, q, r) - AT(A, p, p, r)) / (2 * AT(A, p, q, r));
+    t = (t < 0 ? -1 : 1) / (fabs(t) + sqrt(1 + t * t));
+    double c = 1 / sqrt(1 + t * t), s = t * c, off = t * AT(A, p, q, r);
+    AT(A, p, p, r) -= off;
+    AT(A, q, q, r) += off;
+    AT(A, p, q, r) = AT(A, q, p, r) = 0;
+    for (int i = 0; i < r; i++) {
+        double a = AT(A, i, p, r), b = AT(A, i, q, r), v = AT(V, i, p, r);
+        if (i != p && i != q) {
+            AT(A, i, p, r) = AT(A, p, i, r) = c * a - s * b;
+            AT(A, i, q, r) = AT(A, q, i, r) = s * a + c * b;
+        }
+        AT(V, i, p, r) = c * v - s * AT(V, i, q, r);
+        AT(V, i, q, r) = s * v + c * AT(V, i, q, r);
+    }
+}
+
+/* Jacobi's method, which finds small eigenvalues of positive definite matrices better than others and costs
+ * less than a call of LAPACK. */
+static bool jacobi(int r, double *A, double *V)
+{
+    enum { SWEEPS = 40 };
+    for (int sweep = 0; sweep < SWEEPS; sweep++) {
+        bool done = true;
+        for (int q = 1; q < r; q++)
+            for (int p = 0; p < q; p++) {
+                double a = AT(A, p, q, r);
+                if (a * a <= 1e-32 * fabs(AT(A, p, p, r) * AT(A, q, q, r))) continue;
+                turn(r, p, q, A, V);
+                done = false;
+            }
+        if (done) return true;
+    }
+    return false;
+}
+
 bool matrix_log_axes(int r, const double *B, double *V, double *d)
 {
     if (r == 1) {
@@ -38,19 +76,19 @@ bool matrix_log_axes(int r, const double *B, double *V, double *d)
         d[0] = log(B[0]);
         return B[0] > 0 && isfinite(d[0]);
     }
-    double work[32 * R];
-    int info = 0, size = 32 * R;
+    double A[RR];
     for (int j = 0; j < r; j++)
         for (int i = j; i < r; i++) {
-            if (!isfinite(AT(B, i, j, r))) return false; /* LAPACK is not to be asked */
-            AT(V, i, j, r) = AT(V, j, i, r) = AT(B, i, j, r);
+            if (!isfinite(AT(B, i, j, r))) return false;
+            AT(A, i, j, r) = AT(A, j, i, r) = AT(B, i, j, r);
+            AT(V, i, j, r) = AT(V, j, i, r) = i == j;
         }
-    F77_CALL(dsyev)("V", "L", &r, V, &r, d, work, &size, &info FCONE FCONE);
+    if (!jacobi(r, A, V)) return false;
     for (int i = 0; i < r; i++) {
-        if (!(d[i] > 0)) return false;
-        d[i] = log(d[i]);
+        if (!(AT(A, i, i, r) > 0)) return false;
+        d[i] = log(AT(A, i, i, r));
     }
-    return info == 0;
+    return true;
 }
 
 bool matrix_log(int r, const double *B, double *x, double *q)

@@ -25,6 +25,8 @@ struct emulator emulator_carve(const struct emulator_coord *c,
     e.metric = arena_doubles(a, d * d);
     e.x0 = arena_doubles(a, d);
     e.v_best = arena_doubles(a, d);
+    e.low = arena_doubles(a, d);
+    e.high = arena_doubles(a, d);
     e.gp = emulator_gp_carve(fits->n, e.d, e.p, a);
     e.values = emulator_gp_values_carve(fits->n, e.d, a);
     e.shift = arena_doubles(a, 1 + d + n);
@@ -114,6 +116,17 @@ static void fill_equations(struct emulator *e)
     }
 }
 
+static void take_box(struct emulator *e)
+{
+    for (int j = 0; j < e->d; j++) {
+        e->low[j] = e->high[j] = e->z[j];
+        for (int i = 1; i < e->fits.n; i++) {
+            e->low[j] = fmin(e->low[j], AT(e->z, j, i, e->d));
+            e->high[j] = fmax(e->high[j], AT(e->z, j, i, e->d));
+        }
+    }
+}
+
 static bool choose_length(struct emulator *e)
 {
     double most = -INFINITY, best = 0;
@@ -132,6 +145,7 @@ bool emulator_prepare(struct emulator *e)
     if (!read_fits(e)) return false;
     take_metric(e);
     fill_equations(e);
+    take_box(e);
     if (!choose_length(e) || !emulator_gp_values_fit(&e->values, e->z)) return false;
     size_t size = (size_t) (1 + e->d + e->fits.n);
     memset(e->shift, 0, sizeof(double) * size);
@@ -141,14 +155,11 @@ bool emulator_prepare(struct emulator *e)
     return true;
 }
 
-/* Nothing is believed further than so many units of the metric from the best fit: a trend that has gone wrong
- * may rise without end there. */
-static const double FAR = 16;
-
+/* A trend that has gone wrong may rise without end away from the fits. */
 static bool is_far(const struct emulator *e, const double *z)
 {
     for (int j = 0; j < e->d; j++)
-        if (!(fabs(z[j]) < FAR)) return true;
+        if (!(z[j] > e->low[j] - e->far && z[j] < e->high[j] + e->far)) return true;
     return false;
 }
 

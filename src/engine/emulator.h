@@ -28,9 +28,11 @@ struct emulator {
     double *z, *y, *H;     /* d x n, m, m x p                                   */
     double *metric;        /* d x d: L_x                                        */
     double *x0;            /* d                                                 */
-    double top;            /* the largest log likelihood, which y is relative to */
-    int best;              /* the fit of the highest density                    */
-    double *v_best;        /* d: where, in the lattice's coordinates            */
+    double far; /* what is further than it from the box of the fits' z has no density */
+    double *low, *high; /* d: that box                                       */
+    double top;         /* the largest log likelihood, which y is relative to */
+    int best;           /* the fit of the highest density                    */
+    double *v_best;     /* d: where, in the lattice's coordinates            */
     struct emulator_gp gp;
     struct emulator_values values;
     double *shift;     /* 1 + d + n: coefficients of the correction         */
@@ -40,7 +42,7 @@ struct emulator {
 struct emulator emulator_carve(const struct emulator_coord *c,
                                const struct emulator_fits *fits, struct arena *a);
 
-/* Everything from c, fits and Lx. False: K has no factor at a fit, or no process fits. */
+/* Everything from c, fits, Lx and far. False: K has no factor at a fit, or no process fits. */
 bool emulator_prepare(struct emulator *e);
 
 /* psi, x, z, h (p) of v; returns log |d psi / d v|, NaN where there are no coordinates. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/la.h"
+#include "base/scale_free.h"
 #include "engine/emulator_rule.h"
 
 enum { ATTEMPTS = 6, SOME_TOP = 800, SOME_REST = 800, GP_BLOCK = 64 };
@@ -127,6 +128,39 @@ static enum core_status grow(struct emulator *e, const struct emulator_settings 
 
 /* ---- moments --------------------------------------------------------------------------------- */
 
+/* y (d) <- the SDs and correlations at psi that the user reads; of a parameter without a matrix exp(-psi / 2). */
+static void users_scales(const struct emulator *e, const double *psi, double *y)
+{
+    const struct lmm *m = e->c.m;
+    for (int k = 0; k < m->n_prec; k++) {
+        const struct precision *pr = &m->prec[k];
+        int r = pr->r;
+        double S[EMULATOR_MAX_D * EMULATOR_MAX_D], A[EMULATOR_MAX_D * EMULATOR_MAX_D],
+            sd[EMULATOR_MAX_D];
+        if (r == 1) {
+            y[pr->at] = exp(-0.5 * psi[pr->at]);
+            continue;
+        }
+        scale_free_root(r, psi + pr->at, S);
+        if (pr->map)
+            la_matmul(r, pr->map, S, A);
+        else
+            memcpy(A, S, sizeof(double) * (size_t) (r * r));
+        for (int b = 0; b < r; b++)
+            for (int a = b; a < r; a++) {
+                double s = 0;
+                for (int i = 0; i < r; i++) s += AT(A, a, i, r) * AT(A, b, i, r);
+                y[pr->at + vech_at(r, a, b)] = s;
+            }
+        for (int a = 0; a < r; a++) sd[a] = sqrt(y[pr->at + vech_at(r, a, a)]);
+        for (int b = 0; b < r; b++)
+            for (int a = b; a < r; a++) {
+                double *at = y + pr->at + vech_at(r, a, b);
+                *at = a == b ? sd[a] : *at / (sd[a] * sd[b]);
+            }
+    }
+}
+
 /* Relative weights, and the quantities at every point. */
 static double weigh(const struct emulator *e, struct emulator_rule *r)
 {
@@ -137,10 +171,8 @@ static double weigh(const struct emulator *e, struct emulator_rule *r)
         double *y = r->Y + (size_t) i * 2 * d;
         r->w[i] = exp(emulator_rule_value(r, i) - peak);
         emulator_coord_unbend(&e->c, emulator_rule_point(r, i), psi);
-        for (size_t j = 0; j < d; j++) {
-            y[j] = psi[j];
-            y[d + j] = isfinite(e->c.bend[j]) ? exp(-0.5 * psi[j]) : tanh(psi[j]);
-        }
+        memcpy(y, psi, sizeof(double) * d);
+        users_scales(e, psi, y + d);
         if (r->w[i] == 0) memset(y, 0, sizeof(double) * 2 * d); /* SDs beyond numbers */
     }
     return peak;

@@ -5,8 +5,7 @@
  * on the centred one: all-even and all-odd points of (h / sqrt 2) Z^d, which
  * errs as little with 2^(d/2 - 1) times fewer points.
  *
- * Moments are those of psi, of the SDs exp(-psi_j / 2) of the coordinates with a bend and of tanh(psi_j) of
- * the others. With w the weights, s the predictive SDs and t a standardised quantity the emulator's error is
+ * Moments are those of psi, and of the SDs and correlations on the user's scale. With w the weights, s the predictive SDs and t a standardised quantity the emulator's error is
  *
  *     gp = max(sum w s |t|, sum w s |t^2 - 1| / 2, sum w s),
  *
@@ -21,7 +20,8 @@
 
 struct emulator_settings {
     double step, drop,
-        tol; /* of the lattice; tol: axes are shortened until their error is below   */
+        tol;    /* of the lattice; tol: axes are shortened until their error is below   */
+    double far; /* of struct emulator                                               */
     double kappa; /* the predictive SDs are multiplied by it                          */
     double
         negligible; /* share of the mass that may be left out with the least points     */

@@ -155,6 +155,50 @@ static void pairs_global(const struct lmm *m, const struct precision *k,
         pairs_dense(m, k, j, p);
 }
 
+/* The block of level l's coefficients with those of the same level of another term of its factor. */
+static double own_at(const struct lmm *m, const struct precision *k,
+                     const struct precision *j, int l, int a, int b)
+{
+    size_t r = (size_t) m->shape.r;
+    int row = k->first + a, col = j->first + b;
+    if (row < col) {
+        int t = row;
+        row = col;
+        col = t;
+    }
+    if (k->leaf) return m->G.leaf[(size_t) l * r * r + (size_t) row + (size_t) col * r];
+    return m->G
+        .global[arrow_shape_low(&m->shape, row + l * k->stride, col + l * k->stride)];
+}
+
+/* By how much a scalar term's sampling variance grows when the other terms of its factor are known from the
+ * rows as well: w_kk (W^-1)_kk, W the mean over levels of all that factor's Z'Z. */
+static double inflation(const struct lmm *m, int k)
+{
+    int r = 0, own = 0;
+    double W[RR] = {0}, Wi[RR];
+    const struct precision *col[VECH_MAX_R];
+    int coef[VECH_MAX_R];
+    for (int j = m->first_term; j < m->n_prec; j++) {
+        if (m->prec[j].factor != m->prec[k].factor) continue;
+        if (j == k) own = r;
+        if (r + m->prec[j].r > VECH_MAX_R) return 1;
+        for (int c = 0; c < m->prec[j].r; c++, r++) {
+            col[r] = &m->prec[j];
+            coef[r] = c;
+        }
+    }
+    for (int b = 0; b < r; b++)
+        for (int a = 0; a < r; a++)
+            for (int l = 0; l < m->prec[k].n_levels; l++)
+                AT(W, a, b, r) += own_at(m, col[a], col[b], l, coef[a], coef[b]);
+    for (int a = 0; a < r; a++) AT(W, a, a, r) *= 1 + RIDGE;
+    double w = AT(W, own, own, r);
+    if (la_chol(r, W)) return 1;
+    la_inverse(r, W, Wi);
+    return w * AT(Wi, own, own, r);
+}
+
 /* M <- K0 S K0 / n_levels. False: j is not nested in k. */
 static bool nested(const struct lmm *m, int outer, int inner, const double *K0, double *M,
                    int *hits)
@@ -179,22 +223,46 @@ static bool nested(const struct lmm *m, int outer, int inner, const double *K0, 
     return true;
 }
 
+/* K0 <- the inverse of the mean over levels of G_l W^-1 G_l, G_l = Z_l'Z_l, from Wi = W^-1: a level of many
+ * rows says as much of small variances as its square. */
+static bool weigh_levels(const struct lmm *m, const struct precision *k, const double *Wi,
+                         double *K0)
+{
+    int r = k->r;
+    memset(K0, 0, sizeof(double) * (size_t) (r * r));
+    for (int l = 0; l < k->n_levels; l++) {
+        double G[RR], WG[RR], GWG[RR];
+        for (int b = 0; b < r; b++)
+            for (int a = 0; a < r; a++) AT(G, a, b, r) = own_at(m, k, k, l, a, b);
+        la_matmul(r, Wi, G, WG);
+        la_matmul(r, G, WG, GWG);
+        for (int i = 0; i < r * r; i++) K0[i] += GWG[i] / k->n_levels;
+    }
+    for (int a = 0; a < r; a++) AT(K0, a, a, r) *= 1 + RIDGE;
+    if (la_chol(r, K0)) return false;
+    la_inverse(r, K0, K0);
+    return true;
+}
+
 bool sampling_from_gram(const struct lmm *m, struct sampling *s, int *work)
 {
     int size = sampling_size(m);
     for (int k = m->first_term; k < m->n_prec; k++) {
         const struct precision *pr = &m->prec[k];
-        double W[VECH_MAX_R * (VECH_MAX_R + 1) / 2], *K0 = s->K0 + sampling_at(m, k);
+        double W[VECH_MAX_R * (VECH_MAX_R + 1) / 2], Wi[RR],
+            *K0 = s->K0 + sampling_at(m, k);
         lmm_block_sum(m, k, m->G.global, m->G.leaf, W);
         for (int i = 0; i < vech_size(pr->r); i++) W[i] /= pr->n_levels;
         for (int a = 0; a < pr->r; a++) W[vech_at(pr->r, a, a)] *= 1 + RIDGE;
         vech_unpack(pr->r, W, K0);
         if (la_chol(pr->r, K0)) return false;
-        la_inverse(pr->r, K0, K0);
+        la_inverse(pr->r, K0, Wi);
+        if (!weigh_levels(m, pr, Wi, K0)) return false;
+        if (pr->r == 1) *K0 *= inflation(m, k);
         for (int j = m->first_term; j < m->n_prec; j++)
             AT(s->inner, k, j, m->n_prec) =
                 j != k &&
-                nested(m, k, j, K0, s->M + (size_t) j * (size_t) size + sampling_at(m, k),
+                nested(m, k, j, Wi, s->M + (size_t) j * (size_t) size + sampling_at(m, k),
                        work);
     }
     return true;

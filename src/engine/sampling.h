@@ -1,12 +1,13 @@
 /* sampling.h: how well the data alone know one level's effects: the sampling covariance of the
  * effects of term k, were they fixed,
  *
- *     K_k = s2 K0_k + sum over j nested in k of M_kj sigma_j^2,     K0_k = (mean of Z_l'Z_l over levels l)^-1,
- *     M_kj = K0_k (mean over l of sum_i n_li n_li') K0_k,     n_li = Z_l'z_i over the rows of j's level i,
+ *     K_k = s2 K0_k + sum over j nested in k of M_kj sigma_j^2,     K0_k = (mean of G_l W^-1 G_l over levels l)^-1,
+ *     M_kj = W^-1 (mean over l of sum_i n_li n_li') W^-1,     n_li = Z_l'z_i over the rows of j's level i,
  *
- * all of it from the arrow Gram (a thousandth of its diagonal is added to the mean of Z'Z). s2 is the
+ * G_l = Z_l'Z_l and W their mean, all of it from the arrow Gram (a thousandth of their diagonals is added).
+ * Levels count by their squares: of unequal ones the large tell small variances from none. s2 is the
  * variance of a row. A scalar term j is nested in k when it has more levels and nine in ten of them
- * meet one level of k. */
+ * meet one level of k. A scalar term with others of its factor beside it: K0_k is of the joint inverse. */
 #ifndef MEANFIELD_SAMPLING_H
 #define MEANFIELD_SAMPLING_H
 

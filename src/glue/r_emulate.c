@@ -185,6 +185,7 @@ static struct emulator_settings r_settings(SEXP x)
     return (struct emulator_settings){.step = r_num(x, "step", 1e-3, 100),
                                       .drop = r_num(x, "drop", 1, 700),
                                       .tol = r_num(x, "tol", 0, DBL_MAX),
+                                      .far = r_num(x, "far", 0, DBL_MAX),
                                       .kappa = r_num(x, "kappa", 0, DBL_MAX),
                                       .capacity =
                                           r_int(x, "capacity", 16, LATTICE_MAX_POINTS),
@@ -218,6 +219,7 @@ SEXP C_emulate(SEXP core, SEXP sampling, SEXP fits, SEXP state, SEXP settings)
         e = emulator_carve(&c, &f, &a);
         r = emulator_rule_carve(&e, &s, &a);
     }
+    e.far = s.far;
     e.Lx = known ? r_finite(state, "Lx", (R_xlen_t) d * d) : NULL;
     memcpy(r.centre, centre, sizeof(double) * (size_t) d);
     memcpy(r.L, scale, sizeof(double) * (size_t) (d * d));

@@ -52,8 +52,8 @@ test_that("counts and a dispersion are emulated to the density itself", {
 # K0 of one scalar term, and M of another below it, from a table of the rows.
 sampling_by_hand <- function(outer, inner) {
   n <- table(outer, inner)
-  K0 <- 1 / (1.001 * mean(rowSums(n)))
-  c(K0, K0^2 * mean(rowSums(n^2)))
+  mean <- 1.001 * mean(rowSums(n))
+  c(mean / (1.001 * mean(rowSums(n)^2)), mean(rowSums(n^2)) / mean^2)
 }
 
 test_that("sampling covariances of nested factors are read from packed blocks of any family", {
@@ -87,4 +87,36 @@ test_that("a thousand outer levels are emulated from packed blocks", {
   n <- e$nodes
   off <- call_nest_log_density(e$core, e$centre, n$psi) - n$log_density
   expect_lt(diff(range(off[n$weights > 1e-3])), .01)
+})
+
+test_that("names and order of levels and rows do not move the emulated integral", {
+  d <- emulate_data()
+  fit <- function(d) emulated(fit_vb(k ~ x + (1 + x | g), d, family = poisson(), integrate = "no"))
+  one <- fit(d)$nodes
+  set.seed(8)
+  other <- d[sample(nrow(d)), ]
+  other$g <- factor(letters[as.integer(other$g)], levels = sample(letters[1:9]))
+  two <- fit(other)$nodes
+  expect_identical(two$points, one$points)
+  expect_equal(drop(two$psi %*% two$weights), drop(one$psi %*% one$weights), tolerance = 1e-6)
+})
+
+test_that("levels of very different sizes are emulated to the density itself", {
+  set.seed(9)
+  d <- data.frame(g = factor(rep(1:30, c(rep(2, 26), 30, 40, 60, 100))))
+  d$y <- rnorm(30, 0, .25)[d$g] + rnorm(nrow(d))
+  e <- emulated(fit <- fit_vb(y ~ 1 + (1 | g), d, integrate = "no"))
+  error <- emulate_error(e, fit_exact(fit)$integrated)
+  expect_lt(error, .015)
+  expect_gt(e$nodes$error, error / 3)
+})
+
+test_that("two terms of one factor, of an uncentred covariate, are emulated", {
+  set.seed(10)
+  d <- data.frame(g = gl(15, 8), x = rep(3:10, 15))
+  d$y <- rnorm(15, 0, 2)[d$g] + rnorm(15, 0, .5)[d$g] * d$x + rnorm(120)
+  e <- emulated(fit <- fit_vb(y ~ x + (1 | g) + (0 + x | g), d, integrate = "no"))
+  expect_true(is_integral(e$nodes))
+  error <- emulate_error(e, fit_exact(fit)$integrated)
+  expect_lt(error, .015)
 })

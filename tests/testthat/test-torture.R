@@ -102,7 +102,7 @@ families_script <- quote({
     list(
       call_fit_vb(e$core, e$start, control),
       call_nest_mode(e$core, e$centre, top$mean, L),
-      call_nest_fits(e$core, e$centre, psi),
+      call_nest_fits(e$core, e$centre, psi), call_emulate_sampling(e$core),
       call_nest_log_density(e$core, e$centre, psi),
       call_nest_lattice(e$core, e$centre, top$mean, L, few, step),
       call_nest_mixture(e$core, e$centre, psi, c(.4, .6), TRUE, TRUE, TRUE, rows, step),
