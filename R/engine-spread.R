@@ -42,13 +42,17 @@ few_nodes <- function(psi, tails, weights, most) {
   count <- tabulate(findInterval(marks, share) + 1L, length(weights))
   at <- order[count > 0L]
   w <- count[count > 0L] * weights[at] / dense[at]
-  list(at = at, weights = calibrated(moment_basis(x, tails), weights, at, w / sum(w)))
+  basis <- moment_basis(x, tails)
+  list(at = at, weights = calibrated(basis[, at, drop = FALSE], drop(basis %*% weights), w / sum(w)))
 }
 
 # What moments of theta are made of, a row each, at the columns of psi.
 theta_tails <- function(core, psi) {
-  covariances <- lapply(stat_index(core), function(at) t(covariance_rows(t(psi[at, , drop = FALSE]))))
-  rbind(long_tails(core)(psi), do.call(rbind, covariances))
+  rbind(long_tails(core)(psi), variance_terms(psi, stat_index(core)))
+}
+
+variance_terms <- function(psi, index) {
+  do.call(rbind, lapply(index, function(at) t(covariance_rows(t(psi[at, , drop = FALSE])))))
 }
 
 standardised <- function(x, w) {
@@ -61,11 +65,8 @@ moment_basis <- function(x, tails) {
   rbind(1, x, x[pairs$row, , drop = FALSE] * x[pairs$col, , drop = FALSE], tails)
 }
 
-# Weights at some of the nodes, near w, under which the basis has the means that it has under `weights`
-# at all of them.
-calibrated <- function(basis, weights, at, w) {
-  B <- basis[, at, drop = FALSE]
-  wanted <- drop(basis %*% weights)
+# Weights near w under which the rows of B (a column per weight) have the means `wanted`.
+calibrated <- function(B, wanted, w) {
   for (i in 1:8) { # more than once where weights would be negative
     e <- eigen(B %*% (w * t(B)), symmetric = TRUE)
     keep <- e$values > 1e-11 * e$values[1L]
@@ -84,7 +85,7 @@ is_emulated <- function(nodes) !is.null(nodes$fits)
 # Within the nodes the covariance is an average of those at the fits, between them that of the
 # interpolated means: what is said of a coefficient, of all of them and of their combinations agrees.
 spread_moments <- function(model, nodes, core, blocks, each, dense, rows, known) {
-  weights <- within_weights(nodes)
+  weights <- within_weights(nodes, stat_index(core))
   own <- blocks || each || dense
   run <- call_nest_mixture(core, nodes$centre, nodes$fits$psi, weights, blocks, own, dense, rows,
     known = known, within = TRUE)
@@ -116,30 +117,20 @@ add_between <- function(at_fits, core, between) {
   )
 }
 
-# n positive weights of sum 1 that average what varies smoothly over the fits as A does over the
-# nodes. Of those of A some may be negative: what these carry goes to the fits around them.
-within_weights <- function(nodes) {
-  a <- drop(nodes$fits$A %*% nodes$weights)
-  kept <- rep(TRUE, length(a))
-  K <- nearness(nodes$fits$psi, nodes)
-  repeat {
-    w <- drop(solve(K[kept, kept], K[kept, , drop = FALSE] %*% a, tol = 0))
-    if (all(w >= 0)) break
-    kept[kept] <- w > 0
-  }
-  out <- replace(a * 0, kept, w) + FEW_MOMENTS
-  out / sum(out)
+# n positive weights, near those that A's average over the nodes gives the fits, under which the
+# covariances of the effects have the means that they have over the nodes: where levels are few,
+# variances of coefficients are sums of them.
+within_weights <- function(nodes, index) {
+  a <- pmax(drop(nodes$fits$A %*% nodes$weights), FEW_MOMENTS)
+  basis <- function(psi) rbind(1, variance_terms(psi, index))
+  wanted <- drop(basis(nodes$psi) %*% nodes$weights)
+  size <- pmax(abs(wanted), 1e-300)
+  w <- calibrated(basis(nodes$fits$psi) / size, wanted / size, a / sum(a)) + FEW_MOMENTS
+  w / sum(w)
 }
 
 # Fits of less weight get rougher moments (NEGLIGIBLE in glmm_nest.c).
 FEW_MOMENTS <- 2e-4
-
-# The correlation of a smooth function between the columns of psi: four SDs of the posterior long.
-nearness <- function(psi, nodes) {
-  root <- chol(weighted_covariance(nodes$psi, nodes$weights)$cov + diag(1e-10, nrow(psi)))
-  z <- backsolve(root, psi, transpose = TRUE)
-  exp(-as.matrix(stats::dist(t(z)))^2 / 32) + diag(1e-6, ncol(psi))
-}
 
 # F with F F' = A (diag(w) - w w') A': of means m at the fits, m F F' m' is the covariance of their
 # interpolants over the nodes.
