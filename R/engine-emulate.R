@@ -240,21 +240,13 @@ emulator_nodes <- function(x) {
     method = "emulator", psi = rule$psi, weights = rule$weights,
     gradient = rule$gradient * cell$scale,
     log_density = rule$log_density, log_evidence = n[1L],
-    error = max(x$gp + own + beyond * n[3L] + interpolation_error(x), 1e-4), gp = x$gp,
+    error = max(x$gp + own + beyond * n[3L], 1e-4), gp = x$gp,
     rule = n[2L], axis_errors = rule$axis_errors, truncation = n[3L], edge = FALSE, khat = NA_real_,
     points = ncol(x$fits$psi), thinned = thinned, step = cell$step, L = cell$L, mode = rule$centre,
     bandwidth = cell$bandwidth, bend = x$state$bend,
     fits = list(psi = x$fits$psi, A = rule$A, state = x$fits$state),
     correction = if (length(rule$correction)) rule$correction
   )
-}
-
-# What the interpolation of coefficients' moments misses, in their SDs: it grows with what is not
-# known of the terms' variances. Calibrated on the data sets of data-raw/default-accuracy.R.
-interpolation_error <- function(x) {
-  of_terms <- x$own[x$own > x$sampling$lead]
-  if (!length(of_terms)) return(0)
-  .002 * max(x$rule$sd[of_terms])
 }
 
 # What nodes of a lattice stand for: boxes step L [-1/2, 1/2]^d that fill space. Those of the

@@ -139,7 +139,8 @@ integrate_model <- function(model, vb, tau, settings, core = engine_core(model),
   nodes <- c(nodes, list(centre = centre, stats = psi_statistics(nodes$psi, stat_index(model)),
     few = few_nodes(nodes$psi, theta_tails(core, nodes$psi), nodes$weights, settings$theta)))
   nodes <- c(nodes, mixture_moments(model, core, theta_nodes(nodes), known))
-  nodes$error <- nodes$error + approximation_error(nodes, length(model$factors))
+  nodes$error <- nodes$error + approximation_error(nodes, length(model$factors)) +
+    max(nodes$spread_error, 0)
   nodes
 }
 
@@ -177,7 +178,7 @@ mixture_moments <- function(model, core, nodes, known) {
       node_mean = node_mean, node_sd = sqrt(matrix(t(mix$row_var), length(nodes$weights)))
     ),
     u = list(mean = mix$mean[effects], var = effect_variances(core, mix$cov_global, mix$cov_leaf)),
-    cov_global = mix$cov_global, cov_leaf = mix$cov_leaf,
+    cov_global = mix$cov_global, cov_leaf = mix$cov_leaf, spread_error = max(mix$row_error, 0),
     correction = if (length(mix$correction) && is.null(nodes$correction)) mix$correction
   )
 }

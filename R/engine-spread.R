@@ -105,8 +105,19 @@ spread_moments <- function(model, nodes, core, blocks, each, dense, rows, known)
   if (!is.null(rows)) {
     out$row_mean <- spread_mean(at_fits$row_mean, nodes)
     out$row_var <- spread_variance(at_fits$row_var, nodes, weights)
+    out$row_error <- spread_error(at_fits, nodes, weights)
   }
   out
+}
+
+# The error of the rows' SDs, relative: half of what averages of their variances within the nodes,
+# by `weights` and by logarithms, differ by.
+spread_error <- function(at_fits, nodes, weights) {
+  v <- pmax(at_fits$row_var, 1e-300)
+  by_weights <- drop(v %*% weights)
+  by_logs <- drop(exp(log(v) %*% nodes$fits$A) %*% nodes$weights)
+  between <- weighted_moments(spread_mean(at_fits$row_mean, nodes), nodes$weights)$sd^2
+  abs(by_weights - by_logs) / (by_weights + between) / 2
 }
 
 add_between <- function(at_fits, core, between) {
