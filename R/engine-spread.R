@@ -43,7 +43,8 @@ few_nodes <- function(psi, tails, weights, most) {
   at <- order[count > 0L]
   w <- count[count > 0L] * weights[at] / dense[at]
   basis <- moment_basis(x, tails)
-  list(at = at, weights = calibrated(basis[, at, drop = FALSE], drop(basis %*% weights), w / sum(w)))
+  w <- calibrated(basis[, at, drop = FALSE], drop(basis %*% weights), w / sum(w))
+  list(at = at[w > 0], weights = w[w > 0])
 }
 
 # What moments of theta are made of, a row each, at the columns of psi.
@@ -100,11 +101,13 @@ spread_moments <- function(model, nodes, core, blocks, each, dense, rows, known)
   if (dense) out$cov <- at_fits$cov + tcrossprod(between)
   if (each) {
     out$node_mean <- spread_mean(at_fits$node_mean, nodes)
-    out$node_var <- spread_variance(at_fits$node_var, nodes, weights)
+    out$node_var <- spread_variance(at_fits$node_var, nodes, weights,
+      function(psi) scale_of(prior_variances(core, psi)))
   }
   if (!is.null(rows)) {
     out$row_mean <- spread_mean(at_fits$row_mean, nodes)
-    out$row_var <- spread_variance(at_fits$row_var, nodes, weights)
+    out$row_var <- spread_variance(at_fits$row_var, nodes, weights,
+      function(psi) scale_of(rows_product(core, squared_rows(rows), prior_variances(core, psi))))
     out$row_error <- spread_error(at_fits, nodes, weights)
   }
   out
@@ -153,13 +156,32 @@ between_root <- function(nodes) {
   e$vectors[, keep, drop = FALSE] * rep(sqrt(e$values[keep]), each = nrow(A))
 }
 
-# variables x nodes of variables x fits: means; and variances by their logarithms, their average over
-# the nodes that which the fits have under `weights`.
+# variables x nodes of variables x fits: means; and variances by their logarithms, over `scale` (of
+# psi), their average over the nodes that which the fits have under `weights`.
 spread_mean <- function(m, nodes) m %*% nodes$fits$A
 
-spread_variance <- function(v, nodes, weights) {
-  out <- exp(log(pmax(v, 1e-300)) %*% nodes$fits$A)
+spread_variance <- function(v, nodes, weights, scale) {
+  v <- pmax(v, 1e-300)
+  out <- exp(log(v / scale(nodes$fits$psi)) %*% nodes$fits$A) * scale(nodes$psi)
   out * drop(v %*% weights) / pmax(drop(out %*% nodes$weights), 1e-300)
+}
+
+# Prior variances of theta (dim x points) at the columns of psi, Inf of the coefficients.
+prior_variances <- function(core, psi) {
+  out <- matrix(Inf, core$n_global + core$n_leaf * core$r, ncol(psi))
+  index <- stat_index(core)
+  for (k in seq_along(index)[seq_along(index) > n_lead(core)]) {
+    at <- effect_rows(core, k)
+    own <- index[[k]][on_diagonal(core$prec[[k]]$r)]
+    out[at, ] <- exp(-psi[own, , drop = FALSE])[rep_len(seq_along(own), length(at)), ]
+  }
+  out
+}
+
+# Where a variance vanishes with those of the effects it is smooth over theirs.
+scale_of <- function(prior) {
+  prior[!is.finite(prior)] <- 1
+  pmax(prior, 1e-300)
 }
 
 # x: variables x nodes
@@ -170,12 +192,9 @@ weighted_covariance <- function(x, w) {
 
 # ---- draws -----------------------------------------------------------------------------------------
 
-# Most conditional fits that draws of an emulator take.
-MOST_DRAWN <- 60L
-
 # theta (a column per element of `at`, which are nodes) from its distribution at each. A conditional
-# fit per node that is met, not per draw; of an emulator for some nodes, whose draws are moved to the
-# means of those around them.
+# fit per node that is met, not per draw; of an emulator for theta_nodes(), whose draws are moved to
+# the means of those around them.
 node_draws <- function(model, nodes, core, at) {
   if (is_emulated(nodes)) return(spread_draws(model, nodes, core, at))
   ordered_draws(nodes$psi, at, core, nodes$centre)
@@ -187,7 +206,7 @@ ordered_draws <- function(psi, at, core, centre) {
 }
 
 spread_draws <- function(model, nodes, core, at) {
-  few <- few_nodes(nodes$psi, theta_tails(core, nodes$psi), nodes$weights, MOST_DRAWN)
+  few <- nodes$few
   if (is.null(few)) return(ordered_draws(nodes$psi, at, core, nodes$centre))
   one_of <- few$at[nodes_around(standardised(nodes$psi, nodes$weights), at, few)]
   fits <- nodes$fits
@@ -206,7 +225,7 @@ nodes_around <- function(x, at, few) {
   reach <- stats::median(apply(square, 2L, min)) + 1e-4
   chance <- exp(-pmax(square, 0) / (2 * reach)) + 1e-12
   for (i in 1:20) { # to the sums that both sides want, in turn
-    chance <- chance * (few$weights / rowMeans(chance))
+    chance <- chance * (few$weights / pmax(rowMeans(chance), 1e-300))
     chance <- chance / rep(colSums(chance), each = nrow(chance))
   }
   below <- matrix(apply(chance, 2L, cumsum), nrow(chance))

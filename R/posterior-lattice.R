@@ -8,19 +8,66 @@ FINE_POINTS <- 6e4
 # list(psi, weights, step, L, ...) of a lattice of half the step: the log density is smooth, and is
 # interpolated. Nodes as they are where that is not wanted, or where they are no lattice along L.
 finer_nodes <- function(model, nodes) {
-  along <- has_cells(nodes) && is_along_axes(nodes)
-  if (!along || nodes$step <= FINE_STEP) return(nodes)
+  if (!can_be_finer(nodes)) return(nodes)
+  fine <- finer_lattice(nodes)
+  psi <- bend_to_psi(nodes$mode + nodes$L %*% fine$z, nodes$bend)
+  w <- lattice_mass(fine)
+  list(method = nodes$method, psi = psi, weights = w / sum(w), step = nodes$step, L = fine$L,
+    bend = nodes$bend, stats = psi_statistics(psi, stat_index(model)), lattice = fine)
+}
+
+can_be_finer <- function(nodes) {
+  has_cells(nodes) && is_along_axes(nodes) && nodes$step > FINE_STEP
+}
+
+# whole_lattice() with its axes L and how often each was halved.
+finer_lattice <- function(nodes) {
   fine <- whole_lattice(nodes)
   L <- nodes$L
+  halved <- rep(FALSE, nrow(L))
   for (j in seq_len(nrow(L))) {
     if (2 * ncol(fine$z) > FINE_POINTS || max(abs(fine$index)) > KEY_REACH / 2) break
     fine <- halve_axis(fine, j)
-    L[, j] <- L[, j] / 2
+    halved[j] <- TRUE
   }
-  psi <- bend_to_psi(nodes$mode + nodes$L %*% fine$z, nodes$bend)
-  w <- lattice_mass(fine)
-  list(method = nodes$method, psi = psi, weights = w / sum(w), step = nodes$step, L = L,
-    bend = nodes$bend, stats = psi_statistics(psi, stat_index(model)))
+  c(fine, list(L = L %*% diag(ifelse(halved, 0.5, 1), nrow(L)), halved = halved))
+}
+
+# With the gradient of the log density along L and, for every node, the one of `nodes` beside it.
+finer_cells <- function(model, nodes) {
+  if (!can_be_finer(nodes)) return(c(nodes, list(origin = seq_along(nodes$weights))))
+  out <- finer_nodes(model, nodes)
+  fine <- out$lattice
+  c(out, list(gradient = lattice_gradient(fine, nodes$step), origin = nearest_node(fine, nodes)))
+}
+
+# By differences of both sides, or of the one that there is.
+lattice_gradient <- function(x, step) {
+  f <- x$rest - colSums(x$z^2) / 2
+  own <- lattice_key(x$index)
+  do.call(rbind, lapply(seq_len(nrow(x$index)), function(j) {
+    beside <- function(by) f[match(lattice_key(x$index + by * (seq_len(nrow(x$index)) == j)), own)]
+    right <- beside(1)
+    left <- beside(-1)
+    sides <- 2 - is.na(right) - is.na(left)
+    right[is.na(right)] <- f[is.na(right)]
+    left[is.na(left)] <- f[is.na(left)]
+    (right - left) / (pmax(sides, 1) * step)
+  }))
+}
+
+# Of two at the same distance the heavier one; where neither is kept, the nearest that is.
+nearest_node <- function(fine, nodes) {
+  whole <- whole_lattice(nodes)
+  own <- lattice_key(whole$index)
+  scale <- ifelse(fine$halved, 2, 1)
+  at <- match(lattice_key(floor(fine$index / scale)), own)
+  above <- match(lattice_key(ceiling(fine$index / scale)), own)
+  heavier <- !is.na(above) & (is.na(at) | nodes$weights[above] > nodes$weights[pmax(at, 1L, na.rm = TRUE)])
+  at[heavier] <- above[heavier]
+  lost <- which(is.na(at))
+  at[lost] <- vapply(lost, function(k) which.min(colSums((whole$z - fine$z[, k])^2)), 0L)
+  at
 }
 
 # Do nodes stand for boxes that fill the space?

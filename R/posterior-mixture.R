@@ -236,7 +236,10 @@ precision_parameter_draws <- function(p, nodes, core, ndraws) {
     at <- sample.int(length(nodes$weights), ndraws, TRUE, nodes$weights)
     return(list(psi = nodes$psi[, at, drop = FALSE], at = if (has_rows(p$model)) at))
   }
-  if (has_rows(p$model)) return(smoothed_nodes(nodes, ndraws))
+  if (has_rows(p$model)) {
+    drawn <- smoothed_nodes(cells <- finer_cells(p$model, nodes), ndraws)
+    return(list(psi = drawn$psi, at = cells$origin[drawn$at]))
+  }
   list(psi = lattice_draws(nodes, ndraws, function(v) {
     call_nest_log_density(core, nodes$centre, v, nodes$bend)
   }))

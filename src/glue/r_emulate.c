@@ -138,12 +138,11 @@ static void put_nodes(SEXP out, struct emulator *e, const struct emulator_rule *
     for (int i = 0; i < r->n_out; i++) {
         int at = r->order[r->out[i]].at;
         size_t col = (size_t) i, from = (size_t) r->out[i] * d;
-        double psi[EMULATOR_MAX_D], *weights = r_out(out, A) + col * n;
-        double jacobian = emulator_coord_unbend(&e->c, emulator_rule_point(r, at), psi);
+        double *weights = r_out(out, A) + col * n;
         memcpy(r_out(out, PSI) + col * d, r->psi + from, bytes);
         memcpy(r_out(out, GRADIENT) + col * d, emulator_rule_gradient(r, at), bytes);
         r_out(out, WEIGHTS)[i] = r->out_w[i];
-        r_out(out, LOG_DENSITY)[i] = e->top + emulator_rule_value(r, at) - jacobian;
+        r_out(out, LOG_DENSITY)[i] = e->top + emulator_rule_value(r, at);
         emulator_gp_values_at(&e->values, r->z + from, e->basis, weights);
         if (!e->fits.correction) continue;
         for (size_t f = 0; f < n; f++)
