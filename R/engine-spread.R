@@ -100,14 +100,14 @@ spread_moments <- function(model, nodes, core, blocks, each, dense, rows, known)
   if (blocks) out <- c(out, add_between(at_fits, core, between))
   if (dense) out$cov <- at_fits$cov + tcrossprod(between)
   if (each) {
-    out$node_mean <- spread_mean(at_fits$node_mean, nodes)
-    out$node_var <- spread_variance(at_fits$node_var, nodes, weights,
-      function(psi) scale_of(prior_variances(core, psi)))
+    prior <- function(psi) prior_variances(core, psi)
+    out$node_mean <- spread_mean(at_fits$node_mean, nodes, prior)
+    out$node_var <- spread_variance(at_fits$node_var, nodes, weights, prior)
   }
   if (!is.null(rows)) {
-    out$row_mean <- spread_mean(at_fits$row_mean, nodes)
-    out$row_var <- spread_variance(at_fits$row_var, nodes, weights,
-      function(psi) scale_of(rows_product(core, squared_rows(rows), prior_variances(core, psi))))
+    prior <- function(psi) rows_product(core, squared_rows(rows), prior_variances(core, psi))
+    out$row_mean <- spread_mean(at_fits$row_mean, nodes, prior)
+    out$row_var <- spread_variance(at_fits$row_var, nodes, weights, prior)
     out$row_error <- spread_error(at_fits, nodes, weights)
   }
   out
@@ -119,7 +119,7 @@ spread_error <- function(at_fits, nodes, weights) {
   v <- pmax(at_fits$row_var, 1e-300)
   by_weights <- drop(v %*% weights)
   by_logs <- drop(exp(log(v) %*% nodes$fits$A) %*% nodes$weights)
-  between <- weighted_moments(spread_mean(at_fits$row_mean, nodes), nodes$weights)$sd^2
+  between <- weighted_moments(at_fits$row_mean %*% nodes$fits$A, nodes$weights)$sd^2
   abs(by_weights - by_logs) / (by_weights + between) / 2
 }
 
@@ -156,13 +156,21 @@ between_root <- function(nodes) {
   e$vectors[, keep, drop = FALSE] * rep(sqrt(e$values[keep]), each = nrow(A))
 }
 
-# variables x nodes of variables x fits: means; and variances by their logarithms, over `scale` (of
-# psi), their average over the nodes that which the fits have under `weights`.
-spread_mean <- function(m, nodes) m %*% nodes$fits$A
+# variables x nodes of variables x fits. What vanishes with the prior variances of the effects is
+# smooth over them: means over how much they are shrunk where the variances are average, and log
+# variances over the prior's. prior: of psi, variables x points, Inf where there are coefficients too.
+spread_mean <- function(m, nodes, prior) {
+  at_nodes <- prior(nodes$psi)
+  middle <- drop(at_nodes %*% nodes$weights)
+  shrunk <- function(p) ifelse(is.finite(p), p / (p + middle), 1)
+  ((m / shrunk(prior(nodes$fits$psi))) %*% nodes$fits$A) * shrunk(at_nodes)
+}
 
-spread_variance <- function(v, nodes, weights, scale) {
-  v <- pmax(v, 1e-300)
-  out <- exp(log(v / scale(nodes$fits$psi)) %*% nodes$fits$A) * scale(nodes$psi)
+# The average over the nodes is that which the fits have under `weights`.
+spread_variance <- function(v, nodes, weights, prior) {
+  scale <- function(p) ifelse(is.finite(p), pmax(p, 1e-300), 1)
+  over <- log(pmax(v, 1e-300) / scale(prior(nodes$fits$psi)))
+  out <- exp(over %*% nodes$fits$A) * scale(prior(nodes$psi))
   out * drop(v %*% weights) / pmax(drop(out %*% nodes$weights), 1e-300)
 }
 
@@ -176,12 +184,6 @@ prior_variances <- function(core, psi) {
     out[at, ] <- exp(-psi[own, , drop = FALSE])[rep_len(seq_along(own), length(at)), ]
   }
   out
-}
-
-# Where a variance vanishes with those of the effects it is smooth over theirs.
-scale_of <- function(prior) {
-  prior[!is.finite(prior)] <- 1
-  pmax(prior, 1e-300)
 }
 
 # x: variables x nodes
