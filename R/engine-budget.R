@@ -18,8 +18,8 @@ new_budget <- function(seconds = Inf) {
 cpu_seconds <- function() sum(proc.time()[c("user.self", "sys.self")])
 
 # A line, and then a dot for each second; nothing where nobody reads it.
-spoken_progress <- function(spent) {
-  if (!interactive()) return(list(step = NULL, close = function() NULL))
+spoken_progress <- function(spent, listening = interactive()) {
+  if (!listening) return(list(step = NULL, close = function() NULL))
   dots <- 0L
   step <- function(done) {
     if (spent() < SILENT_SECONDS + dots) return()

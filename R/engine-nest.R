@@ -138,7 +138,10 @@ bent_mode <- function(target, psi, L, bend) {
 }
 
 # |d psi / d v| of each coordinate.
-bend_slope <- function(v, bend) ifelse(is.na(bend), 1, 2 + 2 * exp(bend - v))
+bend_slope <- function(v, bend) {
+  out <- 2 + 2 * exp(bend - v)
+  replace(out, is.na(out), 1)
+}
 
 stop_if_interrupted <- function(status) {
   if (status[1L] == core_status[["interrupted"]]) mf_interrupt()

@@ -38,11 +38,17 @@ gaussian_script <- quote({
   tau <- fit$posterior$tau$mean
   nodes <- fit$integrated
   stopifnot(length(nodes$weights) > 10)
-  few <- list(step = 2, drop = 4, capacity = 60L, most = Inf, known = NULL, bend = nodes$bend)
+  few <- list(step = 2, drop = 4, capacity = 60L, seconds = Inf, known = NULL, bend = nodes$bend)
   linear <- list(global = matrix(1, core$n_global, 2), leaf = c(1L, -1L), z = matrix(1, core$r, 2))
+  x <- emulator_start(core, call_emulate_sampling(core)$result, nest_start(fit$posterior$tau),
+    emulate_settings())
+  x <- add_fits(x, first_design(x, nest_start(fit$posterior$tau)),
+    nest_fits(core, centre, new_budget()))
+  rounds <- c(x$lattice, list(far = 4, kappa = 1, capacity = 2000L, batch = 2L))
   run <- function() {
     set.seed(1)
     list(
+      call_emulate(core, x$sampling, x$fits, x$state, rounds),
       call_gram(rows),
       call_gram_pair(rows, 1L, 2L),
       call_group_codes(c(3L, 1L, 3L), NULL, 3L),
