@@ -114,9 +114,9 @@ posterior_nodes <- function(core, centre, start, settings, budget, emulate) {
   integrate_precisions(gaussian_target(core, centre, budget), start, settings)
 }
 
-# Is a factorisation at each point of the lattice less than the emulator's own work?
+# Are the factorisations of a lattice less than the emulator's own work?
 has_cheap_lattice <- function(core, start) {
-  limit <- c(1e5, 1e5, 1.5e4, 1.5e4)[length(start$mean)]
+  limit <- c(1e5, 1e5, 3e4, 3e4)[length(start$mean)]
   is.null(core$rows) && isTRUE(node_flops(core) < limit)
 }
 
