@@ -84,8 +84,8 @@ call_arrow_leaves <- function(S) call_core(C_arrow_leaves, S)
 call_arrow_product <- function(S, X) call_core(C_arrow_product, S, X)
 call_arrow_quad <- function(S, rows) call_core(C_arrow_quad, S, rows)
 
-# v: start; L: scale, v = mode + L z; seconds: CPU time that it may take; bend: of the coordinates v,
-# see src/engine/bend.h, or NULL, and then v is psi.
+# v: start; L: scale, v = mode + L z; seconds: CPU time that it may take; bend: of the coordinates
+# v, see src/engine/bend.h, or NULL, and then v is psi.
 call_nest_mode <- function(core, centre, v, L, seconds = Inf, bend = NULL) {
   named_status(call_core(C_nest_mode, core, centre, as.double(v), L, seconds, bend))
 }

@@ -5,8 +5,8 @@ INTEGRATE_SECONDS <- 1
 # Interactive runs say so when they have taken as long.
 SILENT_SECONDS <- 2
 
-# list(left(), spent(): CPU seconds; progress(): called every now and then, close(): at the end), from
-# now on. seconds: Inf for any time.
+# list(left(), spent(): CPU seconds; progress(): called every now and then, close(): at the end),
+# from now on. seconds: Inf for any time.
 new_budget <- function(seconds = Inf) {
   start <- cpu_seconds()
   spent <- function() cpu_seconds() - start

@@ -16,14 +16,14 @@
 #'
 #' @details
 #' The parameters of integration are the logarithms of scalar precisions and, for a term with
-#' several coefficients, log scales and atanh correlations; the log scales are bent so that they have
-#' no long tail where a variance may be zero (see [fit_vb()]). With up to six of them the density is
-#' summed over a lattice turned to the axes of its Hessian at the mode and grown from there until
-#' the log density has dropped by 11 to 35 (the more parameters, the less), finer and deeper until
-#' the error is below. The reported error is that of the means and SDs of the log precisions, of
-#' the SDs they stand for and of precisions that have moments: of the rule, from what every second
-#' point along the axes and in their planes changes (it converges exponentially), and of
-#' what lies beyond the outermost points, by the series that the last layers make. With more
+#' several coefficients, log scales and atanh correlations; the log scales are bent so that they
+#' have no long tail where a variance may be zero (see [fit_vb()]). With up to six of them the
+#' density is summed over a lattice turned to the axes of its Hessian at the mode and grown from
+#' there until the log density has dropped by 11 to 35 (the more parameters, the less), finer and
+#' deeper until the error is below. The reported error is that of the means and SDs of the log
+#' precisions, of the SDs they stand for and of precisions that have moments: of the rule, from
+#' what every second point along the axes and in their planes changes (it converges exponentially),
+#' and of what lies beyond the outermost points, by the series that the last layers make. With more
 #' parameters quasi-random points, four for each of `draws`, of split t distributions along the axes
 #' of the Hessian or of the coordinates are weighted by importance, the weights smoothed by
 #' [loo::psis()]; the error is half the difference of two halves, and k-hat says whether to believe

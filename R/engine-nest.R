@@ -8,9 +8,10 @@
 # What the integrator is asked for, by the number d of precision parameters: step (in posterior SDs)
 # and drop (of the log density) of the first lattice, tol that the bound of its error is refined to,
 # capacity in points, share of the mass that may be left out with the least points; points of the
-# importance sample that serves beyond six; theta, of how many nodes theta is made. Each parameter more makes a lattice about five times as
-# large, so with more of them `exact` settles for less. `quick` and `nested` differ in what a point
-# costs: an optimisation, of which as few as will do, and once more where they do not.
+# importance sample that serves beyond six; theta, of how many nodes theta is made. Each parameter
+# more makes a lattice about five times as large, so with more of them `exact` settles for less.
+# `quick` and `nested` differ in what a point costs: an optimisation, of which as few as will do,
+# and once more where they do not.
 nest_settings <- function(kind, tol = 1e-4, draws = 10000) {
   coarse <- list(step = c(.9, 1.4, 1.4, 1.5, 1.6, 1.6), drop = c(11, 9, 9, 9, 9, 8.5),
     tol = c(.03, .03, .05, .08, .15, .15))

@@ -1,12 +1,13 @@
-# Moments of theta given the precisions, at the nodes of an integral. A lattice has a conditional fit
-# at each of its nodes; an emulator (engine-emulate.R) at few points, `fits$psi`, from which means and
-# log variances are interpolated by `fits$A` (points x nodes).
+# Moments of theta given the precisions, at the nodes of an integral. A lattice has a conditional
+# fit at each of its nodes; an emulator (engine-emulate.R) at few points, `fits$psi`, from which
+# means and log variances are interpolated by `fits$A` (points x nodes).
 
 # As the result of call_nest_mixture(), of all of these nodes, which are theta_nodes(). known: state
 # of the fits, where there is one.
 node_moments <- function(model, nodes, core = engine_core(model), blocks = FALSE, each = FALSE,
                          dense = FALSE, rows = NULL, known = NULL) {
-  if (is_emulated(nodes)) return(spread_moments(model, nodes, core, blocks, each, dense, rows, known))
+  if (is_emulated(nodes)) return(spread_moments(model, nodes, core, blocks, each, dense, rows,
+    known))
   run <- call_nest_mixture(core, nodes$centre, nodes$psi, nodes$weights, blocks, each, dense, rows)
   check_status(run$status, model)
   run$result
@@ -27,10 +28,10 @@ theta_nodes <- function(nodes) {
   nodes
 }
 
-# Every so manieth of the mass of the nodes in the order of their places, with the nearest weights that
-# keep the means, variances and covariances of psi and the means of `tails`, of which moments of theta
-# are made: SDs, precisions and covariances. Far out, where a variance of theta may be large, they lie closer. `most` of
-# them.
+# Every so manieth of the mass of the nodes in the order of their places, with the nearest weights
+# that keep the means, variances and covariances of psi and the means of `tails`, of which moments
+# of theta are made: SDs, precisions and covariances. Far out, where a variance of theta may be
+# large, they lie closer. `most` of them.
 few_nodes <- function(psi, tails, weights, most) {
   if (length(weights) <= most) return(NULL)
   x <- standardised(psi, weights)
@@ -79,12 +80,14 @@ calibrated <- function(B, wanted, w) {
   w / sum(w)
 }
 
-# ---- between the fits of an emulator -----------------------------------------------------------------
+# ---- between the fits of an emulator
+# -----------------------------------------------------------------
 
 is_emulated <- function(nodes) !is.null(nodes$fits)
 
 # Within the nodes the covariance is an average of those at the fits, between them that of the
-# interpolated means: what is said of a coefficient, of all of them and of their combinations agrees.
+# interpolated means: what is said of a coefficient, of all of them and of their combinations
+# agrees.
 spread_moments <- function(model, nodes, core, blocks, each, dense, rows, known) {
   weights <- within_weights(nodes, stat_index(core))
   own <- blocks || each || dense
@@ -158,7 +161,8 @@ between_root <- function(nodes) {
 
 # variables x nodes of variables x fits. What vanishes with the prior variances of the effects is
 # smooth over them: means over how much they are shrunk where the variances are average, and log
-# variances over the prior's. prior: of psi, variables x points, Inf where there are coefficients too.
+# variances over the prior's. prior: of psi, variables x points, Inf where there are coefficients
+# too.
 spread_mean <- function(m, nodes, prior) {
   at_nodes <- prior(nodes$psi)
   middle <- drop(at_nodes %*% nodes$weights)
@@ -192,7 +196,8 @@ weighted_covariance <- function(x, w) {
   list(mean = mean, cov = (x - mean) %*% (t(x - mean) * w))
 }
 
-# ---- draws -----------------------------------------------------------------------------------------
+# ---- draws
+# -----------------------------------------------------------------------------------------
 
 # theta (a column per element of `at`, which are nodes) from its distribution at each. A conditional
 # fit per node that is met, not per draw; of an emulator for theta_nodes(), whose draws are moved to
@@ -219,7 +224,8 @@ spread_draws <- function(model, nodes, core, at) {
     run$result$node_mean %*% (fits$A[, at, drop = FALSE] - fits$A[, one_of, drop = FALSE])
 }
 
-# Which of the few is taken for each of the nodes `at`: one nearby, as often in all as its weight says.
+# Which of the few is taken for each of the nodes `at`: one nearby, as often in all as its weight
+# says.
 nodes_around <- function(x, at, few) {
   from <- x[, few$at, drop = FALSE]
   to <- x[, at, drop = FALSE]

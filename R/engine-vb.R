@@ -62,8 +62,8 @@
 #'     fixed dispersion, where `vb$elbo` has its distribution}
 #'   \item{integrated}{nodes, weights and moments of the posterior integrated over the precisions,
 #'     as in [fit_exact()], with `method` (`"lattice"`, `"emulator"` or `"importance"`), `points`
-#'     (conditional fits or points taken) and `error`; or `NULL`, and then `not_integrated` says why:
-#'     `"not needed"`, `"too dear"`, `"failed"`, `"unidentified"`}
+#'     (conditional fits or points taken) and `error`; or `NULL`, and then `not_integrated` says
+#'     why: `"not needed"`, `"too dear"`, `"failed"`, `"unidentified"`}
 #'   \item{rounding}{does the model explain the response to rounding?}
 #'   \item{converged, sweeps}{did it converge, and in how many sweeps}
 #'   \item{control}{the control settings}
@@ -87,9 +87,9 @@
 #' a factor of five of the true error in nine of ten, and never below a third of it where either is
 #' above .001 SD.
 #'
-#' Given the precisions the coefficients are normal. Their moments are those of the conditional fits,
-#' interpolated between them, at up to 250 nodes (`integrated$few`) that stand for all with the same
-#' moments of the precisions and of the covariances of the effects.
+#' Given the precisions the coefficients are normal. Their moments are those of the conditional
+#' fits, interpolated between them, at up to 250 nodes (`integrated$few`) that stand for all with
+#' the same moments of the precisions and of the covariances of the effects.
 #'
 #' @section Families other than the Gaussian:
 #' q(beta, u) is a normal distribution whose precision has the model's sparsity, fitted by Newton's

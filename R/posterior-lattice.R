@@ -1,5 +1,5 @@
-# The distribution of the precisions between the nodes of a lattice. Sums over one with a step of 1.4
-# posterior SDs are right; a density that is put together from its points wants a finer one.
+# The distribution of the precisions between the nodes of a lattice. Sums over one with a step of
+# 1.4 posterior SDs are right; a density that is put together from its points wants a finer one.
 
 # Steps above this are halved, axis by axis while there is room.
 FINE_STEP <- 1.05
@@ -63,7 +63,8 @@ nearest_node <- function(fine, nodes) {
   scale <- ifelse(fine$halved, 2, 1)
   at <- match(lattice_key(floor(fine$index / scale)), own)
   above <- match(lattice_key(ceiling(fine$index / scale)), own)
-  heavier <- !is.na(above) & (is.na(at) | nodes$weights[above] > nodes$weights[pmax(at, 1L, na.rm = TRUE)])
+  heavier <- !is.na(above) & (is.na(at) |
+    nodes$weights[above] > nodes$weights[pmax(at, 1L, na.rm = TRUE)])
   at[heavier] <- above[heavier]
   lost <- which(is.na(at))
   at[lost] <- vapply(lost, function(k) which.min(colSums((whole$z - fine$z[, k])^2)), 0L)

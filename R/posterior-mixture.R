@@ -37,9 +37,9 @@ marginals.mixture_posterior <- function(p, level = NULL, u = FALSE) {
   drop_missing_moments(out, table)
 }
 
-# For every variable of summary(): list(weights, centre, spread (one number per node), sinc, link), the
-# mixture that its distribution is on the scale of the link (of precisions, see precision_scales());
-# spread = NULL: weighted points.
+# For every variable of summary(): list(weights, centre, spread (one number per node), sinc, link),
+# the mixture that its distribution is on the scale of the link (of precisions, see
+# precision_scales()); spread = NULL: weighted points.
 mixture_components <- function(p, u) {
   nodes <- p$nodes
   c(
@@ -245,9 +245,9 @@ precision_parameter_draws <- function(p, nodes, core, ndraws) {
   }))
 }
 
-# In v, a node by its weight, moved within its cell by a uniform distribution tilted by half the gradient:
-# what the move adds to the variance of a smooth density, h^2 / 12, its covariance with the node
-# takes away. A linear map, near one, makes means and covariances those of the lattice.
+# In v, a node by its weight, moved within its cell by a uniform distribution tilted by half the
+# gradient: what the move adds to the variance of a smooth density, h^2 / 12, its covariance with
+# the node takes away. A linear map, near one, makes means and covariances those of the lattice.
 smoothed_nodes <- function(nodes, ndraws) {
   at <- sample.int(length(nodes$weights), ndraws, TRUE, nodes$weights)
   tilt <- nodes$gradient / 2
@@ -263,9 +263,9 @@ smoothed_nodes <- function(nodes, ndraws) {
   list(psi = bend_to_psi(drawn, nodes$bend), at = at)
 }
 
-# Rejection sampling in v: a node by its weight, a point of its cell by the exponential density with the
-# node's gradient, accepted against the exact density. The bound is the largest ratio among the
-# proposals, as in Caffo, Booth and Davis (2002).
+# Rejection sampling in v: a node by its weight, a point of its cell by the exponential density
+# with the node's gradient, accepted against the exact density. The bound is the largest ratio
+# among the proposals, as in Caffo, Booth and Davis (2002).
 lattice_draws <- function(nodes, ndraws, log_density) {
   v <- bend_from_psi(nodes$psi, nodes$bend)
   out <- matrix(0, nrow(v), 0L)

@@ -27,8 +27,8 @@ struct conditional {
     size_t state_size;
     void (*state)(const void *ctx, double *out);
     void (*know)(void *ctx, const double *psi, const double *state);
-    const double *correction;  /* part of f at the last psi; NULL: f is exact    */
-    const double *prior;       /* part of f: log p(Lambda) |d Lambda / d psi|     */
+    const double *correction; /* part of f at the last psi; NULL: f is exact    */
+    const double *prior;      /* part of f: log p(Lambda) |d Lambda / d psi|     */
 };
 
 static inline struct target conditional_target(const struct conditional *e)
@@ -44,7 +44,8 @@ bool conditional_draws(const struct conditional *e, int n, const double *psi,
 /* The posterior of theta as a mixture over nodes psi (d x n) with weights w (sum 1).
  * NULL outputs are left out. Cost: n arrow factorisations and selected inverses. */
 struct conditional_mixture {
-    bool within; /* covariances are sum w Cov(theta | node), without what means differ by */
+    bool
+        within; /* covariances are sum w Cov(theta | node), without what means differ by */
     double *mean;               /* dim: E theta                                         */
     double *cov_global;         /* Cov of the global block: n_global^2, full; or packed */
     double *cov_leaf;           /* n_leaf r x r: covariance of each leaf's effects      */

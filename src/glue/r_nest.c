@@ -104,8 +104,7 @@ SEXP C_nest_bend(SEXP x, SEXP bend, SEXP back)
 static SEXP mode_result(int dim, const double *v, const double *L)
 {
     size_t d = (size_t) dim;
-    const struct r_field f[3] = {
-        {"v", d, R_VECTOR}, {"L", d, d}, {"peak", 1, R_VECTOR}};
+    const struct r_field f[3] = {{"v", d, R_VECTOR}, {"L", d, d}, {"peak", 1, R_VECTOR}};
     SEXP res = PROTECT(r_list(f, 3));
     memcpy(r_out(res, 0), v, sizeof(double) * d);
     memcpy(r_out(res, 1), L, sizeof(double) * d * d);
@@ -383,8 +382,11 @@ SEXP C_nest_mixture(SEXP core, SEXP centre, SEXP psi, SEXP weights, SEXP want, S
     int n = r_points(&k, psi);
     const double *w = r_as_finite(weights, "weights", n);
     const struct arrow_rows rw = r_rows(rows, s);
-    struct want ask = {r_flag(want, "blocks"), r_flag(want, "each"),
-                       r_flag(want, "dense"), r_flag(want, "within"), k.g.n > 0,
+    struct want ask = {r_flag(want, "blocks"),
+                       r_flag(want, "each"),
+                       r_flag(want, "dense"),
+                       r_flag(want, "within"),
+                       k.g.n > 0,
                        (size_t) rw.n};
     struct limit limit = r_limit(R_NilValue, progress, 16);
     const struct core_hooks h = {limit_hook, &limit};
