@@ -6,8 +6,9 @@
 # of the fits, where there is one.
 node_moments <- function(model, nodes, core = engine_core(model), blocks = FALSE, each = FALSE,
                          dense = FALSE, rows = NULL, known = NULL) {
-  if (is_emulated(nodes)) return(spread_moments(model, nodes, core, blocks, each, dense, rows,
-    known))
+  if (is_emulated(nodes)) {
+    return(spread_moments(model, nodes, core, blocks, each, dense, rows, known))
+  }
   run <- call_nest_mixture(core, nodes$centre, nodes$psi, nodes$weights, blocks, each, dense, rows)
   check_status(run$status, model)
   run$result
@@ -80,8 +81,7 @@ calibrated <- function(B, wanted, w) {
   w / sum(w)
 }
 
-# ---- between the fits of an emulator
-# -----------------------------------------------------------------
+# ---- between the fits of an emulator ----------------------------------------------------
 
 is_emulated <- function(nodes) !is.null(nodes$fits)
 
@@ -196,8 +196,7 @@ weighted_covariance <- function(x, w) {
   list(mean = mean, cov = (x - mean) %*% (t(x - mean) * w))
 }
 
-# ---- draws
-# -----------------------------------------------------------------------------------------
+# ---- draws -------------------------------------------------------------------------------
 
 # theta (a column per element of `at`, which are nodes) from its distribution at each. A conditional
 # fit per node that is met, not per draw; of an emulator for theta_nodes(), whose draws are moved to
