@@ -92,7 +92,7 @@ nest_fits <- function(core, centre, budget) {
 # The state that the rounds pass on.
 emulator_start <- function(core, sampling, start, settings) {
   d <- length(start$mean)
-  own <- own_coordinates(core)
+  own <- which(is_log_precision(core))
   start$mean[own] <- pmin(start$mean[own], 30)
   bend <- rep(NA_real_, d)
   bend[own] <- -start$mean[own] / 2 - .5
@@ -109,12 +109,6 @@ emulator_start <- function(core, sampling, start, settings) {
     state = list(triples = d < 5L, bend = bend,
       e0 = if (lead) log(sampling$base + exp(-start$mean[1L])) else 0,
       centre = numeric(d), L = diag(pmin(pmax(sd, .05), 1), d), Lx = NULL))
-}
-
-# The coordinates that are log precisions.
-own_coordinates <- function(core) {
-  unlist(Map(function(p, at) at[lower_pairs(p$r)$row == lower_pairs(p$r)$col], core$prec,
-    stat_index(core)))
 }
 
 # Half the log sampling variances of one level's effects at the columns of psi, where there are
