@@ -18,7 +18,7 @@ emulate_data <- function() {
 
 # The largest difference of a mean or SD of log precisions and SDs, in SDs.
 emulate_error <- function(e, exact) {
-  own <- own_coordinates(e$core)
+  own <- which(is_log_precision(e$core))
   of <- function(n) weighted_moments(rbind(n$psi, exp(-n$psi[own, , drop = FALSE] / 2)), n$weights)
   a <- of(e$nodes)
   b <- of(exact)
