@@ -40,11 +40,13 @@ call_group_codes <- function(codes, w, n_levels) {
   list(codes = out[[1L]], used = out[[2L]])
 }
 
-# core: lmm_core(); start: means of the globals.
+# core: engine_core() or iter_core(); start: means of the globals.
 call_fit_vb <- function(core, start, control) {
   # Newton needs a dozen sweeps: a record of max_iter rows would cost more than the fit
   control$trace_rows <- if (control$newton) min(control$max_iter, 100L) else control$max_iter
-  out <- if (is.null(core$rows)) {
+  out <- if (!is.null(core$tables)) {
+    call_core(C_fit_lmm_iter, core, as.double(start), c(control, core$iterations))
+  } else if (is.null(core$rows)) {
     call_core(C_fit_vb, core, as.double(start), control)
   } else {
     call_core(C_fit_glmm_vb, core, as.double(start), control)

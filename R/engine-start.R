@@ -59,7 +59,7 @@ vb_start <- function(core) {
   p <- core$p
   x <- seq_len(p)
   b <- if (p) ridge_solve(core) else numeric()
-  rss <- core$yy - sum(b * (2 * core$h[x] - drop(core$global[x, x] %*% b)))
+  rss <- core$yy - sum(b * (2 * core$h[x] - drop(fixed_gram(core) %*% b)))
   s2 <- max(rss, 1e-12 * core$yy) / max(core$n - p, 1)
   if (!(s2 > 0)) s2 <- 1
   terms <- length(core$prec) - 1L
@@ -73,6 +73,9 @@ vb_start <- function(core) {
 
 # sum w z^2 / n of each coefficient of precision k.
 term_mean_square <- function(core, k) {
+  if (!is.null(core$tables)) {
+    return(sum(core$factors[[core$layout$precisions$factor[k]]]$d) / core$n)
+  }
   own <- arrow_diagonal(core$global, core$leaf, core$r)[effect_rows(core, k)]
   rowSums(matrix(own, core$prec[[k]]$r)) / core$n
 }
@@ -82,12 +85,11 @@ vech_diagonal <- function(x) diag(x, length(x))[lower.tri(diag(length(x)), diag 
 
 # Least squares of the fixed effects with just enough ridge to exist for any X.
 ridge_solve <- function(core) {
-  x <- seq_len(core$p)
-  A <- core$global[x, x, drop = FALSE]
+  A <- fixed_gram(core)
   d <- diag(A)
   d[d == 0] <- 1
   scaled <- A / sqrt(tcrossprod(d)) + diag(1e-8, core$p)
-  drop(chol2inv(spd_root(scaled)) %*% (core$h[x] / sqrt(d))) / sqrt(d)
+  drop(chol2inv(spd_root(scaled)) %*% (core$h[seq_len(core$p)] / sqrt(d))) / sqrt(d)
 }
 
 # The likelihood's own parameter if it has one, precisions and auxiliaries: SDs of one unit of the

@@ -210,7 +210,7 @@ set_approximation <- function(model, approximation) {
 # ---- run -------------------------------------------------------------------------
 
 new_vb_fit <- function(call, model, control, integrate) {
-  core <- engine_core(model)
+  core <- vb_core(model)
   fit <- vb_optimum(call, model, control, core)
   if (length(model$unidentified)) {
     fit$not_integrated <- "unidentified"
@@ -223,9 +223,10 @@ new_vb_fit <- function(call, model, control, integrate) {
 }
 
 # The optimum and its linear response, without a word about either.
-vb_optimum <- function(call, model, control, core = engine_core(model)) {
+vb_optimum <- function(call, model, control, core = vb_core(model)) {
   run <- best_run(core, control)
   kind <- check_status(run$status, model)
+  if (is_iterated(model)) check_probes(run$result, model)
   vb <- run$result
   trace <- vb_trace(vb, run$status[2L], model)
   vb$trace <- NULL
@@ -289,7 +290,7 @@ best_run <- function(core, control) {
   for (other in Filter(Negate(is.null), others)) {
     second <- call_fit_vb(core, other, control)
     better <- second$status[1L] %in% worked &&
-      (!run$status[1L] %in% worked || second$result$elbo > run$result$elbo)
+      (!run$status[1L] %in% worked || isTRUE(second$result$elbo > run$result$elbo))
     if (better) run <- second
   }
   run

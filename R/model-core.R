@@ -84,6 +84,7 @@ rows_product <- function(core, rows, J) {
 # Arrow Gram C'WC, C'Wy and y'Wy in working coordinates plus the prior; see r_model(). The
 # first factor is the leaf; beta and the other factors are the global block, in this order.
 lmm_core <- function(model) {
+  if (is_iterated(model)) refuse_iterated(model)
   g <- model$gram
   w <- working_gram(g, model$coords)
   b <- working_beta_prior(model$resolved$beta, model$coords)

@@ -85,19 +85,23 @@ check_limits <- function(p, factors, family) {
       refuse(paste(widest, "coefficients on one factor"), most[["coefficients"]])
     }
   }
-  check_size_of_global(p, factors)
+  check_size_of_global(p, factors, family)
 }
 
-check_size_of_global <- function(p, factors) {
+# Beyond the dense block there are the iterations of iter_core().
+check_size_of_global <- function(p, factors, family) {
   n_global <- p +
     sum(vapply(factors[-1L], function(f) length(f$levels) * length(f$coef), 0))
-  if (n_global > MAX_GLOBAL) {
+  scalar <- all(vapply(factors, function(f) length(f$coef), 0L) == 1L)
+  if (n_global > MAX_GLOBAL && !(scalar && !has_rows(family))) {
     others <- if (length(factors)) {
       paste0(" and the grouping factors other than '", factors[[1L]]$name, "'")
     }
     mf_abort("size", "the fixed effects", others, " have ", format(n_global, big.mark = ","),
       " coefficients, which need a dense matrix of that size; the limit is ",
-      format(MAX_GLOBAL, big.mark = ","), ": drop or coarsen a factor, or fit a subset",
+      format(MAX_GLOBAL, big.mark = ","), if (!has_rows(family)) {
+        ", but for factors with an intercept alone: leave the slopes out,"
+      } else ":", " drop or coarsen a factor, or fit a subset",
       arg = "formula")
   }
 }

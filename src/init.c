@@ -19,6 +19,7 @@ SEXP C_bb_transform(SEXP, SEXP);
 SEXP C_bb_untransform(SEXP, SEXP);
 SEXP C_fit_glmm_vb(SEXP, SEXP, SEXP);
 SEXP C_fit_gibbs(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_fit_lmm_iter(SEXP, SEXP, SEXP);
 SEXP C_fit_glmm_gibbs(SEXP, SEXP, SEXP, SEXP);
 SEXP C_fit_vb(SEXP, SEXP, SEXP);
 SEXP C_gmm_classify(SEXP, SEXP, SEXP, SEXP);
@@ -64,6 +65,7 @@ static const R_CallMethodDef call_entries[] = {
     {"C_fit_glmm_vb", (DL_FUNC) &C_fit_glmm_vb, 3},
     {"C_fit_gibbs", (DL_FUNC) &C_fit_gibbs, 5},
     {"C_fit_glmm_gibbs", (DL_FUNC) &C_fit_glmm_gibbs, 4},
+    {"C_fit_lmm_iter", (DL_FUNC) &C_fit_lmm_iter, 3},
     {"C_fit_vb", (DL_FUNC) &C_fit_vb, 3},
     {"C_gmm_classify", (DL_FUNC) &C_gmm_classify, 4},
     {"C_gmm_fit", (DL_FUNC) &C_gmm_fit, 4},
