@@ -1,7 +1,7 @@
 # Covariances in arrow form: what they are made of, and what is asked of them. The algebra is in
 # src/arrow/arrow_cov.h.
 
-# S_gg (global), D^-1 of every leaf (d_inv) and Q' (q) of
+# S_gg (global, R/base-block.R), D^-1 of every leaf (d_inv) and Q' (q) of
 #     S_lg = Q S_gg,   S_ll = blockdiag(D^-1) + Q S_gg Q'.
 # shape: list(n_global, n_leaf, r, ptr, idx), as the core has it; more in it does no harm.
 arrow <- function(shape, global, d_inv, q) {
@@ -19,8 +19,8 @@ arrow_product <- function(S, X) call_arrow_product(S, as_double_matrix(as.matrix
 
 arrow_dense <- function(S) arrow_product(S, diag(1, arrow_dim(S)))
 
-# c'S c of linear combinations, a column each: list(global (n_global x n), leaf (from 0; -1: none),
-# z (r x n, on the leaf's effects)).
+# c'S c of linear combinations, a column each: list(global (n_global x n, or column by column
+# list(ptr, idx, val), from 0), leaf (from 0; -1: none), z (r x n, on the leaf's effects)).
 arrow_quad <- function(S, rows) call_arrow_quad(S, rows)
 
 # n draws with mean zero: dim x n.
@@ -30,7 +30,9 @@ arrow_draws <- function(S, n) call_arrow_draws(S, n)
 arrow_precision <- function(S) solve_spd(S$global) + call_arrow_leaves(S)
 
 # The diagonal of a matrix given by its global block and the r x r blocks of its leaves.
-arrow_diagonal <- function(global, leaf, r) {
+arrow_diagonal <- function(global, leaf, r) c(diagonal_of_block(global), leaf_diagonal(leaf, r))
+
+leaf_diagonal <- function(leaf, r) {
   each <- matrix(leaf, r * r) # a leaf per column
-  c(diag(global), each[seq.int(1L, r * r, by = r + 1L), ])
+  c(each[seq.int(1L, r * r, by = r + 1L), ])
 }

@@ -51,7 +51,13 @@ call_fit_vb <- function(core, start, control) {
   } else {
     call_core(C_fit_glmm_vb, core, as.double(start), control)
   }
-  named_status(out)
+  out <- named_status(out)
+  if (!is.null(core$tables)) return(out)
+  vb <- out$result
+  out$result$S_global <- block_from_core(vb$S_global, vb$pattern, vb$S_elim)
+  out$result$Sq_global <- block_from_core(vb$Sq_global, vb$pattern, vb$S_elim)
+  out$result[c("pattern", "S_elim")] <- NULL
+  out
 }
 
 call_fit_gibbs <- function(core, start, centre, control, progress) {
@@ -66,6 +72,13 @@ call_fit_glmm_gibbs <- function(core, start, control, progress) {
 
 call_theta_draws <- function(core, tau, mean, ndraws) {
   call_core(C_theta_draws, core, as.double(tau), as.double(mean), as.integer(ndraws))
+}
+
+call_dense_columns <- function(core) call_core(C_dense_columns, core)
+
+# factor: as core$prec has it; -1: none.
+call_known_cov <- function(core, tau, factor) {
+  call_core(C_known_cov, core, as.double(tau), as.integer(factor))
 }
 
 # S: arrow().
@@ -92,8 +105,11 @@ call_nest_lattice <- function(core, centre, mode, L, control, progress = NULL) {
 call_nest_mixture <- function(core, centre, psi, weights, blocks = FALSE, each = FALSE,
                               dense = FALSE, rows = NULL, progress = NULL) {
   want <- list(blocks = blocks, each = each, dense = dense)
-  named_status(call_core(C_nest_mixture, core, centre, as_double_matrix(psi), as.double(weights),
-    want, rows, progress))
+  out <- named_status(call_core(C_nest_mixture, core, centre, as_double_matrix(psi),
+    as.double(weights), want, rows, progress))
+  out$result$cov_global <- block_from_core(out$result$cov_global, out$result$pattern)
+  out$result$pattern <- NULL
+  out
 }
 
 call_nest_draws <- function(core, centre, psi) {

@@ -244,7 +244,7 @@ pool_u <- function(chains, model, n) {
 # Rough seconds of a sweep: the arrow factor, and the rows where a family needs them.
 sweep_seconds <- function(core) {
   rows <- if (is.null(core$rows)) 0 else 20 * length(core$rows$X)
-  1e-6 + 1.5e-7 * (length(core$cross) + rows) + 1e-10 * core$n_global^3
+  1e-6 + 1.5e-7 * (length(core$cross) + rows) + 1e-10 * as.double(dense_columns(core))^3
 }
 
 new_glmm_gibbs_fit <- function(call, model, settings) {

@@ -154,7 +154,7 @@ conditional_fit_flops <- function(model, core) {
 # (counted as twenty operations a number) beside its arithmetic.
 node_flops <- function(core) {
   size <- diff(core$ptr) + core$r
-  sum(core$r * size * (20 + 4 * size)) + 2 * core$n_global^3
+  sum(core$r * size * (20 + 4 * size)) + 2 * as.double(dense_columns(core))^3
 }
 
 # Value: the nodes (see integrate_precisions()) and
@@ -207,7 +207,7 @@ mixture_moments <- function(model, core, centre, nodes) {
   list(
     beta = list(
       mean = stats::setNames(to_raw(model$coords, mix$mean[x]), model$x_names),
-      cov = label(to_raw_cov(model$coords, mix$cov_global[x, x, drop = FALSE]), model$x_names),
+      cov = label(to_raw_cov(model$coords, block_head(mix$cov_global, x)), model$x_names),
       node_mean = node_mean, node_sd = sqrt(matrix(t(mix$row_var), length(nodes$weights)))
     ),
     u = list(mean = mix$mean[effects], var = effect_variances(core, mix$cov_global, mix$cov_leaf)),

@@ -45,8 +45,8 @@ vb_posterior <- function(fit) {
 }
 
 # Of the coefficients, in working coordinates at fixed precisions; x: their positions.
-beta_covariance <- function(vb, x) vb$S_beta %||% vb$S_global[x, x, drop = FALSE]
-own_beta_covariance <- function(vb, x) vb$S_beta %||% vb$Sq_global[x, x, drop = FALSE]
+beta_covariance <- function(vb, x) vb$S_beta %||% block_head(vb$S_global, x)
+own_beta_covariance <- function(vb, x) vb$S_beta %||% block_head(vb$Sq_global, x)
 
 # theta's covariance at fixed precisions, its response; core: for its shape.
 theta_covariance <- function(fit, core) arrow(core, fit$vb$S_global, fit$vb$d_inv, fit$vb$q)

@@ -73,10 +73,8 @@ vb_start <- function(core) {
 
 # sum w z^2 / n of each coefficient of precision k.
 term_mean_square <- function(core, k) {
-  if (!is.null(core$tables)) {
-    return(sum(core$factors[[core$layout$precisions$factor[k]]]$d) / core$n)
-  }
-  own <- arrow_diagonal(core$global, core$leaf, core$r)[effect_rows(core, k)]
+  own <- if (is.null(core$tables)) gram_diagonal(core)[effect_rows(core, k)] else
+    core$factors[[core$layout$precisions$factor[k]]]$d
   rowSums(matrix(own, core$prec[[k]]$r)) / core$n
 }
 

@@ -49,7 +49,8 @@
 #'     precision, and of the half-t auxiliaries), `df` (Wishart degrees of freedom of each
 #'     precision), the mean of q(beta, u) in the model's working coordinates, its covariance
 #'     given the precisions (`S_global`, `d_inv`, `q`, `s_leaf`) and q's own (`Sq_global`,
-#'     `sq_leaf`; they differ for separate blocks), the linear-response matrices `V`, `C`, `Sigma`,
+#'     `sq_leaf`; they differ for separate blocks; where nested factors were eliminated the first
+#'     of each holds its pattern only, a list of class `packed_block`), the linear-response matrices `V`, `C`, `Sigma`,
 #'     `K`, `elbo`, `lr_ok`}
 #'   \item{posterior}{means and covariances of coefficients, random effects and
 #'     log precisions, mean-field and corrected}
@@ -207,9 +208,20 @@ set_approximation <- function(model, approximation) {
   model
 }
 
+# Separate blocks are taken from all of the global block's inverse.
+check_separate_size <- function(model) {
+  n <- model$layout$dim$n_global
+  if (identical(model$blocks, "separate") && n > MAX_GLOBAL) {
+    mf_abort("size", "`blocks = \"separate\"` needs a dense matrix of ", format(n, big.mark = ","),
+      " rows; the limit is ", format(MAX_GLOBAL, big.mark = ","), ": leave it out", arg = "blocks")
+  }
+}
+
 # ---- run -------------------------------------------------------------------------
 
 new_vb_fit <- function(call, model, control, integrate) {
+  check_separate_size(model)
+  model <- choose_route(model, integrate)
   core <- vb_core(model)
   fit <- vb_optimum(call, model, control, core)
   if (length(model$unidentified)) {
@@ -225,6 +237,9 @@ new_vb_fit <- function(call, model, control, integrate) {
 # The optimum and its linear response, without a word about either.
 vb_optimum <- function(call, model, control, core = vb_core(model)) {
   run <- best_run(core, control)
+  if (is_iterated(model) && !model$iterations$only && !probes_do(run)) {
+    return(vb_optimum(call, without_iterations(model), control))
+  }
   kind <- check_status(run$status, model)
   if (is_iterated(model)) check_probes(run$result, model)
   vb <- run$result

@@ -30,7 +30,7 @@ build_model <- function(source, family, prior) {
     class = "meanfield_model"
   )
   model$layout <- layout(model)
-  if (model$layout$dim$n_global > MAX_GLOBAL) model$iterations <- iteration_settings()
+  model <- settle_size(model)
   if (has_rows(family)) {
     model$rows <- glmm_rows_of_design(d, coords)
     model$unidentified <- unidentified_terms(terms, factors, gram$n, d$size, family)

@@ -11,38 +11,57 @@ engine_core <- function(model) {
   core
 }
 
-# n linear combinations of theta as the core takes them, still empty: coefficients of the global
-# block, the leaf (from 0; -1: none) and coefficients of its effects, a column each.
-empty_rows <- function(core, n) {
-  list(global = matrix(0, core$n_global, n), leaf = rep(-1L, n), z = matrix(0, core$r, n))
+# n linear combinations of theta as the core takes them: coefficients of the global block, the leaf
+# (from 0; -1: none) and coefficients of its effects, a column each, the last two still empty. X has
+# the fixed effects' coefficients, a row each, and `more` others of the global block: list(row,
+# column (from 1), value).
+new_rows <- function(core, X, more) {
+  n <- nrow(X)
+  global <- if (is.list(core$global)) {
+    sparse_rows(X, more)
+  } else {
+    dense <- matrix(0, core$n_global, n)
+    dense[seq_len(ncol(X)), ] <- t(X)
+    dense[cbind(more$column, more$row)] <- more$value
+    dense
+  }
+  list(global = global, leaf = rep(-1L, n), z = matrix(0, core$r, n))
 }
+
+# list(ptr, idx, val), row by row.
+sparse_rows <- function(X, more) {
+  n <- nrow(X)
+  p <- ncol(X)
+  row <- c(rep(seq_len(n), each = p), more$row)
+  column <- c(rep(seq_len(p), n), more$column)
+  o <- order(row, column, method = "radix")
+  list(ptr = c(0L, cumsum(tabulate(row, n))), idx = as.integer(column[o]) - 1L,
+    val = c(as.double(t(X)), more$value)[o])
+}
+
+no_more <- function() list(row = integer(), column = integer(), value = numeric())
 
 # Rows of x'beta + sum z'u as the core's linear combinations; unseen levels have no part.
 core_rows <- function(model, core, parts) {
-  rows <- empty_rows(core, nrow(parts$X))
-  p <- core$p
-  rows$global[seq_len(p), ] <- t(parts$X %*% model$coords$M)
-  for (g in parts$groups) {
+  leaf <- vapply(parts$groups, function(g) g$factor == 1L, NA)
+  more <- lapply(parts$groups[!leaf], function(g) {
     seen <- which(!is.na(g$code))
-    Z <- g$Z[seen, , drop = FALSE]
-    if (g$factor == 1L) {
-      rows$leaf[seen] <- as.integer(g$code[seen]) - 1L
-      rows$z[, seen] <- t(Z)
-      next
-    }
-    start <- p + effect_start(model, g)[seen]
-    for (k in seq_len(ncol(Z))) rows$global[cbind(start + k, seen)] <- Z[, k]
+    k <- rep(seq_len(ncol(g$Z)), each = length(seen))
+    list(row = rep(seen, ncol(g$Z)), column = core$p + effect_start(model, g)[seen] + k,
+      value = as.double(g$Z[seen, ]))
+  })
+  rows <- new_rows(core, parts$X %*% model$coords$M, do.call(Map, c(list(c, no_more()), more)))
+  for (g in parts$groups[leaf]) {
+    seen <- which(!is.na(g$code))
+    rows$leaf[seen] <- as.integer(g$code[seen]) - 1L
+    rows$z[, seen] <- t(g$Z[seen, , drop = FALSE])
   }
   rows
 }
 
 # The raw coefficients (without their shift) as linear combinations of the core's.
 beta_rows_of <- function(model, core) {
-  p <- core$p
-  if (!p) return(NULL)
-  rows <- empty_rows(core, p)
-  rows$global[seq_len(p), ] <- t(model$coords$M)
-  rows
+  if (core$p) new_rows(core, model$coords$M, no_more())
 }
 
 # The effects that are not working effects themselves, as linear combinations of these, and (effect)
@@ -51,28 +70,26 @@ user_effect_combinations <- function(model, core) {
   moved <- which(!vapply(model$factors, function(f) is_identity(f$A), NA))
   if (!length(moved)) return(NULL)
   effect <- sort(unlist(lapply(moved, effects_of, x = model)))
-  rows <- empty_rows(core, length(effect))
-  for (f in moved) {
+  of_factor <- lapply(moved, function(f) match(effects_of(model, f), effect))
+  more <- Map(function(f, at) {
     A <- factor_map(model, f)
-    columns <- effect_columns(model, f)
-    at <- match(columns - core$p, effect)
-    level <- (seq_along(columns) - 1L) %/% nrow(A)
-    if (f == 1L) {
-      rows$leaf[at] <- level
-      rows$z[, at] <- t(A)
-      next
-    }
-    for (k in seq_len(nrow(A))) {
-      rows$global[cbind(columns[k] + level * nrow(A), at)] <- rep(A[, k], max(level) + 1L)
-    }
+    level <- (seq_along(at) - 1L) %/% nrow(A)
+    k <- rep(seq_len(nrow(A)), each = length(at))
+    list(row = rep(at, nrow(A)), column = effect_columns(model, f)[k] + level * nrow(A),
+      value = c(A[rep(seq_len(nrow(A)), max(level) + 1L), ]))
+  }, moved[moved != 1L], of_factor[moved != 1L])
+  rows <- new_rows(core, matrix(0, length(effect), 0L), do.call(Map, c(list(c, no_more()), more)))
+  for (at in of_factor[moved == 1L]) {
+    A <- factor_map(model, 1L)
+    rows$leaf[at] <- (seq_along(at) - 1L) %/% nrow(A)
+    rows$z[, at] <- t(A)
   }
   c(rows, list(effect = effect))
 }
 
 # rows'J for a J of dim rows: a row per combination.
 rows_product <- function(core, rows, J) {
-  global <- seq_len(core$n_global)
-  out <- crossprod(rows$global, J[global, , drop = FALSE])
+  out <- global_product(rows$global, J[seq_len(core$n_global), , drop = FALSE])
   seen <- which(rows$leaf >= 0L)
   before <- core$n_global + rows$leaf[seen] * core$r
   for (k in seq_len(core$r)) {
@@ -81,10 +98,20 @@ rows_product <- function(core, rows, J) {
   out
 }
 
+global_product <- function(global, J) {
+  if (!is.list(global)) return(crossprod(global, J))
+  n <- length(global$ptr) - 1L
+  row <- rep(seq_len(n), diff(global$ptr))
+  out <- matrix(0, n, ncol(J))
+  out[unique(row), ] <- rowsum(global$val * J[global$idx + 1L, , drop = FALSE], row,
+    reorder = FALSE)
+  out
+}
+
 # Arrow Gram C'WC, C'Wy and y'Wy in working coordinates plus the prior; see r_model(). The
 # first factor is the leaf; beta and the other factors are the global block, in this order.
 lmm_core <- function(model) {
-  if (is_iterated(model)) refuse_iterated(model)
+  if (isTRUE(model$iterations$only)) refuse_iterated(model)
   g <- model$gram
   w <- working_gram(g, model$coords)
   b <- working_beta_prior(model$resolved$beta, model$coords)
@@ -104,6 +131,12 @@ lmm_core <- function(model) {
   )
 }
 
+# Columns of the global block that have to be dense: of a Gaussian model what is left when nested
+# factors are eliminated.
+dense_columns <- function(core) {
+  if (is.null(core$rows)) call_dense_columns(core) else core$n_global
+}
+
 # Gram of X, of X with each factor's Z, and their products with y, in working coordinates: the
 # cross-products about the means, and what the means of the working columns add.
 working_gram <- function(g, coords) {
@@ -118,32 +151,77 @@ working_gram <- function(g, coords) {
     Zy = lapply(g$factors, function(f) f$zv[p + 1L, ] + f$z1 * mean_y))
 }
 
-# before: columns before each factor's.
+# With fewer columns a matrix is as good.
+SPARSE_GLOBAL <- 64L
+
+# The global block of the Gram, a matrix, or the lower triangle column by column, list(ptr, idx,
+# val), from 0. before: columns before each factor's.
 global_block <- function(g, w, n_global, before) {
-  p <- length(g$x_names)
   if (length(g$factors) < 2L) return(w$XX)
-  G <- matrix(0, n_global, n_global)
-  G[seq_len(p), seq_len(p)] <- w$XX
-  for (f in seq_along(g$factors)[-1L]) {
-    x <- g$factors[[f]]
-    r <- length(x$coef)
-    at <- before[f]
-    cols <- at + seq_len(r * length(x$levels))
-    G[seq_len(p), cols] <- w$XZ[[f]]
-    G[cols, seq_len(p)] <- t(w$XZ[[f]])
-    level <- rep(seq_along(x$levels) - 1L, each = r * r)
-    first <- at + level * r
-    G[cbind(first + rep(seq_len(r), r), first + rep(seq_len(r), each = r))] <- x$zz
-  }
-  for (pair in g$pairs) {
-    if (pair$a == 1L) next
-    e <- pair_entries(pair, g)
-    row <- before[pair$a] + e$row
-    col <- before[pair$b] + e$col
-    G[cbind(row, col)] <- pair$val
-    G[cbind(col, row)] <- pair$val
-  }
+  block <- sparse_block(g, w, n_global, before)
+  if (n_global < SPARSE_GLOBAL) dense_block(block) else block
+}
+
+dense_block <- function(block) {
+  n <- length(block$ptr) - 1L
+  column <- rep(seq_len(n), diff(block$ptr))
+  G <- matrix(0, n, n)
+  G[cbind(block$idx + 1L, column)] <- block$val
+  G[cbind(column, block$idx + 1L)] <- block$val
   G
+}
+
+# The columns of the fixed effects are full.
+sparse_block <- function(g, w, n_global, before) {
+  p <- length(g$x_names)
+  own <- lower_pairs(max(p, 1L))
+  own <- lapply(own, function(x) x[seq_len(p * (p + 1L) / 2L)])
+  XZ <- do.call(cbind, w$XZ[-1L])
+  others <- c(lapply(seq_along(g$factors)[-1L], own_entries, g = g, before = before),
+    lapply(Filter(function(pair) pair$a > 1L, g$pairs), crossed_entries, g = g, before = before))
+  entries <- list(
+    row = c(own$row, rep(p + seq_len(ncol(XZ)), p), unlist(lapply(others, `[[`, "row"))),
+    column = c(own$col, rep(seq_len(p), each = ncol(XZ)),
+      unlist(lapply(others, `[[`, "column"))),
+    value = c(w$XX[cbind(own$row, own$col)], t(XZ), unlist(lapply(others, `[[`, "value")))
+  )
+  o <- order(entries$column, entries$row, method = "radix")
+  list(ptr = c(0L, cumsum(tabulate(entries$column, n_global))),
+    idx = as.integer(entries$row[o]) - 1L, val = as.double(entries$value[o]))
+}
+
+# Lower triangles of the blocks of factor f's levels.
+own_entries <- function(f, g, before) {
+  x <- g$factors[[f]]
+  r <- length(x$coef)
+  pairs <- lower_pairs(r)
+  start <- before[f] + r * (seq_along(x$levels) - 1L)
+  list(row = c(outer(pairs$row, start, `+`)), column = c(outer(pairs$col, start, `+`)),
+    value = c(matrix(x$zz, r * r)[(pairs$col - 1L) * r + pairs$row, ]))
+}
+
+# Of two factors of the global block; the later one's are the rows.
+crossed_entries <- function(pair, g, before) {
+  e <- pair_entries(pair, g)
+  list(row = before[pair$b] + e$col, column = before[pair$a] + e$row, value = pair$val)
+}
+
+# Rows and columns x of the block, all of them fixed effects.
+gram_head <- function(block, x) {
+  if (!is.list(block)) return(block[x, x, drop = FALSE])
+  out <- matrix(0, length(x), length(x))
+  for (j in x) {
+    rows <- j:length(x)
+    out[rows, j] <- out[j, rows] <- block$val[block$ptr[j] + seq_along(rows)]
+  }
+  out
+}
+
+# The diagonal of the Gram, in the order of theta.
+gram_diagonal <- function(core) {
+  block <- core$global
+  own <- if (is.list(block)) block$val[block$ptr[-length(block$ptr)] + 1L] else diag(block)
+  c(own, leaf_diagonal(core$leaf, core$r))
 }
 
 # Row (in factor a's coefficients) and column (in b's) of every number of a pair's blocks.

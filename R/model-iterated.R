@@ -1,14 +1,73 @@
-# Gaussian models whose crossed factors have more levels than a dense matrix of their global block
-# is made for: the core that keeps their tables, and who cannot do with it.
+# Gaussian models of crossed factors with many levels: which of them are fitted by conjugate
+# gradients, the core for that, and who cannot do with it.
+
+ITERATE_ABOVE <- 2000 # dense columns: there their cube costs more than the iterations
 
 # What src/engine/lmm_iter_vb.h takes: factors of fewer levels than `few` are solved exactly; probes
 # to begin with and at most, and the error of a log precision, in posterior SDs, that is aimed at.
-iteration_settings <- function(few = 64L, probes = 4L, most_probes = 64L, aim = 0.01) {
-  list(few = few, probes = probes, most_probes = most_probes, aim = aim)
+# only: the dense block would be too large.
+iteration_settings <- function(few = 64L, probes = 8L, most_probes = 64L, aim = 0.01,
+                               only = FALSE) {
+  list(few = few, probes = probes, most_probes = most_probes, aim = aim, only = only)
 }
 
 # Is the model fitted by conjugate gradients? Then there is no covariance matrix of its effects.
 is_iterated <- function(model) !is.null(model$iterations)
+
+without_iterations <- function(model) {
+  model$iterations <- NULL
+  model
+}
+
+# Does every factor have one coefficient, as the iterations want it?
+all_scalar <- function(model) all(model$layout$effects$r == 1L)
+
+# A model beyond the dense block is refused or left to the iterations. Of a Gaussian model only what
+# nested factors leave has to be dense.
+settle_size <- function(model) {
+  if (has_rows(model) || model$layout$dim$n_global <= MAX_GLOBAL) return(model)
+  dense <- columns_left(model)
+  if (dense <= MAX_GLOBAL) return(model)
+  if (!all_scalar(model)) {
+    refuse_size(dense, model$factors, ", but for factors with an intercept alone")
+  }
+  model$iterations <- iteration_settings(only = TRUE)
+  model
+}
+
+# How a variational fit goes about it.
+choose_route <- function(model, integrate) {
+  if (has_rows(model) || isTRUE(model$iterations$only)) return(model)
+  if (identical(model$blocks, "separate") || integrate == "yes" || !all_scalar(model)) {
+    return(without_iterations(model))
+  }
+  if (is_iterated(model)) return(model)
+  if (columns_left(model) > ITERATE_ABOVE) model$iterations <- iteration_settings()
+  model
+}
+
+# Columns that stay dense when nested factors are eliminated. Where the leaf meets several levels of
+# factors that are too many themselves, all of them: to look for an order would be dear.
+columns_left <- function(model) {
+  n <- model$layout$dim$n_global
+  if (n <= ITERATE_ABOVE || crossed_columns(model$gram) > ITERATE_ABOVE) return(n)
+  if (is_nested_pair(model$gram)) return(model$layout$dim$p)
+  dense_columns(lmm_core(model))
+}
+
+# Two factors, one nested in the other: all but the fixed effects can be eliminated.
+is_nested_pair <- function(gram) {
+  length(gram$factors) == 2L && all(diff(gram$pairs[[1L]]$ptr) == 1L)
+}
+
+# Coefficients of the factors of which a leaf meets more than one level, as a rule.
+crossed_columns <- function(gram) {
+  sum(vapply(gram$pairs, function(pair) {
+    if (pair$a != 1L || length(pair$idx) < 1.5 * (length(pair$ptr) - 1)) return(0)
+    f <- gram$factors[[pair$b]]
+    as.double(length(f$levels) * length(f$coef))
+  }, 0))
+}
 
 # The core of the variational engine.
 vb_core <- function(model) if (is_iterated(model)) iter_core(model) else engine_core(model)
@@ -16,10 +75,6 @@ vb_core <- function(model) if (is_iterated(model)) iter_core(model) else engine_
 # The list that C_fit_lmm_iter() reads: the Gram as it was summed. d: sum of weights of each level;
 # xz: p x levels; tables: of pairs of factors, as in the Gram.
 iter_core <- function(model) {
-  if (identical(model$blocks, "separate")) {
-    mf_abort("size", "`blocks = \"separate\"` is not for ", iterated_size(model), ": leave it out",
-      arg = "blocks")
-  }
   g <- model$gram
   w <- working_gram(g, model$coords)
   b <- working_beta_prior(model$resolved$beta, model$coords)
@@ -35,29 +90,37 @@ iter_core <- function(model) {
 }
 
 # The Gram of the fixed effects, of either core.
-fixed_gram <- function(core) {
-  x <- seq_len(core$p)
-  core$xx %||% core$global[x, x, drop = FALSE]
-}
+fixed_gram <- function(core) core$xx %||% gram_head(core$global, seq_len(core$p))
 
-iterated_size <- function(model) {
-  paste("a model with", format(model$layout$dim$n_global, big.mark = ","),
-    "coefficients beside the largest factor's")
-}
-
-# The one answer of what needs the matrix.
+# The one answer of what needs the matrix of the effects.
 refuse_iterated <- function(model, arg = "object") {
-  mf_abort("size", iterated_size(model), " has no covariance matrix of its effects (the limit is ",
-    format(MAX_GLOBAL, big.mark = ","), "): use fit_vb() with integrate = \"no\" and its summary(), ",
-    "ranef(), predict(re.form = NA) and fitted(), drop or coarsen a factor, or fit a subset",
-    arg = arg)
+  size <- format(model$layout$dim$n_global, big.mark = ",")
+  remedy <- if (isTRUE(model$iterations$only)) {
+    paste0("the limit is ", format(MAX_GLOBAL, big.mark = ","), ": use summary(), fixef(), ranef(), ",
+      "predict(re.form = NA) and draws of a fit by fit_vb(), drop or coarsen a factor, or fit a subset")
+  } else {
+    "the fit was made without it: refit with integrate = \"yes\""
+  }
+  mf_abort("size", "this needs a dense matrix of the ", size, " coefficients beside the largest ",
+    "factor's, and ", remedy, arg = arg)
 }
 
-# May the probes be believed?
+# ---- what the probes tell ------------------------------------------------------------------------
+
+MAX_PROBE_ERROR <- 0.05 # posterior SDs of a log precision
+
+probe_error <- function(vb) max(vb$precision_error)
+
+# Did the iterations converge, and may the probes be believed?
+probes_do <- function(run) {
+  run$status[1L] %in% core_status[c("ok", "maxit")] &&
+    !isTRUE(probe_error(run$result) > MAX_PROBE_ERROR)
+}
+
 check_probes <- function(vb, model) {
-  worst <- which.max(vb$precision_error)
-  if (!isTRUE(vb$precision_error[worst] > 0.05)) return(invisible())
-  mf_abort("size", "with ", vb$probes, " probes ", precision_names(model)[worst], " is known to ",
-    format(vb$precision_error[worst], digits = 2), " posterior SDs only: drop or coarsen a factor, ",
+  if (!isTRUE(probe_error(vb) > MAX_PROBE_ERROR)) return(invisible())
+  mf_abort("size", "with ", vb$probes, " probes ",
+    precision_names(model)[which.max(vb$precision_error)], " is known to ",
+    format(probe_error(vb), digits = 2), " posterior SDs only: drop or coarsen a factor, ",
     "or fit a subset", arg = "formula")
 }

@@ -110,13 +110,13 @@ effect_start <- function(model, group) {
 level_blocks <- function(model, f, global, leaf) {
   e <- model$layout$effects
   if (e$leaf[f]) return(array(leaf, c(e$r[f], e$r[f], e$levels[f])))
-  diagonal_blocks(global, e$first[f], e$r[f], e$levels[f])
+  block_levels(global, e$first[f], e$r[f], e$levels[f])
 }
 
 # The effects' part of the diagonal of such a matrix.
 effect_variances <- function(x, global, leaf) {
   d <- arrow_diagonal(global, leaf, x$layout$dim$r)
-  d[seq_along(d) > x$layout$dim$p]
+  d[x$layout$dim$p + seq_len(x$layout$dim$effects)]
 }
 
 # ---- names ---------------------------------------------------------------------------------------
@@ -217,4 +217,4 @@ own_log_sds <- function(cov_psi, index) {
 
 # ---- limits --------------------------------------------------------------------------------------
 
-MAX_GLOBAL <- 8000 # columns of the dense block
+MAX_GLOBAL <- 8000 # columns that stay dense

@@ -85,25 +85,19 @@ check_limits <- function(p, factors, family) {
       refuse(paste(widest, "coefficients on one factor"), most[["coefficients"]])
     }
   }
-  check_size_of_global(p, factors, family)
+  n_global <- p + sum(vapply(factors[-1L], function(f) length(f$levels) * length(f$coef), 0))
+  if (has_rows(family) && n_global > MAX_GLOBAL) refuse_size(n_global, factors)
 }
 
-# Beyond the dense block there are the iterations of iter_core().
-check_size_of_global <- function(p, factors, family) {
-  n_global <- p +
-    sum(vapply(factors[-1L], function(f) length(f$levels) * length(f$coef), 0))
-  scalar <- all(vapply(factors, function(f) length(f$coef), 0L) == 1L)
-  if (n_global > MAX_GLOBAL && !(scalar && !has_rows(family))) {
-    others <- if (length(factors)) {
-      paste0(" and the grouping factors other than '", factors[[1L]]$name, "'")
-    }
-    mf_abort("size", "the fixed effects", others, " have ", format(n_global, big.mark = ","),
-      " coefficients, which need a dense matrix of that size; the limit is ",
-      format(MAX_GLOBAL, big.mark = ","), if (!has_rows(family)) {
-        ", but for factors with an intercept alone: leave the slopes out,"
-      } else ":", " drop or coarsen a factor, or fit a subset",
-      arg = "formula")
+# remedy: another, with a comma in front.
+refuse_size <- function(n, factors, remedy = NULL) {
+  others <- if (length(factors)) {
+    paste0(" and the grouping factors other than '", factors[[1L]]$name, "'")
   }
+  mf_abort("size", "the fixed effects", others, " have ", format(n, big.mark = ","),
+    " coefficients that need a dense matrix of that size; the limit is ",
+    format(MAX_GLOBAL, big.mark = ","), remedy, ": drop or coarsen a factor, or fit a subset",
+    arg = "formula")
 }
 
 # Non-finite data show in the Gram: no extra pass over the rows is needed.

@@ -345,12 +345,13 @@ is_sound_prior <- function(t, r) {
 
 unsound_vb <- function(fit, s) {
   square <- function(n) c(n, n)
-  vb <- list(t = s$q, df = length(s$tau_r), mean = s$dim, S_global = square(s$n_global),
-    d_inv = s$leaf, q = s$cross, s_leaf = s$leaf, Sq_global = square(s$n_global), sq_leaf = s$leaf,
-    J = c(s$dim, s$d), ss = s$d, elbo = 1L, lr_ok = 1L)
+  vb <- list(t = s$q, df = length(s$tau_r), mean = s$dim, d_inv = s$leaf, q = s$cross,
+    s_leaf = s$leaf, sq_leaf = s$leaf, J = c(s$dim, s$d), ss = s$d, elbo = 1L, lr_ok = 1L)
   response <- list(V = square(s$q), C = square(s$q), Sigma = square(s$q), K = square(s$q))
   first_wrong(
     misshapen(fit$vb, vb, "vb"),
+    unsound_block(fit$vb$S_global, s$n_global, "vb$S_global", TRUE),
+    unsound_block(fit$vb$Sq_global, s$n_global, "vb$Sq_global", TRUE),
     misshapen(fit$vb, response, "vb", FALSE), # where there is none its matrices may be anything
     unsound_posterior(fit$posterior, s),
     if (!is_true_false(fit$converged)) "converged", if (!is_true_false(fit$rounding)) "rounding",
@@ -359,6 +360,20 @@ unsound_vb <- function(fit, s) {
     if (!is_null_or(fit$not_integrated, is_text(fit$not_integrated))) "not_integrated",
     if (!is.null(fit$integrated)) unsound_integral(fit$integrated, s)
   )
+}
+
+# A global block (R/base-block.R). C looks at the lists of a packed one when it is used there.
+unsound_block <- function(S, n, path, covariance) {
+  if (!is_packed(S)) return(if (!is_shape(S, c(n, n))) path)
+  at <- S$pattern
+  columns <- c(at$elim, at$core)
+  sound <- is.integer(columns) && is.integer(at$eptr) && is.integer(at$eidx) &&
+    identical(sort(columns), seq_len(n) - 1L) && length(at$eptr) == length(at$elim) + 1L &&
+    at$eptr[1L] == 0L && !is.unsorted(at$eptr) && at$eptr[length(at$eptr)] == length(at$eidx) &&
+    all(at$eidx %in% columns) &&
+    is_shape(S$values, length(at$core)^2 + length(at$eidx) + length(at$elim)) &&
+    (!covariance || is_shape(S$elim, length(at$eidx) + length(at$elim)))
+  if (!isTRUE(sound)) path
 }
 
 unsound_posterior <- function(post, s) {
@@ -399,7 +414,8 @@ unsound_integral <- function(x, s) {
   }
   first_wrong(
     misshapen(x, list(psi = c(s$d, n), stats = c(n, s$d), log_evidence = 1L,
-      points = 1L, cov_global = c(s$n_global, s$n_global), cov_leaf = s$leaf), "integrated"),
+      points = 1L, cov_leaf = s$leaf), "integrated"),
+    unsound_block(x$cov_global, s$n_global, "integrated$cov_global", FALSE),
     if (lattice) misshapen(x, list(gradient = c(s$d, n), L = c(s$d, s$d), step = 1L), "integrated"),
     misshapen(x$beta, list(mean = s$p, cov = c(s$p, s$p), node_mean = c(n, s$p),
       node_sd = c(n, s$p)), "integrated$beta"),

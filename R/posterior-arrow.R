@@ -41,7 +41,7 @@ joint_draws.regression_normal <- function(p, ndraws, u) {
   theta <- if (u) {
     theta_draws(p, core, ndraws) + p$vb$J %*% t(response)
   } else {
-    S <- p$vb$S_global[x, x, drop = FALSE]
+    S <- block_head(p$vb$S_global, x)
     p$vb$mean[x] + t(matrix(stats::rnorm(ndraws * core$p), ndraws) %*% half(S)) +
       p$vb$J[x, , drop = FALSE] %*% t(response)
   }

@@ -78,7 +78,9 @@ without_missing <- function(parts, unknown) {
 # Numbers that a row of linear_mixture() takes.
 row_width <- function(p) {
   if (inherits(p, "draws_posterior")) return(prod(dim(p$draws)[1:2]))
-  engine_core(p$model)$n_global + 2 * length(p$nodes$weights)
+  core <- engine_core(p$model)
+  beside <- if (is.list(core$global)) core$p else core$n_global
+  beside + 2 * length(p$nodes$weights)
 }
 
 part_rows <- function(parts, rows) {

@@ -317,40 +317,29 @@ between_shares <- function(p) {
   out <- matrix(0, n, length(model$groups))
   if (!n || !ncol(out)) return(out)
   M <- model$coords$M
-  total <- diag(M %*% p$vb$S_global[seq_len(n), seq_len(n), drop = FALSE] %*% t(M))
+  variances <- function(V) diag(M %*% V %*% t(M))
+  total <- variances(block_head(p$vb$S_global, seq_len(n)))
   core <- lmm_core(model)
-  x <- seq_len(n)
   owner <- vapply(model$groups, `[[`, 0L, "factor")
   for (f in unique(owner)) {
-    known <- if (f == 1L) {
-      # leaves known: what is left is the global block without its Schur complement
-      P <- if (has_rows(p$model)) arrow_precision(theta_covariance(p, core)) else
-        global_precision(core, p)
-      solve_spd(P)[x, x, drop = FALSE]
-    } else {
-      P <- solve_spd(p$vb$S_global)
-      gone <- effect_columns(model, f)
-      solve_spd(P[-gone, -gone, drop = FALSE])[x, x, drop = FALSE]
-    }
-    share <- pmin(pmax(1 - diag(M %*% known %*% t(M)) / total, 0), 1)
+    known <- if (has_rows(model)) known_by_precision(p, core, f) else
+      call_known_cov(core, p$vb$t[seq_len(model$layout$dim$stats)], f - 1L)
+    share <- pmin(pmax(1 - variances(known) / total, 0), 1)
     out[, owner == f] <- share / sum(owner == f)
   }
   out
 }
 
-global_precision <- function(core, p) {
-  P <- p$vb$t[1L] * core$global
+# Covariance of the coefficients with factor f's effects known, from a response that no Gram tells.
+known_by_precision <- function(p, core, f) {
   x <- seq_len(core$p)
-  P[x, x] <- P[x, x] + core$Tb
-  at <- stat_index(core)
-  for (k in seq_along(core$prec)[-1L]) {
-    pr <- core$prec[[k]]
-    if (pr$leaf) next
-    rows <- matrix(effect_rows(core, k), pr$r)
-    L <- unvech(p$vb$t[at[[k]]])
-    for (g in seq_len(ncol(rows))) P[rows[, g], rows[, g]] <- P[rows[, g], rows[, g]] + L
+  if (f == 1L) { # leaves known: what is left is the global block without its Schur complement
+    P <- arrow_precision(theta_covariance(p, core))
+  } else {
+    gone <- effect_columns(p$model, f)
+    P <- solve_spd(p$vb$S_global)[-gone, -gone, drop = FALSE]
   }
-  P
+  solve_spd(P)[x, x, drop = FALSE]
 }
 
 report_aggregates <- function(t, weights, normalise) {

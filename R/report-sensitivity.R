@@ -140,7 +140,7 @@ tilt_theta <- function(ctx, g) {
   vb <- ctx$fit$vb
   eta <- numeric(length(vb$t))
   eta[ctx$stats] <- crossprod(vb$J[x, , drop = FALSE], g)
-  respond(ctx, drop(ctx$Sigma %*% eta), drop(vb$S_global[x, x, drop = FALSE] %*% g))
+  respond(ctx, drop(ctx$Sigma %*% eta), drop(block_head(vb$S_global, x) %*% g))
 }
 
 # Tilt (a'gamma + const)^2 with mean e of a'gamma + const: Cov_q(s_k, .) = -v'K_k v + 2 e J_k'a,
@@ -153,7 +153,7 @@ tilt_square <- function(ctx, a, e) {
   quad <- quadratic_statistics(ctx, v, sum(a * v[x]))
   eta <- numeric(length(vb$t))
   eta[ctx$stats] <- -quad + 2 * e * drop(crossprod(vb$J[x, , drop = FALSE], a))
-  respond(ctx, drop(ctx$Sigma %*% eta), 2 * e * drop(vb$S_global[x, x, drop = FALSE] %*% a))
+  respond(ctx, drop(ctx$Sigma %*% eta), 2 * e * drop(block_head(vb$S_global, x) %*% a))
 }
 
 # v'K_k v for every statistic; for s_e, v'G v = (v'a - v'T v) / tau_e because P v = a.

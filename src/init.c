@@ -6,6 +6,8 @@
 
 SEXP C_arrow_draws(SEXP, SEXP);
 SEXP C_arrow_leaves(SEXP);
+SEXP C_known_cov(SEXP, SEXP, SEXP);
+SEXP C_dense_columns(SEXP);
 SEXP C_arrow_product(SEXP, SEXP);
 SEXP C_arrow_quad(SEXP, SEXP);
 SEXP C_bb_factorised(SEXP, SEXP, SEXP, SEXP);
@@ -51,6 +53,8 @@ SEXP C_theta_draws(SEXP, SEXP, SEXP, SEXP);
 static const R_CallMethodDef call_entries[] = {
     {"C_arrow_draws", (DL_FUNC) &C_arrow_draws, 2},
     {"C_arrow_leaves", (DL_FUNC) &C_arrow_leaves, 1},
+    {"C_known_cov", (DL_FUNC) &C_known_cov, 3},
+    {"C_dense_columns", (DL_FUNC) &C_dense_columns, 1},
     {"C_arrow_product", (DL_FUNC) &C_arrow_product, 2},
     {"C_arrow_quad", (DL_FUNC) &C_arrow_quad, 2},
     {"C_bb_factorised", (DL_FUNC) &C_bb_factorised, 4},

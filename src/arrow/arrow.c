@@ -53,7 +53,8 @@ void arrow_outer(const struct arrow_shape *s, const double *cross, double alpha,
             const double *v = cross + cross_at(s, i) + (size_t) c * (size_t) k;
             for (int b = 0; b < k; b++) {
                 double t = alpha * v[b];
-                for (int a = b; a < k; a++) AT(out, col[a], col[b], ng) += t * v[a];
+                for (int a = b; a < k; a++)
+                    out[arrow_shape_at(s, col[a], col[b])] += t * v[a];
             }
         }
     }
@@ -161,17 +162,43 @@ void arrow_solve(const struct arrow_shape *s, const struct arrow *F, double *x)
     arrow_backsolve(s, F, x);
 }
 
-static void mul_global(int n, const double *A, const double *x, double *y)
+/* y[i] and y[j] <- what element a in (i, j) and (j, i) adds. */
+static inline void mul_pair(double a, int i, int j, const double *x, double *y)
+{
+    y[i] += a * x[j];
+    if (i != j) y[j] += a * x[i];
+}
+
+static void mul_packed(const struct arrow_shape *s, const double *A, const double *x,
+                       double *y)
+{
+    const double *lists = A + arrow_shape_lists(s), *d = A + arrow_shape_diagonal(s);
+    memset(y, 0, sizeof(double) * (size_t) s->n_global);
+    for (int b = 0; b < s->n_core; b++)
+        for (int a = b; a < s->n_core; a++)
+            mul_pair(AT(A, a, b, s->n_core), s->core[a], s->core[b], x, y);
+    for (int e = 0; e < s->n_elim; e++) {
+        mul_pair(d[e], s->elim[e], s->elim[e], x, y);
+        for (int a = s->eptr[e]; a < s->eptr[e + 1]; a++)
+            mul_pair(lists[a], s->eidx[a], s->elim[e], x, y);
+    }
+}
+
+static void mul_global(const struct arrow_shape *s, const double *A, const double *x,
+                       double *y)
 {
     double one = 1, zero = 0;
-    int inc = 1;
-    if (n) F77_CALL(dsymv)("L", &n, &one, A, &n, x, &inc, &zero, y, &inc FCONE);
+    int inc = 1, n = s->n_global;
+    if (s->packed)
+        mul_packed(s, A, x, y);
+    else if (n)
+        F77_CALL(dsymv)("L", &n, &one, A, &n, x, &inc, &zero, y, &inc FCONE);
 }
 
 void arrow_mul(const struct arrow_shape *s, const struct arrow *P, const double *x,
                double *y)
 {
-    mul_global(s->n_global, P->global, x, y);
+    mul_global(s, P->global, x, y);
     for (int i = 0; i < s->n_leaf; i++) {
         int k = s->ptr[i + 1] - s->ptr[i], r = s->r;
         const int *col = s->idx + s->ptr[i];
@@ -191,19 +218,49 @@ void arrow_mul(const struct arrow_shape *s, const struct arrow *P, const double 
     }
 }
 
+/* out (k) += S[list, list] q; each pair is looked up once. */
+static void add_listed_packed(const struct arrow_shape *s, const double *S, int k,
+                              const int *col, const double *q, double *out)
+{
+    for (int a = 0; a < k; a++) {
+        out[a] += S[arrow_shape_packed_at(s, col[a], col[a])] * q[a];
+        for (int b = 0; b < a; b++) {
+            double sab = S[arrow_shape_packed_at(s, col[b], col[a])];
+            out[a] += sab * q[b];
+            out[b] += sab * q[a];
+        }
+    }
+}
+
+static void add_listed(const struct arrow_shape *s, const double *S, int k,
+                       const int *col, const double *q, double *out)
+{
+    if (s->packed) {
+        add_listed_packed(s, S, k, col, q, out);
+        return;
+    }
+    for (int a = 0; a < k; a++) {
+        const double *Sa = S + (size_t) col[a] * (size_t) s->n_global;
+        double t = Sa[col[a]] * q[a], qa = q[a];
+        for (int b = 0; b < a; b++) {
+            double sab = Sa[col[b]];
+            t += sab * q[b];
+            out[b] += sab * qa;
+        }
+        out[a] += t;
+    }
+}
+
 /* s_leaf_i += Q_i S_gg Q_i' with q = Q_i' (k x r); sq: k x r scratch for S_gg Q_i'. */
 static void add_leaf_spread(const struct arrow_shape *s, int i, const double *S,
                             const double *q, double *s_leaf, double *sq)
 {
-    int k = s->ptr[i + 1] - s->ptr[i], ng = s->n_global, r = s->r;
+    int k = s->ptr[i + 1] - s->ptr[i], r = s->r;
     const int *col = s->idx + s->ptr[i];
+    memset(sq, 0, sizeof(double) * (size_t) k * (size_t) r);
     for (int c = 0; c < r; c++)
-        for (int a = 0; a < k; a++) {
-            double t = 0;
-            const double *Sa = S + (size_t) col[a] * (size_t) ng;
-            for (int b = 0; b < k; b++) t += Sa[col[b]] * AT(q, b, c, k);
-            AT(sq, a, c, k) = t;
-        }
+        add_listed(s, S, k, col, q + (size_t) c * (size_t) k,
+                   sq + (size_t) c * (size_t) k);
     for (int c = 0; c < r; c++)
         for (int e = 0; e < r; e++) {
             double t = 0;
@@ -235,12 +292,18 @@ void arrow_inverse(const struct arrow_shape *s, const struct arrow *F, double *S
     arrow_spread_leaf(s, S_global, d_inv, q, s_leaf, scratch);
 }
 
-void arrow_selected_inverse(const struct arrow_shape *s, const struct arrow *F,
-                            struct arrow *S, double *d_inv, double *q, double *scratch)
+void arrow_pattern_inverse(const struct arrow_shape *s, const struct arrow *F,
+                           struct arrow *S, double *d_inv, double *q, double *scratch)
 {
     schur_selected(s, F, S);
     leaf_inverses(s, F, d_inv, q);
     arrow_spread_leaf(s, S->global, d_inv, q, S->leaf, scratch);
+}
+
+void arrow_selected_inverse(const struct arrow_shape *s, const struct arrow *F,
+                            struct arrow *S, double *d_inv, double *q, double *scratch)
+{
+    arrow_pattern_inverse(s, F, S, d_inv, q, scratch);
     arrow_inverse_cross(s, S->global, q, S->cross);
 }
 
@@ -252,22 +315,6 @@ void arrow_spread_leaf(const struct arrow_shape *s, const double *S_global,
     for (int i = 0; i < s->n_leaf; i++)
         add_leaf_spread(s, i, S_global, q + cross_at(s, i), s_leaf + leaf_at(s, i),
                         scratch);
-}
-
-/* out (k) += S[list, list] q; each pair is looked up once. */
-static void add_listed(const double *S, int ng, int k, const int *col, const double *q,
-                       double *out)
-{
-    for (int a = 0; a < k; a++) {
-        const double *Sa = S + (size_t) col[a] * (size_t) ng;
-        double t = Sa[col[a]] * q[a], qa = q[a];
-        for (int b = 0; b < a; b++) {
-            double sab = Sa[col[b]];
-            t += sab * q[b];
-            out[b] += sab * qa;
-        }
-        out[a] += t;
-    }
 }
 
 /* cross_i <- S[list, list] q_i, added to what is there when `add`. */
@@ -287,7 +334,7 @@ static void spread_cross(const struct arrow_shape *s, const double *S, const dou
         int k = s->ptr[i + 1] - s->ptr[i];
         for (int c = 0; c < s->r; c++) {
             size_t at = cross_at(s, i) + (size_t) c * (size_t) k;
-            add_listed(S, ng, k, s->idx + s->ptr[i], q + at, cross + at);
+            add_listed(s, S, k, s->idx + s->ptr[i], q + at, cross + at);
         }
     }
 }
@@ -328,10 +375,7 @@ static void outer_sum(const struct arrow_shape *s, const double *Y, const double
         const int *col = s->idx + s->ptr[i];
         for (int c = 0; c < s->r; c++) {
             size_t at = cross_at(s, i) + (size_t) c * (size_t) k;
-            const double *y = Y + at, *v = q + at;
-            for (int b = 0; b < k; b++)
-                for (int a = b; a < k; a++)
-                    AT(M, col[a], col[b], ng) += y[a] * v[b] + v[a] * y[b];
+            arrow_shape_add_pair(s, M, k, col, Y + at, q + at);
         }
     }
 }

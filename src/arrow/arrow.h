@@ -1,6 +1,6 @@
 /* arrow.h: symmetric positive definite matrices in arrow form.
  *
- *         [ P_gg   P_gl ]     g: global block, dense (fixed effects and the other factors)
+ *         [ P_gg   P_gl ]     g: global block (fixed effects and the other factors), dense, or sparse
  *     P = [             ]
  *         [ P_lg   P_ll ]     l: n_leaf blocks of r x r, block diagonal (the leaf factor)
  *
@@ -32,6 +32,7 @@ static inline size_t arrow_cross_size(const struct arrow_shape *s)
 }
 static inline size_t arrow_global_size(const struct arrow_shape *s)
 {
+    if (s->packed) return arrow_shape_diagonal(s) + (size_t) s->n_elim;
     return (size_t) s->n_global * (size_t) s->n_global;
 }
 
@@ -70,14 +71,18 @@ void arrow_outer(const struct arrow_shape *s, const double *cross, double alpha,
 void arrow_outer_rows(const struct arrow_shape *s, const double *cross, int a, int b,
                       double *out);
 
-/* The inverse of P from its factor: the global block in full.
+/* The inverse of P from its factor: the global block in full (not packed).
  * Out: S_global (full square), d_inv (n_leaf r x r: D_i^-1), q (cross-shaped: Q_i'),
  *      s_leaf (n_leaf r x r: diagonal blocks of S_ll). scratch: n_global * r doubles. */
 void arrow_inverse(const struct arrow_shape *s, const struct arrow *F, double *S_global,
                    double *d_inv, double *q, double *s_leaf, double *scratch);
 
-/* The selected inverse: as arrow_inverse() and arrow_inverse_cross() into S, but of a sparse global
- * block only what lies on the pattern, with S->elim for arrow_inverse_push(). */
+/* As arrow_inverse() into S's global block and leaves, but of a sparse global block only what lies on
+ * the pattern, with S->elim for arrow_inverse_push(). The only inverse of a packed one. */
+void arrow_pattern_inverse(const struct arrow_shape *s, const struct arrow *F,
+                           struct arrow *S, double *d_inv, double *q, double *scratch);
+
+/* The selected inverse: that and arrow_inverse_cross(). */
 void arrow_selected_inverse(const struct arrow_shape *s, const struct arrow *F,
                             struct arrow *S, double *d_inv, double *q, double *scratch);
 

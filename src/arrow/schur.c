@@ -23,43 +23,45 @@ static inline double *pivot(const struct arrow_shape *s, double *elim, int e)
     return elim + s->eptr[s->n_elim] + e;
 }
 
-/* Element (a, b) of a matrix of which the lower triangle is kept. */
-static inline double *low(double *A, int n, int a, int b)
-{
-    return a > b ? &AT(A, a, b, n) : &AT(A, b, a, n);
-}
-
 static void take_core(const struct arrow_shape *s, const double *A, double *core)
 {
-    int n = s->n_core, ng = s->n_global;
+    int n = s->n_core;
     for (int j = 0; j < n; j++)
-        for (int i = j; i < n; i++) AT(core, i, j, n) = AT(A, s->core[i], s->core[j], ng);
+        for (int i = j; i < n; i++)
+            AT(core, i, j, n) = A[arrow_shape_at(s, s->core[i], s->core[j])];
 }
 
 /* Both triangles of A over the core, from both of `core`. */
 static void put_core(const struct arrow_shape *s, const double *core, double *A)
 {
-    int n = s->n_core, ng = s->n_global;
+    int n = s->n_core;
     for (int j = 0; j < n; j++)
-        for (int i = 0; i < n; i++) AT(A, s->core[i], s->core[j], ng) = AT(core, i, j, n);
+        for (int i = 0; i < n; i++)
+            A[arrow_shape_at(s, s->core[i], s->core[j])] = AT(core, i, j, n);
+}
+
+/* t in (i, j) and (j, i) of A. */
+static void put_pair(const struct arrow_shape *s, double *A, int i, int j, double t)
+{
+    A[arrow_shape_at(s, i, j)] = A[arrow_shape_at(s, j, i)] = t;
 }
 
 int schur_factor(const struct arrow_shape *s, struct arrow *F)
 {
-    int ng = s->n_global;
-    if (!s->n_elim) return la_chol(ng, F->global);
+    if (!s->n_elim) return la_chol(s->n_global, F->global);
     for (int e = 0; e < s->n_elim; e++)
-        *pivot(s, F->elim, e) = AT(F->global, s->elim[e], s->elim[e], ng);
+        *pivot(s, F->elim, e) = F->global[arrow_shape_at(s, s->elim[e], s->elim[e])];
     for (int e = 0; e < s->n_elim; e++) {
         struct column c = column(s, e);
-        double d = AT(F->global, c.j, c.j, ng), *l = pivot(s, F->elim, e),
+        double d = F->global[arrow_shape_at(s, c.j, c.j)], *l = pivot(s, F->elim, e),
                *w = F->elim + c.at;
         if (!(d > LA_PIVOT_TOL * *l) || !(d > 0) || !isfinite(d)) return c.j + 1;
         *l = sqrt(d);
-        for (int a = 0; a < c.k; a++) w[a] = *low(F->global, ng, c.j, c.list[a]) / *l;
+        for (int a = 0; a < c.k; a++)
+            w[a] = F->global[arrow_shape_low(s, c.j, c.list[a])] / *l;
         for (int b = 0; b < c.k; b++)
             for (int a = b; a < c.k; a++)
-                AT(F->global, c.list[a], c.list[b], ng) -= w[a] * w[b];
+                F->global[arrow_shape_at(s, c.list[a], c.list[b])] -= w[a] * w[b];
     }
     take_core(s, F->global, F->core);
     int bad = la_chol(s->n_core, F->core);
@@ -134,9 +136,8 @@ void schur_inverse(const struct arrow_shape *s, const struct arrow *F, double *S
 /* Last eliminated first: S_jN = q'S_NN, S_jj = d + q'S_Nj. */
 void schur_selected(const struct arrow_shape *s, const struct arrow *F, struct arrow *S)
 {
-    int ng = s->n_global;
     if (!s->n_elim) {
-        la_inverse(ng, F->global, S->global);
+        la_inverse(s->n_global, F->global, S->global);
         return;
     }
     la_inverse(s->n_core, F->core, S->core);
@@ -147,13 +148,13 @@ void schur_selected(const struct arrow_shape *s, const struct arrow *F, struct a
         double d = *pivot(s, S->elim, e) = 1 / (l * l);
         for (int a = 0; a < c.k; a++) q[a] = -F->elim[c.at + (size_t) a] / l;
         for (int a = 0; a < c.k; a++) {
-            const double *Sa = S->global + (size_t) c.list[a] * (size_t) ng;
             double t = 0;
-            for (int b = 0; b < c.k; b++) t += Sa[c.list[b]] * q[b];
-            AT(S->global, c.list[a], c.j, ng) = AT(S->global, c.j, c.list[a], ng) = t;
+            for (int b = 0; b < c.k; b++)
+                t += S->global[arrow_shape_at(s, c.list[b], c.list[a])] * q[b];
+            put_pair(s, S->global, c.list[a], c.j, t);
             d += q[a] * t;
         }
-        AT(S->global, c.j, c.j, ng) = d;
+        S->global[arrow_shape_at(s, c.j, c.j)] = d;
     }
 }
 
@@ -180,24 +181,21 @@ static void push_dense(int n, const double *S, double *M, double *T, double *dS)
 void schur_push(const struct arrow_shape *s, const struct arrow *S, double *M, double *dS,
                 struct arrow_push_work *w)
 {
-    int ng = s->n_global;
     if (!s->n_elim) {
-        push_dense(ng, S->global, M, w->T, dS);
+        push_dense(s->n_global, S->global, M, w->T, dS);
         return;
     }
     for (int e = 0; e < s->n_elim; e++) {
         struct column c = column(s, e);
-        double dD = AT(M, c.j, c.j, ng), d = *pivot(s, S->elim, e);
+        double dD = M[arrow_shape_at(s, c.j, c.j)], d = *pivot(s, S->elim, e);
         const double *q = S->elim + c.at;
         double *dq = w->dq_global + c.at, *y = w->T;
         for (int a = 0; a < c.k; a++) {
-            double dB = *low(M, ng, c.j, c.list[a]);
+            double dB = M[arrow_shape_low(s, c.j, c.list[a])];
             y[a] = dB + 0.5 * q[a] * dD;
             dq[a] = -(dB + q[a] * dD) * d;
         }
-        for (int b = 0; b < c.k; b++)
-            for (int a = b; a < c.k; a++)
-                AT(M, c.list[a], c.list[b], ng) += y[a] * q[b] + q[a] * y[b];
+        arrow_shape_add_pair(s, M, c.k, c.list, y, q);
     }
     size_t nn = (size_t) s->n_core * (size_t) s->n_core;
     double *core_S = w->T, *core_M = w->T + nn, *T = core_M + nn, *out = T + nn;
@@ -208,17 +206,18 @@ void schur_push(const struct arrow_shape *s, const struct arrow *S, double *M, d
     put_core(s, out, dS);
     for (int e = s->n_elim; e-- > 0;) {
         struct column c = column(s, e);
-        double dD = AT(M, c.j, c.j, ng), d = *pivot(s, S->elim, e), sum = -d * d * dD;
+        double dD = M[arrow_shape_at(s, c.j, c.j)], d = *pivot(s, S->elim, e),
+               sum = -d * d * dD;
         const double *q = S->elim + c.at, *dq = w->dq_global + c.at;
         for (int a = 0; a < c.k; a++) {
-            size_t col = (size_t) c.list[a] * (size_t) ng;
             double t = 0;
-            for (int b = 0; b < c.k; b++)
-                t += dS[col + (size_t) c.list[b]] * q[b] +
-                     S->global[col + (size_t) c.list[b]] * dq[b];
-            AT(dS, c.list[a], c.j, ng) = AT(dS, c.j, c.list[a], ng) = t;
-            sum += q[a] * t + dq[a] * AT(S->global, c.list[a], c.j, ng);
+            for (int b = 0; b < c.k; b++) {
+                size_t at = arrow_shape_at(s, c.list[b], c.list[a]);
+                t += dS[at] * q[b] + S->global[at] * dq[b];
+            }
+            put_pair(s, dS, c.list[a], c.j, t);
+            sum += q[a] * t + dq[a] * S->global[arrow_shape_at(s, c.list[a], c.j)];
         }
-        AT(dS, c.j, c.j, ng) = sum;
+        dS[arrow_shape_at(s, c.j, c.j)] = sum;
     }
 }

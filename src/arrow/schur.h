@@ -7,8 +7,8 @@
  *
  *     F: w / L over the list, and L;     S: q = -w / L^2 over the list, and d = 1 / L^2
  *
- * stand in arrow.elim: all lists one after the other (eptr), then one number per column. Matrices
- * keep their n_global x n_global place; entries off the pattern are neither read nor written. */
+ * stand in arrow.elim: all lists one after the other (eptr), then one number per column. Entries of
+ * the global blocks off the pattern are neither read nor written, and have no place in packed ones. */
 #ifndef MEANFIELD_SCHUR_H
 #define MEANFIELD_SCHUR_H
 

@@ -3,18 +3,20 @@
 #include <string.h>
 #include "base/la.h"
 #include "base/rand.h"
+#include "arrow/schur.h"
 #include "engine/conditional.h"
 
 struct conditional_work conditional_carve(const struct arrow_shape *s, bool dense,
                                           struct arena *a)
 {
     size_t dim = arrow_dim(s);
-    struct conditional_work w;
+    struct conditional_work w = {.solved = NULL};
     w.inv = arrow_carve(s, a);
     w.d_inv = arena_doubles(a, arrow_leaf_size(s));
     w.scratch = arena_doubles(a, (size_t) s->n_global * (size_t) (s->r ? s->r : 1));
     w.theta = arena_doubles(a, dim);
     w.dev = arena_doubles(a, dim);
+    if (s->packed) w.quad = arrow_cov_quad_carve(s, a);
     w.solved = dense ? arena_doubles(a, dim * dim) : NULL;
     return w;
 }
@@ -44,6 +46,30 @@ static void add_spread(int n, double w, const double *S, const double *dev, doub
             AT(out, i, j, n) += w * (AT(S, i, j, n) + dev[i] * dev[j]);
 }
 
+/* The same of the pattern of a packed global block: out += w (S + dev dev'). */
+static void add_packed_spread(const struct arrow_shape *s, double w, const double *S,
+                              const double *dev, double *out)
+{
+    size_t at = 0;
+    for (int b = 0; b < s->n_core; b++)
+        for (int a = 0; a < s->n_core; a++, at++)
+            out[at] += w * (S[at] + dev[s->core[a]] * dev[s->core[b]]);
+    for (int e = 0; e < s->n_elim; e++)
+        for (int a = s->eptr[e]; a < s->eptr[e + 1]; a++, at++)
+            out[at] += w * (S[at] + dev[s->elim[e]] * dev[s->eidx[a]]);
+    for (int e = 0; e < s->n_elim; e++, at++)
+        out[at] += w * (S[at] + dev[s->elim[e]] * dev[s->elim[e]]);
+}
+
+static void add_global_spread(const struct arrow_shape *s, double w, const double *S,
+                              const double *dev, double *out)
+{
+    if (s->packed)
+        add_packed_spread(s, w, S, dev, out);
+    else
+        add_spread(s->n_global, w, S, dev, out);
+}
+
 static void add_leaf_spreads(const struct arrow_shape *s, double w, const double *s_leaf,
                              const double *dev, double *out)
 {
@@ -57,7 +83,7 @@ static void add_leaf_spreads(const struct arrow_shape *s, double w, const double
 static void node_variances(const struct arrow_shape *s, const struct arrow *inv,
                            double *var)
 {
-    for (int i = 0; i < s->n_global; i++) var[i] = AT(inv->global, i, i, s->n_global);
+    for (int i = 0; i < s->n_global; i++) var[i] = inv->global[arrow_shape_at(s, i, i)];
     for (int i = 0; i < s->n_leaf; i++)
         for (int a = 0; a < s->r; a++)
             var[(size_t) s->n_global + (size_t) i * (size_t) s->r + (size_t) a] =
@@ -90,9 +116,8 @@ static void row_moments(const struct conditional *e, const struct arrow_rows *ro
     const struct arrow_shape *s = e->shape;
     int ng = s->n_global, r = s->r;
     for (int i = 0; i < rows->n; i++) {
-        const double *c = rows->global + (size_t) i * (size_t) ng;
-        double var = 0, centre = la_dot(ng, c, mean);
-        memcpy(work, c, sizeof(double) * (size_t) ng);
+        arrow_cov_row(rows, ng, i, work);
+        double var = 0, centre = la_dot(ng, work, mean);
         int leaf = rows->leaf[i];
         if (leaf >= 0) {
             double *y = work + ng; /* there is a leaf, so dim leaves room for r */
@@ -106,10 +131,29 @@ static void row_moments(const struct conditional *e, const struct arrow_rows *ro
                 for (int a = 0; a < k; a++) work[col[a]] -= AT(cross, a, b, k) * y[b];
             var = la_dot(r, y, y);
         }
-        la_solve_l(ng, e->F->global, work);
+        schur_solve_l(s, e->F, work);
         row_mean[i] = centre;
         row_var[i] = var + la_dot(ng, work, work);
     }
+}
+
+/* The same from the inverse, where a row costs the lists that it meets. */
+static void row_moments_packed(const struct arrow_shape *s, const struct arrow_rows *rows,
+                               const double *mean, struct conditional_work *work,
+                               double *row_mean, double *row_var)
+{
+    const struct arrow_cov S = {work->inv.global, work->inv.elim, work->d_inv,
+                                work->inv.cross};
+    for (int i = 0; i < rows->n; i++) {
+        int leaf = rows->leaf[i];
+        row_mean[i] = leaf < 0
+                          ? 0
+                          : la_dot(s->r, rows->z + (size_t) i * (size_t) s->r,
+                                   mean + s->n_global + (size_t) leaf * (size_t) s->r);
+        for (int c = rows->ptr[i]; c < rows->ptr[i + 1]; c++)
+            row_mean[i] += rows->val[c] * mean[rows->idx[c]];
+    }
+    arrow_cov_quad(s, &S, rows, row_var, &work->quad);
 }
 
 static bool add_node(const struct conditional *e, double w, int k,
@@ -122,21 +166,26 @@ static bool add_node(const struct conditional *e, double w, int k,
     if (!e->moments(e->ctx, w, work->theta)) return false;
     for (size_t i = 0; i < dim; i++) work->dev[i] = work->theta[i] - e->origin[i];
     for (size_t i = 0; i < dim; i++) out->mean[i] += w * work->dev[i];
-    if (out->cov_global || out->node_var)
-        arrow_inverse(s, e->F, work->inv.global, work->d_inv, work->inv.cross,
-                      work->inv.leaf, work->scratch);
+    bool packed_rows = out->row_mean && s->packed && !rows->global;
+    if (out->cov_global || out->node_var || packed_rows)
+        arrow_pattern_inverse(s, e->F, &work->inv, work->d_inv, work->inv.cross,
+                              work->scratch);
     if (out->cov_global) {
-        add_spread(s->n_global, w, work->inv.global, work->dev, out->cov_global);
+        add_global_spread(s, w, work->inv.global, work->dev, out->cov_global);
         add_leaf_spreads(s, w, work->inv.leaf, work->dev, out->cov_leaf);
     }
     if (out->node_mean)
         memcpy(out->node_mean + (size_t) k * dim, work->theta, sizeof(double) * dim);
     if (out->node_var) node_variances(s, &work->inv, out->node_var + (size_t) k * dim);
     if (out->cov) add_dense(e, w, work->dev, work->solved, out->cov);
-    if (out->row_mean)
-        row_moments(e, rows, work->theta, work->dev,
-                    out->row_mean + (size_t) k * (size_t) rows->n,
-                    out->row_var + (size_t) k * (size_t) rows->n);
+    if (!out->row_mean) return true;
+    size_t at = (size_t) k * (size_t) rows->n;
+    if (packed_rows)
+        row_moments_packed(s, rows, work->theta, work, out->row_mean + at,
+                           out->row_var + at);
+    else
+        row_moments(e, rows, work->theta, work->dev, out->row_mean + at,
+                    out->row_var + at);
     return true;
 }
 
@@ -157,9 +206,8 @@ enum core_status conditional_mixture(const struct conditional *e, int n,
     }
     /* deviations were taken from the centre: E theta - centre is now in mean */
     if (out->cov_global) {
-        add_spread(s->n_global, -1,
-                   memset(work->inv.global, 0, sizeof(double) * arrow_global_size(s)),
-                   out->mean, out->cov_global);
+        memset(work->inv.global, 0, sizeof(double) * arrow_global_size(s));
+        add_global_spread(s, -1, work->inv.global, out->mean, out->cov_global);
         if (s->n_leaf) {
             memset(work->inv.leaf, 0, sizeof(double) * arrow_leaf_size(s));
             add_leaf_spreads(s, -1, work->inv.leaf, out->mean, out->cov_leaf);

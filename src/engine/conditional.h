@@ -37,7 +37,7 @@ bool conditional_draws(const struct conditional *e, int n, const double *psi,
  * NULL outputs are left out. Cost: n arrow factorisations and selected inverses. */
 struct conditional_mixture {
     double *mean;               /* dim: E theta                                         */
-    double *cov_global;         /* n_global^2: Cov of the global block, full            */
+    double *cov_global;         /* Cov of the global block: n_global^2, full; or packed */
     double *cov_leaf;           /* n_leaf r x r: covariance of each leaf's effects      */
     double *node_mean;          /* dim x n: E theta at each node                        */
     double *node_var;           /* dim x n: Var theta at each node                      */
@@ -46,8 +46,9 @@ struct conditional_mixture {
     double *correction;         /* n, where the conditional fit has one                 */
 };
 struct conditional_work {
-    struct arrow inv; /* selected inverse: S_global, q', s_leaf               */
+    struct arrow inv; /* inverse on the pattern: S_global, q', s_leaf         */
     double *d_inv, *scratch, *theta, *dev, *solved;
+    struct arrow_quad_work quad; /* of packed global blocks                          */
 };
 struct conditional_work conditional_carve(const struct arrow_shape *s, bool dense,
                                           struct arena *a);

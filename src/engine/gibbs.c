@@ -143,7 +143,7 @@ static void scale_likelihood(const struct lmm *m, const struct lmm_centre *c,
                              int k, int i, struct scale_move *v)
 {
     const struct precision *pr = &m->prec[k];
-    int R = m->shape.r, ng = m->shape.n_global;
+    int R = m->shape.r;
     v->l = v->q = 0;
     for (int g = 0; g < pr->n_levels; g++) {
         size_t at = lmm_coef(m, k, g) + (size_t) i;
@@ -152,7 +152,7 @@ static void scale_likelihood(const struct lmm *m, const struct lmm_centre *c,
         double zz = pr->leaf
                         ? m->G.leaf[((size_t) g * (size_t) R + (size_t) d) * (size_t) R +
                                     (size_t) d]
-                        : m->G.global[at * ((size_t) ng + 1)];
+                        : m->G.global[arrow_shape_at(&m->shape, (int) at, (int) at)];
         v->l += u * (c->grad[at] - w->Gdev[at]);
         v->q += u * u * zz;
     }

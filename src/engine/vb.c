@@ -13,7 +13,8 @@
  * carried as its mean: its df never changes, so t is all there is. The ELBO at
  * (q(theta | t), t) rises under a CAVI move; a Newton move that lowers it is undone and
  * replaced by the CAVI move from the same point.
- * Cost of a sweep: O(sum k_i^2) for the arrow plus O(r^2 n_global^3). */
+ * Cost of a sweep: O(sum k_i^2) for the arrow plus O(r^2 n_global^3), or with a sparse global block
+ * (packed, joint blocks only) what its elimination costs. */
 #include <math.h>
 #include <string.h>
 #include "base/la.h"
@@ -35,7 +36,7 @@ struct vb_work vb_work_carve(const struct lmm *m, struct arena *a)
     w.scratch = arena_doubles(a, (size_t) m->shape.n_global * (r > 1 ? r : 1));
     w.prior_grad = arena_doubles(a, dim);
     w.grad = arena_doubles(a, dim * s);
-    if (m->shape.n_elim) {
+    if (m->shape.packed) {
         w.T = arena_doubles(a, (size_t) m->p * (size_t) m->p);
         w.S = arrow_carve(&m->shape, a);
         w.dP = arrow_carve(&m->shape, a);
@@ -121,7 +122,8 @@ static double separate_covariance(const struct lmm *m, struct vb_state *s,
 
 static double joint_covariance(const struct lmm *m, struct vb_state *s, struct vb_work *w)
 {
-    memcpy(s->Sq_global, s->S_global, sizeof(double) * arrow_global_size(&m->shape));
+    if (s->Sq_global != s->S_global)
+        memcpy(s->Sq_global, s->S_global, sizeof(double) * arrow_global_size(&m->shape));
     memcpy(s->sq_leaf, s->s_leaf, sizeof(double) * arrow_leaf_size(&m->shape));
     return arrow_logdet(&m->shape, &w->F);
 }
@@ -136,8 +138,9 @@ enum core_status vb_update_theta(const struct lmm *m, struct vb_state *s,
     if (st) return st;
     lmm_rhs(m, s->t[0], s->m);
     arrow_solve(&m->shape, &w->F, s->m);
-    if (m->shape.n_elim) {
+    if (m->shape.packed) {
         w->S.global = s->S_global;
+        w->S.elim = s->S_elim;
         w->S.leaf = s->s_leaf;
         arrow_selected_inverse(&m->shape, &w->F, &w->S, s->d_inv, s->q, w->scratch);
     } else {
@@ -300,12 +303,5 @@ enum core_status vb_run(const struct lmm *m, const struct vb_control *ctl,
     struct gaussian x = {m, w};
     const struct ascent q = {
         &x, gaussian_update, gaussian_elbo, gaussian_targets, gaussian_coupling, 0};
-    enum core_status st = ascent_run(m, &q, ctl, s, &w->moves, h, info);
-    if (m->shape.n_elim &&
-        (st == CORE_OK || st == CORE_MAXIT)) { /* off the pattern too */
-        arrow_inverse(&m->shape, &w->F, s->S_global, s->d_inv, s->q, s->s_leaf,
-                      w->scratch);
-        joint_covariance(m, s, w);
-    }
-    return st;
+    return ascent_run(m, &q, ctl, s, &w->moves, h, info);
 }

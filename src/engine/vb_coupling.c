@@ -168,7 +168,8 @@ static void all_pair_traces(const struct lmm *m, const struct vb_state *s,
 static double prior_products(const struct lmm *m, const struct vb_state *s,
                              struct vb_work *w, double *trace)
 {
-    int p = m->p, ng = m->shape.n_global, columns = m->shape.n_elim ? p : ng;
+    int p = m->p, ld = arrow_shape_ld(&m->shape);
+    int columns = m->shape.packed ? p : m->shape.n_global;
     double square = 0;
     *trace = 0;
     for (int j = 0; j < columns; j++)
@@ -176,7 +177,7 @@ static double prior_products(const struct lmm *m, const struct vb_state *s,
             double sum = 0;
             if (!m->flat)
                 for (int l = 0; l < p; l++)
-                    sum += AT(m->Tb, i, l, p) * AT(s->Sq_global, l, j, ng);
+                    sum += AT(m->Tb, i, l, p) * AT(s->Sq_global, l, j, ld);
             AT(w->T, i, j, p) = sum;
         }
     for (int j = 0; j < p; j++) {
@@ -375,7 +376,7 @@ void vb_coupling(const struct lmm *m, struct vb_state *s, struct vb_work *w)
     size_t dim = arrow_dim(&m->shape), bytes = sizeof(double) * (size_t) q * (size_t) q;
     memset(s->lr.V, 0, bytes);
     memset(s->lr.C, 0, bytes);
-    if (m->shape.n_elim)
+    if (m->shape.packed)
         sparse_trace_part(m, s, w);
     else
         trace_part(m, s, w);

@@ -10,7 +10,8 @@ struct vb_state {
     double *t;        /* E of the globals (q); in: starting values                   */
     double *df;       /* Wishart df of each precision (n_prec)                       */
     double *m;        /* E theta (dim)                                               */
-    double *S_global; /* n_global^2, full                                            */
+    double *S_global; /* n_global^2, full; or packed                                 */
+    double *S_elim;   /* of a packed one, as arrow.elim: all of S, not its pattern only */
     double *d_inv, *q, *s_leaf; /* the rest of S, see arrow.h                         */
     double *Sq_global; /* q's own covariance: S_global, or its blocks' inverses        */
     double *sq_leaf;   /* s_leaf, or d_inv                                            */
@@ -33,11 +34,11 @@ struct vb_work {
     double *scratch;    /* n_global * max(r, 1)                            */
     double *prior_grad; /* dim: T (m - mu)                                 */
     double *grad;       /* dim x s                                         */
-    double *T, *M;      /* n_global^2 each (T: p^2 with a sparse global block) */
+    double *T, *M;      /* n_global^2 each (T: p^2 with a packed global block) */
     double *SM;         /* shape.r^2 pieces of n_global^2: S M_ab          */
     double *H;          /* traces of pairs of statistics, vb_coupling_pairs()^2   */
     struct arrow S, dP,
-        dS; /* with a sparse global block, instead: S on its pattern, K_y, */
+        dS; /* with a packed global block, instead: S on its pattern, K_y, */
     struct arrow_push_work push; /* -S K_y S there                                  */
     double *unit;                /* s                                               */
     double *us;                  /* covariance part of the quadratic forms (s)      */

@@ -38,20 +38,70 @@ SEXP C_theta_draws(SEXP core, SEXP tau, SEXP mean, SEXP ndraws)
     return out;
 }
 
+/* Columns of the global block that are left dense. */
+SEXP C_dense_columns(SEXP core)
+{
+    struct lmm m = r_prior(core, 1);
+    m.separate = r_flag(core, "separate");
+    r_pack(&m);
+    return Rf_ScalarInteger(m.shape.packed ? m.shape.n_core : m.shape.n_global);
+}
+
+/* Covariance (p x p) of the fixed effects at statistics t of the precisions, the effects of a factor
+ * (struct precision; -1: of none) known. */
+SEXP C_known_cov(SEXP core, SEXP tau, SEXP factor)
+{
+    const struct lmm m = r_model(core);
+    size_t dim = arrow_dim(&m.shape), p = (size_t) m.p;
+    const double *t = r_as_finite(tau, "tau", m.n_stat);
+    int known = r_as_int(factor, "factor", -1, INT_MAX);
+    struct arrow P, F;
+    double *x;
+    R_ARENA (a) {
+        P = arrow_carve(&m.shape, &a);
+        F = arrow_carve(&m.shape, &a);
+        x = arena_doubles(&a, dim);
+    }
+    struct core_info info = {0, -1};
+    lmm_precision(&m, t, &P);
+    lmm_uncouple(&m, known, &P);
+    if (arrow_factor(&m.shape, &P, &F, &info))
+        Rf_error("internal error: the precision matrix is not positive definite");
+    SEXP out = PROTECT(Rf_allocMatrix(REALSXP, m.p, m.p));
+    for (size_t j = 0; j < p; j++) {
+        memset(x, 0, sizeof(double) * dim);
+        x[j] = 1;
+        arrow_solve(&m.shape, &F, x);
+        memcpy(REAL(out) + j * p, x, sizeof(double) * p);
+    }
+    UNPROTECT(1);
+    return out;
+}
+
 /* ---- a covariance in arrow form ---------------------------------------------------------------- */
 
-/* x: arrow() in R, list(n_global, n_leaf, r, ptr, idx, global, d_inv, q). */
-static struct arrow_cov r_arrow_cov(SEXP x, const struct arrow_shape *s)
+/* x: arrow() in R, list(n_global, n_leaf, r, ptr, idx, global, d_inv, q); a packed global block is
+ * list(values, elim, pattern). */
+static struct arrow_cov r_arrow_cov(SEXP x, struct arrow_shape *s)
 {
-    return (struct arrow_cov){r_finite(x, "global", (R_xlen_t) arrow_global_size(s)),
-                              r_finite(x, "d_inv", (R_xlen_t) arrow_leaf_size(s)),
-                              r_finite(x, "q", (R_xlen_t) arrow_cross_size(s))};
+    SEXP global = r_elt(x, "global");
+    struct arrow_cov S = {.elim = NULL};
+    if (TYPEOF(global) == VECSXP) {
+        r_packed_shape(r_elt(global, "pattern"), s);
+        S.elim = r_finite(global, "elim", (R_xlen_t) s->eptr[s->n_elim] + s->n_elim);
+        S.global = r_finite(global, "values", (R_xlen_t) arrow_global_size(s));
+    } else {
+        S.global = r_as_finite(global, "global", (R_xlen_t) arrow_global_size(s));
+    }
+    S.d_inv = r_finite(x, "d_inv", (R_xlen_t) arrow_leaf_size(s));
+    S.q = r_finite(x, "q", (R_xlen_t) arrow_cross_size(s));
+    return S;
 }
 
 /* S X for a matrix X of dim rows. */
 SEXP C_arrow_product(SEXP S, SEXP X)
 {
-    const struct arrow_shape s = r_shape(S);
+    struct arrow_shape s = r_shape(S);
     const struct arrow_cov cov = r_arrow_cov(S, &s);
     size_t dim = arrow_dim(&s);
     int n = r_columns(X, "X", (int) dim);
@@ -69,7 +119,7 @@ SEXP C_arrow_product(SEXP S, SEXP X)
 /* c'S c of every row of r_rows(). */
 SEXP C_arrow_quad(SEXP S, SEXP rows)
 {
-    const struct arrow_shape s = r_shape(S);
+    struct arrow_shape s = r_shape(S);
     const struct arrow_cov cov = r_arrow_cov(S, &s);
     const struct arrow_rows rw = r_rows(rows, &s);
     struct arrow_quad_work w;
@@ -85,8 +135,9 @@ SEXP C_arrow_quad(SEXP S, SEXP rows)
 /* Q'D Q, n_global x n_global. */
 SEXP C_arrow_leaves(SEXP S)
 {
-    const struct arrow_shape s = r_shape(S);
+    struct arrow_shape s = r_shape(S);
     const struct arrow_cov cov = r_arrow_cov(S, &s);
+    if (s.packed) r_bad("global");
     size_t scratch = arrow_cross_size(&s) + (size_t) s.r * (size_t) s.r;
     double *w = (double *) R_alloc(scratch, sizeof(double));
     SEXP out = PROTECT(Rf_allocMatrix(REALSXP, s.n_global, s.n_global));
@@ -100,13 +151,13 @@ SEXP C_arrow_leaves(SEXP S)
 /* ndraws draws of theta ~ N(0, S), dim x ndraws. */
 SEXP C_arrow_draws(SEXP S, SEXP ndraws)
 {
-    const struct arrow_shape s = r_shape(S);
+    struct arrow_shape s = r_shape(S);
     const struct arrow_cov cov = r_arrow_cov(S, &s);
     size_t dim = arrow_dim(&s);
     int n = r_as_int(ndraws, "ndraws", 0, INT_MAX);
     double *L, *W, *z;
     R_ARENA (a) {
-        L = arena_doubles(&a, arrow_global_size(&s));
+        L = arena_doubles(&a, arrow_cov_root_size(&s));
         W = arena_doubles(&a, arrow_leaf_size(&s));
         z = arena_doubles(&a, dim);
     }
@@ -118,7 +169,7 @@ SEXP C_arrow_draws(SEXP S, SEXP ndraws)
     GetRNGstate();
     for (int i = 0; i < n; i++, x += dim) {
         rand_normals(&zig, dim, z);
-        arrow_cov_draw(&s, L, W, cov.q, z, x);
+        arrow_cov_draw(&s, &cov, L, W, z, x);
     }
     PutRNGstate();
     UNPROTECT(1);

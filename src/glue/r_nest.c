@@ -216,6 +216,7 @@ SEXP C_nest_lattice(SEXP core, SEXP centre, SEXP mode, SEXP L, SEXP control,
 enum {
     MEAN,
     COV_GLOBAL,
+    PATTERN,
     COV_LEAF,
     NODE_MEAN,
     NODE_VAR,
@@ -235,10 +236,12 @@ struct want {
 
 static SEXP mixture_result(const struct arrow_shape *s, size_t n, struct want w)
 {
-    size_t dim = arrow_dim(s), ng = w.blocks ? (size_t) s->n_global : 0;
+    size_t dim = arrow_dim(s), ng = w.blocks && !s->packed ? (size_t) s->n_global : 0;
+    size_t packed = w.blocks && s->packed ? arrow_global_size(s) : 0;
     const struct r_field f[N_FIELDS] = {
         [MEAN] = {"mean", dim, R_VECTOR},
-        [COV_GLOBAL] = {"cov_global", ng, ng},
+        [COV_GLOBAL] = {"cov_global", s->packed ? packed : ng, s->packed ? R_VECTOR : ng},
+        [PATTERN] = {"pattern", 0, R_VECTOR},
         [COV_LEAF] = {"cov_leaf", w.blocks ? arrow_leaf_size(s) : 0, R_VECTOR},
         [NODE_MEAN] = {"node_mean", w.each ? dim : 0, w.each ? n : 0},
         [NODE_VAR] = {"node_var", w.each ? dim : 0, w.each ? n : 0},
@@ -246,7 +249,10 @@ static SEXP mixture_result(const struct arrow_shape *s, size_t n, struct want w)
         [ROW_MEAN] = {"row_mean", w.rows, w.rows ? n : 0},
         [ROW_VAR] = {"row_var", w.rows, w.rows ? n : 0},
         [CORRECTION] = {"correction", w.correction ? n : 0, R_VECTOR}};
-    return r_list(f, N_FIELDS);
+    SEXP out = PROTECT(r_list(f, N_FIELDS));
+    SET_VECTOR_ELT(out, PATTERN, r_pattern(s));
+    UNPROTECT(1);
+    return out;
 }
 
 static struct conditional_mixture mixture_view(SEXP res, struct want w)

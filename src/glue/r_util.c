@@ -180,7 +180,7 @@ static void check_lists(const struct arrow_shape *s)
 
 struct arrow_shape r_shape(SEXP core)
 {
-    struct arrow_shape s = {.n_global = r_int(core, "n_global", 0, R_MAX_SQUARE),
+    struct arrow_shape s = {.n_global = r_int(core, "n_global", 0, INT_MAX - 2),
                             .n_leaf = r_int(core, "n_leaf", 0, INT_MAX - 1),
                             .r = r_int(core, "r", 1, R_MAX_SQUARE)};
     if ((double) s.n_global + (double) s.n_leaf * s.r > INT_MAX) r_bad("n_leaf");
@@ -195,15 +195,39 @@ struct arrow_shape r_shape(SEXP core)
     return s;
 }
 
+/* list(ptr, idx, val), n increasing lists of numbers from 0 below `below`. */
+static void r_lists(SEXP x, int n, int below, const int **ptr, const int **idx,
+                    const double **val)
+{
+    *ptr = r_ints(x, "ptr", (R_xlen_t) n + 1);
+    if ((*ptr)[0] != 0) r_bad("ptr");
+    for (int i = 0; i < n; i++)
+        if ((*ptr)[i + 1] < (*ptr)[i]) r_bad("ptr");
+    *idx = r_ints(x, "idx", (*ptr)[n]);
+    r_in_range(*idx, (*ptr)[n], 0, below - 1, "idx");
+    for (int i = 0; i < n; i++)
+        for (int a = (*ptr)[i] + 1; a < (*ptr)[i + 1]; a++)
+            if ((*idx)[a] <= (*idx)[a - 1]) r_bad("idx");
+    *val = r_finite(x, "val", (*ptr)[n]);
+}
+
+static void r_row_coefficients(SEXP x, const struct arrow_shape *s, struct arrow_rows *rw)
+{
+    if (TYPEOF(x) == VECSXP)
+        r_lists(x, rw->n, s->n_global, &rw->ptr, &rw->idx, &rw->val);
+    else
+        rw->global = r_as_finite(x, "global", (R_xlen_t) rw->n * s->n_global);
+}
+
 struct arrow_rows r_rows(SEXP rows, const struct arrow_shape *s)
 {
-    struct arrow_rows rw = {0, NULL, NULL, NULL};
+    struct arrow_rows rw = {.n = 0};
     if (rows == R_NilValue) return rw;
     rw.leaf = r_ints(rows, "leaf", -1);
     if (Rf_xlength(r_elt(rows, "leaf")) > INT_MAX) r_bad("leaf");
     rw.n = Rf_length(r_elt(rows, "leaf"));
     r_in_range(rw.leaf, rw.n, -1, s->n_leaf - 1, "leaf");
-    rw.global = r_finite(rows, "global", (R_xlen_t) rw.n * s->n_global);
+    r_row_coefficients(r_elt(rows, "global"), s, &rw);
     rw.z = r_finite(rows, "z", (R_xlen_t) rw.n * s->r);
     return rw;
 }
@@ -320,19 +344,104 @@ struct lmm r_prior_of(SEXP core, struct arrow_shape shape, int first_term)
     return m;
 }
 
+/* The global block of the Gram: n_global x n_global, or list(ptr, idx, val), its lower triangle column
+ * by column. */
+struct r_block {
+    const double *dense;
+    const int *ptr, *idx;
+    const double *val;
+};
+
+static struct r_block r_block(SEXP x, const struct arrow_shape *s)
+{
+    struct r_block b = {NULL, NULL, NULL, NULL};
+    if (TYPEOF(x) != VECSXP) {
+        b.dense = r_as_finite(x, "global", (R_xlen_t) s->n_global * s->n_global);
+        return b;
+    }
+    r_lists(x, s->n_global, s->n_global, &b.ptr, &b.idx, &b.val);
+    for (int j = 0; j < s->n_global; j++)
+        if (b.ptr[j] == b.ptr[j + 1] || b.idx[b.ptr[j]] < j) r_bad("global");
+    return b;
+}
+
+/* Do columns i and j have a place in a packed block? */
+static bool r_meet(const struct arrow_shape *s, int i, int j)
+{
+    int a = s->place[i], b = s->place[j];
+    if (i == j || (a < 0 && b < 0)) return true;
+    int e = b < 0 || (a >= 0 && a < b) ? a : b, other = e == a ? j : i;
+    int low = s->eptr[e], high = s->eptr[e + 1];
+    while (high - low > 1) {
+        int middle = low + (high - low) / 2;
+        if (s->eidx[middle] <= other)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low < high && s->eidx[low] == other;
+}
+
+/* out (zero) <- the block as the shape has it: dense, lower triangle, or packed. */
+static void r_fill_lists(const struct arrow_shape *s, const struct r_block *b,
+                         double *out)
+{
+    for (int j = 0; j < s->n_global; j++)
+        for (int c = b->ptr[j]; c < b->ptr[j + 1]; c++) {
+            if (s->packed && !r_meet(s, b->idx[c], j)) r_bad("global");
+            out[arrow_shape_at(s, b->idx[c], j)] = b->val[c];
+        }
+}
+
+static void r_fill_packed(const struct arrow_shape *s, const double *G, double *out)
+{
+    int ng = s->n_global;
+    for (int b = 0; b < s->n_core; b++)
+        for (int a = 0; a < s->n_core; a++)
+            out[arrow_shape_at(s, s->core[a], s->core[b])] =
+                AT(G, s->core[a], s->core[b], ng);
+    for (int e = 0; e < s->n_elim; e++) {
+        int j = s->elim[e];
+        out[arrow_shape_at(s, j, j)] = AT(G, j, j, ng);
+        for (int c = s->eptr[e]; c < s->eptr[e + 1]; c++)
+            out[arrow_shape_at(s, s->eidx[c], j)] = AT(G, s->eidx[c], j, ng);
+    }
+}
+
+static const double *r_global(SEXP x, const struct arrow_shape *s)
+{
+    const struct r_block b = r_block(x, s);
+    if (b.dense && !s->packed) return b.dense;
+    if (!s->packed && s->n_global > R_MAX_SQUARE) r_bad("n_global");
+    double *out = (double *) R_alloc(arrow_global_size(s) + 1, sizeof(double));
+    memset(out, 0, sizeof(double) * arrow_global_size(s));
+    if (b.dense)
+        r_fill_packed(s, b.dense, out);
+    else
+        r_fill_lists(s, &b, out);
+    return out;
+}
+
+void r_pack(struct lmm *m)
+{
+    if (!m->separate) r_order_global(m);
+    if (m->shape.n_elim && 2 * m->shape.n_core > m->shape.n_global) m->shape.n_elim = 0;
+    m->shape.packed = m->shape.n_elim > 0;
+}
+
 struct lmm r_model(SEXP core)
 {
     struct lmm m = r_prior(core, 1);
     R_xlen_t dim = (R_xlen_t) arrow_dim(&m.shape);
-    m.G.global =
-        (double *) r_finite(core, "global", (R_xlen_t) arrow_global_size(&m.shape));
+    m.separate = r_flag(core, "separate");
+    r_pack(&m);
+    m.G.global = (double *) r_global(r_elt(core, "global"), &m.shape);
     m.G.leaf = (double *) r_finite(core, "leaf", (R_xlen_t) arrow_leaf_size(&m.shape));
     m.G.cross = (double *) r_finite(core, "cross", (R_xlen_t) arrow_cross_size(&m.shape));
     m.h = r_finite(core, "h", dim);
     m.yy = r_finite_num(core, "yy");
     m.n = r_num(core, "n", 0, DBL_MAX);
     m.sum_log_w = r_finite_num(core, "sum_log_w");
-    m.separate = r_flag(core, "separate");
     return m;
 }
 
@@ -350,9 +459,78 @@ void r_order_global(struct lmm *m)
 {
     struct elimination w;
     R_ARENA (a) {
-        w = elimination_carve(m->shape.n_global, &a);
+        w = elimination_carve(&m->shape, &a);
     }
     elimination_order(&m->shape, m->p, w);
+}
+
+static SEXP r_copy_ints(const int *x, int n)
+{
+    SEXP out = Rf_allocVector(INTSXP, n);
+    if (n) memcpy(INTEGER(out), x, sizeof(int) * (size_t) n);
+    return out;
+}
+
+SEXP r_pattern(const struct arrow_shape *s)
+{
+    const char *names[] = {"elim", "eptr", "eidx", "core", ""};
+    if (!s->packed) return R_NilValue;
+    SEXP out = PROTECT(Rf_mkNamed(VECSXP, names));
+    SET_VECTOR_ELT(out, 0, r_copy_ints(s->elim, s->n_elim));
+    SET_VECTOR_ELT(out, 1, r_copy_ints(s->eptr, s->n_elim + 1));
+    SET_VECTOR_ELT(out, 2, r_copy_ints(s->eidx, s->eptr[s->n_elim]));
+    SET_VECTOR_ELT(out, 3, r_copy_ints(s->core, s->n_core));
+    UNPROTECT(1);
+    return out;
+}
+
+/* Every column once, in elim or in core, which increases; and what is listed goes later. */
+static const int *r_places(const struct arrow_shape *s)
+{
+    int *place = (int *) R_alloc((size_t) s->n_global + 1, sizeof(int));
+    for (int j = 0; j < s->n_global; j++) place[j] = INT_MIN;
+    for (int c = 0; c < s->n_core; c++) place[s->core[c]] = -1 - c;
+    for (int e = 0; e < s->n_elim; e++) place[s->elim[e]] = e;
+    for (int j = 0; j < s->n_global; j++)
+        if (place[j] == INT_MIN) r_bad("elim");
+    for (int c = 1; c < s->n_core; c++)
+        if (s->core[c] <= s->core[c - 1]) r_bad("core");
+    for (int e = 0; e < s->n_elim; e++)
+        for (int a = s->eptr[e]; a < s->eptr[e + 1]; a++) {
+            int p = place[s->eidx[a]];
+            if (p >= 0 && p <= e) r_bad("eidx");
+        }
+    return place;
+}
+
+/* The columns that a leaf lists must meet. */
+static void check_meetings(const struct arrow_shape *s)
+{
+    for (int l = 0; l < s->n_leaf; l++)
+        for (int a = s->ptr[l]; a < s->ptr[l + 1]; a++)
+            for (int b = s->ptr[l]; b < a; b++)
+                if (!r_meet(s, s->idx[a], s->idx[b])) r_bad("eidx");
+}
+
+void r_packed_shape(SEXP pattern, struct arrow_shape *s)
+{
+    SEXP elim = r_elt(pattern, "elim"), core = r_elt(pattern, "core");
+    if (Rf_xlength(elim) > s->n_global) r_bad("elim");
+    s->n_elim = Rf_length(elim);
+    s->n_core = s->n_global - s->n_elim;
+    s->elim = r_as_ints(elim, "elim", -1);
+    s->core = r_as_ints(core, "core", s->n_core);
+    r_in_range(s->elim, s->n_elim, 0, s->n_global - 1, "elim");
+    r_in_range(s->core, s->n_core, 0, s->n_global - 1, "core");
+    s->eptr = r_ints(pattern, "eptr", (R_xlen_t) s->n_elim + 1);
+    if (s->eptr[0] != 0) r_bad("eptr");
+    for (int e = 0; e < s->n_elim; e++)
+        if (s->eptr[e + 1] < s->eptr[e]) r_bad("eptr");
+    s->eidx = r_ints(pattern, "eidx", s->eptr[s->n_elim]);
+    r_in_range(s->eidx, s->eptr[s->n_elim], 0, s->n_global - 1, "eidx");
+    s->place = r_places(s);
+    s->packed = true;
+    check_meetings(s);
 }
 
 /* Another pass of R_ARENA()? Before the first, `used` is SIZE_MAX. */

@@ -65,11 +65,21 @@ struct lmm r_prior_of(SEXP core, struct arrow_shape shape, int first_term);
 struct arrow_shape r_shape(SEXP core);
 struct lmm_centre r_centre(SEXP centre, const struct lmm *m);
 
-/* rows: NULL or list(global (n_global x rows), leaf (rows), z (r x rows)). */
+/* rows: NULL or list(global (n_global x rows, or list(ptr, idx, val)), leaf (rows), z (r x rows)). */
 struct arrow_rows r_rows(SEXP rows, const struct arrow_shape *s);
 
 /* An order of elimination of the global block (elimination.h), in R_alloc memory. */
 void r_order_global(struct lmm *m);
+
+/* Nested factors are eliminated, and the global block is packed, where that leaves no more than half of
+ * the columns dense: of more, BLAS makes up for all that could be left out. Separate blocks need all of
+ * S. r_model() has done it. */
+void r_pack(struct lmm *m);
+
+/* The pattern of a packed global block as R keeps it, NULL of a dense one: list(elim, eptr, eidx, core),
+ * counted from 0; and back, into a shape that has its lists of columns. */
+SEXP r_pattern(const struct arrow_shape *s);
+void r_packed_shape(SEXP pattern, struct arrow_shape *s);
 
 /* The workspace of a whole call: the block is run twice, once to count what it carves from the arena
  * `a` and, after one R_alloc, to carve it. It must do nothing else, and has to end by itself:

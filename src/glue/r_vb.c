@@ -9,6 +9,8 @@ enum {
     DF,
     MEAN,
     S_GLOBAL,
+    S_ELIM,
+    PATTERN,
     D_INV,
     Q,
     S_LEAF,
@@ -30,15 +32,20 @@ static SEXP result_list(const struct lmm *m, int trace_rows)
 {
     const struct arrow_shape *s = &m->shape;
     size_t q = (size_t) m->n_par, dim = arrow_dim(s), ng = (size_t) s->n_global;
+    bool packed = s->packed;
+    size_t elim = packed ? (size_t) s->eptr[s->n_elim] + (size_t) s->n_elim : 0;
     const struct r_field f[N_FIELDS] = {
         [T] = {"t", q, R_VECTOR},
         [DF] = {"df", (size_t) m->n_prec, R_VECTOR},
         [MEAN] = {"mean", dim, R_VECTOR},
-        [S_GLOBAL] = {"S_global", ng, ng},
+        [S_GLOBAL] = {"S_global", packed ? arrow_global_size(s) : ng,
+                      packed ? R_VECTOR : ng},
+        [S_ELIM] = {"S_elim", elim, R_VECTOR},
+        [PATTERN] = {"pattern", 0, R_VECTOR},
         [D_INV] = {"d_inv", arrow_leaf_size(s), R_VECTOR},
         [Q] = {"q", arrow_cross_size(s), R_VECTOR},
         [S_LEAF] = {"s_leaf", arrow_leaf_size(s), R_VECTOR},
-        [SQ_GLOBAL] = {"Sq_global", ng, ng},
+        [SQ_GLOBAL] = {"Sq_global", packed ? 0 : ng, packed ? 0 : ng},
         [SQ_LEAF] = {"sq_leaf", arrow_leaf_size(s), R_VECTOR},
         [J] = {"J", dim, (size_t) m->n_stat},
         [SS] = {"ss", (size_t) m->n_stat, R_VECTOR},
@@ -52,9 +59,15 @@ static SEXP result_list(const struct lmm *m, int trace_rows)
     return r_list(f, N_FIELDS);
 }
 
+/* Joint blocks: q's own covariance is the same. */
 SEXP r_vb_new(const struct lmm *m, int trace_rows)
 {
-    return r_with_status(result_list(m, trace_rows));
+    SEXP out = PROTECT(r_with_status(result_list(m, trace_rows)));
+    SEXP res = VECTOR_ELT(out, 0);
+    SET_VECTOR_ELT(res, PATTERN, r_pattern(&m->shape));
+    if (m->shape.packed) SET_VECTOR_ELT(res, SQ_GLOBAL, VECTOR_ELT(res, S_GLOBAL));
+    UNPROTECT(1);
+    return out;
 }
 
 struct vb_state r_vb_view(SEXP result, const double *start, int q)
@@ -64,6 +77,7 @@ struct vb_state r_vb_view(SEXP result, const double *start, int q)
                          .df = r_out(out, DF),
                          .m = r_out(out, MEAN),
                          .S_global = r_out(out, S_GLOBAL),
+                         .S_elim = r_out(out, S_ELIM),
                          .d_inv = r_out(out, D_INV),
                          .q = r_out(out, Q),
                          .s_leaf = r_out(out, S_LEAF),
@@ -99,10 +113,7 @@ struct vb_control r_vb_control(SEXP control)
  * Returns list(result, c(status, iter, block)). */
 SEXP C_fit_vb(SEXP core, SEXP start, SEXP control)
 {
-    struct lmm m = r_model(core);
-    /* separate blocks need all of S; a core of more than half is as fast by BLAS */
-    if (!m.separate) r_order_global(&m);
-    if (2 * m.shape.n_core > m.shape.n_global) m.shape.n_elim = 0;
+    const struct lmm m = r_model(core);
     const struct vb_control ctl = r_vb_control(control);
     int q = m.n_par;
     const double *from = r_as_finite(start, "start", q);

@@ -49,33 +49,41 @@ static void scale_into(size_t n, double tau, const double *from, double *to)
     for (size_t i = 0; i < n; i++) to[i] = tau * from[i];
 }
 
+/* Where the leaves or the global block have coefficients a and b of level g of precision k. */
+static size_t effect_at(const struct lmm *m, int k, int g, int a, int b)
+{
+    const struct precision *pr = &m->prec[k];
+    if (!pr->leaf) {
+        int at = pr->first + g * pr->stride;
+        return arrow_shape_at(&m->shape, at + a, at + b);
+    }
+    size_t R = (size_t) m->shape.r, first = (size_t) pr->first;
+    return (size_t) g * R * R + first + (size_t) a + (first + (size_t) b) * R;
+}
+
 void lmm_block_sum(const struct lmm *m, int k, const double *global, const double *leaf,
                    double *U)
 {
     const struct precision *pr = &m->prec[k];
-    int r = pr->r, R = m->shape.r, ng = m->shape.n_global, ld = pr->leaf ? R : ng;
+    int r = pr->r;
     memset(U, 0, sizeof(double) * (size_t) vech_size(r));
-    for (int g = 0; g < pr->n_levels; g++) {
-        const double *at = pr->leaf ? leaf + (size_t) g * (size_t) R * (size_t) R +
-                                          (size_t) pr->first * (size_t) (R + 1)
-                                    : global + lmm_coef(m, k, g) * ((size_t) ng + 1);
+    for (int g = 0; g < pr->n_levels; g++)
         for (int b = 0; b < r; b++)
-            for (int a = b; a < r; a++) U[vech_at(r, a, b)] += AT(at, a, b, ld);
-    }
+            for (int a = b; a < r; a++) {
+                size_t at = effect_at(m, k, g, a, b);
+                U[vech_at(r, a, b)] += pr->leaf ? leaf[at] : global[at];
+            }
 }
 
 void lmm_add_term(const struct lmm *m, int k, const double *t, struct arrow *P)
 {
     const struct precision *pr = &m->prec[k];
-    int r = pr->r, R = m->shape.r, ng = m->shape.n_global;
-    for (int g = 0; g < pr->n_levels; g++) {
-        int ld = pr->leaf ? R : ng;
-        double *at = pr->leaf ? P->leaf + (size_t) g * (size_t) R * (size_t) R +
-                                    (size_t) pr->first * (size_t) (R + 1)
-                              : P->global + lmm_coef(m, k, g) * ((size_t) ng + 1);
+    int r = pr->r;
+    double *to = pr->leaf ? P->leaf : P->global;
+    for (int g = 0; g < pr->n_levels; g++)
         for (int b = 0; b < r; b++)
-            for (int a = b; a < r; a++) AT(at, a, b, ld) += t[pr->at + vech_at(r, a, b)];
-    }
+            for (int a = b; a < r; a++)
+                to[effect_at(m, k, g, a, b)] += t[pr->at + vech_at(r, a, b)];
 }
 
 void lmm_precision(const struct lmm *m, const double *t, struct arrow *P)
@@ -88,8 +96,57 @@ void lmm_precision(const struct lmm *m, const double *t, struct arrow *P)
     if (!m->flat)
         for (int j = 0; j < m->p; j++)
             for (int i = 0; i < m->p; i++)
-                AT(P->global, i, j, s->n_global) += AT(m->Tb, i, j, m->p);
+                AT(P->global, i, j, arrow_shape_ld(s)) += AT(m->Tb, i, j, m->p);
     for (int k = m->first_term; k < m->n_prec; k++) lmm_add_term(m, k, t, P);
+}
+
+/* The pieces of the leaves in columns first, ..., last - 1, all of them where the leaf is known. */
+static void uncouple_leaves(const struct arrow_shape *s, int first, int last,
+                            struct arrow *P)
+{
+    for (int l = 0; l < s->n_leaf; l++) {
+        int k = s->ptr[l + 1] - s->ptr[l];
+        double *piece = P->cross + (size_t) s->ptr[l] * (size_t) s->r;
+        for (int a = 0; a < k; a++) {
+            int col = s->idx[s->ptr[l] + a];
+            for (int c = 0; col >= first && col < last && c < s->r; c++)
+                AT(piece, a, c, k) = 0;
+        }
+    }
+}
+
+/* Element (i, j) of the global block, if one of the two is in first, ..., last - 1 and the other not. */
+static void uncouple_pair(const struct arrow_shape *s, int first, int last, int i, int j,
+                          double *global)
+{
+    bool a = i >= first && i < last, b = j >= first && j < last;
+    if (a != b) global[arrow_shape_low(s, i, j)] = 0;
+}
+
+static void uncouple_global(const struct arrow_shape *s, int first, int last,
+                            double *global)
+{
+    int n = s->packed ? s->n_core : s->n_global;
+    for (int b = 0; b < n; b++)
+        for (int a = b + 1; a < n; a++)
+            uncouple_pair(s, first, last, s->packed ? s->core[a] : a,
+                          s->packed ? s->core[b] : b, global);
+    for (int e = 0; s->packed && e < s->n_elim; e++)
+        for (int a = s->eptr[e]; a < s->eptr[e + 1]; a++)
+            uncouple_pair(s, first, last, s->eidx[a], s->elim[e], global);
+}
+
+void lmm_uncouple(const struct lmm *m, int factor, struct arrow *P)
+{
+    const struct arrow_shape *s = &m->shape;
+    if (factor == 0) uncouple_leaves(s, 0, s->n_global, P);
+    for (int k = m->first_term; k < m->n_prec && factor > 0; k++) {
+        const struct precision *pr = &m->prec[k];
+        if (pr->factor != factor) continue;
+        int last = pr->block + pr->n_levels * pr->stride;
+        uncouple_leaves(s, pr->block, last, P);
+        uncouple_global(s, pr->block, last, P->global);
+    }
 }
 
 double lmm_prior_trace(const struct lmm *m, const double *A)
@@ -98,7 +155,7 @@ double lmm_prior_trace(const struct lmm *m, const double *A)
     if (m->flat) return 0;
     for (int j = 0; j < m->p; j++)
         for (int i = 0; i < m->p; i++)
-            s += AT(m->Tb, i, j, m->p) * AT(A, i, j, m->shape.n_global);
+            s += AT(m->Tb, i, j, m->p) * AT(A, i, j, arrow_shape_ld(&m->shape));
     return s;
 }
 

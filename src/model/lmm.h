@@ -101,7 +101,11 @@ struct lmm lmm_terms(const struct lmm *m);
 /* P <- tau_e G + T(t), T = blockdiag(T_b, I (x) Lambda_j). O(size of the arrow). */
 void lmm_precision(const struct lmm *m, const double *t, struct arrow *P);
 
-/* tr(T_b A_bb) of a symmetric n_global^2 matrix, 0 under a flat prior. */
+/* P <- P without what ties the effects of a factor to all others: these have then the distribution that
+ * they have given that factor's effects. */
+void lmm_uncouple(const struct lmm *m, int factor, struct arrow *P);
+
+/* tr(T_b A_bb) of a symmetric global block, 0 under a flat prior. */
 double lmm_prior_trace(const struct lmm *m, const double *A);
 
 /* x <- tau_e h + T mu. */

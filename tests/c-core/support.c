@@ -96,13 +96,25 @@ double *random_spd(int n)
     return A;
 }
 
+/* Has (i, j) a place in a packed block? */
+static bool has_place(const struct arrow_shape *s, int i, int j)
+{
+    int a = s->place[i], b = s->place[j];
+    if (i == j || (a < 0 && b < 0)) return true;
+    int e = b < 0 || (a >= 0 && a < b) ? a : b, other = e == a ? j : i;
+    for (int c = s->eptr[e]; c < s->eptr[e + 1]; c++)
+        if (s->eidx[c] == other) return true;
+    return false;
+}
+
 double *dense_of(const struct arrow_shape *s, const struct arrow *P)
 {
     int dim = (int) arrow_dim(s), ng = s->n_global, r = s->r;
     double *D = zeros((size_t) dim * (size_t) dim);
     for (int j = 0; j < ng; j++)
         for (int i = j; i < ng; i++)
-            AT(D, i, j, dim) = AT(D, j, i, dim) = AT(P->global, i, j, ng);
+            if (!s->packed || has_place(s, i, j))
+                AT(D, i, j, dim) = AT(D, j, i, dim) = P->global[arrow_shape_at(s, i, j)];
     for (int l = 0; l < s->n_leaf; l++) {
         int at = ng + l * r, k = s->ptr[l + 1] - s->ptr[l];
         for (int c = 0; c < r; c++) {

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 #include <R_ext/Random.h>
+#include "arrow/arrow_cov.h"
 #include "arrow/elimination.h"
 #include "arrow/schur.h"
 #include "check.h"
@@ -52,13 +53,13 @@ static struct arrow_shape nested_shape(int nl, int r)
     s.ptr = ptr;
     s.idx = idx;
     struct arena a = {NULL, 0};
-    elimination_carve(s.n_global, &a);
+    elimination_carve(&s, &a);
     a = arena_of(a.used);
-    elimination_order(&s, P, elimination_carve(s.n_global, &a));
+    elimination_order(&s, P, elimination_carve(&s, &a));
     return s;
 }
 
-/* Do two global columns meet: in a leaf's list, or after an elimination. */
+/* Do two global columns meet in a leaf's list? */
 static bool meet(const struct arrow_shape *s, int i, int j)
 {
     for (int l = 0; l < s->n_leaf; l++) {
@@ -77,10 +78,14 @@ static struct arrow random_arrow(const struct arrow_shape *s)
 {
     struct arrow P = new_arrow(s);
     double dim = (double) arrow_dim(s);
+    for (size_t i = 0; s->packed && i < arrow_global_size(s); i++) P.global[i] = 0;
     for (int j = 0; j < s->n_global; j++)
-        for (int i = j; i < s->n_global; i++)
-            AT(P.global, i, j, s->n_global) =
-                s->n_elim && !meet(s, i, j) ? 0 : unif_rand() - 0.5 + (i == j) * dim;
+        for (int i = j; i < s->n_global; i++) {
+            bool zero = s->n_elim && !meet(s, i, j);
+            if (zero && s->packed) continue;
+            P.global[arrow_shape_at(s, i, j)] =
+                zero ? 0 : unif_rand() - 0.5 + (i == j) * dim;
+        }
     for (int l = 0; l < s->n_leaf; l++)
         for (int j = 0; j < s->r; j++)
             for (int i = j; i < s->r; i++)
@@ -202,7 +207,7 @@ static void check_bad(const struct arrow_shape *s, const struct arrow *P)
         *d = keep;
     }
     for (int j = 0; j < s->n_global; j++) {
-        double *d = &AT(P->global, j, j, s->n_global), keep = *d;
+        double *d = &P->global[arrow_shape_at(s, j, j)], keep = *d;
         struct core_info info = {0, -1};
         *d = -1;
         CHECK(arrow_factor(s, P, &F, &info) == CORE_NOT_PD_GLOBAL && info.block == j);
@@ -229,7 +234,7 @@ static void check_shape(struct arrow_shape s)
     double *again = dense_of(&s, &P); /* P must not have changed */
     for (int i = 0; i < dim * dim; i++) CHECK(again[i] == D[i]);
     check_vectors(&s, &P, &F, D, S);
-    check_inverse(&s, &P, &F, D, S);
+    if (!s.packed) check_inverse(&s, &P, &F, D, S);
     check_bad(&s, &P);
 }
 
@@ -256,8 +261,9 @@ static void check_selected(const struct arrow_shape *s, const struct arrow *P)
     for (int j = 0; j < ng; j++)
         for (int i = 0; i < ng; i++)
             if (!s->n_elim || meet(s, i, j)) {
-                CHECK_NEAR(AT(I.global, i, j, ng), AT(S, i, j, dim), 1e-12);
-                CHECK_NEAR(AT(dS.global, i, j, ng), -AT(dense, i, j, dim), 1e-12);
+                size_t at = arrow_shape_at(s, i, j);
+                CHECK_NEAR(I.global[at], AT(S, i, j, dim), 1e-12);
+                CHECK_NEAR(dS.global[at], -AT(dense, i, j, dim), 1e-12);
             }
     for (int l = 0; l < s->n_leaf; l++)
         for (int c = 0; c < r; c++) {
@@ -277,6 +283,58 @@ static void check_selected(const struct arrow_shape *s, const struct arrow *P)
         }
 }
 
+/* Products, quadratic forms and the root of draws of a packed covariance, against dense algebra. */
+static void check_covariance(const struct arrow_shape *s, const struct arrow *P)
+{
+    int dim = (int) arrow_dim(s), ng = s->n_global, r = s->r;
+    size_t n = (size_t) dim;
+    double *S = nans(n * n), *d_inv = nans(arrow_leaf_size(s));
+    double *q = nans(arrow_cross_size(s)), *y = nans(n), *a = nans((size_t) ng);
+    struct arrow F = new_arrow(s), I = new_arrow(s);
+    struct core_info info;
+    naive_inverse(dim, dense_of(s, P), S);
+    CHECK(arrow_factor(s, P, &F, &info) == CORE_OK);
+    arrow_pattern_inverse(s, &F, &I, d_inv, q, nans((size_t) (ng * r)));
+    const struct arrow_cov cov = {I.global, I.elim, d_inv, q};
+    struct arena count = {NULL, 0};
+    arrow_cov_quad_carve(s, &count);
+    struct arena room = arena_of(count.used);
+    struct arrow_quad_work w = arrow_cov_quad_carve(s, &room);
+    double *L = nans(arrow_cov_root_size(s)), *W = nans(arrow_leaf_size(s));
+    double *B = nans(n * n); /* of the draws B z */
+    CHECK(arrow_cov_factor(s, &cov, L, W));
+    for (int j = 0; j < dim; j++) {
+        double *e = zeros(n);
+        e[j] = 1;
+        arrow_cov_mul(s, &cov, e, y, a);
+        for (int i = 0; i < dim; i++) CHECK_NEAR(y[i], AT(S, i, j, dim), 1e-12);
+        arrow_cov_draw(s, &cov, L, W, e, B + (size_t) j * n);
+    }
+    for (int j = 0; j < dim; j++)
+        for (int i = 0; i < dim; i++) {
+            double sum = 0;
+            for (int k = 0; k < dim; k++) sum += AT(B, i, k, dim) * AT(B, j, k, dim);
+            CHECK_NEAR(sum, AT(S, i, j, dim), 1e-12);
+        }
+    for (int l = -1; l < s->n_leaf;
+         l++) { /* two columns and a leaf, as a row and as lists */
+        int ptr[2] = {0, 2}, idx[2] = {(l + 1) % 2, ng - 1 - (l + 1) % 20};
+        double val[2] = {0.3, -1.1}, z[2] = {0.7, 0.4}, *x = zeros(n), dense = 0, got = 0;
+        for (int c = 0; c < 2; c++) x[idx[c]] = val[c];
+        for (int c = 0; c < r && l >= 0; c++) x[ng + l * r + c] = z[c];
+        for (int j = 0; j < dim; j++)
+            for (int i = 0; i < dim; i++) dense += x[i] * AT(S, i, j, dim) * x[j];
+        struct arrow_rows rows = {.n = 1, .z = z, .leaf = &l};
+        rows.global = x;
+        arrow_cov_quad(s, &cov, &rows, &got, &w);
+        CHECK_NEAR(got, dense, 1e-12);
+        rows = (struct arrow_rows){
+            .n = 1, .z = z, .leaf = &l, .ptr = ptr, .idx = idx, .val = val};
+        arrow_cov_quad(s, &cov, &rows, &got, &w);
+        CHECK_NEAR(got, dense, 1e-12);
+    }
+}
+
 static void test_sparse_global(void)
 {
     for (int r = 1; r <= 2; r++) {
@@ -288,6 +346,12 @@ static void test_sparse_global(void)
         struct arrow_shape dense = s; /* the same through the dense code */
         dense.n_elim = 0;
         check_selected(&dense, &P);
+        check_covariance(&dense, &P);
+        s.packed = true; /* and on the pattern only */
+        check_shape(s);
+        P = random_arrow(&s);
+        check_selected(&s, &P);
+        check_covariance(&s, &P);
     }
     struct arrow_shape full = make_shape(4, 7, 2, false);
     struct arrow P = random_arrow(&full);

@@ -116,12 +116,19 @@ garbage_fits <- function() {
     glm = fit_vb(b ~ x, d, family = binomial()),
     poisson = fit_vb(k ~ x + (1 | g / h), d, family = poisson(), integrate = "yes"),
     negbin = fit_vb(k ~ x + (1 | g), d, family = neg_binomial()),
+    nested = nested_fit(),
     exact = fit_exact(y ~ x + (1 | g), d, draws = 200), gibbs = sampled(gaussian),
     binomial_gibbs = sampled(b ~ x + (1 | g), d, family = binomial()),
     mixture = mixture, mixture_gibbs = sampled(mixture), target = fit_vb(conjugate_target()),
     target_exact = fit_exact(conjugate_target()),
     target_hmc = suppressWarnings(fit_hmc(conjugate_target(), chains = 1, iter = 100, warmup = 50))
   )
+}
+
+# Of which the global block is sparse, and packed.
+nested_fit <- function() {
+  d <- data.frame(a = rep(1:70, each = 4), b = rep(1:2, each = 2), x = sin(1:280), y = cos(1:280 * 5))
+  fit_vb(y ~ x + (1 + x | a / b), d, integrate = "no")
 }
 
 # The arguments that C was given while an expression was evaluated: list(entry, args) each.
@@ -201,6 +208,17 @@ valid_calls <- function(each = 8L) {
         vcov(f, pars = "all")
       })
     }
+    suppressWarnings({
+      predict(fits$nested, se.fit = TRUE)
+      sd_ratio_report(fits$nested)
+      as_draws(fits$nested, ndraws = 5)
+    })
+    core <- engine_core(fits$nested$model)
+    dense_columns(core)
+    arrow_draws(theta_covariance(fits$nested, core), 2)
+    psi <- as.matrix(fits$nested$posterior$tau$psi$mean)
+    rows <- core_rows(fits$nested$model, core, linear_parts(fits$nested, NULL, NULL, TRUE))
+    call_nest_mixture(core, vb_centre(core, fits$nested$vb), psi, 1, TRUE, TRUE, rows = rows)
     g <- fits$crossed$model$gram
     add_grams(g, g)
     fit_vb(fits$poisson, integrate = "no")

@@ -219,7 +219,7 @@ test_that("extremes end with an answer and a warning, or an error", {
   expect_equal(unname(rowSums(coef(twice)$g[d$g, ] * cbind(1, d$x))), unname(fitted(twice)))
   skip_if_not_installed("lme4")
   ok(quiet(fit_vb(Yield ~ 1 + (1 | Batch), lme4::Dyestuff2)))
-  big <- data.frame(a = factor(rep(1:9000, 2)), b = factor(sample(rep(1:9000, 2))), y = rnorm(18000))
+  big <- data.frame(a = factor(rep(1:9000, 6)), b = factor(sample(rep(1:9000, 6))), y = rnorm(54000))
   expect_error(fit_vb(y ~ (1 | a) + (1 | b), big), class = "meanfield_error_size")
 })
 

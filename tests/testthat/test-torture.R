@@ -70,7 +70,9 @@ families_script <- quote({
   d <- data.frame(x = rnorm(12), g = gl(3, 4), h = factor(rep(1:2, 6)), y = rnorm(12),
     hit = rep(c(0, 1, 1), 4), count = rpois(12, 2))
   quick <- function(...) suppressWarnings(fit_vb(..., data = d, integrate = "no"))
+  inner <- data.frame(x = sin(1:132), y = cos(1:132 * 5), a = rep(1:66, each = 2), b = rep(1:2, 66))
   fits <- list(
+    nested = suppressWarnings(fit_vb(y ~ x + (1 | a / b), inner, integrate = "no")),
     crossed = quick(y ~ x + (x | g) + (1 | h)),
     separate = quick(y ~ x + (1 | g), blocks = "separate"),
     binomial = quick(hit ~ x + (1 | g), family = binomial()),
@@ -101,7 +103,10 @@ families_script <- quote({
       call_nest_lattice(e$core, e$centre, top$mean, L, few, step),
       call_nest_mixture(e$core, e$centre, psi, c(.4, .6), TRUE, TRUE, TRUE, rows, step),
       call_nest_draws(e$core, e$centre, psi),
-      call_arrow_draws(e$S, 2L), call_arrow_leaves(e$S),
+      call_arrow_draws(e$S, 2L), if (!is_packed(e$S$global)) call_arrow_leaves(e$S),
+      if (is.null(e$core$rows)) {
+        list(call_dense_columns(e$core), call_known_cov(e$core, e$tau$mean, 0L))
+      },
       call_arrow_product(e$S, diag(2, length(e$vb$mean))),
       call_arrow_quad(e$S, rows)
     )
