@@ -74,6 +74,14 @@ call_theta_draws <- function(core, tau, mean, ndraws) {
   call_core(C_theta_draws, core, as.double(tau), as.double(mean), as.integer(ndraws))
 }
 
+# core: iter_core(); tau: statistics of the precisions.
+call_iter_draws <- function(core, tau, mean, ndraws) {
+  call_core(C_lmm_iter_draws, core, as.double(tau), as.double(mean), as.integer(ndraws))
+}
+call_iter_product <- function(core, tau, X) {
+  call_core(C_lmm_iter_product, core, as.double(tau), as_double_matrix(X))
+}
+
 call_dense_columns <- function(core) call_core(C_dense_columns, core)
 
 # factor: as core$prec has it; -1: none.

@@ -153,7 +153,7 @@ INLINED void cross_of(const struct lmm_iter_op *o, double s_l, const double *v_R
     }                                                                                    \
     }
 
-static void schur(const struct lmm_iter_op *o, int ld, const double *v, double *y)
+void lmm_iter_schur(const struct lmm_iter_op *o, int ld, const double *v, double *y)
 {
     BY_WIDTH(ld, schur_of(o, v, y, M))
 }
@@ -244,7 +244,7 @@ static bool coarse_space(struct lmm_iter_op *o, double *work)
         for (int f = f0; f < n && f < f0 + 4; f++)
             for (int i = 0; i < x->factor[f + 1].n; i++)
                 v[(row_of(x, f + 1) + (size_t) i) * 4 + (size_t) (f - f0)] = 1;
-        schur(o, 4, v, y);
+        lmm_iter_schur(o, 4, v, y);
         for (int i = 0; i < x->n_R; i++)
             for (int f = f0; f < n && f < f0 + 4; f++)
                 o->SW[i * n + f] = y[(size_t) i * 4 + (size_t) (f - f0)];
@@ -362,7 +362,7 @@ static void iterate(const struct lmm_iter_op *o, struct active *on, struct lmm_i
                     double *x, int ld_x)
 {
     double a[LMM_ITER_COLUMNS], pSp[LMM_ITER_COLUMNS], *c = w->coarse;
-    schur(o, on->ld, w->p, w->Sp);
+    lmm_iter_schur(o, on->ld, w->p, w->Sp);
     coarse_sums(o, on->ld, w->Sp, c);
     coarse_solve(o, on->ld, c);
     coarse_subtract(o, on->ld, c, w->Sp);
@@ -386,7 +386,7 @@ static void first_residual(const struct lmm_iter_op *o, int n, int ld, const dou
         all.col[j] = j;
         minus[j] = -1;
     }
-    schur(o, ld, x, w->r);
+    lmm_iter_schur(o, ld, x, w->r);
     for (size_t i = 0; i < size; i++) w->r[i] = b[i] - w->r[i];
     coarse_sums(o, ld, w->r, c);
     coarse_solve(o, ld, c);
@@ -417,28 +417,35 @@ static bool schur_solve(const struct lmm_iter_op *o, int n, const double *tol, d
     return on.n == 0;
 }
 
+/* times (or over) the leaf's diagonal */
+static void scale_leaf(const struct lmm_iter_op *o, int ld, bool over, double *l)
+{
+    for (int i = 0; i < o->x->n_leaf; i++) {
+        double s = over ? 1 / o->D_l[i] : o->D_l[i];
+        for (int c = 0; c < ld; c++) *l++ *= s;
+    }
+}
+
+void lmm_iter_back(const struct lmm_iter_op *o, int ld, const double *v_R, double *l)
+{
+    scale_leaf(o, ld, false, l);
+    cross(o, ld, -1, v_R, l, 0, NULL, NULL);
+    scale_leaf(o, ld, true, l);
+}
+
 bool lmm_iter_cg_solve(const struct lmm_iter_op *o, int n, const double *tol,
                        double *guess, struct lmm_iter_cg *w)
 {
     const struct lmm_iter *x = o->x;
     int ld = lmm_iter_ld(n);
-    double *l = w->l;
     bool ok = true;
-    for (int i = 0; i < x->n_leaf; i++)
-        for (int c = 0; c < ld; c++) *l++ /= o->D_l[i];
+    scale_leaf(o, ld, true, w->l);
     if (x->n_R) {
         cross(o, ld, 0, NULL, NULL, -1, w->l, w->R);
         ok = schur_solve(o, n, tol, w->R, guess, w);
         memcpy(w->r, w->R, sizeof(double) * (size_t) x->n_R * (size_t) ld);
         memcpy(w->R, guess, sizeof(double) * (size_t) x->n_R * (size_t) ld);
-        /* l = D^-1 (b_l - P_lR x_R) */
-        l = w->l;
-        for (int i = 0; i < x->n_leaf; i++)
-            for (int c = 0; c < ld; c++) *l++ *= o->D_l[i];
-        cross(o, ld, -1, w->R, w->l, 0, NULL, NULL);
-        l = w->l;
-        for (int i = 0; i < x->n_leaf; i++)
-            for (int c = 0; c < ld; c++) *l++ /= o->D_l[i];
+        lmm_iter_back(o, ld, w->R, w->l); /* D^-1 (b_l - P_lR x_R) */
     }
     return ok;
 }

@@ -42,6 +42,12 @@ bool lmm_iter_op_at(struct lmm_iter_op *o, const double *t, double *work);
 void lmm_iter_off(const struct lmm_iter_op *o, int ld, const double *v_l,
                   const double *v_R, double *y_l, double *y_R);
 
+/* y <- the Schur complement times v, n_R x ld each. */
+void lmm_iter_schur(const struct lmm_iter_op *o, int ld, const double *v, double *y);
+
+/* l -= D^-1 P_lR v_R, n_leaf x ld. */
+void lmm_iter_back(const struct lmm_iter_op *o, int ld, const double *v_R, double *l);
+
 /* (w->l, w->R) <- S° (w->l, w->R), n columns; guess (n_R x ld): first guess of the R part in, the
  * solution out; tol: of each column, relative to its right side. w->r (compact, in the order of the
  * columns, n_R x ld) holds the residuals. False: a column did not converge. */

@@ -357,13 +357,7 @@ static void finish_solve(const struct lmm_iter_work *w, const double *b, double 
     for (int i = 0; i < n; i++) rhs[i] = b_e[i];
     add_rows(x, -times, w->W_l, w->W_R, b, rhs);
     la_matvec(n, w->S_ee, rhs, x_e);
-    for (int i = 0; i < n; i++) theta[theta_of_e(x, i)] = x_e[i];
-    for (int f = 0; f < x->n_big; f++) {
-        const double *W = rows(x, f, w->W_l, w->W_R, n);
-        double *to = theta + x->factor[f].first;
-        for (int i = 0; i < x->factor[f].n; i++, W += n)
-            for (int j = 0; j < n; j++) to[i] -= W[j] * x_e[j];
-    }
+    lmm_iter_vb_spread(w, x_e, theta);
 }
 
 static void means(struct lmm_iter_work *w, struct vb_state *s)
@@ -599,6 +593,14 @@ static double probe_error(struct lmm_iter_work *w, const struct vb_state *s, dou
     return worst;
 }
 
+/* What a standard error known from m probes may well be: over the root of a tenth quantile of chi^2 / df
+ * [Wilson & Hilferty 1931]. */
+static double upper(int m)
+{
+    double a = 2.0 / (9 * (m - 1)), q = 1 - a - 1.2816 * sqrt(a);
+    return pow(fmax(q, 0.2), -1.5);
+}
+
 /* The number of probes, a power of two, that such an error asks for. */
 static int more_probes(int now, double error, const struct lmm_iter_control *aim)
 {
@@ -626,9 +628,64 @@ enum core_status lmm_iter_vb_run(const struct lmm_iter *x,
         enum core_status st = ascent_run(x->m, &q, &own, s, &w->moves, h, info);
         if (st == CORE_OK && !w->solved) return CORE_DEAR;
         if (st || !s->lr_ok) return st;
-        double error = probe_error(w, s, w->moves.target, w->moves.cavi);
+        double error = probe_error(w, s, w->moves.target, w->moves.cavi) *
+                       upper(w->trace.probes);
         if (!(error > aim->aim) || w->trace.probes >= aim->most) return CORE_OK;
         w->trace.probes = more_probes(w->trace.probes, error, aim);
+    }
+}
+
+bool lmm_iter_vb_prepare(struct lmm_iter_work *w, const double *t)
+{
+    lmm_iter_edges(w->x, w->E_l, w->E_R, w->ee);
+    memset(w->guess, 0, sizeof(double) * stored(w->x, first_columns(w->x, LMM_ITER_PROBES)));
+    w->solved = true;
+    if (!lmm_iter_op_at(&w->op, t, w->cg.p)) return false;
+    solve_list(w, NULL, first_column, w->x->n_e, w->guess);
+    return w->solved && e_covariance(w, t);
+}
+
+/* b (theta) to column c, and back. */
+static void solve_columns(struct lmm_iter_work *w, int n, const double *b, double *x)
+{
+    const struct lmm_iter *y = w->x;
+    size_t dim = arrow_dim(&y->m->shape);
+    double tol[LMM_ITER_COLUMNS], *b_e = w->square + 2 * y->n_e;
+    int ld = lmm_iter_ld(n);
+    clear_columns(w, ld);
+    memset(w->guess, 0, sizeof(double) * stored(y, n));
+    for (int c = 0; c < n; c++) {
+        tol[c] = TOL_RESPONSE;
+        fill_theta(y, b + (size_t) c * dim, 1, c, ld, w->cg.l, w->cg.R);
+    }
+    if (!lmm_iter_cg_solve(&w->op, n, tol, w->guess, &w->cg)) w->solved = false;
+    for (int c = 0; c < n; c++) {
+        const double *own = b + (size_t) c * dim;
+        keep_theta(w, x + (size_t) c * dim, c, ld);
+        for (int i = 0; i < y->n_e; i++) b_e[i] = own[theta_of_e(y, i)];
+        finish_solve(w, own, 1, b_e, x + (size_t) c * dim);
+    }
+}
+
+bool lmm_iter_vb_product(struct lmm_iter_work *w, int n, const double *b, double *x)
+{
+    size_t dim = arrow_dim(&w->x->m->shape);
+    for (int from = 0; from < n; from += LMM_ITER_COLUMNS)
+        solve_columns(w, n - from < LMM_ITER_COLUMNS ? n - from : LMM_ITER_COLUMNS,
+                      b + (size_t) from * dim, x + (size_t) from * dim);
+    return w->solved;
+}
+
+void lmm_iter_vb_spread(const struct lmm_iter_work *w, const double *x_e, double *theta)
+{
+    const struct lmm_iter *x = w->x;
+    int n = x->n_e;
+    for (int i = 0; i < n; i++) theta[theta_of_e(x, i)] = x_e[i];
+    for (int f = 0; f < x->n_big; f++) {
+        const double *W = rows(x, f, w->W_l, w->W_R, n);
+        double *to = theta + x->factor[f].first;
+        for (int i = 0; i < x->factor[f].n; i++, W += n)
+            for (int j = 0; j < n; j++) to[i] -= W[j] * x_e[j];
     }
 }
 

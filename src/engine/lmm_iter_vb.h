@@ -51,6 +51,15 @@ enum core_status lmm_iter_vb_run(const struct lmm_iter *x,
                                  struct lmm_iter_work *w, const struct core_hooks *h,
                                  struct core_info *info);
 
+/* W and S_ee at the globals t, for what follows. False: not to be had. */
+bool lmm_iter_vb_prepare(struct lmm_iter_work *w, const double *t);
+
+/* x <- S b, dim x n. False: conjugate gradients did not converge. */
+bool lmm_iter_vb_product(struct lmm_iter_work *w, int n, const double *b, double *x);
+
+/* theta holds x_u given e = 0; make it (x_e, x_u - W x_e). */
+void lmm_iter_vb_spread(const struct lmm_iter_work *w, const double *x_e, double *theta);
+
 /* w->var_u <- the variances of all effects at fixed precisions; returns the root mean square of the
  * standard errors of their roots, relative. With A = D^-1 O,
  *     S° = D^-1 - D^-1 O D^-1 + A S° A',

@@ -2,7 +2,7 @@
 #include <float.h>
 #include <limits.h>
 #include <string.h>
-#include "engine/lmm_iter_vb.h"
+#include "engine/lmm_iter_draw.h"
 #include "glue/r_vb.h"
 
 /* ---- the model: R's iter_core() ------------------------------------------------------------------ */
@@ -34,7 +34,7 @@ static void iter_factors(SEXP list, const struct lmm *m, struct lmm_iter *x)
         if (f) at += n;
         if (at > m->shape.n_global) r_bad("factors");
         for (int i = 0; i < n; i++)
-            if (!(x->factor[f].d[i] > 0)) r_bad("d");
+            if (!(x->factor[f].d[i] >= 0)) r_bad("d");
     }
     if (at != m->shape.n_global || x->factor[0].n != m->shape.n_leaf) r_bad("factors");
 }
@@ -208,6 +208,69 @@ SEXP C_fit_lmm_iter(SEXP core, SEXP start, SEXP control)
                sizeof(double) * (arrow_dim(&y.m.shape) - (size_t) y.m.p));
     }
     r_set_status(INTEGER(VECTOR_ELT(out, 1)), st, &info);
+    UNPROTECT(1);
+    return out;
+}
+
+/* ---- what is asked of a fit --------------------------------------------------------------------- */
+
+static const double *iter_few(SEXP core, SEXP tau, struct iter_model *y)
+{
+    iter_model(core, r_int(r_elt(core, "iterations"), "few", 1, INT_MAX), y);
+    const double *t = r_as_finite(tau, "tau", y->m.n_stat);
+    for (int k = 0; k < y->m.n_stat; k++)
+        if (!(t[k] > 0)) r_bad("tau");
+    return t;
+}
+
+static void need(bool solved)
+{
+    if (!solved)
+        Rf_error("internal error: conjugate gradients did not converge at the fit's precisions");
+}
+
+/* S X at statistics tau of the precisions, for a matrix X of as many rows as theta. */
+SEXP C_lmm_iter_product(SEXP core, SEXP tau, SEXP X)
+{
+    struct iter_model y;
+    const double *t = iter_few(core, tau, &y);
+    int dim = (int) arrow_dim(&y.m.shape), n = r_columns(X, "X", dim);
+    r_as_finite(X, "X", -1);
+    struct lmm_iter_work w;
+    R_ARENA (a) {
+        w = lmm_iter_work_carve(&y.x, &a);
+    }
+    SEXP out = PROTECT(Rf_allocMatrix(REALSXP, dim, n));
+    need(lmm_iter_vb_prepare(&w, t) && lmm_iter_vb_product(&w, n, REAL(X), REAL(out)));
+    UNPROTECT(1);
+    return out;
+}
+
+/* Draws of N(mean, S), dim x ndraws. */
+SEXP C_lmm_iter_draws(SEXP core, SEXP tau, SEXP mean, SEXP ndraws)
+{
+    struct iter_model y;
+    const double *t = iter_few(core, tau, &y);
+    R_xlen_t dim = (R_xlen_t) arrow_dim(&y.m.shape);
+    int n = r_as_int(ndraws, "ndraws", 0, INT_MAX);
+    const double *mu = r_as_finite(mean, "mean", dim);
+    struct lmm_iter_work w;
+    struct lmm_iter_draw d;
+    R_ARENA (a) {
+        w = lmm_iter_work_carve(&y.x, &a);
+        d = lmm_iter_draw_carve(&y.x, &a);
+    }
+    SEXP out = PROTECT(Rf_allocMatrix(REALSXP, (int) dim, n));
+    const struct ziggurat zig = rand_ziggurat();
+    bool ok = lmm_iter_vb_prepare(&w, t);
+    if (ok) {
+        GetRNGstate();
+        ok = lmm_iter_draw_run(&w, &zig, n, REAL(out), &d);
+        PutRNGstate();
+    }
+    need(ok);
+    for (int i = 0; i < n; i++)
+        for (R_xlen_t k = 0; k < dim; k++) REAL(out)[i * dim + k] += mu[k];
     UNPROTECT(1);
     return out;
 }
