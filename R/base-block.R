@@ -22,7 +22,7 @@ block_head <- function(S, x) {
 }
 
 diagonal_of_block <- function(S) {
-  if (!is_packed(S)) return(diag(S))
+  if (!is_packed(S)) return(diagonal(S))
   at <- S$pattern
   n <- length(at$core)
   out <- numeric(n + length(at$elim))

@@ -110,6 +110,12 @@ check_size <- function(ndraws, n) {
   }
 }
 
+# structure(x, class = class), for a tenth of its time.
+new_class <- function(class, x) {
+  class(x) <- class
+  x
+}
+
 `%||%` <- function(a, b) if (is.null(a)) b else a
 
 as_plain_integer <- function(y) {

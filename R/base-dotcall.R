@@ -126,9 +126,9 @@ call_nest_draws <- function(core, centre, psi) {
 
 # centre, spread: nodes x mixtures. A matrix, probs x mixtures.
 call_nest_quantiles <- function(sinc, weights, centre, spread, probs) {
-  nodes <- length(weights)
-  call_core(C_nest_quantiles, as.integer(sinc), as.double(weights),
-    matrix(as.double(centre), nodes), matrix(as.double(spread), nodes), as.double(probs))
+  by_node <- function(x) as_double_matrix(if (is.matrix(x)) x else matrix(x, length(weights)))
+  call_core(C_nest_quantiles, as.integer(sinc), as.double(weights), by_node(centre),
+    by_node(spread), as.double(probs))
 }
 
 as_double_matrix <- function(x) {

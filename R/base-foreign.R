@@ -31,3 +31,12 @@ ask_performance <- function(name, object, ...) {
   requireNamespace("performance", quietly = TRUE)
   call_foreign(name, "performance", object, ...)
 }
+
+# A method of a generic whose package may be loaded later.
+register_later <- function(package, generic, class,
+                           method = get(paste(generic, class, sep = "."), envir = topenv())) {
+  list(generic, class, method) # loops call this: now, not when the package comes
+  register <- function(...) registerS3method(generic, class, method, asNamespace(package))
+  if (isNamespaceLoaded(package)) try(register(), silent = TRUE)
+  setHook(packageEvent(package, "onLoad"), function(...) try(register(), silent = TRUE))
+}

@@ -92,7 +92,11 @@ vech_order <- function(n) (sqrt(8 * n + 1) - 1) / 2
 
 vech_at <- function(r, a, b) (b - 1) * r - b * (b - 1) / 2 + a
 
+# Which elements of vech are on the diagonal.
+on_diagonal <- function(r) cumsum(c(1L, rev(seq_len(r))))[seq_len(r)]
+
 lower_pairs <- function(r) {
+  if (r == 1) return(list(row = 1L, col = 1L))
   list(row = unlist(lapply(seq_len(r), function(j) seq.int(j, r))),
     col = rep(seq_len(r), rev(seq_len(r))))
 }
@@ -127,8 +131,9 @@ is_covariance <- function(A) {
 
 log_det_spd <- function(A) {
   if (!nrow(A)) return(0)
-  d <- sqrt(diag(A))
-  2 * sum(log(d)) + 2 * sum(log(diag(spd_root(A / tcrossprod(d)))))
+  if (nrow(A) == 1L && A > 0) return(log(A[1L]))
+  d <- sqrt(diagonal(A))
+  2 * sum(log(d)) + 2 * sum(log(diagonal(spd_root(A / tcrossprod(d)))))
 }
 
 # H with H'H = S for a covariance matrix that rounding may have left indefinite.
@@ -140,7 +145,13 @@ half <- function(S) {
   sqrt(pmax(e$values, 0)) * t(e$vectors * d)
 }
 
-label <- function(S, names) structure(S, dimnames = list(names, names))
+label <- function(S, names) {
+  dimnames(S) <- list(names, names)
+  S
+}
+
+# diag(S) of a square matrix, without its checks.
+diagonal <- function(S) S[seq.int(1L, by = nrow(S) + 1L, length.out = nrow(S))]
 
 # ---- unconstrained coordinates --------------------------------------------------------------
 

@@ -33,7 +33,7 @@ vb_control <- function(tol = 1e-10, max_iter = 1000L, newton = TRUE, trace = FAL
                        seed = 1L, steps = NULL, draws = NULL, batch_size = NULL,
                        replacement = FALSE) {
   or_null <- function(x, ...) if (!is.null(x)) check_count(x, ...)
-  structure(
+  new_class("vb_control",
     list(
       tol = check_number(tol, "tol", 0, strict = TRUE),
       max_iter = check_count(max_iter, "max_iter", 1, 1e6),
@@ -45,8 +45,7 @@ vb_control <- function(tol = 1e-10, max_iter = 1000L, newton = TRUE, trace = FAL
       seed = check_count(seed, "seed", 0), steps = or_null(steps, "steps", 1),
       draws = or_null(draws, "draws", 1, 1e6), batch_size = or_null(batch_size, "batch_size", 1),
       replacement = check_flag(replacement, "replacement")
-    ),
-    class = "vb_control"
+    )
   )
 }
 

@@ -24,7 +24,7 @@ vb_posterior <- function(fit) {
   Ju <- vb$J[effects, , drop = FALSE]
   S_bb <- beta_covariance(vb, x) # response at fixed precisions; with joint blocks, q's own
   var_u <- vb$var_u %||% effect_variances(model, vb$S_global, vb$s_leaf)
-  nm <- list(stat_names(model), stat_names(model))
+  stats <- stat_names(model)
   list(
     beta = list(
       mean = stats::setNames(to_raw(model$coords, vb$mean[x]), model$x_names),
@@ -36,9 +36,8 @@ vb_posterior <- function(fit) {
       var_lrvb = var_u + rowSums((Ju %*% Sigma) * Ju)),
     tau = list(
       names = names, index = index, df = vb$df,
-      mean = stats::setNames(vb$t[s], nm[[1L]]),
-      cov_mfvb = structure(vb$V[s, s, drop = FALSE], dimnames = nm),
-      cov_lrvb = structure(Sigma, dimnames = nm),
+      mean = set_names(vb$t[s], stats), cov_mfvb = label(vb$V[s, s, drop = FALSE], stats),
+      cov_lrvb = label(Sigma, stats),
       psi = lr$psi, failed = lr$failed
     )
   )

@@ -72,7 +72,7 @@ gaussian_target <- function(core, centre, progress = NULL, most = Inf) {
 # psi -> the SDs that its log precisions stand for, and those precisions that have moments: tails
 # longer than those of psi, on which the moments of theta hang.
 long_tails <- function(core) {
-  own <- function(p, at) at[lower_pairs(p$r)$row == lower_pairs(p$r)$col]
+  own <- function(p, at) at[on_diagonal(p$r)]
   row <- Map(own, core$prec, stat_index(core))
   finite <- rep(vapply(core$prec, function(p) !(p$nu > 0), NA), lengths(row))
   row <- unlist(row)

@@ -47,8 +47,8 @@ with_auxiliaries <- function(core, t) {
   aux <- lapply(seq_along(core$prec), function(k) {
     p <- core$prec[[k]]
     if (!(p$nu > 0)) return(NULL)
-    diagonal <- t[at[[k]]][lower_pairs(p$r)$row == lower_pairs(p$r)$col]
-    (p$nu + p$r) / 2 / (p$nu * diagonal + p$aux_rate)
+    own <- t[at[[k]][on_diagonal(p$r)]]
+    (p$nu + p$r) / 2 / (p$nu * own + p$aux_rate)
   })
   c(t, unlist(aux))
 }
@@ -63,7 +63,7 @@ vb_start <- function(core) {
   s2 <- max(rss, 1e-12 * core$yy) / max(core$n - p, 1)
   if (!(s2 > 0)) s2 <- 1
   terms <- length(core$prec) - 1L
-  t <- unlist(lapply(seq_along(core$prec)[-1L], function(k) {
+  t <- unlist(lapply(seq_len(terms) + 1L, function(k) {
     size <- term_mean_square(core, k)
     size[size == 0] <- 1 # no row speaks of it
     vech_diagonal(2 * terms * size / s2)
@@ -73,18 +73,27 @@ vb_start <- function(core) {
 
 # sum w z^2 / n of each coefficient of precision k.
 term_mean_square <- function(core, k) {
-  own <- if (is.null(core$tables)) gram_diagonal(core)[effect_rows(core, k)] else
+  own <- if (is.null(core$tables)) {
+    gram_diagonal(core)[effect_rows(core, k)]
+  } else {
     core$factors[[core$layout$precisions$factor[k]]]$d
-  rowSums(matrix(own, core$prec[[k]]$r)) / core$n
+  }
+  r <- core$prec[[k]]$r
+  if (r == 1L) sum(own) / core$n else rowSums(matrix(own, r)) / core$n
 }
 
 # vech of a diagonal matrix.
-vech_diagonal <- function(x) diag(x, length(x))[lower.tri(diag(length(x)), diag = TRUE)]
+vech_diagonal <- function(x) {
+  r <- length(x)
+  out <- numeric(r * (r + 1L) / 2)
+  out[on_diagonal(r)] <- x
+  out
+}
 
 # Least squares of the fixed effects with just enough ridge to exist for any X.
 ridge_solve <- function(core) {
   A <- fixed_gram(core)
-  d <- diag(A)
+  d <- diagonal(A)
   d[d == 0] <- 1
   scaled <- A / sqrt(tcrossprod(d)) + diag(1e-8, core$p)
   drop(chol2inv(spd_root(scaled)) %*% (core$h[seq_len(core$p)] / sqrt(d))) / sqrt(d)

@@ -49,8 +49,9 @@
 #'     precision, and of the half-t auxiliaries), `df` (Wishart degrees of freedom of each
 #'     precision), the mean of q(beta, u) in the model's working coordinates, its covariance
 #'     given the precisions (`S_global`, `d_inv`, `q`, `s_leaf`) and q's own (`Sq_global`,
-#'     `sq_leaf`; they differ for separate blocks; where nested factors were eliminated the first
-#'     of each holds its pattern only, a list of class `packed_block`), the linear-response matrices `V`, `C`, `Sigma`,
+#'     `sq_leaf`; they differ for separate blocks; where nested factors were eliminated the
+#'     first of each holds its pattern only, a list of class `packed_block`), the
+#'     linear-response matrices `V`, `C`, `Sigma`,
 #'     `K`, `elbo`, `lr_ok`}
 #'   \item{posterior}{means and covariances of coefficients, random effects and
 #'     log precisions, mean-field and corrected}
@@ -105,7 +106,9 @@
 #' component and the fit was not integrated: mean-field SDs are reported),
 #' `meanfield_warning_integration` (the integral over the precisions failed and linear response is
 #' shown; a message of class `meanfield_message_integration` where it was left out for its cost),
-#' `meanfield_warning_exact_fit`, `meanfield_warning_groups`. Ctrl-C returns at once with an
+#' `meanfield_warning_exact_fit`, `meanfield_warning_groups`. A message of class
+#' `meanfield_message_blas` says once a session that a fit of more than 500 coefficients in a dense
+#' matrix would be faster on another BLAS. Ctrl-C returns at once with an
 #' interrupt.
 #'
 #' @references Monahan, J. F. and Stefanski, L. A. (1992). Normal scale mixture approximations to
@@ -223,6 +226,7 @@ new_vb_fit <- function(call, model, control, integrate) {
   check_separate_size(model)
   model <- choose_route(model, integrate)
   core <- vb_core(model)
+  if (!is_iterated(model)) say_slow_blas(core$n_global)
   fit <- vb_optimum(call, model, control, core)
   if (length(model$unidentified)) {
     fit$not_integrated <- "unidentified"
@@ -245,13 +249,10 @@ vb_optimum <- function(call, model, control, core = vb_core(model)) {
   vb <- run$result
   trace <- vb_trace(vb, run$status[2L], model)
   vb$trace <- NULL
-  fit <- structure(
-    list(
-      call = call, model = model, vb = vb, posterior = NULL, trace = trace,
-      converged = kind == "ok", sweeps = min(run$status[2L], control$max_iter), control = control
-    ),
-    class = c("vb_fit", "regression_fit", "meanfield_fit")
-  )
+  fit <- new_class(c("vb_fit", "regression_fit", "meanfield_fit"), list(
+    call = call, model = model, vb = vb, posterior = NULL, trace = trace,
+    converged = kind == "ok", sweeps = min(run$status[2L], control$max_iter), control = control
+  ))
   fit$posterior <- vb_posterior(fit)
   # a response that the model explains to rounding: its residual variance is noise
   fit$rounding <- has_sigma(model) && core$yy > 0 && vb$ss[1L] < 1e-12 * core$yy
@@ -316,16 +317,14 @@ vb_trace <- function(vb, rows, model) {
   q <- length(vb$t)
   rows <- min(rows, ncol(vb$trace))
   x <- t(vb$trace[, seq_len(rows), drop = FALSE])
-  names <- stat_names(model)
-  own <- unlist(lapply(stat_index(model), function(at) {
-    r <- (sqrt(8 * length(at) + 1) - 1) / 2
-    at[lower_pairs(r)$row == lower_pairs(r)$col]
-  }))
+  own <- unlist(lapply(stat_index(model), function(at) at[on_diagonal(vech_order(length(at)))]))
   out <- lapply(own, function(k) log(x[, k]))
-  if (length(own)) names(out) <- paste0("log_", names[own])
+  if (length(own)) names(out) <- paste0("log_", stat_names(model)[own])
   out$elbo <- x[, q + 1L]
   out$change <- x[, q + 2L]
-  out$step <- structure(as.integer(x[, q + 3L]) + 1L, levels = c("cavi", "newton", "rejected"),
-    class = "factor")
-  structure(out, class = "data.frame", row.names = seq_len(rows)) # data.frame() is slow
+  step <- as.integer(x[, q + 3L]) + 1L
+  levels(step) <- c("cavi", "newton", "rejected")
+  out$step <- new_class("factor", step)
+  attr(out, "row.names") <- seq_len(rows)
+  new_class("data.frame", out) # data.frame() is slow
 }

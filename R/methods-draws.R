@@ -71,30 +71,24 @@ as.array.meanfield_fit <- function(x, ...) {
 #' fit <- fit_vb(log_radon ~ floor + (1 | county), data = radon)
 #' set.seed(1)
 #' posterior::summarise_draws(as_draws(fit, ndraws = 1000, u = FALSE), "mean", "sd")
-#' @importFrom posterior as_draws
 #' @aliases as_draws
 #' @export as_draws
-#' @export
+#' @exportS3Method posterior::as_draws meanfield_fit
 as_draws.meanfield_fit <- function(x, ndraws = NULL, u = "auto", ...) {
   valid_fit(x)
   no_dots(...)
   all_draws(posterior_of(x), ndraws, u)
 }
 
-#' @importFrom posterior as_draws_array
-#' @export
+#' @exportS3Method posterior::as_draws_array meanfield_fit
 as_draws_array.meanfield_fit <- function(x, ...) posterior::as_draws_array(as_draws(x, ...))
-#' @importFrom posterior as_draws_df
-#' @export
+#' @exportS3Method posterior::as_draws_df meanfield_fit
 as_draws_df.meanfield_fit <- function(x, ...) posterior::as_draws_df(as_draws(x, ...))
-#' @importFrom posterior as_draws_list
-#' @export
+#' @exportS3Method posterior::as_draws_list meanfield_fit
 as_draws_list.meanfield_fit <- function(x, ...) posterior::as_draws_list(as_draws(x, ...))
-#' @importFrom posterior as_draws_matrix
-#' @export
+#' @exportS3Method posterior::as_draws_matrix meanfield_fit
 as_draws_matrix.meanfield_fit <- function(x, ...) posterior::as_draws_matrix(as_draws(x, ...))
-#' @importFrom posterior as_draws_rvars
-#' @export
+#' @exportS3Method posterior::as_draws_rvars meanfield_fit
 as_draws_rvars.meanfield_fit <- function(x, ...) {
   d <- as_draws(x, ...)
   posterior::variables(d) <- array_names(posterior::variables(d))

@@ -58,7 +58,7 @@ predictor_points <- function(mean, s) {
 # Of the expected response. A level not seen has the mean covariance of the groups here: a count's
 # mean over all that its variance may be does not exist.
 response_moments <- function(mix, inverse) {
-  new <- drop(mix$new %*% mix$weights)
+  new <- if (is.null(mix$new)) 0 else drop(mix$new %*% mix$weights)
   points <- predictor_points(mix$mean, sqrt(mix$var + new))
   w <- points$w %o% mix$weights
   value <- matrix(inverse(points$x), nrow(mix$mean))
@@ -140,7 +140,7 @@ lead_shares <- function(mix) {
 predictor_grid <- function(mix, nodes, inverse, noise) {
   weights <- mix$weights[nodes] / sum(mix$weights[nodes])
   mean <- mix$mean[, nodes, drop = FALSE]
-  var <- (mix$var + mix$new)[, nodes, drop = FALSE]
+  var <- total_variance(mix)[, nodes, drop = FALSE]
   centre <- drop(mean %*% weights)
   width <- 16 * pmax(sqrt(drop((var + (mean - centre)^2) %*% weights)), 1e-9)
   n <- ceiling(min(max(96, width / noise(countable(inverse(centre))), na.rm = TRUE), 512))

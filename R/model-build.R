@@ -19,15 +19,14 @@ build_model <- function(source, family, prior) {
   if (has_rows(family) && resolved$beta$kind == "flat") {
     check_separation(d$X, d$y, d$size, family)
   }
-  model <- structure(
+  model <- new_class("meanfield_model",
     c(
       list(version = FIT_VERSION, source = source$kind, family = family, frame = source$frame),
       schema[c("formula", "terms", "xlevels", "contrasts", "na_action", "response", "prototype",
         "n_rows", "weighted", "arguments")],
       list(x_names = gram$x_names, factors = factors, groups = terms, gram = gram, coords = coords,
         prior = prior, resolved = resolved)
-    ),
-    class = "meanfield_model"
+    )
   )
   model$layout <- layout(model)
   model <- settle_size(model)

@@ -43,7 +43,10 @@ lasting_args <- function(args, columns, env, there, keep_data = TRUE) {
 
 DOT_NAME <- "^\\.\\.[0-9]+$"
 
-has_dots <- function(expr) any(grepl(DOT_NAME, all.names(expr, functions = FALSE)))
+has_dots <- function(expr) {
+  names <- all.names(expr, functions = FALSE)
+  any(startsWith(names, "..")) && any(grepl(DOT_NAME, names))
+}
 
 # `..1` stands for what the caller of the wrapper wrote, a column perhaps; for its value where
 # neither the data nor `there` has the names in it.

@@ -167,6 +167,7 @@ margin_coefficients <- function(vars, index, d) {
 # Sets of columns that are contrasts of one factor (of a cell of several), for each column of the
 # numbers they are multiplied by: what changes when the contrasts do is the basis within a set.
 contrast_sets <- function(X, tt, frame) {
+  if (is.null(attr(X, "contrasts"))) return(list()) # numbers: a set of its own each
   d <- product_parts(X, tt, frame, rows = seq_len(min(nrow(X), 20L)))
   if (is.null(d)) return(list())
   number <- !vapply(d$vars, `[[`, NA, "factor")

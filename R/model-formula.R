@@ -40,8 +40,14 @@ expand_dot <- function(formula, data, groups) {
 add_up <- function(terms) Reduce(function(a, b) call("+", a, b), terms)
 
 is_call_to <- function(expr, names) {
-  is.call(expr) && is.name(expr[[1L]]) && as.character(expr[[1L]]) %in% names
+  is.call(expr) && is.name(expr[[1L]]) && match(as.character(expr[[1L]]), names, 0L) > 0L
 }
+
+# The text of an expression, as the columns of a model frame are named.
+expr_text <- function(expr) if (is.name(expr)) as.character(expr) else deparse1(expr)
+
+# The variables of a terms object, as text.
+variable_names <- function(tt) vapply(as.list(attr(tt, "variables"))[-1L], expr_text, "")
 
 # The right side of a formula: list(fixed (1 when nothing is left), bars: calls of | and ||). Group
 # terms are added, alone or in brackets; anywhere else they have no meaning.

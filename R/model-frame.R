@@ -67,20 +67,29 @@ frame_offset <- function(frame) {
 safe_terms <- function(formula, frame) {
   tt <- stats::terms(formula)
   whole <- attr(frame, "terms")
-  known <- vapply(as.list(attr(whole, "variables"))[-1L], deparse1, "")
-  mine <- vapply(as.list(attr(tt, "variables"))[-1L], deparse1, "")
+  mine <- variable_names(tt)
   predvars <- as.list(attr(whole, "predvars"))[-1L]
-  attr(tt, "predvars") <- as.call(c(quote(list), predvars[match(mine, known)]))
+  attr(tt, "predvars") <- as.call(c(quote(list), predvars[match(mine, variable_names(whole))]))
   classes <- attr(whole, "dataClasses")
   attr(tt, "dataClasses") <- classes[names(classes) %in% c(mine, "(weights)")]
   tt
 }
 
+# stats::.getXlevels(), for a twentieth of the time where there are none.
+x_levels <- function(tt, frame) {
+  has <- vapply(variable_names(tt), function(v) {
+    x <- .subset2(frame, v)
+    is.factor(x) || is.character(x)
+  }, NA)
+  if (any(has)) stats::.getXlevels(tt, frame)
+}
+
 # Drop unused levels of factors among the predictors only: a response of one level keeps the other.
 drop_predictor_levels <- function(frame, tt) {
-  vars <- vapply(as.list(attr(stats::delete.response(tt), "variables"))[-1L], deparse1, "")
+  vars <- variable_names(tt)
+  if (attr(tt, "response")) vars <- vars[-attr(tt, "response")]
   for (v in intersect(vars, names(frame))) {
-    x <- frame[[v]]
+    x <- .subset2(frame, v)
     if (is.factor(x) && any(tabulate(x, nlevels(x)) == 0L)) {
       frame[[v]] <- x[, drop = TRUE]
     }
@@ -88,9 +97,10 @@ drop_predictor_levels <- function(frame, tt) {
   frame
 }
 
+# tt may hold the response, which is no column of the matrix.
 fixed_matrix <- function(tt, frame, contrasts) {
   tryCatch(
-    stats::model.matrix(stats::delete.response(tt), frame, contrasts.arg = contrasts),
+    stats::model.matrix(tt, frame, contrasts.arg = contrasts),
     error = function(e) {
       stop_if_memory(e)
       mf_abort("data", "the model matrix cannot be built: ", conditionMessage(e),
@@ -99,9 +109,12 @@ fixed_matrix <- function(tt, frame, contrasts) {
   )
 }
 
-plain_coef <- function(coef) sub("#[0-9]+$", "", coef)
+plain_coef <- function(coef) {
+  if (any(grepl("#", coef, fixed = TRUE))) sub("#[0-9]+$", "", coef) else coef
+}
 
 block_diagonal <- function(blocks) {
+  if (length(blocks) == 1L) return(blocks[[1L]])
   size <- vapply(blocks, nrow, 0L)
   out <- matrix(0, sum(size), sum(size))
   last <- cumsum(size)

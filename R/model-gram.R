@@ -28,14 +28,11 @@ gram_of_rows <- function(rows) {
 }
 
 new_gram <- function(main, factors, pairs, x_names, basis = NULL) {
-  structure(
-    list(
-      n = main$head[1L], sum_w = main$head[2L], sum_log_w = main$head[3L],
-      mean = main$mean, cross = main$cross, factors = factors, pairs = pairs,
-      x_names = x_names, basis = basis %||% diag(1, length(x_names))
-    ),
-    class = "meanfield_gram"
-  )
+  new_class("meanfield_gram", list(
+    n = main$head[1L], sum_w = main$head[2L], sum_log_w = main$head[3L],
+    mean = main$mean, cross = main$cross, factors = factors, pairs = pairs,
+    x_names = x_names, basis = basis %||% diag(1, length(x_names))
+  ))
 }
 
 factor_pairs <- function(n) {
@@ -157,7 +154,7 @@ gram_scales <- function(gram) {
   p <- length(gram$x_names)
   n <- gram$n
   bessel <- if (n > 1) n / (n - 1) else 1
-  spread <- column_scale(diag(gram$cross) / gram$sum_w * bessel, gram$mean)
+  spread <- column_scale(diagonal(gram$cross) / gram$sum_w * bessel, gram$mean)
   sd_x <- spread$sd[seq_len(p)]
   constant <- sd_x == 0
   sd_x[constant] <- spread$size[seq_len(p)][constant]
@@ -170,18 +167,23 @@ gram_scales <- function(gram) {
 
 # SDs with rounding noise set to zero, and the size that stands in for a constant.
 column_scale <- function(variance, mean) {
-  sd <- sqrt(pmax(variance, 0))
-  sd[sd <= 1e-13 * abs(mean)] <- 0
-  list(sd = sd, size = ifelse(mean == 0, 1, abs(mean)))
+  size <- abs(mean)
+  variance[variance < 0] <- 0
+  sd <- sqrt(variance)
+  sd[sd <= 1e-13 * size] <- 0
+  size[size == 0] <- 1
+  list(sd = sd, size = size)
 }
 
 # Scale of each covariate of a factor: 1 for an intercept, its SD otherwise.
 factor_scale <- function(f, sum_w, bessel) {
-  r <- length(f$coef)
+  plain <- plain_coef(f$coef) == "(Intercept)"
+  if (all(plain)) return(rep(1, length(plain)))
+  r <- length(plain)
   zz <- rowSums(matrix(f$zz, r * r))[seq(1L, r * r, by = r + 1L)]
   mean <- rowSums(matrix(f$z1, r)) / sum_w
   variance <- (zz / sum_w - mean^2) * bessel
   variance[variance <= 1e-12 * mean^2] <- 0
   s <- column_scale(variance, mean)
-  ifelse(plain_coef(f$coef) == "(Intercept)", 1, ifelse(s$sd == 0, s$size, s$sd))
+  ifelse(plain, 1, ifelse(s$sd == 0, s$size, s$sd))
 }

@@ -5,10 +5,8 @@
 # A grouping expression evaluated to integer codes and their labels. A variable or
 # call that is a column of the frame is taken from there; a:b is the interaction.
 group_values <- function(expr, frame, env = baseenv()) {
-  name <- deparse1(expr)
-  if (is.name(expr) || !is.null(frame[[name]])) {
-    return(integer_codes(frame[[name]]))
-  }
+  own <- .subset2(frame, expr_text(expr))
+  if (is.name(expr) || !is.null(own)) return(integer_codes(own))
   if (is.call(expr) && identical(expr[[1L]], quote(`(`))) {
     return(group_values(expr[[2L]], frame, env))
   }
@@ -97,7 +95,7 @@ used_codes <- function(x, w) {
 # both.
 
 level_order_of <- function(expr, frame, env) {
-  x <- frame[[deparse1(expr)]]
+  x <- frame[[expr_text(expr)]]
   if (is.null(x) && is_call_to(expr, "(")) return(level_order_of(expr[[2L]], frame, env))
   if (is.null(x) && is_call_to(expr, ":")) {
     return(lapply(as.list(expr)[-1L], level_order_of, frame = frame, env = env))
@@ -141,10 +139,11 @@ level_keys <- function(levels, order) {
 # centred: function of a factor's name: do the priors of its vector terms stand at the mean of the
 # covariates?
 build_factors <- function(bars, frame, w, contrasts, env, centred) {
-  names <- vapply(bars, function(b) deparse1(b$group), "")
+  names <- vapply(bars, function(b) expr_text(b$group), "")
   factors <- lapply(unique(names), function(name) {
     build_factor(bars[names == name], name, frame, w, contrasts, env, centred(name))
   })
+  if (length(factors) < 2L) return(factors)
   size <- vapply(factors, function(f) length(f$levels) * length(f$coef), 0)
   factors[order(-size)]
 }
@@ -170,7 +169,7 @@ build_factor <- function(bars, name, frame, w, contrasts, env, centred) {
     weightless = weightless,
     coef = coef, z = if (!plain) factor_z(z, nrow(frame)),
     A = block_diagonal(lapply(terms, `[[`, "A")),
-    terms = lapply(terms, function(t) t[setdiff(names(t), "z")])
+    terms = lapply(terms, function(t) t[names(t) != "z"])
   )
 }
 
@@ -208,7 +207,7 @@ build_terms <- function(bar, frame, w, contrasts, env, centred) {
   used <- intersect(names(contrasts), all.vars(formula))
   z <- fixed_matrix(tt, frame, if (length(used)) contrasts[used])
   check_term_size(z, bar)
-  shared <- list(tt = tt, xlevels = stats::.getXlevels(tt, frame), contrasts = attr(z, "contrasts"))
+  shared <- list(tt = tt, xlevels = x_levels(tt, frame), contrasts = attr(z, "contrasts"))
   if (ncol(z) == 1L || bar$split) {
     return(lapply(seq_len(ncol(z)), function(j) scalar_term(z, j, shared)))
   }

@@ -60,7 +60,10 @@ precision_layout <- function(priors, terms) {
 }
 
 # Positions of runs of these lengths, one after the other.
-runs <- function(n, before) Map(function(n, last) last - n + seq_len(n), n, before + cumsum(n))
+runs <- function(n, before) {
+  first <- before + cumsum(n) - n
+  lapply(seq_along(n), function(k) first[k] + seq_len(n[k]))
+}
 
 # ---- readers -------------------------------------------------------------------------------------
 # x: a model or its core.
@@ -96,6 +99,7 @@ effects_of <- function(x, f) effect_columns(x, f) - x$layout$dim$p
 effect_rows <- function(x, k) {
   own <- x$layout$precisions
   f <- own$factor[k]
+  if (x$layout$effects$r[f] == 1L) return(effect_columns(x, f))
   all <- matrix(effect_columns(x, f), x$layout$effects$r[f])
   as.vector(all[own$first[k] - 1L + seq_len(own$r[k]), ])
 }
@@ -207,12 +211,10 @@ user_statistics <- function(stats, model) {
 # SD of the log precision (of minus the log variance of a matrix's coefficients, the largest) of
 # each.
 own_log_sds <- function(cov_psi, index) {
-  s <- sqrt(pmax(diag(cov_psi), 0))
-  vapply(index, function(at) {
-    if (length(at) == 1L) return(s[at])
-    pairs <- lower_pairs(vech_order(length(at)))
-    max(s[at][pairs$row == pairs$col])
-  }, 0)
+  v <- diagonal(cov_psi)
+  v[v < 0] <- 0
+  s <- sqrt(v)
+  vapply(index, function(at) max(s[at[on_diagonal(vech_order(length(at)))]]), 0)
 }
 
 # ---- limits --------------------------------------------------------------------------------------

@@ -104,8 +104,6 @@ part_term <- function(bar, model, f, env) {
   list(tt = tt, xlevels = own("xlevels"), contrasts = own("contrasts"))
 }
 
-variable_names <- function(tt) vapply(as.list(attr(tt, "variables"))[-1L], deparse1, "")
-
 refuse_effect <- function(model, f, what) {
   x <- model$factors[[f]]
   refuse_re_form(model, "`re.form` has '", what, "' among the effects of '", x$name,

@@ -101,15 +101,15 @@ priors <- function(beta = NULL, tau_e = NULL, tau_u = NULL, phi = NULL, ...) {
   } else {
     check_component(tau_u, "tau_u", group_kinds)
   }
-  structure(list(beta = beta, tau_e = tau_e, tau_u = tau_u, phi = phi, ...),
-    class = "meanfield_priors")
+  new_class("meanfield_priors", list(beta = beta, tau_e = tau_e, tau_u = tau_u, phi = phi, ...))
 }
 
 # Priors of the parameters that families have beside the linear predictor, by name.
 check_leads <- function(...) {
   given <- list(...)
-  for (lead in lapply(FAMILIES, `[[`, "lead")) {
-    check_component(given[[lead$name %||% ""]], lead$name, lead$priors)
+  for (family in FAMILIES) {
+    lead <- family$lead
+    if (!is.null(lead)) check_component(given[[lead$name]], lead$name, lead$priors)
   }
 }
 
@@ -294,16 +294,18 @@ stands_at_mean <- function(tau_u, name) {
 # The prior of the precision that belongs to no group term, if the family has one.
 resolve_lead <- function(spec, scales, family) {
   lead <- family_of(family)$lead
-  for (arg in setdiff(lead_names(), lead$name)) {
-    if (!is.null(spec[[arg]])) {
+  for (arg in lead_names()) {
+    if (!is.null(spec[[arg]]) && !identical(arg, lead$name)) {
       mf_abort("prior", "the ", family$family, " family has no ", arg, ": leave it out of priors()",
         arg = arg)
     }
   }
   if (is.null(lead)) return(list())
   prior <- spec[[lead$name]] %||% if (!is.null(lead$default)) do.call(new_prior, lead$default)
-  stats::setNames(list(resolve_precision(prior, 2.5 * scales$sd_y * scales$row_scale, lead$name,
-    scales, "(Intercept)")), lead$name)
+  out <- list(resolve_precision(prior, 2.5 * scales$sd_y * scales$row_scale, lead$name, scales,
+    "(Intercept)"))
+  names(out) <- lead$name
+  out
 }
 
 check_prior_names <- function(tau_u, terms) {
@@ -338,8 +340,9 @@ resolve_precision <- function(prior, scale, arg, scales, coef, A = matrix(1)) {
       mf_abort("prior", "the half-t prior of ", arg, " has ", length(prior$scale),
         " scales for the ", r, " coefficients ", toString(coef), arg = "scale")
     }
-    prior$scale <- if (is.null(given)) scale else rep_len(given, r) / diag(A)
-    prior$stated <- prior$scale * diag(A)
+    size <- diagonal(A)
+    prior$scale <- if (is.null(given)) scale else rep_len(given, r) / size
+    prior$stated <- prior$scale * size
   }
   if (prior$kind == "gamma" && r > 1L) {
     mf_abort("prior", "the gamma prior of ", arg, " is for one coefficient, not ", r, " (",

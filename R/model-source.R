@@ -23,9 +23,23 @@ source_rows <- function(call, formula, data, contrasts, keep_frame, env) {
 
 # Levels of predictors, and of covariates of groups, that no row has.
 drop_unused_levels <- function(frame, parsed) {
+  if (!may_have_unused(frame, parsed)) return(frame)
   formulas <- c(list(parsed$fixed), lapply(parsed$bars, function(b) call("~", b$lhs)))
   for (f in formulas) frame <- drop_predictor_levels(frame, stats::terms(stats::as.formula(f)))
   frame
+}
+
+# Only factors that are no mere grouping variables are looked at: it costs a pass over their rows.
+may_have_unused <- function(frame, parsed) {
+  factors <- names(frame)[vapply(frame, is.factor, NA)]
+  if (!length(factors)) return(FALSE)
+  used <- unlist(lapply(c(list(parsed$fixed), lapply(parsed$bars, `[[`, "lhs")), all.vars))
+  groups <- unlist(lapply(parsed$bars, function(b) all.vars(b$group)))
+  factors <- setdiff(factors, setdiff(groups, used))
+  any(vapply(factors, function(v) {
+    x <- .subset2(frame, v)
+    any(tabulate(x, nlevels(x)) == 0L)
+  }, NA))
 }
 
 # list(schema, and what read_rows() goes on with).
@@ -35,7 +49,7 @@ read_frame <- function(frame, parsed, contrasts) {
   mine <- intersect(names(contrasts), all.vars(parsed$fixed))
   X <- fixed_matrix(tt, frame, if (length(mine)) contrasts[mine])
   schema <- list(
-    formula = parsed$formula, terms = tt, xlevels = stats::.getXlevels(tt, frame),
+    formula = parsed$formula, terms = tt, xlevels = x_levels(tt, frame),
     contrasts = attr(X, "contrasts"), constant = span_constant(X, tt, frame),
     sets = contrast_sets(X, tt, frame), response = names(frame)[1L],
     prototype = response_prototype(frame[[1L]]), n_rows = nrow(frame),
@@ -66,15 +80,15 @@ read_rows <- function(x, family, centred) {
 
 # p: columns of the model matrix.
 check_limits <- function(p, factors, family) {
-  terms <- unlist(lapply(factors, `[[`, "terms"), recursive = FALSE)
+  terms <- sum(lengths(lapply(factors, `[[`, "terms")))
   refuse <- function(what, limit) {
     mf_abort("size", "the formula has ", what, ", and the limit is ", limit, ": ",
       "leave some out, or fit a simpler model", arg = "formula")
   }
   most <- call_limits()
   # one precision is kept for tau_e, or what stands for it
-  if (length(terms) >= most[["precisions"]]) {
-    refuse(paste(length(terms), "group terms"), most[["precisions"]] - 1L)
+  if (terms >= most[["precisions"]]) {
+    refuse(paste(terms, "group terms"), most[["precisions"]] - 1L)
   }
   if (has_rows(family)) {
     if (length(factors) > most[["other_factors"]] + 1L) {

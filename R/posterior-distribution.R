@@ -9,7 +9,7 @@ lead_nodes <- function(mix, p) {
   if (!is.null(mix$lead) || !n_lead(p$model)) return(mix)
   rule <- normal_rule(7L)
   psi <- p$tau$psi
-  copies <- function(x) x[, rep(1L, 7L), drop = FALSE]
+  copies <- function(x) if (!is.null(x)) x[, rep(1L, 7L), drop = FALSE]
   list(weights = rule$w, mean = copies(mix$mean), var = copies(mix$var), new = copies(mix$new),
     lead = exp(psi$mean[1L] + sqrt(psi$cov_lrvb[1L, 1L]) * rule$x))
 }
@@ -23,8 +23,10 @@ node_covariances <- function(model, stats) {
   }
 }
 
-# z'Sigma z of every row's levels that the fit has not seen, at every node.
+# z'Sigma z of every row's levels that the fit has not seen, at every node; NULL where it has seen
+# them all.
 new_level_variance <- function(model, parts, covariances, n) {
+  if (!any(vapply(parts$groups, function(g) anyNA(g$code), NA))) return(NULL)
   out <- matrix(0, nrow(parts$X), n)
   for (g in parts$groups) {
     unseen <- which(is.na(g$code))
@@ -101,11 +103,29 @@ linear_variance <- function(p, parts) drop(over_linear(p, parts, function(mix, .
   mixture_variance(mix)
 }))
 
+total_variance <- function(mix) if (is.null(mix$new)) mix$var else mix$var + mix$new
+
 # Between draws, the unbiased variance.
 mixture_variance <- function(mix) {
-  between <- drop((mix$mean - mixture_mean(mix))^2 %*% mix$weights)
+  between <- spread_about(mix$mean, mixture_mean(mix), mix$weights)
   n <- length(mix$weights)
-  drop((mix$var + mix$new) %*% mix$weights) + between * if (isTRUE(mix$sample)) n / (n - 1) else 1
+  drop(total_variance(mix) %*% mix$weights) + between * if (isTRUE(mix$sample)) n / (n - 1) else 1
+}
+
+# sum_k w_k (x_k - m)^2 over the columns of x, block by block: fresh memory costs more than sums.
+spread_about <- function(x, m, w) {
+  out <- numeric(nrow(x))
+  for (at in column_blocks(ncol(x), nrow(x))) {
+    out <- out + drop((x[, at, drop = FALSE] - m)^2 %*% w[at])
+  }
+  out
+}
+
+# Columns 1 to n in runs of about a cache's size.
+column_blocks <- function(n, rows) {
+  if (n == 0L) return(list(integer()))
+  size <- max(1L, as.integer(2e5 / max(rows, 1L)))
+  lapply(seq.int(1L, n, by = size), function(i) seq.int(i, min(i + size - 1L, n)))
 }
 
 mixture_mean <- function(mix) drop(mix$mean %*% mix$weights)
@@ -118,15 +138,26 @@ points_quantile <- function(x, mix, probs) {
 
 # rows x probs
 row_quantiles <- function(mix, probs) {
-  var <- mix$var + mix$new
-  points <- rowSums(var > 0 | is.na(var)) == 0
+  blocks <- column_blocks(nrow(mix$mean), ncol(mix$mean)) # of rows
+  if (length(blocks) == 1L) return(block_quantiles(mix, probs))
+  do.call(rbind, lapply(blocks, function(at) {
+    for (part in c("mean", "var", "new")) mix[[part]] <- mix[[part]][at, , drop = FALSE]
+    block_quantiles(mix, probs)
+  }))
+}
+
+block_quantiles <- function(mix, probs) {
+  var <- total_variance(mix)
+  total <- rowSums(var)
+  points <- !is.na(total) & total == 0
   out <- matrix(NA_real_, nrow(var), length(probs))
   known <- points & !is.na(rowSums(mix$mean))
   out[known, ] <- t(apply(mix$mean[known, , drop = FALSE], 1L, points_quantile, mix, probs))
-  normal <- which(!points & !is.na(rowSums(var)))
+  normal <- which(total > 0)
+  by_node <- function(x) t(if (length(normal) < nrow(x)) x[normal, , drop = FALSE] else x)
   if (length(normal)) {
-    out[normal, ] <- t(call_nest_quantiles(FALSE, mix$weights, t(mix$mean[normal, , drop = FALSE]),
-      t(sqrt(var[normal, , drop = FALSE])), probs))
+    out[normal, ] <- t(call_nest_quantiles(FALSE, mix$weights, by_node(mix$mean),
+      by_node(sqrt(var)), probs))
   }
   out
 }
@@ -134,7 +165,7 @@ row_quantiles <- function(mix, probs) {
 # P(x > 0) of a mixture of one row.
 mixture_above_zero <- function(mix) {
   if (anyNA(mix$mean)) return(NA_real_)
-  s <- sqrt(drop(mix$var + mix$new))
+  s <- sqrt(drop(total_variance(mix)))
   z <- ifelse(s > 0, drop(mix$mean) / s, sign(drop(mix$mean)) * Inf)
   sum(mix$weights * stats::pnorm(ifelse(is.nan(z), -Inf, z)))
 }

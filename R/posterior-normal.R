@@ -42,5 +42,5 @@ beta_shapes <- function(mean, sd) {
 linear_mixture.normal_posterior <- function(p, parts) {
   at <- location(p)
   list(weights = 1, mean = as.matrix(drop(parts$X %*% at$mean) + parts$offset),
-    var = as.matrix(rowSums((parts$X %*% at$cov) * parts$X)), new = matrix(0, nrow(parts$X), 1L))
+    var = as.matrix(rowSums((parts$X %*% at$cov) * parts$X)))
 }

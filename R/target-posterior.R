@@ -115,7 +115,7 @@ linear_mixture.weighted_posterior <- function(p, parts) {
   x <- p$table$mean[at] + (x - m) * ifelse(s > 0, p$table$sd[at] / s, 0)
   mean <- parts$X %*% x + parts$offset
   zero <- matrix(0, nrow(mean), ncol(mean))
-  list(weights = p$points$weights, mean = mean, var = zero, new = zero)
+  list(weights = p$points$weights, mean = mean, var = zero)
 }
 
 #' @export

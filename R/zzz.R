@@ -6,16 +6,11 @@
     c("brms", "ngrps", "regression_fit"), c("brms", "hypothesis", "meanfield_fit"),
     c("rstantools", "prior_summary", "regression_fit")
   )
-  for (d in delayed) register_later(d[1L], d[2L], d[3L])
   ns <- asNamespace(pkgname)
+  for (d in delayed) get("register_later", envir = ns)(d[1L], d[2L], d[3L])
+  # the function of posterior itself, which takes half a second to load, when it is asked for
+  makeActiveBinding("as_draws", function() posterior::as_draws, ns)
   get("register_refusals", envir = ns)(ns)
-}
-
-register_later <- function(package, generic, class) {
-  method <- get(paste(generic, class, sep = "."), envir = asNamespace("meanfield"))
-  register <- function(...) registerS3method(generic, class, method, asNamespace(package))
-  if (isNamespaceLoaded(package)) try(register(), silent = TRUE)
-  setHook(packageEvent(package, "onLoad"), function(...) try(register(), silent = TRUE))
 }
 
 .onUnload <- function(libpath) library.dynam.unload("meanfield", libpath)

@@ -114,6 +114,11 @@ cran_install <- function(packages, type = getOption("pkgType")) {
   utils::install.packages(packages, lib = lib, type = type, quiet = TRUE)
 }
 
+# R comes with the reference BLAS, on which large fits take ten times as long.
+has_reference_blas <- function() {
+  !grepl("openblas|mkl|blis|atlas|accelerate|veclib", tolower(extSoftVersion()[["BLAS"]]))
+}
+
 # --- Everything, in order ----------------------------------------------------------------
 
 # Linking to LAPACK needs development files that R alone does not bring, and knitr pandoc.
@@ -123,7 +128,8 @@ system_debs <- function() {
     !identical(system2("cc", paste0("-print-file-name=", file), stdout = TRUE), file)
   }
   can_link <- nzchar(Sys.which("cc")) && all(vapply(c("lapack", "blas", "gfortran"), has_lib, NA))
-  c(if (!can_link) "r-base-dev", if (!nzchar(Sys.which("pandoc"))) "pandoc")
+  c(if (!can_link) "r-base-dev", if (!nzchar(Sys.which("pandoc"))) "pandoc",
+    if (has_reference_blas()) "libopenblas0-pthread")
 }
 
 todo <- lacking(wanted())
@@ -135,6 +141,9 @@ if (on_debian) {
   apt_install(debs)
   apt_install_r(todo)
   todo <- lacking(todo)
+}
+if (!on_debian && has_reference_blas()) {
+  say("large fits are faster on OpenBLAS, which takes apt and root to install: left out")
 }
 cran_install(todo$package[todo$required])
 if (.Platform$pkgType != "source") cran_install(todo$package[!todo$required], type = "binary")

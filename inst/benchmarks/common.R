@@ -17,25 +17,48 @@ has <- function(package) requireNamespace(package, quietly = TRUE)
 
 # ---- timing ------------------------------------------------------------------------
 
-# The value of fun() and the seconds it takes, the mean of `times` calls in a row.
-timed <- function(fun, times = 1L) {
+wall_seconds <- function() as.double(Sys.time())
+cpu_seconds <- function() sum(proc.time()[1:2])
+
+# The value of fun() and the seconds of a clock that it takes, the mean of `times` calls in a row.
+timed <- function(fun, times = 1L, clock = wall_seconds) {
   gc(FALSE)
-  start <- Sys.time()
+  start <- clock()
   for (i in seq_len(times)) value <- fun()
-  list(value = value, seconds = as.double(Sys.time() - start, units = "secs") / times)
+  list(value = value, seconds = (clock() - start) / times)
 }
 
-# Median seconds of each competitor (named functions of no arguments): all are called twice
-# before anything is timed, then take turns `rounds` times, in an order that moves on.
-compare <- function(competitors, rounds, times = 1L) {
-  for (fun in c(competitors, competitors)) fun()
+# Median seconds of each competitor (named functions of no arguments), which take turns `rounds`
+# times, in an order that moves on. times: one number, or one of each.
+turns <- function(competitors, rounds, times = 1L, clock = wall_seconds) {
   k <- length(competitors)
+  times <- rep_len(times, k)
   taken <- matrix(NA_real_, rounds, k, dimnames = list(NULL, names(competitors)))
   for (i in seq_len(rounds)) {
-    for (j in (seq_len(k) + i) %% k + 1L) taken[i, j] <- timed(competitors[[j]], times)$seconds
+    for (j in (seq_len(k) + i) %% k + 1L) {
+      taken[i, j] <- timed(competitors[[j]], times[j], clock)$seconds
+    }
   }
   apply(taken, 2L, stats::median)
 }
+
+# turns() after all have been called twice.
+compare <- function(competitors, rounds, times = 1L) {
+  for (fun in c(competitors, competitors)) fun()
+  turns(competitors, rounds, times)
+}
+
+# ---- memory ------------------------------------------------------------------------
+
+# Resident bytes of this process, now (VmRSS) or at the peak (VmHWM); NA without /proc.
+resident <- function(field) {
+  if (!file.exists("/proc/self/status")) return(NA_real_)
+  line <- grep(paste0("^", field, ":"), readLines("/proc/self/status"), value = TRUE)
+  as.double(gsub("[^0-9]", "", line)) * 1024
+}
+
+# Peaks start from here, where the system lets a process say so.
+restart_peak <- function() try(writeLines("5", "/proc/self/clear_refs"), silent = TRUE)
 
 # ---- rows --------------------------------------------------------------------------
 
@@ -85,8 +108,10 @@ not_installed <- function(work, peer, asked = "") {
 
 markdown_table <- function(rows) {
   head <- c("work", "peer", "ours", "theirs", "ratio", "asked", "reached?")
+  cells <- as.matrix(rows)
+  cells[] <- gsub("|", "\\|", cells, fixed = TRUE) # of formulas
   lines <- c(paste(head, collapse = " | "), paste(rep("---", length(head)), collapse = " | "),
-    apply(rows, 1L, paste, collapse = " | "))
+    apply(cells, 1L, paste, collapse = " | "))
   paste("|", lines, "|")
 }
 

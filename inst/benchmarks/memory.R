@@ -7,13 +7,6 @@ n <- 1e6
 p <- 5
 unit <- n * p * 8 # bytes of the model matrix
 
-# Resident bytes of this process, now (VmRSS) or at the peak (VmHWM); NA without /proc.
-resident <- function(field) {
-  if (!file.exists("/proc/self/status")) return(NA_real_)
-  line <- grep(paste0("^", field, ":"), readLines("/proc/self/status"), value = TRUE)
-  as.double(gsub("[^0-9]", "", line)) * 1024
-}
-
 # Bytes of R objects in use (column 2) or at the peak (column 6).
 objects <- function(column) sum(gc()[, column]) * 2^20
 
@@ -25,7 +18,7 @@ measure <- function(variant) {
   d <- data.frame(y = rnorm(n), x1 = rnorm(n), x2 = rnorm(n), x3 = rnorm(n), x4 = rnorm(n),
     g = factor(sample.int(1e4, n, replace = TRUE)))
   gc(reset = TRUE)
-  try(writeLines("5", "/proc/self/clear_refs"), silent = TRUE) # the peak starts from here
+  restart_peak()
   before <- c(resident("VmRSS"), rep(objects(2L), 2L))
   kept <- switch(variant,
     frame = model.frame(y ~ x1 + x2 + x3 + x4 + g, d),

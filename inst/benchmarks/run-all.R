@@ -51,7 +51,7 @@ if (file.exists(file.path(root, "DESCRIPTION")) && dir.exists(file.path(root, "s
 }
 
 scripts <- c("sleepstudy.R", "large-n.R", "memory.R", "mixed.R", "gibbs.R", "interweave.R",
-  "exact.R", "gmm.R", "glmm.R")
+  "exact.R", "gmm.R", "glmm.R", "default.R")
 rows <- do.call(rbind, lapply(scripts, run))
 minutes <- number(as.double(Sys.time() - started, units = "mins"))
 writeLines(c(

@@ -328,8 +328,9 @@ enum core_status nest_lattice(const struct target *f, const double *mode, const 
 /* ---- mixtures --------------------------------------------------------------------- */
 
 /* Si(x) = int_0^x sin(t) / t dt: power series, then the rational approximations of its auxiliary
- * functions [Abramowitz & Stegun 1964, 5.2.14, 5.2.38, 5.2.39]; absolute error below 5e-7. */
-static double sine_integral(double x)
+ * functions [Abramowitz & Stegun 1964, 5.2.14, 5.2.38, 5.2.39]; absolute error below 5e-7.
+ * sine: sin(x). */
+static double sine_integral(double x, double sine)
 {
     double a = fabs(x), y = a * a;
     if (a < 4) {
@@ -345,7 +346,7 @@ static double sine_integral(double x)
                (y4 + 40.021433 * y3 + 322.624911 * y2 + 570.236280 * y + 157.105423) / a;
     double g = (y4 + 42.242855 * y3 + 302.757865 * y2 + 352.018498 * y + 21.821899) /
                (y4 + 48.196927 * y3 + 482.485984 * y2 + 1114.978885 * y + 449.690326) / y;
-    double s = 0.5 * PI - f * cos(a) - g * sin(a);
+    double s = 0.5 * PI - f * cos(a) - g * fabs(sine) * (sine * x < 0 ? -1 : 1);
     return x < 0 ? -s : s;
 }
 
@@ -364,13 +365,22 @@ static double mixture_cdf(enum nest_kernel kernel, int n, const double *w,
             sum += 0.5 * w[i] * erfc(-z * 0.70710678118654752440);
             slope += w[i] * exp(-0.5 * z * z) / (s[i] * 2.50662827463100050242);
         } else {
-            double u = PI * z;
-            sum += w[i] * (0.5 + sine_integral(u) / PI);
-            slope += w[i] * (fabs(u) < 1e-8 ? 1 : sin(u) / u) / s[i];
+            double u = PI * z, sine = sin(u);
+            sum += w[i] * (0.5 + sine_integral(u, sine) / PI);
+            slope += w[i] * (fabs(u) < 1e-8 ? 1 : sine / u) / s[i];
         }
     }
     *density = slope;
     return sum;
+}
+
+/* Quantile of the standard normal to .0005 [Abramowitz & Stegun 1964, 26.2.23]. */
+static double rough_normal_quantile(double p)
+{
+    double t = sqrt(-2 * log(fmax(fmin(p, 1 - p), 1e-300)));
+    double x = t - ((0.010328 * t + 0.802853) * t + 2.515517) /
+                       (((0.001308 * t + 0.189269) * t + 1.432788) * t + 1);
+    return p < 0.5 ? -x : x;
 }
 
 double nest_quantile(enum nest_kernel kernel, int n, const double *w, const double *c,
@@ -387,10 +397,11 @@ double nest_quantile(enum nest_kernel kernel, int n, const double *w, const doub
     for (int i = 0; i < n; i++)
         var += w[i] * ((c[i] - mean) * (c[i] - mean) +
                        (kernel == NEST_NORMAL ? s[i] * s[i] : 0));
-    double sd = sqrt(var), x = mean;
+    double sd = sqrt(var);
     if (!(sd > 0)) return mean;
     lower -= 40 * widest;
     upper += 40 * widest;
+    double x = fmin(fmax(mean + sd * rough_normal_quantile(p), lower), upper);
     for (int k = 0; k < 200 && upper - lower > 1e-10 * sd; k++) {
         double gap = mixture_cdf(kernel, n, w, c, s, x, &density) - p;
         if (gap > 0)
@@ -400,7 +411,8 @@ double nest_quantile(enum nest_kernel kernel, int n, const double *w, const doub
         double next = x - gap / density;
         if (!(next > lower && next < upper) || fabs(next - x) > 3 * sd)
             next = 0.5 * (lower + upper);
-        if (fabs(next - x) < 1e-9 * sd) return next;
+        else if (fabs(next - x) < 1e-6 * sd)
+            return next; /* the next step is of the order of its square */
         x = next;
     }
     return x;

@@ -73,8 +73,8 @@ size_t nest_lattice_table(int capacity);
 
 /* Quantile p of a mixture of n components with weights w: component i is centred at c[i] with
  * spread s[i], a normal distribution or, of a function on lattice points, the sinc kernel whose
- * sum reproduces a band-limited density. Newton's method on the distribution function, kept in a
- * bracket. */
+ * sum reproduces a band-limited density. Newton's method on the distribution function, from the
+ * quantile of the normal distribution with the same moments, kept in a bracket. */
 enum nest_kernel { NEST_NORMAL, NEST_SINC };
 double nest_quantile(enum nest_kernel kernel, int n, const double *w, const double *c,
                      const double *s, double p);

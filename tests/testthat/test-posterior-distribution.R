@@ -94,3 +94,35 @@ test_that("quantiles of a mixture of very many normals are those of its distribu
     expect_lt(max(abs(p - probs) / density / sd), 1e-3)
   }
 })
+
+test_that("quantiles and variances block by block are those of all the rows", {
+  set.seed(1)
+  n <- 60
+  w <- rexp(30000)
+  mix <- list(weights = w / sum(w), mean = matrix(rnorm(n * 30000, 5), n),
+    var = matrix(rexp(n * 30000), n))
+  mix$var[3, ] <- 0
+  mix$var[4, 7] <- NA
+  expect_gt(length(column_blocks(n, 30000)), 3)
+  probs <- c(0.025, 0.9)
+  expect_equal(row_quantiles(mix, probs), block_quantiles(mix, probs), tolerance = 1e-12)
+  m <- mixture_mean(mix)
+  expect_equal(spread_about(mix$mean, m, mix$weights), drop((mix$mean - m)^2 %*% mix$weights),
+    tolerance = 1e-12)
+  expect_identical(unlist(column_blocks(10, 1e5)), 1:10)
+  expect_identical(column_blocks(0, 5), list(integer()))
+})
+
+test_that("quantiles of mixtures are where their distribution function has the probability", {
+  set.seed(2)
+  for (case in 1:20) {
+    n <- 50
+    w <- rexp(n)
+    w <- w / sum(w)
+    centre <- rnorm(n, 100, 10^runif(1, -3, 2))
+    spread <- 10^runif(n, -3, 1)
+    p <- c(1e-6, 0.025, 0.5, 0.9, 0.99999)
+    q <- drop(call_nest_quantiles(FALSE, w, centre, spread, p))
+    expect_equal(vapply(q, function(x) sum(w * pnorm(x, centre, spread)), 0), p, tolerance = 1e-6)
+  }
+})
