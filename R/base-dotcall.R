@@ -75,11 +75,25 @@ call_theta_draws <- function(core, tau, mean, ndraws) {
 }
 
 # core: iter_core(); tau: statistics of the precisions.
-call_iter_draws <- function(core, tau, mean, ndraws) {
-  call_core(C_lmm_iter_draws, core, as.double(tau), as.double(mean), as.integer(ndraws))
+call_iter_draws <- function(core, tau, ndraws) {
+  solved(call_core(C_lmm_iter_draws, core, as.double(tau), as.integer(ndraws)))
 }
 call_iter_product <- function(core, tau, X) {
-  call_core(C_lmm_iter_product, core, as.double(tau), as_double_matrix(X))
+  solved(call_core(C_lmm_iter_product, core, as.double(tau), as_double_matrix(X)))
+}
+call_iter_quad <- function(core, tau, rows) {
+  solved(call_core(C_lmm_iter_quad, core, as.double(tau), rows))
+}
+
+# What conjugate gradients found, at precisions where they have found the fit.
+solved <- function(out) {
+  status <- out[[2L]][1L]
+  if (status == core_status[["interrupted"]]) mf_interrupt()
+  if (status != core_status[["ok"]]) {
+    mf_abort("internal", "internal error: conjugate gradients did not converge at the fit's ",
+      "precisions")
+  }
+  out[[1L]]
 }
 
 call_dense_columns <- function(core) call_core(C_dense_columns, core)

@@ -128,7 +128,7 @@ exact_settings <- function(tol, draws) {
 
 new_exact_fit <- function(call, vb_fit, settings) {
   need_gram(vb_fit, "fit_exact()", "fit_vb() integrates its approximation over the precisions")
-  model <- vb_fit$model
+  model <- dense_model(vb_fit$model)
   if (vb_fit$rounding) no_residuals("formula")
   check_integral_size(vb_fit$posterior$tau, "formula")
   progress <- lattice_progress(model)

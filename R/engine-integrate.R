@@ -67,7 +67,6 @@ integrate_vb <- function(fit, integrate, core) {
     if (!is.null(fit$not_integrated)) return(fit)
   }
   if (fit$rounding) no_residuals("integrate")
-  if (is_iterated(fit$model)) refuse_iterated(fit$model, "integrate")
   check_integral_size(fit$posterior$tau, "integrate")
   settings <- nest_settings(if (has_rows(fit)) "nested" else "quick")
   if (integrate == "auto" && !has_rows(fit)) {
@@ -101,7 +100,7 @@ why_not_integrate <- function(fit, core) {
   if (length(tau$mean) > core_limit("mode")) return("too dear")
   uncertain <- max(own_log_sds(tau$psi$cov_lrvb, tau$index)^2)
   if (!length(tau$failed) && uncertain < INTEGRATE_ABOVE) return("not needed")
-  if (is_iterated(fit$model)) return("too dear")
+  if (is_iterated(fit$model)) return(if (fit$model$iterations$only) "too large" else "too dear")
   if (has_rows(fit)) {
     # thousands of optimisations on importance points, which are often not trusted in the end
     many <- length(tau$mean) > core_limit("lattice")

@@ -48,7 +48,10 @@ beta_covariance <- function(vb, x) vb$S_beta %||% block_head(vb$S_global, x)
 own_beta_covariance <- function(vb, x) vb$S_beta %||% block_head(vb$Sq_global, x)
 
 # theta's covariance at fixed precisions, its response; core: for its shape.
-theta_covariance <- function(fit, core) arrow(core, fit$vb$S_global, fit$vb$d_inv, fit$vb$q)
+theta_covariance <- function(fit, core) {
+  if (is_iterated(core)) return(iterated(core, fit$vb$t[seq_len(core$layout$dim$stats)]))
+  arrow(core, fit$vb$S_global, fit$vb$d_inv, fit$vb$q)
+}
 
 # q's own: with joint blocks the response, with separate ones block diagonal.
 own_covariance <- function(fit, core) {

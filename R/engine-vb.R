@@ -293,6 +293,11 @@ say_not_integrated <- function(fit) {
       "linear response is shown. integrate = \"yes\" does it, integrate = \"no\" says that ",
       "this is wanted.")
   }
+  if (why == "too large") {
+    mf_inform("integration", "Not integrated over the variance parameters, which takes a dense ",
+      "matrix of more than ", format(MAX_GLOBAL, big.mark = ","), " rows: linear response is shown. ",
+      "integrate = \"no\" says that this is wanted.")
+  }
 }
 
 # The optimum from the data's start, and from others where the ELBO may have several maxima: the
@@ -303,6 +308,7 @@ best_run <- function(core, control) {
   others <- list(prior_start(core, start), centred_start(core, start))
   run <- call_fit_vb(core, start, control)
   worked <- c(core_status[["ok"]], core_status[["maxit"]])
+  if (is_iterated(core) && run$status[1L] %in% worked) return(run) # no bound tells them apart
   for (other in Filter(Negate(is.null), others)) {
     second <- call_fit_vb(core, other, control)
     better <- second$status[1L] %in% worked &&

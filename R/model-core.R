@@ -11,13 +11,16 @@ engine_core <- function(model) {
   core
 }
 
+# Is nothing as large as the square of the global block?
+has_sparse_global <- function(core) is.list(core$global) || is_iterated(core)
+
 # n linear combinations of theta as the core takes them: coefficients of the global block, the leaf
 # (from 0; -1: none) and coefficients of its effects, a column each, the last two still empty. X has
 # the fixed effects' coefficients, a row each, and `more` others of the global block: list(row,
 # column (from 1), value).
 new_rows <- function(core, X, more) {
   n <- nrow(X)
-  global <- if (is.list(core$global)) {
+  global <- if (has_sparse_global(core)) {
     sparse_rows(X, more)
   } else {
     dense <- matrix(0, core$n_global, n)

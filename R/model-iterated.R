@@ -19,6 +19,12 @@ without_iterations <- function(model) {
   model
 }
 
+# The model for an engine that cannot do with them.
+dense_model <- function(model) {
+  if (isTRUE(model$iterations$only)) refuse_iterated(model)
+  without_iterations(model)
+}
+
 # Does every factor have one coefficient, as the iterations want it?
 all_scalar <- function(model) all(model$layout$effects$r == 1L)
 
@@ -37,6 +43,7 @@ settle_size <- function(model) {
 
 # How a variational fit goes about it.
 choose_route <- function(model, integrate) {
+  if (isTRUE(model$iterations$only) && integrate == "yes") refuse_iterated(model, "integrate")
   if (has_rows(model) || isTRUE(model$iterations$only)) return(model)
   if (identical(model$blocks, "separate") || integrate == "yes" || !all_scalar(model)) {
     return(without_iterations(model))
@@ -69,8 +76,9 @@ crossed_columns <- function(gram) {
   }, 0))
 }
 
-# The core of the variational engine.
+# The core of the variational engine, and what the posterior that it finds is read with.
 vb_core <- function(model) if (is_iterated(model)) iter_core(model) else engine_core(model)
+sums_core <- function(model) if (is_iterated(model)) iter_core(model) else lmm_core(model)
 
 # The list that C_fit_lmm_iter() reads: the Gram as it was summed. d: sum of weights of each level;
 # xz: p x levels; tables: of pairs of factors, as in the Gram.
@@ -95,14 +103,9 @@ fixed_gram <- function(core) core$xx %||% gram_head(core$global, seq_len(core$p)
 # The one answer of what needs the matrix of the effects.
 refuse_iterated <- function(model, arg = "object") {
   size <- format(model$layout$dim$n_global, big.mark = ",")
-  remedy <- if (isTRUE(model$iterations$only)) {
-    paste0("the limit is ", format(MAX_GLOBAL, big.mark = ","), ": use summary(), fixef(), ranef(), ",
-      "predict(re.form = NA) and draws of a fit by fit_vb(), drop or coarsen a factor, or fit a subset")
-  } else {
-    "the fit was made without it: refit with integrate = \"yes\""
-  }
   mf_abort("size", "this needs a dense matrix of the ", size, " coefficients beside the largest ",
-    "factor's, and ", remedy, arg = arg)
+    "factor's, and the limit is ", format(MAX_GLOBAL, big.mark = ","), ": use fit_vb() with ",
+    "integrate = \"no\", which does without, drop or coarsen a factor, or fit a subset", arg = arg)
 }
 
 # ---- what the probes tell ------------------------------------------------------------------------

@@ -4,6 +4,8 @@
 #include "base/la.h"
 #include "engine/lmm_iter_cg.h"
 
+enum { POLL_EVERY = 8 /* iterations */ };
+
 #define INLINED static inline __attribute__((always_inline))
 
 struct lmm_iter_op lmm_iter_op_carve(const struct lmm_iter *x, struct arena *a)
@@ -409,6 +411,7 @@ static bool schur_solve(const struct lmm_iter_op *o, int n, const double *tol, d
     }
     first_residual(o, n, ld, b, x, w);
     for (retire(o, &on, aim, w, b, ld); on.n && it < LMM_ITER_MOST; it++) {
+        if (it % POLL_EVERY == 0 && (w->stopped = core_stop(w->hooks, it))) return false;
         turn(o, &on, w, it == 0);
         iterate(o, &on, w, x, ld);
         retire(o, &on, aim, w, b, ld);

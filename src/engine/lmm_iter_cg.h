@@ -30,6 +30,8 @@ struct lmm_iter_cg {
     double *l, *R;       /* the columns: n_leaf x 16, n_R x 16                        */
     double *coarse;      /* 3 x n_coarse x 16                                         */
     int iterations;      /* the most that a column took, since it was set to zero     */
+    const struct core_hooks *hooks; /* or NULL                                         */
+    bool stopped;        /* by them                                                   */
 };
 
 struct lmm_iter_op lmm_iter_op_carve(const struct lmm_iter *x, struct arena *a);
@@ -50,7 +52,8 @@ void lmm_iter_back(const struct lmm_iter_op *o, int ld, const double *v_R, doubl
 
 /* (w->l, w->R) <- S° (w->l, w->R), n columns; guess (n_R x ld): first guess of the R part in, the
  * solution out; tol: of each column, relative to its right side. w->r (compact, in the order of the
- * columns, n_R x ld) holds the residuals. False: a column did not converge. */
+ * columns, n_R x ld) holds the residuals. False: a column did not converge, or
+ * the hooks said stop. */
 bool lmm_iter_cg_solve(const struct lmm_iter_op *o, int n, const double *tol,
                        double *guess, struct lmm_iter_cg *w);
 

@@ -43,13 +43,13 @@ static void scale_rows(size_t n, const double *M, const double *from, double *to
 }
 
 /* One step: the next vector of every column's basis. */
-static void lanczos_step(struct lmm_iter_work *w, int k, struct lmm_iter_draw *d)
+static void lanczos_step(struct lmm_iter_cov *S, int k, struct lmm_iter_draw *d)
 {
-    size_t n = (size_t) w->x->n_R, size = n * N;
+    size_t n = (size_t) S->x->n_R, size = n * N;
     double *v = d->basis + (size_t) k * size, *next = v + size, a[N], b[N];
-    scale_rows(n, w->op.jacobi, v, w->cg.p);
-    lmm_iter_schur(&w->op, N, w->cg.p, w->cg.Sp);
-    scale_rows(n, w->op.jacobi, w->cg.Sp, next);
+    scale_rows(n, S->op.jacobi, v, S->cg.p);
+    lmm_iter_schur(&S->op, N, S->cg.p, S->cg.Sp);
+    scale_rows(n, S->op.jacobi, S->cg.Sp, next);
     dots(n, v, next, d->alpha + k * N);
     for (int again = 0; again < 2; again++)
         for (int j = k; j >= 0; j--) { /* against all: rounding undoes the recurrence */
@@ -104,11 +104,11 @@ static double change(const struct lmm_iter_draw *d, int k, int before, double y[
     return worst;
 }
 
-/* w->cg.R <- draws of N(0, A^-1), but for the constants. */
-static bool schur_draws(struct lmm_iter_work *w, const struct ziggurat *zig,
+/* S->cg.R <- draws of N(0, A^-1), but for the constants. */
+static bool schur_draws(struct lmm_iter_cov *S, const struct ziggurat *zig,
                         struct lmm_iter_draw *d)
 {
-    size_t n = (size_t) w->x->n_R, size = n * N;
+    size_t n = (size_t) S->x->n_R, size = n * N;
     double length[N], y[N][STEPS];
     bool done = false;
     int k = 0, most = n < STEPS ? (int) n : STEPS;
@@ -116,76 +116,78 @@ static bool schur_draws(struct lmm_iter_work *w, const struct ziggurat *zig,
     dots(n, d->basis, d->basis, length);
     for (size_t i = 0; i < size; i++) d->basis[i] /= sqrt(length[i % N]);
     for (int before = 0; !done && k < most;) {
-        lanczos_step(w, k++, d);
+        lanczos_step(S, k++, d);
         if (k % LOOK && k < most) continue;
         double now = change(d, k, before, y);
         if (isnan(now)) return false;
         done = now < TOL_DRAW || k == (int) n;
         before = k;
     }
-    memset(w->cg.R, 0, sizeof(double) * size);
+    memset(S->cg.R, 0, sizeof(double) * size);
     for (int j = 0; j < k; j++)
         for (size_t i = 0; i < size; i++)
-            w->cg.R[i] += y[i % N][j] * sqrt(length[i % N]) * d->basis[(size_t) j * size + i];
-    scale_rows(n, w->op.jacobi, w->cg.R, w->cg.R);
+            S->cg.R[i] += y[i % N][j] * sqrt(length[i % N]) * d->basis[(size_t) j * size + i];
+    scale_rows(n, S->op.jacobi, S->cg.R, S->cg.R);
     return done;
 }
 
-/* w->cg.R: the part in the space of the constants anew, W E^-1/2 z. */
-static void draw_constants(struct lmm_iter_work *w, const struct ziggurat *zig)
+/* S->cg.R: the part in the space of the constants anew, W E^-1/2 z. */
+static void draw_constants(struct lmm_iter_cov *S, const struct ziggurat *zig)
 {
-    const struct lmm_iter *x = w->x;
-    int n = w->op.n_coarse;
+    const struct lmm_iter *x = S->x;
+    int n = S->op.n_coarse;
     double c[LMM_MAX_PREC], z[LMM_MAX_PREC];
     for (int j = 0; j < N; j++) {
         memset(c, 0, sizeof(c));
         for (int i = 0; i < x->n_R; i++)
-            for (int f = 0; f < n; f++) c[f] -= w->op.SW[i * n + f] * w->cg.R[i * N + j];
-        la_solve_l(n, w->op.E, c);
+            for (int f = 0; f < n; f++) c[f] -= S->op.SW[i * n + f] * S->cg.R[i * N + j];
+        la_solve_l(n, S->op.E, c);
         rand_normals(zig, (size_t) n, z);
         for (int f = 0; f < n; f++) c[f] += z[f];
-        la_solve_lt(n, w->op.E, c);
+        la_solve_lt(n, S->op.E, c);
         for (int f = 1; f < x->n_big; f++)
             for (int i = 0; i < x->factor[f].n; i++)
-                w->cg.R[(x->factor[f].at + i) * N + j] += c[f - 1];
+                S->cg.R[(x->factor[f].at + i) * N + j] += c[f - 1];
     }
 }
 
 /* Four draws; those from `keep` on are dropped. */
-static bool four(struct lmm_iter_work *w, const struct ziggurat *zig, int keep,
+static bool four(struct lmm_iter_cov *S, const struct ziggurat *zig, int keep,
                  double *theta, struct lmm_iter_draw *d)
 {
-    const struct lmm_iter *x = w->x;
+    const struct lmm_iter *x = S->x;
     size_t dim = arrow_dim(&x->m->shape);
     int n_e = x->n_e, one = 1;
-    if (x->n_R && !schur_draws(w, zig, d)) return false;
-    if (x->n_R) draw_constants(w, zig);
-    rand_normals(zig, (size_t) x->n_leaf * N, w->cg.l);
-    scale_rows((size_t) x->n_leaf, w->op.D_l, w->cg.l, w->cg.l);
-    if (x->n_R) lmm_iter_back(&w->op, N, w->cg.R, w->cg.l);
+    if (x->n_R && !schur_draws(S, zig, d)) return false;
+    if (x->n_R) draw_constants(S, zig);
+    rand_normals(zig, (size_t) x->n_leaf * N, S->cg.l);
+    scale_rows((size_t) x->n_leaf, S->op.D_l, S->cg.l, S->cg.l);
+    if (x->n_R) lmm_iter_back(&S->op, N, S->cg.R, S->cg.l);
     for (int c = 0; c < keep; c++) {
         double *to = theta + (size_t) c * dim;
         for (int f = 0; f < x->n_big; f++) {
-            const double *from = (f ? w->cg.R + x->factor[f].at * N : w->cg.l) + c;
+            const double *from = (f ? S->cg.R + x->factor[f].at * N : S->cg.l) + c;
             for (int i = 0; i < x->factor[f].n; i++) to[x->factor[f].first + i] = from[i * N];
         }
         rand_normals(zig, (size_t) n_e, d->e);
         if (n_e)
             F77_CALL(dtrmv)
             ("L", "N", "N", &n_e, d->root, &n_e, d->e, &one FCONE FCONE FCONE);
-        lmm_iter_vb_spread(w, d->e, to);
+        lmm_iter_cov_spread(S, d->e, to);
     }
     return true;
 }
 
-bool lmm_iter_draw_run(struct lmm_iter_work *w, const struct ziggurat *zig, int n,
+bool lmm_iter_draw_run(struct lmm_iter_cov *S, const struct ziggurat *zig, int n,
                        double *theta, struct lmm_iter_draw *d)
 {
-    size_t dim = arrow_dim(&w->x->m->shape), n_e = (size_t) w->x->n_e;
-    memcpy(d->root, w->S_ee, sizeof(double) * n_e * n_e);
-    if (la_chol(w->x->n_e, d->root)) return false;
-    for (int from = 0; from < n; from += N)
-        if (!four(w, zig, n - from < N ? n - from : N, theta + (size_t) from * dim, d))
+    size_t dim = arrow_dim(&S->x->m->shape), n_e = (size_t) S->x->n_e;
+    memcpy(d->root, S->S_ee, sizeof(double) * n_e * n_e);
+    if (la_chol(S->x->n_e, d->root)) return false;
+    for (int from = 0; from < n; from += N) {
+        if ((S->cg.stopped = core_stop(S->cg.hooks, from))) return false;
+        if (!four(S, zig, n - from < N ? n - from : N, theta + (size_t) from * dim, d))
             return false;
+    }
     return true;
 }

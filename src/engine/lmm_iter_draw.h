@@ -8,7 +8,7 @@
 #define MEANFIELD_LMM_ITER_DRAW_H
 
 #include "base/rand.h"
-#include "engine/lmm_iter_vb.h"
+#include "engine/lmm_iter_cov.h"
 
 enum { LMM_ITER_DRAWS = 4 /* at once */, LMM_ITER_STEPS = 80 /* of Lanczos at most */ };
 
@@ -21,8 +21,9 @@ struct lmm_iter_draw {
 
 struct lmm_iter_draw lmm_iter_draw_carve(const struct lmm_iter *x, struct arena *a);
 
-/* theta (dim x n) <- draws; w from lmm_iter_vb_prepare(). False: Lanczos' method did not converge. */
-bool lmm_iter_draw_run(struct lmm_iter_work *w, const struct ziggurat *zig, int n,
+/* theta (dim x n) <- draws; S from lmm_iter_cov_at(). False: Lanczos' method did not converge, or
+ * its hooks said stop. */
+bool lmm_iter_draw_run(struct lmm_iter_cov *S, const struct ziggurat *zig, int n,
                        double *theta, struct lmm_iter_draw *d);
 
 #endif

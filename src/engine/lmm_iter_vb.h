@@ -15,6 +15,7 @@
 #define MEANFIELD_LMM_ITER_VB_H
 
 #include "engine/ascent.h"
+#include "engine/lmm_iter_cov.h"
 #include "engine/lmm_iter_trace.h"
 
 struct lmm_iter_control {
@@ -22,48 +23,27 @@ struct lmm_iter_control {
     double aim;       /* of the error of every log precision, in posterior SDs         */
 };
 
-struct lmm_iter_work {
-    const struct lmm_iter *x;
-    struct lmm_iter_op op;
-    struct lmm_iter_cg cg;
+struct lmm_iter_vb {
+    struct lmm_iter_cov cov;
     struct lmm_iter_trace trace;
-    double *E_l, *E_R, *ee;   /* G_ue by rows, G_ee                                    */
-    double *W_l, *W_R, *res;  /* W by rows; residuals of its R part (n_R x n_e)        */
-    double *S_ee, *WW, *Q;    /* n_e^2; n_big of it; n_stat of it: S_ek S_ke           */
-    double *square;           /* 2 n_e^2                                               */
-    double *T, *H, *B;        /* n_stat, its square, n_stat                            */
-    double *error;            /* of every log precision, in posterior SDs (n_stat)     */
-    double *prior_grad;       /* dim                                                   */
-    double *grad;             /* dim x n_stat                                          */
-    double *guess, *guess2;   /* solutions of the last sweep, for the next             */
-    double *var_u, *var_u2;   /* variances of the effects by theta (dim), and of these  */
+    double *WW, *Q;    /* n_e^2: n_big of it; n_stat of it: S_ek S_ke                  */
+    double *square;    /* n_e^2                                                        */
+    double *T, *H, *B; /* n_stat, its square, n_stat                                   */
+    double *error;     /* of every log precision, in posterior SDs (n_stat)            */
+    double *prior_grad; /* dim                                                         */
+    double *grad;       /* dim x n_stat                                                */
+    double *guess, *guess2; /* solutions of the last sweep, for the next               */
     struct ascent_work moves;
-    bool solved;              /* every column converged                                */
 };
 
-struct lmm_iter_work lmm_iter_work_carve(const struct lmm_iter *x, struct arena *a);
+struct lmm_iter_vb lmm_iter_vb_carve(const struct lmm_iter *x, struct arena *a);
 
-/* The fit: s->m, J, ss, lr; w->S_ee, error, trace.probes. CORE_DEAR: conjugate gradients did not
- * converge. */
+/* The fit: s->m, J, ss, lr; w->cov at its precisions, error, trace.probes. CORE_DEAR: conjugate
+ * gradients did not converge. */
 enum core_status lmm_iter_vb_run(const struct lmm_iter *x,
                                  const struct lmm_iter_control *aim,
                                  const struct vb_control *ctl, struct vb_state *s,
-                                 struct lmm_iter_work *w, const struct core_hooks *h,
+                                 struct lmm_iter_vb *w, const struct core_hooks *h,
                                  struct core_info *info);
-
-/* W and S_ee at the globals t, for what follows. False: not to be had. */
-bool lmm_iter_vb_prepare(struct lmm_iter_work *w, const double *t);
-
-/* x <- S b, dim x n. False: conjugate gradients did not converge. */
-bool lmm_iter_vb_product(struct lmm_iter_work *w, int n, const double *b, double *x);
-
-/* theta holds x_u given e = 0; make it (x_e, x_u - W x_e). */
-void lmm_iter_vb_spread(const struct lmm_iter_work *w, const double *x_e, double *theta);
-
-/* w->var_u <- the variances of all effects at fixed precisions; returns the root mean square of the
- * standard errors of their roots, relative. With A = D^-1 O,
- *     S° = D^-1 - D^-1 O D^-1 + A S° A',
- * whose last term is known from 16 probes on all levels at once. */
-double lmm_iter_vb_variances(struct lmm_iter_work *w);
 
 #endif

@@ -3,6 +3,8 @@
 #include <limits.h>
 #include <string.h>
 #include "engine/lmm_iter_draw.h"
+#include "engine/lmm_iter_var.h"
+#include "engine/lmm_iter_vb.h"
 #include "glue/r_vb.h"
 
 /* ---- the model: R's iter_core() ------------------------------------------------------------------ */
@@ -164,17 +166,49 @@ static struct vb_state iter_state(SEXP out, const double *start, int q)
     return s;
 }
 
-static void iter_close(SEXP out, const struct vb_state *s, struct lmm_iter_work *w)
+static void iter_close(SEXP out, const struct vb_state *s, const struct lmm_iter_vb *w)
 {
-    const struct lmm *m = w->x->m;
+    const struct lmm_iter *x = w->cov.x;
+    const struct lmm *m = x->m;
     r_out(out, ELBO)[0] = NA_REAL;
     r_out(out, LR_OK)[0] = s->lr_ok;
     r_out(out, PROBES)[0] = w->trace.probes;
-    r_out(out, ITERATIONS)[0] = w->cg.iterations;
+    r_out(out, ITERATIONS)[0] = w->cov.cg.iterations;
     memcpy(r_out(out, PRECISION_ERROR), w->error, sizeof(double) * (size_t) m->n_stat);
     for (int j = 0; j < m->p; j++)
         for (int i = 0; i < m->p; i++)
-            AT(r_out(out, S_BETA), i, j, m->p) = AT(w->S_ee, i, j, w->x->n_e);
+            AT(r_out(out, S_BETA), i, j, m->p) = AT(w->cov.S_ee, i, j, x->n_e);
+}
+
+/* Every effect a row, in the order of theta. */
+static struct arrow_rows effect_rows(const struct lmm *m)
+{
+    int others = m->shape.n_global - m->p, n = others + m->shape.n_leaf;
+    size_t size = (size_t) n + 1;
+    int *ptr = (int *) R_alloc(size, sizeof(int)), *leaf = (int *) R_alloc(size, sizeof(int)),
+        *idx = (int *) R_alloc((size_t) others + 1, sizeof(int));
+    double *one = (double *) R_alloc(size, sizeof(double));
+    ptr[0] = 0;
+    for (int i = 0; i < n; i++) {
+        one[i] = 1;
+        leaf[i] = i < others ? -1 : i - others;
+        ptr[i + 1] = i < others ? i + 1 : others;
+        if (i < others) idx[i] = m->p + i;
+    }
+    return (struct arrow_rows){n, NULL, one, leaf, ptr, idx, one};
+}
+
+/* Variances of all effects, once the fit is made. */
+static enum core_status iter_variances(struct lmm_iter_vb *w, SEXP result)
+{
+    const struct arrow_rows rows = effect_rows(w->cov.x->m);
+    struct lmm_iter_var v;
+    R_ARENA (a) {
+        v = lmm_iter_var_carve(w->cov.x, rows.n, &a);
+    }
+    double *out = r_out(result, VAR_U), *error = r_out(result, VARIANCE_ERROR);
+    if (lmm_iter_var_rows(&w->cov, &rows, out, error, &v)) return CORE_OK;
+    return w->cov.cg.stopped ? CORE_INTERRUPTED : CORE_DEAR;
 }
 
 /* core: R's iter_core(), see iter_model(); start: E of the globals; control: that of C_fit_vb with
@@ -192,9 +226,9 @@ SEXP C_fit_lmm_iter(SEXP core, SEXP start, SEXP control)
     const double *from = r_as_finite(start, "start", q);
     SEXP out = PROTECT(iter_result(&y.m, ctl.trace_rows)), result = VECTOR_ELT(out, 0);
     struct vb_state s = iter_state(result, from, q);
-    struct lmm_iter_work w;
+    struct lmm_iter_vb w;
     R_ARENA (a) {
-        w = lmm_iter_work_carve(&y.x, &a);
+        w = lmm_iter_vb_carve(&y.x, &a);
         s.lr.work = arena_doubles(&a, (size_t) q * (size_t) q);
     }
     struct r_poll poll = {R_NilValue, 0};
@@ -203,9 +237,8 @@ SEXP C_fit_lmm_iter(SEXP core, SEXP start, SEXP control)
     enum core_status st = lmm_iter_vb_run(&y.x, &aim, &ctl, &s, &w, &h, &info);
     iter_close(result, &s, &w);
     if (st == CORE_OK || st == CORE_MAXIT) {
-        r_out(result, VARIANCE_ERROR)[0] = lmm_iter_vb_variances(&w);
-        memcpy(r_out(result, VAR_U), w.var_u + y.m.p,
-               sizeof(double) * (arrow_dim(&y.m.shape) - (size_t) y.m.p));
+        enum core_status after = iter_variances(&w, result);
+        if (after) st = after;
     }
     r_set_status(INTEGER(VECTOR_ELT(out, 1)), st, &info);
     UNPROTECT(1);
@@ -214,7 +247,8 @@ SEXP C_fit_lmm_iter(SEXP core, SEXP start, SEXP control)
 
 /* ---- what is asked of a fit --------------------------------------------------------------------- */
 
-static const double *iter_few(SEXP core, SEXP tau, struct iter_model *y)
+/* The model and the statistics of its precisions. */
+static const double *iter_at(SEXP core, SEXP tau, struct iter_model *y)
 {
     iter_model(core, r_int(r_elt(core, "iterations"), "few", 1, INT_MAX), y);
     const double *t = r_as_finite(tau, "tau", y->m.n_stat);
@@ -223,54 +257,93 @@ static const double *iter_few(SEXP core, SEXP tau, struct iter_model *y)
     return t;
 }
 
-static void need(bool solved)
+static void iter_status(SEXP out, const struct lmm_iter_cov *v, bool ok)
 {
-    if (!solved)
-        Rf_error("internal error: conjugate gradients did not converge at the fit's precisions");
+    const struct core_info info = {0, -1};
+    enum core_status st = ok ? CORE_OK : v->cg.stopped ? CORE_INTERRUPTED : CORE_DEAR;
+    r_set_status(INTEGER(VECTOR_ELT(out, 1)), st, &info);
 }
 
-/* S X at statistics tau of the precisions, for a matrix X of as many rows as theta. */
-SEXP C_lmm_iter_product(SEXP core, SEXP tau, SEXP X)
+static SEXP result_with_status(SEXP value)
 {
-    struct iter_model y;
-    const double *t = iter_few(core, tau, &y);
-    int dim = (int) arrow_dim(&y.m.shape), n = r_columns(X, "X", dim);
-    r_as_finite(X, "X", -1);
-    struct lmm_iter_work w;
-    R_ARENA (a) {
-        w = lmm_iter_work_carve(&y.x, &a);
-    }
-    SEXP out = PROTECT(Rf_allocMatrix(REALSXP, dim, n));
-    need(lmm_iter_vb_prepare(&w, t) && lmm_iter_vb_product(&w, n, REAL(X), REAL(out)));
+    PROTECT(value);
+    SEXP out = r_with_status(value);
     UNPROTECT(1);
     return out;
 }
 
-/* Draws of N(mean, S), dim x ndraws. */
-SEXP C_lmm_iter_draws(SEXP core, SEXP tau, SEXP mean, SEXP ndraws)
+/* S X at statistics tau of the precisions, for a matrix X of as many rows as theta. This and what
+ * follows returns list(result, c(status, 0, -1)). */
+SEXP C_lmm_iter_product(SEXP core, SEXP tau, SEXP X)
 {
     struct iter_model y;
-    const double *t = iter_few(core, tau, &y);
-    R_xlen_t dim = (R_xlen_t) arrow_dim(&y.m.shape);
+    const double *t = iter_at(core, tau, &y);
+    int dim = (int) arrow_dim(&y.m.shape), n = r_columns(X, "X", dim);
+    r_as_finite(X, "X", -1);
+    SEXP out = PROTECT(result_with_status(Rf_allocMatrix(REALSXP, dim, n)));
+    double *to = REAL(VECTOR_ELT(out, 0));
+    struct lmm_iter_cov v;
+    R_ARENA (a) {
+        v = lmm_iter_cov_carve(&y.x, &a);
+    }
+    struct r_poll poll = {R_NilValue, 0};
+    struct core_hooks h = {r_poll_hook, &poll};
+    v.cg.hooks = &h;
+    bool ok = lmm_iter_cov_at(&v, t) && lmm_iter_cov_product(&v, n, REAL(X), to);
+    iter_status(out, &v, ok);
+    UNPROTECT(1);
+    return out;
+}
+
+/* c'S c of every row of r_rows(), sparse ones. */
+SEXP C_lmm_iter_quad(SEXP core, SEXP tau, SEXP rows)
+{
+    struct iter_model y;
+    const double *t = iter_at(core, tau, &y);
+    const struct arrow_rows rw = r_rows(rows, &y.m.shape);
+    if (rw.n && !rw.ptr) r_bad("rows");
+    SEXP out = PROTECT(result_with_status(Rf_allocVector(REALSXP, rw.n)));
+    double *to = REAL(VECTOR_ELT(out, 0)), error;
+    struct lmm_iter_cov v;
+    struct lmm_iter_var w;
+    R_ARENA (a) {
+        v = lmm_iter_cov_carve(&y.x, &a);
+        w = lmm_iter_var_carve(&y.x, rw.n, &a);
+    }
+    struct r_poll poll = {R_NilValue, 0};
+    struct core_hooks h = {r_poll_hook, &poll};
+    v.cg.hooks = &h;
+    iter_status(out, &v, lmm_iter_cov_at(&v, t) && lmm_iter_var_rows(&v, &rw, to, &error, &w));
+    UNPROTECT(1);
+    return out;
+}
+
+/* Draws of N(0, S), dim x ndraws. */
+SEXP C_lmm_iter_draws(SEXP core, SEXP tau, SEXP ndraws)
+{
+    struct iter_model y;
+    const double *t = iter_at(core, tau, &y);
     int n = r_as_int(ndraws, "ndraws", 0, INT_MAX);
-    const double *mu = r_as_finite(mean, "mean", dim);
-    struct lmm_iter_work w;
+    SEXP out = PROTECT(
+        result_with_status(Rf_allocMatrix(REALSXP, (int) arrow_dim(&y.m.shape), n)));
+    double *to = REAL(VECTOR_ELT(out, 0));
+    struct lmm_iter_cov v;
     struct lmm_iter_draw d;
     R_ARENA (a) {
-        w = lmm_iter_work_carve(&y.x, &a);
+        v = lmm_iter_cov_carve(&y.x, &a);
         d = lmm_iter_draw_carve(&y.x, &a);
     }
-    SEXP out = PROTECT(Rf_allocMatrix(REALSXP, (int) dim, n));
+    struct r_poll poll = {R_NilValue, 0};
+    struct core_hooks h = {r_poll_hook, &poll};
+    v.cg.hooks = &h;
     const struct ziggurat zig = rand_ziggurat();
-    bool ok = lmm_iter_vb_prepare(&w, t);
+    bool ok = lmm_iter_cov_at(&v, t);
     if (ok) {
         GetRNGstate();
-        ok = lmm_iter_draw_run(&w, &zig, n, REAL(out), &d);
+        ok = lmm_iter_draw_run(&v, &zig, n, to, &d);
         PutRNGstate();
     }
-    need(ok);
-    for (int i = 0; i < n; i++)
-        for (R_xlen_t k = 0; k < dim; k++) REAL(out)[i * dim + k] += mu[k];
+    iter_status(out, &v, ok);
     UNPROTECT(1);
     return out;
 }
