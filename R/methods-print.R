@@ -84,9 +84,9 @@ has_precisions <- function(model) length(model$resolved$tau) > 0L
 print_probes <- function(x) {
   if (!is_iterated(x$model)) return(invisible())
   cat("By conjugate gradients (at most ", x$vb$iterations, " iterations) and ", x$vb$probes,
-    " fixed probes: log precisions\nwithin ", format(probe_error(x$vb), digits = 1),
-    " posterior SD, SDs of effects within ", format(100 * x$vb$variance_error, digits = 1),
-    "% (standard errors); no ELBO\n", sep = "")
+    " fixed probes (standard errors: log precisions\n", format(probe_error(x$vb), digits = 1),
+    " posterior SD, their SDs ", format(100 * max(x$vb$sd_error), digits = 1),
+    "%, SDs of effects ", format(100 * x$vb$variance_error, digits = 1), "%); no ELBO\n", sep = "")
 }
 
 # What integration did, or why it was left out.

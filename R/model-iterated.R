@@ -4,11 +4,12 @@
 ITERATE_ABOVE <- 2000 # dense columns: there their cube costs more than the iterations
 
 # What src/engine/lmm_iter_vb.h takes: factors of fewer levels than `few` are solved exactly; probes
-# to begin with and at most, and the error of a log precision, in posterior SDs, that is aimed at.
-# only: the dense block would be too large.
+# to begin with and at most, and the errors that are aimed at, of a log precision in posterior SDs
+# and of its SD, relative. only: the dense block would be too large.
 iteration_settings <- function(few = 64L, probes = 8L, most_probes = 64L, aim = 0.01,
-                               only = FALSE) {
-  list(few = few, probes = probes, most_probes = most_probes, aim = aim, only = only)
+                               sd_aim = 0.004, only = FALSE) {
+  list(few = few, probes = probes, most_probes = most_probes, aim = aim, sd_aim = sd_aim,
+    only = only)
 }
 
 # Is the model fitted by conjugate gradients? Then there is no covariance matrix of its effects.

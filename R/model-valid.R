@@ -373,12 +373,10 @@ unsound_arrow <- function(vb, s) {
 # What is left of it where there is no matrix, and the settings that C reads.
 unsound_iterated <- function(fit, s) {
   settings <- fit$model$iterations
-  whole <- vapply(settings[c("few", "probes", "most_probes")], is_one, NA)
-  if (!all(whole) || !is_one(settings$aim) || !is_true_false(settings$only)) {
-    return("model$iterations")
-  }
+  one <- vapply(settings[c("few", "probes", "most_probes", "aim", "sd_aim")], is_one, NA)
+  if (!all(one) || !is_true_false(settings$only)) return("model$iterations")
   misshapen(fit$vb, list(S_beta = c(s$p, s$p), var_u = s$effects, probes = 1L, iterations = 1L,
-    precision_error = s$d, variance_error = 1L), "vb")
+    precision_error = s$d, sd_error = s$d, variance_error = 1L), "vb")
 }
 
 # A global block (R/base-block.R). C looks at the lists of a packed one when it is used there.

@@ -193,3 +193,14 @@ void lmm_iter_trace_close(const struct lmm_iter_op *o, struct lmm_iter_trace *w)
             *lmm_iter_trace_at(w, w->se, f, i) = sqrt(fmin(with, plain));
         }
 }
+
+double lmm_iter_trace_pair(const struct lmm_iter_trace *w, int f, int g)
+{
+    double a = *lmm_iter_trace_at(w, w->est, f, 1 + g),
+           b = *lmm_iter_trace_at(w, w->est, g, 1 + f),
+           va = *lmm_iter_trace_at(w, w->se, f, 1 + g),
+           vb = *lmm_iter_trace_at(w, w->se, g, 1 + f);
+    va *= va;
+    vb *= vb;
+    return va + vb > 0 ? (a * vb + b * va) / (va + vb) : (a + b) / 2;
+}

@@ -47,6 +47,9 @@ void lmm_iter_trace_after(const struct lmm_iter_op *o, int f, int probe, int c, 
 /* est and se, once all probes are in. */
 void lmm_iter_trace_close(const struct lmm_iter_op *o, struct lmm_iter_trace *w);
 
+/* tr(S°_fg S°_gf) from the probes of both sides, the better one counting more. */
+double lmm_iter_trace_pair(const struct lmm_iter_trace *w, int f, int g);
+
 /* tr S°_ff is quantity 0, tr(S°_gf S°_fg) quantity 1 + g. */
 static inline double *lmm_iter_trace_at(const struct lmm_iter_trace *w, double *A, int f,
                                         int i)

@@ -4,15 +4,17 @@
 #include "base/la.h"
 #include "engine/lmm_iter_var.h"
 
-static const double TOL_VARIANCE = 1e-5;
+/* Of the columns; and the standard error of the SDs, relative, that is aimed at. */
+static const double TOL_VARIANCE = 1e-5, AIM = 0.003;
 
-enum { BLOCKS = 2, PROBES = BLOCKS * LMM_ITER_COLUMNS };
+enum { MOST_BLOCKS = 16 };
 
 struct lmm_iter_var lmm_iter_var_carve(const struct lmm_iter *x, int rows, struct arena *a)
 {
     struct lmm_iter_var w = {.trace = lmm_iter_trace_carve(x, a)};
     w.guess = arena_doubles(a, lmm_iter_guess(x, LMM_ITER_COLUMNS));
     w.d = arena_doubles(a, 2 * (size_t) x->n_e);
+    w.sum = arena_doubles(a, (size_t) rows);
     w.square = arena_doubles(a, (size_t) rows);
     return w;
 }
@@ -153,14 +155,13 @@ static void row_sums(const struct lmm_iter *x, const struct arrow_rows *rows, in
     }
 }
 
-/* One block of columns: the constants of factors `first`, ..., or probes of all levels, from number
- * `first` on. out and square (NULL for the constants) += what they say. */
+/* One block of columns: the constants of factors `first`, ..., or (square not NULL) probes of all
+ * levels, from number `first` on. sum and square += what they say, and its squares. */
 static bool add_block(struct lmm_iter_cov *v, const struct arrow_rows *rows, int n, int first,
-                      double *out, double *square, struct lmm_iter_var *w)
+                      double *sum, double *square, struct lmm_iter_var *w)
 {
     double tol[LMM_ITER_COLUMNS], a[LMM_ITER_COLUMNS], b[LMM_ITER_COLUMNS];
     int ld = lmm_iter_ld(n);
-    double weight = square ? 1.0 / PROBES : 1;
     memset(v->cg.l, 0, sizeof(double) * (size_t) v->x->n_leaf * (size_t) ld);
     memset(v->cg.R, 0, sizeof(double) * (size_t) v->x->n_R * (size_t) ld);
     for (int c = 0; c < n; c++) {
@@ -172,33 +173,53 @@ static bool add_block(struct lmm_iter_cov *v, const struct arrow_rows *rows, int
     for (int i = 0; i < rows->n; i++) {
         row_sums(v->x, rows, i, ld, &w->trace, a, b);
         for (int c = 0; c < n; c++) {
-            out[i] += weight * a[c] * b[c];
-            if (square) square[i] += weight * a[c] * a[c] * b[c] * b[c];
+            sum[i] += a[c] * b[c];
+            if (square) square[i] += a[c] * a[c] * b[c] * b[c];
         }
     }
     return true;
 }
 
-bool lmm_iter_var_rows(struct lmm_iter_cov *v, const struct arrow_rows *rows, double *out,
-                       double *error, struct lmm_iter_var *w)
+/* out <- what is exact and the constants' part. */
+static bool begin(struct lmm_iter_cov *v, const struct arrow_rows *rows, double *out,
+                  struct lmm_iter_var *w)
 {
     const struct lmm_iter *x = v->x;
-    double sum = 0;
-    memset(out, 0, sizeof(double) * (size_t) rows->n);
-    memset(w->square, 0, sizeof(double) * (size_t) rows->n);
-    for (int k = 0; k < BLOCKS; k++)
-        if (!add_block(v, rows, LMM_ITER_COLUMNS, 1 + k * LMM_ITER_COLUMNS, out, w->square, w))
-            return false;
-    for (int i = 0; i < rows->n; i++) /* of the mean, before constants come in */
-        w->square[i] = fmax(w->square[i] - out[i] * out[i], 0) / (PROBES - 1);
+    for (int i = 0; i < rows->n; i++) out[i] = exact_part(v, rows, i, w->d);
     for (int f = 0; f < x->n_big; f += LMM_ITER_COLUMNS) {
         int n = x->n_big - f < LMM_ITER_COLUMNS ? x->n_big - f : LMM_ITER_COLUMNS;
         if (!add_block(v, rows, n, f, out, NULL, w)) return false;
     }
-    for (int i = 0; i < rows->n; i++) {
-        out[i] = fmax(out[i], 0) + exact_part(v, rows, i, w->d);
-        if (out[i] > 0) sum += w->square[i] / (4 * out[i] * out[i]);
+    return true;
+}
+
+/* Root mean square of the rows' relative standard errors, after so many probes. */
+static double error_now(int rows, int probes, const double *out, const struct lmm_iter_var *w)
+{
+    double total = 0;
+    for (int i = 0; i < rows; i++) {
+        double mean = w->sum[i] / probes, variance = out[i] + mean,
+               se2 = (w->square[i] / probes - mean * mean) / (probes - 1);
+        if (variance > 0 && se2 > 0) total += se2 / (4 * variance * variance);
     }
-    *error = rows->n ? sqrt(sum / rows->n) : 0;
+    return rows ? sqrt(total / rows) : 0;
+}
+
+bool lmm_iter_var_rows(struct lmm_iter_cov *v, const struct arrow_rows *rows, double *out,
+                       double *error, struct lmm_iter_var *w)
+{
+    int probes = 0;
+    *error = INFINITY;
+    if (!begin(v, rows, out, w)) return false;
+    memset(w->sum, 0, sizeof(double) * (size_t) rows->n);
+    memset(w->square, 0, sizeof(double) * (size_t) rows->n);
+    for (int k = 0; k < MOST_BLOCKS && *error > AIM; k++) {
+        if (!add_block(v, rows, LMM_ITER_COLUMNS, 1 + probes, w->sum, w->square, w))
+            return false;
+        probes += LMM_ITER_COLUMNS;
+        *error = error_now(rows->n, probes, out, w);
+    }
+    for (int i = 0; i < rows->n; i++)
+        out[i] = fmax(out[i] + w->sum[i] / probes, 0); /* the last term alone may be negative */
     return true;
 }

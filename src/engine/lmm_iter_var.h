@@ -17,7 +17,7 @@ struct lmm_iter_var {
     struct lmm_iter_trace trace;
     double *guess; /* n_R x 16                                                         */
     double *d;     /* n_e                                                              */
-    double *square; /* of what a row's probes say, their sum (rows)                    */
+    double *sum, *square; /* of what a row's probes say, and of its squares (rows)     */
 };
 
 struct lmm_iter_var lmm_iter_var_carve(const struct lmm_iter *x, int rows, struct arena *a);

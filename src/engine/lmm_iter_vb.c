@@ -3,7 +3,7 @@
 #include <string.h>
 #include "base/blas.h"
 #include "base/la.h"
-#include "engine/lmm_iter_vb.h"
+#include "engine/lmm_iter_error.h"
 #include "engine/vb.h"
 #include "engine/vb_coupling.h"
 
@@ -39,6 +39,8 @@ struct lmm_iter_vb lmm_iter_vb_carve(const struct lmm_iter *x, struct arena *a)
     w.B = arena_doubles(a, s);
     w.H = arena_doubles(a, s * s);
     w.error = arena_doubles(a, s);
+    w.sd_error = arena_doubles(a, s);
+    w.work = arena_doubles(a, 2 * (size_t) x->m->n_par);
     w.prior_grad = arena_doubles(a, dim);
     w.grad = arena_doubles(a, dim * s);
     w.guess = arena_doubles(a, lmm_iter_guess(x, first_columns(x, LMM_ITER_PROBES)));
@@ -307,18 +309,6 @@ static void edge_squares(struct lmm_iter_vb *w)
     }
 }
 
-/* tr(S°_fg S°_gf) from the probes of both sides, the better one counting more. */
-static double both_sides(const struct lmm_iter_trace *w, int f, int g)
-{
-    double a = *lmm_iter_trace_at(w, w->est, f, 1 + g),
-           b = *lmm_iter_trace_at(w, w->est, g, 1 + f),
-           va = *lmm_iter_trace_at(w, w->se, f, 1 + g),
-           vb = *lmm_iter_trace_at(w, w->se, g, 1 + f);
-    va *= va;
-    vb *= vb;
-    return va + vb > 0 ? (a * vb + b * va) / (va + vb) : (a + b) / 2;
-}
-
 /* H += all but what the CROSS columns have put there. */
 static void pair_traces(struct lmm_iter_vb *w)
 {
@@ -330,7 +320,7 @@ static void pair_traces(struct lmm_iter_vb *w)
             int a = m->prec[k].at, b = m->prec[l].at;
             double *h = &AT(w->H, a, b, m->n_stat);
             if (f->big && g->big) {
-                *h += both_sides(&w->trace, m->prec[k].factor, m->prec[l].factor) +
+                *h += lmm_iter_trace_pair(&w->trace, m->prec[k].factor, m->prec[l].factor) +
                       la_dot(n2(x), w->WW + (size_t) m->prec[k].factor * n2(x),
                              w->Q + (size_t) b * n2(x));
                 continue;
@@ -423,51 +413,6 @@ static bool iter_coupling(void *ctx, struct vb_state *s)
 
 /* ---- the fit ------------------------------------------------------------------------------------ */
 
-/* w->error <- the standard errors of the log precisions that come from those of the T_f, through the
- * fixed point's own response, in posterior SDs; returns the largest. t_f = df / (R + .. + T_f), and
- * E||y - C theta||^2 has -tau_f T_f / tau_e in it. work: 2 q. */
-static double probe_error(struct lmm_iter_vb *w, const struct vb_state *s, double *resid,
-                          double *step)
-{
-    const struct lmm_iter *x = w->cov.x;
-    const struct lmm *m = x->m;
-    double worst = 0;
-    memset(w->error, 0, sizeof(double) * (size_t) m->n_stat);
-    for (int j = 1; j < m->n_prec; j++) {
-        if (!lmm_iter_of(x, j)->big) continue;
-        int at = m->prec[j].at;
-        double se = *lmm_iter_trace_at(&w->trace, w->trace.se, m->prec[j].factor, 0),
-               t = s->t[at];
-        memset(resid, 0, sizeof(double) * (size_t) m->n_par);
-        resid[at] = -t * t / s->df[j] * se;
-        resid[0] = s->t[0] * t / s->df[0] * se;
-        lr_newton(&s->lr, resid, step);
-        for (int k = 0; k < m->n_stat; k++) w->error[k] += step[k] * step[k];
-    }
-    for (int k = 0; k < m->n_stat; k++) {
-        w->error[k] = sqrt(w->error[k] / AT(s->lr.Sigma, k, k, s->lr.q));
-        worst = fmax(worst, w->error[k]);
-    }
-    return worst;
-}
-
-/* What a standard error known from m probes may well be: over the root of a tenth quantile of chi^2 / df
- * [Wilson & Hilferty 1931]. */
-static double upper(int m)
-{
-    double a = 2.0 / (9 * (m - 1)), q = 1 - a - 1.2816 * sqrt(a);
-    return pow(fmax(q, 0.2), -1.5);
-}
-
-/* The number of probes, a power of two, that such an error asks for. */
-static int more_probes(int now, double error, const struct lmm_iter_control *aim)
-{
-    double want = now * (error / aim->aim) * (error / aim->aim);
-    int n = 2 * now;
-    while (n < want && n < aim->most) n *= 2;
-    return n < aim->most ? n : aim->most;
-}
-
 enum core_status lmm_iter_vb_run(const struct lmm_iter *x,
                                  const struct lmm_iter_control *aim,
                                  const struct vb_control *ctl, struct vb_state *s,
@@ -483,14 +428,15 @@ enum core_status lmm_iter_vb_run(const struct lmm_iter *x,
            sizeof(double) * lmm_iter_guess(x, first_columns(x, LMM_ITER_PROBES)));
     memset(w->guess2, 0, sizeof(double) * lmm_iter_guess(x, second_columns(x)));
     memset(w->error, 0, sizeof(double) * (size_t) x->m->n_stat);
+    memset(w->sd_error, 0, sizeof(double) * (size_t) x->m->n_stat);
     w->trace.probes = aim->probes;
     for (;;) {
         enum core_status st = ascent_run(x->m, &q, &own, s, &w->moves, h, info);
         if (st == CORE_OK && !w->cov.solved) return unsolved(w);
         if (st || !s->lr_ok) return st;
-        double error = probe_error(w, s, w->moves.target, w->moves.cavi) *
-                       upper(w->trace.probes);
-        if (!(error > aim->aim) || w->trace.probes >= aim->most) return CORE_OK;
-        w->trace.probes = more_probes(w->trace.probes, error, aim);
+        lmm_iter_error(w, s, w->work);
+        int probes = lmm_iter_error_probes(w, aim);
+        if (probes <= w->trace.probes) return CORE_OK;
+        w->trace.probes = probes;
     }
 }

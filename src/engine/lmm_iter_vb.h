@@ -20,7 +20,7 @@
 
 struct lmm_iter_control {
     int probes, most; /* to begin with; at most LMM_ITER_PROBES                        */
-    double aim;       /* of the error of every log precision, in posterior SDs         */
+    double aim, sd_aim; /* of the errors of every log precision and of its SD, see below */
 };
 
 struct lmm_iter_vb {
@@ -30,6 +30,8 @@ struct lmm_iter_vb {
     double *square;    /* n_e^2                                                        */
     double *T, *H, *B; /* n_stat, its square, n_stat                                   */
     double *error;     /* of every log precision, in posterior SDs (n_stat)            */
+    double *sd_error;  /* of its SD, relative (n_stat)                                 */
+    double *work;      /* 2 q                                                          */
     double *prior_grad; /* dim                                                         */
     double *grad;       /* dim x n_stat                                                */
     double *guess, *guess2; /* solutions of the last sweep, for the next               */

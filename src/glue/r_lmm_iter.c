@@ -123,6 +123,7 @@ enum {
     PROBES,
     ITERATIONS,
     PRECISION_ERROR,
+    SD_ERROR,
     VARIANCE_ERROR,
     N_FIELDS
 };
@@ -148,6 +149,7 @@ static SEXP iter_result(const struct lmm *m, int trace_rows)
         [PROBES] = {"probes", 1, R_VECTOR},
         [ITERATIONS] = {"iterations", 1, R_VECTOR},
         [PRECISION_ERROR] = {"precision_error", (size_t) m->n_stat, R_VECTOR},
+        [SD_ERROR] = {"sd_error", (size_t) m->n_stat, R_VECTOR},
         [VARIANCE_ERROR] = {"variance_error", 1, R_VECTOR}};
     return r_with_status(r_list(f, N_FIELDS));
 }
@@ -175,6 +177,7 @@ static void iter_close(SEXP out, const struct vb_state *s, const struct lmm_iter
     r_out(out, PROBES)[0] = w->trace.probes;
     r_out(out, ITERATIONS)[0] = w->cov.cg.iterations;
     memcpy(r_out(out, PRECISION_ERROR), w->error, sizeof(double) * (size_t) m->n_stat);
+    memcpy(r_out(out, SD_ERROR), w->sd_error, sizeof(double) * (size_t) m->n_stat);
     for (int j = 0; j < m->p; j++)
         for (int i = 0; i < m->p; i++)
             AT(r_out(out, S_BETA), i, j, m->p) = AT(w->cov.S_ee, i, j, x->n_e);
@@ -212,7 +215,7 @@ static enum core_status iter_variances(struct lmm_iter_vb *w, SEXP result)
 }
 
 /* core: R's iter_core(), see iter_model(); start: E of the globals; control: that of C_fit_vb with
- * few, probes, most_probes and aim. Returns list(result, c(status, iter, block)). */
+ * few, probes, most_probes, aim and sd_aim. Returns list(result, c(status, iter, block)). */
 SEXP C_fit_lmm_iter(SEXP core, SEXP start, SEXP control)
 {
     struct iter_model y;
@@ -221,7 +224,8 @@ SEXP C_fit_lmm_iter(SEXP core, SEXP start, SEXP control)
     const struct lmm_iter_control aim = {
         .probes = r_int(control, "probes", 2, LMM_ITER_PROBES),
         .most = r_int(control, "most_probes", 2, LMM_ITER_PROBES),
-        .aim = r_num(control, "aim", 0, DBL_MAX)};
+        .aim = r_num(control, "aim", 0, DBL_MAX),
+        .sd_aim = r_num(control, "sd_aim", 0, DBL_MAX)};
     int q = y.m.n_par;
     const double *from = r_as_finite(start, "start", q);
     SEXP out = PROTECT(iter_result(&y.m, ctl.trace_rows)), result = VECTOR_ELT(out, 0);
