@@ -35,8 +35,8 @@ struct lmm_iter {
     int n_factors, n_tables;
     struct lmm_iter_factor *factor;
     struct lmm_iter_table *table;
-    const double *xx;   /* p x p                                                      */
-    int n_big;          /* the first n_big factors are the big ones                   */
+    const double *xx;     /* p x p                                                      */
+    int n_big;            /* the first n_big factors are the big ones                   */
     int n_leaf, n_R, n_e; /* unknowns of the three parts                              */
 };
 

@@ -24,7 +24,7 @@ struct lmm_iter_cov lmm_iter_cov_carve(const struct lmm_iter *x, struct arena *a
     v.S_ee = arena_doubles(a, n2(x));
     v.b_e = arena_doubles(a, e);
     v.work = arena_doubles(a, 2 * e);
-    v.guess = arena_doubles(a, lmm_iter_guess(x, x->n_e + LMM_ITER_COLUMNS));
+    v.guess = arena_doubles(a, lmm_iter_cov_guess(x, x->n_e + LMM_ITER_COLUMNS));
     return v;
 }
 
@@ -41,7 +41,7 @@ static void solve_block(struct lmm_iter_cov *v, const struct lmm_iter_columns *l
                         int from, int n)
 {
     double tol[LMM_ITER_COLUMNS];
-    int ld = lmm_iter_ld(n);
+    int ld = lmm_iter_op_ld(n);
     clear_columns(v, ld);
     for (int c = 0; c < n; c++) tol[c] = list->fill(list->ctx, from + c, c, ld);
     if (list->ready) list->ready(list->ctx, from, n, ld);
@@ -63,7 +63,7 @@ void lmm_iter_cov_fill(struct lmm_iter_cov *v, const double *theta, double times
 {
     const struct lmm_iter *x = v->x;
     for (int f = 0; f < x->n_big; f++) {
-        double *to = (double *) lmm_iter_rows(x, f, v->cg.l, v->cg.R, ld) + c;
+        double *to = (double *) lmm_iter_cov_rows(x, f, v->cg.l, v->cg.R, ld) + c;
         const double *from = theta + x->factor[f].first;
         for (int i = 0; i < x->factor[f].n; i++, to += ld) *to = times * from[i];
     }
@@ -73,7 +73,7 @@ void lmm_iter_cov_keep(const struct lmm_iter_cov *v, double *theta, int c, int l
 {
     const struct lmm_iter *x = v->x;
     for (int f = 0; f < x->n_big; f++) {
-        const double *from = lmm_iter_rows(x, f, v->cg.l, v->cg.R, ld) + c;
+        const double *from = lmm_iter_cov_rows(x, f, v->cg.l, v->cg.R, ld) + c;
         double *to = theta + x->factor[f].first;
         for (int i = 0; i < x->factor[f].n; i++, from += ld) to[i] = *from;
     }
@@ -98,8 +98,8 @@ double lmm_iter_cov_fill_edge(struct lmm_iter_cov *v, int j, int c, int ld)
 {
     const struct lmm_iter *x = v->x;
     for (int f = 0; f < x->n_big; f++) {
-        double *to = (double *) lmm_iter_rows(x, f, v->cg.l, v->cg.R, ld) + c;
-        const double *from = lmm_iter_rows(x, f, v->E_l, v->E_R, x->n_e) + j;
+        double *to = (double *) lmm_iter_cov_rows(x, f, v->cg.l, v->cg.R, ld) + c;
+        const double *from = lmm_iter_cov_rows(x, f, v->E_l, v->E_R, x->n_e) + j;
         for (int i = 0; i < x->factor[f].n; i++, to += ld, from += x->n_e)
             *to = v->op.tau_e * *from;
     }
@@ -122,9 +122,8 @@ void lmm_iter_cov_outer(int n_e, int n, double a, const double *u, const double 
                         double *out)
 {
     double one = 1;
-    if (n && n_e)
-        F77_CALL(dgemm)
-        ("N", "T", &n_e, &n_e, &n, &a, u, &n_e, v, &n_e, &one, out, &n_e FCONE FCONE);
+    if (n && n_e) F77_CALL(dgemm)
+    ("N", "T", &n_e, &n_e, &n, &a, u, &n_e, v, &n_e, &one, out, &n_e FCONE FCONE);
 }
 
 /* P_ee = tau_e G_ee + T into out. */
@@ -135,8 +134,7 @@ static void e_precision(const struct lmm_iter_cov *v, const double *t, double *o
     for (size_t i = 0; i < n2(x); i++) out[i] = t[0] * v->ee[i];
     if (!m->flat)
         for (int j = 0; j < m->p; j++)
-            for (int i = 0; i < m->p; i++)
-                AT(out, i, j, x->n_e) += AT(m->Tb, i, j, m->p);
+            for (int i = 0; i < m->p; i++) AT(out, i, j, x->n_e) += AT(m->Tb, i, j, m->p);
     for (int k = 1; k < m->n_prec; k++) {
         const struct lmm_iter_factor *f = lmm_iter_of(x, k);
         if (f->big) continue;
@@ -156,7 +154,8 @@ bool lmm_iter_cov_close(struct lmm_iter_cov *v, const double *t)
     lmm_iter_cov_outer(n, x->n_R, -t[0], v->E_R, v->W_R, A);
     lmm_iter_cov_outer(n, x->n_R, -1, v->W_R, v->res, A);
     for (int j = 0; j < n; j++)
-        for (int i = j; i < n; i++) AT(A, i, j, n) = (AT(A, i, j, n) + AT(A, j, i, n)) / 2;
+        for (int i = j; i < n; i++)
+            AT(A, i, j, n) = (AT(A, i, j, n) + AT(A, j, i, n)) / 2;
     if (la_chol(n, A)) return false;
     la_inverse(n, A, A);
     return true;
@@ -173,10 +172,13 @@ static void keep_edge(void *ctx, int i, int c, int ld)
 
 bool lmm_iter_cov_at(struct lmm_iter_cov *v, const double *t)
 {
-    const struct lmm_iter_columns edges = {
-        .n = v->x->n_e, .ctx = v, .fill = fill_edge, .keep = keep_edge, .guess = v->guess};
+    const struct lmm_iter_columns edges = {.n = v->x->n_e,
+                                           .ctx = v,
+                                           .fill = fill_edge,
+                                           .keep = keep_edge,
+                                           .guess = v->guess};
     lmm_iter_cov_begin(v);
-    memset(v->guess, 0, sizeof(double) * lmm_iter_guess(v->x, v->x->n_e));
+    memset(v->guess, 0, sizeof(double) * lmm_iter_cov_guess(v->x, v->x->n_e));
     v->solved = true;
     if (!lmm_iter_op_at(&v->op, t, v->cg.p)) return false;
     lmm_iter_cov_solve(v, &edges);
@@ -186,7 +188,8 @@ bool lmm_iter_cov_at(struct lmm_iter_cov *v, const double *t)
 /* ---- products ----------------------------------------------------------------------------------- */
 
 /* out (n_e) += a W'b_u */
-static void add_edges(const struct lmm_iter_cov *v, double a, const double *b, double *out)
+static void add_edges(const struct lmm_iter_cov *v, double a, const double *b,
+                      double *out)
 {
     const struct lmm_iter *x = v->x;
     int n_e = x->n_e, one = 1;
@@ -194,7 +197,7 @@ static void add_edges(const struct lmm_iter_cov *v, double a, const double *b, d
     for (int f = 0; f < x->n_big; f++) {
         int n = x->factor[f].n;
         F77_CALL(dgemv)
-        ("N", &n_e, &n, &a, lmm_iter_rows(x, f, v->W_l, v->W_R, n_e), &n_e,
+        ("N", &n_e, &n, &a, lmm_iter_cov_rows(x, f, v->W_l, v->W_R, n_e), &n_e,
          b + x->factor[f].first, &one, &unit, out, &one FCONE);
     }
 }
@@ -217,7 +220,7 @@ void lmm_iter_cov_spread(const struct lmm_iter_cov *v, const double *x_e, double
     int n = x->n_e;
     for (int i = 0; i < n; i++) theta[lmm_iter_cov_place(x, i)] = x_e[i];
     for (int f = 0; f < x->n_big; f++) {
-        const double *W = lmm_iter_rows(x, f, v->W_l, v->W_R, n);
+        const double *W = lmm_iter_cov_rows(x, f, v->W_l, v->W_R, n);
         double *to = theta + x->factor[f].first;
         for (int i = 0; i < x->factor[f].n; i++, W += n)
             for (int j = 0; j < n; j++) to[i] -= W[j] * x_e[j];
@@ -243,7 +246,8 @@ static void keep_product(void *ctx, int i, int c, int ld)
     struct lmm_iter_cov *v = p->v;
     size_t at = (size_t) i * arrow_dim(&v->x->m->shape);
     lmm_iter_cov_keep(v, p->x + at, c, ld);
-    for (int j = 0; j < v->x->n_e; j++) v->b_e[j] = p->b[at + lmm_iter_cov_place(v->x, j)];
+    for (int j = 0; j < v->x->n_e; j++)
+        v->b_e[j] = p->b[at + lmm_iter_cov_place(v->x, j)];
     lmm_iter_cov_finish(v, p->b + at, 1, p->x + at);
 }
 
@@ -253,9 +257,12 @@ bool lmm_iter_cov_product(struct lmm_iter_cov *v, int n, const double *b, double
     for (int from = 0; from < n; from += LMM_ITER_COLUMNS) {
         struct product p = {v, b + (size_t) from * dim, x + (size_t) from * dim};
         int k = n - from < LMM_ITER_COLUMNS ? n - from : LMM_ITER_COLUMNS;
-        const struct lmm_iter_columns list = {
-            .n = k, .ctx = &p, .fill = fill_product, .keep = keep_product, .guess = v->guess};
-        memset(v->guess, 0, sizeof(double) * lmm_iter_guess(v->x, k));
+        const struct lmm_iter_columns list = {.n = k,
+                                              .ctx = &p,
+                                              .fill = fill_product,
+                                              .keep = keep_product,
+                                              .guess = v->guess};
+        memset(v->guess, 0, sizeof(double) * lmm_iter_cov_guess(v->x, k));
         lmm_iter_cov_solve(v, &list);
     }
     return v->solved;

@@ -26,7 +26,7 @@ struct lmm_iter_cov {
 
 /* Columns to be solved for. fill: column i into place c of cg's (l, R), rows of ld, which hold zeros;
  * returns its tolerance. ready (or NULL): columns from, ..., from + n - 1 are in places 0, ... keep:
- * the solution of column i is in place c. guess: n_R numbers a column (lmm_iter_guess()), in and out. */
+ * the solution of column i is in place c. guess: n_R numbers a column (lmm_iter_cov_guess()), in and out. */
 struct lmm_iter_columns {
     int n;
     void *ctx;
@@ -38,14 +38,14 @@ struct lmm_iter_columns {
 
 struct lmm_iter_cov lmm_iter_cov_carve(const struct lmm_iter *x, struct arena *a);
 
-static inline size_t lmm_iter_guess(const struct lmm_iter *x, int columns)
+static inline size_t lmm_iter_cov_guess(const struct lmm_iter *x, int columns)
 {
-    return (size_t) x->n_R * (size_t) lmm_iter_ld(columns);
+    return (size_t) x->n_R * (size_t) lmm_iter_op_ld(columns);
 }
 
 /* Rows of a big factor in arrays of rows of `width`, of the leaf or of R. */
-static inline const double *lmm_iter_rows(const struct lmm_iter *x, int f,
-                                          const double *l, const double *R, int width)
+static inline const double *lmm_iter_cov_rows(const struct lmm_iter *x, int f,
+                                              const double *l, const double *R, int width)
 {
     return f ? R + (size_t) x->factor[f].at * (size_t) width : l;
 }

@@ -8,7 +8,11 @@
 /* Relative change of x_R over the last steps that is small enough for a draw. */
 static const double TOL_DRAW = 1e-4;
 
-enum { N = LMM_ITER_DRAWS, STEPS = LMM_ITER_STEPS, LOOK = 4 /* steps between two looks */ };
+enum {
+    N = LMM_ITER_DRAWS,
+    STEPS = LMM_ITER_STEPS,
+    LOOK = 4 /* steps between two looks */
+};
 
 struct lmm_iter_draw lmm_iter_draw_carve(const struct lmm_iter *x, struct arena *a)
 {
@@ -48,7 +52,7 @@ static void lanczos_step(struct lmm_iter_cov *S, int k, struct lmm_iter_draw *d)
     size_t n = (size_t) S->x->n_R, size = n * N;
     double *v = d->basis + (size_t) k * size, *next = v + size, a[N], b[N];
     scale_rows(n, S->op.jacobi, v, S->cg.p);
-    lmm_iter_schur(&S->op, N, S->cg.p, S->cg.Sp);
+    lmm_iter_op_schur(&S->op, N, S->cg.p, S->cg.Sp);
     scale_rows(n, S->op.jacobi, S->cg.Sp, next);
     dots(n, v, next, d->alpha + k * N);
     for (int again = 0; again < 2; again++)
@@ -126,7 +130,8 @@ static bool schur_draws(struct lmm_iter_cov *S, const struct ziggurat *zig,
     memset(S->cg.R, 0, sizeof(double) * size);
     for (int j = 0; j < k; j++)
         for (size_t i = 0; i < size; i++)
-            S->cg.R[i] += y[i % N][j] * sqrt(length[i % N]) * d->basis[(size_t) j * size + i];
+            S->cg.R[i] +=
+                y[i % N][j] * sqrt(length[i % N]) * d->basis[(size_t) j * size + i];
     scale_rows(n, S->op.jacobi, S->cg.R, S->cg.R);
     return done;
 }
@@ -162,17 +167,17 @@ static bool four(struct lmm_iter_cov *S, const struct ziggurat *zig, int keep,
     if (x->n_R) draw_constants(S, zig);
     rand_normals(zig, (size_t) x->n_leaf * N, S->cg.l);
     scale_rows((size_t) x->n_leaf, S->op.D_l, S->cg.l, S->cg.l);
-    if (x->n_R) lmm_iter_back(&S->op, N, S->cg.R, S->cg.l);
+    if (x->n_R) lmm_iter_op_back(&S->op, N, S->cg.R, S->cg.l);
     for (int c = 0; c < keep; c++) {
         double *to = theta + (size_t) c * dim;
         for (int f = 0; f < x->n_big; f++) {
             const double *from = (f ? S->cg.R + x->factor[f].at * N : S->cg.l) + c;
-            for (int i = 0; i < x->factor[f].n; i++) to[x->factor[f].first + i] = from[i * N];
+            for (int i = 0; i < x->factor[f].n; i++)
+                to[x->factor[f].first + i] = from[i * N];
         }
         rand_normals(zig, (size_t) n_e, d->e);
-        if (n_e)
-            F77_CALL(dtrmv)
-            ("L", "N", "N", &n_e, d->root, &n_e, d->e, &one FCONE FCONE FCONE);
+        if (n_e) F77_CALL(dtrmv)
+        ("L", "N", "N", &n_e, d->root, &n_e, d->e, &one FCONE FCONE FCONE);
         lmm_iter_cov_spread(S, d->e, to);
     }
     return true;

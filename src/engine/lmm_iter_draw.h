@@ -13,10 +13,10 @@
 enum { LMM_ITER_DRAWS = 4 /* at once */, LMM_ITER_STEPS = 80 /* of Lanczos at most */ };
 
 struct lmm_iter_draw {
-    double *basis;       /* (steps + 1) x n_R x 4                                      */
+    double *basis;        /* (steps + 1) x n_R x 4                                      */
     double *alpha, *beta; /* 4 x steps each: the tridiagonal matrices                  */
-    double *small;       /* steps^2 + 6 steps                                         */
-    double *e, *root;    /* n_e x 4; n_e^2: root of S_ee                               */
+    double *small;        /* steps^2 + 6 steps                                         */
+    double *e, *root;     /* n_e x 4; n_e^2: root of S_ee                               */
 };
 
 struct lmm_iter_draw lmm_iter_draw_carve(const struct lmm_iter *x, struct arena *a);

@@ -6,14 +6,29 @@
 #ifndef MEANFIELD_LMM_ITER_ERROR_H
 #define MEANFIELD_LMM_ITER_ERROR_H
 
-#include "engine/lmm_iter_vb.h"
+#include "engine/lmm_iter_trace.h"
+#include "engine/vb_state.h"
 
-/* w->error <- of the log precisions, in posterior SDs; w->sd_error <- of their SDs, relative. s: with
- * its linear response. work: 2 q. */
-void lmm_iter_error(struct lmm_iter_vb *w, const struct vb_state *s, double *work);
+/* What the fit may spend, and what is aimed at. */
+struct lmm_iter_control {
+    int probes, most;   /* to begin with; at most LMM_ITER_PROBES                      */
+    double aim, sd_aim; /* of the largest of either error                              */
+};
 
-/* The number of probes that these errors ask for: no more than there are, or some power of two times
- * those. */
-int lmm_iter_error_probes(const struct lmm_iter_vb *w, const struct lmm_iter_control *aim);
+struct lmm_iter_error {
+    double *mean; /* of the log precisions, in posterior SDs (n_stat)                  */
+    double *sd;   /* of their SDs, relative (n_stat)                                   */
+    double *work; /* 2 q                                                               */
+};
+
+struct lmm_iter_error lmm_iter_error_carve(const struct lmm *m, struct arena *a);
+
+/* s: with its linear response. */
+void lmm_iter_error_at(const struct lmm_iter_trace *w, const struct vb_state *s,
+                       struct lmm_iter_error *e);
+
+/* The number of probes that these errors ask for: as many as there are, or those some times doubled. */
+int lmm_iter_error_probes(const struct lmm_iter_trace *w, const struct lmm_iter_error *e,
+                          const struct lmm_iter_control *aim);
 
 #endif

@@ -44,7 +44,8 @@ static struct probe probe_of(const struct lmm_iter *x, int f, int family, int nu
     int n = x->factor[f].n;
     double sum = 0;
     if (number == 0) return (struct probe){0, -1 / sqrt((double) n), f, 0};
-    family = family < 0 ? x->n_big + f : f; /* other signs for the probes of all factors */
+    family =
+        family < 0 ? x->n_big + f : f; /* other signs for the probes of all factors */
     for (int i = 0; i < n; i++) sum += sign_of(family, number, i);
     return (struct probe){1, sum / n, family, number};
 }
@@ -54,7 +55,10 @@ static double probe_at(const struct probe *z, int i)
     return (z->sign != 0 ? sign_of(z->f, z->number, i) : 0) - z->shift;
 }
 
-static size_t first_row(const struct lmm_iter *x, int f) { return (size_t) x->factor[f].at; }
+static size_t first_row(const struct lmm_iter *x, int f)
+{
+    return (size_t) x->factor[f].at;
+}
 
 void lmm_iter_trace_fill(const struct lmm_iter *x, int f, int probe, int c, int ld,
                          double *l, double *R)
@@ -78,7 +82,7 @@ void lmm_iter_trace_expand(const struct lmm_iter_op *o, int ld, const double *l,
     to = w->w_R;
     for (int i = 0; i < o->x->n_R; i++)
         for (int c = 0; c < ld; c++) *to++ = *R++ / o->D_R[i];
-    lmm_iter_off(o, ld, w->w_l, w->w_R, w->o_l, w->o_R);
+    lmm_iter_op_off(o, ld, w->w_l, w->w_R, w->o_l, w->o_R);
 }
 
 static double *cell(const struct lmm_iter_trace *w, double *A, int f, int probe)
@@ -133,8 +137,7 @@ void lmm_iter_trace_after(const struct lmm_iter_op *o, int f, int probe, int c, 
 static void exact_traces(const struct lmm_iter_op *o, struct lmm_iter_trace *w)
 {
     const struct lmm_iter *x = o->x;
-    memset(w->exact, 0,
-           sizeof(double) * (size_t) x->n_big * (size_t) (x->n_big + 1));
+    memset(w->exact, 0, sizeof(double) * (size_t) x->n_big * (size_t) (x->n_big + 1));
     for (int f = 0; f < x->n_big; f++) {
         const double *D = f ? o->D_R + first_row(x, f) : o->D_l;
         double *q = lmm_iter_trace_at(w, w->exact, f, 0);
@@ -173,8 +176,7 @@ static double mean_of(const struct lmm_iter_trace *w, int f, int i, double times
     for (int c = 1; c <= m; c++)
         sum += cell(w, w->raw, f, c)[i] - times * cell(w, w->cv, f, c)[i];
     for (int c = 1; c <= m; c++) {
-        double d =
-            cell(w, w->raw, f, c)[i] - times * cell(w, w->cv, f, c)[i] - sum / m;
+        double d = cell(w, w->raw, f, c)[i] - times * cell(w, w->cv, f, c)[i] - sum / m;
         square += d * d;
     }
     *variance = square / (m - 1) / m;

@@ -20,10 +20,12 @@ enum { LMM_ITER_PROBES = 64 /* at most */ };
 struct lmm_iter_trace {
     const struct lmm_iter *x;
     int probes;
-    double *raw, *cv;   /* per factor, column (0: the constant) and quantity (q, h_0, h_1, ...) */
-    double *exact;      /* of the expansion: per factor and quantity                    */
-    double *est, *se;   /* estimates and their standard errors: the same                 */
-    double *w_l, *o_l, *w_R, *o_R; /* n x 16: columns over D, and O times these           */
+    double *raw,
+        *cv; /* per factor, column (0: the constant) and quantity (q, h_0, h_1, ...) */
+    double *exact;    /* of the expansion: per factor and quantity                    */
+    double *est, *se; /* estimates and their standard errors: the same                 */
+    double *w_l, *o_l, *w_R,
+        *o_R; /* n x 16: columns over D, and O times these           */
 };
 
 struct lmm_iter_trace lmm_iter_trace_carve(const struct lmm_iter *x, struct arena *a);

@@ -9,10 +9,11 @@ static const double TOL_VARIANCE = 1e-5, AIM = 0.003;
 
 enum { MOST_BLOCKS = 16 };
 
-struct lmm_iter_var lmm_iter_var_carve(const struct lmm_iter *x, int rows, struct arena *a)
+struct lmm_iter_var lmm_iter_var_carve(const struct lmm_iter *x, int rows,
+                                       struct arena *a)
 {
     struct lmm_iter_var w = {.trace = lmm_iter_trace_carve(x, a)};
-    w.guess = arena_doubles(a, lmm_iter_guess(x, LMM_ITER_COLUMNS));
+    w.guess = arena_doubles(a, lmm_iter_cov_guess(x, LMM_ITER_COLUMNS));
     w.d = arena_doubles(a, 2 * (size_t) x->n_e);
     w.sum = arena_doubles(a, (size_t) rows);
     w.square = arena_doubles(a, (size_t) rows);
@@ -41,8 +42,8 @@ static int n_entries(const struct arrow_rows *rows, int row)
     return rows->ptr[row + 1] - rows->ptr[row] + (rows->leaf[row] >= 0);
 }
 
-static struct entry entry_of(const struct lmm_iter *x, const struct arrow_rows *rows, int row,
-                             int k)
+static struct entry entry_of(const struct lmm_iter *x, const struct arrow_rows *rows,
+                             int row, int k)
 {
     int at = rows->ptr[row] + k;
     if (at < rows->ptr[row + 1]) return global_entry(x, rows->idx[at], rows->val[at]);
@@ -53,7 +54,7 @@ static struct entry entry_of(const struct lmm_iter *x, const struct arrow_rows *
 static const double *row_of(const struct lmm_iter *x, struct entry y, const double *l,
                             const double *R, int width)
 {
-    return lmm_iter_rows(x, y.f, l, R, width) + (size_t) y.i * (size_t) width;
+    return lmm_iter_cov_rows(x, y.f, l, R, width) + (size_t) y.i * (size_t) width;
 }
 
 /* ---- what is exact ------------------------------------------------------------------------------ */
@@ -77,8 +78,8 @@ static double off_diagonal(const struct lmm_iter_cov *v, struct entry a, struct 
 }
 
 /* c_u'(D^-1 - D^-1 O D^-1) c_u, and d. */
-static double first_order(const struct lmm_iter_cov *v, const struct arrow_rows *rows, int row,
-                          double *d)
+static double first_order(const struct lmm_iter_cov *v, const struct arrow_rows *rows,
+                          int row, double *d)
 {
     const struct lmm_iter *x = v->x;
     double sum = 0;
@@ -103,8 +104,8 @@ static double first_order(const struct lmm_iter_cov *v, const struct arrow_rows 
     return sum;
 }
 
-static double exact_part(const struct lmm_iter_cov *v, const struct arrow_rows *rows, int row,
-                         double *d)
+static double exact_part(const struct lmm_iter_cov *v, const struct arrow_rows *rows,
+                         int row, double *d)
 {
     int n = v->x->n_e;
     double sum = first_order(v, rows, row, d);
@@ -116,14 +117,15 @@ static double exact_part(const struct lmm_iter_cov *v, const struct arrow_rows *
 /* ---- probes ------------------------------------------------------------------------------------- */
 
 /* o <- D^-1 O z = A z and w <- D^-1 z - x = A S° z, of n columns z in cg and their solutions. */
-static bool expanded(struct lmm_iter_cov *v, int n, const double *tol, struct lmm_iter_var *w)
+static bool expanded(struct lmm_iter_cov *v, int n, const double *tol,
+                     struct lmm_iter_var *w)
 {
     struct lmm_iter_trace *t = &w->trace;
     const struct lmm_iter *x = v->x;
-    int ld = lmm_iter_ld(n);
-    memset(w->guess, 0, sizeof(double) * lmm_iter_guess(x, n));
+    int ld = lmm_iter_op_ld(n);
+    memset(w->guess, 0, sizeof(double) * lmm_iter_cov_guess(x, n));
     lmm_iter_trace_expand(&v->op, ld, v->cg.l, v->cg.R, t);
-    lmm_iter_off(&v->op, ld, v->cg.l, v->cg.R, t->o_l, t->o_R);
+    lmm_iter_op_off(&v->op, ld, v->cg.l, v->cg.R, t->o_l, t->o_R);
     if (!lmm_iter_cg_solve(&v->op, n, tol, w->guess, &v->cg)) return false;
     for (size_t i = 0; i < (size_t) x->n_leaf; i++)
         for (size_t c = i * (size_t) ld; c < (i + 1) * (size_t) ld; c++) {
@@ -139,15 +141,16 @@ static bool expanded(struct lmm_iter_cov *v, int n, const double *tol, struct lm
 }
 
 /* sums[c] <- the row times w, other[c] <- times o. */
-static void row_sums(const struct lmm_iter *x, const struct arrow_rows *rows, int row, int ld,
-                     const struct lmm_iter_trace *t, double *sums, double *other)
+static void row_sums(const struct lmm_iter *x, const struct arrow_rows *rows, int row,
+                     int ld, const struct lmm_iter_trace *t, double *sums, double *other)
 {
     memset(sums, 0, sizeof(double) * LMM_ITER_COLUMNS);
     memset(other, 0, sizeof(double) * LMM_ITER_COLUMNS);
     for (int k = 0; k < n_entries(rows, row); k++) {
         struct entry a = entry_of(x, rows, row, k);
         if (a.e >= 0) continue;
-        const double *w = row_of(x, a, t->w_l, t->w_R, ld), *o = row_of(x, a, t->o_l, t->o_R, ld);
+        const double *w = row_of(x, a, t->w_l, t->w_R, ld),
+                     *o = row_of(x, a, t->o_l, t->o_R, ld);
         for (int c = 0; c < ld; c++) {
             sums[c] += a.c * w[c];
             other[c] += a.c * o[c];
@@ -157,11 +160,11 @@ static void row_sums(const struct lmm_iter *x, const struct arrow_rows *rows, in
 
 /* One block of columns: the constants of factors `first`, ..., or (square not NULL) probes of all
  * levels, from number `first` on. sum and square += what they say, and its squares. */
-static bool add_block(struct lmm_iter_cov *v, const struct arrow_rows *rows, int n, int first,
-                      double *sum, double *square, struct lmm_iter_var *w)
+static bool add_block(struct lmm_iter_cov *v, const struct arrow_rows *rows, int n,
+                      int first, double *sum, double *square, struct lmm_iter_var *w)
 {
     double tol[LMM_ITER_COLUMNS], a[LMM_ITER_COLUMNS], b[LMM_ITER_COLUMNS];
-    int ld = lmm_iter_ld(n);
+    int ld = lmm_iter_op_ld(n);
     memset(v->cg.l, 0, sizeof(double) * (size_t) v->x->n_leaf * (size_t) ld);
     memset(v->cg.R, 0, sizeof(double) * (size_t) v->x->n_R * (size_t) ld);
     for (int c = 0; c < n; c++) {
@@ -194,7 +197,8 @@ static bool begin(struct lmm_iter_cov *v, const struct arrow_rows *rows, double 
 }
 
 /* Root mean square of the rows' relative standard errors, after so many probes. */
-static double error_now(int rows, int probes, const double *out, const struct lmm_iter_var *w)
+static double error_now(int rows, int probes, const double *out,
+                        const struct lmm_iter_var *w)
 {
     double total = 0;
     for (int i = 0; i < rows; i++) {
@@ -213,13 +217,14 @@ bool lmm_iter_var_rows(struct lmm_iter_cov *v, const struct arrow_rows *rows, do
     if (!begin(v, rows, out, w)) return false;
     memset(w->sum, 0, sizeof(double) * (size_t) rows->n);
     memset(w->square, 0, sizeof(double) * (size_t) rows->n);
-    for (int k = 0; k < MOST_BLOCKS && *error > AIM; k++) {
+    for (int k = 0; k<MOST_BLOCKS && * error> AIM; k++) {
         if (!add_block(v, rows, LMM_ITER_COLUMNS, 1 + probes, w->sum, w->square, w))
             return false;
         probes += LMM_ITER_COLUMNS;
         *error = error_now(rows->n, probes, out, w);
     }
     for (int i = 0; i < rows->n; i++)
-        out[i] = fmax(out[i] + w->sum[i] / probes, 0); /* the last term alone may be negative */
+        out[i] = fmax(out[i] + w->sum[i] / probes,
+                      0); /* the last term alone may be negative */
     return true;
 }

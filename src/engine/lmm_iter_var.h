@@ -20,7 +20,8 @@ struct lmm_iter_var {
     double *sum, *square; /* of what a row's probes say, and of its squares (rows)     */
 };
 
-struct lmm_iter_var lmm_iter_var_carve(const struct lmm_iter *x, int rows, struct arena *a);
+struct lmm_iter_var lmm_iter_var_carve(const struct lmm_iter *x, int rows,
+                                       struct arena *a);
 
 /* out (rows) <- the variances, v from lmm_iter_cov_at() or a fit; rows with ptr, idx, val. error: root
  * mean square over the rows of the relative standard errors of the SDs. False: conjugate gradients did

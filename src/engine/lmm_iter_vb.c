@@ -3,7 +3,7 @@
 #include <string.h>
 #include "base/blas.h"
 #include "base/la.h"
-#include "engine/lmm_iter_error.h"
+#include "engine/lmm_iter_vb.h"
 #include "engine/vb.h"
 #include "engine/vb_coupling.h"
 
@@ -38,13 +38,11 @@ struct lmm_iter_vb lmm_iter_vb_carve(const struct lmm_iter *x, struct arena *a)
     w.T = arena_doubles(a, s);
     w.B = arena_doubles(a, s);
     w.H = arena_doubles(a, s * s);
-    w.error = arena_doubles(a, s);
-    w.sd_error = arena_doubles(a, s);
-    w.work = arena_doubles(a, 2 * (size_t) x->m->n_par);
+    w.error = lmm_iter_error_carve(x->m, a);
     w.prior_grad = arena_doubles(a, dim);
     w.grad = arena_doubles(a, dim * s);
-    w.guess = arena_doubles(a, lmm_iter_guess(x, first_columns(x, LMM_ITER_PROBES)));
-    w.guess2 = arena_doubles(a, lmm_iter_guess(x, second_columns(x)));
+    w.guess = arena_doubles(a, lmm_iter_cov_guess(x, first_columns(x, LMM_ITER_PROBES)));
+    w.guess2 = arena_doubles(a, lmm_iter_cov_guess(x, second_columns(x)));
     w.moves = ascent_work_carve(x->m, a);
     return w;
 }
@@ -83,8 +81,8 @@ struct sweep {
 static void fill_cross(struct lmm_iter_cov *v, int f, int j, int c, int ld)
 {
     const struct lmm_iter *x = v->x;
-    double *to = (double *) lmm_iter_rows(x, f, v->cg.l, v->cg.R, ld) + c;
-    const double *from = lmm_iter_rows(x, f, v->W_l, v->W_R, x->n_e) + j;
+    double *to = (double *) lmm_iter_cov_rows(x, f, v->cg.l, v->cg.R, ld) + c;
+    const double *from = lmm_iter_cov_rows(x, f, v->W_l, v->W_R, x->n_e) + j;
     for (int i = 0; i < x->factor[f].n; i++, to += ld, from += x->n_e) *to = *from;
 }
 
@@ -128,7 +126,8 @@ static void keep_first(void *ctx, int i, int c, int ld)
         lmm_iter_trace_after(&v->op, k.f, k.j, c, ld, &v->cg, &y->w->trace);
 }
 
-static int stat_of(const struct lmm_iter *x, int f) /* of a factor: its precision's place */
+static int stat_of(const struct lmm_iter *x,
+                   int f) /* of a factor: its precision's place */
 {
     for (int k = 1; k < x->m->n_prec; k++)
         if (x->m->prec[k].factor == f) return x->m->prec[k].at;
@@ -142,8 +141,8 @@ static void keep_cross(struct lmm_iter_vb *w, int f, int j, int c, int ld)
     const struct lmm_iter *x = v->x;
     const double *S = v->S_ee + (size_t) j * (size_t) x->n_e;
     for (int g = 0; g < x->n_big; g++) {
-        const double *y = lmm_iter_rows(x, g, v->cg.l, v->cg.R, ld) + c,
-                     *W = lmm_iter_rows(x, g, v->W_l, v->W_R, x->n_e);
+        const double *y = lmm_iter_cov_rows(x, g, v->cg.l, v->cg.R, ld) + c,
+                     *W = lmm_iter_cov_rows(x, g, v->W_l, v->W_R, x->n_e);
         double sum = 0;
         for (int i = 0; i < x->factor[g].n; i++, y += ld, W += x->n_e) {
             double ws = 0;
@@ -200,7 +199,7 @@ static void edge_products(struct lmm_iter_vb *w)
     const struct lmm_iter *x = w->cov.x;
     memset(w->WW, 0, sizeof(double) * (size_t) x->n_big * n2(x));
     for (int f = 0; f < x->n_big; f++) {
-        const double *W = lmm_iter_rows(x, f, w->cov.W_l, w->cov.W_R, x->n_e);
+        const double *W = lmm_iter_cov_rows(x, f, w->cov.W_l, w->cov.W_R, x->n_e);
         lmm_iter_cov_outer(x->n_e, x->factor[f].n, 1, W, W, w->WW + (size_t) f * n2(x));
     }
 }
@@ -264,7 +263,8 @@ static enum core_status iter_update(void *ctx, struct vb_state *s, struct core_i
     return CORE_OK;
 }
 
-static void iter_targets(void *ctx, const struct vb_state *s, double *target, double *cavi)
+static void iter_targets(void *ctx, const struct vb_state *s, double *target,
+                         double *cavi)
 {
     const struct lmm_iter_vb *w = ctx;
     vb_update_precisions(w->cov.x->m, s, target, cavi);
@@ -295,7 +295,8 @@ static void edge_squares(struct lmm_iter_vb *w)
         double *Q = w->Q + (size_t) m->prec[k].at * n2(x), B = 0;
         memset(Q, 0, sizeof(double) * n2(x));
         if (f->big) {
-            la_matmul(n, w->cov.S_ee, w->WW + (size_t) m->prec[k].factor * n2(x), w->square);
+            la_matmul(n, w->cov.S_ee, w->WW + (size_t) m->prec[k].factor * n2(x),
+                      w->square);
             la_matmul(n, w->square, w->cov.S_ee, Q);
         } else {
             const double *S = w->cov.S_ee + (size_t) f->at * (size_t) n;
@@ -320,9 +321,10 @@ static void pair_traces(struct lmm_iter_vb *w)
             int a = m->prec[k].at, b = m->prec[l].at;
             double *h = &AT(w->H, a, b, m->n_stat);
             if (f->big && g->big) {
-                *h += lmm_iter_trace_pair(&w->trace, m->prec[k].factor, m->prec[l].factor) +
-                      la_dot(n2(x), w->WW + (size_t) m->prec[k].factor * n2(x),
-                             w->Q + (size_t) b * n2(x));
+                *h +=
+                    lmm_iter_trace_pair(&w->trace, m->prec[k].factor, m->prec[l].factor) +
+                    la_dot(n2(x), w->WW + (size_t) m->prec[k].factor * n2(x),
+                           w->Q + (size_t) b * n2(x));
                 continue;
             }
             const struct lmm_iter_factor *few = f->big ? g : f;
@@ -342,7 +344,8 @@ static void trace_part(struct lmm_iter_vb *w, struct vb_state *s)
     for (int j = 0; j < m->p; j++)
         for (int i = 0; i < m->p && !m->flat; i++)
             for (int l = 0; l < m->p; l++)
-                AT(TS, i, j, m->p) += AT(m->Tb, i, l, m->p) * AT(w->cov.S_ee, l, j, x->n_e);
+                AT(TS, i, j, m->p) +=
+                    AT(m->Tb, i, l, m->p) * AT(w->cov.S_ee, l, j, x->n_e);
     for (int j = 0; j < m->p; j++) {
         tr_ts += AT(TS, j, j, m->p);
         for (int i = 0; i < m->p; i++) tr_tsts += AT(TS, i, j, m->p) * AT(TS, j, i, m->p);
@@ -425,17 +428,15 @@ enum core_status lmm_iter_vb_run(const struct lmm_iter *x,
     lmm_iter_cov_begin(&w->cov);
     w->cov.cg.hooks = h;
     memset(w->guess, 0,
-           sizeof(double) * lmm_iter_guess(x, first_columns(x, LMM_ITER_PROBES)));
-    memset(w->guess2, 0, sizeof(double) * lmm_iter_guess(x, second_columns(x)));
-    memset(w->error, 0, sizeof(double) * (size_t) x->m->n_stat);
-    memset(w->sd_error, 0, sizeof(double) * (size_t) x->m->n_stat);
+           sizeof(double) * lmm_iter_cov_guess(x, first_columns(x, LMM_ITER_PROBES)));
+    memset(w->guess2, 0, sizeof(double) * lmm_iter_cov_guess(x, second_columns(x)));
     w->trace.probes = aim->probes;
     for (;;) {
         enum core_status st = ascent_run(x->m, &q, &own, s, &w->moves, h, info);
         if (st == CORE_OK && !w->cov.solved) return unsolved(w);
         if (st || !s->lr_ok) return st;
-        lmm_iter_error(w, s, w->work);
-        int probes = lmm_iter_error_probes(w, aim);
+        lmm_iter_error_at(&w->trace, s, &w->error);
+        int probes = lmm_iter_error_probes(&w->trace, &w->error, aim);
         if (probes <= w->trace.probes) return CORE_OK;
         w->trace.probes = probes;
     }

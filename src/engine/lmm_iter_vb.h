@@ -16,12 +16,7 @@
 
 #include "engine/ascent.h"
 #include "engine/lmm_iter_cov.h"
-#include "engine/lmm_iter_trace.h"
-
-struct lmm_iter_control {
-    int probes, most; /* to begin with; at most LMM_ITER_PROBES                        */
-    double aim, sd_aim; /* of the errors of every log precision and of its SD, see below */
-};
+#include "engine/lmm_iter_error.h"
 
 struct lmm_iter_vb {
     struct lmm_iter_cov cov;
@@ -29,9 +24,7 @@ struct lmm_iter_vb {
     double *WW, *Q;    /* n_e^2: n_big of it; n_stat of it: S_ek S_ke                  */
     double *square;    /* n_e^2                                                        */
     double *T, *H, *B; /* n_stat, its square, n_stat                                   */
-    double *error;     /* of every log precision, in posterior SDs (n_stat)            */
-    double *sd_error;  /* of its SD, relative (n_stat)                                 */
-    double *work;      /* 2 q                                                          */
+    struct lmm_iter_error error;
     double *prior_grad; /* dim                                                         */
     double *grad;       /* dim x n_stat                                                */
     double *guess, *guess2; /* solutions of the last sweep, for the next               */

@@ -29,10 +29,11 @@ static void iter_factors(SEXP list, const struct lmm *m, struct lmm_iter *x)
     for (int f = 0; f < x->n_factors; f++) {
         SEXP y = VECTOR_ELT(list, f);
         int n = r_int(y, "n", 1, f ? x->factor[f - 1].n : INT_MAX - 1);
-        x->factor[f] = (struct lmm_iter_factor){.n = n,
-                                                .first = f ? at : m->shape.n_global,
-                                                .d = r_finite(y, "d", n),
-                                                .xz = r_finite(y, "xz", (R_xlen_t) n * m->p)};
+        x->factor[f] =
+            (struct lmm_iter_factor){.n = n,
+                                     .first = f ? at : m->shape.n_global,
+                                     .d = r_finite(y, "d", n),
+                                     .xz = r_finite(y, "xz", (R_xlen_t) n * m->p)};
         if (f) at += n;
         if (at > m->shape.n_global) r_bad("factors");
         for (int i = 0; i < n; i++)
@@ -176,8 +177,9 @@ static void iter_close(SEXP out, const struct vb_state *s, const struct lmm_iter
     r_out(out, LR_OK)[0] = s->lr_ok;
     r_out(out, PROBES)[0] = w->trace.probes;
     r_out(out, ITERATIONS)[0] = w->cov.cg.iterations;
-    memcpy(r_out(out, PRECISION_ERROR), w->error, sizeof(double) * (size_t) m->n_stat);
-    memcpy(r_out(out, SD_ERROR), w->sd_error, sizeof(double) * (size_t) m->n_stat);
+    memcpy(r_out(out, PRECISION_ERROR), w->error.mean,
+           sizeof(double) * (size_t) m->n_stat);
+    memcpy(r_out(out, SD_ERROR), w->error.sd, sizeof(double) * (size_t) m->n_stat);
     for (int j = 0; j < m->p; j++)
         for (int i = 0; i < m->p; i++)
             AT(r_out(out, S_BETA), i, j, m->p) = AT(w->cov.S_ee, i, j, x->n_e);
@@ -188,7 +190,8 @@ static struct arrow_rows effect_rows(const struct lmm *m)
 {
     int others = m->shape.n_global - m->p, n = others + m->shape.n_leaf;
     size_t size = (size_t) n + 1;
-    int *ptr = (int *) R_alloc(size, sizeof(int)), *leaf = (int *) R_alloc(size, sizeof(int)),
+    int *ptr = (int *) R_alloc(size, sizeof(int)),
+        *leaf = (int *) R_alloc(size, sizeof(int)),
         *idx = (int *) R_alloc((size_t) others + 1, sizeof(int));
     double *one = (double *) R_alloc(size, sizeof(double));
     ptr[0] = 0;
@@ -317,7 +320,8 @@ SEXP C_lmm_iter_quad(SEXP core, SEXP tau, SEXP rows)
     struct r_poll poll = {R_NilValue, 0};
     struct core_hooks h = {r_poll_hook, &poll};
     v.cg.hooks = &h;
-    iter_status(out, &v, lmm_iter_cov_at(&v, t) && lmm_iter_var_rows(&v, &rw, to, &error, &w));
+    iter_status(out, &v,
+                lmm_iter_cov_at(&v, t) && lmm_iter_var_rows(&v, &rw, to, &error, &w));
     UNPROTECT(1);
     return out;
 }
