@@ -20,9 +20,9 @@ check_status <- function(status, model) {
       arg = "prior"
     ),
     dear = mf_abort(
-      "size", "conjugate gradients did not converge in 500 steps ", where, ": the groups are nearly ",
-      "separate (few levels of one factor meet more than one of another), or a variance is very ",
-      "large; drop a factor, fit a subset, or use a tighter `prior`", arg = "formula"
+      "size", "conjugate gradients did not converge in 500 steps ", where, ": the groups are ",
+      "nearly separate (few levels of one factor meet more than one of another), or a variance is ",
+      "very large; drop a factor, fit a subset, or use a tighter `prior`", arg = "formula"
     ),
     nonfinite = mf_abort(
       "nonfinite", "the algorithm produced a non-finite value ", where,

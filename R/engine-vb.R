@@ -295,8 +295,8 @@ say_not_integrated <- function(fit) {
   }
   if (why == "too large") {
     mf_inform("integration", "Not integrated over the variance parameters, which takes a dense ",
-      "matrix of more than ", format(MAX_GLOBAL, big.mark = ","), " rows: linear response is shown. ",
-      "integrate = \"no\" says that this is wanted.")
+      "matrix of more than ", format(MAX_GLOBAL, big.mark = ","), " rows: linear response is ",
+      "shown. integrate = \"no\" says that this is wanted.")
   }
 }
 

@@ -336,7 +336,7 @@ vb_centre <- function(core, vb) {
   )
 }
 
-# ---- without a matrix of the effects --------------------------------------------------------------
+# ---- without a matrix of the effects ------------------------------------------------------------
 
 # The core of the variational engine, and what the posterior that it finds is read with.
 vb_core <- function(model) if (is_iterated(model)) iter_core(model) else engine_core(model)

@@ -9,8 +9,6 @@ struct lmm_iter_error lmm_iter_error_carve(const struct lmm *m, struct arena *a)
     e.mean = arena_doubles(a, (size_t) m->n_stat);
     e.sd = arena_doubles(a, (size_t) m->n_stat);
     e.work = arena_doubles(a, 2 * (size_t) m->n_par);
-    memset(e.mean, 0, sizeof(double) * (size_t) m->n_stat);
-    memset(e.sd, 0, sizeof(double) * (size_t) m->n_stat);
     return e;
 }
 

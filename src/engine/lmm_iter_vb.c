@@ -430,6 +430,8 @@ enum core_status lmm_iter_vb_run(const struct lmm_iter *x,
     memset(w->guess, 0,
            sizeof(double) * lmm_iter_cov_guess(x, first_columns(x, LMM_ITER_PROBES)));
     memset(w->guess2, 0, sizeof(double) * lmm_iter_cov_guess(x, second_columns(x)));
+    memset(w->error.mean, 0, sizeof(double) * (size_t) x->m->n_stat);
+    memset(w->error.sd, 0, sizeof(double) * (size_t) x->m->n_stat);
     w->trace.probes = aim->probes;
     for (;;) {
         enum core_status st = ascent_run(x->m, &q, &own, s, &w->moves, h, info);
