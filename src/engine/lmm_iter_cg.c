@@ -5,6 +5,8 @@
 
 enum { POLL_EVERY = 8 /* iterations */ };
 
+static const double ALMOST_NOTHING = 1e-4;
+
 struct lmm_iter_cg lmm_iter_cg_carve(const struct lmm_iter *x, struct arena *a)
 {
     size_t R = (size_t) x->n_R * LMM_ITER_COLUMNS;
@@ -143,17 +145,38 @@ static void first_residual(const struct lmm_iter_op *o, int n, int ld, const dou
     take_step(o, &all, minus, w->p, c, x, ld);
 }
 
+/* aim <- squares of the lengths of the columns, (l, R) parts together. */
+static void lengths(const struct lmm_iter *x, int ld, const struct lmm_iter_cg *w,
+                    double *aim)
+{
+    double l[LMM_ITER_COLUMNS];
+    row_dots((size_t) x->n_leaf, ld, w->l, w->l, NULL, l);
+    row_dots((size_t) x->n_R, ld, w->R, w->R, NULL, aim);
+    for (int j = 0; j < ld; j++) aim[j] += l[j];
+}
+
+/* The residuals to reach, relative to the right sides b of the Schur system; where elimination left of
+ * a column of that length (squared, in aim) almost nothing, relative to what there was. */
+static void residuals_to_reach(const struct lmm_iter_op *o, int n, int ld,
+                               const double *tol, const double *b, double *aim)
+{
+    double left[LMM_ITER_COLUMNS];
+    row_dots((size_t) o->x->n_R, ld, b, b, NULL, left);
+    for (int j = 0; j < n; j++)
+        aim[j] = tol[j] * fmax(sqrt(left[j]), ALMOST_NOTHING * sqrt(aim[j]));
+}
+
 /* x <- the solution of the Schur system of right sides b, which become the residuals. */
-static bool schur_solve(const struct lmm_iter_op *o, int n, const double *tol, double *b,
+static bool schur_solve(const struct lmm_iter_op *o, int n, const double *aim, double *b,
                         double *x, struct lmm_iter_cg *w)
 {
-    double aim[LMM_ITER_COLUMNS];
     int ld = lmm_iter_op_ld(n), it = 0;
     struct active on = {.n = n, .ld = ld};
-    row_dots((size_t) o->x->n_R, ld, b, b, NULL, aim);
     for (int j = 0; j < n; j++) {
         on.col[j] = j;
-        aim[j] = tol[j] * sqrt(aim[j]);
+        for (int i = 0; aim[j] == 0 && i < o->x->n_R;
+             i++) /* nothing: whatever was guessed */
+            x[(size_t) i * (size_t) ld + (size_t) j] = 0;
     }
     first_residual(o, n, ld, b, x, w);
     for (retire(o, &on, aim, w, b, ld); on.n && it < LMM_ITER_MOST; it++) {
@@ -171,9 +194,12 @@ bool lmm_iter_cg_solve(const struct lmm_iter_op *o, int n, const double *tol,
 {
     int ld = lmm_iter_op_ld(n);
     size_t size = (size_t) o->x->n_R * (size_t) ld;
+    double aim[LMM_ITER_COLUMNS];
+    lengths(o->x, ld, w, aim);
     lmm_iter_op_forward(o, ld, w->l, w->R);
     if (o->x->n_R == 0) return true;
-    bool ok = schur_solve(o, n, tol, w->R, guess, w);
+    residuals_to_reach(o, n, ld, tol, w->R, aim);
+    bool ok = schur_solve(o, n, aim, w->R, guess, w);
     memcpy(w->r, w->R, sizeof(double) * size);
     memcpy(w->R, guess, sizeof(double) * size);
     lmm_iter_op_back(o, ld, w->R, w->l); /* D^-1 (b_l - P_lR x_R) */

@@ -22,9 +22,9 @@ struct lmm_iter_cg {
 struct lmm_iter_cg lmm_iter_cg_carve(const struct lmm_iter *x, struct arena *a);
 
 /* (w->l, w->R) <- S° (w->l, w->R), n columns; guess (n_R x ld): first guess of the R part in, the
- * solution out; tol: of each column, relative to its right side. w->r (compact, in the order of the
- * columns, n_R x ld) holds the residuals. False: a column did not converge, or
- * the hooks said stop. */
+ * solution out; tol: of each column, relative to its right side in the Schur system. w->r (compact, in
+ * the order of the columns, n_R x ld) holds the residuals. False: a column did not converge, or the
+ * hooks said stop. */
 bool lmm_iter_cg_solve(const struct lmm_iter_op *o, int n, const double *tol,
                        double *guess, struct lmm_iter_cg *w);
 

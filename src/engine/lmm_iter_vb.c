@@ -416,6 +416,16 @@ static bool iter_coupling(void *ctx, struct vb_state *s)
 
 /* ---- the fit ------------------------------------------------------------------------------------ */
 
+/* The last block of columns will have more of them, side by side: what it guesses means nothing. */
+static void forget_part_block(struct lmm_iter_vb *w)
+{
+    const struct lmm_iter *x = w->cov.x;
+    int n = first_columns(x, w->trace.probes),
+        from = n / LMM_ITER_COLUMNS * LMM_ITER_COLUMNS;
+    memset(w->guess + (size_t) from * (size_t) x->n_R, 0,
+           sizeof(double) * lmm_iter_cov_guess(x, n - from));
+}
+
 enum core_status lmm_iter_vb_run(const struct lmm_iter *x,
                                  const struct lmm_iter_control *aim,
                                  const struct vb_control *ctl, struct vb_state *s,
@@ -440,6 +450,7 @@ enum core_status lmm_iter_vb_run(const struct lmm_iter *x,
         lmm_iter_error_at(&w->trace, s, &w->error);
         int probes = lmm_iter_error_probes(&w->trace, &w->error, aim);
         if (probes <= w->trace.probes) return CORE_OK;
+        forget_part_block(w);
         w->trace.probes = probes;
     }
 }

@@ -30,5 +30,6 @@ void test_blackbox(void);
 void test_hmc(void);
 void test_joint(void);
 void test_transform(void);
+void test_lmm_iter(void);
 
 #endif
