@@ -180,7 +180,8 @@ static bool schur_solve(const struct lmm_iter_op *o, int n, const double *aim, d
     }
     first_residual(o, n, ld, b, x, w);
     for (retire(o, &on, aim, w, b, ld); on.n && it < LMM_ITER_MOST; it++) {
-        if (it % POLL_EVERY == 0 && (w->stopped = core_stop(w->hooks, it))) return false;
+        if (it % POLL_EVERY == 0 && core_stop(w->hooks, it)) w->stopped = true;
+        if (w->stopped) return false;
         turn(o, &on, w, it == 0);
         iterate(o, &on, w, x, ld);
         retire(o, &on, aim, w, b, ld);

@@ -52,7 +52,7 @@ static void solve_block(struct lmm_iter_cov *v, const struct lmm_iter_columns *l
 
 void lmm_iter_cov_solve(struct lmm_iter_cov *v, const struct lmm_iter_columns *list)
 {
-    for (int from = 0; from < list->n; from += LMM_ITER_COLUMNS) {
+    for (int from = 0; from < list->n && v->solved; from += LMM_ITER_COLUMNS) {
         int n = list->n - from < LMM_ITER_COLUMNS ? list->n - from : LMM_ITER_COLUMNS;
         solve_block(v, list, from, n);
     }
@@ -254,7 +254,7 @@ static void keep_product(void *ctx, int i, int c, int ld)
 bool lmm_iter_cov_product(struct lmm_iter_cov *v, int n, const double *b, double *x)
 {
     size_t dim = arrow_dim(&v->x->m->shape);
-    for (int from = 0; from < n; from += LMM_ITER_COLUMNS) {
+    for (int from = 0; from < n && v->solved; from += LMM_ITER_COLUMNS) {
         struct product p = {v, b + (size_t) from * dim, x + (size_t) from * dim};
         int k = n - from < LMM_ITER_COLUMNS ? n - from : LMM_ITER_COLUMNS;
         const struct lmm_iter_columns list = {.n = k,

@@ -53,6 +53,7 @@ static inline const double *lmm_iter_cov_rows(const struct lmm_iter *x, int f,
 /* Place in theta of the i-th of e. */
 size_t lmm_iter_cov_place(const struct lmm_iter *x, int i);
 
+/* Until one does not converge (v->solved). */
 void lmm_iter_cov_solve(struct lmm_iter_cov *v, const struct lmm_iter_columns *list);
 
 /* G_ue and G_ee, once. */

@@ -190,7 +190,8 @@ bool lmm_iter_draw_run(struct lmm_iter_cov *S, const struct ziggurat *zig, int n
     memcpy(d->root, S->S_ee, sizeof(double) * n_e * n_e);
     if (la_chol(S->x->n_e, d->root)) return false;
     for (int from = 0; from < n; from += N) {
-        if ((S->cg.stopped = core_stop(S->cg.hooks, from))) return false;
+        if (core_stop(S->cg.hooks, from)) S->cg.stopped = true;
+        if (S->cg.stopped) return false;
         if (!four(S, zig, n - from < N ? n - from : N, theta + (size_t) from * dim, d))
             return false;
     }
