@@ -124,6 +124,10 @@ test_that("draws have the moments of the dense fit", {
   expect_lt(max(abs(z)), 5)
   ratio <- apply(draws, 2, sd) / exact$sd[at]
   expect_lt(max(abs(ratio - 1)), 0.08)
+  names <- colnames(draws)
+  contrast <- grepl("^u\\[b", names) / 100 - grepl("^u\\[a", names) / 300
+  V <- vcov(two, pars = "all")[names, names] # the constants of the factors carry this one
+  expect_equal(sd(draws %*% contrast), sqrt(sum(contrast * V %*% contrast)), tolerance = 0.05)
   level <- c(a = d$a[1], b = d$b[1]) # of a pair that is not independent
   pair <- vapply(names(level), function(f) {
     grep(paste0(f, ".*\\b", level[[f]], "\\b"), colnames(draws))
@@ -152,9 +156,12 @@ test_that("so has everything else that reads a covariance", {
   condition <- function(fit) attr(ranef(fit, condVar = TRUE)$a, "postVar")
   expect_equal(dim(condition(small)), dim(condition(two)))
   expect_lt(sqrt(mean((condition(small) / condition(two) - 1)^2)), 0.01)
+  expect_equal(c(condition(small)), small$posterior$u$var_lrvb[effects_of(small$model, 1L)])
   report <- function(fit) as.data.frame(sd_ratio_report(fit))
   expect_equal(report(small)$ratio_mfvb, report(two)$ratio_mfvb, tolerance = 1e-3)
   expect_equal(report(small)$verdict, report(two)$verdict)
+  shares <- function(fit) between_shares(normal_of(fit))
+  expect_equal(shares(small), shares(two), tolerance = 0.01)
   expect_equal(vb_sensitivity(small), vb_sensitivity(two), tolerance = 0.01)
   expect_equal(hypothesis(small, "x > 0.5")$prob, hypothesis(two, "x > 0.5")$prob, tolerance = 0.01)
   expect_equal(residuals(small), residuals(two), tolerance = 1e-3)
