@@ -57,3 +57,32 @@ block_levels <- function(S, first, r, n) {
   j <- outer(rep(seq_len(r), each = r), start, `+`)
   array(block_elements(S, c(i), c(j)), c(r, r, n))
 }
+
+# Row and column, from 1, of each number of a packed block.
+packed_pairs <- function(S) {
+  at <- S$pattern
+  core <- at$core + 1L
+  elim <- at$elim + 1L
+  list(row = c(rep(core, length(core)), at$eidx + 1L, elim),
+    column = c(rep(core, each = length(core)), rep(elim, diff(at$eptr)), elim))
+}
+
+# S + between between'.
+add_to_block <- function(S, between) {
+  if (!is_packed(S)) return(S + tcrossprod(between[seq_len(nrow(S)), , drop = FALSE]))
+  S$values <- add_products(S$values, packed_pairs(S), between)
+  S
+}
+
+# The same of r x r blocks, one after the other.
+add_to_leaves <- function(leaf, r, between) {
+  each <- r * (seq_len(nrow(between) / max(r, 1L)) - 1L)
+  at <- list(row = outer(rep(seq_len(r), r), each, `+`),
+    column = outer(rep(seq_len(r), each = r), each, `+`))
+  add_products(leaf, at, between)
+}
+
+add_products <- function(values, at, between) {
+  for (k in seq_len(ncol(between))) values <- values + between[at$row, k] * between[at$column, k]
+  values
+}

@@ -109,26 +109,53 @@ call_arrow_leaves <- function(S) call_core(C_arrow_leaves, S)
 call_arrow_product <- function(S, X) call_core(C_arrow_product, S, X)
 call_arrow_quad <- function(S, rows) call_core(C_arrow_quad, S, rows)
 
-# psi: start; L: scale, psi = mode + L z; most: evaluations that conditional fits may take.
-call_nest_mode <- function(core, centre, psi, L, most = Inf) {
-  named_status(call_core(C_nest_mode, core, centre, as.double(psi), L, most))
+# v: start; L: scale, v = mode + L z; seconds: CPU time that it may take; bend: of the coordinates
+# v, see src/engine/bend.h, or NULL, and then v is psi.
+call_nest_mode <- function(core, centre, v, L, seconds = Inf, bend = NULL) {
+  named_status(call_core(C_nest_mode, core, centre, as.double(v), L, seconds, bend))
 }
 
-# psi: a column per point.
-call_nest_log_density <- function(core, centre, psi) {
-  call_core(C_nest_log_density, core, centre, as_double_matrix(psi))
+# v: a column per point; the density is one of v.
+call_nest_log_density <- function(core, centre, v, bend = NULL) {
+  call_core(C_nest_log_density, core, centre, as_double_matrix(v), bend)
 }
 
+# list(log_lik, correction, slope, log_prior, state) of a conditional fit at each column of psi.
+# known, here and below: NULL or list(psi, state) of fits made before, which are not made again.
+call_nest_fits <- function(core, centre, psi, known = NULL, seconds = Inf) {
+  named_status(call_core(C_nest_fits, core, centre, as_double_matrix(psi), known, seconds))
+}
+
+# What the data alone know of one level's effects, see src/engine/sampling.h.
+call_emulate_sampling <- function(core) named_status(call_core(C_emulate_sampling, core))
+
+# One round of the emulator, see C_emulate().
+call_emulate <- function(core, sampling, fits, state, settings) {
+  named_status(call_core(C_emulate, core, sampling, fits, state, settings))
+}
+
+# control: with `bend`, as above.
 call_nest_lattice <- function(core, centre, mode, L, control, progress = NULL) {
   named_status(call_core(C_nest_lattice, core, centre, as.double(mode), L, control, progress))
 }
 
-# psi: a column per node; rows: linear combinations of theta, see src/engine/conditional.h.
+# psi of the columns of v, and v of those of psi.
+bend_to_psi <- function(v, bend) call_nest_bend(v, bend, 0L)
+bend_from_psi <- function(psi, bend) call_nest_bend(psi, bend, 1L)
+
+call_nest_bend <- function(x, bend, back) {
+  if (is.null(bend) || !length(x)) return(x)
+  call_core(C_nest_bend, as_double_matrix(x), bend, back)
+}
+
+# psi: a column per node; rows: linear combinations of theta, within: covariances without what the
+# nodes' means differ by, see src/engine/conditional.h.
 call_nest_mixture <- function(core, centre, psi, weights, blocks = FALSE, each = FALSE,
-                              dense = FALSE, rows = NULL, progress = NULL) {
-  want <- list(blocks = blocks, each = each, dense = dense)
+                              dense = FALSE, rows = NULL, progress = NULL, known = NULL,
+                              within = FALSE) {
+  want <- list(blocks = blocks, each = each, dense = dense, within = within)
   out <- named_status(call_core(C_nest_mixture, core, centre, as_double_matrix(psi),
-    as.double(weights), want, rows, progress))
+    as.double(weights), want, rows, progress, known))
   out$result$cov_global <- block_from_core(out$result$cov_global, out$result$pattern)
   out$result$pattern <- NULL
   out

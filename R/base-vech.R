@@ -221,6 +221,17 @@ from_scale_free <- function(x) {
 
 # Cholesky factor of the correlation matrix at every row of x: r x r cells, a vector over the rows
 # in each of the lower triangle.
+covariance_rows <- function(x) {
+  r <- vech_order(ncol(x))
+  C <- correlation_roots(x, r)
+  pairs <- lower_pairs(r)
+  columns <- Map(function(a, b) {
+    rho <- Reduce(`+`, lapply(seq_len(b), function(c) C[[a, c]] * C[[b, c]]))
+    rho * exp(-(x[, vech_at(r, a, a)] + x[, vech_at(r, b, b)]) / 2)
+  }, pairs$row, pairs$col)
+  matrix(unlist(columns), nrow(x))
+}
+
 correlation_roots <- function(x, r) {
   C <- matrix(list(0), r, r)
   for (a in seq_len(r)) {
@@ -268,14 +279,13 @@ log_sd_atanh <- function(t, A = diag(1, vech_order(length(t)))) {
 }
 
 # Central differences, scaled to each argument: f is smooth and t is far from its boundary.
-numeric_jacobian <- function(f, t) {
+numeric_jacobian <- function(f, t, rows = function(x) matrix(t(apply(x, 1L, f)), nrow(x))) {
   scale <- sqrt(abs(diag(unvech(t)))) # units of Lambda_ab are those of sqrt(L_aa L_bb)
   pairs <- lower_pairs(length(scale))
   h <- 1e-5 * scale[pairs$row] * scale[pairs$col]
-  vapply(seq_along(t), function(j) {
-    e <- replace(numeric(length(t)), j, h[j])
-    (f(t + e) - f(t - e)) / (2 * h[j])
-  }, f(t))
+  at <- matrix(t, length(t), length(t), byrow = TRUE)
+  step <- diag(h, length(h))
+  t((rows(at + step) - rows(at - step)) / (2 * h))
 }
 
 # The inverse of a change of coordinates: triangular up to order, with scales however far apart.

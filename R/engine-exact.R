@@ -16,13 +16,14 @@
 #'
 #' @details
 #' The parameters of integration are the logarithms of scalar precisions and, for a term with
-#' several coefficients, log scales and atanh correlations. With up to six of them the density is
-#' summed over a lattice turned to the axes of its Hessian at the mode and grown from there until
-#' the log density has dropped by 11 to 35 (the more parameters, the less), finer and deeper until
-#' the error is below. The reported error is that of the means and SDs of the log precisions, of
-#' the SDs they stand for and of precisions that have moments: twice the sum of the squared change
-#' from every second point on an axis to all of them (the rule converges exponentially), and of
-#' what the outermost points add. With more
+#' several coefficients, log scales and atanh correlations; the log scales are bent so that they
+#' have no long tail where a variance may be zero (see [fit_vb()]). With up to six of them the
+#' density is summed over a lattice turned to the axes of its Hessian at the mode and grown from
+#' there until the log density has dropped by 11 to 35 (the more parameters, the less), finer and
+#' deeper until the error is below. The reported error is that of the means and SDs of the log
+#' precisions, of the SDs they stand for and of precisions that have moments: of the rule, from
+#' what every second point along the axes and in their planes changes (it converges exponentially),
+#' and of what lies beyond the outermost points, by the series that the last layers make. With more
 #' parameters quasi-random points, four for each of `draws`, of split t distributions along the axes
 #' of the Hessian or of the coordinates are weighted by importance, the weights smoothed by
 #' [loo::psis()]; the error is half the difference of two halves, and k-hat says whether to believe
@@ -55,7 +56,7 @@
 #'   `meanfield_warning_khat` when k-hat is above .7.
 #' @references Ewing, D. (2026). Understanding variational approximations. Vehtari, A., Simpson, D.,
 #'   Gelman, A., Yao, Y. and Gabry, J. (2024). Pareto smoothed importance sampling. *JMLR* 25, 1-58.
-#' @seealso [fit_vb()], whose default integrates in the same way with fewer nodes; [compare()].
+#' @seealso [fit_vb()], whose default integrates with fewer fits; [compare()].
 #' @examples
 #' exact <- fit_exact(log_radon ~ floor + (1 | county), data = radon)
 #' exact
@@ -131,10 +132,10 @@ new_exact_fit <- function(call, vb_fit, settings) {
   model <- dense_model(vb_fit$model)
   if (vb_fit$rounding) no_residuals("formula")
   check_integral_size(vb_fit$posterior$tau, "formula")
-  progress <- lattice_progress(model)
-  on.exit(progress$close())
+  budget <- new_budget()
+  on.exit(budget$close())
   nodes <- integrate_model(model, vb_fit$vb, vb_fit$posterior$tau,
-    nest_settings("exact", settings$tol, settings$draws), progress = progress$step)
+    nest_settings("exact", settings$tol, settings$draws), budget = budget)
   if (!is_integral(nodes)) abort_integral(nodes)
   warn_integral(nodes, settings$tol * c(1, 1, 10, 10, 50, 50, 500)[min(nrow(nodes$psi), 7L)])
   structure(

@@ -43,45 +43,34 @@ warn_integral <- function(nodes, tol) {
   }
 }
 
-# A line of dots for interactive runs that will take longer than about 5 seconds.
-lattice_progress <- function(model) {
-  d <- length(stat_names(model))
-  seconds <- 1e4 * min(d, 4) * node_flops(lmm_core(model)) / 1e9
-  if (!interactive() || seconds < 5) return(list(step = NULL, close = function() NULL))
-  list(
-    step = function(done) if (done %% 1024 == 0) cat("."),
-    close = function() cat("\n")
-  )
-}
-
 # Integration matters when a log precision is uncertain: with v the largest variance of one, the
 # exact SDs differ from the linear-response ones by about v / 2, so below this by less than 1%.
 INTEGRATE_ABOVE <- 0.01
-# Floating-point operations that "auto" may spend, about half a second.
-INTEGRATE_FLOPS <- 2e9
 
 # fit$integrated, or the reason in fit$not_integrated: "not needed", "too dear", "failed".
 integrate_vb <- function(fit, integrate, core) {
-  if (integrate == "auto") {
+  by_default <- integrate == "auto"
+  if (by_default) {
     fit$not_integrated <- why_not_integrate(fit, core)
     if (!is.null(fit$not_integrated)) return(fit)
   }
   if (fit$rounding) no_residuals("integrate")
   check_integral_size(fit$posterior$tau, "integrate")
-  settings <- nest_settings(if (has_rows(fit)) "nested" else "quick")
-  if (integrate == "auto" && !has_rows(fit)) {
-    affordable <- 4 * INTEGRATE_FLOPS / node_flops(core)
-    settings$capacity <- min(settings$capacity, max(affordable, 500))
-  }
-  if (has_rows(fit)) announce_nest(fit, core)
-  most <- if (integrate == "auto" && has_rows(fit)) most_evaluations(fit, core) else Inf
-  nodes <- integrate_model(fit$model, fit$vb, fit$posterior$tau, settings, core, most = most)
+  budget <- new_budget(if (by_default) INTEGRATE_SECONDS else Inf)
+  on.exit(budget$close())
+  nodes <- integrate_model(fit$model, fit$vb, fit$posterior$tau,
+    nest_settings(if (has_rows(fit)) "nested" else "quick"), core, budget, emulate = TRUE)
+  keep_integral(fit, nodes, by_default)
+}
+
+# With the nodes where they can be trusted, or were asked for.
+keep_integral <- function(fit, nodes, by_default) {
   trusted <- is_integral(nodes) && is_trusted(nodes)
-  if (integrate == "yes" && !is_integral(nodes)) abort_integral(nodes)
-  if (integrate == "yes" && !trusted) warn_integral(nodes, UNTRUSTED_ERROR[[nodes$method]])
+  if (!by_default && !is_integral(nodes)) abort_integral(nodes)
+  if (!by_default && !trusted) warn_integral(nodes, UNTRUSTED_ERROR[[nodes$method]])
   if (trusted && isTRUE(nodes$edge)) warn_edge()
-  if (trusted || integrate == "yes") fit$integrated <- nodes
-  else fit$not_integrated <- if (identical(attr(nodes, "why"), "too dear")) "too dear" else "failed"
+  if (trusted || !by_default) fit$integrated <- nodes
+  else fit$not_integrated <- if (is_dear(nodes)) "too dear" else "failed"
   fit
 }
 
@@ -91,7 +80,7 @@ is_trusted <- function(nodes) {
 }
 
 # Bound of the error, in posterior SDs, above which "auto" shows linear response instead.
-UNTRUSTED_ERROR <- c(lattice = 0.5, importance = 0.25)
+UNTRUSTED_ERROR <- c(lattice = 0.5, emulator = 0.25, importance = 0.25)
 
 why_not_integrate <- function(fit, core) {
   tau <- fit$posterior$tau
@@ -101,53 +90,13 @@ why_not_integrate <- function(fit, core) {
   uncertain <- max(own_log_sds(tau$psi$cov_lrvb, tau$index)^2)
   if (!length(tau$failed) && uncertain < INTEGRATE_ABOVE) return("not needed")
   if (is_iterated(fit$model)) return(if (fit$model$iterations$only) "too large" else "too dear")
-  if (has_rows(fit)) {
-    # thousands of optimisations on importance points, which are often not trusted in the end
-    many <- length(tau$mean) > core_limit("lattice")
-    return(if (many || nest_flops(fit, core) > NEST_FLOPS) "too dear")
-  }
-  nodes <- c(40, 200, 700, 2000, 8000, 15000)[length(tau$mean)]
-  if (is.na(nodes)) nodes <- 8000 # importance sampling
-  if (nodes * node_flops(core) > INTEGRATE_FLOPS) return("too dear")
+  # a conditional fit without rows cannot be interrupted
+  if (node_flops(core) > MOST_NODE_FLOPS) return("too dear")
   NULL
 }
 
-# The same for a conditional fit that is an optimisation; d parameters take about this many.
-NEST_FLOPS <- 4e10
-nest_flops <- function(fit, core) {
-  fits <- c(50, 110, 270, 700, 8000, 20000)[length(fit$posterior$tau$mean)]
-  if (is.na(fits)) fits <- 20000
-  fits * conditional_fit_flops(fit$model, core)
-}
-
-# Evaluations of conditional bounds that "auto" may spend, three to a fit: posteriors with long
-# tails take several times the points that nest_flops() counts, and fits far out many steps each.
-# In five and six dimensions that count is of a long tail already.
-most_evaluations <- function(fit, core) {
-  times <- if (length(fit$posterior$tau$mean) > 4L) 3 else 9
-  times * NEST_FLOPS / conditional_fit_flops(fit$model, core)
-}
-
-# In interactive runs that will take longer than about 5 seconds.
-announce_nest <- function(fit, core) {
-  if (!interactive()) return(invisible())
-  seconds <- nest_flops(fit, core) / 3e9
-  if (seconds < 5) return(invisible())
-  message("Integrating over the variance parameters, at most about ", signif(seconds, 1),
-    " s; integrate = \"no\" leaves it out")
-}
-
-# Three Newton steps with their responses: expectations of the rows, quadrature of every factor's
-# levels (an expectation again where others' effects are averaged), arrow algebra.
-conditional_fit_flops <- function(model, core) {
-  closed <- family_of(model)$closed_form
-  r <- vapply(model$factors, function(f) length(f$coef), 0L)
-  nodes <- c(15, 49, 125)[pmin(r, 3L)] * (r <= 3)
-  averaged <- length(r) > 1L && !closed
-  per_row <- 3 * (if (closed) 300 else 3000) + sum(nodes) * (if (averaged) 600 else 160) +
-    40 * (core$p + sum(r))^2
-  per_row * core$n + 3 * node_flops(core)
-}
+# Five and more of these take more than a second.
+MOST_NODE_FLOPS <- 2e9
 
 # Work of a node: factor, selected inverse and moments of the arrow. A leaf costs its memory traffic
 # (counted as twenty operations a number) beside its arithmetic.
@@ -156,22 +105,43 @@ node_flops <- function(core) {
   sum(core$r * size * (20 + 4 * size)) + 2 * as.double(dense_columns(core))^3
 }
 
+# Nodes with few conditional fits where those are what the integral costs; else, and where the log
+# likelihood cannot be emulated, a fit at each.
+posterior_nodes <- function(core, centre, start, settings, budget, emulate) {
+  if (emulate && can_emulate(start) && !has_cheap_lattice(core, start)) {
+    nodes <- emulate_precisions(core, centre, start, budget)
+    if (is_integral(nodes) || is_dear(nodes)) return(nodes)
+  }
+  integrate_precisions(gaussian_target(core, centre, budget), start, settings)
+}
+
+# Are the factorisations of a lattice less than the emulator's own work?
+has_cheap_lattice <- function(core, start) {
+  limit <- c(1e5, 1e5, 3e4, 3e4)[length(start$mean)]
+  is.null(core$rows) && isTRUE(node_flops(core) < limit)
+}
+
 # Value: the nodes (see integrate_precisions()) and
 #   stats  statistics (tau, vech Lambda) at the nodes (n x statistics)
-#   beta   mean, cov (of the mixture); node_mean, node_sd (n x p), in the user's coordinates
+#   few    list(at, weights): nodes that stand for all in what is said of theta, or NULL
+#   beta   mean, cov (of the mixture); node_mean, node_sd (of theta_nodes() x p), in the user's
+#          coordinates
 #   u      mean, var (in the order of theta)
 #   cov_global, cov_leaf  covariance of the core's global block and of each leaf's effects
 #   correction  of the log density at the nodes (families other than the Gaussian)
 #   centre list(theta, grad, rss): what conditional fits are taken around
-integrate_model <- function(model, vb, tau, settings, core = engine_core(model), progress = NULL,
-                            most = Inf) {
+integrate_model <- function(model, vb, tau, settings, core = engine_core(model),
+                            budget = new_budget(), emulate = FALSE) {
   centre <- vb_centre(core, vb)
-  nodes <- integrate_precisions(gaussian_target(core, centre, progress, most), nest_start(tau),
-    settings)
+  nodes <- posterior_nodes(core, centre, nest_start(tau), settings, budget, emulate)
   if (!is_integral(nodes)) return(nodes)
-  nodes <- c(nodes, list(centre = centre, stats = psi_statistics(nodes$psi, stat_index(model))),
-    mixture_moments(model, core, centre, nodes))
-  nodes$error <- nodes$error + approximation_error(nodes, length(model$factors))
+  known <- nodes$fits
+  nodes$fits$state <- NULL # as large as the data
+  nodes <- c(nodes, list(centre = centre, stats = psi_statistics(nodes$psi, stat_index(model)),
+    few = few_nodes(nodes$psi, theta_tails(core, nodes$psi), nodes$weights, settings$theta)))
+  nodes <- c(nodes, mixture_moments(model, core, theta_nodes(nodes), known))
+  nodes$error <- nodes$error + approximation_error(nodes, length(model$factors)) +
+    max(nodes$spread_error, 0)
   nodes
 }
 
@@ -193,13 +163,12 @@ psi_statistics <- function(psi, index) {
   x
 }
 
-mixture_moments <- function(model, core, centre, nodes) {
+# known: see node_moments().
+mixture_moments <- function(model, core, nodes, known) {
   p <- core$p
   x <- seq_len(p)
   rows <- beta_rows_of(model, core)
-  run <- call_nest_mixture(core, centre, nodes$psi, nodes$weights, blocks = TRUE, rows = rows)
-  check_status(run$status, model)
-  mix <- run$result
+  mix <- node_moments(model, nodes, core, blocks = TRUE, rows = rows, known = known)
   effects <- p + seq_len(length(mix$mean) - p)
   node_mean <- matrix(t(mix$row_mean), length(nodes$weights)) +
     rep(model$coords$shift, each = length(nodes$weights))
@@ -210,7 +179,7 @@ mixture_moments <- function(model, core, centre, nodes) {
       node_mean = node_mean, node_sd = sqrt(matrix(t(mix$row_var), length(nodes$weights)))
     ),
     u = list(mean = mix$mean[effects], var = effect_variances(core, mix$cov_global, mix$cov_leaf)),
-    cov_global = mix$cov_global, cov_leaf = mix$cov_leaf,
-    correction = if (length(mix$correction)) mix$correction
+    cov_global = mix$cov_global, cov_leaf = mix$cov_leaf, spread_error = max(mix$row_error, 0),
+    correction = if (length(mix$correction) && is.null(nodes$correction)) mix$correction
   )
 }

@@ -84,7 +84,7 @@ unconstrained_moments <- function(vb, lr, index, model) {
       Q[at, at] <- trigamma(shape)
     } else {
       mean[at] <- scale_free(t)
-      D <- numeric_jacobian(scale_free, t)
+      D <- numeric_jacobian(scale_free, t, scale_free_rows)
       C[at, at] <- V[at, at] %*% t(D)
       Q[at, at] <- D %*% V[at, at] %*% t(D)
     }

@@ -25,9 +25,11 @@
 #' @param integrate Integrate q(beta, u | precisions) over the exact posterior of the precisions?
 #'   Linear response cannot widen what is uncertain only because a precision is (the intercept with
 #'   few groups), nor follow a skewed log precision. `"auto"` integrates when some log precision has
-#'   a variance above .01 (below it no SD changes by more than 1%) and the work is below 2e9
-#'   operations, about half a second (other families: 4e10, and at most six precisions); the fit
-#'   says what it did. `"yes"` integrates whatever it costs, `"no"` never does.
+#'   a variance above .01 (below it no SD changes by more than 1%), and spends at most about one
+#'   second of CPU time on it, by the clock: what is reached by then is reported with its estimated
+#'   error, and where that is nothing to rely on the fit says so and linear response is shown. On a
+#'   machine at the limit of that second the answer may hang on what else it does. `"yes"` takes
+#'   whatever time it needs, `"no"` never integrates. See the section on integration.
 #' @param approximation How the expected log likelihood of a binomial response is made: `"gva"`, the
 #'   Gaussian variational approximation itself; `"pg"`, its lower bound by Polya-Gamma variables
 #'   (the same as Jaakkola and Jordan's), faster per row. The bound shrinks effects towards zero
@@ -61,14 +63,35 @@
 #'     `elbo`, `change` (largest move on the log scale), `step`; of [neg_binomial()] the bound at a
 #'     fixed dispersion, where `vb$elbo` has its distribution}
 #'   \item{integrated}{nodes, weights and moments of the posterior integrated over the precisions,
-#'     as in [fit_exact()], or `NULL`; then `not_integrated` says why: `"not needed"`, `"too dear"`,
-#'     `"too large"`, `"failed"`, `"unidentified"`}
+#'     as in [fit_exact()], with `method` (`"lattice"`, `"emulator"` or `"importance"`), `points`
+#'     (conditional fits or points taken) and `error`; or `NULL`, and then `not_integrated` says
+#'     why: `"not needed"`, `"too dear"`, `"too large"`, `"failed"`, `"unidentified"`}
 #'   \item{rounding}{does the model explain the response to rounding?}
 #'   \item{converged, sweeps}{did it converge, and in how many sweeps}
 #'   \item{control}{the control settings}
 #' }
 #' It is plain R data: a fit saved by [saveRDS()] gives identical results when read
 #' in a new process. `fit_vb()` never touches the random number generator.
+#'
+#' @section Integration over the precisions:
+#' The density of the precisions is known up to a conditional fit for each value of them: a
+#' factorisation for Gaussian models, an optimisation for the others. Small Gaussian models with up
+#' to four variance parameters sum it over a lattice in coordinates that have no long tail where a
+#' variance may be zero (log sigma = v - exp(c - v), Takahasi and Mori 1974). Elsewhere, with up to
+#' eight, the log likelihood is emulated: from its values and slopes at 5 to 40 points by a Gaussian
+#' process on the matrix logarithm of I + U^-1 Sigma U^-T, with U U' the sampling covariance of one
+#' level's effects, around the trend that balanced designs have exactly; its integral is then a sum
+#' over a dense lattice that costs no fit, and the process says how far to trust it and where the
+#' next fits go. What cannot be emulated falls back to the lattice, up to six parameters, and to
+#' importance sampling. `integrated$method` says what was done, `integrated$points` how many fits it
+#' took, and `integrated$error` the estimated error of means and SDs in posterior SDs. Against 114
+#' committed posteriors (`default-accuracy.csv` in the package's `extdata`) that estimate was within
+#' a factor of five of the true error in nine of ten, and never below a third of it where either is
+#' above .001 SD.
+#'
+#' Given the precisions the coefficients are normal. Their moments are those of the conditional
+#' fits, interpolated between them, at up to 250 nodes (`integrated$few`) that stand for all with
+#' the same moments of the precisions and of the covariances of the effects.
 #'
 #' @section Families other than the Gaussian:
 #' q(beta, u) is a normal distribution whose precision has the model's sparsity, fitted by Newton's
@@ -79,7 +102,7 @@
 #' By default the fit is *nested*: the approximation is made at fixed variance parameters only, its
 #' bound is corrected by quadrature for each group and by the next order of the expansion (with
 #' several grouping factors up to about 2,000 connected rows), and the result is integrated over the
-#' variance parameters on a lattice. With one grouping factor the means of coefficients follow the
+#' variance parameters. With one grouping factor the means of coefficients follow the
 #' correction. Against exact integrals of models with one scalar effect per
 #' group all means of coefficients and log precisions are within .003 posterior SDs and all SDs
 #' within .2 percent (eight simulations and one real data set, two priors); against long runs of
@@ -135,6 +158,11 @@
 #'   F*(z) and computation of the logistic-normal integral. In *Handbook of the Logistic
 #'   Distribution*, 529-540 (the logistic mixture). Jaakkola, T. S. and Jordan, M. I. (2000).
 #'   *Statistics and Computing* 10, 25-37 (the bound of `"pg"`).
+#'
+#'   Takahasi, H. and Mori, M. (1974). Double exponential formulas for numerical integration.
+#'   *Publications of the RIMS, Kyoto University* 9, 721-741. O'Hagan, A. (1991). Bayes-Hermite
+#'   quadrature. *Journal of Statistical Planning and Inference* 29, 245-260 (integrals of emulated
+#'   functions).
 #'
 #'   Giordano, R., Broderick, T. and Jordan, M. (2015). Linear response
 #'   methods for accurate covariance estimates from mean field variational Bayes.

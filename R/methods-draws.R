@@ -40,10 +40,11 @@ as.array.meanfield_fit <- function(x, ...) {
 #' `as_draws(fit)` and its relatives give the draws of a fit in the formats of the
 #' posterior package. A `gibbs_fit` and a fit by [fit_hmc()] have their own. An `exact_fit`, and a
 #' `vb_fit` that was integrated, draws the precisions independently from their exact posterior
-#' density (rejection sampling over the lattice; resampling of the points after importance
-#' sampling), then (beta, u) from its conditional normal: no burn-in, no autocorrelation. Any other
-#' `vb_fit` draws from the corrected joint normal distribution of (beta, u, log tau), which keeps
-#' the covariances that linear response found. Draws come from R's generator.
+#' density (Gaussian models: rejection sampling over the lattice; others: points within the cells of
+#' the lattice; resampling of the nodes where there are no cells, with more than four variance
+#' parameters), then (beta, u) from its conditional normal: no burn-in, no autocorrelation. Any
+#' other `vb_fit` draws from the corrected joint normal distribution of (beta, u, log tau), which
+#' keeps the covariances that linear response found. Draws come from R's generator.
 #'
 #' A `gmm_vb_fit` draws means, log-Cholesky factors of the precision matrices and log weights from
 #' their joint normal distribution under linear response: precision matrices stay positive

@@ -86,11 +86,11 @@ density_curves.default <- function(p, variables, u) NULL
 #' @export
 density_curves.mixture_posterior <- function(p, variables, u) {
   parts <- mixture_components(p, u)
-  stats::setNames(lapply(variables, function(v) mixture_curve(parts[[v]], p$nodes$weights)),
-    variables)
+  stats::setNames(lapply(variables, function(v) mixture_curve(parts[[v]])), variables)
 }
 
-mixture_curve <- function(part, w) {
+mixture_curve <- function(part) {
+  w <- part$weights
   if (is.null(part$spread)) { # weighted points
     d <- stats::density(part$centre, weights = w, adjust = 1.4, n = 512)
     x <- d$x
@@ -117,7 +117,9 @@ mixture_curve <- function(part, w) {
     y <- y[kept]
   }
   shown <- shown_values(x, part)
-  slope <- switch(part$link, exp = shown, tanh = 1 - shown^2, sinh = part$unit * cosh(x), 1)
+  slope <- switch(part$link, exp = shown, tanh = 1 - shown^2,
+    sinh = part$unit * cosh(sinh(x)) * cosh(x), 1)
+  if (!is.null(part$bend)) slope <- slope * bent_log_slope(x, part)
   list(x = shown, y = y / slope)
 }
 
@@ -130,6 +132,11 @@ gathered_kernels <- function(part, w) {
   lot <- 10 * cell(part$centre, 150) + cell(log(part$spread), 10)
   sums <- rowsum(cbind(w, w * part$centre, w * part$spread), lot, reorder = FALSE)
   list(w = sums[, 1L], centre = sums[, 2L] / sums[, 1L], spread = sums[, 3L] / sums[, 1L])
+}
+
+# Of the logarithm, in the coordinate that it is bent to.
+bent_log_slope <- function(x, part) {
+  abs(part$power) / 2 * bend_slope(sign(part$power) * x, part$bend)
 }
 
 # Those asked for, or at most 12: coefficients and, of what linear response changes most, all.

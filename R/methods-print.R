@@ -96,7 +96,8 @@ print_integration <- function(x) {
   if (!is.null(n)) {
     change <- integration_change(x)
     cat("Integrated over ", format(n$points, big.mark = ","),
-      if (n$method == "lattice") " lattice points" else " importance points",
+      switch(n$method, lattice = " lattice points", emulator = " conditional fits",
+        " importance points"),
       " (error about ", format(n$error, digits = 1), " SD", if (!is.na(n$khat))
         paste0(", k-hat ", format(n$khat, digits = 2)),
       ");\nmost moved since linear response: SD of ",

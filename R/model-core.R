@@ -101,6 +101,13 @@ rows_product <- function(core, rows, J) {
   out
 }
 
+# The combinations of the squares.
+squared_rows <- function(rows) {
+  if (is.list(rows$global)) rows$global$val <- rows$global$val^2 else rows$global <- rows$global^2
+  rows$z <- rows$z^2
+  rows
+}
+
 global_product <- function(global, J) {
   if (!is.list(global)) return(crossprod(global, J))
   n <- length(global$ptr) - 1L

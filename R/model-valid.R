@@ -424,25 +424,52 @@ unsound_posterior <- function(post, s) {
 # Nodes, their weights, and the moments of the mixture.
 unsound_integral <- function(x, s) {
   n <- length(x$weights)
-  lattice <- identical(x$method, "lattice")
-  if (!is.list(x) || !(lattice || identical(x$method, "importance"))) return("integrated$method")
+  if (!is.list(x) || !is_text(x$method)) return("integrated$method")
+  if (!x$method %in% c("lattice", "emulator", "importance")) return("integrated$method")
+  lattice <- x$method != "importance"
   if (!n || !is_within(x$weights, 0, 1) || abs(sum(x$weights) - 1) > 1e-6) {
     return("integrated$weights")
   }
+  few <- x$few
+  if (!is_null_or(few, is_few(few, n))) return("integrated$few")
+  n_theta <- if (is.null(few)) n else length(few$at)
   first_wrong(
     misshapen(x, list(psi = c(s$d, n), stats = c(n, s$d), log_evidence = 1L,
       points = 1L, cov_leaf = s$leaf), "integrated"),
     unsound_block(x$cov_global, s$n_global, "integrated$cov_global", FALSE),
     if (lattice) misshapen(x, list(gradient = c(s$d, n), L = c(s$d, s$d), step = 1L), "integrated"),
-    misshapen(x$beta, list(mean = s$p, cov = c(s$p, s$p), node_mean = c(n, s$p),
-      node_sd = c(n, s$p)), "integrated$beta"),
+    misshapen(x$beta, list(mean = s$p, cov = c(s$p, s$p), node_mean = c(n_theta, s$p),
+      node_sd = c(n_theta, s$p)), "integrated$beta"),
     misshapen(x$u, list(mean = s$effects, var = s$effects), "integrated$u"),
     misshapen(x$centre, list(theta = s$dim, grad = s$dim, rss = 1L), "integrated$centre"),
     if (lattice && !is_within(x$step, 1e-3, 10)) "integrated$step",
+    if (!is_null_or(x$bend, is.numeric(x$bend) && length(x$bend) == s$d)) "integrated$bend",
     if (!is_shape(x$log_density, n)) "integrated$log_density",
     if (!all(vapply(list(x$beta$cov, x$u$var, c(x$beta$node_sd)), is_variance, NA))) "integrated",
     if (!is_one(x$khat)) "integrated$khat", if (!is_one(x$error)) "integrated$error",
-    if (!is_null_or(x$correction, is_shape(x$correction, n))) "integrated$correction"
+    if (!is_null_or(x$correction, is_shape(x$correction, n))) "integrated$correction",
+    if (x$method == "emulator" || !is.null(x$fits)) unsound_fits(x, n, s$d)
+  )
+}
+
+# Some of n nodes, and weights of their own.
+is_few <- function(few, n) {
+  is.list(few) && length(few$at) && is_within(few$at, 1, n) && all(few$at == round(few$at)) &&
+    length(few$weights) == length(few$at) && is_within(few$weights, 0, 1) &&
+    abs(sum(few$weights) - 1) < 1e-6
+}
+
+# The conditional fits of an emulator and what interpolates among them.
+unsound_fits <- function(x, n, d) {
+  fits <- x$fits
+  points <- if (is.matrix(fits$psi)) ncol(fits$psi) else 0L
+  if (!points) return("integrated$fits")
+  first_wrong(
+    misshapen(fits, list(psi = c(d, points), A = c(points, n)), "integrated$fits"),
+    if (max(abs(colSums(fits$A) - 1)) > 1e-3) "integrated$fits$A",
+    if (!is.matrix(x$bandwidth) || nrow(x$bandwidth) != d || !all(is.finite(x$bandwidth))) {
+      "integrated$bandwidth"
+    }
   )
 }
 

@@ -82,7 +82,7 @@ row_width <- function(p) {
   if (inherits(p, "draws_posterior")) return(prod(dim(p$draws)[1:2]))
   core <- vb_core(p$model)
   beside <- if (has_sparse_global(core)) core$p else core$n_global
-  beside + 2 * length(p$nodes$weights)
+  beside + 2 * length(theta_nodes(p$nodes)$weights)
 }
 
 part_rows <- function(parts, rows) {

@@ -3,14 +3,12 @@
 
 #' @export
 linear_mixture.mixture_posterior <- function(p, parts) {
-  nodes <- p$nodes
+  nodes <- theta_nodes(p$nodes)
   model <- p$model
   core <- engine_core(model)
-  run <- call_nest_mixture(core, nodes$centre, nodes$psi, nodes$weights,
-    rows = core_rows(model, core, parts))
-  check_status(run$status, model)
+  at <- node_moments(model, nodes, core, rows = core_rows(model, core, parts))
   shift <- drop(parts$X %*% model$coords$shift) + parts$offset
-  list(weights = nodes$weights, mean = run$result$row_mean + shift, var = run$result$row_var,
+  list(weights = nodes$weights, mean = at$row_mean + shift, var = at$row_var,
     new = new_level_variance(model, parts, node_covariances(model, nodes$stats),
       length(nodes$weights)),
     lead = lead_of(model, nodes$stats))
@@ -33,61 +31,63 @@ marginals.mixture_posterior <- function(p, level = NULL, u = FALSE) {
       if (u) user_effects(p$model, as.matrix(nodes$u$mean)))),
     sd = unname(c(sqrt(diag(nodes$beta$cov)), m$sd, if (u) sqrt(variances))))
   if (!is.null(level)) {
-    q <- mixture_quantiles(mixture_components(p, u), nodes$weights, central_probs(level))
+    q <- mixture_quantiles(mixture_components(p, u), central_probs(level))
     out[quantile_names(level)] <- list(q[1L, ], q[2L, ])
   }
   drop_missing_moments(out, table)
 }
 
-# For every variable of summary(): list(centre, spread (one number per node), sinc, link), the
-# mixture that its distribution is on the scale of the link; spread = NULL: weighted points.
+# For every variable of summary(): list(weights, centre, spread (one number per node), sinc, link),
+# the mixture that its distribution is on the scale of the link (of precisions, see
+# precision_scales()); spread = NULL: weighted points.
 mixture_components <- function(p, u) {
   nodes <- p$nodes
   c(
-    normal_components(beta_names(p$model), nodes$beta$node_mean, nodes$beta$node_sd),
+    normal_components(beta_names(p$model), theta_nodes(nodes)$weights, nodes$beta$node_mean,
+      nodes$beta$node_sd),
     precision_components(p$model, nodes),
     if (u) effect_components(p)
   )
 }
 
-normal_components <- function(names, mean, sd) {
+normal_components <- function(names, weights, mean, sd) {
   out <- lapply(seq_along(names), function(j) {
-    list(centre = mean[, j], spread = sd[, j], sinc = FALSE, link = "identity")
+    list(weights = weights, centre = mean[, j], spread = sd[, j], sinc = FALSE, link = "identity")
   })
   stats::setNames(out, names)
 }
 
 effect_components <- function(p) {
-  nodes <- p$nodes
+  nodes <- theta_nodes(p$nodes)
   core <- engine_core(p$model)
   names <- u_names(p$model)
   rows <- user_effect_combinations(p$model, core)
-  run <- call_nest_mixture(core, nodes$centre, nodes$psi, nodes$weights, each = TRUE, rows = rows)
-  check_status(run$status, p$model)
-  at <- core$p + seq_along(names)
-  mean <- run$result$node_mean[at, , drop = FALSE]
-  var <- run$result$node_var[at, , drop = FALSE]
-  mean[rows$effect, ] <- run$result$row_mean
-  var[rows$effect, ] <- run$result$row_var
-  normal_components(names, t(mean), sqrt(t(var)))
+  at <- node_moments(p$model, nodes, core, each = TRUE, rows = rows)
+  effects <- core$p + seq_along(names)
+  mean <- at$node_mean[effects, , drop = FALSE]
+  var <- at$node_var[effects, , drop = FALSE]
+  mean[rows$effect, ] <- at$row_mean
+  var[rows$effect, ] <- at$row_var
+  normal_components(names, nodes$weights, t(mean), sqrt(t(var)))
 }
 
 # Quantiles (probs x variables), found on the scale of the link and carried back; one call for all
 # mixtures of a kind. Those of tau and sigma are found as those of log tau and log sigma.
-mixture_quantiles <- function(parts, weights, probs) {
+mixture_quantiles <- function(parts, probs) {
   q <- matrix(NA_real_, length(probs), length(parts))
   kind <- vapply(parts, function(p) {
     if (is.null(p$spread)) "points" else if (p$sinc) "sinc" else "normal"
   }, "")
   log_row <- match(paste0("log_", names(parts)), names(parts))
   own <- is.na(log_row)
-  for (k in setdiff(unique(kind), "points")) {
+  for (k in setdiff(unique(kind[own]), "points")) {
     at <- which(kind == k & own)
+    weights <- parts[[at[1L]]]$weights
     field <- function(name) vapply(parts[at], `[[`, weights, name)
     q[, at] <- call_nest_quantiles(k == "sinc", weights, field("centre"), field("spread"), probs)
   }
   for (j in which(kind == "points" & own)) {
-    q[, j] <- weighted_quantile(parts[[j]]$centre, weights, probs)
+    q[, j] <- weighted_quantile(parts[[j]]$centre, parts[[j]]$weights, probs)
   }
   q[, !own] <- q[, log_row[!own]]
   for (j in seq_along(parts)) q[, j] <- shown_values(q[, j], parts[[j]])
@@ -96,45 +96,75 @@ mixture_quantiles <- function(parts, weights, probs) {
 
 # From the scale on which a component's distribution is made to its own.
 shown_values <- function(x, part) {
+  if (!is.null(part$bend)) x <- unbent_logs(x, part)
+  if (part$link == "sinh") x <- sinh(x)
   inverse_link(x, rep(part$link, length(x))) * if (part$link == "sinh") part$unit else 1
 }
 
 # Precisions and what follows from them, at every node.
 precision_components <- function(model, nodes) {
   if (!nrow(nodes$psi)) return(list())
-  table <- precision_variables(model)
+  nodes <- finer_nodes(model, nodes)
   values <- precision_draws(nodes$stats, model, t(nodes$psi))
-  names <- table$variable
-  link <- table$link
-  unit <- typical_size(values, nodes$weights)
-  open <- open_values(values, link, unit)
-  spread <- if (nodes$method == "lattice") nodes$step * largest_slope(model, nodes, link, unit)
-  out <- lapply(seq_along(names), function(j) {
-    list(centre = open[, j], spread = spread[, j], sinc = TRUE, link = link[j], unit = unit[j])
+  scales <- precision_scales(precision_variables(model), values, nodes$weights)
+  open <- open_values(values, scales)
+  spread <- if (has_cells(nodes)) largest_slope(model, nodes, scales)
+  out <- lapply(seq_along(scales), function(j) {
+    c(list(weights = nodes$weights, centre = open[, j], spread = spread[, j], sinc = TRUE),
+      scales[[j]])
   })
-  stats::setNames(out, names)
+  stats::setNames(out, colnames(values))
 }
 
-# The values on the scale of the link; sinh in a unit of the variable's own.
-open_values <- function(values, link, unit) {
-  at <- link == "sinh"
-  values[, at] <- asinh(values[, at] / rep(unit[at], each = nrow(values)))
-  values[, link == "exp"] <- log(values[, link == "exp"])
-  values[, link == "tanh"] <- atanh(values[, link == "tanh"])
+# Of every variable list(link, unit, power, bend): the scale of the link (sinh in a unit of the
+# variable's own, and twice), and of logarithms of precisions and SDs, which are those of
+# sigma^power, bent as the lattice is: the kernels of its nodes are alike in width there only.
+precision_scales <- function(table, values, weights) {
+  power <- c(tau = -2, log_tau = -2, dispersion = -2, log_dispersion = -2, sigma = 1,
+    log_sigma = 1)[table$kind]
+  unit <- typical_size(values, weights)
+  lapply(seq_len(nrow(table)), function(j) {
+    scale <- list(link = table$link[j], unit = unit[j])
+    if (is.na(power[j])) return(scale)
+    x <- if (scale$link == "exp") log(values[, j]) else values[, j]
+    middle <- weighted_quantile(x / power[j], weights, 0.5)
+    c(scale, list(power = power[[j]], bend = middle - 0.5))
+  })
+}
+
+# The values on those scales.
+open_values <- function(values, scales) {
+  for (j in seq_along(scales)) values[, j] <- open_value(values[, j], scales[[j]])
   values
 }
 
-# nodes x variables: the largest derivative of each variable along an axis of the lattice, the
-# bandwidth (over the step) of the kernel that its distribution is summed with.
-largest_slope <- function(model, nodes, link, unit) {
+open_value <- function(x, scale) {
+  x <- switch(scale$link, sinh = asinh(asinh(x / scale$unit)), exp = log(x), tanh = atanh(x), x)
+  if (is.null(scale$bend)) return(x)
+  v <- bend_from_psi(rbind(-2 / scale$power * x), scale$bend)[1L, ]
+  sign(scale$power) * v
+}
+
+# Back to the logarithm.
+unbent_logs <- function(x, scale) {
+  psi <- bend_to_psi(rbind(sign(scale$power) * x), scale$bend)[1L, ]
+  -scale$power / 2 * psi
+}
+
+# nodes x variables: the largest derivative of each variable along an axis of the lattice, a step
+# long: the bandwidth of the kernel that its distribution is summed with.
+largest_slope <- function(model, nodes, scales) {
   index <- stat_index(model)
+  v <- bend_from_psi(nodes$psi, nodes$bend)
   e <- 1e-4
-  at <- function(psi) {
-    open_values(precision_draws(psi_statistics(psi, index), model, t(psi), NULL), link, unit)
+  at <- function(v) {
+    psi <- bend_to_psi(v, nodes$bend)
+    open_values(precision_draws(psi_statistics(psi, index), model, t(psi), NULL), scales)
   }
-  slopes <- lapply(seq_len(ncol(nodes$L)), function(j) {
-    move <- e * nodes$L[, j]
-    abs(at(nodes$psi + move) - at(nodes$psi - move)) / (2 * e)
+  axes <- nodes$bandwidth %||% (nodes$step * nodes$L)
+  slopes <- lapply(seq_len(ncol(axes)), function(j) {
+    move <- e * axes[, j]
+    abs(at(v + move) - at(v - move)) / (2 * e)
   })
   do.call(pmax, slopes)
 }
@@ -159,20 +189,18 @@ level_covariances.mixture_posterior <- function(p, f) {
 # Of (beta, u, statistics, log tau, sigma).
 #' @export
 covariance.mixture_posterior <- function(p, type = "lrvb") {
-  nodes <- p$nodes
+  nodes <- theta_nodes(p$nodes)
   model <- p$model
   check_full_cov(model)
-  core <- engine_core(model)
-  run <- call_nest_mixture(core, nodes$centre, nodes$psi, nodes$weights, each = TRUE, dense = TRUE)
-  check_status(run$status, model)
+  at <- node_moments(model, nodes, each = TRUE, dense = TRUE)
   scalar <- unlist(Filter(function(at) length(at) == 1L, stat_index(model)))
   own <- nodes$stats[, scalar, drop = FALSE]
   sigma <- 1 / sqrt(own)
   if (is_dispersion(model, 1L)) sigma <- sigma[, -1L, drop = FALSE]
   other <- cbind(nodes$stats, log(own), sigma)
   centred <- function(x) x - rep(drop(nodes$weights %*% x), each = nrow(x))
-  cross <- t(centred(t(run$result$node_mean))) %*% (centred(other) * nodes$weights)
-  S <- rbind(cbind(run$result$cov, cross),
+  cross <- t(centred(t(at$node_mean))) %*% (centred(other) * nodes$weights)
+  S <- rbind(cbind(at$cov, cross),
     cbind(t(cross), t(centred(other)) %*% (centred(other) * nodes$weights)))
   label(user_covariance(model, S), full_cov_names(model))
 }
@@ -187,13 +215,10 @@ joint_draws.mixture_posterior <- function(p, ndraws, u) {
   core <- engine_core(p$model)
   check_size(ndraws, length(core$h))
   drawn <- precision_parameter_draws(p, nodes, core, ndraws)
-  at <- drawn$at
-  theta <- if (is.null(at)) {
+  theta <- if (is.null(drawn$at)) {
     call_nest_draws(core, nodes$centre, drawn$psi)
-  } else { # a conditional fit per node that was drawn, not per draw
-    order <- order(at)
-    call_nest_draws(core, nodes$centre, nodes$psi[, at[order], drop = FALSE])[, order(order),
-      drop = FALSE]
+  } else {
+    node_draws(p$model, nodes, core, drawn$at)
   }
   x <- seq_len(core$p)
   list(
@@ -207,43 +232,43 @@ joint_draws.mixture_posterior <- function(p, ndraws, u) {
 # list(psi (d x ndraws), at: the node whose conditional fit serves, or NULL for one at psi itself).
 # Gaussian: from the density itself, which costs a factorisation. Others: as the summary has it.
 precision_parameter_draws <- function(p, nodes, core, ndraws) {
-  if (nodes$method == "importance" || !nrow(nodes$psi)) {
+  if (!has_cells(nodes) || !nrow(nodes$psi)) {
     at <- sample.int(length(nodes$weights), ndraws, TRUE, nodes$weights)
     return(list(psi = nodes$psi[, at, drop = FALSE], at = if (has_rows(p$model)) at))
   }
-  if (has_rows(p$model)) return(smoothed_nodes(nodes, ndraws))
-  list(psi = lattice_draws(nodes, ndraws, function(psi) {
-    call_nest_log_density(core, nodes$centre, psi)
+  if (has_rows(p$model)) {
+    drawn <- smoothed_nodes(cells <- finer_cells(p$model, nodes), ndraws)
+    return(list(psi = drawn$psi, at = cells$origin[drawn$at]))
+  }
+  list(psi = lattice_draws(nodes, ndraws, function(v) {
+    call_nest_log_density(core, nodes$centre, v, nodes$bend)
   }))
 }
 
-# A node by its weight, moved within its cell by a uniform distribution tilted by half the gradient:
-# what the move adds to the variance of a smooth density, h^2 / 12, its covariance with the node
-# takes away. A linear map, near one, makes means and covariances those of the lattice.
+# In v, a node by its weight, moved within its cell by a uniform distribution tilted by half the
+# gradient: what the move adds to the variance of a smooth density, h^2 / 12, its covariance with
+# the node takes away. A linear map, near one, makes means and covariances those of the lattice.
 smoothed_nodes <- function(nodes, ndraws) {
   at <- sample.int(length(nodes$weights), ndraws, TRUE, nodes$weights)
   tilt <- nodes$gradient / 2
-  own <- weighted_covariance(nodes$psi, nodes$weights)
+  v <- bend_from_psi(nodes$psi, nodes$bend)
+  own <- weighted_covariance(v, nodes$weights)
   m <- tilted_moments(tilt, nodes$step)
-  moved <- weighted_covariance(nodes$psi + nodes$L %*% m$mean, nodes$weights)
+  moved <- weighted_covariance(v + nodes$L %*% m$mean, nodes$weights)
   moved$cov <- moved$cov + nodes$L %*% (drop(m$var %*% nodes$weights) * t(nodes$L))
-  psi <- nodes$psi[, at, drop = FALSE] +
+  drawn <- v[, at, drop = FALSE] +
     nodes$L %*% tilted_uniform(tilt[, at, drop = FALSE], nodes$step)$x
-  to <- t(chol(own$cov)) %*% forwardsolve(t(chol(moved$cov)), diag(1, nrow(psi)))
-  list(psi = own$mean + to %*% (psi - moved$mean), at = at)
+  to <- t(chol(own$cov)) %*% forwardsolve(t(chol(moved$cov)), diag(1, nrow(v)))
+  drawn <- own$mean + to %*% (drawn - moved$mean)
+  list(psi = bend_to_psi(drawn, nodes$bend), at = at)
 }
 
-# x: variables x nodes
-weighted_covariance <- function(x, w) {
-  mean <- drop(x %*% w)
-  list(mean = mean, cov = (x - mean) %*% (t(x - mean) * w))
-}
-
-# Rejection sampling: a node by its weight, a point of its cell by the exponential density with the
-# node's gradient, accepted against the exact density. The bound is the largest ratio among the
-# proposals, as in Caffo, Booth and Davis (2002).
+# Rejection sampling in v: a node by its weight, a point of its cell by the exponential density
+# with the node's gradient, accepted against the exact density. The bound is the largest ratio
+# among the proposals, as in Caffo, Booth and Davis (2002).
 lattice_draws <- function(nodes, ndraws, log_density) {
-  out <- matrix(0, nrow(nodes$psi), 0L)
+  v <- bend_from_psi(nodes$psi, nodes$bend)
+  out <- matrix(0, nrow(v), 0L)
   bound <- -Inf
   rounds <- 0L
   while (ncol(out) < ndraws) {
@@ -252,17 +277,17 @@ lattice_draws <- function(nodes, ndraws, log_density) {
     at <- sample.int(length(nodes$weights), n, TRUE, nodes$weights)
     g <- nodes$gradient[, at, drop = FALSE]
     cell <- tilted_uniform(g, nodes$step)
-    psi <- nodes$psi[, at, drop = FALSE] + nodes$L %*% cell$x
-    ratio <- log_density(psi) - nodes$log_density[at] - cell$log_density
+    x <- v[, at, drop = FALSE] + nodes$L %*% cell$x
+    ratio <- log_density(x) - nodes$log_density[at] - cell$log_density
     high <- stats::quantile(ratio, 0.999, names = FALSE)
     if (high > bound + 0.01) { # start again under the higher bound
       out <- out[, log(stats::runif(ncol(out))) < bound - high, drop = FALSE]
       bound <- high
     }
     keep <- log(stats::runif(n)) < ratio - bound
-    out <- cbind(out, psi[, keep, drop = FALSE])
+    out <- cbind(out, x[, keep, drop = FALSE])
   }
-  out[, seq_len(ndraws), drop = FALSE]
+  bend_to_psi(out[, seq_len(ndraws), drop = FALSE], nodes$bend)
 }
 
 # Mean and variance of x in [-h/2, h/2] with density proportional to exp(g x), element by element.
@@ -285,13 +310,6 @@ abort_draws <- function() {
 #' @export
 group_covariance.mixture_posterior <- function(p, k) {
   nodes <- p$nodes
-  x <- t(nodes$psi[stat_index(p$model)[[k + n_lead(p$model)]], , drop = FALSE])
-  r <- length(p$model$groups[[k]]$coef)
-  C <- correlation_roots(x, r)
-  pairs <- lower_pairs(r)
-  mean <- unlist(Map(function(a, b) {
-    rho <- Reduce(`+`, lapply(seq_len(b), function(c) C[[a, c]] * C[[b, c]]))
-    sum(nodes$weights * rho * exp(-(x[, vech_at(r, a, a)] + x[, vech_at(r, b, b)]) / 2))
-  }, pairs$row, pairs$col))
-  unvech(mean)
+  x <- nodes$psi[stat_index(p$model)[[k + n_lead(p$model)]], , drop = FALSE]
+  unvech(drop(nodes$weights %*% covariance_rows(t(x))))
 }

@@ -19,6 +19,8 @@ SEXP C_bb_points(SEXP, SEXP);
 SEXP C_bb_pull(SEXP, SEXP, SEXP);
 SEXP C_bb_transform(SEXP, SEXP);
 SEXP C_bb_untransform(SEXP, SEXP);
+SEXP C_emulate(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_emulate_sampling(SEXP);
 SEXP C_fit_glmm_vb(SEXP, SEXP, SEXP);
 SEXP C_fit_gibbs(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_fit_lmm_iter(SEXP, SEXP, SEXP);
@@ -42,11 +44,13 @@ SEXP C_joint_theta(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_limits(void);
 SEXP C_lr(SEXP, SEXP);
 SEXP C_misshapen(SEXP, SEXP, SEXP);
+SEXP C_nest_bend(SEXP, SEXP, SEXP);
 SEXP C_nest_draws(SEXP, SEXP, SEXP);
+SEXP C_nest_fits(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_nest_lattice(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
-SEXP C_nest_log_density(SEXP, SEXP, SEXP);
-SEXP C_nest_mixture(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
-SEXP C_nest_mode(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_nest_log_density(SEXP, SEXP, SEXP, SEXP);
+SEXP C_nest_mixture(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_nest_mode(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_nest_quantiles(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_test_arrow(SEXP, SEXP);
 SEXP C_test_normals(SEXP);
@@ -69,6 +73,8 @@ static const R_CallMethodDef call_entries[] = {
     {"C_bb_pull", (DL_FUNC) &C_bb_pull, 3},
     {"C_bb_transform", (DL_FUNC) &C_bb_transform, 2},
     {"C_bb_untransform", (DL_FUNC) &C_bb_untransform, 2},
+    {"C_emulate", (DL_FUNC) &C_emulate, 5},
+    {"C_emulate_sampling", (DL_FUNC) &C_emulate_sampling, 1},
     {"C_fit_glmm_vb", (DL_FUNC) &C_fit_glmm_vb, 3},
     {"C_fit_gibbs", (DL_FUNC) &C_fit_gibbs, 5},
     {"C_fit_glmm_gibbs", (DL_FUNC) &C_fit_glmm_gibbs, 4},
@@ -92,11 +98,13 @@ static const R_CallMethodDef call_entries[] = {
     {"C_limits", (DL_FUNC) &C_limits, 0},
     {"C_lr", (DL_FUNC) &C_lr, 2},
     {"C_misshapen", (DL_FUNC) &C_misshapen, 3},
+    {"C_nest_bend", (DL_FUNC) &C_nest_bend, 3},
     {"C_nest_draws", (DL_FUNC) &C_nest_draws, 3},
+    {"C_nest_fits", (DL_FUNC) &C_nest_fits, 5},
     {"C_nest_lattice", (DL_FUNC) &C_nest_lattice, 6},
-    {"C_nest_log_density", (DL_FUNC) &C_nest_log_density, 3},
-    {"C_nest_mixture", (DL_FUNC) &C_nest_mixture, 7},
-    {"C_nest_mode", (DL_FUNC) &C_nest_mode, 5},
+    {"C_nest_log_density", (DL_FUNC) &C_nest_log_density, 4},
+    {"C_nest_mixture", (DL_FUNC) &C_nest_mixture, 8},
+    {"C_nest_mode", (DL_FUNC) &C_nest_mode, 6},
     {"C_nest_quantiles", (DL_FUNC) &C_nest_quantiles, 5},
     {"C_test_arrow", (DL_FUNC) &C_test_arrow, 2},
     {"C_test_normals", (DL_FUNC) &C_test_normals, 1},

@@ -1,6 +1,6 @@
 /* la.h: small dense linear algebra. Matrices are column-major; symmetric ones use and
  * return the lower triangle unless said otherwise. Sizes 1 and 2 are written out, because
- * leaf blocks are mostly that small. */
+ * leaf blocks are mostly that small; a few more go without BLAS, whose calls cost more than they do. */
 #ifndef MEANFIELD_LA_H
 #define MEANFIELD_LA_H
 

@@ -7,10 +7,19 @@
 #ifndef MEANFIELD_LOGISTIC_H
 #define MEANFIELD_LOGISTIC_H
 
+#include <stddef.h>
+
 /* B[0..4], eta ~ N(mu, v); exact at v = 0. */
 void logistic_moments(double mu, double v, double *B);
 
 /* B0 alone. */
 double logistic_softplus(double mu, double v);
+
+/* Of many rows, four at a time where the processor can (logistic_lanes.h): B[k][i], k = 0..4, of row i,
+ * and sum size_i B0(mu_i, v_i). */
+void logistic_moments_rows(size_t n, const double *mu, const double *v,
+                           double *const B[5]);
+double logistic_softplus_sum(size_t n, const double *mu, const double *v,
+                             const double *size);
 
 #endif

@@ -21,6 +21,15 @@ static void root_row(int r, const double *x, int a, double *row)
     row[a] = left;
 }
 
+void scale_free_root(int r, const double *x, double *root)
+{
+    for (int a = 0; a < r; a++) {
+        double row[VECH_MAX_R], sd = exp(-0.5 * x[vech_at(r, a, a)]);
+        root_row(r, x, a, row);
+        for (int b = 0; b < r; b++) AT(root, a, b, r) = b <= a ? sd * row[b] : 0;
+    }
+}
+
 /* w (a + 1) <- its derivative in x_ab: the columns after b shrink with what is left to them. */
 static void root_row_slope(int r, const double *x, int a, int b, const double *row,
                            double *w)

@@ -9,6 +9,9 @@
  * scalar. t <- vech of the precision matrix X; returns log |X|; *log_jacobian <- log |dt / dx|. */
 double scale_free_to_vech(int r, const double *x, double *t, double *log_jacobian);
 
+/* root (r x r, lower, zeros above) <- the Cholesky factor of X^-1. */
+void scale_free_root(int r, const double *x, double *root);
+
 /* out += the gradients in x: of sum g_ab t_ab (g laid out like t), and of
  * logdet log |X| + jacobian log |dt / dx|. */
 void scale_free_pull(int r, const double *x, const double *g, double *out);

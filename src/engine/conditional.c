@@ -170,6 +170,7 @@ static bool add_node(const struct conditional *e, double w, int k,
     if (out->cov_global || out->node_var || packed_rows)
         arrow_pattern_inverse(s, e->F, &work->inv, work->d_inv, work->inv.cross,
                               work->scratch);
+    if (out->within) memset(work->dev, 0, sizeof(double) * dim);
     if (out->cov_global) {
         add_global_spread(s, w, work->inv.global, work->dev, out->cov_global);
         add_leaf_spreads(s, w, work->inv.leaf, work->dev, out->cov_leaf);
@@ -189,6 +190,25 @@ static bool add_node(const struct conditional *e, double w, int k,
     return true;
 }
 
+/* Deviations were taken from the centre, and E theta - centre is in mean. */
+static void take_mean_square(const struct arrow_shape *s, struct conditional_work *work,
+                             struct conditional_mixture *out)
+{
+    size_t dim = arrow_dim(s);
+    if (out->cov_global) {
+        memset(work->inv.global, 0, sizeof(double) * arrow_global_size(s));
+        add_global_spread(s, -1, work->inv.global, out->mean, out->cov_global);
+        if (s->n_leaf) {
+            memset(work->inv.leaf, 0, sizeof(double) * arrow_leaf_size(s));
+            add_leaf_spreads(s, -1, work->inv.leaf, out->mean, out->cov_leaf);
+        }
+    }
+    if (!out->cov) return;
+    for (size_t j = 0; j < dim; j++)
+        for (size_t i = 0; i < dim; i++)
+            out->cov[i + j * dim] -= out->mean[i] * out->mean[j];
+}
+
 enum core_status conditional_mixture(const struct conditional *e, int n,
                                      const double *psi, const double *w,
                                      const struct arrow_rows *rows,
@@ -204,19 +224,7 @@ enum core_status conditional_mixture(const struct conditional *e, int n,
         double f = e->log_density(e->ctx, psi + (size_t) k * (size_t) e->d);
         if (!isfinite(f) || !add_node(e, w[k], k, rows, out, work)) return CORE_NONFINITE;
     }
-    /* deviations were taken from the centre: E theta - centre is now in mean */
-    if (out->cov_global) {
-        memset(work->inv.global, 0, sizeof(double) * arrow_global_size(s));
-        add_global_spread(s, -1, work->inv.global, out->mean, out->cov_global);
-        if (s->n_leaf) {
-            memset(work->inv.leaf, 0, sizeof(double) * arrow_leaf_size(s));
-            add_leaf_spreads(s, -1, work->inv.leaf, out->mean, out->cov_leaf);
-        }
-    }
-    if (out->cov)
-        for (size_t j = 0; j < dim; j++)
-            for (size_t i = 0; i < dim; i++)
-                out->cov[i + j * dim] -= out->mean[i] * out->mean[j];
+    if (!out->within) take_mean_square(s, work, out);
     for (size_t i = 0; i < dim; i++) out->mean[i] += e->origin[i];
     return CORE_OK;
 }

@@ -19,8 +19,16 @@ struct conditional {
     double (*log_density)(void *ctx, const double *psi);
     /* false: they do not exist */
     bool (*moments)(void *ctx, double weight, double *mean);
-    const double *correction;  /* part of f at the last psi; NULL: f is exact    */
-    const double *evaluations; /* spent so far; NULL: a fit is one factorisation */
+    /* g (n_stat) <- d log p(y | t) / d t at the last psi, in the statistics t and before moments(): of
+     * f without `correction` and `prior`. */
+    void (*slope)(void *ctx, double *g);
+    /* Numbers that a fit is made again from at less cost (0: as cheap as it was), those of the last
+     * psi, and word of such a fit made before. */
+    size_t state_size;
+    void (*state)(const void *ctx, double *out);
+    void (*know)(void *ctx, const double *psi, const double *state);
+    const double *correction; /* part of f at the last psi; NULL: f is exact    */
+    const double *prior;      /* part of f: log p(Lambda) |d Lambda / d psi|     */
 };
 
 static inline struct target conditional_target(const struct conditional *e)
@@ -36,6 +44,8 @@ bool conditional_draws(const struct conditional *e, int n, const double *psi,
 /* The posterior of theta as a mixture over nodes psi (d x n) with weights w (sum 1).
  * NULL outputs are left out. Cost: n arrow factorisations and selected inverses. */
 struct conditional_mixture {
+    bool
+        within; /* covariances are sum w Cov(theta | node), without what means differ by */
     double *mean;               /* dim: E theta                                         */
     double *cov_global;         /* Cov of the global block: n_global^2, full; or packed */
     double *cov_leaf;           /* n_leaf r x r: covariance of each leaf's effects      */

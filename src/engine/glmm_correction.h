@@ -9,7 +9,7 @@
  *                    + (c3 - sum of the c3 of the levels on their own, at their W) gap / c3 of
  *                    the levels where that is below one
  *
- * by 15, 7 x 7 or 5 x 5 x 5 Gauss-Hermite nodes for one, two or three coefficients. */
+ * by 7 to 15, 5 x 5 or 7 x 7, or 5 x 5 x 5 Gauss-Hermite nodes for one, two or three coefficients. */
 #ifndef MEANFIELD_GLMM_CORRECTION_H
 #define MEANFIELD_GLMM_CORRECTION_H
 

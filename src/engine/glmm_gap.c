@@ -18,6 +18,11 @@ static const double WEIGHT_15[] = {0.3182595182595174,    0.2324622936097322,
                                    0.08941779539984435,   0.01736577449213748,
                                    0.001567357503549959,  5.642146405189058e-05,
                                    5.975419597920733e-07, 8.589649899633668e-10};
+static const double NODE_9[] = {0, 1.023255663789133, 2.076847978677830,
+                                3.205429002856470, 4.512745863399783};
+static const double WEIGHT_9[] = {0.4063492063492063, 0.2440975028949394,
+                                  0.04991640676521787, 0.002789141321231768,
+                                  2.234584400774658e-05};
 static const double NODE_7[] = {0, 1.154405394739968, 2.366759410734538,
                                 3.750439717725739};
 static const double WEIGHT_7[] = {0.4571428571428571, 0.2401231786050125,
@@ -33,20 +38,40 @@ struct nodes {
     double z[MAX_R * MAX_NODES], log_w[MAX_NODES];
 };
 
-/* Product rule in r dimensions: z (r x n) and log weights. */
-static void product_rule(int r, struct nodes *x)
+/* Nodes a side that a level takes in r dimensions, by its own third-order part: how far it is from
+ * normal. Of the 8,000 gaps that the limits were chosen on (the levels of six models, at four to eight
+ * points each) none was off by more than 3e-5; summed, log densities move by 1.5e-3 at most. */
+enum { RULES = 3 };
+static const struct {
+    int half; /* nodes on either side of zero                                        */
+    const double *node, *weight;
+    double most; /* third-order part                                                 */
+} RULE[MAX_R][RULES] = {{{3, NODE_7, WEIGHT_7, 3e-3},
+                         {4, NODE_9, WEIGHT_9, 1e-2},
+                         {7, NODE_15, WEIGHT_15, INFINITY}},
+                        {{2, NODE_5, WEIGHT_5, 1e-3}, {3, NODE_7, WEIGHT_7, INFINITY}},
+                        {{2, NODE_5, WEIGHT_5, INFINITY}}};
+
+static int rule_for(int r, double third_order)
 {
-    const double *node = r == 1 ? NODE_15 : r == 2 ? NODE_7 : NODE_5;
-    const double *weight = r == 1 ? WEIGHT_15 : r == 2 ? WEIGHT_7 : WEIGHT_5;
-    int half = r == 1 ? 7 : r == 2 ? 3 : 2, side = 2 * half + 1;
-    x->n = 1;
+    int k = 0;
+    while (third_order > RULE[r - 1][k].most) k++;
+    return k;
+}
+
+/* Product rule k in r dimensions: z (r x n) and log weights. */
+static void product_rule(int r, int k, struct nodes *x)
+{
+    const double *node = RULE[r - 1][k].node, *weight = RULE[r - 1][k].weight;
+    int half = RULE[r - 1][k].half, side = 2 * half + 1;
+    x->n = node ? 1 : 0;
     for (int c = 0; c < r; c++) x->n *= side;
-    for (int k = 0; k < x->n; k++) {
-        x->log_w[k] = 0;
-        for (int c = 0, rest = k; c < r; c++, rest /= side) {
-            int i = rest % side - half, j = i < 0 ? -i : i;
-            x->z[c + k * r] = i < 0 ? -node[j] : node[j];
-            x->log_w[k] += log(weight[j]);
+    for (int i = 0; i < x->n; i++) {
+        x->log_w[i] = 0;
+        for (int c = 0, rest = i; c < r; c++, rest /= side) {
+            int at = rest % side - half, j = at < 0 ? -at : at;
+            x->z[c + i * r] = at < 0 ? -node[j] : node[j];
+            x->log_w[i] += log(weight[j]);
         }
     }
 }
@@ -195,17 +220,34 @@ static double log_sum_exp(int n, const double *x)
     return top + log(sum);
 }
 
-/* What the level's Gaussian loses; its third-order part s3 gets sum_cde (sum_i g e_c e_d e_e)^2,
- * e = L'z. */
+/* sum F under the level's Gaussian; *third <- its third-order part, sum_cde (sum_i g e_c e_d e_e)^2
+ * / 12, e = L'z. Leaves the last block in b. */
+static double level_bound(const struct glmm_view *x, const struct level *l,
+                          const double *L, bool other, struct block *b, double *third)
+{
+    double T[MAX_R * MAX_R * MAX_R] = {0}, bound = 0;
+    for (size_t from = 0; from < l->n; from += BLOCK) {
+        gather(x, l, L, other, from, b);
+        bound += block_bound(x, b, l->r, other, T);
+    }
+    *third = 0;
+    for (int c = 0; c < l->r * l->r * l->r; c++) *third += T[c] * T[c] / 12;
+    return bound;
+}
+
+/* What the level's Gaussian loses, by rule *which; unless that is held it is chosen here. */
 static double level_gap(const struct glmm_view *x, const struct level *l,
-                        const struct nodes *rule, bool other, double *s3)
+                        const struct nodes *rules, bool held, int *which, bool other,
+                        double *third)
 {
     int r = l->r;
-    double L[MAX_R * MAX_R], logdet, third[MAX_R * MAX_R * MAX_R] = {0}, bound = 0;
-    double move[MAX_R * MAX_NODES], value[MAX_NODES] = {0};
+    double L[MAX_R * MAX_R], logdet, move[MAX_R * MAX_NODES], value[MAX_NODES] = {0};
     const double *m = x->s->m + l->at;
     struct block b;
     if (!level_covariance(x, l, L, &logdet)) return NAN;
+    double bound = level_bound(x, l, L, other, &b, third);
+    if (!held) *which = rule_for(r, *third);
+    const struct nodes *rule = rules + *which;
     for (int k = 0; k < rule->n; k++)
         for (int a = 0; a < r; a++) {
             move[a + k * r] = 0;
@@ -213,12 +255,9 @@ static double level_gap(const struct glmm_view *x, const struct level *l,
                 move[a + k * r] += AT(L, a, c, r) * rule->z[c + k * r];
         }
     for (size_t from = 0; from < l->n; from += BLOCK) {
-        gather(x, l, L, other, from, &b);
-        bound += block_bound(x, &b, r, other, third);
+        if (l->n > BLOCK) gather(x, l, L, other, from, &b);
         for (int k = 0; k < rule->n; k++) value[k] += block_value(x, &b, r, move + k * r);
     }
-    *s3 = 0;
-    for (int c = 0; c < r * r * r; c++) *s3 += third[c] * third[c];
     for (int k = 0; k < rule->n; k++)
         value[k] +=
             rule->log_w[k] + prior_value(l, m, move + k * r, rule->z + k * r, logdet);
@@ -244,10 +283,12 @@ static void level_prior(const struct glmm_view *x, int f, int r, double *Lambda)
 struct glmm_levels glmm_gap_levels(const struct glmm *g, struct arena *a)
 {
     struct glmm_levels x = {.rows = {NULL}};
+    x.rule[0] = arena_ints(a, (size_t) g->lmm.shape.n_leaf);
     for (int f = 0; f < g->n_other; f++) {
         size_t starts = (size_t) g->other[f].n_levels + 1;
         x.start[f] = (size_t *) arena_doubles(a, starts);
         x.rows[f] = arena_ints(a, g->n);
+        x.rule[f + 1] = arena_ints(a, (size_t) g->other[f].n_levels);
     }
     return x;
 }
@@ -270,17 +311,17 @@ void glmm_gap_list(const struct glmm *g, struct glmm_levels *x)
     }
 }
 
-double glmm_gap(const struct glmm_view *x, const struct glmm_levels *levels, int f,
-                bool other, double *local)
+double glmm_gap(const struct glmm_view *x, struct glmm_levels *levels, int f, bool other,
+                double *local)
 {
     const struct glmm *g = x->g;
     const struct arrow_shape *sh = &g->lmm.shape;
-    double Lambda[MAX_R * MAX_R], sum = 0, s3 = 0;
-    struct nodes rule;
+    double Lambda[MAX_R * MAX_R], sum = 0, third = 0;
+    struct nodes rules[RULES];
     int r = f < 0 ? sh->r : g->other[f].r, n = f < 0 ? sh->n_leaf : g->other[f].n_levels;
     if (r > MAX_R) return 0;
     level_prior(x, f, r, Lambda);
-    product_rule(r, &rule);
+    for (int k = 0; k < RULES; k++) product_rule(r, k, rules + k);
     for (int k = 0; k < n; k++) {
         struct level l = {.r = r, .Lambda = Lambda};
         if (f < 0) {
@@ -294,8 +335,9 @@ double glmm_gap(const struct glmm_view *x, const struct glmm_levels *levels, int
             l.n = levels->start[f][k + 1] - levels->start[f][k];
             l.z = g->other[f].z;
         }
-        sum += level_gap(x, &l, &rule, other, &s3);
-        *local += s3 / 12;
+        sum +=
+            level_gap(x, &l, rules, levels->held, levels->rule[f + 1] + k, other, &third);
+        *local += third;
     }
     return sum;
 }

@@ -35,7 +35,7 @@ struct glmm_work glmm_state_work(const struct glmm *g, struct arena *a)
 {
     const struct arrow_shape *sh = &g->lmm.shape;
     size_t dim = arrow_dim(sh), r = (size_t) sh->r;
-    struct glmm_work w = {.evaluations = 0};
+    struct glmm_work w = {.residual = 0};
     w.P = arrow_carve(sh, a);
     w.F = arrow_carve(sh, a);
     w.A = arrow_carve(sh, a);
@@ -88,7 +88,6 @@ enum core_status glmm_state_evaluate(const struct glmm *g, const double *t,
 {
     const struct lmm *m = &g->lmm;
     const struct arrow_shape *sh = &m->shape;
-    w->evaluations++;
     glmm_gram(g, s->w, &w->P);
     glmm_add_prior(g, t, &w->P);
     enum core_status st = arrow_factor(sh, &w->P, &w->F, info);

@@ -55,8 +55,7 @@ struct glmm_work {
     double *prior_grad, *g, *dm, *base_m, *solved; /* dim each                        */
     double *rho, *dmu, *dv, *base_w, *goal_w;      /* n each                          */
     double *r, *d, *Kr, *Kd, *Ad, *row;            /* n each: conjugate gradients      */
-    double evaluations; /* of the ELBO, since the start                            */
-    double residual;    /* of the last response, relative to its tolerance's norm    */
+    double residual; /* of the last response, relative to its tolerance's norm    */
     double *sums, *sums_r, *sums_d; /* n_stat each: of changes of S     */
     /* Few rows beside many global columns: K o K itself (n x n), and what a row's eps adds to the
      * block sums (n_stat x n); NULL where pushes of the selected inverse cost less.          */

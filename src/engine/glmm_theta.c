@@ -53,6 +53,50 @@ static bool replace_beta_block(int p, int ng, const double *Sigma, double *S,
     return true;
 }
 
+/* X <- X', p x p. */
+static void transpose(int p, double *X)
+{
+    for (int j = 0; j < p; j++)
+        for (int i = 0; i < j; i++) {
+            double x = AT(X, i, j, p);
+            AT(X, i, j, p) = AT(X, j, i, p);
+            AT(X, j, i, p) = x;
+        }
+}
+
+/* X <- L X or L^-1 X, column by column. */
+static void multiply_l(int p, const double *L, double *X)
+{
+    for (int j = 0; j < p; j++)
+        for (int i = p; i-- > 0;) {
+            double sum = 0;
+            for (int k = 0; k <= i; k++) sum += AT(L, i, k, p) * AT(X, k, j, p);
+            AT(X, i, j, p) = sum;
+        }
+}
+static void solve_l(int p, const double *L, double *X)
+{
+    for (int j = 0; j < p; j++) la_solve_l(p, L, X + j * p);
+}
+
+/* out <- L^-1 Sigma L^-T, or L ratio L', with L L' = S_bb. L: p x p scratch. */
+static bool scale_beta(int p, int ng, const double *S, const double *X, bool to_ratio,
+                       double *L, double *out)
+{
+    for (int j = 0; j < p; j++)
+        for (int i = 0; i < p; i++) AT(L, i, j, p) = AT(S, i, j, ng);
+    if (la_chol(p, L)) return false;
+    memcpy(out, X, sizeof(double) * (size_t) p * (size_t) p);
+    for (int side = 0; side < 2; side++) {
+        if (to_ratio)
+            solve_l(p, L, out);
+        else
+            multiply_l(p, L, out);
+        transpose(p, out);
+    }
+    return true;
+}
+
 /* w->dm <- the response of m to a unit tilt of coordinate j. */
 static bool tilt_coordinate(const struct glmm *g, const struct glmm_state *s,
                             struct glmm_work *w, size_t j, double tol)
@@ -107,22 +151,33 @@ static bool exact_leaves(const struct glmm *g, const struct glmm_state *s,
     return true;
 }
 
-/* The coefficients' block exactly; cols_m and cols_w as in glmm_theta_response(). */
+/* The coefficients' block exactly. */
 static bool exact_beta(const struct glmm *g, const struct glmm_state *s,
-                       struct glmm_work *w, double tol, double *S_global, double *work,
-                       double *cols_m, double *cols_w)
+                       struct glmm_work *w, struct theta_response want, double *S_global,
+                       double *work)
 {
     int p = g->lmm.p, ng = g->lmm.shape.n_global;
     size_t dim = arrow_dim(&g->lmm.shape);
     double *Sigma = work + 2 * p * p + 2 * (size_t) p * (size_t) ng;
     for (int j = 0; j < p; j++) {
-        if (!tilt_coordinate(g, s, w, (size_t) j, tol)) return false;
+        if (!tilt_coordinate(g, s, w, (size_t) j, want.tol)) return false;
         memcpy(Sigma + j * p, w->dm, sizeof(double) * (size_t) p);
-        if (!cols_m) continue;
-        memcpy(cols_m + (size_t) j * dim, w->dm, sizeof(double) * dim);
-        glmm_response_weights(g, s, w, cols_w + (size_t) j * g->n);
+        if (!want.cols_m) continue;
+        memcpy(want.cols_m + (size_t) j * dim, w->dm, sizeof(double) * dim);
+        glmm_response_weights(g, s, w, want.cols_w + (size_t) j * g->n);
     }
+    if (want.ratio && !scale_beta(p, ng, S_global, Sigma, true, work, want.ratio))
+        return false;
     return p == 0 || replace_beta_block(p, ng, Sigma, S_global, work);
+}
+
+static bool scaled_beta(const struct glmm *g, const double *ratio, double *S_global,
+                        double *work)
+{
+    int p = g->lmm.p, ng = g->lmm.shape.n_global;
+    double *Sigma = work + 2 * p * p + 2 * (size_t) p * (size_t) ng;
+    return p == 0 || (scale_beta(p, ng, S_global, ratio, false, work, Sigma) &&
+                      replace_beta_block(p, ng, Sigma, S_global, work));
 }
 
 bool glmm_theta_response(const struct glmm *g, const double *t,
@@ -137,8 +192,9 @@ bool glmm_theta_response(const struct glmm *g, const double *t,
     if (want.exact == EXACT_NONE) return true;
     bool all = want.exact == EXACT_ALL;
     bool ok = all ? exact_global(g, s, w, want.tol, S_global, leaf_work)
-                  : exact_beta(g, s, w, want.tol, S_global, leaf_work, want.cols_m,
-                               want.cols_w);
+              : want.exact == EXACT_RATIO
+                  ? scaled_beta(g, want.ratio, S_global, leaf_work)
+                  : exact_beta(g, s, w, want, S_global, leaf_work);
     if (!ok) return false;
     arrow_spread_leaf(sh, S_global, d_inv, q, s_leaf, w->scratch);
     return !all || exact_leaves(g, s, w, want.tol, d_inv, s_leaf);

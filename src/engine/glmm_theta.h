@@ -8,11 +8,14 @@
  * it and then exactly for the coefficients, or for the effects too (of a leaf its own block).
  * cols_m (dim x p), cols_w (n x p), or NULL: the response of m and of -w to a unit tilt of each
  * coefficient (EXACT_BETA only). False: no response exists. Needs glmm_response_curvature(). */
-enum theta_exact { EXACT_NONE, EXACT_BETA, EXACT_ALL };
+enum theta_exact { EXACT_NONE, EXACT_BETA, EXACT_ALL, EXACT_RATIO };
 struct theta_response {
     enum theta_exact exact;
     double tol; /* of glmm_response()                                                  */
     double *cols_m, *cols_w;
+    /* p x p or NULL: L^-1 Sigma L^-T of the coefficients' exact Sigma and the L L' that
+     * glmm_response_factor() has, next to I; EXACT_BETA makes it, EXACT_RATIO takes it for Sigma. */
+    double *ratio;
 };
 bool glmm_theta_response(const struct glmm *g, const double *t,
                          const struct glmm_state *s, struct glmm_work *w,

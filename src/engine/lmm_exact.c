@@ -24,6 +24,12 @@ struct lmm_exact lmm_exact_carve(const struct lmm *m, struct arena *a)
     e.zero_theta = arena_doubles(a, arrow_dim(&m->shape));
     e.zero_grad = arena_doubles(a, arrow_dim(&m->shape));
     e.prior_const = arena_doubles(a, (size_t) m->n_prec);
+    e.d = arena_doubles(a, arrow_dim(&m->shape));
+    e.Gd = arena_doubles(a, arrow_dim(&m->shape));
+    e.d_inv = arena_doubles(a, arrow_leaf_size(&m->shape));
+    e.q = arena_doubles(a, arrow_cross_size(&m->shape));
+    e.scratch = arena_doubles(a, (size_t) m->shape.n_global *
+                                     (size_t) (m->shape.r > 1 ? m->shape.r : 1));
     return e;
 }
 
@@ -103,6 +109,7 @@ double lmm_exact_log_density(void *exact, const double *psi)
     if (DBL_EPSILON * quad > MAX_ROUNDING) return -INFINITY;
     for (size_t i = 0; i < dim; i++) quad -= e->g[i] * e->g[i];
     double flat = m->flat ? m->p * LOG_2PI : 0;
+    e->prior = prior;
     return prior + 0.5 * (m->n * (psi[0] - LOG_2PI) + m->sum_log_w + logdet_T -
                           arrow_logdet(&m->shape, &e->F) - quad + flat);
 }
@@ -112,6 +119,42 @@ void lmm_exact_mean(const struct lmm_exact *e, double *mean)
     size_t dim = arrow_dim(&e->m->shape);
     memcpy(mean, e->g, sizeof(double) * dim);
     arrow_unwhiten(&e->m->shape, &e->F, e->from->theta, mean);
+}
+
+/* At the conditional mean (into e->d): ||W^1/2 (y - C theta)||^2. */
+static double rss_at_mean(struct lmm_exact *e)
+{
+    const struct lmm *m = e->m;
+    size_t dim = arrow_dim(&m->shape);
+    double rss = e->from->rss;
+    memset(e->Gd, 0, sizeof(double) * dim);
+    memcpy(e->d, e->g, sizeof(double) * dim);
+    arrow_unwhiten(&m->shape, &e->F, e->Gd, e->d);
+    arrow_mul(&m->shape, &m->G, e->d, e->Gd);
+    for (size_t i = 0; i < dim; i++) {
+        rss += e->d[i] * (e->Gd[i] - 2 * e->from->grad[i]);
+        e->d[i] += e->from->theta[i];
+    }
+    return rss > 0 ? rss : 0;
+}
+
+void lmm_exact_slope(void *exact, double *g)
+{
+    struct lmm_exact *e = exact;
+    const struct lmm *m = e->m;
+    const struct arrow_shape *s = &m->shape;
+    struct arrow *S = &e->P;
+    arrow_selected_inverse(s, &e->F, S, e->d_inv, e->q, e->scratch);
+    /* tr(tau_e G S) = dim - tr(T S) */
+    double tau_e = e->t[0], rss = rss_at_mean(e),
+           pull = (double) arrow_dim(s) - lmm_prior_trace(m, S->global);
+    for (int k = 1; k < m->n_prec; k++) {
+        const struct precision *pr = &m->prec[k];
+        lmm_block_sum(m, k, S->global, S->leaf, g + pr->at);
+        pull -= vech_trace(pr->r, e->t + pr->at, g + pr->at);
+        lmm_likelihood_slope(m, k, e->t, e->d, g);
+    }
+    g[0] = 0.5 * ((m->n - pull) / tau_e - rss);
 }
 
 static bool exact_moments(void *ctx, double weight, double *mean)
@@ -135,5 +178,7 @@ struct conditional lmm_exact_conditional(const struct lmm *m, const struct lmm_c
                                 .F = &e->F,
                                 .origin = c->theta,
                                 .log_density = lmm_exact_log_density,
-                                .moments = exact_moments};
+                                .moments = exact_moments,
+                                .slope = lmm_exact_slope,
+                                .prior = &e->prior};
 }

@@ -34,6 +34,8 @@ struct lmm_exact {
     const struct lmm_centre *from;  /* the point used at the last psi                  */
     double *prior_const; /* n_prec: log density of each precision without its kernel  */
     double quad_beta;    /* (beta_0 - mu)'T_b(beta_0 - mu)                            */
+    double prior;        /* log p(Lambda) + log |d Lambda / d psi| at the last psi    */
+    double *d, *Gd, *d_inv, *q, *scratch; /* of lmm_exact_slope()                     */
     struct core_info info;
 };
 
@@ -48,6 +50,10 @@ double lmm_exact_log_density(void *exact, const double *psi);
 
 /* mean <- E theta at the last psi. */
 void lmm_exact_mean(const struct lmm_exact *e, double *mean);
+
+/* g <- d log p(y | t) / d t at the last psi: half of n / tau_e - E rss and of levels Lambda^-1 -
+ * E sum u u'. One selected inverse, which takes P's place. */
+void lmm_exact_slope(void *exact, double *g);
 
 /* All of it in the arena; m and c must outlive it. */
 struct conditional lmm_exact_conditional(const struct lmm *m, const struct lmm_centre *c,

@@ -259,7 +259,7 @@ static void lattice_add(const struct target *f, const double *mode, const double
 {
     int d = f->d;
     size_t at = (size_t) l->n * (size_t) d;
-    double z[LATTICE_MAX_D];
+    double z[LATTICE_ROOM_D];
     for (int i = 0; i < d; i++) z[i] = step * index[i];
     memcpy(l->index + at, index, sizeof(int) * (size_t) d);
     place(d, mode, L, z, l->psi + at);
@@ -270,7 +270,7 @@ static void lattice_add(const struct target *f, const double *mode, const double
 static void lattice_gradient(int d, double step, struct lattice *l, const int *table,
                              size_t size)
 {
-    int index[LATTICE_MAX_D];
+    int index[LATTICE_ROOM_D];
     for (int k = 0; k < l->n; k++)
         for (int i = 0; i < d; i++) {
             double value[3] = {-INFINITY, l->log_density[k], -INFINITY};
@@ -296,7 +296,7 @@ enum core_status nest_lattice(const struct target *f, const double *mode, const 
                               double step, double drop, struct lattice *l, int *table,
                               const struct core_hooks *h, struct core_info *info)
 {
-    int d = f->d, index[LATTICE_MAX_D] = {0};
+    int d = f->d, index[LATTICE_ROOM_D] = {0};
     size_t size = nest_lattice_table(l->capacity);
     memset(table, 0, sizeof(int) * size);
     if (l->n == 0) lattice_add(f, mode, L, step, index, l);

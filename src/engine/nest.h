@@ -22,7 +22,8 @@
 
 enum {
     NEST_MAX_D = 128,
-    LATTICE_MAX_D = 6,
+    LATTICE_MAX_D = 6, /* of conditional fits; LATTICE_ROOM_D: of any density       */
+    LATTICE_ROOM_D = 8,
     LATTICE_MAX_INDEX = 32000,
     LATTICE_MAX_POINTS = 1000000
 };

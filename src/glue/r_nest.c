@@ -4,6 +4,8 @@
 #include <limits.h>
 #include <math.h>
 #include <string.h>
+#include <time.h>
+#include "engine/bend.h"
 #include "engine/conditional_of.h"
 #include "engine/nest.h"
 #include "glue/r_glmm.h"
@@ -25,28 +27,33 @@ static struct task r_task(SEXP core, SEXP centre)
     return k;
 }
 
-/* Stops for Ctrl-C, or when the conditional fits have taken more than `most` evaluations, and stays
- * stopped: a fit that was interrupted looks like a point without density to the integrator. */
+/* Stops for Ctrl-C, or when the process has spent `seconds` from `start` (INFINITY: any number), and
+ * stays stopped: a fit that was interrupted looks like a point without density to the integrator. */
 struct limit {
     struct r_poll poll;
-    const double
-        *evaluations; /* NULL: not counted                                        */
-    double most;
+    double seconds;
+    clock_t start;
     enum core_status
         why; /* CORE_OK: not stopped                                          */
 };
 
+/* seconds: an R number from 0, or NULL for any number; progress: function or NULL. */
+static struct limit r_limit(SEXP seconds, SEXP progress, int every)
+{
+    double most =
+        seconds == R_NilValue ? INFINITY : r_as_num(seconds, "seconds", 0, INFINITY);
+    return (struct limit){{r_progress(progress), every}, most, clock(), CORE_OK};
+}
+
 static int limit_hook(void *ctx, int done)
 {
     struct limit *l = ctx;
-    if (l->why == CORE_OK && l->evaluations && *l->evaluations > l->most)
+    if (l->why == CORE_OK && isfinite(l->seconds) &&
+        (double) (clock() - l->start) / CLOCKS_PER_SEC > l->seconds)
         l->why = CORE_DEAR;
     if (l->why == CORE_OK && r_poll_hook(&l->poll, done)) l->why = CORE_INTERRUPTED;
     return l->why != CORE_OK;
 }
-
-/* Evaluations that may be taken: none, some, or any number. */
-static double r_most(SEXP x) { return r_as_num(x, "most", 0, INFINITY); }
 
 /* The status of a run, or why the limit ended it, into out = list(result, status). */
 static void close_run(SEXP out, enum core_status st, const struct limit *l,
@@ -70,39 +77,63 @@ static int r_dimension(const struct task *k, int most)
     return d;
 }
 
-/* list(list(psi, L, peak), status): the start in place of the mode. */
-static SEXP mode_result(int dim, const double *psi, const double *L)
+/* Bends of the coordinates of integration (bend.h), NA where there is none; NULL: no coordinate has
+ * one. */
+static const double *r_bends(SEXP bend, int d)
+{
+    return bend == R_NilValue ? NULL : r_as_dbl(bend, "bend", d);
+}
+
+/* psi (d x n) of coordinates v, or with `back` v of psi. */
+SEXP C_nest_bend(SEXP x, SEXP bend, SEXP back)
+{
+    int d = Rf_length(bend), n = r_columns(x, "x", d);
+    const double *c = r_as_dbl(bend, "bend", d), *from = r_as_finite(x, "x", -1);
+    bool inverse = r_as_int(back, "back", 0, 1);
+    SEXP out = PROTECT(Rf_allocMatrix(REALSXP, d, n));
+    for (size_t i = 0; i < (size_t) n * (size_t) d; i += (size_t) d)
+        if (inverse)
+            bend_from_psi(d, c, from + i, REAL(out) + i);
+        else
+            bend_to_psi(d, c, from + i, REAL(out) + i);
+    UNPROTECT(1);
+    return out;
+}
+
+/* list(list(v, L, peak), status): the start in place of the mode. */
+static SEXP mode_result(int dim, const double *v, const double *L)
 {
     size_t d = (size_t) dim;
-    const struct r_field f[3] = {
-        {"psi", d, R_VECTOR}, {"L", d, d}, {"peak", 1, R_VECTOR}};
+    const struct r_field f[3] = {{"v", d, R_VECTOR}, {"L", d, d}, {"peak", 1, R_VECTOR}};
     SEXP res = PROTECT(r_list(f, 3));
-    memcpy(r_out(res, 0), psi, sizeof(double) * d);
+    memcpy(r_out(res, 0), v, sizeof(double) * d);
     memcpy(r_out(res, 1), L, sizeof(double) * d * d);
     SEXP out = r_with_status(res);
     UNPROTECT(1);
     return out;
 }
 
-/* psi: start (d); L: scale (d x d); most: evaluations of conditional fits. Returns
- * list(list(psi, L, peak), status). */
-SEXP C_nest_mode(SEXP core, SEXP centre, SEXP psi, SEXP L, SEXP most)
+/* v: start (d); L: scale (d x d); seconds: see r_limit(). Returns
+ * list(list(v, L, peak), status). */
+SEXP C_nest_mode(SEXP core, SEXP centre, SEXP v, SEXP L, SEXP seconds, SEXP bend)
 {
     const struct task k = r_task(core, centre);
     int d = r_dimension(&k, NEST_MAX_D);
-    const double *start = r_as_finite(psi, "psi", d),
+    const double *start = r_as_finite(v, "v", d),
                  *scale = r_as_finite(L, "L", (R_xlen_t) d * d);
-    struct limit limit = {.poll = {R_NilValue, 0}, .most = r_most(most)};
+    struct limit limit = r_limit(seconds, R_NilValue, 0);
     const struct core_hooks h = {limit_hook, &limit};
     SEXP out = PROTECT(mode_result(d, start, scale)), res = VECTOR_ELT(out, 0);
+    const double *c = r_bends(bend, d);
     struct conditional x;
+    struct bend b;
     struct nest_work w;
     R_ARENA (a) {
         x = conditional_of(&k.g, &k.centre, &h, &a);
+        b = bend_carve(conditional_target(&x), c, &a);
         w = nest_work_carve(d, &a);
     }
-    limit.evaluations = x.evaluations;
-    const struct target f = conditional_target(&x);
+    const struct target f = bend_target(&b);
     struct core_info info = {0, -1};
     enum core_status st =
         nest_mode(&f, r_out(res, 0), r_out(res, 1), r_out(res, 2), &w, &h, &info);
@@ -111,21 +142,80 @@ SEXP C_nest_mode(SEXP core, SEXP centre, SEXP psi, SEXP L, SEXP most)
     return out;
 }
 
-/* f at the columns of psi (d x n). */
-SEXP C_nest_log_density(SEXP core, SEXP centre, SEXP psi)
+/* f at the columns of v (d x n), a density of v. */
+SEXP C_nest_log_density(SEXP core, SEXP centre, SEXP v, SEXP bend)
 {
     const struct task k = r_task(core, centre);
-    int n = r_points(&k, psi);
+    int n = r_points(&k, v);
+    const double *c = r_bends(bend, k.g.lmm.n_stat);
     struct conditional x;
+    struct bend b;
     R_ARENA (a) {
         x = conditional_of(&k.g, &k.centre, NULL, &a);
+        b = bend_carve(conditional_target(&x), c, &a);
     }
+    const struct target f = bend_target(&b);
     SEXP out = PROTECT(Rf_allocVector(REALSXP, n));
     for (int i = 0; i < n; i++) {
         if (i % 64 == 0)
             R_CheckUserInterrupt(); /* nothing is held here but R's own memory */
-        REAL(out)[i] = x.log_density(x.ctx, REAL(psi) + (size_t) i * (size_t) x.d);
+        REAL(out)[i] = f.log_density(f.ctx, REAL(v) + (size_t) i * (size_t) f.d);
     }
+    UNPROTECT(1);
+    return out;
+}
+
+/* Tells x of fits made before: NULL, or list(psi (d x n), state (numbers of each x n)), the latter
+ * without rows where there is nothing to tell. */
+static void r_know(SEXP known, const struct conditional *x)
+{
+    if (known == R_NilValue) return;
+    size_t size = x->know ? x->state_size : 0;
+    SEXP psi = r_elt(known, "psi");
+    int n = r_columns(psi, "psi", x->d);
+    r_as_finite(psi, "psi", -1);
+    const double *state = r_dbl(known, "state", (R_xlen_t) n * (R_xlen_t) size);
+    for (int i = 0; size && i < n; i++)
+        x->know(x->ctx, REAL(psi) + (size_t) i * (size_t) x->d,
+                state + (size_t) i * size);
+}
+
+/* What an emulator takes of a conditional fit at each column of psi (d x n): log p(y | t), of other
+ * families its bound; what the bound is corrected by; d log_lik / d t (d x n); log p(Lambda) with the
+ * Jacobian. f is the sum of the three numbers; all are not finite where there is no fit. state, a column
+ * each, and known: see r_know(); seconds: see r_limit(). Returns list(list(log_lik, correction, slope, log_prior, state),
+ * status). */
+SEXP C_nest_fits(SEXP core, SEXP centre, SEXP psi, SEXP known, SEXP seconds)
+{
+    const struct task k = r_task(core, centre);
+    size_t n = (size_t) r_points(&k, psi), d = (size_t) k.g.lmm.n_stat;
+    struct limit limit = r_limit(seconds, R_NilValue, 0);
+    const struct core_hooks h = {limit_hook, &limit};
+    struct conditional x;
+    R_ARENA (a) {
+        x = conditional_of(&k.g, &k.centre, &h, &a);
+    }
+    r_know(known, &x);
+    const struct r_field fields[5] = {{"log_lik", n, R_VECTOR},
+                                      {"correction", n, R_VECTOR},
+                                      {"slope", d, n},
+                                      {"log_prior", n, R_VECTOR},
+                                      {"state", x.state_size, n}};
+    SEXP out = PROTECT(r_with_status(r_list(fields, 5))), res = VECTOR_ELT(out, 0);
+    struct core_info info = {0, -1};
+    for (size_t i = 0; i < n; i++) {
+        if (core_stop(&h, (int) i)) break;
+        double f = x.log_density(x.ctx, REAL(psi) + i * d);
+        double c = x.correction ? *x.correction : 0;
+        r_out(res, 0)[i] = isfinite(f) ? f - c - *x.prior : -INFINITY;
+        r_out(res, 1)[i] = isfinite(f) ? c : 0;
+        r_out(res, 3)[i] = isfinite(f) ? *x.prior : -INFINITY;
+        for (size_t j = 0; j < d && !isfinite(f); j++) r_out(res, 2)[i * d + j] = NAN;
+        if (!isfinite(f)) continue;
+        x.slope(x.ctx, r_out(res, 2) + i * d);
+        if (x.state_size) x.state(x.ctx, r_out(res, 4) + i * x.state_size);
+    }
+    close_run(out, CORE_OK, &limit, &info);
     UNPROTECT(1);
     return out;
 }
@@ -152,17 +242,20 @@ static struct known r_known(SEXP x, int d, int capacity)
     return k;
 }
 
-static void put_known(const struct known *k, int d, struct lattice *l)
+/* c: bends, or NULL. The lattice is one of v. */
+static void put_known(const struct known *k, int d, const double *c, struct lattice *l)
 {
     size_t dn = (size_t) k->n * (size_t) d;
     if (k->n == 0) return;
     for (size_t i = 0; i < dn; i++) l->index[i] = (int) k->index[i];
     memcpy(l->psi, k->psi, sizeof(double) * dn);
+    for (size_t i = 0; c && i < dn; i += (size_t) d)
+        bend_from_psi(d, c, l->psi + i, l->psi + i);
     memcpy(l->log_density, k->log_density, sizeof(double) * (size_t) k->n);
     l->n = k->n;
 }
 
-static SEXP lattice_result(const struct lattice *l, int d, bool gradient)
+static SEXP lattice_result(const struct lattice *l, int d, const double *c, bool gradient)
 {
     size_t n = (size_t) l->n, dn = n * (size_t) d;
     const struct r_field f[4] = {{"index", (size_t) d, n},
@@ -172,14 +265,17 @@ static SEXP lattice_result(const struct lattice *l, int d, bool gradient)
     SEXP res = PROTECT(r_list(f, 4));
     for (size_t i = 0; i < dn; i++) r_out(res, 0)[i] = l->index[i];
     memcpy(r_out(res, 1), l->psi, sizeof(double) * dn);
+    for (size_t i = 0; c && i < dn; i += (size_t) d)
+        bend_to_psi(d, c, l->psi + i, r_out(res, 1) + i);
     if (gradient) memcpy(r_out(res, 2), l->gradient, sizeof(double) * dn);
     memcpy(r_out(res, 3), l->log_density, sizeof(double) * n);
     UNPROTECT(1);
     return res;
 }
 
-/* control: list(step, drop, capacity, most, known); progress: function of the points done, or NULL.
- * Returns list(list(index, psi, gradient (d x n each), log_density (n)), status). */
+/* mode, L: of v. control: list(step, drop, capacity, seconds, known, bend); progress: function of the points
+ * done, or NULL. Returns list(list(index, psi, gradient (d x n each), log_density (n)), status): psi of the
+ * points, the density of v and its gradient along the axes. */
 SEXP C_nest_lattice(SEXP core, SEXP centre, SEXP mode, SEXP L, SEXP control,
                     SEXP progress)
 {
@@ -191,23 +287,24 @@ SEXP C_nest_lattice(SEXP core, SEXP centre, SEXP mode, SEXP L, SEXP control,
     double step = r_num(control, "step", DBL_MIN, DBL_MAX),
            drop = r_num(control, "drop", 0, DBL_MAX);
     const struct known known = r_known(r_elt(control, "known"), d, capacity);
-    struct limit limit = {.poll = {r_progress(progress), 64},
-                          .most = r_most(r_elt(control, "most"))};
+    struct limit limit = r_limit(r_elt(control, "seconds"), progress, 64);
     const struct core_hooks h = {limit_hook, &limit};
+    const double *c = r_bends(r_elt(control, "bend"), d);
     struct conditional x;
+    struct bend b;
     struct lattice l;
     int *table;
     R_ARENA (a) {
         x = conditional_of(&k.g, &k.centre, &h, &a);
+        b = bend_carve(conditional_target(&x), c, &a);
         l = nest_lattice_carve(d, capacity, &a);
         table = arena_ints(&a, nest_lattice_table(capacity));
     }
-    limit.evaluations = x.evaluations;
-    put_known(&known, d, &l);
-    const struct target f = conditional_target(&x);
+    put_known(&known, d, c, &l);
+    const struct target f = bend_target(&b);
     struct core_info info = {0, -1};
     enum core_status st = nest_lattice(&f, at, scale, step, drop, &l, table, &h, &info);
-    SEXP out = PROTECT(r_with_status(lattice_result(&l, d, st == CORE_OK)));
+    SEXP out = PROTECT(r_with_status(lattice_result(&l, d, c, st == CORE_OK)));
     close_run(out, st, &limit, &info);
     UNPROTECT(1);
     return out;
@@ -228,9 +325,9 @@ enum {
 };
 
 /* What is wanted of a mixture: the global and the leaves' covariances, moments at each node, all of
- * Cov theta, linear combinations, corrections. */
+ * Cov theta, of these only what is within the nodes, linear combinations, corrections. */
 struct want {
-    bool blocks, each, dense, correction;
+    bool blocks, each, dense, within, correction;
     size_t rows;
 };
 
@@ -257,7 +354,7 @@ static SEXP mixture_result(const struct arrow_shape *s, size_t n, struct want w)
 
 static struct conditional_mixture mixture_view(SEXP res, struct want w)
 {
-    struct conditional_mixture mix = {.mean = r_out(res, MEAN)};
+    struct conditional_mixture mix = {.within = w.within, .mean = r_out(res, MEAN)};
     if (w.blocks) {
         mix.cov_global = r_out(res, COV_GLOBAL);
         mix.cov_leaf = r_out(res, COV_LEAF);
@@ -275,18 +372,23 @@ static struct conditional_mixture mixture_view(SEXP res, struct want w)
     return mix;
 }
 
-/* psi: d x n nodes; weights: n, sum 1; want: list(blocks, each, dense) logicals; rows: see r_rows(). */
+/* psi: d x n nodes; weights: n, sum 1; want: list(blocks, each, dense, within), logicals; rows: see r_rows();
+ * known: see r_know(). */
 SEXP C_nest_mixture(SEXP core, SEXP centre, SEXP psi, SEXP weights, SEXP want, SEXP rows,
-                    SEXP progress)
+                    SEXP progress, SEXP known)
 {
     const struct task k = r_task(core, centre);
     const struct arrow_shape *s = &k.g.lmm.shape;
     int n = r_points(&k, psi);
     const double *w = r_as_finite(weights, "weights", n);
     const struct arrow_rows rw = r_rows(rows, s);
-    struct want ask = {r_flag(want, "blocks"), r_flag(want, "each"),
-                       r_flag(want, "dense"), k.g.n > 0, (size_t) rw.n};
-    struct limit limit = {.poll = {r_progress(progress), 16}, .most = INFINITY};
+    struct want ask = {r_flag(want, "blocks"),
+                       r_flag(want, "each"),
+                       r_flag(want, "dense"),
+                       r_flag(want, "within"),
+                       k.g.n > 0,
+                       (size_t) rw.n};
+    struct limit limit = r_limit(R_NilValue, progress, 16);
     const struct core_hooks h = {limit_hook, &limit};
     SEXP out = PROTECT(r_with_status(mixture_result(s, (size_t) n, ask)));
     struct conditional_mixture mix = mixture_view(VECTOR_ELT(out, 0), ask);
@@ -296,7 +398,7 @@ SEXP C_nest_mixture(SEXP core, SEXP centre, SEXP psi, SEXP weights, SEXP want, S
         x = conditional_of(&k.g, &k.centre, &h, &a);
         work = conditional_carve(s, ask.dense, &a);
     }
-    limit.evaluations = x.evaluations;
+    r_know(known, &x);
     struct core_info info = {0, -1};
     enum core_status st =
         conditional_mixture(&x, n, REAL(psi), w, &rw, &mix, &work, &h, &info);

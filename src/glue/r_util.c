@@ -408,9 +408,9 @@ static void r_fill_packed(const struct arrow_shape *s, const double *G, double *
     }
 }
 
-static const double *r_global(SEXP x, const struct arrow_shape *s)
+const double *r_global(SEXP core, const struct arrow_shape *s)
 {
-    const struct r_block b = r_block(x, s);
+    const struct r_block b = r_block(r_elt(core, "global"), s);
     if (b.dense && !s->packed) return b.dense;
     if (!s->packed && s->n_global > R_MAX_SQUARE) r_bad("n_global");
     double *out = (double *) R_alloc(arrow_global_size(s) + 1, sizeof(double));
@@ -435,7 +435,7 @@ struct lmm r_model(SEXP core)
     R_xlen_t dim = (R_xlen_t) arrow_dim(&m.shape);
     m.separate = r_flag(core, "separate");
     r_pack(&m);
-    m.G.global = (double *) r_global(r_elt(core, "global"), &m.shape);
+    m.G.global = (double *) r_global(core, &m.shape);
     m.G.leaf = (double *) r_finite(core, "leaf", (R_xlen_t) arrow_leaf_size(&m.shape));
     m.G.cross = (double *) r_finite(core, "cross", (R_xlen_t) arrow_cross_size(&m.shape));
     m.h = r_finite(core, "h", dim);

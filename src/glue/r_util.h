@@ -76,6 +76,9 @@ void r_order_global(struct lmm *m);
  * S. r_model() has done it. */
 void r_pack(struct lmm *m);
 
+/* The global block of the core's Gram as the shape has it. */
+const double *r_global(SEXP core, const struct arrow_shape *s);
+
 /* The pattern of a packed global block as R keeps it, NULL of a dense one: list(elim, eptr, eidx, core),
  * counted from 0; and back, into a shape that has its lists of columns. */
 SEXP r_pattern(const struct arrow_shape *s);

@@ -67,43 +67,29 @@ static void score(const struct likelihood_rows *rows, const double *extra,
 static double expect(const struct likelihood_rows *rows, const double *extra,
                      const double *mu, const double *v, struct likelihood_terms *e)
 {
-    double sum = 0, B[5];
+    double sum = 0, *const B[5] = {e->f, e->m, e->mm, e->mv, e->vv};
     (void) extra;
+    logistic_moments_rows(rows->n, mu, v, B);
     for (size_t i = 0; i < rows->n; i++) {
         double y = rows->y[i], n = rows->size[i];
-        logistic_moments(mu[i], v[i], B);
-        e->f[i] = y * mu[i] - n * B[0];
-        e->m[i] = y - n * B[1];
-        e->v[i] = -0.5 * n * B[2];
-        e->mm[i] = -n * B[2];
-        e->mv[i] = -0.5 * n * B[3];
-        e->vv[i] = -0.25 * n * B[4];
+        e->f[i] = y * mu[i] - n * e->f[i];
+        e->m[i] = y - n * e->m[i];
+        e->v[i] = -0.5 * n * e->mm[i];
+        e->mm[i] = -n * e->mm[i];
+        e->mv[i] = -0.5 * n * e->mv[i];
+        e->vv[i] = -0.25 * n * e->vv[i];
         sum += e->f[i];
     }
     return sum;
 }
 
-/* Of trials of one at a point, log(1 + e^-|eta|) is summed as the logarithm of a product, each
- * factor of which is at most 2. */
 static double expect_value(const struct likelihood_rows *rows, const double *extra,
                            const double *mu, const double *v)
 {
-    double sum = 0, product = 1;
+    double sum = 0;
     (void) extra;
-    for (size_t i = 0; i < rows->n; i++) {
-        double y = rows->y[i], n = rows->size[i];
-        if (v[i] != 0 || n != 1) {
-            sum += y * mu[i] - n * logistic_softplus(mu[i], v[i]);
-            continue;
-        }
-        sum += y * mu[i] - (mu[i] > 0 ? mu[i] : 0);
-        product *= 1 + exp(-fabs(mu[i]));
-        if (product > 1e290) {
-            sum -= log(product);
-            product = 1;
-        }
-    }
-    return sum - log(product);
+    for (size_t i = 0; i < rows->n; i++) sum += rows->y[i] * mu[i];
+    return sum - logistic_softplus_sum(rows->n, mu, v, rows->size);
 }
 
 const struct likelihood likelihood_binomial = {.name = "binomial",

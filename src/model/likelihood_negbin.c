@@ -67,19 +67,35 @@ static void score(const struct likelihood_rows *rows, const double *phi,
     }
 }
 
+/* The logistic function's argument at some rows. */
+enum { BLOCK = 64 };
+static size_t centred(const struct likelihood_rows *rows, size_t from, const double *phi,
+                      const double *mu, double *x)
+{
+    size_t n = rows->n - from < BLOCK ? rows->n - from : BLOCK;
+    double log_phi = log(*phi);
+    for (size_t i = 0; i < n; i++) x[i] = mu[from + i] - log_phi;
+    return n;
+}
+
 static double expect(const struct likelihood_rows *rows, const double *phi,
                      const double *mu, const double *v, struct likelihood_terms *e)
 {
-    double sum = 0, log_phi = log(*phi), B[5];
+    double sum = 0, x[BLOCK];
+    for (size_t from = 0; from < rows->n; from += BLOCK) {
+        size_t n = centred(rows, from, phi, mu, x);
+        double *const B[5] = {e->f + from, e->m + from, e->mm + from, e->mv + from,
+                              e->vv + from};
+        logistic_moments_rows(n, x, v + from, B);
+    }
     for (size_t i = 0; i < rows->n; i++) {
-        double y = rows->y[i], size = rows->size[i], n = y + *phi;
-        logistic_moments(mu[i] - log_phi, v[i], B);
-        e->f[i] = size * (y * mu[i] - n * B[0] + rise(y, *phi));
-        e->m[i] = size * (y - n * B[1]);
-        e->v[i] = size * (-0.5 * n * B[2]);
-        e->mm[i] = size * (-n * B[2]);
-        e->mv[i] = size * (-0.5 * n * B[3]);
-        e->vv[i] = size * (-0.25 * n * B[4]);
+        double y = rows->y[i], size = rows->size[i], n = size * (y + *phi);
+        e->f[i] = size * (y * mu[i] + rise(y, *phi)) - n * e->f[i];
+        e->m[i] = size * y - n * e->m[i];
+        e->v[i] = -0.5 * n * e->mm[i];
+        e->mm[i] = -n * e->mm[i];
+        e->mv[i] = -0.5 * n * e->mv[i];
+        e->vv[i] = -0.25 * n * e->vv[i];
         sum += e->f[i];
     }
     return sum;
@@ -88,10 +104,15 @@ static double expect(const struct likelihood_rows *rows, const double *phi,
 static double expect_value(const struct likelihood_rows *rows, const double *phi,
                            const double *mu, const double *v)
 {
-    double sum = 0, log_phi = log(*phi);
-    for (size_t i = 0; i < rows->n; i++) {
-        double y = rows->y[i], B0 = logistic_softplus(mu[i] - log_phi, v[i]);
-        sum += rows->size[i] * (y * mu[i] - (y + *phi) * B0 + rise(y, *phi));
+    double sum = 0, x[BLOCK], size[BLOCK];
+    for (size_t from = 0; from < rows->n; from += BLOCK) {
+        size_t n = centred(rows, from, phi, mu, x);
+        for (size_t i = 0; i < n; i++) {
+            double y = rows->y[from + i];
+            size[i] = rows->size[from + i] * (y + *phi);
+            sum += rows->size[from + i] * (y * mu[from + i] + rise(y, *phi));
+        }
+        sum -= logistic_softplus_sum(n, x, v + from, size);
     }
     return sum;
 }

@@ -8,6 +8,7 @@
  * seven digits. */
 #include <math.h>
 #include <Rmath.h>
+#include "base/logistic_lanes.h"
 #include "model/likelihood.h"
 
 static bool possible(double y, double size) { return size > 0 && y >= 0; }
@@ -63,11 +64,28 @@ static void score(const struct likelihood_rows *rows, const double *extra,
     }
 }
 
-/* With d = mu - log y: returns E - y, and *shape = y d less it, F / size. */
-static double excess(double y, double mu, double half_v, double *shape)
+enum { BLOCK = 64 };
+
+/* E <- exp(mu + v / 2) of up to BLOCK rows, four at once where that can be. */
+static void means(size_t n, const double *mu, const double *v, double *E)
 {
+    double x[BLOCK], far = 0;
+    for (size_t i = 0; i < n; i++) {
+        x[i] = mu[i] + 0.5 * v[i];
+        far = fabs(x[i]) <= LOGISTIC_LANES_EXP ? far : 1; /* or not a number */
+    }
+    size_t lanes =
+        far == 0 && logistic_lanes_here() ? n / LOGISTIC_LANES * LOGISTIC_LANES : 0;
+    if (lanes) logistic_lanes_exp(lanes, x, E);
+    for (size_t i = lanes; i < n; i++) E[i] = exp(x[i]);
+}
+
+/* E - y, and *shape = y d less it, F / size, where d = mu - log y. */
+static double excess(double y, double mu, double half_v, double E, double *shape)
+{
+    static const double LARGE = 1e4; /* where the difference would cancel */
     double d = y > 0 ? mu - log(y) : mu;
-    double over = y > 0 ? y * expm1(d + half_v) : exp(mu + half_v);
+    double over = y > LARGE ? y * expm1(d + half_v) : E - y;
     *shape = y * d - over;
     return over;
 }
@@ -75,18 +93,19 @@ static double excess(double y, double mu, double half_v, double *shape)
 static double expect(const struct likelihood_rows *rows, const double *extra,
                      const double *mu, const double *v, struct likelihood_terms *e)
 {
-    double sum = 0, shape;
+    double sum = 0, shape, E[BLOCK];
     (void) extra;
     for (size_t i = 0; i < rows->n; i++) {
+        size_t at = i % BLOCK, left = rows->n - i;
+        if (at == 0) means(left < BLOCK ? left : BLOCK, mu + i, v + i, E);
         double y = rows->y[i], w = rows->size[i],
-               over = excess(y, mu[i], 0.5 * v[i], &shape);
-        double E = w * (over + y);
+               over = excess(y, mu[i], 0.5 * v[i], E[at], &shape), mean = w * (over + y);
         e->f[i] = w * shape;
         e->m[i] = -w * over;
-        e->v[i] = -0.5 * E;
-        e->mm[i] = -E;
-        e->mv[i] = -0.5 * E;
-        e->vv[i] = -0.25 * E;
+        e->v[i] = -0.5 * mean;
+        e->mm[i] = -mean;
+        e->mv[i] = -0.5 * mean;
+        e->vv[i] = -0.25 * mean;
         sum += e->f[i];
     }
     return sum;
@@ -95,10 +114,12 @@ static double expect(const struct likelihood_rows *rows, const double *extra,
 static double expect_value(const struct likelihood_rows *rows, const double *extra,
                            const double *mu, const double *v)
 {
-    double sum = 0, shape;
+    double sum = 0, shape, E[BLOCK];
     (void) extra;
     for (size_t i = 0; i < rows->n; i++) {
-        excess(rows->y[i], mu[i], 0.5 * v[i], &shape);
+        size_t at = i % BLOCK, left = rows->n - i;
+        if (at == 0) means(left < BLOCK ? left : BLOCK, mu + i, v + i, E);
+        excess(rows->y[i], mu[i], 0.5 * v[i], E[at], &shape);
         sum += rows->size[i] * shape;
     }
     return sum;

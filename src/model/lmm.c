@@ -1,5 +1,7 @@
 /* lmm.c: the pieces of the Gaussian model that every engine needs (see lmm.h). */
+#include <math.h>
 #include <string.h>
+#include "base/la.h"
 #include "model/lmm.h"
 
 double lmm_df(const struct lmm *m, int k)
@@ -197,4 +199,21 @@ void lmm_outer_u(const struct lmm *m, int k, const double *theta, double *U)
         for (int b = 0; b < r; b++)
             for (int a = 0; a < r; a++) AT(U, a, b, r) += u[a] * u[b];
     }
+}
+
+void lmm_likelihood_slope(const struct lmm *m, int k, const double *t, const double *mean,
+                          double *g)
+{
+    const struct precision *pr = &m->prec[k];
+    double L[VECH_MAX_R * VECH_MAX_R], U[VECH_MAX_R * VECH_MAX_R];
+    vech_unpack(pr->r, t + pr->at, L);
+    if (la_chol(pr->r, L)) L[0] = NAN; /* where no fit is there is no slope */
+    la_inverse(pr->r, L, L);
+    lmm_outer_u(m, k, mean, U);
+    for (int b = 0; b < pr->r; b++)
+        for (int a = b; a < pr->r; a++) {
+            double *x = g + pr->at + vech_at(pr->r, a, b);
+            *x = (a == b ? 0.5 : 1) *
+                 (pr->n_levels * AT(L, a, b, pr->r) - AT(U, a, b, pr->r) - *x);
+        }
 }

@@ -118,4 +118,9 @@ void lmm_prior_gradient(const struct lmm *m, const double *t, const double *thet
 /* U <- sum over levels of u u' (r x r) of precision k. */
 void lmm_outer_u(const struct lmm *m, int k, const double *theta, double *U);
 
+/* Where g (n_stat) holds the sum over precision k's levels of Cov u: g <- the derivative in vech(Lambda)
+ * of E log p(u | Lambda), (levels Lambda^-1 - sum E u u') / 2, twice that off the diagonal. */
+void lmm_likelihood_slope(const struct lmm *m, int k, const double *t, const double *mean,
+                          double *g);
+
 #endif

@@ -31,5 +31,6 @@ void test_hmc(void);
 void test_joint(void);
 void test_transform(void);
 void test_lmm_iter(void);
+void test_emulator(void);
 
 #endif

@@ -322,6 +322,39 @@ static void check_far_tail(double mu, double v)
     }
 }
 
+/* Many rows at once against one by one: where the lanes reach, beyond, points, and a rest of rows that
+ * does not fill them. */
+static void check_lanes(void)
+{
+    enum { N = 1003 };
+    double mu[N], v[N], none[N], one[N], size[N],
+        x[5][N], *const B[5] = {x[0], x[1], x[2], x[3], x[4]}, sum = 0, points = 0;
+    for (int i = 0; i < N; i++) {
+        mu[i] = (i % 7 ? 8 : 40) * sin(1.7 * i);
+        v[i] = i % 11 == 3 ? 0 : (i % 5 ? 2 : 60) * (1.01 + cos(2.9 * i));
+        none[i] = 0;
+        one[i] = 1;
+        size[i] = 1 + i % 3;
+        sum += size[i] * logistic_softplus(mu[i], v[i]);
+        points += logistic_softplus(mu[i], 0);
+    }
+    logistic_moments_rows(N, mu, v, B);
+    for (int i = 0; i < N; i++) {
+        double alone[5];
+        logistic_moments(mu[i], v[i], alone);
+        for (int k = 0; k < 5; k++)
+            CHECK(fabs(x[k][i] - alone[k]) <=
+                  1e-13 * (fabs(alone[k]) + (k < 3 ? 0 : alone[2])));
+    }
+    CHECK_NEAR(logistic_softplus_sum(N, mu, v, size), sum, 1e-13);
+    CHECK_NEAR(logistic_softplus_sum(N, mu, none, one), points, 1e-13);
+    CHECK_NEAR(logistic_softplus_sum(3, mu, v, size),
+               size[0] * logistic_softplus(mu[0], v[0]) +
+                   size[1] * logistic_softplus(mu[1], v[1]) +
+                   size[2] * logistic_softplus(mu[2], v[2]),
+               1e-13);
+}
+
 /* ---- all --------------------------------------------------------------------------------- */
 
 static void check_at(double mu, double v)
@@ -377,6 +410,7 @@ void test_likelihood(void)
     for (int i = 0; i < 5; i++)
         for (int j = 0; j < 4; j++) check_at(mus[i], vs[j]);
     check_edges();
+    check_lanes();
     check_many();
     check_points(BINOMIAL, 1);
     check_points(POISSON, 1);

@@ -19,9 +19,8 @@ by_importance <- function(fit, points = 20000) {
   settings <- nest_settings("exact")
   settings$points <- points
   nodes <- importance_nodes(target, top, settings)
-  nodes <- c(nodes, list(centre = centre,
-    stats = psi_statistics(nodes$psi, stat_index(model))),
-    mixture_moments(model, core, centre, nodes))
+  nodes <- c(nodes, list(centre = centre, stats = psi_statistics(nodes$psi, stat_index(model))))
+  nodes <- c(nodes, mixture_moments(model, core, nodes, NULL))
   structure(list(call = fit$call, model = model, log_evidence = nodes$log_evidence,
     elbo = fit$vb$elbo, method = "importance", error = nodes$error, khat = nodes$khat,
     integrated = nodes, vb = fit$vb, draws = 10000), class = c("exact_fit", "regression_fit", "meanfield_fit"))

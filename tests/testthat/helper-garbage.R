@@ -202,6 +202,20 @@ ask_joint <- function(fit) {
   suppressWarnings(run_joint(j, settings))
 }
 
+ask_slope <- function(fit) {
+  core <- engine_core(fit$model)
+  centre <- vb_centre(core, fit$vb)
+  psi <- cbind(nest_start(fit$posterior$tau)$mean)
+  known <- list(psi = psi, state = call_nest_fits(core, centre, psi)$result$state)
+  call_nest_fits(core, centre, psi + .1, known)
+  call_nest_mixture(core, centre, psi, 1, blocks = TRUE, known = known)
+}
+
+ask_emulator <- function(fit) {
+  core <- engine_core(fit$model)
+  emulate_precisions(core, vb_centre(core, fit$vb), nest_start(fit$posterior$tau))
+}
+
 # Every entry with valid arguments: of each the first few that differ.
 valid_calls <- function(each = 8L) {
   d <- garbage_data()
@@ -244,6 +258,8 @@ valid_calls <- function(each = 8L) {
     call_test_arrow(arrow, c(1, 2, 3, 4))
     garbage_target()
     ask_engines()
+    for (f in fits[c("slopes", "poisson", "negbin")]) ask_slope(f)
+    for (f in fits[c("slopes", "negbin")]) ask_emulator(f)
     for (f in fits[c("linear", "slopes", "poisson", "negbin")]) ask_joint(f)
   })
   calls <- c(calls, list(list(entry = "C_misshapen", # not by that door, which costs more than it

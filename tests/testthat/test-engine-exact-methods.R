@@ -38,7 +38,7 @@ test_that("draws have the summary's moments and quantiles", {
   for (name in c("scalar", "vector")) {
     fit <- fits[[name]]
     parts <- mixture_components(posterior_of(fit), FALSE)
-    q <- mixture_quantiles(parts, fit$integrated$weights, probs)
+    q <- mixture_quantiles(parts, probs)
     x <- as.matrix(as_draws_matrix(fit, ndraws = 10000, u = FALSE))
     for (j in seq_along(parts)) {
       D <- max(abs(ecdf(x[, names(parts)[j]])(q[, j]) - probs))

@@ -106,7 +106,7 @@ test_that("no curve of a positive variable blows up at zero", {
   set.seed(1)
   x <- seq(-9, 2, 0.4) # a log-normal summed over a lattice, with the rounding of an integral
   w <- dnorm(x, 0, 0.8) + 1e-3 * runif(length(x))
-  part <- list(centre = x, spread = rep(0.4, length(x)), sinc = TRUE, link = "exp")
-  curve <- mixture_curve(part, w / sum(w))
+  part <- list(weights = w / sum(w), centre = x, spread = rep(0.4, length(x)), sinc = TRUE, link = "exp")
+  curve <- mixture_curve(part)
   expect_equal(max(curve$y), max(dlnorm(curve$x, 0, 0.8)), tolerance = 0.05)
 })

@@ -38,11 +38,17 @@ gaussian_script <- quote({
   tau <- fit$posterior$tau$mean
   nodes <- fit$integrated
   stopifnot(length(nodes$weights) > 10)
-  few <- list(step = 2, drop = 4, capacity = 60L, most = Inf, known = NULL)
+  few <- list(step = 2, drop = 4, capacity = 60L, seconds = Inf, known = NULL, bend = nodes$bend)
   linear <- list(global = matrix(1, core$n_global, 2), leaf = c(1L, -1L), z = matrix(1, core$r, 2))
+  x <- emulator_start(core, call_emulate_sampling(core)$result, nest_start(fit$posterior$tau),
+    emulate_settings())
+  x <- add_fits(x, first_design(x, nest_start(fit$posterior$tau)),
+    nest_fits(core, centre, new_budget()))
+  rounds <- c(x$lattice, list(far = 4, kappa = 1, capacity = 2000L, batch = 2L))
   run <- function() {
     set.seed(1)
     list(
+      call_emulate(core, x$sampling, x$fits, x$state, rounds),
       call_gram(rows),
       call_gram_pair(rows, 1L, 2L),
       call_group_codes(c(3L, 1L, 3L), NULL, 3L),
@@ -51,8 +57,11 @@ gaussian_script <- quote({
       call_theta_draws(core, tau, fit$vb$mean, 3L),
       call_lr(fit$vb$V, fit$vb$C),
       add_grams(fit$model$gram, fit$model$gram),
-      call_nest_mode(core, centre, nodes$mode + .1, diag(2)),
+      call_nest_mode(core, centre, nodes$mode + .1, diag(2), bend = nodes$bend),
+      call_nest_fits(core, centre, nodes$psi[, 1:3]),
       call_nest_log_density(core, centre, nodes$psi[, 1:3]),
+      call_nest_log_density(core, centre, nodes$psi[, 1:3], nodes$bend),
+      call_nest_bend(nodes$psi[, 1:3], nodes$bend, 1L),
       call_nest_lattice(core, centre, nodes$mode, nodes$L, few,
         function(done) list(done)),
       call_nest_mixture(core, centre, nodes$psi[, 1:3], c(.2, .3, .5), TRUE, TRUE, TRUE,
@@ -91,7 +100,7 @@ families_script <- quote({
       start = if (is.null(core$rows)) vb_start(core) else
         glmm_vb_start(core))
   })
-  few <- list(step = 3, drop = 2, capacity = 300L, most = Inf, known = NULL)
+  few <- list(step = 3, drop = 2, capacity = 300L, most = Inf, known = NULL, bend = NULL)
   one <- function(e) {
     top <- nest_start(e$tau)
     L <- diag(top$sd, length(top$sd))
@@ -100,6 +109,7 @@ families_script <- quote({
     list(
       call_fit_vb(e$core, e$start, control),
       call_nest_mode(e$core, e$centre, top$mean, L),
+      call_nest_fits(e$core, e$centre, psi), call_emulate_sampling(e$core),
       call_nest_log_density(e$core, e$centre, psi),
       call_nest_lattice(e$core, e$centre, top$mean, L, few, step),
       call_nest_mixture(e$core, e$centre, psi, c(.4, .6), TRUE, TRUE, TRUE, rows, step),

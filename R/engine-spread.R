@@ -1,0 +1,241 @@
+# Moments of theta given the precisions, at the nodes of an integral. A lattice has a conditional
+# fit at each of its nodes; an emulator (engine-emulate.R) at few points, `fits$psi`, from which
+# means and log variances are interpolated by `fits$A` (points x nodes).
+
+# As the result of call_nest_mixture(), of all of these nodes, which are theta_nodes(). known: state
+# of the fits, where there is one.
+node_moments <- function(model, nodes, core = engine_core(model), blocks = FALSE, each = FALSE,
+                         dense = FALSE, rows = NULL, known = NULL) {
+  if (is_emulated(nodes)) {
+    return(spread_moments(model, nodes, core, blocks, each, dense, rows, known))
+  }
+  run <- call_nest_mixture(core, nodes$centre, nodes$psi, nodes$weights, blocks, each, dense, rows)
+  check_status(run$status, model)
+  run$result
+}
+
+# ---- fewer nodes ---------------------------------------------------------------------------------
+
+# Given the precisions theta is normal, of moments that vary smoothly and by a few percent over the
+# posterior: what wants thousands of nodes is the density of the precisions. few: list(at, weights),
+# or NULL for all.
+theta_nodes <- function(nodes) {
+  few <- nodes$few
+  if (is.null(few)) return(nodes)
+  nodes$fits$A <- nodes$fits$A[, few$at, drop = FALSE]
+  nodes$psi <- nodes$psi[, few$at, drop = FALSE]
+  nodes$stats <- nodes$stats[few$at, , drop = FALSE]
+  nodes$weights <- few$weights
+  nodes
+}
+
+# Every so manieth of the mass of the nodes in the order of their places, with the nearest weights
+# that keep the means, variances and covariances of psi and the means of `tails`, of which moments
+# of theta are made: SDs, precisions and covariances. Far out, where a variance of theta may be
+# large, they lie closer. `most` of them.
+few_nodes <- function(psi, tails, weights, most) {
+  if (length(weights) <= most) return(NULL)
+  x <- standardised(psi, weights)
+  tails <- standardised(tails, weights)
+  dense <- weights * (1 + apply(rbind(x, tails)^2, 2L, max))
+  order <- do.call(order, as.data.frame(t(round(x))))
+  share <- cumsum(dense[order])
+  marks <- (seq_len(most) - 0.5) / most * share[length(share)]
+  count <- tabulate(findInterval(marks, share) + 1L, length(weights))
+  at <- order[count > 0L]
+  w <- count[count > 0L] * weights[at] / dense[at]
+  basis <- moment_basis(x, tails)
+  w <- calibrated(basis[, at, drop = FALSE], drop(basis %*% weights), w / sum(w))
+  list(at = at[w > 0], weights = w[w > 0])
+}
+
+# What moments of theta are made of, a row each, at the columns of psi.
+theta_tails <- function(core, psi) {
+  rbind(long_tails(core)(psi), variance_terms(psi, stat_index(core)))
+}
+
+variance_terms <- function(psi, index) {
+  do.call(rbind, lapply(index, function(at) t(covariance_rows(t(psi[at, , drop = FALSE])))))
+}
+
+standardised <- function(x, w) {
+  m <- weighted_moments(x, w)
+  (x - m$mean) / pmax(m$sd, 1e-300)
+}
+
+moment_basis <- function(x, tails) {
+  pairs <- lower_pairs(nrow(x))
+  rbind(1, x, x[pairs$row, , drop = FALSE] * x[pairs$col, , drop = FALSE], tails)
+}
+
+# Weights near w under which the rows of B (a column per weight) have the means `wanted`.
+calibrated <- function(B, wanted, w) {
+  for (i in 1:8) { # more than once where weights would be negative
+    e <- eigen(B %*% (w * t(B)), symmetric = TRUE)
+    keep <- e$values > 1e-11 * e$values[1L]
+    V <- e$vectors[, keep, drop = FALSE]
+    off <- crossprod(V, wanted - B %*% w)
+    if (max(abs(off)) < 1e-12) break
+    w <- w * pmax(1 + drop(crossprod(B, V %*% (off / e$values[keep]))), 0)
+  }
+  w / sum(w)
+}
+
+# ---- between the fits of an emulator ----------------------------------------------------
+
+is_emulated <- function(nodes) !is.null(nodes$fits)
+
+# Within the nodes the covariance is an average of those at the fits, between them that of the
+# interpolated means: what is said of a coefficient, of all of them and of their combinations
+# agrees.
+spread_moments <- function(model, nodes, core, blocks, each, dense, rows, known) {
+  weights <- within_weights(nodes, stat_index(core))
+  own <- blocks || each || dense
+  run <- call_nest_mixture(core, nodes$centre, nodes$fits$psi, weights, blocks, own, dense, rows,
+    known = known, within = TRUE)
+  check_status(run$status, model)
+  at_fits <- run$result
+  out <- at_fits["correction"]
+  if (own) {
+    out$mean <- drop(at_fits$node_mean %*% (nodes$fits$A %*% nodes$weights))
+    between <- at_fits$node_mean %*% between_root(nodes)
+  }
+  if (blocks) out <- c(out, add_between(at_fits, core, between))
+  if (dense) out$cov <- at_fits$cov + tcrossprod(between)
+  if (each) {
+    prior <- function(psi) prior_variances(core, psi)
+    out$node_mean <- spread_mean(at_fits$node_mean, nodes, prior)
+    out$node_var <- spread_variance(at_fits$node_var, nodes, weights, prior)
+  }
+  if (!is.null(rows)) {
+    prior <- function(psi) rows_product(core, squared_rows(rows), prior_variances(core, psi))
+    out$row_mean <- spread_mean(at_fits$row_mean, nodes, prior)
+    out$row_var <- spread_variance(at_fits$row_var, nodes, weights, prior)
+    out$row_error <- spread_error(at_fits, nodes, weights)
+  }
+  out
+}
+
+# The error of the rows' SDs, relative: half of what averages of their variances within the nodes,
+# by `weights` and by logarithms, differ by.
+spread_error <- function(at_fits, nodes, weights) {
+  v <- pmax(at_fits$row_var, 1e-300)
+  by_weights <- drop(v %*% weights)
+  by_logs <- drop(exp(log(v) %*% nodes$fits$A) %*% nodes$weights)
+  between <- weighted_moments(at_fits$row_mean %*% nodes$fits$A, nodes$weights)$sd^2
+  abs(by_weights - by_logs) / (by_weights + between) / 2
+}
+
+add_between <- function(at_fits, core, between) {
+  in_leaf <- seq_len(nrow(between)) > core$n_global
+  list(
+    cov_global = add_to_block(at_fits$cov_global, between),
+    cov_leaf = add_to_leaves(at_fits$cov_leaf, core$r, between[in_leaf, , drop = FALSE])
+  )
+}
+
+# n positive weights, near those that A's average over the nodes gives the fits, under which the
+# covariances of the effects have the means that they have over the nodes: where levels are few,
+# variances of coefficients are sums of them.
+within_weights <- function(nodes, index) {
+  a <- pmax(drop(nodes$fits$A %*% nodes$weights), FEW_MOMENTS)
+  basis <- function(psi) rbind(1, variance_terms(psi, index))
+  wanted <- drop(basis(nodes$psi) %*% nodes$weights)
+  size <- pmax(abs(wanted), 1e-300)
+  w <- calibrated(basis(nodes$fits$psi) / size, wanted / size, a / sum(a)) + FEW_MOMENTS
+  w / sum(w)
+}
+
+# Fits of less weight get rougher moments (NEGLIGIBLE in glmm_nest.c).
+FEW_MOMENTS <- 2e-4
+
+# F with F F' = A (diag(w) - w w') A': of means m at the fits, m F F' m' is the covariance of their
+# interpolants over the nodes.
+between_root <- function(nodes) {
+  A <- nodes$fits$A
+  B <- weighted_covariance(A, nodes$weights)$cov
+  e <- eigen(B, symmetric = TRUE)
+  keep <- e$values > 1e-12 * e$values[1L]
+  e$vectors[, keep, drop = FALSE] * rep(sqrt(e$values[keep]), each = nrow(A))
+}
+
+# variables x nodes of variables x fits. What vanishes with the prior variances of the effects is
+# smooth over them: means over how much they are shrunk where the variances are average, and log
+# variances over the prior's. prior: of psi, variables x points, Inf where there are coefficients
+# too.
+spread_mean <- function(m, nodes, prior) {
+  at_nodes <- prior(nodes$psi)
+  middle <- drop(at_nodes %*% nodes$weights)
+  shrunk <- function(p) ifelse(is.finite(p), p / (p + middle), 1)
+  ((m / shrunk(prior(nodes$fits$psi))) %*% nodes$fits$A) * shrunk(at_nodes)
+}
+
+# The average over the nodes is that which the fits have under `weights`.
+spread_variance <- function(v, nodes, weights, prior) {
+  scale <- function(p) ifelse(is.finite(p), pmax(p, 1e-300), 1)
+  over <- log(pmax(v, 1e-300) / scale(prior(nodes$fits$psi)))
+  out <- exp(over %*% nodes$fits$A) * scale(prior(nodes$psi))
+  out * drop(v %*% weights) / pmax(drop(out %*% nodes$weights), 1e-300)
+}
+
+# Prior variances of theta (dim x points) at the columns of psi, Inf of the coefficients.
+prior_variances <- function(core, psi) {
+  out <- matrix(Inf, core$n_global + core$n_leaf * core$r, ncol(psi))
+  index <- stat_index(core)
+  for (k in seq_along(index)[seq_along(index) > n_lead(core)]) {
+    at <- effect_rows(core, k)
+    own <- index[[k]][on_diagonal(core$prec[[k]]$r)]
+    out[at, ] <- exp(-psi[own, , drop = FALSE])[rep_len(seq_along(own), length(at)), ]
+  }
+  out
+}
+
+# x: variables x nodes
+weighted_covariance <- function(x, w) {
+  mean <- drop(x %*% w)
+  list(mean = mean, cov = (x - mean) %*% (t(x - mean) * w))
+}
+
+# ---- draws -------------------------------------------------------------------------------
+
+# theta (a column per element of `at`, which are nodes) from its distribution at each. A conditional
+# fit per node that is met, not per draw; of an emulator for theta_nodes(), whose draws are moved to
+# the means of those around them.
+node_draws <- function(model, nodes, core, at) {
+  if (is_emulated(nodes)) return(spread_draws(model, nodes, core, at))
+  ordered_draws(nodes$psi, at, core, nodes$centre)
+}
+
+ordered_draws <- function(psi, at, core, centre) {
+  order <- order(at)
+  call_nest_draws(core, centre, psi[, at[order], drop = FALSE])[, order(order), drop = FALSE]
+}
+
+spread_draws <- function(model, nodes, core, at) {
+  few <- nodes$few
+  if (is.null(few)) return(ordered_draws(nodes$psi, at, core, nodes$centre))
+  one_of <- few$at[nodes_around(standardised(nodes$psi, nodes$weights), at, few)]
+  fits <- nodes$fits
+  n <- ncol(fits$psi)
+  run <- call_nest_mixture(core, nodes$centre, fits$psi, rep(1 / n, n), each = TRUE)
+  check_status(run$status, model)
+  ordered_draws(nodes$psi, one_of, core, nodes$centre) +
+    run$result$node_mean %*% (fits$A[, at, drop = FALSE] - fits$A[, one_of, drop = FALSE])
+}
+
+# Which of the few is taken for each of the nodes `at`: one nearby, as often in all as its weight
+# says.
+nodes_around <- function(x, at, few) {
+  from <- x[, few$at, drop = FALSE]
+  to <- x[, at, drop = FALSE]
+  square <- outer(colSums(from^2), colSums(to^2), `+`) - 2 * crossprod(from, to)
+  reach <- stats::median(apply(square, 2L, min)) + 1e-4
+  chance <- exp(-pmax(square, 0) / (2 * reach)) + 1e-12
+  for (i in 1:20) { # to the sums that both sides want, in turn
+    chance <- chance * (few$weights / pmax(rowMeans(chance), 1e-300))
+    chance <- chance / rep(colSums(chance), each = nrow(chance))
+  }
+  below <- matrix(apply(chance, 2L, cumsum), nrow(chance))
+  u <- rep(stats::runif(ncol(chance)), each = nrow(chance))
+  pmin(1L + as.integer(colSums(below < u)), nrow(chance))
+}
