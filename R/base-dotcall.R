@@ -40,16 +40,19 @@ call_group_codes <- function(codes, w, n_levels) {
   list(codes = out[[1L]], used = out[[2L]])
 }
 
-# core: lmm_core(); start: means of the globals.
+# core: engine_core() or iter_core(); start: means of the globals.
 call_fit_vb <- function(core, start, control) {
   # Newton needs a dozen sweeps: a record of max_iter rows would cost more than the fit
   control$trace_rows <- if (control$newton) min(control$max_iter, 100L) else control$max_iter
-  out <- if (is.null(core$rows)) {
+  out <- if (!is.null(core$tables)) {
+    call_core(C_fit_lmm_iter, core, as.double(start), c(control, core$iterations))
+  } else if (is.null(core$rows)) {
     call_core(C_fit_vb, core, as.double(start), control)
   } else {
     call_core(C_fit_glmm_vb, core, as.double(start), control)
   }
   out <- named_status(out)
+  if (!is.null(core$tables)) return(out)
   vb <- out$result
   out$result$S_global <- block_from_core(vb$S_global, vb$pattern, vb$S_elim)
   out$result$Sq_global <- block_from_core(vb$Sq_global, vb$pattern, vb$S_elim)
@@ -69,6 +72,28 @@ call_fit_glmm_gibbs <- function(core, start, control, progress) {
 
 call_theta_draws <- function(core, tau, mean, ndraws) {
   call_core(C_theta_draws, core, as.double(tau), as.double(mean), as.integer(ndraws))
+}
+
+# core: iter_core(); tau: statistics of the precisions.
+call_iter_draws <- function(core, tau, ndraws) {
+  solved(call_core(C_lmm_iter_draws, core, as.double(tau), as.integer(ndraws)))
+}
+call_iter_product <- function(core, tau, X) {
+  solved(call_core(C_lmm_iter_product, core, as.double(tau), as_double_matrix(X)))
+}
+call_iter_quad <- function(core, tau, rows) {
+  solved(call_core(C_lmm_iter_quad, core, as.double(tau), rows))
+}
+
+# What conjugate gradients found, at precisions where they have found the fit.
+solved <- function(out) {
+  status <- out[[2L]][1L]
+  if (status == core_status[["interrupted"]]) mf_interrupt()
+  if (status != core_status[["ok"]]) {
+    mf_abort("internal", "internal error: conjugate gradients did not converge at the fit's ",
+      "precisions")
+  }
+  out[[1L]]
 }
 
 call_dense_columns <- function(core) call_core(C_dense_columns, core)

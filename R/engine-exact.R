@@ -96,10 +96,10 @@ fit_exact.regression_fit <- function(object, tol = 1e-4, draws = 10000, control 
   no_dots(...)
   settings <- exact_settings(tol, draws)
   call <- refit_call(object, "fit_exact", match.call(), parent.frame())
-  start <- if (inherits(object, "vb_fit")) {
+  start <- if (inherits(object, "vb_fit") && !is_iterated(object$model)) {
     object
   } else {
-    vb_optimum(call, object$model, check_vb_control(control))
+    vb_optimum(call, dense_model(object$model), check_vb_control(control))
   }
   new_exact_fit(call, start, settings)
 }
@@ -129,7 +129,7 @@ exact_settings <- function(tol, draws) {
 
 new_exact_fit <- function(call, vb_fit, settings) {
   need_gram(vb_fit, "fit_exact()", "fit_vb() integrates its approximation over the precisions")
-  model <- vb_fit$model
+  model <- dense_model(vb_fit$model)
   if (vb_fit$rounding) no_residuals("formula")
   check_integral_size(vb_fit$posterior$tau, "formula")
   budget <- new_budget()

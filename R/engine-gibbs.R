@@ -162,7 +162,7 @@ gibbs_settings <- function(chains, iter, warmup, thin, save_u, sampler = "auto")
 # ---- run -------------------------------------------------------------------------
 
 new_gibbs_fit <- function(call, vb_fit, settings) {
-  model <- vb_fit$model
+  model <- dense_model(vb_fit$model)
   core <- lmm_core(model)
   settings$save_u <- settle_save_u(settings, core)
   centre <- vb_centre(core, vb_fit$vb)

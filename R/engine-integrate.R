@@ -89,6 +89,7 @@ why_not_integrate <- function(fit, core) {
   if (length(tau$mean) > core_limit("mode")) return("too dear")
   uncertain <- max(own_log_sds(tau$psi$cov_lrvb, tau$index)^2)
   if (!length(tau$failed) && uncertain < INTEGRATE_ABOVE) return("not needed")
+  if (is_iterated(fit$model)) return(if (fit$model$iterations$only) "too large" else "too dear")
   # a conditional fit without rows cannot be interrupted
   if (node_flops(core) > MOST_NODE_FLOPS) return("too dear")
   NULL

@@ -22,17 +22,17 @@ vb_posterior <- function(fit) {
   effects <- p + seq_len(length(vb$mean) - p)
   Jb <- vb$J[x, , drop = FALSE]
   Ju <- vb$J[effects, , drop = FALSE]
-  S_bb <- block_head(vb$S_global, x) # response at fixed precisions; with joint blocks, q's own
-  var_u <- effect_variances(model, vb$S_global, vb$s_leaf)
+  S_bb <- beta_covariance(vb, x) # response at fixed precisions; with joint blocks, q's own
+  var_u <- vb$var_u %||% effect_variances(model, vb$S_global, vb$s_leaf)
   stats <- stat_names(model)
   list(
     beta = list(
       mean = stats::setNames(to_raw(model$coords, vb$mean[x]), model$x_names),
-      cov_mfvb = label(to_raw_cov(model$coords, block_head(vb$Sq_global, x)), model$x_names),
+      cov_mfvb = label(to_raw_cov(model$coords, own_beta_covariance(vb, x)), model$x_names),
       cov_lrvb = label(to_raw_cov(model$coords, S_bb + Jb %*% Sigma %*% t(Jb)), model$x_names)
     ),
     u = list(mean = vb$mean[effects],
-      var_mfvb = effect_variances(model, vb$Sq_global, vb$sq_leaf),
+      var_mfvb = vb$var_u %||% effect_variances(model, vb$Sq_global, vb$sq_leaf),
       var_lrvb = var_u + rowSums((Ju %*% Sigma) * Ju)),
     tau = list(
       names = names, index = index, df = vb$df,
@@ -43,8 +43,15 @@ vb_posterior <- function(fit) {
   )
 }
 
+# Of the coefficients, in working coordinates at fixed precisions; x: their positions.
+beta_covariance <- function(vb, x) vb$S_beta %||% block_head(vb$S_global, x)
+own_beta_covariance <- function(vb, x) vb$S_beta %||% block_head(vb$Sq_global, x)
+
 # theta's covariance at fixed precisions, its response; core: for its shape.
-theta_covariance <- function(fit, core) arrow(core, fit$vb$S_global, fit$vb$d_inv, fit$vb$q)
+theta_covariance <- function(fit, core) {
+  if (is_iterated(core)) return(iterated(core, fit$vb$t[seq_len(core$layout$dim$stats)]))
+  arrow(core, fit$vb$S_global, fit$vb$d_inv, fit$vb$q)
+}
 
 # q's own: with joint blocks the response, with separate ones block diagonal.
 own_covariance <- function(fit, core) {

@@ -59,7 +59,7 @@ vb_start <- function(core) {
   p <- core$p
   x <- seq_len(p)
   b <- if (p) ridge_solve(core) else numeric()
-  rss <- core$yy - sum(b * (2 * core$h[x] - drop(gram_head(core$global, x) %*% b)))
+  rss <- core$yy - sum(b * (2 * core$h[x] - drop(fixed_gram(core) %*% b)))
   s2 <- max(rss, 1e-12 * core$yy) / max(core$n - p, 1)
   if (!(s2 > 0)) s2 <- 1
   terms <- length(core$prec) - 1L
@@ -73,7 +73,11 @@ vb_start <- function(core) {
 
 # sum w z^2 / n of each coefficient of precision k.
 term_mean_square <- function(core, k) {
-  own <- gram_diagonal(core)[effect_rows(core, k)]
+  own <- if (is.null(core$tables)) {
+    gram_diagonal(core)[effect_rows(core, k)]
+  } else {
+    core$factors[[core$layout$precisions$factor[k]]]$d
+  }
   r <- core$prec[[k]]$r
   if (r == 1L) sum(own) / core$n else rowSums(matrix(own, r)) / core$n
 }
@@ -88,12 +92,11 @@ vech_diagonal <- function(x) {
 
 # Least squares of the fixed effects with just enough ridge to exist for any X.
 ridge_solve <- function(core) {
-  x <- seq_len(core$p)
-  A <- gram_head(core$global, x)
+  A <- fixed_gram(core)
   d <- diagonal(A)
   d[d == 0] <- 1
   scaled <- A / sqrt(tcrossprod(d)) + diag(1e-8, core$p)
-  drop(chol2inv(spd_root(scaled)) %*% (core$h[x] / sqrt(d))) / sqrt(d)
+  drop(chol2inv(spd_root(scaled)) %*% (core$h[seq_len(core$p)] / sqrt(d))) / sqrt(d)
 }
 
 # The likelihood's own parameter if it has one, precisions and auxiliaries: SDs of one unit of the

@@ -19,6 +19,11 @@ check_status <- function(status, model) {
       "response (almost) perfectly; use a tighter `prior`, or drop columns",
       arg = "prior"
     ),
+    dear = mf_abort(
+      "size", "conjugate gradients did not converge in 500 steps ", where, ": the groups are ",
+      "nearly separate (few levels of one factor meet more than one of another), or a variance is ",
+      "very large; drop a factor, fit a subset, or use a tighter `prior`", arg = "formula"
+    ),
     nonfinite = mf_abort(
       "nonfinite", "the algorithm produced a non-finite value ", where,
       ": rescale the data or use less extreme priors"

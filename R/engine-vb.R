@@ -54,7 +54,9 @@
 #'     `sq_leaf`; they differ for separate blocks; where nested factors were eliminated the
 #'     first of each holds its pattern only, a list of class `packed_block`), the
 #'     linear-response matrices `V`, `C`, `Sigma`,
-#'     `K`, `elbo`, `lr_ok`}
+#'     `K`, `elbo`, `lr_ok`; by conjugate gradients, see below, `S_beta` and `var_u` (covariance of
+#'     the coefficients and variances of the effects given the precisions), `probes`, `iterations`,
+#'     `precision_error`, `sd_error`, `variance_error` in place of the covariance}
 #'   \item{posterior}{means and covariances of coefficients, random effects and
 #'     log precisions, mean-field and corrected}
 #'   \item{trace}{data frame, a row per sweep (the first 100 with Newton steps): log precisions,
@@ -63,7 +65,7 @@
 #'   \item{integrated}{nodes, weights and moments of the posterior integrated over the precisions,
 #'     as in [fit_exact()], with `method` (`"lattice"`, `"emulator"` or `"importance"`), `points`
 #'     (conditional fits or points taken) and `error`; or `NULL`, and then `not_integrated` says
-#'     why: `"not needed"`, `"too dear"`, `"failed"`, `"unidentified"`}
+#'     why: `"not needed"`, `"too dear"`, `"too large"`, `"failed"`, `"unidentified"`}
 #'   \item{rounding}{does the model explain the response to rounding?}
 #'   \item{converged, sweeps}{did it converge, and in how many sweeps}
 #'   \item{control}{the control settings}
@@ -116,15 +118,33 @@
 #' it: `meanfield_warning_unidentified`, and `NA` in the summary. Separation under a flat prior is
 #' an error, `meanfield_error_separation`: the posterior is improper.
 #'
+#' @section Crossed factors of many levels:
+#' A Gaussian fit works on a dense matrix of the coefficients and of all effects but the largest
+#' factor's; what nested factors share is eliminated first. Where more than 2,000 columns are left
+#' and every term is an intercept, the fit is made without that matrix unless `integrate = "yes"`:
+#' means, the coefficients' covariance and all responses by conjugate gradients, to their tolerance,
+#' the traces that the precisions want by the second moments of solves for fixed probes of signs
+#' (8, doubled up to 64 until log precisions are known to .01 posterior SD and their SDs to .4
+#' percent; more than .05 SD is an error), with a control variate, and SDs of effects and of
+#' predictions by more of these. The probes are always the same, so that the same data give the same
+#' answer. `print()` shows the standard errors of all three. Factors of fewer than 64
+#' levels are solved exactly. There is no bound on the log evidence then: [logLik()] is an error of
+#' class `meanfield_error_size`, and [compare()] has no evidence. Draws come from Lanczos' method.
+#'
+#' Beyond 8,000 columns only this is possible: the precisions are not integrated, and [fit_exact()],
+#' [fit_gibbs()], [fit_hmc()], `integrate = "yes"`, `blocks = "separate"` and terms with slopes are
+#' errors of class `meanfield_error_size`, as are groups so nearly separate that conjugate gradients
+#' do not converge. A million rows of 20,000 crossed with 5,000 levels take about a second.
+#'
 #' @section Errors and warnings:
 #' All errors have class `meanfield_error` and a class for their kind:
 #' `meanfield_error_formula` (grammar not supported, no response), `_data` (no rows,
 #' unknown variables, infinite predictors), `_response` (not numeric, missing or
 #' infinite, constant under a default prior), `_weights`, `_groups`, `_prior`,
 #' `_rank` (rank-deficient predictors under a flat prior), `_control`, `_family`,
-#' `_not_pd`, `_size` (more terms, coefficients or factors than there is room for). Methods of a fit
-#' raise `_fit` when it was edited or made by another version, `_memory` when R has not enough of
-#' it, and `_internal` when the core refuses what it is given. Warnings:
+#' `_not_pd`, `_size` (more terms, coefficients or factors than there is room for, see above).
+#' Methods of a fit raise `_fit` when it was edited or made by another version, `_memory` when R has
+#' not enough of it, and `_internal` when the core refuses what it is given. Warnings:
 #' `meanfield_warning_convergence`, `meanfield_warning_lrvb` (linear response failed for the named
 #' component and the fit was not integrated: mean-field SDs are reported),
 #' `meanfield_warning_integration` (the integral over the precisions failed and linear response is
@@ -252,8 +272,9 @@ check_separate_size <- function(model) {
 
 new_vb_fit <- function(call, model, control, integrate) {
   check_separate_size(model)
-  core <- engine_core(model)
-  say_slow_blas(core$n_global)
+  model <- choose_route(model, integrate)
+  core <- vb_core(model)
+  if (!is_iterated(model)) say_slow_blas(core$n_global)
   fit <- vb_optimum(call, model, control, core)
   if (length(model$unidentified)) {
     fit$not_integrated <- "unidentified"
@@ -266,9 +287,13 @@ new_vb_fit <- function(call, model, control, integrate) {
 }
 
 # The optimum and its linear response, without a word about either.
-vb_optimum <- function(call, model, control, core = engine_core(model)) {
+vb_optimum <- function(call, model, control, core = vb_core(model)) {
   run <- best_run(core, control)
+  if (is_iterated(model) && !model$iterations$only && !probes_do(run)) {
+    return(vb_optimum(call, without_iterations(model), control))
+  }
   kind <- check_status(run$status, model)
+  if (is_iterated(model)) check_probes(run$result, model)
   vb <- run$result
   trace <- vb_trace(vb, run$status[2L], model)
   vb$trace <- NULL
@@ -316,6 +341,11 @@ say_not_integrated <- function(fit) {
       "linear response is shown. integrate = \"yes\" does it, integrate = \"no\" says that ",
       "this is wanted.")
   }
+  if (why == "too large") {
+    mf_inform("integration", "Not integrated over the variance parameters, which takes a dense ",
+      "matrix of more than ", format(MAX_GLOBAL, big.mark = ","), " rows: linear response is ",
+      "shown. integrate = \"no\" says that this is wanted.")
+  }
 }
 
 # The optimum from the data's start, and from others where the ELBO may have several maxima: the
@@ -326,10 +356,11 @@ best_run <- function(core, control) {
   others <- list(prior_start(core, start), centred_start(core, start))
   run <- call_fit_vb(core, start, control)
   worked <- c(core_status[["ok"]], core_status[["maxit"]])
+  if (is_iterated(core) && run$status[1L] %in% worked) return(run) # no bound tells them apart
   for (other in Filter(Negate(is.null), others)) {
     second <- call_fit_vb(core, other, control)
     better <- second$status[1L] %in% worked &&
-      (!run$status[1L] %in% worked || second$result$elbo > run$result$elbo)
+      (!run$status[1L] %in% worked || isTRUE(second$result$elbo > run$result$elbo))
     if (better) run <- second
   }
   run

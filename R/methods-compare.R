@@ -14,8 +14,8 @@
 #' @return A data frame of class `meanfield_comparison`, best evidence first: `model`;
 #'   `log_evidence`, `evidence_diff` (from the best), `source` (`"exact"` for an [fit_exact()] fit
 #'   and one integrated over its precisions, and for a target that was refined; `"elbo"` for a lower
-#'   bound, `"none"` for a [fit_gibbs()] or [fit_hmc()] fit); with `loo`, `elpd_loo`, `se_elpd`,
-#'   `elpd_diff` and `se_diff` (from the
+#'   bound, `"none"` for a [fit_gibbs()] or [fit_hmc()] fit and one by conjugate gradients, see
+#'   [fit_vb()]); with `loo`, `elpd_loo`, `se_elpd`, `elpd_diff` and `se_diff` (from the
 #'   best `elpd_loo`) and `khat`, the largest Pareto k. Attribute `flat`: fits with a flat prior on
 #'   the coefficients, whose evidence is relative to Lebesgue measure, and comparable only between
 #'   models with the same flat coefficients in the same units. The bound of a mixture counts all
@@ -124,7 +124,9 @@ fit_evidence.meanfield_fit <- function(fit) {
   if (!is.null(fit$integrated)) {
     return(list(value = fit$integrated$log_evidence, source = "exact"))
   }
-  if (inherits(fit, "vb_fit")) return(list(value = fit$vb$elbo, source = "elbo"))
+  if (inherits(fit, "vb_fit") && !is.na(fit$vb$elbo)) {
+    return(list(value = fit$vb$elbo, source = "elbo"))
+  }
   list(value = NA_real_, source = "none")
 }
 

@@ -139,8 +139,16 @@ logLik.meanfield_fit <- function(object, ...) {
       arg = "object")
   }
   exact <- is.null(normal_of(object))
+  if (is_iterated(object$model)) no_bound(object$model)
   structure(if (exact) object$log_evidence else object$vb$elbo, df = n_parameters(object$model),
     nobs = nobs(object), class = c(if (exact) "log_evidence" else "elbo", "logLik"))
+}
+
+# The log determinant of the effects' precision is not made.
+no_bound <- function(model) {
+  mf_abort("size", "a fit by conjugate gradients has no bound on the log evidence: ",
+    if (!model$iterations$only) "refit with integrate = \"yes\", or ",
+    "use compare(), which cross-validates", arg = "object")
 }
 
 # Random effects count for nothing.

@@ -30,11 +30,12 @@ print.vb_fit <- function(x, digits = 3, ...) {
   print_model_lines(x)
   cat(
     if (x$converged) "Converged in " else "NOT converged after ", x$sweeps, " sweeps",
-    "; ELBO ", format(x$vb$elbo, digits = 6, nsmall = 1),
+    if (!is_iterated(x$model)) paste0("; ELBO ", format(x$vb$elbo, digits = 6, nsmall = 1)),
     if (integrated) paste0("; log evidence ",
       format(x$integrated$log_evidence, digits = 6, nsmall = 1)),
     "\n", sep = ""
   )
+  print_probes(x)
   print_integration(x)
   cat("\n")
   s <- summary(x)
@@ -79,6 +80,15 @@ print_source <- function(x) {
 
 has_precisions <- function(model) length(model$resolved$tau) > 0L
 
+# How a fit without a matrix knows what it says: standard errors of its estimates.
+print_probes <- function(x) {
+  if (!is_iterated(x$model)) return(invisible())
+  cat("By conjugate gradients (at most ", x$vb$iterations, " iterations) and ", x$vb$probes,
+    " fixed probes (standard errors: log precisions\n", format(probe_error(x$vb), digits = 1),
+    " posterior SD, their SDs ", format(100 * max(x$vb$sd_error), digits = 1),
+    "%, SDs of effects ", format(100 * x$vb$variance_error, digits = 1), "%); no ELBO\n", sep = "")
+}
+
 # What integration did, or why it was left out.
 print_integration <- function(x) {
   n <- x$integrated
@@ -99,6 +109,8 @@ print_integration <- function(x) {
   cat(switch(x$not_integrated %||% "",
     `too dear` = paste("Not integrated over the precisions, which would take long:",
       "integrate = \"yes\" does\n"),
+    `too large` = paste("Not integrated over the precisions, which takes a dense matrix beyond",
+      "the limit\n"),
     failed = "Could not be integrated over the precisions: linear response is shown\n",
     unidentified = "Not integrated: the data say nothing about a group variance\n",
     `not needed` = "Not integrated: the precisions are too well known for it to matter\n"

@@ -29,7 +29,7 @@ build_model <- function(source, family, prior) {
     )
   )
   model$layout <- layout(model)
-  check_size_of_global(model)
+  model <- settle_size(model)
   if (has_rows(family)) {
     model$rows <- glmm_rows_of_design(d, coords)
     model$unidentified <- unidentified_terms(terms, factors, gram$n, d$size, family)

@@ -11,13 +11,16 @@ engine_core <- function(model) {
   core
 }
 
+# Is nothing as large as the square of the global block?
+has_sparse_global <- function(core) is.list(core$global) || is_iterated(core)
+
 # n linear combinations of theta as the core takes them: coefficients of the global block, the leaf
 # (from 0; -1: none) and coefficients of its effects, a column each, the last two still empty. X has
 # the fixed effects' coefficients, a row each, and `more` others of the global block: list(row,
 # column (from 1), value).
 new_rows <- function(core, X, more) {
   n <- nrow(X)
-  global <- if (is.list(core$global)) {
+  global <- if (has_sparse_global(core)) {
     sparse_rows(X, more)
   } else {
     dense <- matrix(0, core$n_global, n)
@@ -118,6 +121,7 @@ global_product <- function(global, J) {
 # Arrow Gram C'WC, C'Wy and y'Wy in working coordinates plus the prior; see r_model(). The
 # first factor is the leaf; beta and the other factors are the global block, in this order.
 lmm_core <- function(model) {
+  if (isTRUE(model$iterations$only)) refuse_iterated(model)
   g <- model$gram
   w <- working_gram(g, model$coords)
   b <- working_beta_prior(model$resolved$beta, model$coords)
@@ -338,3 +342,29 @@ vb_centre <- function(core, vb) {
     rss = max(core$yy - sum(vb$mean * (core$h + grad)), 0)
   )
 }
+
+# ---- without a matrix of the effects ------------------------------------------------------------
+
+# The core of the variational engine, and what the posterior that it finds is read with.
+vb_core <- function(model) if (is_iterated(model)) iter_core(model) else engine_core(model)
+sums_core <- function(model) if (is_iterated(model)) iter_core(model) else lmm_core(model)
+
+# The list that C_fit_lmm_iter() reads: the Gram as it was summed. d: sum of weights of each level;
+# xz: p x levels; tables: of pairs of factors, as in the Gram.
+iter_core <- function(model) {
+  g <- model$gram
+  w <- working_gram(g, model$coords)
+  b <- working_beta_prior(model$resolved$beta, model$coords)
+  layout <- model$layout
+  dim <- layout$dim
+  list(
+    n_global = dim$n_global, n_leaf = dim$leaves, r = dim$r, p = dim$p, xx = w$XX,
+    factors = Map(function(f, xz) list(n = length(f$levels), d = f$zz, xz = xz), g$factors, w$XZ),
+    tables = g$pairs, h = c(w$Xy, unlist(w$Zy[-1L]), unlist(w$Zy[1L])), yy = w$yy, n = g$n,
+    sum_log_w = g$sum_log_w, flat = b$flat, Tb = b$Tb, mu = b$mu, logdet_Tb = b$logdet,
+    prec = core_precisions(model), layout = layout, iterations = model$iterations
+  )
+}
+
+# The Gram of the fixed effects, of either core.
+fixed_gram <- function(core) core$xx %||% gram_head(core$global, seq_len(core$p))

@@ -103,27 +103,14 @@ check_limits <- function(p, factors, family) {
   if (has_rows(family) && n_global > MAX_GLOBAL) refuse_size(n_global, factors)
 }
 
-# Of a Gaussian model only what nested factors leave has to be dense. model: with its layout.
-check_size_of_global <- function(model) {
-  if (has_rows(model) || model$layout$dim$n_global <= MAX_GLOBAL || is_nested_pair(model$gram)) {
-    return(invisible())
-  }
-  dense <- dense_columns(lmm_core(model))
-  if (dense > MAX_GLOBAL) refuse_size(dense, model$factors)
-}
-
-# Two factors, one nested in the other: all but the fixed effects can be eliminated.
-is_nested_pair <- function(gram) {
-  length(gram$factors) == 2L && all(diff(gram$pairs[[1L]]$ptr) == 1L)
-}
-
-refuse_size <- function(n, factors) {
+# remedy: another, with a comma in front.
+refuse_size <- function(n, factors, remedy = NULL) {
   others <- if (length(factors)) {
     paste0(" and the grouping factors other than '", factors[[1L]]$name, "'")
   }
   mf_abort("size", "the fixed effects", others, " have ", format(n, big.mark = ","),
     " coefficients that need a dense matrix of that size; the limit is ",
-    format(MAX_GLOBAL, big.mark = ","), ": drop or coarsen a factor, or fit a subset",
+    format(MAX_GLOBAL, big.mark = ","), remedy, ": drop or coarsen a factor, or fit a subset",
     arg = "formula")
 }
 

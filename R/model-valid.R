@@ -345,13 +345,11 @@ is_sound_prior <- function(t, r) {
 
 unsound_vb <- function(fit, s) {
   square <- function(n) c(n, n)
-  vb <- list(t = s$q, df = length(s$tau_r), mean = s$dim, d_inv = s$leaf, q = s$cross,
-    s_leaf = s$leaf, sq_leaf = s$leaf, J = c(s$dim, s$d), ss = s$d, elbo = 1L, lr_ok = 1L)
+  vb <- list(t = s$q, df = length(s$tau_r), mean = s$dim, J = c(s$dim, s$d), ss = s$d, lr_ok = 1L)
   response <- list(V = square(s$q), C = square(s$q), Sigma = square(s$q), K = square(s$q))
   first_wrong(
     misshapen(fit$vb, vb, "vb"),
-    unsound_block(fit$vb$S_global, s$n_global, "vb$S_global", TRUE),
-    unsound_block(fit$vb$Sq_global, s$n_global, "vb$Sq_global", TRUE),
+    if (is_iterated(fit$model)) unsound_iterated(fit, s) else unsound_arrow(fit$vb, s),
     misshapen(fit$vb, response, "vb", FALSE), # where there is none its matrices may be anything
     unsound_posterior(fit$posterior, s),
     if (!is_true_false(fit$converged)) "converged", if (!is_true_false(fit$rounding)) "rounding",
@@ -360,6 +358,25 @@ unsound_vb <- function(fit, s) {
     if (!is_null_or(fit$not_integrated, is_text(fit$not_integrated))) "not_integrated",
     if (!is.null(fit$integrated)) unsound_integral(fit$integrated, s)
   )
+}
+
+# q's covariance in arrow form.
+unsound_arrow <- function(vb, s) {
+  first_wrong(
+    misshapen(vb, list(d_inv = s$leaf, q = s$cross, s_leaf = s$leaf, sq_leaf = s$leaf, elbo = 1L),
+      "vb"),
+    unsound_block(vb$S_global, s$n_global, "vb$S_global", TRUE),
+    unsound_block(vb$Sq_global, s$n_global, "vb$Sq_global", TRUE)
+  )
+}
+
+# What is left of it where there is no matrix, and the settings that C reads.
+unsound_iterated <- function(fit, s) {
+  settings <- fit$model$iterations
+  one <- vapply(settings[c("few", "probes", "most_probes", "aim", "sd_aim")], is_one, NA)
+  if (!all(one) || !is_true_false(settings$only)) return("model$iterations")
+  misshapen(fit$vb, list(S_beta = c(s$p, s$p), var_u = s$effects, probes = 1L, iterations = 1L,
+    precision_error = s$d, sd_error = s$d, variance_error = 1L), "vb")
 }
 
 # A global block (R/base-block.R). C looks at the lists of a packed one when it is used there.

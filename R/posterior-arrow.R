@@ -19,7 +19,7 @@ moments.regression_normal <- function(p) {
 #' @export
 linear_mixture.regression_normal <- function(p, parts) {
   list(weights = 1, mean = as.matrix(linear_mean(parts, moments(p), p$model)),
-    var = as.matrix(block_variance(p, lmm_core(p$model), parts)),
+    var = as.matrix(block_variance(p, sums_core(p$model), parts)),
     new = new_level_variance(p$model, parts, function(k) list(group_covariance(p, k)), 1L))
 }
 
@@ -30,7 +30,7 @@ linear_mixture.regression_normal <- function(p, parts) {
 joint_draws.regression_normal <- function(p, ndraws, u) {
   ndraws <- check_count(ndraws %||% p$ndraws, "ndraws", 1)
   post <- p$tau
-  core <- lmm_core(p$model)
+  core <- sums_core(p$model)
   check_size(ndraws, if (u) length(p$vb$mean) else core$p)
   n <- length(post$mean)
   psi <- matrix(stats::rnorm(ndraws * n), ndraws) %*% half(post$psi$cov_lrvb)
@@ -41,7 +41,7 @@ joint_draws.regression_normal <- function(p, ndraws, u) {
   theta <- if (u) {
     theta_draws(p, core, ndraws) + p$vb$J %*% t(response)
   } else {
-    S <- block_head(p$vb$S_global, x)
+    S <- beta_covariance(p$vb, x)
     p$vb$mean[x] + t(matrix(stats::rnorm(ndraws * core$p), ndraws) %*% half(S)) +
       p$vb$J[x, , drop = FALSE] %*% t(response)
   }
@@ -55,7 +55,7 @@ joint_draws.regression_normal <- function(p, ndraws, u) {
 
 # Draws of theta at fixed precisions, around its mean: dim x draws.
 theta_draws <- function(p, core, ndraws) {
-  if (!has_rows(p$model)) {
+  if (!has_rows(p$model) && !is_iterated(p$model)) {
     return(call_theta_draws(core, p$tau$mean, p$vb$mean, ndraws))
   }
   p$vb$mean + arrow_draws(theta_covariance(p, core), ndraws)

@@ -18,7 +18,7 @@ covariance.regression_normal <- function(p, type = "lrvb") {
   tau <- p$tau
   n <- length(vb$mean)
   scalar <- unlist(tau$index[lengths(tau$index) == 1L])
-  core <- lmm_core(p$model)
+  core <- sums_core(p$model)
   theta <- arrow_dense(if (lr) theta_covariance(p, core) else own_covariance(p, core))
   stats <- if (lr) tau$cov_lrvb else tau$cov_mfvb
   psi <- if (lr) tau$psi$cov_lrvb else tau$psi$cov_mfvb

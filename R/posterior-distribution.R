@@ -80,8 +80,8 @@ without_missing <- function(parts, unknown) {
 # Numbers that a row of linear_mixture() takes.
 row_width <- function(p) {
   if (inherits(p, "draws_posterior")) return(prod(dim(p$draws)[1:2]))
-  core <- engine_core(p$model)
-  beside <- if (is.list(core$global)) core$p else core$n_global
+  core <- vb_core(p$model)
+  beside <- if (has_sparse_global(core)) core$p else core$n_global
   beside + 2 * length(theta_nodes(p$nodes)$weights)
 }
 

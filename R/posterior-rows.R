@@ -117,6 +117,9 @@ normal_level_covariances <- function(p, f, type) {
   x <- p$model$factors[[f]]
   r <- length(x$coef)
   vb <- p$vb
+  if (is_iterated(p$model)) { # one coefficient a level
+    return(array(p$u[[paste0("var_", type)]][effects_of(p$model, f)], c(1L, 1L, length(x$levels))))
+  }
   if (type == "mfvb") return(level_blocks(p$model, f, vb$Sq_global, vb$sq_leaf))
   out <- level_blocks(p$model, f, vb$S_global, vb$s_leaf)
   J <- array(vb$J[effect_columns(p$model, f), ], c(r, length(x$levels), ncol(vb$J)))

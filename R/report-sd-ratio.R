@@ -318,19 +318,29 @@ between_shares <- function(p) {
   if (!n || !ncol(out)) return(out)
   M <- model$coords$M
   variances <- function(V) diag(M %*% V %*% t(M))
-  total <- variances(block_head(p$vb$S_global, seq_len(n)))
-  core <- lmm_core(model)
+  total <- variances(beta_covariance(p$vb, seq_len(n)))
+  core <- sums_core(model)
   owner <- vapply(model$groups, `[[`, 0L, "factor")
   for (f in unique(owner)) {
-    known <- if (has_rows(model)) known_by_precision(p, core, f) else
-      call_known_cov(core, p$vb$t[seq_len(model$layout$dim$stats)], f - 1L)
+    known <- known_covariance(p, core, f)
     share <- pmin(pmax(1 - variances(known) / total, 0), 1)
     out[, owner == f] <- share / sum(owner == f)
   }
   out
 }
 
-# Covariance of the coefficients with factor f's effects known, from a response that no Gram tells.
+# Covariance of the coefficients with factor f's effects known.
+known_covariance <- function(p, core, f) {
+  if (has_rows(p$model)) return(known_by_precision(p, core, f))
+  t <- p$vb$t[seq_len(p$model$layout$dim$stats)]
+  if (!is_iterated(core)) return(call_known_cov(core, t, f - 1L))
+  k <- which(core$layout$precisions$factor == f)
+  t[k] <- 1e8 * (t[k] + t[1L] * max(core$factors[[f]]$d)) # what has no variance is known
+  x <- seq_len(core$p)
+  arrow_product(iterated(core, t), diag(1, core$layout$dim$theta, core$p))[x, , drop = FALSE]
+}
+
+# From a response that no Gram tells.
 known_by_precision <- function(p, core, f) {
   x <- seq_len(core$p)
   if (f == 1L) { # leaves known: what is left is the global block without its Schur complement

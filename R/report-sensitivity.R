@@ -53,7 +53,7 @@ sensitivity_context <- function(fit) {
   scalar <- unlist(post$tau$index[lengths(post$tau$index) == 1L])
   s <- seq_along(post$tau$mean)
   ctx <- list(
-    fit = fit, core = lmm_core(fit$model), Sigma = fit$vb$Sigma, K = fit$vb$K, V = fit$vb$V,
+    fit = fit, core = sums_core(fit$model), Sigma = fit$vb$Sigma, K = fit$vb$K, V = fit$vb$V,
     stats = s, scalar = scalar,
     rows = c(beta_names(fit$model), names(post$tau$mean),
       paste0("log_", names(post$tau$mean)[scalar])),
@@ -140,7 +140,7 @@ tilt_theta <- function(ctx, g) {
   vb <- ctx$fit$vb
   eta <- numeric(length(vb$t))
   eta[ctx$stats] <- crossprod(vb$J[x, , drop = FALSE], g)
-  respond(ctx, drop(ctx$Sigma %*% eta), drop(block_head(vb$S_global, x) %*% g))
+  respond(ctx, drop(ctx$Sigma %*% eta), drop(beta_covariance(vb, x) %*% g))
 }
 
 # Tilt (a'gamma + const)^2 with mean e of a'gamma + const: Cov_q(s_k, .) = -v'K_k v + 2 e J_k'a,
@@ -153,7 +153,7 @@ tilt_square <- function(ctx, a, e) {
   quad <- quadratic_statistics(ctx, v, sum(a * v[x]))
   eta <- numeric(length(vb$t))
   eta[ctx$stats] <- -quad + 2 * e * drop(crossprod(vb$J[x, , drop = FALSE], a))
-  respond(ctx, drop(ctx$Sigma %*% eta), 2 * e * drop(block_head(vb$S_global, x) %*% a))
+  respond(ctx, drop(ctx$Sigma %*% eta), 2 * e * drop(beta_covariance(vb, x) %*% a))
 }
 
 # v'K_k v for every statistic; for s_e, v'G v = (v'a - v'T v) / tau_e because P v = a.

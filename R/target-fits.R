@@ -10,12 +10,13 @@
 # and a root of the covariance of its coordinates in the fit's posterior.
 joint_of <- function(fit, control = vb_control()) {
   vb <- variational_of(fit, control)
-  core <- engine_core(vb$model)
+  model <- dense_model(vb$model)
+  core <- engine_core(model)
   if (!length(core$h) && !length(core$prec)) {
     mf_abort("formula", "the model has no parameter to sample: add a term to the formula",
       arg = "formula")
   }
-  j <- list(model = vb$model, core = core, centre = vb_centre(core, vb$vb))
+  j <- list(model = model, core = core, centre = vb_centre(core, vb$vb))
   theta <- with_fixed_seed(posterior_coordinates(best_posterior(fit, vb), core))
   j$scale <- effect_units(j, theta)
   x <- call_joint_theta(core, j$centre, j$scale, theta, back = TRUE)

@@ -23,6 +23,10 @@ SEXP C_emulate(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_emulate_sampling(SEXP);
 SEXP C_fit_glmm_vb(SEXP, SEXP, SEXP);
 SEXP C_fit_gibbs(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_fit_lmm_iter(SEXP, SEXP, SEXP);
+SEXP C_lmm_iter_draws(SEXP, SEXP, SEXP);
+SEXP C_lmm_iter_product(SEXP, SEXP, SEXP);
+SEXP C_lmm_iter_quad(SEXP, SEXP, SEXP);
 SEXP C_fit_glmm_gibbs(SEXP, SEXP, SEXP, SEXP);
 SEXP C_fit_vb(SEXP, SEXP, SEXP);
 SEXP C_gmm_classify(SEXP, SEXP, SEXP, SEXP);
@@ -74,6 +78,10 @@ static const R_CallMethodDef call_entries[] = {
     {"C_fit_glmm_vb", (DL_FUNC) &C_fit_glmm_vb, 3},
     {"C_fit_gibbs", (DL_FUNC) &C_fit_gibbs, 5},
     {"C_fit_glmm_gibbs", (DL_FUNC) &C_fit_glmm_gibbs, 4},
+    {"C_fit_lmm_iter", (DL_FUNC) &C_fit_lmm_iter, 3},
+    {"C_lmm_iter_draws", (DL_FUNC) &C_lmm_iter_draws, 3},
+    {"C_lmm_iter_product", (DL_FUNC) &C_lmm_iter_product, 3},
+    {"C_lmm_iter_quad", (DL_FUNC) &C_lmm_iter_quad, 3},
     {"C_fit_vb", (DL_FUNC) &C_fit_vb, 3},
     {"C_gmm_classify", (DL_FUNC) &C_gmm_classify, 4},
     {"C_gmm_fit", (DL_FUNC) &C_gmm_fit, 4},

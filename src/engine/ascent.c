@@ -131,6 +131,13 @@ static void record(const struct lmm *m, const struct vb_control *ctl, struct vb_
     row[q + 2] = (double) kind;
 }
 
+/* s->elbo, NaN where the model has no bound. False when it is not finite. */
+static bool bound(const struct ascent *q, struct vb_state *s)
+{
+    s->elbo = q->elbo ? q->elbo(q->ctx, s) : NAN;
+    return !q->elbo || isfinite(s->elbo);
+}
+
 /* At the optimum: linear response of the final q. */
 static void finish(const struct ascent *q, struct vb_state *s)
 {
@@ -150,9 +157,9 @@ enum core_status ascent_run(const struct lmm *m, const struct ascent *q,
         if (core_stop(h, info->iter)) return CORE_INTERRUPTED;
         enum core_status st = q->update(q->ctx, s, info);
         if (st) return st;
-        s->elbo = q->elbo(q->ctx, s);
-        if (!isfinite(s->elbo)) return CORE_NONFINITE;
-        if (kind == VB_STEP_NEWTON && s->elbo < best - ELBO_SLACK * (1 + fabs(best))) {
+        if (!bound(q, s)) return CORE_NONFINITE;
+        if (q->elbo && kind == VB_STEP_NEWTON &&
+            s->elbo < best - ELBO_SLACK * (1 + fabs(best))) {
             record(m, ctl, s, info->iter, change, VB_STEP_REJECTED);
             memcpy(s->t, w->cavi, bytes); /* of the last good point */
             kind = VB_STEP_CAVI;
@@ -188,8 +195,7 @@ enum core_status ascent_run(const struct lmm *m, const struct ascent *q,
     }
     enum core_status st = q->update(q->ctx, s, info);
     if (st) return st;
-    s->elbo = q->elbo(q->ctx, s);
-    if (!isfinite(s->elbo)) return CORE_NONFINITE;
+    if (!bound(q, s)) return CORE_NONFINITE;
     finish(q, s);
     return CORE_MAXIT;
 }

@@ -23,6 +23,7 @@ enum vb_step { VB_STEP_CAVI = 0, VB_STEP_NEWTON = 1, VB_STEP_REJECTED = 2 };
 struct ascent {
     void *ctx;
     enum core_status (*update)(void *ctx, struct vb_state *s, struct core_info *info);
+    /* NULL: the bound is not known, and Newton's steps are trusted. */
     double (*elbo)(void *ctx, const struct vb_state *s);
     void (*targets)(void *ctx, const struct vb_state *s, double *target, double *cavi);
     bool (*coupling)(void *ctx,

@@ -329,7 +329,12 @@ static void r_precisions(SEXP list, struct lmm *m)
 
 struct lmm r_prior(SEXP core, int first_term)
 {
-    struct lmm m = {.shape = r_shape(core), .first_term = first_term};
+    return r_prior_of(core, r_shape(core), first_term);
+}
+
+struct lmm r_prior_of(SEXP core, struct arrow_shape shape, int first_term)
+{
+    struct lmm m = {.shape = shape, .first_term = first_term};
     m.p = r_int(core, "p", 0, m.shape.n_global);
     m.flat = r_flag(core, "flat");
     m.Tb = r_finite(core, "Tb", (R_xlen_t) m.p * m.p);

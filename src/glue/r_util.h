@@ -61,6 +61,7 @@ void r_in_range(const int *code, R_xlen_t n, int low, int high, const char *name
  * r_prior(): the shape and the priors only. */
 struct lmm r_model(SEXP core);
 struct lmm r_prior(SEXP core, int first_term);
+struct lmm r_prior_of(SEXP core, struct arrow_shape shape, int first_term);
 struct arrow_shape r_shape(SEXP core);
 struct lmm_centre r_centre(SEXP centre, const struct lmm *m);
 

@@ -53,6 +53,7 @@ int main(void)
     run("hmc", test_hmc);
     run("joint", test_joint);
     run("transform", test_transform);
+    run("lmm_iter", test_lmm_iter);
     run("emulator", test_emulator);
     printf("%ld passed, %ld failed\n", passed, failed);
     return failed > 0;

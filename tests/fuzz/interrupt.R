@@ -21,6 +21,9 @@ work <- list(
     quote(fit_vb(y ~ x + (1 | g) + (1 | h), d, integrate = "no", control = endless))),
   vb_poisson = list(quote(d <- rows(2e5, 4000)), quote(fit_vb(count ~ x + (1 | g) + (1 | h), d,
     family = poisson(), integrate = "no"))),
+  vb_iterated = list(quote(fit <- many()), quote(repeat fit_vb(fit, integrate = "no"))),
+  vb_iterated_draws = list(quote(fit <- many()),
+    quote(repeat as_draws(fit, ndraws = 50, u = TRUE))),
   nested = list(quote(fit <- slopes()), quote(fit_vb(fit, integrate = "yes"))),
   nested_binomial = list(quote(fit <- slopes("hit", binomial())),
     quote(fit_vb(fit, integrate = "yes"))),
@@ -56,6 +59,7 @@ small <- function(response = "y", family = gaussian(), n = 500, groups = 50) {
   f <- stats::reformulate(c("x", "(1 | g)"), response)
   fit_vb(f, rows(n, groups), family = family, integrate = "no")
 }
+many <- function() fit_vb(y ~ x + (1 | g) + (1 | h), rows(2e5, 10000), integrate = "no")
 slopes <- function(response = "y", family = gaussian()) {
   f <- stats::reformulate("(1 + x + z | g)", response)
   fit_vb(f, rows(2000, 200), family = family, integrate = "no")

@@ -116,7 +116,7 @@ garbage_fits <- function() {
     glm = fit_vb(b ~ x, d, family = binomial()),
     poisson = fit_vb(k ~ x + (1 | g / h), d, family = poisson(), integrate = "yes"),
     negbin = fit_vb(k ~ x + (1 | g), d, family = neg_binomial()),
-    nested = nested_fit(),
+    nested = nested_fit(), iterated = iterated_fit(d),
     exact = fit_exact(y ~ x + (1 | g), d, draws = 200), gibbs = sampled(gaussian),
     binomial_gibbs = sampled(b ~ x + (1 | g), d, family = binomial()),
     mixture = mixture, mixture_gibbs = sampled(mixture), target = fit_vb(conjugate_target()),
@@ -129,6 +129,14 @@ garbage_fits <- function() {
 nested_fit <- function() {
   d <- data.frame(a = rep(1:70, each = 4), b = rep(1:2, each = 2), x = sin(1:280), y = cos(1:280 * 5))
   fit_vb(y ~ x + (1 + x | a / b), d, integrate = "no")
+}
+
+# By conjugate gradients.
+iterated_fit <- function(d) {
+  fit <- fit_vb(y ~ x + (1 | g) + (1 | h), d, integrate = "no")
+  model <- fit$model
+  model$iterations <- iteration_settings(few = 1L)
+  new_vb_fit(fit$call, model, vb_control(), "no")
 }
 
 # The arguments that C was given while an expression was evaluated: list(entry, args) each.
@@ -214,7 +222,8 @@ valid_calls <- function(each = 8L) {
   set.seed(3)
   calls <- captured_calls({
     fits <- garbage_fits()
-    for (f in fits[c("gaussian", "slopes", "crossed", "glm", "poisson", "negbin", "exact")]) {
+    often <- c("gaussian", "slopes", "crossed", "glm", "poisson", "negbin", "exact", "iterated")
+    for (f in fits[often]) {
       suppressWarnings({
         as_draws(f, ndraws = 5)
         summary(f, pars = "u")

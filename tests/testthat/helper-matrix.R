@@ -71,8 +71,11 @@ matrix_engines <- list(
   pg = matrix_engine("fit_vb", list(approximation = "pg"), "binomial"),
   separate = matrix_engine("fit_vb", list(blocks = "separate"), "gaussian"),
   exact = matrix_engine("fit_exact", fits = "gaussian"),
+  iterated = matrix_engine("fit_vb", list(integrate = "no"), "gaussian"),
   gibbs = matrix_engine("fit_gibbs", list(chains = 2, iter = 500, warmup = 200))
 )
+# Of these the engine without a matrix is for those that have intercepts only.
+iterated_structures <- c("intercept", "nested", "crossed", "interaction")
 
 # ---- cells ---------------------------------------------------------------------------
 
@@ -83,7 +86,7 @@ all_matrix_cells <- function() {
   grid$family <- family[grid$response]
   grid$fits <- mapply(function(e, f) f %in% matrix_engines[[e]]$fits, grid$engine, grid$family)
   grid$id <- paste(grid$response, grid$structure, grid$engine, sep = "/")
-  grid
+  grid[grid$engine != "iterated" | grid$structure %in% iterated_structures, ]
 }
 
 # The fewest cells (greedily) in which every pair of structure, response and engine that can meet
@@ -162,6 +165,7 @@ cell_scope <- function(cell, d, parent) {
   e$gibbs <- cell$engine == "gibbs"
   e$exact <- cell$engine == "exact"
   e$vb <- !e$gibbs && !e$exact
+  e$iterated <- cell$engine == "iterated"
   later <- function(name, expr) {
     do.call(delayedAssign, list(name, substitute(expr), eval.env = e, assign.env = e))
   }
@@ -177,8 +181,16 @@ cell_fit <- function(cell, d) {
   cell_fit_unseeded(cell, d)
 }
 cell_fit_unseeded <- function(cell, d) {
-  suppressWarnings(eval(cell_call(cell), list2env(list(d = d), parent = globalenv())),
+  fit <- suppressWarnings(eval(cell_call(cell), list2env(list(d = d), parent = globalenv())),
     classes = "meanfield_warning")
+  if (cell$engine == "iterated") without_matrix(fit) else fit
+}
+
+# The fit by conjugate gradients, as it is made of many levels.
+without_matrix <- function(fit) {
+  model <- fit$model
+  model$iterations <- iteration_settings(few = 1L)
+  suppressWarnings(new_vb_fit(fit$call, model, vb_control(), "no"), classes = "meanfield_warning")
 }
 
 group_of <- function(term, d) {
@@ -242,7 +254,7 @@ matrix_row <- function(generic, call, shape = "", check = "", refuses = FALSE, o
                        na = FALSE, when = TRUE, warns = "^$", needs = character(), level = 1) {
   list(generic = generic, label = deparse1(substitute(call)), call = substitute(call),
     shape = substitute(shape), check = substitute(check), refuses = substitute(refuses),
-    of = substitute(of), na = na, when = substitute(when), warns = warns, needs = needs,
+    of = substitute(of), na = substitute(na), when = substitute(when), warns = warns, needs = needs,
     level = level)
 }
 
@@ -265,7 +277,7 @@ run_matrix_row <- function(row, scope) {
   if (refuses) return("made something up where it has to refuse")
   scope$value <- value
   tryCatch({
-    wrong <- c(here(row$shape), if (!row$na) finite(value) else not_nan(value), here(row$check))
+    wrong <- c(here(row$shape), if (!here(row$na)) finite(value) else not_nan(value), here(row$check))
     paste(wrong[nzchar(wrong)], collapse = "; ")
   }, error = function(e) paste("the check fails:", conditionMessage(e)))
 }

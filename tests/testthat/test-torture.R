@@ -83,6 +83,7 @@ families_script <- quote({
   fits <- list(
     nested = suppressWarnings(fit_vb(y ~ x + (1 | a / b), inner, integrate = "no")),
     crossed = quick(y ~ x + (x | g) + (1 | h)),
+    crossed_intercepts = quick(y ~ x + (1 | g) + (1 | h)),
     separate = quick(y ~ x + (1 | g), blocks = "separate"),
     binomial = quick(hit ~ x + (1 | g), family = binomial()),
     polya_gamma = quick(hit ~ x + (1 | g), family = binomial(), approximation = "pg"),
@@ -121,6 +122,15 @@ families_script <- quote({
       call_arrow_quad(e$S, rows)
     )
   }
+  whole <- fits$crossed_intercepts$model
+  whole$iterations <- iteration_settings(few = 1L, most_probes = 8L)
+  whole <- iter_core(whole)
+  iterated <- function() {
+    tau <- c(1, 2, 3)
+    rows <- list(global = list(ptr = 0:1, idx = 2L, val = 1), leaf = 1L, z = matrix(1, 1, 1))
+    list(call_fit_vb(whole, vb_start(whole), control), call_iter_draws(whole, tau, 2L),
+      call_iter_product(whole, tau, diag(7)), call_iter_quad(whole, tau, rows))
+  }
   chain <- function(e, hamiltonian) {
     settings <- list(iter = 4L, warmup = 2L, thin = 1L, save_u = TRUE, interweave = TRUE,
       hamiltonian = hamiltonian, step = .3)
@@ -128,7 +138,7 @@ families_script <- quote({
   }
   run <- function() {
     set.seed(1)
-    list(lapply(engines, one), chain(engines$binomial, FALSE), chain(engines$binomial, TRUE),
+    list(lapply(engines, one), iterated(), chain(engines$binomial, FALSE), chain(engines$binomial, TRUE),
       chain(engines$neg_binomial, TRUE))
   }
 })
