@@ -100,7 +100,7 @@ families_script <- quote({
       start = if (is.null(core$rows)) vb_start(core) else
         glmm_vb_start(core))
   })
-  few <- list(step = 3, drop = 2, capacity = 300L, most = Inf, known = NULL, bend = NULL)
+  few <- list(step = 3, drop = 2, capacity = 300L, seconds = Inf, known = NULL, bend = NULL)
   one <- function(e) {
     top <- nest_start(e$tau)
     L <- diag(top$sd, length(top$sd))
