@@ -138,12 +138,19 @@ integrate_model <- function(model, vb, tau, settings, core = engine_core(model),
   known <- nodes$fits
   nodes$fits$state <- NULL # as large as the data
   nodes <- c(nodes, list(centre = centre, stats = psi_statistics(nodes$psi, stat_index(model)),
-    few = few_nodes(nodes$psi, theta_tails(core, nodes$psi), nodes$weights, settings$theta)))
-  nodes <- c(nodes, mixture_moments(model, core, theta_nodes(nodes), known))
+    few = few_nodes(nodes$psi, theta_tails(core, nodes$psi), nodes$weights,
+      if (has_dear_nodes(core, nodes)) Inf else settings$theta)))
+  moments <- mixture_moments(model, core, theta_nodes(nodes), known)
+  nodes$fits$within <- moments$within
+  moments$within <- NULL
+  nodes <- c(nodes, moments)
   nodes$error <- nodes$error + approximation_error(nodes, length(model$factors)) +
     max(nodes$spread_error, 0)
   nodes
 }
+
+# Where every node has an optimisation of its own behind it, its correction is wanted at each.
+has_dear_nodes <- function(core, nodes) !is.null(core$rows) && !is_emulated(nodes)
 
 # What corrected bounds leave, in posterior SDs: a share of what the correction moves the means and
 # SDs of psi by. Against exact posteriors of one factor 1 to 2 percent of it was left (20 data
@@ -170,16 +177,17 @@ mixture_moments <- function(model, core, nodes, known) {
   rows <- beta_rows_of(model, core)
   mix <- node_moments(model, nodes, core, blocks = TRUE, rows = rows, known = known)
   effects <- p + seq_len(length(mix$mean) - p)
-  node_mean <- matrix(t(mix$row_mean), length(nodes$weights)) +
-    rep(model$coords$shift, each = length(nodes$weights))
+  by_node <- function(x) if (p) t(x) else matrix(0, length(nodes$weights), 0L)
+  node_mean <- by_node(mix$row_mean) + rep(model$coords$shift, each = length(nodes$weights))
   list(
     beta = list(
       mean = stats::setNames(to_raw(model$coords, mix$mean[x]), model$x_names),
       cov = label(to_raw_cov(model$coords, block_head(mix$cov_global, x)), model$x_names),
-      node_mean = node_mean, node_sd = sqrt(matrix(t(mix$row_var), length(nodes$weights)))
+      node_mean = node_mean, node_sd = sqrt(by_node(mix$row_var))
     ),
     u = list(mean = mix$mean[effects], var = effect_variances(core, mix$cov_global, mix$cov_leaf)),
     cov_global = mix$cov_global, cov_leaf = mix$cov_leaf, spread_error = max(mix$row_error, 0),
+    within = mix$within,
     correction = if (length(mix$correction) && is.null(nodes$correction)) mix$correction
   )
 }

@@ -89,13 +89,20 @@ is_emulated <- function(nodes) !is.null(nodes$fits)
 # interpolated means: what is said of a coefficient, of all of them and of their combinations
 # agrees.
 spread_moments <- function(model, nodes, core, blocks, each, dense, rows, known) {
-  weights <- within_weights(nodes, stat_index(core))
   own <- blocks || each || dense
-  run <- call_nest_mixture(core, nodes$centre, nodes$fits$psi, weights, blocks, own, dense, rows,
-    known = known, within = TRUE)
-  check_status(run$status, model)
-  at_fits <- run$result
-  out <- at_fits["correction"]
+  moments_at_fits <- function(weights) {
+    run <- call_nest_mixture(core, nodes$centre, nodes$fits$psi, weights, blocks, own, dense, rows,
+      known = known, within = TRUE)
+    check_status(run$status, model)
+    run$result
+  }
+  weights <- nodes$fits$within %||% within_weights(nodes, stat_index(core))
+  at_fits <- moments_at_fits(weights)
+  if (is.null(nodes$fits$within) && own) {
+    better <- matched_weights(at_fits$node_var, nodes, weights, core)
+    if (!identical(better, weights)) at_fits <- moments_at_fits(weights <- better)
+  }
+  out <- c(at_fits["correction"], list(within = weights))
   if (own) {
     out$mean <- drop(at_fits$node_mean %*% (nodes$fits$A %*% nodes$weights))
     between <- at_fits$node_mean %*% between_root(nodes)
@@ -104,7 +111,9 @@ spread_moments <- function(model, nodes, core, blocks, each, dense, rows, known)
   if (dense) out$cov <- at_fits$cov + tcrossprod(between)
   if (each) {
     prior <- function(psi) prior_variances(core, psi)
-    out$node_mean <- spread_mean(at_fits$node_mean, nodes, prior)
+    # beside a covariance the means are those that it is made of
+    out$node_mean <- if (dense) at_fits$node_mean %*% nodes$fits$A else
+      spread_mean(at_fits$node_mean, nodes, prior)
     out$node_var <- spread_variance(at_fits$node_var, nodes, weights, prior)
   }
   if (!is.null(rows)) {
@@ -146,6 +155,25 @@ within_weights <- function(nodes, index) {
   w / sum(w)
 }
 
+# Where averages of variances under the weights w are far from those of their interpolated logarithms:
+# positive weights nearer to these, coefficients together counting as much as effects together, by
+# multiplicative steps of least squares [Lee & Seung 2001].
+matched_weights <- function(v, nodes, w, core) {
+  scale <- function(psi) variance_scale(prior_variances(core, psi))
+  over <- log(pmax(v, 1e-300) / scale(nodes$fits$psi))
+  G <- v / drop((exp(over %*% nodes$fits$A) * scale(nodes$psi)) %*% nodes$weights)
+  if (!all(is.finite(G)) || max(abs(G %*% w - 1)) < MATCHED) return(w)
+  of_beta <- seq_len(nrow(v)) <= core$p
+  share <- ifelse(of_beta, 1 / max(core$p, 1L), 1 / max(nrow(v) - core$p, 1L))
+  H <- crossprod(G, share * G)
+  g <- drop(crossprod(G, share))
+  for (i in 1:500) w <- w * g / drop(H %*% w)
+  w + FEW_MOMENTS
+}
+
+# Relative; SDs then differ by half of it.
+MATCHED <- 0.02
+
 # Fits of less weight get rougher moments (NEGLIGIBLE in glmm_nest.c).
 FEW_MOMENTS <- 2e-4
 
@@ -172,11 +200,12 @@ spread_mean <- function(m, nodes, prior) {
 
 # The average over the nodes is that which the fits have under `weights`.
 spread_variance <- function(v, nodes, weights, prior) {
-  scale <- function(p) ifelse(is.finite(p), pmax(p, 1e-300), 1)
-  over <- log(pmax(v, 1e-300) / scale(prior(nodes$fits$psi)))
-  out <- exp(over %*% nodes$fits$A) * scale(prior(nodes$psi))
+  over <- log(pmax(v, 1e-300) / variance_scale(prior(nodes$fits$psi)))
+  out <- exp(over %*% nodes$fits$A) * variance_scale(prior(nodes$psi))
   out * drop(v %*% weights) / pmax(drop(out %*% nodes$weights), 1e-300)
 }
+
+variance_scale <- function(prior) ifelse(is.finite(prior), pmax(prior, 1e-300), 1)
 
 # Prior variances of theta (dim x points) at the columns of psi, Inf of the coefficients.
 prior_variances <- function(core, psi) {

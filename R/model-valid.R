@@ -467,6 +467,7 @@ unsound_fits <- function(x, n, d) {
   first_wrong(
     misshapen(fits, list(psi = c(d, points), A = c(points, n)), "integrated$fits"),
     if (max(abs(colSums(fits$A) - 1)) > 1e-3) "integrated$fits$A",
+    if (!is_shape(fits$within, points) || !is_within(fits$within, 0, 2)) "integrated$fits$within",
     if (!is.matrix(x$bandwidth) || nrow(x$bandwidth) != d || !all(is.finite(x$bandwidth))) {
       "integrated$bandwidth"
     }

@@ -17,7 +17,7 @@ finer_nodes <- function(model, nodes) {
 }
 
 can_be_finer <- function(nodes) {
-  has_cells(nodes) && is_along_axes(nodes) && nodes$step > FINE_STEP
+  has_cells(nodes) && !isTRUE(nodes$thinned) && is_along_axes(nodes) && nodes$step > FINE_STEP
 }
 
 # whole_lattice() with its axes L and how often each was halved.
@@ -71,8 +71,8 @@ nearest_node <- function(fine, nodes) {
   at
 }
 
-# Do nodes stand for boxes that fill the space?
-has_cells <- function(nodes) nodes$method != "importance" && !isTRUE(nodes$thinned)
+# Do nodes stand for boxes of the space (those of a thinned lattice for several each)?
+has_cells <- function(nodes) nodes$method != "importance"
 
 # An emulator's centred lattice has points between those along the axes.
 is_along_axes <- function(nodes) {

@@ -230,19 +230,22 @@ joint_draws.mixture_posterior <- function(p, ndraws, u) {
 }
 
 # list(psi (d x ndraws), at: the node whose conditional fit serves, or NULL for one at psi itself).
-# Gaussian: from the density itself, which costs a factorisation. Others: as the summary has it.
+# Gaussian: from the density itself, which costs a factorisation. Others, and where too few of the
+# proposals are accepted: as the summary has it.
 precision_parameter_draws <- function(p, nodes, core, ndraws) {
   if (!has_cells(nodes) || !nrow(nodes$psi)) {
     at <- sample.int(length(nodes$weights), ndraws, TRUE, nodes$weights)
     return(list(psi = nodes$psi[, at, drop = FALSE], at = if (has_rows(p$model)) at))
   }
-  if (has_rows(p$model)) {
-    drawn <- smoothed_nodes(cells <- finer_cells(p$model, nodes), ndraws)
-    return(list(psi = drawn$psi, at = cells$origin[drawn$at]))
+  if (!has_rows(p$model) && !isTRUE(nodes$thinned)) {
+    psi <- lattice_draws(nodes, ndraws, function(v) {
+      call_nest_log_density(core, nodes$centre, v, nodes$bend)
+    })
+    if (!is.null(psi)) return(list(psi = psi))
   }
-  list(psi = lattice_draws(nodes, ndraws, function(v) {
-    call_nest_log_density(core, nodes$centre, v, nodes$bend)
-  }))
+  cells <- finer_cells(p$model, nodes)
+  drawn <- smoothed_nodes(cells, ndraws)
+  list(psi = drawn$psi, at = if (has_rows(p$model)) cells$origin[drawn$at])
 }
 
 # In v, a node by its weight, moved within its cell by a uniform distribution tilted by half the
@@ -266,13 +269,16 @@ smoothed_nodes <- function(nodes, ndraws) {
 # Rejection sampling in v: a node by its weight, a point of its cell by the exponential density
 # with the node's gradient, accepted against the exact density. The bound is the largest ratio
 # among the proposals, as in Caffo, Booth and Davis (2002).
+# NULL where hardly any would be.
 lattice_draws <- function(nodes, ndraws, log_density) {
   v <- bend_from_psi(nodes$psi, nodes$bend)
+  check_nodes_belong(nodes, v, log_density)
   out <- matrix(0, nrow(v), 0L)
   bound <- -Inf
   rounds <- 0L
   while (ncol(out) < ndraws) {
-    if ((rounds <- rounds + 1L) > MAX_ROUNDS) abort_draws()
+    rounds <- rounds + 1L
+    if (rounds > MAX_ROUNDS && ncol(out) < ndraws * rounds / (10 * MAX_ROUNDS)) return(NULL)
     n <- ceiling(1.3 * (ndraws - ncol(out))) + 50L
     at <- sample.int(length(nodes$weights), n, TRUE, nodes$weights)
     g <- nodes$gradient[, at, drop = FALSE]
@@ -299,8 +305,15 @@ tilted_moments <- function(g, h) {
     nrow(g)))
 }
 
-# Most rounds of proposals; a few do, unless the lattice is not that of the density.
-MAX_ROUNDS <- 500L
+# Rounds of proposals after which a hundredth of a draw each is too little; a few do as a rule.
+MAX_ROUNDS <- 10L
+
+# The density at the heaviest nodes is that which they say, but for a constant.
+check_nodes_belong <- function(nodes, v, log_density) {
+  heavy <- utils::head(order(-nodes$weights), 5L)
+  off <- log_density(v[, heavy, drop = FALSE]) - nodes$log_density[heavy]
+  if (!all(is.finite(off)) || diff(range(off)) > 1) abort_draws()
+}
 
 abort_draws <- function() {
   mf_abort("fit", "the nodes of the fit do not belong to its posterior, which cannot be drawn ",
