@@ -155,9 +155,9 @@ within_weights <- function(nodes, index) {
   w / sum(w)
 }
 
-# Where averages of variances under the weights w are far from those of their interpolated logarithms:
-# positive weights nearer to these, coefficients together counting as much as effects together, by
-# multiplicative steps of least squares [Lee & Seung 2001].
+# Where averages of variances under the weights w are far from those of their interpolated
+# logarithms: positive weights nearer to these, coefficients together counting as much as effects
+# together, by multiplicative steps of least squares [Lee & Seung 2001].
 matched_weights <- function(v, nodes, w, core) {
   scale <- function(psi) variance_scale(prior_variances(core, psi))
   over <- log(pmax(v, 1e-300) / scale(nodes$fits$psi))

@@ -40,9 +40,9 @@ as.array.meanfield_fit <- function(x, ...) {
 #' `as_draws(fit)` and its relatives give the draws of a fit in the formats of the
 #' posterior package. A `gibbs_fit` and a fit by [fit_hmc()] have their own. An `exact_fit`, and a
 #' `vb_fit` that was integrated, draws the precisions independently from their exact posterior
-#' density (Gaussian models: rejection sampling over the lattice; others: points within the cells of
-#' the lattice; resampling of the nodes where there are no cells, with more than four variance
-#' parameters), then (beta, u) from its conditional normal: no burn-in, no autocorrelation. Any
+#' density (Gaussian models: rejection sampling over the lattice, where that accepts enough; else
+#' points within the cells of the lattice; resampling of the points after importance sampling),
+#' then (beta, u) from its conditional normal: no burn-in, no autocorrelation. Any
 #' other `vb_fit` draws from the corrected joint normal distribution of (beta, u, log tau), which
 #' keeps the covariances that linear response found. Draws come from R's generator.
 #'

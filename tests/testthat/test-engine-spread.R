@@ -117,3 +117,55 @@ test_that("weights within the nodes keep the covariances of the effects", {
   expect_equal(drop(variance_terms(n$fits$psi, index) %*% w),
     drop(variance_terms(n$psi, index) %*% n$weights), tolerance = 1e-2)
 })
+
+test_that("models without coefficients are emulated too", {
+  d <- spread_data()
+  for (f in list(hit ~ 0 + (1 | g), hit ~ 0 + (1 | g) + (1 | h))) {
+    fit <- emulated_fit(f, d, binomial())
+    expect_identical(dim(fit$integrated$beta$node_sd), c(length(theta_nodes(fit$integrated)$weights), 0L))
+    s <- summary(fit, pars = "u")
+    expect_true(all(is.finite(s$sd[grepl("^u|^sigma", s$variable)])))
+  }
+})
+
+test_that("a lattice of optimisations keeps all its nodes, and the corrections at each", {
+  d <- spread_data()
+  d$k <- 2 # a slope beside which the intercept says nothing: no emulator
+  fit <- suppressWarnings(fit_vb(hit ~ x + (k | g), d, family = binomial(), integrate = "yes"))
+  expect_identical(fit$integrated$method, "lattice")
+  expect_null(fit$integrated$few)
+  expect_length(fit$integrated$correction, ncol(fit$integrated$psi))
+  expect_output(print(fit), "lattice points")
+})
+
+test_that("thinned lattices have the same distribution in quantiles, draws and effects", {
+  d <- spread_data()
+  fit <- emulated_fit(y ~ x + (1 + x | g) + (1 + x | h), d, gaussian())
+  expect_true(fit$integrated$thinned)
+  s <- summary(fit, pars = "u", level = .5)
+  s <- s[is.finite(s$sd), ]
+  set.seed(1)
+  draws <- unclass(posterior::as_draws_matrix(as_draws(fit, ndraws = 8000, u = TRUE)))[, s$variable]
+  expect_gt(length(unique(draws[, "sigma_u[h:x]"])), 7000)
+  inside <- colMeans(draws > rep(s$q25, each = 8000) & draws < rep(s$q75, each = 8000))
+  expect_lt(max(abs(inside - .5)), .1)
+  expect_lt(max(abs(apply(draws, 2L, sd) / s$sd - 1)), .06)
+  V <- vcov(fit, pars = "all")
+  expect_gt(min(eigen(cov2cor(V), TRUE, TRUE)$values), -1e-8)
+})
+
+test_that("draws of a ridge come, from the lattice where its density accepts too few", {
+  set.seed(4)
+  d <- data.frame(y = rnorm(30), x = rnorm(30), g = factor(1:30))
+  fit <- suppressWarnings(fit_vb(y ~ x + (1 | g), d))
+  set.seed(1)
+  draws <- as.data.frame(posterior::as_draws_df(as_draws(fit, u = FALSE)))
+  s <- summary(fit)
+  s <- s[s$variable %in% c("beta[x]", "log_sigma_u[g]"), ]
+  expect_lt(max(abs(colMeans(draws[s$variable]) - s$mean) / s$sd), .1)
+  nodes <- fit$integrated
+  nodes$log_density <- rev(nodes$log_density)
+  expect_error(lattice_draws(nodes, 10, function(v) {
+    call_nest_log_density(engine_core(fit$model), nodes$centre, v, nodes$bend)
+  }), class = "meanfield_error_fit")
+})
