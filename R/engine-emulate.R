@@ -26,6 +26,7 @@ can_emulate <- function(start) {
 #   correction  of the log density at the nodes
 #   thinned     are the nodes a sample of the lattice's: points of their own, without cells
 #   bandwidth   d x any: the axes whose projections are the bandwidths of a kernel on the nodes
+#   settled     did the last fits change little, and is little left unknown?
 # or no_integral(), with the reason. fit: psi (d x n) to list(log_lik, slope, correction), see
 # C_nest_fits().
 emulate_precisions <- function(core, centre, start, budget = new_budget(),
@@ -50,16 +51,16 @@ emulated_nodes <- function(x, start, fit, budget) {
     if (room < 1L || !has_time(x, budget)) break
     x <- add_picks(x, min(room, x$batch), fit)
   }
-  if (!is_settled(x) && x$gp > (if (x$d > 4L) 4 else 2) * x$tol) {
-    return(no_integral("the emulated log likelihood did not settle"))
-  }
-  if (x$lattice$centred) {
+  if (x$lattice$centred && REFINED * x$seconds < budget$left()) {
     if (x$d > 5L) x$capacity <- max(x$capacity, 64000L)
     refined <- next_round(x, refined = TRUE)
     if (!is.null(refined$rule)) x <- refined # else what there is, with its own error
   }
   emulator_nodes(x)
 }
+
+# Times as long as a round takes the lattice that is refined, about.
+REFINED <- 4
 
 # One fit tells whether the others can be afforded.
 add_first <- function(x, psi, fit, budget) {
@@ -71,9 +72,10 @@ add_first <- function(x, psi, fit, budget) {
   if (is.null(x$fits)) x else add_fits(x, psi[, -1L, drop = FALSE], fit)
 }
 
-# For another batch of fits and the round after it, as long as those until now?
+# For another batch of fits and the round after it, which is a little longer than the last?
 has_time <- function(x, budget) {
-  budget$spent() / ncol(x$fits$psi) * x$batch < budget$left()
+  a_fit <- budget$spent() / ncol(x$fits$psi) # and its share of the rounds
+  a_fit * x$batch + 1.5 * x$seconds < budget$left()
 }
 
 # A function of psi, whose fits start from its earlier ones.
@@ -179,12 +181,14 @@ next_round <- function(x, refined = FALSE) {
     lattice$drop <- lattice$drop - 2
   }
   x$last <- x$rule
+  before <- cpu_seconds()
   for (far in c(16, 4, 1)) {
     run <- run_emulator(x, c(lattice, far = far))
     x$capacity <- run$capacity
     known <- run$status[1L] == core_status[["ok"]]
     if (known && run$result$numbers[4L] < .5) break
   }
+  x$seconds <- cpu_seconds() - before
   x["rule"] <- list(if (run$status[1L] == core_status[["ok"]]) run$result)
   if (is.null(x$rule)) return(x)
   x$gp <- x$rule$numbers[4L]
@@ -239,7 +243,8 @@ emulator_nodes <- function(x) {
     points = ncol(x$fits$psi), thinned = thinned, step = cell$step, L = cell$L, mode = rule$centre,
     bandwidth = cell$bandwidth, bend = x$state$bend,
     fits = list(psi = x$fits$psi, A = rule$A, state = x$fits$state),
-    correction = if (length(rule$correction)) rule$correction
+    correction = if (length(rule$correction)) rule$correction,
+    settled = is_settled(x) || x$gp <= (if (x$d > 4L) 4 else 2) * x$tol
   )
 }
 

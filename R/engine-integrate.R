@@ -105,14 +105,15 @@ node_flops <- function(core) {
   sum(core$r * size * (20 + 4 * size)) + 2 * as.double(dense_columns(core))^3
 }
 
-# Nodes with few conditional fits where those are what the integral costs; else, and where the log
-# likelihood cannot be emulated, a fit at each.
+# Nodes with few conditional fits where those are what the integral costs; else, and where the
+# emulator does not settle, a fit at each. What did not settle is better than nothing.
 posterior_nodes <- function(core, centre, start, settings, budget, emulate) {
-  if (emulate && can_emulate(start) && !has_cheap_lattice(core, start)) {
-    nodes <- emulate_precisions(core, centre, start, budget)
-    if (is_integral(nodes) || is_dear(nodes)) return(nodes)
+  emulated <- if (emulate && can_emulate(start) && !has_cheap_lattice(core, start)) {
+    emulate_precisions(core, centre, start, budget)
   }
-  integrate_precisions(gaussian_target(core, centre, budget), start, settings)
+  if (is_dear(emulated) || isTRUE(emulated$settled)) return(emulated)
+  nodes <- integrate_precisions(gaussian_target(core, centre, budget), start, settings)
+  if (is_integral(nodes) || !is_integral(emulated)) nodes else emulated
 }
 
 # Are the factorisations of a lattice less than the emulator's own work?
