@@ -187,7 +187,7 @@ mixture_moments <- function(model, core, nodes, known) {
       node_mean = node_mean, node_sd = sqrt(by_node(mix$row_var))
     ),
     u = list(mean = mix$mean[effects], var = effect_variances(core, mix$cov_global, mix$cov_leaf)),
-    cov_global = mix$cov_global, cov_leaf = mix$cov_leaf, spread_error = max(mix$row_error, 0),
+    cov_global = mix$cov_global, cov_leaf = mix$cov_leaf, spread_error = mix$error,
     within = mix$within,
     correction = if (length(mix$correction) && is.null(nodes$correction)) mix$correction
   )

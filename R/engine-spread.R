@@ -106,6 +106,9 @@ spread_moments <- function(model, nodes, core, blocks, each, dense, rows, known)
   if (own) {
     out$mean <- drop(at_fits$node_mean %*% (nodes$fits$A %*% nodes$weights))
     between <- at_fits$node_mean %*% between_root(nodes)
+    x <- seq_len(core$p)
+    out$error <- spread_error(at_fits$node_mean[x, , drop = FALSE],
+      at_fits$node_var[x, , drop = FALSE], nodes, weights)
   }
   if (blocks) out <- c(out, add_between(at_fits, core, between))
   if (dense) out$cov <- at_fits$cov + tcrossprod(between)
@@ -120,19 +123,19 @@ spread_moments <- function(model, nodes, core, blocks, each, dense, rows, known)
     prior <- function(psi) rows_product(core, squared_rows(rows), prior_variances(core, psi))
     out$row_mean <- spread_mean(at_fits$row_mean, nodes, prior)
     out$row_var <- spread_variance(at_fits$row_var, nodes, weights, prior)
-    out$row_error <- spread_error(at_fits, nodes, weights)
   }
   out
 }
 
-# The error of the rows' SDs, relative: half of what averages of their variances within the nodes,
-# by `weights` and by logarithms, differ by.
-spread_error <- function(at_fits, nodes, weights) {
-  v <- pmax(at_fits$row_var, 1e-300)
+# The error of the coefficients' SDs, relative, the largest (working coefficients, for which the
+# origin of a covariate is nothing): half of what averages of their variances within the nodes, by
+# `weights` and by logarithms, differ by. m, v: coefficients x fits.
+spread_error <- function(m, v, nodes, weights) {
+  v <- pmax(v, 1e-300)
   by_weights <- drop(v %*% weights)
   by_logs <- drop(exp(log(v) %*% nodes$fits$A) %*% nodes$weights)
-  between <- weighted_moments(at_fits$row_mean %*% nodes$fits$A, nodes$weights)$sd^2
-  abs(by_weights - by_logs) / (by_weights + between) / 2
+  between <- weighted_moments(m %*% nodes$fits$A, nodes$weights)$sd^2
+  max(abs(by_weights - by_logs) / (by_weights + between) / 2, 0)
 }
 
 add_between <- function(at_fits, core, between) {
