@@ -105,7 +105,7 @@
 #' variance parameters. With one grouping factor the means of coefficients follow the
 #' correction. Against exact integrals of models with one scalar effect per
 #' group all means of coefficients and log precisions are within .003 posterior SDs and all SDs
-#' within .2 percent (eight simulations and one real data set, two priors); against long runs of
+#' within .8 percent (eight simulations and one real data set, two priors); against long runs of
 #' [fit_gibbs()] with two or three variance parameters (crossed, nested, slopes) within .015 and 2.1
 #' percent. `integrated$correction` holds the correction of the log density at each node: where it
 #' varies by more than about one, look at [fit_gibbs()].
