@@ -24,7 +24,7 @@ can_emulate <- function(start) {
 #   fits    list(psi (d x n), A (n x N)): the conditional fits and, a column per node, the weights
 #           that interpolate among them; state: for call_nest_mixture(known = ), then to be dropped
 #   correction  of the log density at the nodes
-#   thinned     are the nodes a sample of the lattice's: points of their own, without cells
+#   thinned     are the nodes a sample of the lattice's, some of which stand for several cells?
 #   bandwidth   d x any: the axes whose projections are the bandwidths of a kernel on the nodes
 #   settled     did the last fits change little, and is little left unknown?
 # or no_integral(), with the reason. fit: psi (d x n) to list(log_lik, slope, correction), see
@@ -98,7 +98,7 @@ emulator_start <- function(core, sampling, start, settings) {
   start$mean[own] <- pmin(start$mean[own], 30)
   bend <- rep(NA_real_, d)
   bend[own] <- -start$mean[own] / 2 - .5
-  limits <- sampling_log_sds(core, sampling, cbind(start$mean))[, 1L]
+  limits <- sampling_log_sds(core, sampling, start$mean)
   bend <- pmax(pmin(bend, limits + 1, na.rm = TRUE), limits - 1.5, na.rm = TRUE)
   bend[-own] <- NA
   lead <- sampling$lead > 0
@@ -113,46 +113,31 @@ emulator_start <- function(core, sampling, start, settings) {
       centre = numeric(d), L = diag(pmin(pmax(sd, .05), 1), d), Lx = NULL))
 }
 
-# Half the log sampling variances of one level's effects at the columns of psi, where there are
-# levels.
+# Half the log sampling variances of one level's effects at psi, where there are levels.
 sampling_log_sds <- function(core, sampling, psi) {
   index <- stat_index(core)
-  out <- matrix(NA_real_, nrow(psi), ncol(psi))
+  out <- rep(NA_real_, length(psi))
   r <- vapply(core$prec, function(p) p$r, 0L)
   first <- cumsum(c(0L, r^2))
-  s2 <- sampling$base + if (sampling$lead > 0) exp(-psi[1L, ]) else 0
+  s2 <- sampling$base + if (sampling$lead > 0) exp(-psi[1L]) else 0
   for (k in seq_along(index)[seq_along(index) > sampling$lead]) {
     own <- first[k] + (seq_len(r[k]) - 1L) * (r[k] + 1L) + 1L # of the diagonal
-    K <- sampling$K0[own] %o% rep_len(s2, ncol(psi))
+    K <- s2 * sampling$K0[own]
     for (j in which(sampling$inner[k, ] > 0)) {
-      K <- K + sampling$M[own, j] %o% exp(-psi[index[[j]], ])
+      K <- K + sampling$M[own, j] * exp(-psi[index[[j]]])
     }
-    pairs <- lower_pairs(r[k])
-    out[index[[k]][pairs$row == pairs$col], ] <- log(K) / 2
+    out[index[[k]][on_diagonal(r[k])]] <- log(K) / 2
   }
   out
 }
 
 # The start and both sides of every coordinate: no mode is searched. start: nest_start().
 first_design <- function(x, start) {
-  own <- x$own
-  v <- start$mean
-  v[own] <- bent(-pmin(v[own], 30) / 2, x$state$bend[own])
+  psi <- start$mean
+  psi[x$own] <- pmin(psi[x$own], 30)
+  v <- bend_from_psi(cbind(psi), x$state$bend)[, 1L]
   move <- 1.5 * diag(x$state$L)
-  v <- cbind(v, v + diag(move, x$d), v - diag(move, x$d), deparse.level = 0)
-  v[own, ] <- -2 * unbent(v[own, , drop = FALSE], x$state$bend[own])
-  v
-}
-
-# u = log SD of its bent coordinate, and back.
-unbent <- function(v, bend) v - exp(pmin(bend - v, 30))
-bent <- function(u, bend) {
-  v <- ifelse(u < bend - 1, bend - log(pmax(bend - u, 1)), u)
-  for (i in seq_len(30L)) {
-    e <- exp(pmin(bend - v, 30))
-    v <- v - (v - e - u) / (1 + e)
-  }
-  v
+  bend_to_psi(cbind(v, v + diag(move, x$d), v - diag(move, x$d), deparse.level = 0), x$state$bend)
 }
 
 # x$fits with those at psi, NULL where one fails.
@@ -250,8 +235,8 @@ emulator_nodes <- function(x) {
 
 # What nodes of a lattice stand for: boxes step L [-1/2, 1/2]^d that fill space. Those of the
 # centred lattice, all-even and all-odd points of spacing s, have edges 2 s, ..., 2 s, s; a function
-# of a direction that the lattice tells apart varies no
-# faster than along the columns of `bandwidth`.
+# of a direction that the lattice tells apart varies no faster than along the columns of
+# `bandwidth`.
 lattice_cell <- function(L, step, centred) {
   if (!centred) return(list(step = step, L = L, scale = 1, bandwidth = step * L))
   d <- ncol(L)

@@ -15,8 +15,10 @@
 nest_settings <- function(kind, tol = 1e-4, draws = 10000) {
   coarse <- list(step = c(.9, 1.4, 1.4, 1.5, 1.6, 1.6), drop = c(11, 9, 9, 9, 9, 8.5),
     tol = c(.03, .03, .05, .08, .15, .15))
-  cheap <- list(step = c(.9, 1.4, 1.3, 1.5, 1.6, 1.6), drop = c(11, 9, 9.5, 9, 9, 8.5),
-    tol = c(.03, .03, .03, .08, .15, .15))
+  cheap <- coarse
+  cheap$step[3L] <- 1.3
+  cheap$drop[3L] <- 9.5
+  cheap$tol[3L] <- .03
   switch(kind,
     exact = list(step = c(.45, .45, .75, .8, 1.1, 1.3), drop = c(35, 35, 14, 14, 12, 11),
       tol = tol * c(1, 1, 10, 10, 50, 50), capacity = 4e5, refine = rep(10L, 6L),
@@ -90,18 +92,15 @@ log_densities <- function(core, centre, v, bend, budget) {
 # Which of psi are log precisions, of scalar terms and on the diagonals of matrices.
 is_log_precision <- function(core) {
   as.logical(unlist(lapply(core$prec, function(p) {
-    pairs <- lower_pairs(p$r)
-    pairs$row == pairs$col
+    replace(logical(p$r * (p$r + 1L) / 2L), on_diagonal(p$r), TRUE)
   })))
 }
 
 # psi -> the SDs that its log precisions stand for, and those precisions that have moments: tails
 # longer than those of psi, on which the moments of theta hang.
 long_tails <- function(core) {
-  own <- function(p, at) at[on_diagonal(p$r)]
-  row <- Map(own, core$prec, stat_index(core))
-  finite <- rep(vapply(core$prec, function(p) !(p$nu > 0), NA), lengths(row))
-  row <- unlist(row)
+  row <- which(is_log_precision(core))
+  finite <- rep(vapply(core$prec, function(p) !(p$nu > 0), NA), vapply(core$prec, `[[`, 0L, "r"))
   function(psi) exp(rbind(-psi[row, , drop = FALSE] / 2, psi[row[finite], , drop = FALSE]))
 }
 

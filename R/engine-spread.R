@@ -98,44 +98,52 @@ spread_moments <- function(model, nodes, core, blocks, each, dense, rows, known)
   }
   weights <- nodes$fits$within %||% within_weights(nodes, stat_index(core))
   at_fits <- moments_at_fits(weights)
+  prior <- if (each || is.null(nodes$fits$within) && own) {
+    at_both(nodes, function(psi) prior_variances(core, psi))
+  }
   if (is.null(nodes$fits$within) && own) {
-    better <- matched_weights(at_fits$node_var, nodes, weights, core)
+    by_logs <- drop(interpolated_variances(at_fits$node_var, nodes, prior) %*% nodes$weights)
+    better <- matched_weights(at_fits$node_var, by_logs, weights, core$p)
     if (!identical(better, weights)) at_fits <- moments_at_fits(weights <- better)
   }
   out <- c(at_fits["correction"], list(within = weights))
   if (own) {
     out$mean <- drop(at_fits$node_mean %*% (nodes$fits$A %*% nodes$weights))
     between <- at_fits$node_mean %*% between_root(nodes)
-    x <- seq_len(core$p)
-    out$error <- spread_error(at_fits$node_mean[x, , drop = FALSE],
-      at_fits$node_var[x, , drop = FALSE], nodes, weights)
   }
   if (blocks) out <- c(out, add_between(at_fits, core, between))
   if (dense) out$cov <- at_fits$cov + tcrossprod(between)
   if (each) {
-    prior <- function(psi) prior_variances(core, psi)
     # beside a covariance the means are those that it is made of
     out$node_mean <- if (dense) at_fits$node_mean %*% nodes$fits$A else
       spread_mean(at_fits$node_mean, nodes, prior)
     out$node_var <- spread_variance(at_fits$node_var, nodes, weights, prior)
   }
   if (!is.null(rows)) {
-    prior <- function(psi) rows_product(core, squared_rows(rows), prior_variances(core, psi))
+    of_rows <- squared_rows(rows)
+    prior <- at_both(nodes, function(psi) {
+      rows_product(core, of_rows, prior_variances(core, psi))
+    })
     out$row_mean <- spread_mean(at_fits$row_mean, nodes, prior)
     out$row_var <- spread_variance(at_fits$row_var, nodes, weights, prior)
   }
-  out
+  if (!is.null(nodes$fits$within) || !own) return(out)
+  x <- seq_len(core$p)
+  c(out, error = spread_error(at_fits, by_logs, nodes, weights, x))
 }
 
-# The error of the coefficients' SDs, relative, the largest (working coefficients, for which the
-# origin of a covariate is nothing): half of what averages of their variances within the nodes, by
-# `weights` and by logarithms, differ by. m, v: coefficients x fits.
-spread_error <- function(m, v, nodes, weights) {
-  v <- pmax(v, 1e-300)
-  by_weights <- drop(v %*% weights)
-  by_logs <- drop(exp(log(v) %*% nodes$fits$A) %*% nodes$weights)
-  between <- weighted_moments(m %*% nodes$fits$A, nodes$weights)$sd^2
-  max(abs(by_weights - by_logs) / (by_weights + between) / 2, 0)
+# Of a function of psi (variables x points), Inf where a variable has a coefficient in it: its
+# values at the fits and at the nodes.
+at_both <- function(nodes, f) list(fits = f(nodes$fits$psi), nodes = f(nodes$psi))
+
+# The error of the SDs of the coefficients x, relative, the largest (working coefficients, for which
+# the origin of a covariate is nothing): half of what averages of their variances within the nodes,
+# by `weights` and by logarithms, differ by.
+spread_error <- function(at_fits, by_logs, nodes, weights, x) {
+  by_weights <- drop(at_fits$node_var[x, , drop = FALSE] %*% weights)
+  means <- at_fits$node_mean[x, , drop = FALSE] %*% nodes$fits$A
+  between <- weighted_moments(means, nodes$weights)$sd^2
+  max(abs(by_weights - by_logs[x]) / (by_weights + between) / 2, 0)
 }
 
 add_between <- function(at_fits, core, between) {
@@ -158,16 +166,14 @@ within_weights <- function(nodes, index) {
   w / sum(w)
 }
 
-# Where averages of variances under the weights w are far from those of their interpolated
-# logarithms: positive weights nearer to these, coefficients together counting as much as effects
+# Where averages of variances v (theta x fits) under the weights w are far from those by logarithms:
+# positive weights nearer to these, the p coefficients together counting as much as the effects
 # together, by multiplicative steps of least squares [Lee & Seung 2001].
-matched_weights <- function(v, nodes, w, core) {
-  scale <- function(psi) variance_scale(prior_variances(core, psi))
-  over <- log(pmax(v, 1e-300) / scale(nodes$fits$psi))
-  G <- v / drop((exp(over %*% nodes$fits$A) * scale(nodes$psi)) %*% nodes$weights)
+matched_weights <- function(v, by_logs, w, p) {
+  G <- v / by_logs
   if (!all(is.finite(G)) || max(abs(G %*% w - 1)) < MATCHED) return(w)
-  of_beta <- seq_len(nrow(v)) <= core$p
-  share <- ifelse(of_beta, 1 / max(core$p, 1L), 1 / max(nrow(v) - core$p, 1L))
+  of_beta <- seq_len(nrow(v)) <= p
+  share <- ifelse(of_beta, 1 / max(p, 1L), 1 / max(nrow(v) - p, 1L))
   H <- crossprod(G, share * G)
   g <- drop(crossprod(G, share))
   for (i in 1:500) w <- w * g / drop(H %*% w)
@@ -192,23 +198,23 @@ between_root <- function(nodes) {
 
 # variables x nodes of variables x fits. What vanishes with the prior variances of the effects is
 # smooth over them: means over how much they are shrunk where the variances are average, and log
-# variances over the prior's. prior: of psi, variables x points, Inf where there are coefficients
-# too.
+# variances over the prior's. prior: at_both().
 spread_mean <- function(m, nodes, prior) {
-  at_nodes <- prior(nodes$psi)
-  middle <- drop(at_nodes %*% nodes$weights)
+  middle <- drop(prior$nodes %*% nodes$weights)
   shrunk <- function(p) ifelse(is.finite(p), p / (p + middle), 1)
-  ((m / shrunk(prior(nodes$fits$psi))) %*% nodes$fits$A) * shrunk(at_nodes)
+  ((m / shrunk(prior$fits)) %*% nodes$fits$A) * shrunk(prior$nodes)
 }
 
 # The average over the nodes is that which the fits have under `weights`.
 spread_variance <- function(v, nodes, weights, prior) {
-  over <- log(pmax(v, 1e-300) / variance_scale(prior(nodes$fits$psi)))
-  out <- exp(over %*% nodes$fits$A) * variance_scale(prior(nodes$psi))
-  out * drop(v %*% weights) / pmax(drop(out %*% nodes$weights), 1e-300)
+  out <- interpolated_variances(v, nodes, prior)
+  out * drop(pmax(v, 1e-300) %*% weights) / pmax(drop(out %*% nodes$weights), 1e-300)
 }
 
-variance_scale <- function(prior) ifelse(is.finite(prior), pmax(prior, 1e-300), 1)
+interpolated_variances <- function(v, nodes, prior) {
+  scale <- function(p) ifelse(is.finite(p), pmax(p, 1e-300), 1)
+  exp(log(pmax(v, 1e-300) / scale(prior$fits)) %*% nodes$fits$A) * scale(prior$nodes)
+}
 
 # Prior variances of theta (dim x points) at the columns of psi, Inf of the coefficients.
 prior_variances <- function(core, psi) {

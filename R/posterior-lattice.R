@@ -20,7 +20,7 @@ can_be_finer <- function(nodes) {
   has_cells(nodes) && !isTRUE(nodes$thinned) && is_along_axes(nodes) && nodes$step > FINE_STEP
 }
 
-# whole_lattice() with its axes L and how often each was halved.
+# whole_lattice() with its axes L and which of them were halved.
 finer_lattice <- function(nodes) {
   fine <- whole_lattice(nodes)
   L <- nodes$L
@@ -44,11 +44,10 @@ finer_cells <- function(model, nodes) {
 # By differences of both sides, or of the one that there is.
 lattice_gradient <- function(x, step) {
   f <- x$rest - colSums(x$z^2) / 2
-  own <- lattice_key(x$index)
   do.call(rbind, lapply(seq_len(nrow(x$index)), function(j) {
-    beside <- function(by) f[match(lattice_key(x$index + by * (seq_len(nrow(x$index)) == j)), own)]
-    right <- beside(1)
-    left <- beside(-1)
+    beside <- neighbours(x$index, j)
+    right <- f[beside(1)]
+    left <- f[beside(-1)]
     sides <- 2 - is.na(right) - is.na(left)
     right[is.na(right)] <- f[is.na(right)]
     left[is.na(left)] <- f[is.na(left)]
@@ -93,8 +92,7 @@ lattice_mass <- function(x) {
 # A point between every two neighbours on axis j. Points that weigh a millionth between them are
 # left out.
 halve_axis <- function(x, j) {
-  own <- lattice_key(x$index)
-  along <- function(by) match(lattice_key(x$index + by * (seq_len(nrow(x$index)) == j)), own)
+  along <- neighbours(x$index, j)
   right <- along(1)
   pair <- which(!is.na(right))
   rest <- middle_value(x$rest[along(-1)[pair]], x$rest[pair], x$rest[right[pair]],
@@ -109,6 +107,12 @@ halve_axis <- function(x, j) {
   keep <- lattice_mass(out) > least[findInterval(1e-6 * sum(least), cumsum(least)) + 1L]
   list(index = out$index[, keep, drop = FALSE], rest = out$rest[keep],
     z = out$z[, keep, drop = FALSE])
+}
+
+# A function of `by`: where the points are that lie so many further along axis j, NA where none is.
+neighbours <- function(index, j) {
+  own <- lattice_key(index)
+  function(by) match(lattice_key(index + by * (seq_len(nrow(index)) == j)), own)
 }
 
 # Half way between b and c of a, b, c, d, one apart: cubic, quadratic where a or d is NA.

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 #include "base/la.h"
+#include "engine/bend.h"
 #include "engine/emulator.h"
 
 /* Lengths of the kernel, in posterior SDs, that the restricted likelihood chooses from. */
@@ -54,8 +55,8 @@ static bool read_fits(struct emulator *e)
                                  e->x + (size_t) i * d, e->q + (size_t) i * d,
                                  e->g + (size_t) i * d, e->Q + (size_t) i * d * d))
             return false;
-        emulator_coord_bend(&e->c, at, v);
-        double jacobian = emulator_coord_unbend(&e->c, v, psi);
+        bend_from_psi(e->d, e->c.bend, at, v);
+        double jacobian = bend_to_psi(e->d, e->c.bend, v, psi);
         double f = e->fits.log_lik[i] + correction_at(e, i) +
                    emulator_coord_prior(&e->c, at) + jacobian;
         e->top = fmax(e->top, e->fits.log_lik[i]);
@@ -168,7 +169,7 @@ static bool is_far(const struct emulator *e, const double *z)
 double emulator_place(struct emulator *e, const double *v, double *psi, double *x,
                       double *z, double *h)
 {
-    double q[EMULATOR_MAX_D], jacobian = emulator_coord_unbend(&e->c, v, psi);
+    double q[EMULATOR_MAX_D], jacobian = bend_to_psi(e->d, e->c.bend, v, psi);
     if (!emulator_coord_at(&e->c, psi, x, q)) return NAN;
     to_metric(e, x, z);
     emulator_coord_trend(&e->c, x, q, h);

@@ -9,7 +9,7 @@
 
 enum { R = MATRIX_LOG_MAX_R, RR = R * R };
 
-static const double MAX_PSI = 300, MAX_BEND = 30;
+static const double MAX_PSI = 300;
 
 void emulator_coord_prepare(struct emulator_coord *c)
 {
@@ -229,34 +229,6 @@ double emulator_coord_prior(const struct emulator_coord *c, const double *psi)
 }
 
 /* ---- coordinates of the lattice -------------------------------------------------------- */
-
-double emulator_coord_unbend(const struct emulator_coord *c, const double *v, double *psi)
-{
-    double jacobian = 0;
-    for (int j = 0; j < c->m->n_stat; j++) {
-        psi[j] = v[j];
-        if (!isfinite(c->bend[j])) continue;
-        double e = exp(fmin(c->bend[j] - v[j], MAX_BEND));
-        psi[j] = -2 * (v[j] - e);
-        jacobian += log1p(e) + 0.693147180559945309417232121458;
-    }
-    return jacobian;
-}
-
-void emulator_coord_bend(const struct emulator_coord *c, const double *psi, double *v)
-{
-    for (int j = 0; j < c->m->n_stat; j++) {
-        v[j] = psi[j];
-        if (!isfinite(c->bend[j])) continue;
-        double u = -0.5 * psi[j], at = c->bend[j];
-        v[j] = u < at - 1 ? at - log(at - u) : u;
-        for (int i = 0; i < 30; i++) {
-            double e = exp(fmin(at - v[j], MAX_BEND)), step = (v[j] - e - u) / (1 + e);
-            v[j] -= step;
-            if (fabs(step) < 1e-12) break;
-        }
-    }
-}
 
 /* ---- trend -------------------------------------------------------------------------------- */
 

@@ -23,7 +23,7 @@ struct emulator_coord {
     double e0;
     bool triples;              /* in the trend                                        */
     const double *prior_const; /* n_prec                                              */
-    const double *bend;        /* d: of the lattice's coordinates v; NaN: none        */
+    const double *bend;        /* d: of the lattice's coordinates v, see bend.h      */
     int order[LMM_MAX_PREC];   /* terms, each before those nested in it               */
     int owner[EMULATOR_MAX_D]; /* precision of each coordinate                        */
 };
@@ -42,12 +42,6 @@ bool emulator_coord_pull(const struct emulator_coord *c, const double *psi,
 
 /* log p(Lambda) + log |d Lambda / d psi|. */
 double emulator_coord_prior(const struct emulator_coord *c, const double *psi);
-
-/* psi of the lattice's coordinates: psi_j = v_j, or, where the bend c_j is finite,
- * -psi_j / 2 = v_j - exp(-(v_j - c_j)); returns log |d psi / d v|. And back, by Newton's method. */
-double emulator_coord_unbend(const struct emulator_coord *c, const double *v,
-                             double *psi);
-void emulator_coord_bend(const struct emulator_coord *c, const double *psi, double *v);
 
 /* The number of functions in the trend; h <- they at (x, q); their derivatives in x_k. */
 int emulator_coord_size(const struct emulator_coord *c);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "base/la.h"
 #include "base/scale_free.h"
+#include "engine/bend.h"
 #include "engine/emulator_rule.h"
 
 enum { ATTEMPTS = 6, SOME_TOP = 800, SOME_REST = 800, GP_BLOCK = 64 };
@@ -170,7 +171,7 @@ static double weigh(const struct emulator *e, struct emulator_rule *r)
     for (int i = 0; i < r->n; i++) {
         double *y = r->Y + (size_t) i * 2 * d;
         r->w[i] = exp(emulator_rule_value(r, i) - peak);
-        emulator_coord_unbend(&e->c, emulator_rule_point(r, i), psi);
+        bend_to_psi(e->d, e->c.bend, emulator_rule_point(r, i), psi);
         memcpy(y, psi, sizeof(double) * d);
         users_scales(e, psi, y + d);
         if (r->w[i] == 0) memset(y, 0, sizeof(double) * 2 * d); /* SDs beyond numbers */
