@@ -19,7 +19,7 @@ confint.meanfield_fit <- function(object, parm = NULL, level = 0.95, ...) {
   out <- as.matrix(s[, quantile_names(level)])
   dimnames(out) <- list(s$variable, paste(substring(quantile_names(level), 2L), "%"))
   if (identical(parm, "all")) return(out)
-  here <- location_names(object$model)
+  here <- as.character(location_names(object$model)) # none: not NULL
   if (is.null(parm) || identical(parm, "beta_")) parm <- seq_along(here) # the second as in lme4
   if (is.numeric(parm)) parm <- here[check_positions(parm, length(here))]
   if (!is.character(parm)) {

@@ -84,6 +84,11 @@ overall_axes <- function(components) {
 # tails: is there one mode? A second one would be taken for a tail.
 importance_estimate <- function(round, linked, axes, tails = TRUE) {
   use <- round$weights > 0 & colSums(!is.finite(round$gradient)) == 0
+  if (!any(use, na.rm = TRUE)) {
+    mf_abort("target", "no point about the fitted normal distribution has a finite log density and ",
+      "gradient: the posterior looks improper; give it a proper prior, or start from a better ",
+      "`init`", arg = "log_density")
+  }
   w <- round$weights[use] / sum(round$weights[use])
   kept <- lapply(round[c("z", "gradient", "values")], function(x) x[, use, drop = FALSE])
   sample_estimate(linked, kept, w, round$replicate[use], axes, tails = tails)

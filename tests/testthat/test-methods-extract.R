@@ -431,3 +431,10 @@ test_that("hypotheses reach awkward names and run nothing but arithmetic", {
   expect_error(hypothesis(f, "system('true') > 0"), class = "meanfield_error_hypothesis")
   expect_error(hypothesis(f, "0 > 0"), class = "meanfield_error_hypothesis")
 })
+
+test_that("a model without fixed effects has no interval of them, and no error", {
+  fit <- fit_vb(Reaction ~ 0 + (1 | Subject), lme4::sleepstudy)
+  expect_identical(dim(confint(fit)), c(0L, 2L))
+  expect_identical(nrow(confint(fit, "all")), nrow(summary(fit)))
+  expect_error(confint(fit, 1), class = "meanfield_error")
+})

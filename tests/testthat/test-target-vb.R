@@ -190,6 +190,12 @@ test_that("tails without moments are told, and quantiles are right", {
   expect_lt(abs(summary(fit)$q97.5 - qcauchy(0.975, 1, 2)), 2)
 })
 
+test_that("a posterior without any usable point is refused in words", {
+  sharp <- target(function(p) -1e6 * sum(log(p$a)), list(a = 1),
+    function(p) list(a = -1e6 / p$a), constraints = list(a = positive()))
+  expect_error(suppressWarnings(fit_exact(sharp, max_points = 2000)), class = "meanfield_error")
+})
+
 test_that("an improper posterior is told, by name", {
   flat <- target(function(p) dnorm(p$x, log = TRUE), list(x = 0, y = 1),
     function(p) list(x = -p$x, y = 0))
