@@ -40,16 +40,16 @@ call_group_codes <- function(codes, w, n_levels) {
   list(codes = out[[1L]], used = out[[2L]])
 }
 
-# core: engine_core() or iter_core(); start: means of the globals.
-call_fit_vb <- function(core, start, control) {
+# core: engine_core() or iter_core(); start: means of the globals; progress: a function or NULL.
+call_fit_vb <- function(core, start, control, progress = NULL) {
   # Newton needs a dozen sweeps: a record of max_iter rows would cost more than the fit
   control$trace_rows <- if (control$newton) min(control$max_iter, 100L) else control$max_iter
   out <- if (!is.null(core$tables)) {
-    call_core(C_fit_lmm_iter, core, as.double(start), c(control, core$iterations))
+    call_core(C_fit_lmm_iter, core, as.double(start), c(control, core$iterations), progress)
   } else if (is.null(core$rows)) {
-    call_core(C_fit_vb, core, as.double(start), control)
+    call_core(C_fit_vb, core, as.double(start), control, progress)
   } else {
-    call_core(C_fit_glmm_vb, core, as.double(start), control)
+    call_core(C_fit_glmm_vb, core, as.double(start), control, progress)
   }
   out <- named_status(out)
   if (!is.null(core$tables)) return(out)

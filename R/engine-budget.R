@@ -6,24 +6,24 @@ INTEGRATE_SECONDS <- 1
 SILENT_SECONDS <- 2
 
 # list(left(), spent(): CPU seconds; progress(): called every now and then, close(): at the end),
-# from now on. seconds: Inf for any time.
-new_budget <- function(seconds = Inf) {
+# from now on. seconds: Inf for any time; work: what takes it, in words.
+new_budget <- function(seconds = Inf, work = "Integrating over the variance parameters") {
   start <- cpu_seconds()
   spent <- function() cpu_seconds() - start
-  word <- spoken_progress(spent)
+  word <- spoken_progress(spent, work)
   list(left = function() max(seconds - spent(), 0), spent = spent, progress = word$step,
     close = word$close)
 }
 
 cpu_seconds <- function() sum(proc.time()[c("user.self", "sys.self")])
 
-# A line, and then a dot for each second; nothing where nobody reads it.
-spoken_progress <- function(spent, listening = interactive()) {
+# A line about the work, and then a dot for each second; nothing where nobody reads it.
+spoken_progress <- function(spent, work, listening = interactive()) {
   if (!listening) return(list(step = NULL, close = function() NULL))
   dots <- 0L
   step <- function(done) {
     if (spent() < SILENT_SECONDS + dots) return()
-    if (dots == 0L) cat("Integrating over the variance parameters (Ctrl-C ends it) ")
+    if (dots == 0L) cat(work, "(Ctrl-C ends it) ")
     dots <<- dots + 1L
     cat(".")
   }

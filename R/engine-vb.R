@@ -354,11 +354,13 @@ say_not_integrated <- function(fit) {
 best_run <- function(core, control) {
   start <- if (is.null(core$rows)) vb_start(core) else glmm_vb_start(core)
   others <- list(prior_start(core, start), centred_start(core, start))
-  run <- call_fit_vb(core, start, control)
+  budget <- new_budget(work = "Fitting by variational Bayes")
+  on.exit(budget$close())
+  run <- call_fit_vb(core, start, control, budget$progress)
   worked <- c(core_status[["ok"]], core_status[["maxit"]])
   if (is_iterated(core) && run$status[1L] %in% worked) return(run) # no bound tells them apart
   for (other in Filter(Negate(is.null), others)) {
-    second <- call_fit_vb(core, other, control)
+    second <- call_fit_vb(core, other, control, budget$progress)
     better <- second$status[1L] %in% worked &&
       (!run$status[1L] %in% worked || isTRUE(second$result$elbo > run$result$elbo))
     if (better) run <- second

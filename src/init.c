@@ -21,14 +21,14 @@ SEXP C_bb_transform(SEXP, SEXP);
 SEXP C_bb_untransform(SEXP, SEXP);
 SEXP C_emulate(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_emulate_sampling(SEXP);
-SEXP C_fit_glmm_vb(SEXP, SEXP, SEXP);
+SEXP C_fit_glmm_vb(SEXP, SEXP, SEXP, SEXP);
 SEXP C_fit_gibbs(SEXP, SEXP, SEXP, SEXP, SEXP);
-SEXP C_fit_lmm_iter(SEXP, SEXP, SEXP);
+SEXP C_fit_lmm_iter(SEXP, SEXP, SEXP, SEXP);
 SEXP C_lmm_iter_draws(SEXP, SEXP, SEXP);
 SEXP C_lmm_iter_product(SEXP, SEXP, SEXP);
 SEXP C_lmm_iter_quad(SEXP, SEXP, SEXP);
 SEXP C_fit_glmm_gibbs(SEXP, SEXP, SEXP, SEXP);
-SEXP C_fit_vb(SEXP, SEXP, SEXP);
+SEXP C_fit_vb(SEXP, SEXP, SEXP, SEXP);
 SEXP C_gmm_classify(SEXP, SEXP, SEXP, SEXP);
 SEXP C_gmm_fit(SEXP, SEXP, SEXP, SEXP);
 SEXP C_gmm_gibbs(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
@@ -75,14 +75,14 @@ static const R_CallMethodDef call_entries[] = {
     {"C_bb_untransform", (DL_FUNC) &C_bb_untransform, 2},
     {"C_emulate", (DL_FUNC) &C_emulate, 5},
     {"C_emulate_sampling", (DL_FUNC) &C_emulate_sampling, 1},
-    {"C_fit_glmm_vb", (DL_FUNC) &C_fit_glmm_vb, 3},
+    {"C_fit_glmm_vb", (DL_FUNC) &C_fit_glmm_vb, 4},
     {"C_fit_gibbs", (DL_FUNC) &C_fit_gibbs, 5},
     {"C_fit_glmm_gibbs", (DL_FUNC) &C_fit_glmm_gibbs, 4},
-    {"C_fit_lmm_iter", (DL_FUNC) &C_fit_lmm_iter, 3},
+    {"C_fit_lmm_iter", (DL_FUNC) &C_fit_lmm_iter, 4},
     {"C_lmm_iter_draws", (DL_FUNC) &C_lmm_iter_draws, 3},
     {"C_lmm_iter_product", (DL_FUNC) &C_lmm_iter_product, 3},
     {"C_lmm_iter_quad", (DL_FUNC) &C_lmm_iter_quad, 3},
-    {"C_fit_vb", (DL_FUNC) &C_fit_vb, 3},
+    {"C_fit_vb", (DL_FUNC) &C_fit_vb, 4},
     {"C_gmm_classify", (DL_FUNC) &C_gmm_classify, 4},
     {"C_gmm_fit", (DL_FUNC) &C_gmm_fit, 4},
     {"C_gmm_gibbs", (DL_FUNC) &C_gmm_gibbs, 6},

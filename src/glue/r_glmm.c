@@ -138,7 +138,7 @@ struct glmm r_glmm(SEXP core)
 /* ---- variational fit ------------------------------------------------------------------------- */
 
 /* As C_fit_vb(), for the generalised model; core as in r_glmm(). */
-SEXP C_fit_glmm_vb(SEXP core, SEXP start, SEXP control)
+SEXP C_fit_glmm_vb(SEXP core, SEXP start, SEXP control, SEXP progress)
 {
     const struct glmm g = r_glmm(core);
     const struct lmm *m = &g.lmm;
@@ -164,7 +164,7 @@ SEXP C_fit_glmm_vb(SEXP core, SEXP start, SEXP control)
     theta.m = s.m; /* the fit's arrays are the results */
     theta.S.global = s.Sq_global;
     theta.S.leaf = s.sq_leaf;
-    struct r_poll poll = {R_NilValue, 0};
+    struct r_poll poll = {r_progress(progress), 1};
     struct core_hooks h = {r_poll_hook, &poll};
     struct core_info info = {0, -1};
     b.theta = &theta;

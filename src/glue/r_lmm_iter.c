@@ -219,7 +219,7 @@ static enum core_status iter_variances(struct lmm_iter_vb *w, SEXP result)
 
 /* core: R's iter_core(), see iter_model(); start: E of the globals; control: that of C_fit_vb with
  * few, probes, most_probes, aim and sd_aim. Returns list(result, c(status, iter, block)). */
-SEXP C_fit_lmm_iter(SEXP core, SEXP start, SEXP control)
+SEXP C_fit_lmm_iter(SEXP core, SEXP start, SEXP control, SEXP progress)
 {
     struct iter_model y;
     iter_model(core, r_int(control, "few", 1, INT_MAX), &y);
@@ -238,7 +238,7 @@ SEXP C_fit_lmm_iter(SEXP core, SEXP start, SEXP control)
         w = lmm_iter_vb_carve(&y.x, &a);
         s.lr.work = arena_doubles(&a, (size_t) q * (size_t) q);
     }
-    struct r_poll poll = {R_NilValue, 0};
+    struct r_poll poll = {r_progress(progress), 1};
     struct core_hooks h = {r_poll_hook, &poll};
     struct core_info info = {0, -1};
     enum core_status st = lmm_iter_vb_run(&y.x, &aim, &ctl, &s, &w, &h, &info);

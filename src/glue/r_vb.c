@@ -109,9 +109,9 @@ struct vb_control r_vb_control(SEXP control)
     return c;
 }
 
-/* core: see r_model(); start: E of the globals; control: list(tol, max_iter, trace_rows, newton).
- * Returns list(result, c(status, iter, block)). */
-SEXP C_fit_vb(SEXP core, SEXP start, SEXP control)
+/* core: see r_model(); start: E of the globals; control: list(tol, max_iter, trace_rows, newton);
+ * progress: function of the sweeps done, or NULL. Returns list(result, c(status, iter, block)). */
+SEXP C_fit_vb(SEXP core, SEXP start, SEXP control, SEXP progress)
 {
     const struct lmm m = r_model(core);
     const struct vb_control ctl = r_vb_control(control);
@@ -124,7 +124,7 @@ SEXP C_fit_vb(SEXP core, SEXP start, SEXP control)
         w = vb_work_carve(&m, &a);
         s.lr.work = arena_doubles(&a, (size_t) q * (size_t) q);
     }
-    struct r_poll poll = {R_NilValue, 0};
+    struct r_poll poll = {r_progress(progress), 1};
     struct core_hooks h = {r_poll_hook, &poll};
     struct core_info info = {0, -1};
     r_vb_close(out, &s, vb_run(&m, &ctl, &s, &w, &h, &info), &info);

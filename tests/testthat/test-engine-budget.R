@@ -76,13 +76,25 @@ test_that("importance points end with the time", {
 
 test_that("people who wait are told, once, and then by dots", {
   spent <- 0
-  word <- spoken_progress(function() spent, listening = TRUE)
+  word <- spoken_progress(function() spent, "Fitting", listening = TRUE)
   expect_silent(word$step(64))
   spent <- 2.1
-  expect_output(word$step(128), "Integrating.*\\.")
+  expect_output(word$step(128), "Fitting \\(Ctrl-C ends it\\) \\.")
   expect_silent(word$step(192))
   spent <- 3.1
   expect_output(word$step(256), "^\\.$")
   expect_identical(utils::capture.output(word$close()), "")
-  expect_null(spoken_progress(function() 99, listening = FALSE)$step)
+  expect_null(spoken_progress(function() 99, "Fitting", listening = FALSE)$step)
+})
+
+test_that("the ascents report their sweeps", {
+  d <- data.frame(y = c(1, 0, 1, 1, 0, 1, 0, 1), g = gl(4, 2))
+  for (family in list(gaussian(), binomial())) {
+    fit <- fit_vb(y ~ 1 + (1 | g), d, family = family, integrate = "no")
+    core <- engine_core(fit$model)
+    start <- if (is.null(core$rows)) vb_start(core) else glmm_vb_start(core)
+    seen <- integer()
+    call_fit_vb(core, start, fit$control, function(done) seen <<- c(seen, done))
+    expect_gt(length(seen), 1L)
+  }
 })
