@@ -57,7 +57,7 @@ double emulator_log_density(void *emulator, const double *v);
 
 static inline struct target emulator_target(struct emulator *e)
 {
-    return (struct target){e->d, emulator_log_density, e};
+    return (struct target){e->d, emulator_log_density, e, NULL};
 }
 
 #endif

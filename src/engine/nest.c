@@ -253,18 +253,47 @@ static size_t table_slot(int d, const int *index, const struct lattice *l,
     return slot;
 }
 
-/* Appends the point `index` and its value. */
-static void lattice_add(const struct target *f, const double *mode, const double *L,
-                        double step, const int *index, struct lattice *l)
+/* Appends the point `index`, whose value comes with others'. */
+static void lattice_add(int d, const double *mode, const double *L, double step,
+                        const int *index, struct lattice *l)
 {
-    int d = f->d;
     size_t at = (size_t) l->n * (size_t) d;
     double z[LATTICE_ROOM_D];
     for (int i = 0; i < d; i++) z[i] = step * index[i];
     memcpy(l->index + at, index, sizeof(int) * (size_t) d);
     place(d, mode, L, z, l->psi + at);
-    double value = f->log_density(f->ctx, l->psi + at);
-    l->log_density[l->n++] = isfinite(value) ? value : -INFINITY;
+    l->n++;
+}
+
+/* The values of the points from `from` on; returns the highest of `peak` and them. */
+static double lattice_values(const struct target *f, int from, double peak,
+                             struct lattice *l)
+{
+    double *value = l->log_density;
+    target_log_densities(f, l->n - from, l->psi + (size_t) from * (size_t) f->d,
+                         value + from);
+    for (int i = from; i < l->n; i++) {
+        if (!isfinite(value[i])) value[i] = -INFINITY;
+        peak = fmax(peak, value[i]);
+    }
+    return peak;
+}
+
+/* Appends the neighbours of point k that are not there; false: there is no room. */
+static bool lattice_grow(int d, const double *mode, const double *L, double step, int k,
+                         struct lattice *l, int *table, size_t size)
+{
+    int index[LATTICE_ROOM_D];
+    for (int move = 0; move < 2 * d; move++) {
+        memcpy(index, l->index + (size_t) k * (size_t) d, sizeof(int) * (size_t) d);
+        index[move / 2] += move % 2 ? 1 : -1;
+        size_t slot = table_slot(d, index, l, table, size);
+        if (table[slot]) continue;
+        if (l->n == l->capacity || abs(index[move / 2]) > LATTICE_MAX_INDEX) return false;
+        lattice_add(d, mode, L, step, index, l);
+        table[slot] = l->n;
+    }
+    return true;
 }
 
 static void lattice_gradient(int d, double step, struct lattice *l, const int *table,
@@ -296,30 +325,30 @@ enum core_status nest_lattice(const struct target *f, const double *mode, const 
                               double step, double drop, struct lattice *l, int *table,
                               const struct core_hooks *h, struct core_info *info)
 {
-    int d = f->d, index[LATTICE_ROOM_D] = {0};
+    enum { LOT = 64 }; /* points valued together, about */
+    int d = f->d;
+    const int origin[LATTICE_ROOM_D] = {0};
     size_t size = nest_lattice_table(l->capacity);
     memset(table, 0, sizeof(int) * size);
-    if (l->n == 0) lattice_add(f, mode, L, step, index, l);
+    if (l->n == 0) {
+        lattice_add(d, mode, L, step, origin, l);
+        lattice_values(f, 0, -INFINITY, l);
+    }
     double peak = -INFINITY;
     for (int k = 0; k < l->n; k++) {
         table[table_slot(d, l->index + (size_t) k * (size_t) d, l, table, size)] = k + 1;
         peak = fmax(peak, l->log_density[k]);
     }
-    for (int k = 0; k < l->n; k++) { /* breadth first: the list is its own queue */
+    for (int k = 0; k < l->n;) { /* breadth first: the list is its own queue */
+        int known = l->n;
+        bool room = true;
         info->iter = k;
-        if (k % 64 == 0 && core_stop(h, k)) return CORE_INTERRUPTED;
-        if (!(l->log_density[k] > peak - drop)) continue;
-        for (int move = 0; move < 2 * d; move++) {
-            memcpy(index, l->index + (size_t) k * (size_t) d, sizeof(int) * (size_t) d);
-            index[move / 2] += move % 2 ? 1 : -1;
-            size_t slot = table_slot(d, index, l, table, size);
-            if (table[slot]) continue;
-            if (l->n == l->capacity || abs(index[move / 2]) > LATTICE_MAX_INDEX)
-                return CORE_FULL;
-            lattice_add(f, mode, L, step, index, l);
-            table[slot] = l->n;
-            if (l->log_density[l->n - 1] > peak) peak = l->log_density[l->n - 1];
-        }
+        if (core_stop(h, k)) return CORE_INTERRUPTED;
+        for (; k < known && l->n - known < LOT && room; k++)
+            if (l->log_density[k] > peak - drop)
+                room = lattice_grow(d, mode, L, step, k, l, table, size);
+        peak = lattice_values(f, known, peak, l);
+        if (!room) return CORE_FULL;
     }
     lattice_gradient(d, step, l, table, size);
     return CORE_OK;

@@ -156,10 +156,10 @@ SEXP C_nest_log_density(SEXP core, SEXP centre, SEXP v, SEXP bend)
     }
     const struct target f = bend_target(&b);
     SEXP out = PROTECT(Rf_allocVector(REALSXP, n));
-    for (int i = 0; i < n; i++) {
-        if (i % 64 == 0)
-            R_CheckUserInterrupt(); /* nothing is held here but R's own memory */
-        REAL(out)[i] = f.log_density(f.ctx, REAL(v) + (size_t) i * (size_t) f.d);
+    for (int i = 0; i < n; i += 64) {
+        R_CheckUserInterrupt(); /* nothing is held here but R's own memory */
+        target_log_densities(&f, n - i < 64 ? n - i : 64,
+                             REAL(v) + (size_t) i * (size_t) f.d, REAL(out) + i);
     }
     UNPROTECT(1);
     return out;
