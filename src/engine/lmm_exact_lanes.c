@@ -1,5 +1,6 @@
 /* lmm_exact_lanes.c: see lmm_exact_lanes.h. */
 #include <math.h>
+#include "base/la.h"
 #include "base/lanes.h"
 #include "engine/lmm_exact_lanes.h"
 
@@ -52,13 +53,16 @@ static INLINE_LANES struct product no_pivots(void)
         lanes_all(1), _mm256_castsi256_pd(_mm256_cmpeq_epi64(none, none)), none, 0};
 }
 
-static INLINE_LANES void multiply(struct product *x, __m256d pivot)
+/* A pivot of rounding noise, beside what stood on the diagonal, is none (as in la_chol()). */
+static INLINE_LANES void multiply(struct product *x, __m256d pivot, __m256d diagonal)
 {
     const __m256i low = _mm256_set1_epi64x(0x000fffffffffffff),
                   one = _mm256_castpd_si256(lanes_all(1));
     const __m256d large = _mm256_cmp_pd(pivot, lanes_all(1e-290), _CMP_GT_OQ),
                   small = _mm256_cmp_pd(pivot, lanes_all(1e300), _CMP_LT_OQ);
-    x->good = _mm256_and_pd(x->good, _mm256_and_pd(large, small));
+    const __m256d known = _mm256_cmp_pd(
+        pivot, _mm256_mul_pd(lanes_all(LA_PIVOT_TOL), diagonal), _CMP_GT_OQ);
+    x->good = _mm256_and_pd(_mm256_and_pd(x->good, known), _mm256_and_pd(large, small));
     __m256i bits = _mm256_castpd_si256(_mm256_mul_pd(x->mantissa, pivot));
     x->exponent = _mm256_add_epi64(x->exponent, _mm256_srli_epi64(bits, 52));
     x->mantissa = _mm256_castsi256_pd(_mm256_or_si256(_mm256_and_si256(bits, low), one));
@@ -111,8 +115,10 @@ static INLINE_LANES void leaf_system(const int r, const struct lmm *m, int i,
 static INLINE_LANES void leaf_factor(const int r, __m256d *A, __m256d *g, __m256d *over,
                                      struct product *pivots)
 {
+    __m256d diagonal[MAX_R];
+    for (int c = 0; c < r; c++) diagonal[c] = A[c + c * r];
     for (int c = 0; c < r; c++) {
-        multiply(pivots, A[c + c * r]);
+        multiply(pivots, A[c + c * r], diagonal[c]);
         over[c] = _mm256_div_pd(lanes_all(1), A[c + c * r]);
         for (int a = c + 1; a < r; a++) {
             __m256d l = _mm256_mul_pd(A[a + c * r], over[c]);
@@ -180,11 +186,13 @@ static LANES void start(const struct lmm *m, struct lmm_exact_lanes *x)
     put(x->S, row_at(p) + p, _mm256_setzero_pd());
 }
 
-static LANES void reduce_columns(int p, double *S, struct product *pivots)
+/* w: p of scratch. */
+static LANES void reduce_columns(int p, double *S, double *w, struct product *pivots)
 {
+    for (int c = 0; c < p; c++) put(w, c, four(S, row_at(c) + c));
     for (int c = 0; c < p; c++) {
         __m256d pivot = four(S, row_at(c) + c);
-        multiply(pivots, pivot);
+        multiply(pivots, pivot, four(w, c));
         __m256d over = _mm256_div_pd(lanes_all(1), pivot);
         for (int a = c + 1; a <= p; a++) { /* column c stays as it is */
             __m256d l = _mm256_mul_pd(four(S, row_at(a) + c), over);
@@ -206,7 +214,7 @@ static LANES void reduce(const struct lmm *m, struct lmm_exact_lanes *x, double 
     case 2: reduce_leaves(2, m, x, &pivots); break;
     default: reduce_leaves(3, m, x, &pivots);
     }
-    reduce_columns(m->p, x->S, &pivots);
+    reduce_columns(m->p, x->S, x->w, &pivots);
     logarithm(&pivots, logdet);
     put(gain, 0, _mm256_sub_pd(_mm256_setzero_pd(), four(x->S, row_at(m->p) + m->p)));
 }
