@@ -515,6 +515,7 @@ enum core_status emulator_rule_run(struct emulator *e, const struct emulator_set
     const struct sub all = {-1, -1, 0};
     double peak = 0;
     if (!known) first_axes(e, r, h, info);
+    refine(r, r->rule, s->tol);
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
         enum core_status st = grow(e, s, r, h, info);
         if (st) return st;

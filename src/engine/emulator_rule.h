@@ -72,7 +72,8 @@ struct emulator_rule emulator_rule_carve(const struct emulator *e,
                                          const struct emulator_settings *s,
                                          struct arena *a);
 
-/* known: centre and L come from an earlier rule; else they are a start and scales. CORE_FULL: more points
+/* known: centre and L come from an earlier rule; else they are a start and scales. rule and axis_errors (0:
+ * not known): of the lattice of centre and L, whose axes are shortened by them beforehand. CORE_FULL: more points
  * than the capacity. */
 enum core_status emulator_rule_run(struct emulator *e, const struct emulator_settings *s,
                                    bool known, struct emulator_rule *r,

@@ -196,7 +196,7 @@ static struct emulator_settings r_settings(SEXP x)
 
 /* One round: sampling: C_emulate_sampling()'s; fits: list(psi, slope (d x n each), log_lik, correction (n each;
  * NULL: none)); state: list(e0, triples, bend (d), centre (d), L (d x d), Lx (d x d; NULL: the first round, of which L's
- * diagonal are scales)); settings: see r_settings(). Returns list(list(...),
+ * diagonal are scales), errors (NULL, or the rule's error and the axes' on the lattice of centre and L)); settings: see r_settings(). Returns list(list(...),
  * status): nodes, summary and picks, as in rule_result(). */
 SEXP C_emulate(SEXP core, SEXP sampling, SEXP fits, SEXP state, SEXP settings)
 {
@@ -222,6 +222,11 @@ SEXP C_emulate(SEXP core, SEXP sampling, SEXP fits, SEXP state, SEXP settings)
     e.Lx = known ? r_finite(state, "Lx", (R_xlen_t) d * d) : NULL;
     memcpy(r.centre, centre, sizeof(double) * (size_t) d);
     memcpy(r.L, scale, sizeof(double) * (size_t) (d * d));
+    if (!r_is_null(state, "errors")) {
+        const double *errors = r_dbl(state, "errors", d + 1);
+        r.rule = errors[0];
+        memcpy(r.axis_errors, errors + 1, sizeof(double) * (size_t) d);
+    }
     enum core_status st = CORE_NONFINITE;
     if (emulator_prepare(&e)) st = emulator_rule_run(&e, &s, known, &r, &h, &info);
     SEXP res =
