@@ -58,6 +58,42 @@ static INLINE_LANES __m256d lanes_exp(__m256d x)
     return _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(sum), exponent));
 }
 
+/* log x of a positive normal x = 2^k m, m within sqrt 2 of 1: 2 atanh((m - 1) / (m + 1)). */
+static INLINE_LANES __m256d lanes_log(__m256d x)
+{
+    static const double C[] = {1.0 / 21, 1.0 / 19, 1.0 / 17, 1.0 / 15, 1.0 / 13, 1.0 / 11,
+                               1.0 / 9,  1.0 / 7,  1.0 / 5,  1.0 / 3,  1};
+    const __m256i bits = _mm256_castpd_si256(x),
+                  low = _mm256_set1_epi64x(0x000fffffffffffff),
+                  half = _mm256_castpd_si256(lanes_all(0.5)),
+                  large = _mm256_castpd_si256(lanes_all(4503599627370496.0)); /* 2^52 */
+    __m256d m = _mm256_castsi256_pd(_mm256_or_si256(_mm256_and_si256(bits, low), half));
+    __m256d k = _mm256_castsi256_pd(_mm256_or_si256(_mm256_srli_epi64(bits, 52), large));
+    k = _mm256_sub_pd(k, lanes_all(4503599627370496.0 + 1022));
+    __m256d small = _mm256_cmp_pd(m, lanes_all(0.70710678118654752440), _CMP_LT_OQ);
+    m = _mm256_add_pd(m, _mm256_and_pd(small, m));
+    k = _mm256_sub_pd(k, _mm256_and_pd(small, lanes_all(1)));
+    __m256d s = _mm256_div_pd(_mm256_sub_pd(m, lanes_all(1)), _mm256_add_pd(m, lanes_all(1)));
+    __m256d sum = lanes_polynomial((int) (sizeof C / sizeof *C), C, _mm256_mul_pd(s, s));
+    sum = _mm256_mul_pd(_mm256_add_pd(s, s), sum);
+    return _mm256_fmadd_pd(k, lanes_all(0.69314718055994530942), sum);
+}
+
+static INLINE_LANES __m256d lanes_abs(__m256d x)
+{
+    return _mm256_andnot_pd(lanes_all(-0.0), x);
+}
+
+/* Four numbers from x + 4 at, and to it. */
+static INLINE_LANES __m256d lanes_get(const double *x, int at)
+{
+    return _mm256_loadu_pd(x + LANES_WIDTH * (long) at);
+}
+static INLINE_LANES void lanes_put(double *x, int at, __m256d value)
+{
+    _mm256_storeu_pd(x + LANES_WIDTH * (long) at, value);
+}
+
 #else
 
 static inline bool lanes_here(void) { return false; }

@@ -52,15 +52,13 @@ static INLINE_LANES struct part part_of(const struct constants *c, int k, __m256
     return y;
 }
 
-static INLINE_LANES __m256d absolute(__m256d x) { return _mm256_andnot_pd(lanes_all(-0.0), x); }
-
 static LANES void moments(const struct logistic_mixture *x, size_t n, const double *mu,
                           const double *v, double *const B[5])
 {
     const __m256d zero = _mm256_setzero_pd(), one = lanes_all(1);
     const struct constants c = constants(x);
     for (size_t i = 0; i < n; i += LOGISTIC_LANES) {
-        __m256d m = _mm256_loadu_pd(mu + i), a = absolute(m), V = _mm256_loadu_pd(v + i);
+        __m256d m = _mm256_loadu_pd(mu + i), a = lanes_abs(m), V = _mm256_loadu_pd(v + i);
         __m256d b0 = zero, upper = zero, b2 = zero, b3 = zero, b4 = zero;
         for (int k = 0; k < LOGISTIC_MIX; k++) {
             const struct part y = part_of(&c, k, a, V);
@@ -88,7 +86,7 @@ static LANES void softplus(const struct logistic_mixture *x, size_t n, const dou
 {
     const struct constants c = constants(x);
     for (size_t i = 0; i < n; i += LOGISTIC_LANES) {
-        __m256d a = absolute(_mm256_loadu_pd(mu + i)), V = _mm256_loadu_pd(v + i),
+        __m256d a = lanes_abs(_mm256_loadu_pd(mu + i)), V = _mm256_loadu_pd(v + i),
                 b0 = _mm256_setzero_pd();
         for (int k = 0; k < LOGISTIC_MIX; k++) {
             const struct part y = part_of(&c, k, a, V);

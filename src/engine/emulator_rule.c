@@ -337,15 +337,21 @@ static void choose_some(struct emulator_rule *r)
 /* psi, x, z of the points kept; h of some of them. */
 static void place_kept(struct emulator *e, struct emulator_rule *r)
 {
+    enum { LOT = 32 };
     size_t d = (size_t) r->d;
     int next = 0;
-    for (int k = 0; k < r->kept; k++) {
+    for (int k = 0; k < r->kept; k += LOT) {
+        int n = r->kept - k < LOT ? r->kept - k : LOT;
+        double v[LOT * EMULATOR_MAX_D], *h[LOT];
+        for (int i = 0; i < n; i++) {
+            bool some = next < r->n_some && r->some[next] == k + i;
+            memcpy(v + (size_t) i * d, emulator_rule_point(r, r->order[k + i].at),
+                   sizeof(double) * d);
+            h[i] = some ? r->h + (size_t) next * (size_t) e->p : NULL;
+            next += some;
+        }
         size_t at = (size_t) k * d;
-        bool some = next < r->n_some && r->some[next] == k;
-        double *h = some ? r->h + (size_t) next * (size_t) e->p : e->h;
-        emulator_place(e, emulator_rule_point(r, r->order[k].at), r->psi + at, r->x + at,
-                       r->z + at, h);
-        next += some;
+        emulator_places(e, n, v, r->psi + at, r->x + at, r->z + at, h);
     }
 }
 

@@ -27,15 +27,6 @@ struct lmm_exact_lanes lmm_exact_lanes_carve(const struct lmm *m, struct arena *
 
 #ifdef LANES
 
-static INLINE_LANES __m256d four(const double *x, int at)
-{
-    return _mm256_loadu_pd(x + W * (size_t) at);
-}
-static INLINE_LANES void put(double *x, int at, __m256d value)
-{
-    _mm256_storeu_pd(x + W * (size_t) at, value);
-}
-
 /* S holds its lower triangle row by row. */
 static inline int row_at(int i) { return i * (i + 1) / 2; }
 
@@ -84,7 +75,7 @@ static LANES void logarithm(const struct product *x, double *out)
 
 static INLINE_LANES __m256d choose(const struct lmm_exact_lanes *x, size_t at)
 {
-    const __m256d pinned = _mm256_cmp_pd(four(x->is_free, 0), lanes_all(0), _CMP_EQ_OQ);
+    const __m256d pinned = _mm256_cmp_pd(lanes_get(x->is_free, 0), lanes_all(0), _CMP_EQ_OQ);
     return _mm256_blendv_pd(lanes_all(x->free_grad[at]), lanes_all(x->zero_grad[at]),
                             pinned);
 }
@@ -96,10 +87,10 @@ static INLINE_LANES void leaf_system(const int r, const struct lmm *m, int i,
 {
     size_t first = (size_t) m->shape.n_global + (size_t) i * (size_t) r;
     const double *G = m->G.leaf + (size_t) i * (size_t) (r * r), *u = x->free_u + first;
-    const __m256d is_free = four(x->is_free, 0);
+    const __m256d is_free = lanes_get(x->is_free, 0);
     for (int b = 0; b < r; b++)
         for (int a = b; a < r; a++)
-            A[a + b * r] = A[b + a * r] = four(x->delta, vech_at(r, a, b));
+            A[a + b * r] = A[b + a * r] = lanes_get(x->delta, vech_at(r, a, b));
     for (int a = 0; a < r; a++) {
         __m256d pull = _mm256_setzero_pd();
         for (int b = 0; b < r; b++)
@@ -149,16 +140,16 @@ static INLINE_LANES void reduce_leaf(const int r, const struct lmm *m, int i,
                 w[c] = lanes_all(B[a + c * k]);
                 for (int b = 0; b < c; b++) w[c] = _mm256_fnmadd_pd(A[c + b * r], w[b], w[c]);
             }
-            put(x->w, a * r + c, w[c]);
+            lanes_put(x->w, a * r + c, w[c]);
         }
         double *row = x->S + W * (size_t) row_at(a < k ? col[a] : m->p);
         for (int c = 0; c < r; c++) w[c] = _mm256_mul_pd(w[c], over[c]);
         for (int b = 0; b <= a; b++) {
             int at = b < k ? col[b] : m->p;
-            __m256d sum = four(row, at);
+            __m256d sum = lanes_get(row, at);
             for (int c = 0; c < r; c++)
-                sum = _mm256_fnmadd_pd(w[c], four(x->w, b * r + c), sum);
-            put(row, at, sum);
+                sum = _mm256_fnmadd_pd(w[c], lanes_get(x->w, b * r + c), sum);
+            lanes_put(row, at, sum);
         }
     }
 }
@@ -171,34 +162,34 @@ static INLINE_LANES void reduce_leaves(const int r, const struct lmm *m,
 
 static LANES void start(const struct lmm *m, struct lmm_exact_lanes *x)
 {
-    const __m256d over_tau = four(x->over_tau, 0);
+    const __m256d over_tau = lanes_get(x->over_tau, 0);
     int p = m->p;
     for (int a = 0; a < p; a++) {
         for (int b = 0; b <= a; b++) {
             double T = m->flat ? 0 : AT(m->Tb, a, b, p);
-            put(x->S, row_at(a) + b,
+            lanes_put(x->S, row_at(a) + b,
                 _mm256_fmadd_pd(lanes_all(T), over_tau,
                                 lanes_all(AT(m->G.global, a, b, p))));
         }
-        put(x->S, row_at(p) + a,
+        lanes_put(x->S, row_at(p) + a,
             _mm256_fnmadd_pd(over_tau, lanes_all(x->pull[a]), choose(x, (size_t) a)));
     }
-    put(x->S, row_at(p) + p, _mm256_setzero_pd());
+    lanes_put(x->S, row_at(p) + p, _mm256_setzero_pd());
 }
 
 /* w: p of scratch. */
 static LANES void reduce_columns(int p, double *S, double *w, struct product *pivots)
 {
-    for (int c = 0; c < p; c++) put(w, c, four(S, row_at(c) + c));
+    for (int c = 0; c < p; c++) lanes_put(w, c, lanes_get(S, row_at(c) + c));
     for (int c = 0; c < p; c++) {
-        __m256d pivot = four(S, row_at(c) + c);
-        multiply(pivots, pivot, four(w, c));
+        __m256d pivot = lanes_get(S, row_at(c) + c);
+        multiply(pivots, pivot, lanes_get(w, c));
         __m256d over = _mm256_div_pd(lanes_all(1), pivot);
         for (int a = c + 1; a <= p; a++) { /* column c stays as it is */
-            __m256d l = _mm256_mul_pd(four(S, row_at(a) + c), over);
+            __m256d l = _mm256_mul_pd(lanes_get(S, row_at(a) + c), over);
             for (int b = c + 1; b <= a; b++) {
-                __m256d left = four(S, row_at(a) + b);
-                put(S, row_at(a) + b, _mm256_fnmadd_pd(l, four(S, row_at(b) + c), left));
+                __m256d left = lanes_get(S, row_at(a) + b);
+                lanes_put(S, row_at(a) + b, _mm256_fnmadd_pd(l, lanes_get(S, row_at(b) + c), left));
             }
         }
     }
@@ -216,7 +207,7 @@ static LANES void reduce(const struct lmm *m, struct lmm_exact_lanes *x, double 
     }
     reduce_columns(m->p, x->S, x->w, &pivots);
     logarithm(&pivots, logdet);
-    put(gain, 0, _mm256_sub_pd(_mm256_setzero_pd(), four(x->S, row_at(m->p) + m->p)));
+    lanes_put(gain, 0, _mm256_sub_pd(_mm256_setzero_pd(), lanes_get(x->S, row_at(m->p) + m->p)));
 }
 
 #else
