@@ -227,14 +227,14 @@ size_t nest_lattice_table(int capacity)
     return n;
 }
 
-struct lattice nest_lattice_carve(int d, int capacity, struct arena *a)
+struct lattice nest_lattice_carve(int d, int capacity, bool gradients, struct arena *a)
 {
     struct lattice l = {.capacity = capacity};
     size_t n = (size_t) d * (size_t) capacity;
     l.index = arena_ints(a, n);
     l.psi = arena_doubles(a, n);
     l.log_density = arena_doubles(a, (size_t) capacity);
-    l.gradient = arena_doubles(a, n);
+    l.gradient = gradients ? arena_doubles(a, n) : NULL;
     return l;
 }
 
@@ -247,9 +247,12 @@ static size_t table_slot(int d, const int *index, const struct lattice *l,
     for (int i = 0; i < d; i++)
         key = (key ^ (uint64_t) (index[i] + 65536)) * 1099511628211u;
     size_t slot = (size_t) (key ^ (key >> 29)) & (size - 1);
-    while (table[slot] && memcmp(l->index + (size_t) (table[slot] - 1) * (size_t) d,
-                                 index, sizeof(int) * (size_t) d))
-        slot = (slot + 1) & (size - 1);
+    for (; table[slot]; slot = (slot + 1) & (size - 1)) {
+        const int *other = l->index + (size_t) (table[slot] - 1) * (size_t) d;
+        int same = 0;
+        while (same < d && other[same] == index[same]) same++;
+        if (same == d) break;
+    }
     return slot;
 }
 
@@ -296,29 +299,28 @@ static bool lattice_grow(int d, const double *mode, const double *L, double step
     return true;
 }
 
-static void lattice_gradient(int d, double step, struct lattice *l, const int *table,
-                             size_t size)
+void nest_lattice_gradient(int d, double step, const struct lattice *l, const int *table,
+                           int k, double *g)
 {
     int index[LATTICE_ROOM_D];
-    for (int k = 0; k < l->n; k++)
-        for (int i = 0; i < d; i++) {
-            double value[3] = {-INFINITY, l->log_density[k], -INFINITY};
-            memcpy(index, l->index + (size_t) k * (size_t) d, sizeof(int) * (size_t) d);
-            for (int side = -1; side <= 1; side += 2) {
-                index[i] += side;
-                int found = table[table_slot(d, index, l, table, size)];
-                if (found) value[1 + side] = l->log_density[found - 1];
-                index[i] -= side;
-            }
-            double width = 0, *g = &AT(l->gradient, i, k, d);
-            for (int side = 0; side <= 2; side += 2) {
-                if (isfinite(value[side]))
-                    width += step;
-                else
-                    value[side] = value[1];
-            }
-            *g = width > 0 && isfinite(value[1]) ? (value[2] - value[0]) / width : 0;
+    size_t size = nest_lattice_table(l->capacity);
+    memcpy(index, l->index + (size_t) k * (size_t) d, sizeof(int) * (size_t) d);
+    for (int i = 0; i < d; i++) {
+        double value[3] = {-INFINITY, l->log_density[k], -INFINITY}, width = 0;
+        for (int side = -1; side <= 1; side += 2) {
+            index[i] += side;
+            int found = table[table_slot(d, index, l, table, size)];
+            if (found) value[1 + side] = l->log_density[found - 1];
+            index[i] -= side;
         }
+        for (int side = 0; side <= 2; side += 2) {
+            if (isfinite(value[side]))
+                width += step;
+            else
+                value[side] = value[1];
+        }
+        g[i] = width > 0 && isfinite(value[1]) ? (value[2] - value[0]) / width : 0;
+    }
 }
 
 enum core_status nest_lattice(const struct target *f, const double *mode, const double *L,
@@ -350,7 +352,8 @@ enum core_status nest_lattice(const struct target *f, const double *mode, const 
         peak = lattice_values(f, known, peak, l);
         if (!room) return CORE_FULL;
     }
-    lattice_gradient(d, step, l, table, size);
+    for (int k = 0; k < l->n && l->gradient; k++)
+        nest_lattice_gradient(d, step, l, table, k, l->gradient + (size_t) k * (size_t) d);
     return CORE_OK;
 }
 

@@ -140,7 +140,7 @@ static void put_nodes(SEXP out, struct emulator *e, const struct emulator_rule *
         size_t col = (size_t) i, from = (size_t) r->out[i] * d;
         double *weights = r_out(out, A) + col * n;
         memcpy(r_out(out, PSI) + col * d, r->psi + from, bytes);
-        memcpy(r_out(out, GRADIENT) + col * d, emulator_rule_gradient(r, at), bytes);
+        emulator_rule_gradient(r, at, r_out(out, GRADIENT) + col * d);
         r_out(out, WEIGHTS)[i] = r->out_w[i];
         r_out(out, LOG_DENSITY)[i] = e->top + emulator_rule_value(r, at);
         emulator_gp_values_at(&e->values, r->z + from, e->basis, weights);

@@ -297,7 +297,7 @@ SEXP C_nest_lattice(SEXP core, SEXP centre, SEXP mode, SEXP L, SEXP control,
     R_ARENA (a) {
         x = conditional_of(&k.g, &k.centre, &h, &a);
         b = bend_carve(conditional_target(&x), c, &a);
-        l = nest_lattice_carve(d, capacity, &a);
+        l = nest_lattice_carve(d, capacity, true, &a);
         table = arena_ints(&a, nest_lattice_table(capacity));
     }
     put_known(&known, d, c, &l);

@@ -99,9 +99,9 @@ static struct grid lattice_of(const struct target *f, const struct mode *m, doub
                               double drop, int capacity, const struct core_hooks *h)
 {
     struct arena count = {NULL, 0};
-    nest_lattice_carve(f->d, capacity, &count);
+    nest_lattice_carve(f->d, capacity, true, &count);
     struct arena a = arena_of(count.used);
-    struct grid g = {.l = nest_lattice_carve(f->d, capacity, &a), .info = {0, -1}};
+    struct grid g = {.l = nest_lattice_carve(f->d, capacity, true, &a), .info = {0, -1}};
     CHECK(a.used == count.used);
     int *table = ints(nest_lattice_table(capacity));
     g.status = nest_lattice(f, m->psi, m->L, step, drop, &g.l, table, h, &g.info);
