@@ -268,10 +268,10 @@ highest_edge <- function(index, f) {
 sublattice_moments <- function(x, mass, sub) {
   w <- cbind(mass, mass * sub)
   total <- colSums(w)
-  share <- w / rep(total, each = nrow(w))
-  x <- x - drop(x %*% share[, 1L])
-  mean <- x %*% share
-  list(mean = mean, sd = sqrt(pmax(x^2 %*% share - mean^2, 0)), total = total)
+  x <- x - drop(x %*% mass) / total[1L]
+  per_row <- rep(total, each = nrow(x))
+  mean <- (x %*% w) / per_row
+  list(mean = mean, sd = sqrt(pmax((x^2 %*% w) / per_row - mean^2, 0)), total = total)
 }
 
 # Largest change of a mean or SD, in SDs, or of the log evidence, from one lattice to each of

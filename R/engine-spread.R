@@ -73,11 +73,13 @@ moment_basis <- function(x, tails) {
 # Weights near w under which the rows of B (a column per weight) have the means `wanted`.
 calibrated <- function(B, wanted, w) {
   for (i in 1:8) { # more than once where weights would be negative
+    missing <- wanted - B %*% w
+    if (max(abs(missing)) < 1e-10) break
     e <- eigen(B %*% (w * t(B)), symmetric = TRUE)
     keep <- e$values > 1e-11 * e$values[1L]
     V <- e$vectors[, keep, drop = FALSE]
-    off <- crossprod(V, wanted - B %*% w)
-    if (max(abs(off)) < 1e-12) break
+    off <- crossprod(V, missing)
+    if (max(abs(off)) < 1e-10) break
     w <- w * pmax(1 + drop(crossprod(B, V %*% (off / e$values[keep]))), 0)
   }
   w / sum(w)

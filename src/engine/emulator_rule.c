@@ -39,7 +39,6 @@ struct emulator_rule emulator_rule_carve(const struct emulator *e,
     r.order = arena_struct(a, sizeof *r.order * n);
     r.w = arena_doubles(a, n);
     r.Y = arena_doubles(a, 2 * d * n);
-    r.psi = arena_doubles(a, d * n);
     r.x = arena_doubles(a, d * n);
     r.z = arena_doubles(a, d * n);
     r.h = arena_doubles(a, (size_t) e->p * some);
@@ -82,6 +81,11 @@ void emulator_rule_gradient(const struct emulator_rule *r, int at, double *g)
 {
     const struct lattice *l = part_of(r, &at);
     nest_lattice_gradient(r->d, r->spacing, l, r->table[l == &r->part[1]], at, g);
+}
+
+const double *emulator_rule_psi(const struct emulator_rule *r, int at)
+{
+    return r->Y + (size_t) at * (size_t) r->n_y; /* the first quantities */
 }
 
 double emulator_rule_value(const struct emulator_rule *r, int at)
@@ -357,7 +361,7 @@ static void choose_some(struct emulator_rule *r)
     }
 }
 
-/* psi, x, z of the points kept; h of some of them. */
+/* x, z of the points kept; h of some of them. */
 static void place_kept(struct emulator *e, struct emulator_rule *r)
 {
     enum { LOT = 32 };
@@ -365,7 +369,7 @@ static void place_kept(struct emulator *e, struct emulator_rule *r)
     int next = 0;
     for (int k = 0; k < r->kept; k += LOT) {
         int n = r->kept - k < LOT ? r->kept - k : LOT;
-        double v[LOT * EMULATOR_MAX_D], *h[LOT];
+        double v[LOT * EMULATOR_MAX_D], psi[LOT * EMULATOR_MAX_D], *h[LOT];
         for (int i = 0; i < n; i++) {
             bool some = next < r->n_some && r->some[next] == k + i;
             memcpy(v + (size_t) i * d, emulator_rule_point(r, r->order[k + i].at),
@@ -374,7 +378,7 @@ static void place_kept(struct emulator *e, struct emulator_rule *r)
             next += some;
         }
         size_t at = (size_t) k * d;
-        emulator_places(e, n, v, r->psi + at, r->x + at, r->z + at, h);
+        emulator_places(e, n, v, psi, r->x + at, r->z + at, h);
     }
 }
 

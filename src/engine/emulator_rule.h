@@ -46,8 +46,7 @@ struct emulator_rule {
     } * order;
     double *w; /* n                                                               */
     double *Y; /* n_y x n                                                         */
-    double *psi, *x, *z,
-        *h; /* of the points in `order`: d, d, d x kept, p x kept                 */
+    double *x, *z, *h; /* of the points in `order`: d, d x kept; p x n_some            */
     double *mean, *sd; /* n_y each                                                     */
     struct emulator_sums *sums; /* of sublattices                                      */
     double *
@@ -80,8 +79,9 @@ enum core_status emulator_rule_run(struct emulator *e, const struct emulator_set
                                    bool known, struct emulator_rule *r,
                                    const struct core_hooks *h, struct core_info *info);
 
-/* Point `at` of all: its position; g (d) <- the gradient of the log density in z; its value. */
+/* Point `at` of all: its position, in v and in psi; g (d) <- the gradient of the log density in z; its value. */
 const double *emulator_rule_point(const struct emulator_rule *r, int at);
+const double *emulator_rule_psi(const struct emulator_rule *r, int at);
 void emulator_rule_gradient(const struct emulator_rule *r, int at, double *g);
 double emulator_rule_value(const struct emulator_rule *r, int at);
 

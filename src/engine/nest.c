@@ -327,7 +327,7 @@ enum core_status nest_lattice(const struct target *f, const double *mode, const 
                               double step, double drop, struct lattice *l, int *table,
                               const struct core_hooks *h, struct core_info *info)
 {
-    enum { LOT = 64 }; /* points valued together, about */
+    enum { LOT = 64 }; /* points valued together, about; and every so many h is asked */
     int d = f->d;
     const int origin[LATTICE_ROOM_D] = {0};
     size_t size = nest_lattice_table(l->capacity);
@@ -341,11 +341,11 @@ enum core_status nest_lattice(const struct target *f, const double *mode, const 
         table[table_slot(d, l->index + (size_t) k * (size_t) d, l, table, size)] = k + 1;
         peak = fmax(peak, l->log_density[k]);
     }
-    for (int k = 0; k < l->n;) { /* breadth first: the list is its own queue */
+    for (int k = 0, asked = -LOT; k < l->n;) { /* breadth first: the list is its own queue */
         int known = l->n;
         bool room = true;
-        info->iter = k;
-        if (core_stop(h, k)) return CORE_INTERRUPTED;
+        info->iter = k - k % LOT;
+        if (info->iter > asked && core_stop(h, asked = info->iter)) return CORE_INTERRUPTED;
         for (; k < known && l->n - known < LOT && room; k++)
             if (l->log_density[k] > peak - drop)
                 room = lattice_grow(d, mode, L, step, k, l, table, size);

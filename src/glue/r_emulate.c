@@ -139,7 +139,7 @@ static void put_nodes(SEXP out, struct emulator *e, const struct emulator_rule *
         int at = r->order[r->out[i]].at;
         size_t col = (size_t) i, from = (size_t) r->out[i] * d;
         double *weights = r_out(out, A) + col * n;
-        memcpy(r_out(out, PSI) + col * d, r->psi + from, bytes);
+        memcpy(r_out(out, PSI) + col * d, emulator_rule_psi(r, at), bytes);
         emulator_rule_gradient(r, at, r_out(out, GRADIENT) + col * d);
         r_out(out, WEIGHTS)[i] = r->out_w[i];
         r_out(out, LOG_DENSITY)[i] = e->top + emulator_rule_value(r, at);
@@ -164,8 +164,8 @@ static void put_summary(SEXP out, const struct emulator *e, const struct emulato
     memcpy(r_out(out, NEXT_LX), r->next_Lx, bytes * d);
     for (int b = 0; b < batch; b++) {
         int some = r->picks[b];
-        memcpy(r_out(out, PICKS) + (size_t) b * d, r->psi + (size_t) r->some[some] * d,
-               bytes);
+        memcpy(r_out(out, PICKS) + (size_t) b * d,
+               emulator_rule_psi(r, r->order[r->some[some]].at), bytes);
         r_out(out, PRED)[b] = e->top + r->pred[b];
         r_out(out, PRED_SD)[b] = r->pred_sd[some];
     }
