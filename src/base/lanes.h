@@ -15,12 +15,6 @@ enum { LANES_WIDTH = 4 };
 #define LANES __attribute__((target("avx2,fma")))
 #define INLINE_LANES LANES inline __attribute__((always_inline))
 
-static inline bool lanes_here(void)
-{
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
-
 static INLINE_LANES __m256d lanes_all(double x) { return _mm256_set1_pd(x); }
 
 /* The polynomial of the n coefficients c, highest first. */
@@ -73,7 +67,8 @@ static INLINE_LANES __m256d lanes_log(__m256d x)
     __m256d small = _mm256_cmp_pd(m, lanes_all(0.70710678118654752440), _CMP_LT_OQ);
     m = _mm256_add_pd(m, _mm256_and_pd(small, m));
     k = _mm256_sub_pd(k, _mm256_and_pd(small, lanes_all(1)));
-    __m256d s = _mm256_div_pd(_mm256_sub_pd(m, lanes_all(1)), _mm256_add_pd(m, lanes_all(1)));
+    __m256d s =
+        _mm256_div_pd(_mm256_sub_pd(m, lanes_all(1)), _mm256_add_pd(m, lanes_all(1)));
     __m256d sum = lanes_polynomial((int) (sizeof C / sizeof *C), C, _mm256_mul_pd(s, s));
     sum = _mm256_mul_pd(_mm256_add_pd(s, s), sum);
     return _mm256_fmadd_pd(k, lanes_all(0.69314718055994530942), sum);
@@ -94,9 +89,16 @@ static INLINE_LANES void lanes_put(double *x, int at, __m256d value)
     _mm256_storeu_pd(x + LANES_WIDTH * (long) at, value);
 }
 
-#else
-
-static inline bool lanes_here(void) { return false; }
-
 #endif
+
+static inline bool lanes_here(void)
+{
+#ifdef LANES
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+    return false;
+#endif
+}
+
 #endif

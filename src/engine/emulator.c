@@ -277,7 +277,8 @@ void emulator_log_densities(void *emulator, int n, const double *v, double *f)
     struct emulator *e = emulator;
     size_t d = (size_t) e->d;
     bool lanes = lanes_here();
-    for (int i = 0; i < n && !lanes; i++) f[i] = emulator_log_density(e, v + (size_t) i * d);
+    for (int i = 0; i < n && !lanes; i++)
+        f[i] = emulator_log_density(e, v + (size_t) i * d);
     for (int i = 0; i < n && lanes; i += W)
         four_densities(e, n - i, v + (size_t) i * d, f + i);
 }

@@ -33,7 +33,8 @@ static LANES __m256d unbend(const struct emulator_coord *c, const double *v, dou
     for (int j = 0; j < c->m->n_stat; j++) {
         __m256d at = lanes_get(v, j);
         if (!isnan(c->bend[j])) {
-            __m256d far = _mm256_min_pd(minus(lanes_all(c->bend[j]), at), lanes_all(MAX_BEND));
+            __m256d far =
+                _mm256_min_pd(minus(lanes_all(c->bend[j]), at), lanes_all(MAX_BEND));
             __m256d e = lanes_exp(far);
             at = times(lanes_all(-2), minus(at, e));
             jacobian = plus(jacobian, lanes_log(plus(e, lanes_all(1))));
@@ -63,10 +64,10 @@ static INLINE_LANES void free_root(const int r, const double *psi, struct free_l
         for (int b = 0; b < a; b++) {
             __m256d y = lanes_get(psi, vech_at(r, a, b)), size = lanes_abs(y),
                     e = lanes_exp(minus(zero(), size)), e2 = times(e, e),
-                    sum = plus(lanes_all(1), e2),
-                    t = over(minus(lanes_all(1), e2), sum),
+                    sum = plus(lanes_all(1), e2), t = over(minus(lanes_all(1), e2), sum),
                     l = plus(size, minus(lanes_log(sum), lanes_all(LOG_2)));
-            t = _mm256_or_pd(t, _mm256_and_pd(lanes_all(-0.0), y)); /* tanh, with its sign */
+            t = _mm256_or_pd(t,
+                             _mm256_and_pd(lanes_all(-0.0), y)); /* tanh, with its sign */
             f->C[a + b * r] = times(left, t);
             left = times(left, over(plus(e, e), sum));
             f->logdet = plus(f->logdet, plus(l, l));
@@ -136,13 +137,15 @@ static INLINE_LANES void term_matrix(const int r, const struct free_lanes *f,
     for (int j = 0; j < r; j++)
         for (int i = j; i < r; i++) { /* lower triangles all */
             __m256d s = times(f->sd[i], f->C[i + j * r]);
-            for (int l = j; l < i; l++) s = _mm256_fnmadd_pd(U[i + l * r], A[l + j * r], s);
+            for (int l = j; l < i; l++)
+                s = _mm256_fnmadd_pd(U[i + l * r], A[l + j * r], s);
             A[i + j * r] = over(s, U[i + i * r]);
         }
     for (int b = 0; b < r; b++)
         for (int a = b; a < r; a++) {
             __m256d s = lanes_all(a == b);
-            for (int i = 0; i <= b; i++) s = _mm256_fmadd_pd(A[a + i * r], A[b + i * r], s);
+            for (int i = 0; i <= b; i++)
+                s = _mm256_fmadd_pd(A[a + i * r], A[b + i * r], s);
             B[a + b * r] = B[b + a * r] = s;
         }
 }
@@ -163,9 +166,8 @@ static INLINE_LANES void axes(const int r, __m256d *B, __m256d *V, __m256d *good
                 if (!_mm256_movemask_pd(turn)) continue;
                 turned = 1;
                 __m256d h = over(minus(Q, P), plus(off, off)), size = lanes_abs(h),
-                        t = over(lanes_all(1),
-                                 plus(size, _mm256_sqrt_pd(_mm256_fmadd_pd(
-                                                h, h, lanes_all(1)))));
+                        t = over(lanes_all(1), plus(size, _mm256_sqrt_pd(_mm256_fmadd_pd(
+                                                              h, h, lanes_all(1)))));
                 t = _mm256_or_pd(t, _mm256_and_pd(lanes_all(-0.0), h));
                 t = _mm256_and_pd(t, turn);
                 __m256d c = over(lanes_all(1),
@@ -220,8 +222,8 @@ static LANES void add_prior(const struct emulator_coord *c, int k, const double 
     double own[RR];
     for (int l = 0; l < W; l++) {
         for (int i = 0; i < size; i++) own[i] = t[W * i + l];
-        prior[l] += jacobian[l] + lmm_prior_log_density(c->m, k, c->prior_const[k], own,
-                                                        logdet[l]);
+        prior[l] += jacobian[l] +
+                    lmm_prior_log_density(c->m, k, c->prior_const[k], own, logdet[l]);
     }
 }
 
@@ -265,9 +267,14 @@ static LANES void at(const struct emulator_coord *c, const double *v, double *ps
         lanes_put(q, 0, over(lanes_all(exp(c->e0)), s2));
     }
     for (int k = 0; k < m->n_prec; k++) switch (m->prec[k].r) {
-        case 1: term(1, c, k, psi, s2, x, q, prior, &good); break;
-        case 2: term(2, c, k, psi, s2, x, q, prior, &good); break;
-        default: term(3, c, k, psi, s2, x, q, prior, &good);
+        case 1:
+            term(1, c, k, psi, s2, x, q, prior, &good);
+            break;
+        case 2:
+            term(2, c, k, psi, s2, x, q, prior, &good);
+            break;
+        default:
+            term(3, c, k, psi, s2, x, q, prior, &good);
         }
     lanes_put(prior, 0, _mm256_blendv_pd(lanes_all(NAN), lanes_get(prior, 0), good));
 }

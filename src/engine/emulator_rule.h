@@ -38,7 +38,7 @@ struct emulator_rule {
     struct lattice part[2];
     int n_part, *table[2];
     double spacing; /* of a part's points, in z                                        */
-    int n, kept; /* points, and those without the negligible ones                    */
+    int n, kept;    /* points, and those without the negligible ones                    */
     struct
         emulator_ranked { /* n: by falling weight                                            */
         double w;

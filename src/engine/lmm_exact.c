@@ -199,10 +199,11 @@ static void lane_densities(struct lmm_exact *e, int n, const double *psi, double
     for (int l = n_used; l < LANES_WIDTH; l++) put_lane(e, l, false);
     lmm_exact_lanes_reduce(m, &e->lanes, logdet, gain);
     for (int l = 0; l < n_used; l++) {
-        if (isnan(logdet[l])) continue;
-        double log_tau = psi[(size_t) used[l] * (size_t) m->n_stat];
-        f[used[l]] = log_density_of(m, log_tau, &at[l], logdet[l] + dim * log_tau,
-                                    quad[l] - tau[l] * gain[l]);
+        const double *own = psi + (size_t) used[l] * (size_t) m->n_stat;
+        f[used[l]] = isnan(logdet[l])
+                         ? lmm_exact_log_density(e, own)
+                         : log_density_of(m, own[0], &at[l], logdet[l] + dim * own[0],
+                                          quad[l] - tau[l] * gain[l]);
     }
 }
 

@@ -40,11 +40,11 @@ struct product {
 static INLINE_LANES struct product no_pivots(void)
 {
     const __m256i none = _mm256_setzero_si256();
-    return (struct product){
-        lanes_all(1), _mm256_castsi256_pd(_mm256_cmpeq_epi64(none, none)), none, 0};
+    return (struct product){lanes_all(1),
+                            _mm256_castsi256_pd(_mm256_cmpeq_epi64(none, none)), none, 0};
 }
 
-/* A pivot of rounding noise, beside what stood on the diagonal, is none (as in la_chol()). */
+/* A pivot near rounding noise, beside what stood on the diagonal, is left to la_chol(). */
 static INLINE_LANES void multiply(struct product *x, __m256d pivot, __m256d diagonal)
 {
     const __m256i low = _mm256_set1_epi64x(0x000fffffffffffff),
@@ -52,7 +52,7 @@ static INLINE_LANES void multiply(struct product *x, __m256d pivot, __m256d diag
     const __m256d large = _mm256_cmp_pd(pivot, lanes_all(1e-290), _CMP_GT_OQ),
                   small = _mm256_cmp_pd(pivot, lanes_all(1e300), _CMP_LT_OQ);
     const __m256d known = _mm256_cmp_pd(
-        pivot, _mm256_mul_pd(lanes_all(LA_PIVOT_TOL), diagonal), _CMP_GT_OQ);
+        pivot, _mm256_mul_pd(lanes_all(16 * LA_PIVOT_TOL), diagonal), _CMP_GT_OQ);
     x->good = _mm256_and_pd(_mm256_and_pd(x->good, known), _mm256_and_pd(large, small));
     __m256i bits = _mm256_castpd_si256(_mm256_mul_pd(x->mantissa, pivot));
     x->exponent = _mm256_add_epi64(x->exponent, _mm256_srli_epi64(bits, 52));
@@ -68,14 +68,16 @@ static LANES void logarithm(const struct product *x, double *out)
     _mm256_storeu_pd(good, _mm256_and_pd(x->good, lanes_all(1)));
     _mm256_storeu_si256((__m256i *) exponent, x->exponent);
     for (int l = 0; l < W; l++)
-        out[l] = good[l] == 0 ? NAN
-                              : log(mantissa[l]) + 0.69314718055994530942 *
-                                                       (double) (exponent[l] - 1023ll * x->n);
+        out[l] = good[l] == 0
+                     ? NAN
+                     : log(mantissa[l]) + 0.69314718055994530942 *
+                                              (double) (exponent[l] - 1023ll * x->n);
 }
 
 static INLINE_LANES __m256d choose(const struct lmm_exact_lanes *x, size_t at)
 {
-    const __m256d pinned = _mm256_cmp_pd(lanes_get(x->is_free, 0), lanes_all(0), _CMP_EQ_OQ);
+    const __m256d pinned =
+        _mm256_cmp_pd(lanes_get(x->is_free, 0), lanes_all(0), _CMP_EQ_OQ);
     return _mm256_blendv_pd(lanes_all(x->free_grad[at]), lanes_all(x->zero_grad[at]),
                             pinned);
 }
@@ -117,7 +119,8 @@ static INLINE_LANES void leaf_factor(const int r, __m256d *A, __m256d *g, __m256
                 A[a + b * r] = _mm256_fnmadd_pd(l, A[b + c * r], A[a + b * r]);
             g[a] = _mm256_fnmadd_pd(l, g[c], g[a]);
         }
-        for (int a = c + 1; a < r; a++) A[a + c * r] = _mm256_mul_pd(A[a + c * r], over[c]);
+        for (int a = c + 1; a < r; a++)
+            A[a + c * r] = _mm256_mul_pd(A[a + c * r], over[c]);
     }
 }
 
@@ -138,7 +141,8 @@ static INLINE_LANES void reduce_leaf(const int r, const struct lmm *m, int i,
                 w[c] = g[c];
             } else {
                 w[c] = lanes_all(B[a + c * k]);
-                for (int b = 0; b < c; b++) w[c] = _mm256_fnmadd_pd(A[c + b * r], w[b], w[c]);
+                for (int b = 0; b < c; b++)
+                    w[c] = _mm256_fnmadd_pd(A[c + b * r], w[b], w[c]);
             }
             lanes_put(x->w, a * r + c, w[c]);
         }
@@ -160,36 +164,45 @@ static INLINE_LANES void reduce_leaves(const int r, const struct lmm *m,
     for (int i = 0; i < m->shape.n_leaf; i++) reduce_leaf(r, m, i, x, pivots);
 }
 
+/* Element (a, b) of G + T_b / tau_e. */
+static INLINE_LANES __m256d global_at(const struct lmm *m,
+                                      const struct lmm_exact_lanes *x, int a, int b)
+{
+    double T = m->flat ? 0 : AT(m->Tb, a, b, m->p);
+    return _mm256_fmadd_pd(lanes_all(T), lanes_get(x->over_tau, 0),
+                           lanes_all(AT(m->G.global, a, b, m->p)));
+}
+
 static LANES void start(const struct lmm *m, struct lmm_exact_lanes *x)
 {
     const __m256d over_tau = lanes_get(x->over_tau, 0);
     int p = m->p;
     for (int a = 0; a < p; a++) {
-        for (int b = 0; b <= a; b++) {
-            double T = m->flat ? 0 : AT(m->Tb, a, b, p);
-            lanes_put(x->S, row_at(a) + b,
-                _mm256_fmadd_pd(lanes_all(T), over_tau,
-                                lanes_all(AT(m->G.global, a, b, p))));
-        }
-        lanes_put(x->S, row_at(p) + a,
+        for (int b = 0; b <= a; b++)
+            lanes_put(x->S, row_at(a) + b, global_at(m, x, a, b));
+        lanes_put(
+            x->S, row_at(p) + a,
             _mm256_fnmadd_pd(over_tau, lanes_all(x->pull[a]), choose(x, (size_t) a)));
     }
     lanes_put(x->S, row_at(p) + p, _mm256_setzero_pd());
 }
 
-/* w: p of scratch. */
-static LANES void reduce_columns(int p, double *S, double *w, struct product *pivots)
+/* Pivots beside the diagonal that the leaves were taken from: what they leave of it may be rounding. */
+static LANES void reduce_columns(const struct lmm *m, struct lmm_exact_lanes *x,
+                                 struct product *pivots)
 {
-    for (int c = 0; c < p; c++) lanes_put(w, c, lanes_get(S, row_at(c) + c));
+    int p = m->p;
+    double *S = x->S;
     for (int c = 0; c < p; c++) {
         __m256d pivot = lanes_get(S, row_at(c) + c);
-        multiply(pivots, pivot, lanes_get(w, c));
+        multiply(pivots, pivot, global_at(m, x, c, c));
         __m256d over = _mm256_div_pd(lanes_all(1), pivot);
         for (int a = c + 1; a <= p; a++) { /* column c stays as it is */
             __m256d l = _mm256_mul_pd(lanes_get(S, row_at(a) + c), over);
             for (int b = c + 1; b <= a; b++) {
                 __m256d left = lanes_get(S, row_at(a) + b);
-                lanes_put(S, row_at(a) + b, _mm256_fnmadd_pd(l, lanes_get(S, row_at(b) + c), left));
+                lanes_put(S, row_at(a) + b,
+                          _mm256_fnmadd_pd(l, lanes_get(S, row_at(b) + c), left));
             }
         }
     }
@@ -201,13 +214,19 @@ static LANES void reduce(const struct lmm *m, struct lmm_exact_lanes *x, double 
     struct product pivots = no_pivots();
     start(m, x);
     switch (m->shape.r) {
-    case 1: reduce_leaves(1, m, x, &pivots); break;
-    case 2: reduce_leaves(2, m, x, &pivots); break;
-    default: reduce_leaves(3, m, x, &pivots);
+    case 1:
+        reduce_leaves(1, m, x, &pivots);
+        break;
+    case 2:
+        reduce_leaves(2, m, x, &pivots);
+        break;
+    default:
+        reduce_leaves(3, m, x, &pivots);
     }
-    reduce_columns(m->p, x->S, x->w, &pivots);
+    reduce_columns(m, x, &pivots);
     logarithm(&pivots, logdet);
-    lanes_put(gain, 0, _mm256_sub_pd(_mm256_setzero_pd(), lanes_get(x->S, row_at(m->p) + m->p)));
+    lanes_put(gain, 0,
+              _mm256_sub_pd(_mm256_setzero_pd(), lanes_get(x->S, row_at(m->p) + m->p)));
 }
 
 #else

@@ -17,13 +17,16 @@
 enum { LMM_EXACT_LANES_MAX_R = 3 };
 
 struct lmm_exact_lanes {
-    const double *free_grad, *free_u; /* h - G theta_0 at the stored fit; its effects        */
-    const double *zero_grad;          /* h - G theta_0 without the effects                   */
-    const double *pull;               /* p: T_b (beta_0 - mu)                                */
-    double *delta;    /* vech(r) x 4: Delta                                              */
-    double *over_tau; /* 4: 1 / tau_e                                                    */
-    double *is_free;  /* 4: theta_0 is the stored fit, else that without effects (1 or 0) */
-    double *S, *w;    /* 4 vech(p + 1); 4 r (p + 1)                                      */
+    const double *free_grad,
+        *free_u;             /* h - G theta_0 at the stored fit; its effects        */
+    const double *zero_grad; /* h - G theta_0 without the effects                   */
+    const double *pull;      /* p: T_b (beta_0 - mu)                                */
+    double *delta; /* vech(r) x 4: Delta                                              */
+    double
+        *over_tau; /* 4: 1 / tau_e                                                    */
+    double
+        *is_free;  /* 4: theta_0 is the stored fit, else that without effects (1 or 0) */
+    double *S, *w; /* 4 vech(p + 1); 4 r (p + 1)                                      */
 };
 
 /* Is it for this model, here? */
@@ -31,7 +34,7 @@ bool lmm_exact_lanes_serve(const struct lmm *m);
 
 struct lmm_exact_lanes lmm_exact_lanes_carve(const struct lmm *m, struct arena *a);
 
-/* logdet (4) <- log |G + T|, NaN where it is not positive definite; gain (4) <- g'(G + T)^-1 g. From all
+/* logdet (4) <- log |G + T|, NaN where it is nearly singular or worse; gain (4) <- g'(G + T)^-1 g. From all
  * but S and w. Cost: that of an arrow factorisation, about, for the four of them. */
 void lmm_exact_lanes_reduce(const struct lmm *m, struct lmm_exact_lanes *x,
                             double *logdet, double *gain);

@@ -341,11 +341,13 @@ enum core_status nest_lattice(const struct target *f, const double *mode, const 
         table[table_slot(d, l->index + (size_t) k * (size_t) d, l, table, size)] = k + 1;
         peak = fmax(peak, l->log_density[k]);
     }
-    for (int k = 0, asked = -LOT; k < l->n;) { /* breadth first: the list is its own queue */
+    for (int k = 0, asked = -LOT;
+         k < l->n;) { /* breadth first: the list is its own queue */
         int known = l->n;
         bool room = true;
         info->iter = k - k % LOT;
-        if (info->iter > asked && core_stop(h, asked = info->iter)) return CORE_INTERRUPTED;
+        if (info->iter > asked && core_stop(h, asked = info->iter))
+            return CORE_INTERRUPTED;
         for (; k < known && l->n - known < LOT && room; k++)
             if (l->log_density[k] > peak - drop)
                 room = lattice_grow(d, mode, L, step, k, l, table, size);
@@ -353,7 +355,8 @@ enum core_status nest_lattice(const struct target *f, const double *mode, const 
         if (!room) return CORE_FULL;
     }
     for (int k = 0; k < l->n && l->gradient; k++)
-        nest_lattice_gradient(d, step, l, table, k, l->gradient + (size_t) k * (size_t) d);
+        nest_lattice_gradient(d, step, l, table, k,
+                              l->gradient + (size_t) k * (size_t) d);
     return CORE_OK;
 }
 

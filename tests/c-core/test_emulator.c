@@ -56,7 +56,8 @@ static void g_at(const double *z, double *g)
 
 /* Values and gradients come back where they are known, without doubt. */
 /* Four points at once against one by one, with a combination of the values. */
-static void check_process_lanes(const struct emulator_gp *gp, const struct emulator_values *v)
+static void check_process_lanes(const struct emulator_gp *gp,
+                                const struct emulator_values *v)
 {
     double shift[1 + D + N], basis[1 + D + N], four[D * 4], bare[4] = {0}, both[4] = {0};
     const double none[P] = {0};
@@ -151,7 +152,8 @@ static void check_coordinate_lanes(const struct emulator_coord *c)
     double v[4 * MAX], psi[4 * MAX], x[4 * MAX], q[4 * MAX], prior[4];
     if (!lanes_here()) return;
     for (int i = 0; i < 4 * d; i++) v[i] = 1.5 * sin(2.3 * i);
-    for (int j = 0; j < d; j++) v[4 * j + 1] *= 2; /* large correlations, small variances */
+    for (int j = 0; j < d; j++)
+        v[4 * j + 1] *= 2; /* large correlations, small variances */
     v[3] = -400;
     emulator_coord_lanes_at(c, v, psi, x, q, prior);
     for (int l = 0; l < 4; l++) {
@@ -162,7 +164,8 @@ static void check_coordinate_lanes(const struct emulator_coord *c)
         CHECK(there == !isnan(prior[l]));
         CHECK(there == (l < 3));
         if (!there) continue;
-        CHECK_NEAR(prior[l], jacobian + emulator_coord_prior(c, p), 1e-11 * (1 + fabs(prior[l])));
+        CHECK_NEAR(prior[l], jacobian + emulator_coord_prior(c, p),
+                   1e-11 * (1 + fabs(prior[l])));
         for (int j = 0; j < d; j++) {
             CHECK_NEAR(psi[4 * j + l], p[j], 1e-12 * (1 + fabs(p[j])));
             CHECK_NEAR(x[4 * j + l], y[j], 1e-11 * (1 + fabs(y[j])));
@@ -176,19 +179,18 @@ static void check_three(void)
 {
     const double aux[3] = {0.4, 0.1, 1}, root[9] = {1, 0.3, -0.2, 0, 0.8, 0.5, 0, 0, 0.6};
     double K0[9], inner[1] = {0}, M[9] = {0}, prior[1] = {0.7},
-           bend[6] = {-0.5, NAN, NAN, 0.3, NAN, -1.2};
+                  bend[6] = {-0.5, NAN, NAN, 0.3, NAN, -1.2};
     for (int j = 0; j < 3; j++)
         for (int i = 0; i < 3; i++) {
             K0[i + 3 * j] = 0;
-            for (int k = 0; k < 3; k++) K0[i + 3 * j] += root[i + 3 * k] * root[j + 3 * k];
+            for (int k = 0; k < 3; k++)
+                K0[i + 3 * j] += root[i + 3 * k] * root[j + 3 * k];
         }
     struct lmm m = {.n_prec = 1, .first_term = 0, .n_stat = 6};
-    m.prec[0] = (struct precision){
-        .r = 3, .n_levels = 6, .df0 = 5, .nu = 3, .aux_rate = aux};
-    struct emulator_coord c = {.m = &m,
-                               .sampling = {0.2, K0, inner, M},
-                               .prior_const = prior,
-                               .bend = bend};
+    m.prec[0] =
+        (struct precision){.r = 3, .n_levels = 6, .df0 = 5, .nu = 3, .aux_rate = aux};
+    struct emulator_coord c = {
+        .m = &m, .sampling = {0.2, K0, inner, M}, .prior_const = prior, .bend = bend};
     emulator_coord_prepare(&c);
     check_coordinate_lanes(&c);
 }
