@@ -161,6 +161,7 @@ has_rows_core <- function(core) !is.null(core$rows)
 # there are no fits, is believed near them only: there the next ones are taken.
 next_round <- function(x, refined = FALSE) {
   lattice <- x$lattice
+  if (refined) x$state$errors <- c(x$rule$numbers[2L], x$rule$axis_errors)
   if (!refined && lattice$centred) {
     lattice$tol <- 1
     lattice$drop <- lattice$drop - 2

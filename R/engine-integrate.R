@@ -116,10 +116,17 @@ posterior_nodes <- function(core, centre, start, settings, budget, emulate) {
   if (is_integral(nodes) || !is_integral(emulated)) nodes else emulated
 }
 
-# Are the factorisations of a lattice less than the emulator's own work?
+# Are the factorisations of a lattice less than the emulator's own work? In lanes they cost an eighth,
+# but for those of theta_nodes(), which of few parameters are all of them.
 has_cheap_lattice <- function(core, start) {
-  limit <- c(1e5, 1e5, 3e4, 3e4)[length(start$mean)]
+  d <- length(start$mean)
+  limit <- c(1e5, 1e5, 3e4, 3e4)[d] * if (is_in_lanes(core)) c(2, 4, 8, 8)[d] else 1
   is.null(core$rows) && isTRUE(node_flops(core) < limit)
+}
+
+# Is a lattice's density valued in vector lanes (src/engine/lmm_exact_lanes.h)?
+is_in_lanes <- function(core) {
+  core$r > 0L && core$r <= core_limit("in_lanes") && core$n_global == core$p
 }
 
 # Value: the nodes (see integrate_precisions()) and

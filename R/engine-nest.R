@@ -202,11 +202,13 @@ weigh_lattice <- function(lattice, tails, top, step, drop, negligible) {
   d <- length(top$v)
   mass <- exp(f - peak)
   log_cell <- d * log(step) + determinant(top$L)$modulus[1L]
-  x <- rbind(lattice$psi, tails(lattice$psi))
-  axis_errors <- rule_errors(x, mass, lattice$index)
   least <- sort(mass)
   keep <- mass >= least[findInterval(negligible * sum(mass), cumsum(least)) + 1L]
-  truncation <- 0.25 * beyond_lattice(x, f - peak, drop) + rule_change(x, mass, mass * keep, 1)
+  thinned <- thinned_lattices(lattice$index)
+  layers <- cbind(inner = f > peak + 6 - drop, middle = f > peak + 3 - drop)
+  m <- sublattice_moments(rbind(lattice$psi, tails(lattice$psi)), mass, cbind(thinned, layers, keep))
+  axis_errors <- rule_errors(d, rule_change(m, 1L, 1L + seq_len(ncol(thinned)), 2))
+  truncation <- 0.25 * beyond_lattice(m) + rule_change(m, 1L, "keep", 1)
   error <- max(axis_errors, 0) + truncation
   list(
     method = "lattice", psi = lattice$psi[, keep, drop = FALSE],
@@ -223,28 +225,26 @@ weigh_lattice <- function(lattice, tails, top, step, drop, negligible) {
 # of the chequered plane of two axes by that at sqrt(1/2) of it. For a normal density the first to
 # the fourth and the second squared are the error; their mean in these powers errs little for
 # others. (Of one parameter there is the first only, and it may be skewed.)
-rule_errors <- function(x, mass, index) {
-  d <- nrow(index)
-  thinned <- function(j) {
-    even <- colSums(index[j, , drop = FALSE]) %% 2 == 0
-    rule_change(x, mass, mass * even, 2)
-  }
-  axis <- vapply(seq_len(d), thinned, 0)
+# change: of the thinned_lattices() of d axes.
+rule_errors <- function(d, change) {
+  axis <- change[seq_len(d)]
   if (d == 1L) return(axis^3.5)
   plane <- matrix(0, d, d)
-  for (j in seq_len(d)) {
-    for (i in seq_len(j - 1L)) plane[i, j] <- plane[j, i] <- thinned(c(i, j))
-  }
-  axis^2 * apply(plane, 1L, max)
+  plane[lower.tri(plane)] <- change[-seq_len(d)]
+  axis^2 * apply(pmax(plane, t(plane)), 1L, max)
+}
+
+# Sublattices, a logical column each: every second point on every axis, then of every two of them.
+thinned_lattices <- function(index) {
+  even <- t(index %% 2 == 0)
+  pairs <- which(lower.tri(diag(ncol(even))), arr.ind = TRUE)
+  unname(cbind(even, even[, pairs[, 1L]] == even[, pairs[, 2L]]))
 }
 
 # What lies beyond follows, as a geometric series, from what the last layers added: those from 6 to
 # 3 above `drop`, and the rest with the frontier (the points evaluated below it).
-beyond_lattice <- function(x, f, drop) {
-  mass <- exp(f)
-  inner <- mass * (f > 6 - drop)
-  middle <- mass * (f > 3 - drop)
-  added <- c(rule_change(x, middle, inner, 1), rule_change(x, mass, middle, 1))
+beyond_lattice <- function(m) {
+  added <- c(rule_change(m, "middle", "inner", 1), rule_change(m, 1L, "middle", 1))
   ratio <- min(added[2L] / max(added[1L], 1e-300), 0.9)
   added[2L] * ratio / (1 - ratio)
 }
@@ -263,10 +263,24 @@ highest_edge <- function(index, f) {
   max(f[match(key(beside), key(index))], -Inf, na.rm = TRUE)
 }
 
-# Largest change of a mean or SD, in SDs, or of the log evidence, between two sets of weights;
-# `factor`: cell size of the second over the first.
-rule_change <- function(x, a, b, factor) {
-  max(moment_change(x, a, b), abs(log(sum(b) * factor / sum(a))))
+# Of all points (the first column) and of sublattices of them, the logical columns of `sub`: means
+# (about that of all), SDs and total mass.
+sublattice_moments <- function(x, mass, sub) {
+  w <- cbind(mass, mass * sub)
+  total <- colSums(w)
+  x <- x - drop(x %*% mass) / total[1L]
+  per_row <- rep(total, each = nrow(x))
+  mean <- (x %*% w) / per_row
+  list(mean = mean, sd = sqrt(pmax((x^2 %*% w) / per_row - mean^2, 0)), total = total)
+}
+
+# Largest change of a mean or SD, in SDs, or of the log evidence, from one lattice to each of
+# `coarse`, whose cells are `factor` times as large.
+rule_change <- function(m, fine, coarse, factor) {
+  sd <- m$sd[, fine]
+  off <- pmax(abs(m$mean[, coarse, drop = FALSE] - m$mean[, fine]),
+    abs(m$sd[, coarse, drop = FALSE] - sd)) / sd
+  unname(pmax(apply(off, 2L, max), abs(log(m$total[coarse] * factor / m$total[fine]))))
 }
 
 moment_change <- function(x, a, b) {

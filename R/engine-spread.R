@@ -37,8 +37,8 @@ few_nodes <- function(psi, tails, weights, most) {
   if (length(weights) <= most) return(NULL)
   x <- standardised(psi, weights)
   tails <- standardised(tails, weights)
-  dense <- weights * (1 + apply(rbind(x, tails)^2, 2L, max))
-  order <- do.call(order, as.data.frame(t(round(x))))
+  dense <- weights * (1 + do.call(pmax, row_list(rbind(x, tails)^2)))
+  order <- do.call(order, row_list(round(x)))
   share <- cumsum(dense[order])
   marks <- (seq_len(most) - 0.5) / most * share[length(share)]
   count <- tabulate(findInterval(marks, share) + 1L, length(weights))
@@ -48,6 +48,8 @@ few_nodes <- function(psi, tails, weights, most) {
   w <- calibrated(basis[, at, drop = FALSE], drop(basis %*% weights), w / sum(w))
   list(at = at[w > 0], weights = w[w > 0])
 }
+
+row_list <- function(x) lapply(seq_len(nrow(x)), function(j) x[j, ])
 
 # What moments of theta are made of, a row each, at the columns of psi.
 theta_tails <- function(core, psi) {
@@ -71,11 +73,13 @@ moment_basis <- function(x, tails) {
 # Weights near w under which the rows of B (a column per weight) have the means `wanted`.
 calibrated <- function(B, wanted, w) {
   for (i in 1:8) { # more than once where weights would be negative
+    missing <- wanted - B %*% w
+    if (max(abs(missing)) < 1e-10) break
     e <- eigen(B %*% (w * t(B)), symmetric = TRUE)
     keep <- e$values > 1e-11 * e$values[1L]
     V <- e$vectors[, keep, drop = FALSE]
-    off <- crossprod(V, wanted - B %*% w)
-    if (max(abs(off)) < 1e-12) break
+    off <- crossprod(V, missing)
+    if (max(abs(off)) < 1e-10) break
     w <- w * pmax(1 + drop(crossprod(B, V %*% (off / e$values[keep]))), 0)
   }
   w / sum(w)

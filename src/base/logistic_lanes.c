@@ -1,58 +1,10 @@
 /* logistic_lanes.c: see logistic_lanes.h. */
+#include "base/lanes.h"
 #include "base/logistic_lanes.h"
 
-/* 64-bit Windows does not align the stack that such registers are spilled to. */
-#if defined(__GNUC__) && defined(__x86_64__) && !defined(_WIN32)
-
-#include <immintrin.h>
-
-#define LANES __attribute__((target("avx2,fma")))
-#define INLINE_LANES LANES inline __attribute__((always_inline))
+#ifdef LANES
 
 static const double INV_SQRT_2PI = 0.398942280401432677939946059934;
-
-static bool here(void)
-{
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
-
-static INLINE_LANES __m256d all(double x) { return _mm256_set1_pd(x); }
-
-/* The polynomial of the n coefficients c, highest first. */
-static INLINE_LANES __m256d polynomial(int n, const double *c, __m256d x)
-{
-    __m256d sum = all(c[0]);
-    for (int i = 1; i < n; i++) sum = _mm256_fmadd_pd(sum, x, all(c[i]));
-    return sum;
-}
-
-/* e^x for -700 <= x <= 700: 2^k by k in the last bits of a large number, the rest by its series. */
-static INLINE_LANES __m256d exponential(__m256d x)
-{
-    static const double C[] = {1.0 / 479001600,
-                               1.0 / 39916800,
-                               1.0 / 3628800,
-                               1.0 / 362880,
-                               1.0 / 40320,
-                               1.0 / 5040,
-                               1.0 / 720,
-                               1.0 / 120,
-                               1.0 / 24,
-                               1.0 / 6,
-                               0.5,
-                               1,
-                               1};
-    const __m256d large = all(6755399441055744.0); /* 1.5 2^52 */
-    x = _mm256_max_pd(x, all(-700));
-    __m256d shifted = _mm256_fmadd_pd(x, all(1.4426950408889634), large);
-    __m256d k = _mm256_sub_pd(shifted, large);
-    __m256d rest = _mm256_fnmadd_pd(k, all(6.93145751953125e-1), x);
-    rest = _mm256_fnmadd_pd(k, all(1.42860682030941723212e-6), rest);
-    __m256i exponent = _mm256_slli_epi64(_mm256_castpd_si256(shifted), 52);
-    __m256d sum = polynomial((int) (sizeof C / sizeof *C), C, rest);
-    return _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(sum), exponent));
-}
 
 /* (1 - Phi(t)) / phi(t), 0 <= t <= LOGISTIC_LANES_REACH: a polynomial in (t - 5) / (t + 5) over t + 5,
  * by interpolation in Chebyshev's points, to 1e-15 relative. */
@@ -65,9 +17,9 @@ static INLINE_LANES __m256d mills_ratio(__m256d t)
         -0.0019999577557607722,  -0.007503283714004802,   0.05212550196603419,
         -0.17325473403252947,    0.41364471575543205,     -0.7859110755482884,
         1.2415470615734314,      -1.667866595188941,      1.9280810471531589};
-    __m256d inverse = _mm256_div_pd(all(1), _mm256_add_pd(t, all(5)));
-    __m256d x = _mm256_mul_pd(_mm256_sub_pd(t, all(5)), inverse);
-    return _mm256_mul_pd(polynomial((int) (sizeof C / sizeof *C), C, x), inverse);
+    __m256d inverse = _mm256_div_pd(lanes_all(1), _mm256_add_pd(t, lanes_all(5)));
+    __m256d x = _mm256_mul_pd(_mm256_sub_pd(t, lanes_all(5)), inverse);
+    return _mm256_mul_pd(lanes_polynomial((int) (sizeof C / sizeof *C), C, x), inverse);
 }
 
 struct constants {
@@ -91,24 +43,22 @@ static INLINE_LANES struct part part_of(const struct constants *c, int k, __m256
                                         __m256d v)
 {
     struct part y;
-    y.over_r = _mm256_sqrt_pd(_mm256_add_pd(v, all(c->over_s2[k])));
-    y.r = _mm256_div_pd(all(1), y.over_r);
+    y.over_r = _mm256_sqrt_pd(_mm256_add_pd(v, lanes_all(c->over_s2[k])));
+    y.r = _mm256_div_pd(lanes_all(1), y.over_r);
     y.t = _mm256_mul_pd(a, y.r);
-    __m256d e = exponential(_mm256_mul_pd(_mm256_mul_pd(y.t, y.t), all(-0.5)));
-    y.density = _mm256_mul_pd(all(c->p[k]), e);
+    __m256d e = lanes_exp(_mm256_mul_pd(_mm256_mul_pd(y.t, y.t), lanes_all(-0.5)));
+    y.density = _mm256_mul_pd(lanes_all(c->p[k]), e);
     y.mills = mills_ratio(y.t);
     return y;
 }
 
-static INLINE_LANES __m256d absolute(__m256d x) { return _mm256_andnot_pd(all(-0.0), x); }
-
 static LANES void moments(const struct logistic_mixture *x, size_t n, const double *mu,
                           const double *v, double *const B[5])
 {
-    const __m256d zero = _mm256_setzero_pd(), one = all(1);
+    const __m256d zero = _mm256_setzero_pd(), one = lanes_all(1);
     const struct constants c = constants(x);
     for (size_t i = 0; i < n; i += LOGISTIC_LANES) {
-        __m256d m = _mm256_loadu_pd(mu + i), a = absolute(m), V = _mm256_loadu_pd(v + i);
+        __m256d m = _mm256_loadu_pd(mu + i), a = lanes_abs(m), V = _mm256_loadu_pd(v + i);
         __m256d b0 = zero, upper = zero, b2 = zero, b3 = zero, b4 = zero;
         for (int k = 0; k < LOGISTIC_MIX; k++) {
             const struct part y = part_of(&c, k, a, V);
@@ -136,7 +86,7 @@ static LANES void softplus(const struct logistic_mixture *x, size_t n, const dou
 {
     const struct constants c = constants(x);
     for (size_t i = 0; i < n; i += LOGISTIC_LANES) {
-        __m256d a = absolute(_mm256_loadu_pd(mu + i)), V = _mm256_loadu_pd(v + i),
+        __m256d a = lanes_abs(_mm256_loadu_pd(mu + i)), V = _mm256_loadu_pd(v + i),
                 b0 = _mm256_setzero_pd();
         for (int k = 0; k < LOGISTIC_MIX; k++) {
             const struct part y = part_of(&c, k, a, V);
@@ -149,15 +99,15 @@ static LANES void softplus(const struct logistic_mixture *x, size_t n, const dou
 static LANES void exponentials(size_t n, const double *x, double *out)
 {
     for (size_t i = 0; i < n; i += LOGISTIC_LANES)
-        _mm256_storeu_pd(out + i, exponential(_mm256_loadu_pd(x + i)));
+        _mm256_storeu_pd(out + i, lanes_exp(_mm256_loadu_pd(x + i)));
 }
 
 static LANES double product_of(size_t n, const double *x)
 {
-    __m256d product = all(1);
+    __m256d product = lanes_all(1);
     for (size_t i = 0; i < n; i += LOGISTIC_LANES) {
-        __m256d minus = _mm256_or_pd(all(-0.0), _mm256_loadu_pd(x + i)); /* -|x| */
-        product = _mm256_fmadd_pd(product, exponential(minus), product);
+        __m256d minus = _mm256_or_pd(lanes_all(-0.0), _mm256_loadu_pd(x + i)); /* -|x| */
+        product = _mm256_fmadd_pd(product, lanes_exp(minus), product);
     }
     double y[LOGISTIC_LANES];
     _mm256_storeu_pd(y, product);
@@ -166,7 +116,6 @@ static LANES double product_of(size_t n, const double *x)
 
 #else
 
-static bool here(void) { return false; }
 static void moments(const struct logistic_mixture *x, size_t n, const double *mu,
                     const double *v, double *const B[5])
 {
@@ -189,7 +138,7 @@ static double product_of(size_t n, const double *x)
 
 #endif
 
-bool logistic_lanes_here(void) { return here(); }
+bool logistic_lanes_here(void) { return lanes_here(); }
 
 void logistic_lanes_moments(const struct logistic_mixture *x, size_t n, const double *mu,
                             const double *v, double *const B[5])

@@ -40,7 +40,7 @@ void bend_from_psi(int d, const double *c, const double *psi, double *v)
 
 struct bend bend_carve(struct target f, const double *c, struct arena *a)
 {
-    return (struct bend){f, c, arena_doubles(a, (size_t) f.d)};
+    return (struct bend){f, c, arena_doubles(a, (size_t) f.d * BEND_LOT)};
 }
 
 static double bend_log_density(void *ctx, const double *v)
@@ -50,7 +50,23 @@ static double bend_log_density(void *ctx, const double *v)
     return b->f.log_density(b->f.ctx, b->psi) + jacobian;
 }
 
+static void bend_log_densities(void *ctx, int n, const double *v, double *f)
+{
+    struct bend *b = ctx;
+    size_t d = (size_t) b->f.d;
+    for (int from = 0; from < n; from += BEND_LOT) {
+        int lot = n - from < BEND_LOT ? n - from : BEND_LOT;
+        double jacobian[BEND_LOT];
+        for (int i = 0; i < lot; i++)
+            jacobian[i] = bend_to_psi(b->f.d, b->c, v + (size_t) (from + i) * d,
+                                      b->psi + (size_t) i * d);
+        target_log_densities(&b->f, lot, b->psi, f + from);
+        for (int i = 0; i < lot; i++) f[from + i] += jacobian[i];
+    }
+}
+
 struct target bend_target(struct bend *b)
 {
-    return b->c ? (struct target){b->f.d, bend_log_density, b} : b->f;
+    if (!b->c) return b->f;
+    return (struct target){b->f.d, bend_log_density, b, bend_log_densities};
 }

@@ -24,8 +24,10 @@ void bend_from_psi(int d, const double *c, const double *psi, double *v);
 struct bend {
     struct target f;
     const double *c; /* d */
-    double *psi;     /* d */
+    double *psi;     /* d x BEND_LOT */
 };
+
+enum { BEND_LOT = 32 };
 
 struct bend bend_carve(struct target f, const double *c, struct arena *a);
 

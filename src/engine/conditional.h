@@ -17,6 +17,8 @@ struct conditional {
     const struct arrow *F;
     const double *origin; /* dim: a theta that deviations are taken from */
     double (*log_density)(void *ctx, const double *psi);
+    /* of target.h, or NULL; leaves no fit */
+    void (*log_densities)(void *ctx, int n, const double *psi, double *f);
     /* false: they do not exist */
     bool (*moments)(void *ctx, double weight, double *mean);
     /* g (n_stat) <- d log p(y | t) / d t at the last psi, in the statistics t and before moments(): of
@@ -33,7 +35,7 @@ struct conditional {
 
 static inline struct target conditional_target(const struct conditional *e)
 {
-    return (struct target){e->d, e->log_density, e->ctx};
+    return (struct target){e->d, e->log_density, e->ctx, e->log_densities};
 }
 
 /* draws (dim x n) <- one draw of theta given each column of psi (d x n); equal columns that follow

@@ -2,8 +2,10 @@
 #include <math.h>
 #include <string.h>
 #include "base/la.h"
+#include "base/lanes.h"
 #include "engine/bend.h"
 #include "engine/emulator.h"
+#include "engine/emulator_coord_lanes.h"
 
 /* Lengths of the kernel, in posterior SDs, that the restricted likelihood chooses from. */
 static const double LENGTHS[] = {1, 1.5, 2, 3, 4, 6, 8};
@@ -192,4 +194,91 @@ double emulator_log_density(void *emulator, const double *v)
     f += emulator_coord_prior(&e->c, psi) + emulator_gp_mean(&e->gp, z, e->h) +
          emulator_shift(e, z);
     return isfinite(f) ? f : -INFINITY;
+}
+
+/* ---- four points at once ------------------------------------------------------------------- */
+
+enum { W = LANES_WIDTH, WD = W * EMULATOR_MAX_D };
+
+/* Four points, number j of point l at W j + l; prior as of emulator_coord_lanes_at(). */
+struct four {
+    double psi[WD], x[WD], q[WD], z[WD], prior[W];
+};
+
+/* The first n (at most W) columns of v; the first repeated where there are fewer. */
+static void place_four(const struct emulator *e, int n, const double *v, struct four *at)
+{
+    int d = e->d;
+    double in[WD];
+    for (int l = 0; l < W; l++)
+        for (int j = 0; j < d; j++) in[W * j + l] = AT(v, j, l < n ? l : 0, d);
+    emulator_coord_lanes_at(&e->c, in, at->psi, at->x, at->q, at->prior);
+    for (int j = 0; j < d; j++)
+        for (int l = 0; l < W; l++) {
+            double s = at->x[W * j + l] - e->x0[j];
+            for (int i = 0; i < j; i++) s -= AT(e->metric, j, i, d) * at->z[W * i + l];
+            at->z[W * j + l] = s / AT(e->metric, j, j, d);
+        }
+}
+
+/* out (d) <- point l. */
+static void take_one(int d, const double *four, int l, double *out)
+{
+    for (int j = 0; j < d; j++) out[j] = four[W * j + l];
+}
+
+static void trend_of(const struct emulator *e, const struct four *at, int l, double *h)
+{
+    double x[EMULATOR_MAX_D], q[EMULATOR_MAX_D];
+    take_one(e->d, at->x, l, x);
+    take_one(e->d, at->q, l, q);
+    emulator_coord_trend(&e->c, x, q, h);
+}
+
+void emulator_places(struct emulator *e, int n, const double *v, double *psi, double *x,
+                     double *z, double *const *h)
+{
+    size_t d = (size_t) e->d;
+    for (int i = 0; i < n && !lanes_here(); i++) {
+        size_t at = (size_t) i * d;
+        emulator_place(e, v + at, psi + at, x + at, z + at, h[i] ? h[i] : e->h);
+    }
+    for (int i = 0; i < n && lanes_here(); i += W) {
+        struct four at;
+        place_four(e, n - i, v + (size_t) i * d, &at);
+        for (int l = 0; l < W && i + l < n; l++) {
+            size_t to = (size_t) (i + l) * d;
+            take_one(e->d, at.psi, l, psi + to);
+            take_one(e->d, at.x, l, x + to);
+            take_one(e->d, at.z, l, z + to);
+            if (h[i + l]) trend_of(e, &at, l, h[i + l]);
+        }
+    }
+}
+
+static void four_densities(struct emulator *e, int n, const double *v, double *f)
+{
+    struct four at;
+    double value[W], z[EMULATOR_MAX_D];
+    place_four(e, n, v, &at);
+    for (int l = 0; l < W; l++) {
+        trend_of(e, &at, l, e->h);
+        value[l] = at.prior[l] + la_dot((size_t) e->p, e->gp.b, e->h);
+    }
+    emulator_gp_lanes(&e->gp, e->fits.correction ? e->shift : NULL, at.z, value);
+    for (int l = 0; l < W && l < n; l++) {
+        take_one(e->d, at.z, l, z);
+        f[l] = isfinite(value[l]) && !is_far(e, z) ? value[l] : -INFINITY;
+    }
+}
+
+void emulator_log_densities(void *emulator, int n, const double *v, double *f)
+{
+    struct emulator *e = emulator;
+    size_t d = (size_t) e->d;
+    bool lanes = lanes_here();
+    for (int i = 0; i < n && !lanes; i++)
+        f[i] = emulator_log_density(e, v + (size_t) i * d);
+    for (int i = 0; i < n && lanes; i += W)
+        four_densities(e, n - i, v + (size_t) i * d, f + i);
 }

@@ -49,15 +49,23 @@ bool emulator_prepare(struct emulator *e);
 double emulator_place(struct emulator *e, const double *v, double *psi, double *x,
                       double *z, double *h);
 
+/* The same of the n columns of v (d x n), as many columns each; h[i] NULL: not wanted. In lanes where they
+ * serve. */
+void emulator_places(struct emulator *e, int n, const double *v, double *psi, double *x,
+                     double *z, double *const *h);
+
 /* The correction at z. */
 double emulator_shift(struct emulator *e, const double *z);
 
 /* log p(y, psi) + log |d psi / d v| at v, less e->top. */
 double emulator_log_density(void *emulator, const double *v);
 
+/* f (n) <- the same at the columns of v (d x n), in lanes where they serve. */
+void emulator_log_densities(void *emulator, int n, const double *v, double *f);
+
 static inline struct target emulator_target(struct emulator *e)
 {
-    return (struct target){e->d, emulator_log_density, e};
+    return (struct target){e->d, emulator_log_density, e, emulator_log_densities};
 }
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 #include "base/blas.h"
 #include "base/la.h"
+#include "base/lanes.h"
 #include "engine/emulator_gp.h"
 
 static const double JITTER[] = {1e-11, 1e-9, 1e-7}, RANK_TOL = 1e-10;
@@ -293,4 +294,55 @@ void emulator_gp_values_at(const struct emulator_values *v, const double *z,
     emulator_gp_values_basis(v, z, basis);
     for (int j = 0; j < v->n; j++)
         weights[j] = la_dot(size, v->S + (size_t) j * size, basis);
+}
+
+/* ---- four points at once ---------------------------------------------------------------- */
+
+#ifdef LANES
+
+static LANES void lanes(const struct emulator_gp *g, const double *shift, const double *z,
+                        double *f)
+{
+    int n = g->n, d = g->d;
+    const __m256d w = lanes_all(1 / (g->ell * g->ell)), half = lanes_all(-0.5),
+                  of_values = lanes_all(-1 / (2 * VALUES_ELL * VALUES_ELL));
+    __m256d sum = lanes_get(f, 0);
+    if (shift) {
+        sum = _mm256_add_pd(sum, lanes_all(shift[0]));
+        for (int k = 0; k < d; k++)
+            sum = _mm256_fmadd_pd(lanes_all(shift[1 + k]), lanes_get(z, k), sum);
+    }
+    for (int i = 0; i < n; i++) {
+        const double *a = g->z + (size_t) i * (size_t) d;
+        __m256d slope = _mm256_setzero_pd(), square = slope;
+        for (int k = 0; k < d; k++) {
+            __m256d D = _mm256_sub_pd(lanes_get(z, k), lanes_all(a[k]));
+            square = _mm256_fmadd_pd(D, D, square);
+            slope = _mm256_fmadd_pd(D, lanes_all(g->alpha[(k + 1) * n + i]), slope);
+        }
+        __m256d k0 = lanes_exp(_mm256_mul_pd(_mm256_mul_pd(half, w), square));
+        slope = _mm256_fmadd_pd(w, slope, lanes_all(g->alpha[i]));
+        sum = _mm256_fmadd_pd(k0, slope, sum);
+        if (!shift) continue;
+        k0 = lanes_exp(_mm256_mul_pd(of_values, square));
+        sum = _mm256_fmadd_pd(lanes_all(shift[1 + d + i]), k0, sum);
+    }
+    lanes_put(f, 0, sum);
+}
+
+#else
+
+static void lanes(const struct emulator_gp *g, const double *shift, const double *z,
+                  double *f)
+{
+    (void) g, (void) shift, (void) z;
+    for (int l = 0; l < LANES_WIDTH; l++) f[l] = NAN;
+}
+
+#endif
+
+void emulator_gp_lanes(const struct emulator_gp *g, const double *shift, const double *z,
+                       double *f)
+{
+    lanes(g, shift, z, f);
 }

@@ -29,6 +29,11 @@ struct emulator_gp emulator_gp_carve(int n, int d, int p, struct arena *a);
 bool emulator_gp_fit(struct emulator_gp *g, double ell, const double *z, const double *y,
                      const double *H);
 
+/* f (4) += what it says at four z beside the trend, number j of point l at 4 j + l, and `shift`'(1, z, k) of
+ * emulator_values (NULL: without) of the same points. Only where lanes_here(). */
+void emulator_gp_lanes(const struct emulator_gp *g, const double *shift, const double *z,
+                       double *f);
+
 /* What it says at z, of trend h (p). */
 double emulator_gp_mean(const struct emulator_gp *g, const double *z, const double *h);
 

@@ -12,6 +12,16 @@ static const double SHORTER = 0.75;
 /* The mode of a density that is trusted is within so many scales of the best fit. */
 static const double NEAR_BEST = 4;
 
+/* Sums of weights, and of the quantities less those at the peak. */
+struct emulator_sums {
+    double mass, y[2 * EMULATOR_MAX_D], yy[2 * EMULATOR_MAX_D];
+};
+
+/* Sublattices: the parts; what of them is even on an axis; all points; those above 6 and above 3 less than
+ * the drop. */
+enum { EVEN = 2, ALL = EVEN + 2 * EMULATOR_MAX_D, INNER, MIDDLE, N_SUMS };
+static int even_of(int part, int axis) { return EVEN + part * EMULATOR_MAX_D + axis; }
+
 struct emulator_rule emulator_rule_carve(const struct emulator *e,
                                          const struct emulator_settings *s,
                                          struct arena *a)
@@ -22,18 +32,19 @@ struct emulator_rule emulator_rule_carve(const struct emulator *e,
     r.n_y = 2 * e->d;
     r.centre = arena_doubles(a, d);
     r.L = arena_doubles(a, dd);
-    for (int i = 0; i < r.n_part; i++)
-        r.part[i] = nest_lattice_carve(e->d, s->capacity / r.n_part, a);
-    r.table = arena_ints(a, nest_lattice_table(s->capacity / r.n_part));
+    for (int i = 0; i < r.n_part; i++) {
+        r.part[i] = nest_lattice_carve(e->d, s->capacity / r.n_part, false, a);
+        r.table[i] = arena_ints(a, nest_lattice_table(s->capacity / r.n_part));
+    }
     r.order = arena_struct(a, sizeof *r.order * n);
     r.w = arena_doubles(a, n);
     r.Y = arena_doubles(a, 2 * d * n);
-    r.psi = arena_doubles(a, d * n);
     r.x = arena_doubles(a, d * n);
     r.z = arena_doubles(a, d * n);
     r.h = arena_doubles(a, (size_t) e->p * some);
-    double **y[] = {&r.mean, &r.sd, &r.mean2, &r.sd2};
-    for (int i = 0; i < 4; i++) *y[i] = arena_doubles(a, 2 * d);
+    r.mean = arena_doubles(a, 2 * d);
+    r.sd = arena_doubles(a, 2 * d);
+    r.sums = arena_struct(a, sizeof *r.sums * N_SUMS);
     r.axis_errors = arena_doubles(a, d);
     r.next_L = arena_doubles(a, dd);
     r.next_Lx = arena_doubles(a, dd);
@@ -66,10 +77,15 @@ const double *emulator_rule_point(const struct emulator_rule *r, int at)
     return l->psi + (size_t) at * (size_t) r->d;
 }
 
-const double *emulator_rule_gradient(const struct emulator_rule *r, int at)
+void emulator_rule_gradient(const struct emulator_rule *r, int at, double *g)
 {
     const struct lattice *l = part_of(r, &at);
-    return l->gradient + (size_t) at * (size_t) r->d;
+    nest_lattice_gradient(r->d, r->spacing, l, r->table[l == &r->part[1]], at, g);
+}
+
+const double *emulator_rule_psi(const struct emulator_rule *r, int at)
+{
+    return r->Y + (size_t) at * (size_t) r->n_y; /* the first quantities */
 }
 
 double emulator_rule_value(const struct emulator_rule *r, int at)
@@ -110,7 +126,7 @@ static enum core_status grow(struct emulator *e, const struct emulator_settings 
                              struct core_info *info)
 {
     const struct target f = emulator_target(e);
-    double step = r->n_part > 1 ? sqrt(2.0) * s->step : s->step;
+    double step = r->spacing = r->n_part > 1 ? sqrt(2.0) * s->step : s->step;
     for (int i = 0; i < r->n_part; i++) {
         double at[EMULATOR_MAX_D];
         for (int j = 0; j < r->d; j++) {
@@ -120,7 +136,7 @@ static enum core_status grow(struct emulator *e, const struct emulator_settings 
         }
         r->part[i].n = 0;
         enum core_status st =
-            nest_lattice(&f, at, r->L, step, s->drop, &r->part[i], r->table, h, info);
+            nest_lattice(&f, at, r->L, step, s->drop, &r->part[i], r->table[i], h, info);
         if (st) return st;
     }
     r->n = r->part[0].n + (r->n_part > 1 ? r->part[1].n : 0);
@@ -179,56 +195,73 @@ static double weigh(const struct emulator *e, struct emulator_rule *r)
     return peak;
 }
 
-/* Is point i in a sublattice? */
-struct sub {
-    int part;     /* -1: any                          */
-    int axis;     /* -1: any; else its index is even   */
-    double above; /* relative weight           */
-};
-
-static bool is_in(const struct emulator_rule *r, const struct sub *s, int i)
+static void add(struct emulator_sums *s, int k, double w, const double *y)
 {
-    if (s->part >= 0 && (i >= r->part[0].n) != s->part) return false;
-    if (!(r->w[i] > s->above)) return false;
-    return s->axis < 0 || index_of(r, i)[s->axis] % 2 == 0;
+    s->mass += w;
+    for (int j = 0; j < k; j++) {
+        double wy = w * y[j];
+        s->y[j] += wy;
+        s->yy[j] += wy * y[j];
+    }
 }
 
-/* mean, sd (n_y) <- moments on a sublattice; returns its mass. */
-static double moments(const struct emulator_rule *r, struct sub s, double *mean,
-                      double *sd)
+static void take_in(struct emulator_sums *s, int k, const struct emulator_sums *other)
 {
-    size_t k = (size_t) r->n_y;
-    double mass = 0;
-    memset(mean, 0, sizeof(double) * k);
-    memset(sd, 0, sizeof(double) * k);
-    for (int i = 0; i < r->n; i++) {
-        if (!is_in(r, &s, i)) continue;
-        const double *y = r->Y + (size_t) i * k;
-        mass += r->w[i];
-        for (size_t j = 0; j < k; j++) mean[j] += r->w[i] * y[j];
+    s->mass += other->mass;
+    for (int j = 0; j < k; j++) {
+        s->y[j] += other->y[j];
+        s->yy[j] += other->yy[j];
     }
-    for (size_t j = 0; j < k; j++) mean[j] /= mass;
+}
+
+/* Sums of all sublattices, in one pass. */
+static void add_up(struct emulator_rule *r, double drop)
+{
+    int k = r->n_y, peak = 0;
+    double inner = exp(6 - drop), middle = exp(3 - drop);
+    struct emulator_sums *s = r->sums;
+    memset(s, 0, sizeof *s * N_SUMS);
+    for (int i = 1; i < r->n; i++)
+        if (r->w[i] > r->w[peak]) peak = i;
     for (int i = 0; i < r->n; i++) {
-        if (!is_in(r, &s, i)) continue;
-        const double *y = r->Y + (size_t) i * k;
-        for (size_t j = 0; j < k; j++)
-            sd[j] += r->w[i] * (y[j] - mean[j]) * (y[j] - mean[j]);
+        int part = i >= r->part[0].n;
+        const double *Y = r->Y + (size_t) i * (size_t) k,
+                     *Y0 = r->Y + (size_t) peak * (size_t) k;
+        const int *index = index_of(r, i);
+        double w = r->w[i], y[2 * EMULATOR_MAX_D];
+        if (!(w > 0)) continue;
+        for (int j = 0; j < k; j++) y[j] = Y[j] - Y0[j];
+        add(&s[part], k, w, y);
+        for (int j = 0; j < r->d; j++)
+            if (index[j] % 2 == 0) add(&s[even_of(part, j)], k, w, y);
+        if (w > inner) add(&s[INNER], k, w, y);
+        if (w > middle) add(&s[MIDDLE], k, w, y);
     }
-    for (size_t j = 0; j < k; j++) sd[j] = sqrt(sd[j] / mass);
-    return mass;
+    take_in(&s[ALL], k, &s[0]);
+    take_in(&s[ALL], k, &s[1]);
+    for (int j = 0; j < k; j++) {
+        double m = s[ALL].y[j] / s[ALL].mass;
+        r->mean[j] = r->Y[(size_t) peak * (size_t) k + (size_t) j] + m;
+        r->sd[j] = sqrt(fmax(s[ALL].yy[j] / s[ALL].mass - m * m, 0));
+    }
+}
+
+static double sd_of(const struct emulator_sums *s, int j)
+{
+    double m = s->y[j] / s->mass;
+    return sqrt(fmax(s->yy[j] / s->mass - m * m, 0));
 }
 
 /* The largest change of a mean or SD, in SDs, or of the log evidence, from one sublattice to a coarser one
  * of cells `factor` times as large. */
-static double change(struct emulator_rule *r, struct sub fine, struct sub coarse,
-                     double factor)
+static double change(const struct emulator_rule *r, int fine, int coarse, double factor)
 {
-    double *a = r->mean2, *sa = r->sd2, b[2 * EMULATOR_MAX_D], sb[2 * EMULATOR_MAX_D];
-    double mass = moments(r, fine, a, sa), most, other = moments(r, coarse, b, sb);
-    most = fabs(log(other * factor / mass));
+    const struct emulator_sums *a = &r->sums[fine], *b = &r->sums[coarse];
+    double most = fabs(log(b->mass * factor / a->mass));
     for (int j = 0; j < r->n_y; j++) {
-        most = fmax(most, fabs(a[j] - b[j]) / sa[j]);
-        most = fmax(most, fabs(sa[j] - sb[j]) / sa[j]);
+        double sd = sd_of(a, j);
+        most = fmax(most, fabs(a->y[j] / a->mass - b->y[j] / b->mass) / sd);
+        most = fmax(most, fabs(sd - sd_of(b, j)) / sd);
     }
     return isfinite(most) ? most : INFINITY;
 }
@@ -239,11 +272,7 @@ static void axis_errors(struct emulator_rule *r)
 {
     for (int j = 0; j < r->d; j++) {
         double e = 0;
-        for (int i = 0; i < r->n_part; i++) {
-            struct sub all = {r->n_part > 1 ? i : -1, -1, 0}, even = all;
-            even.axis = j;
-            e = fmax(e, change(r, all, even, 2));
-        }
+        for (int i = 0; i < r->n_part; i++) e = fmax(e, change(r, i, even_of(i, j), 2));
         r->axis_errors[j] = e * e;
     }
 }
@@ -254,7 +283,7 @@ static double rule_error(struct emulator_rule *r)
 {
     double e = 0;
     if (r->n_part > 1) {
-        e = change(r, (struct sub){-1, -1, 0}, (struct sub){0, -1, 0}, 2);
+        e = change(r, ALL, 0, 2);
         return e * e;
     }
     for (int j = 0; j < r->d; j++) e = fmax(e, r->axis_errors[j]);
@@ -262,11 +291,9 @@ static double rule_error(struct emulator_rule *r)
 }
 
 /* What lies beyond follows, as a geometric series, from what the last layers added. */
-static double beyond(struct emulator_rule *r, double drop)
+static double beyond(const struct emulator_rule *r)
 {
-    const struct sub all = {-1, -1, 0}, inner = {-1, -1, exp(6 - drop)},
-                     middle = {-1, -1, exp(3 - drop)};
-    double first = change(r, middle, inner, 1), last = change(r, all, middle, 1),
+    double first = change(r, MIDDLE, INNER, 1), last = change(r, ALL, MIDDLE, 1),
            ratio = fmin(last / fmax(first, 1e-300), 0.9);
     return last * ratio / (1 - ratio);
 }
@@ -334,18 +361,24 @@ static void choose_some(struct emulator_rule *r)
     }
 }
 
-/* psi, x, z of the points kept; h of some of them. */
+/* x, z of the points kept; h of some of them. */
 static void place_kept(struct emulator *e, struct emulator_rule *r)
 {
+    enum { LOT = 32 };
     size_t d = (size_t) r->d;
     int next = 0;
-    for (int k = 0; k < r->kept; k++) {
+    for (int k = 0; k < r->kept; k += LOT) {
+        int n = r->kept - k < LOT ? r->kept - k : LOT;
+        double v[LOT * EMULATOR_MAX_D], psi[LOT * EMULATOR_MAX_D], *h[LOT];
+        for (int i = 0; i < n; i++) {
+            bool some = next < r->n_some && r->some[next] == k + i;
+            memcpy(v + (size_t) i * d, emulator_rule_point(r, r->order[k + i].at),
+                   sizeof(double) * d);
+            h[i] = some ? r->h + (size_t) next * (size_t) e->p : NULL;
+            next += some;
+        }
         size_t at = (size_t) k * d;
-        bool some = next < r->n_some && r->some[next] == k;
-        double *h = some ? r->h + (size_t) next * (size_t) e->p : e->h;
-        emulator_place(e, emulator_rule_point(r, r->order[k].at), r->psi + at, r->x + at,
-                       r->z + at, h);
-        next += some;
+        emulator_places(e, n, v, psi, r->x + at, r->z + at, h);
     }
 }
 
@@ -512,21 +545,21 @@ enum core_status emulator_rule_run(struct emulator *e, const struct emulator_set
                                    bool known, struct emulator_rule *r,
                                    const struct core_hooks *h, struct core_info *info)
 {
-    const struct sub all = {-1, -1, 0};
-    double peak = 0;
+    double peak = 0, centre[EMULATOR_MAX_D];
     if (!known) first_axes(e, r, h, info);
+    refine(r, r->rule, s->tol);
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
         enum core_status st = grow(e, s, r, h, info);
         if (st) return st;
         peak = weigh(e, r);
+        add_up(r, s->drop);
         axis_errors(r);
         r->rule = rule_error(r);
         if (!isfinite(peak)) return CORE_NONFINITE;
         if (attempt + 1 == ATTEMPTS || !refine(r, r->rule, s->tol)) break;
     }
-    r->truncation = beyond(r, s->drop);
-    double mass = moments(r, all, r->mean, r->sd), centre[EMULATOR_MAX_D];
-    r->log_evidence = e->top + peak + log(mass) + log_cell(r, s->step);
+    r->truncation = beyond(r);
+    r->log_evidence = e->top + peak + log(r->sums[ALL].mass) + log_cell(r, s->step);
     rank(r, s->negligible);
     choose_some(r);
     place_kept(e, r);

@@ -36,8 +36,9 @@ struct emulator_rule {
     double *centre,
         *L; /* d, d x d: of the lattice; in: a start, of SDs `L`                */
     struct lattice part[2];
-    int n_part, *table;
-    int n, kept; /* points, and those without the negligible ones                    */
+    int n_part, *table[2];
+    double spacing; /* of a part's points, in z                                        */
+    int n, kept;    /* points, and those without the negligible ones                    */
     struct
         emulator_ranked { /* n: by falling weight                                            */
         double w;
@@ -45,10 +46,9 @@ struct emulator_rule {
     } * order;
     double *w; /* n                                                               */
     double *Y; /* n_y x n                                                         */
-    double *psi, *x, *z,
-        *h; /* of the points in `order`: d, d, d x kept, p x kept                 */
-    double *mean, *sd, *mean2,
-        *sd2; /* n_y each                                                */
+    double *x, *z, *h; /* of the points in `order`: d, d x kept; p x n_some            */
+    double *mean, *sd; /* n_y each                                                     */
+    struct emulator_sums *sums; /* of sublattices                                      */
     double *
         axis_errors; /* d                                                               */
     double log_evidence, rule, truncation, gp;
@@ -72,15 +72,17 @@ struct emulator_rule emulator_rule_carve(const struct emulator *e,
                                          const struct emulator_settings *s,
                                          struct arena *a);
 
-/* known: centre and L come from an earlier rule; else they are a start and scales. CORE_FULL: more points
+/* known: centre and L come from an earlier rule; else they are a start and scales. rule and axis_errors (0:
+ * not known): of the lattice of centre and L, whose axes are shortened by them beforehand. CORE_FULL: more points
  * than the capacity. */
 enum core_status emulator_rule_run(struct emulator *e, const struct emulator_settings *s,
                                    bool known, struct emulator_rule *r,
                                    const struct core_hooks *h, struct core_info *info);
 
-/* Point `at` of all, its position and the gradient of the log density in z. */
+/* Point `at` of all: its position, in v and in psi; g (d) <- the gradient of the log density in z; its value. */
 const double *emulator_rule_point(const struct emulator_rule *r, int at);
-const double *emulator_rule_gradient(const struct emulator_rule *r, int at);
+const double *emulator_rule_psi(const struct emulator_rule *r, int at);
+void emulator_rule_gradient(const struct emulator_rule *r, int at, double *g);
 double emulator_rule_value(const struct emulator_rule *r, int at);
 
 #endif

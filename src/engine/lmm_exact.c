@@ -2,6 +2,7 @@
 #include <float.h>
 #include <math.h>
 #include <string.h>
+#include "base/lanes.h"
 #include "base/scale_free.h"
 #include "model/lmm_prior.h"
 #include "engine/lmm_exact.h"
@@ -30,6 +31,9 @@ struct lmm_exact lmm_exact_carve(const struct lmm *m, struct arena *a)
     e.q = arena_doubles(a, arrow_cross_size(&m->shape));
     e.scratch = arena_doubles(a, (size_t) m->shape.n_global *
                                      (size_t) (m->shape.r > 1 ? m->shape.r : 1));
+    e.pull = arena_doubles(a, (size_t) m->p);
+    e.in_lanes = lmm_exact_lanes_serve(m);
+    if (e.in_lanes) e.lanes = lmm_exact_lanes_carve(m, a);
     return e;
 }
 
@@ -58,11 +62,18 @@ void lmm_exact_prepare(struct lmm_exact *e)
     double U[VECH_MAX_R * VECH_MAX_R];
     drop_effects(e);
     e->quad_beta = 0;
-    if (!m->flat)
-        for (int j = 0; j < m->p; j++)
-            for (int i = 0; i < m->p; i++)
-                e->quad_beta +=
-                    AT(m->Tb, i, j, m->p) * (theta[i] - m->mu[i]) * (theta[j] - m->mu[j]);
+    for (int i = 0; i < m->p; i++) {
+        e->pull[i] = 0;
+        for (int j = 0; j < m->p && !m->flat; j++)
+            e->pull[i] += AT(m->Tb, i, j, m->p) * (theta[j] - m->mu[j]);
+        e->quad_beta += m->flat ? 0 : e->pull[i] * (theta[i] - m->mu[i]);
+    }
+    if (e->in_lanes) {
+        e->lanes.free_grad = e->centre->grad;
+        e->lanes.free_u = theta;
+        e->lanes.zero_grad = e->zero_grad;
+        e->lanes.pull = e->pull;
+    }
     e->outer[0] = 0;
     for (int k = 0; k < m->n_prec; k++) {
         e->prior_const[k] = lmm_prior_constant(m, k);
@@ -81,37 +92,132 @@ static double vech_trace(int r, const double *x, const double *y)
     return s;
 }
 
+/* What does not need the data at a psi: t into e->t, and */
+struct at_psi {
+    double prior, logdet_T, pull; /* pull: sum of u_0' Lambda u_0                     */
+    bool free;                    /* is the stored fit nearer to the minimum?         */
+};
+
+static bool terms_at(struct lmm_exact *e, const double *psi, struct at_psi *at)
+{
+    const struct lmm *m = e->m;
+    *at = (struct at_psi){0, m->logdet_Tb, 0, false};
+    for (int i = 0; i < m->n_stat; i++)
+        if (!(fabs(psi[i]) < MAX_PSI)) return false;
+    for (int k = 0; k < m->n_prec; k++) {
+        const struct precision *pr = &m->prec[k];
+        double jacobian, logdet;
+        logdet = scale_free_to_vech(pr->r, psi + pr->at, e->t + pr->at, &jacobian);
+        at->prior +=
+            lmm_prior_log_density(m, k, e->prior_const[k], e->t + pr->at, logdet) +
+            jacobian;
+        at->logdet_T += pr->n_levels * logdet;
+        if (k > 0) at->pull += vech_trace(pr->r, e->t + pr->at, e->outer + pr->at);
+    }
+    at->free = at->pull + e->t[0] * e->centre->rss <= e->t[0] * e->zero.rss;
+    return true;
+}
+
+/* q(theta_0), -INFINITY where rounding would show in what is left of it. */
+static double quad_at(const struct lmm_exact *e, double tau_e, const struct at_psi *at)
+{
+    double rss = at->free ? e->centre->rss : e->zero.rss;
+    double quad = e->quad_beta + tau_e * rss + (at->free ? at->pull : 0);
+    return DBL_EPSILON * quad > MAX_ROUNDING ? INFINITY : quad;
+}
+
+/* f(psi) from log |P| and min q. */
+static double log_density_of(const struct lmm *m, double log_tau, const struct at_psi *at,
+                             double logdet, double quad)
+{
+    double flat = m->flat ? m->p * LOG_2PI : 0;
+    return at->prior + 0.5 * (m->n * (log_tau - LOG_2PI) + m->sum_log_w + at->logdet_T -
+                              logdet - quad + flat);
+}
+
 double lmm_exact_log_density(void *exact, const double *psi)
 {
     struct lmm_exact *e = exact;
     const struct lmm *m = e->m;
     size_t dim = arrow_dim(&m->shape);
-    double prior = 0, logdet_T = m->logdet_Tb, pull = 0;
-    for (int i = 0; i < m->n_stat; i++)
-        if (!(fabs(psi[i]) < MAX_PSI)) return -INFINITY;
-    for (int k = 0; k < m->n_prec; k++) {
-        const struct precision *pr = &m->prec[k];
-        double jacobian, logdet;
-        logdet = scale_free_to_vech(pr->r, psi + pr->at, e->t + pr->at, &jacobian);
-        prior += lmm_prior_log_density(m, k, e->prior_const[k], e->t + pr->at, logdet) +
-                 jacobian;
-        logdet_T += pr->n_levels * logdet;
-        if (k > 0) pull += vech_trace(pr->r, e->t + pr->at, e->outer + pr->at);
-    }
+    struct at_psi at;
+    if (!terms_at(e, psi, &at)) return -INFINITY;
     lmm_precision(m, e->t, &e->P);
     if (arrow_factor(&m->shape, &e->P, &e->F, &e->info)) return -INFINITY;
-    bool free = pull + e->t[0] * e->centre->rss <= e->t[0] * e->zero.rss;
-    e->from = free ? e->centre : &e->zero;
+    e->from = at.free ? e->centre : &e->zero;
     lmm_prior_gradient(m, e->t, e->from->theta, e->g);
     for (size_t i = 0; i < dim; i++) e->g[i] = e->t[0] * e->from->grad[i] - e->g[i];
     arrow_forwardsolve(&m->shape, &e->F, e->g);
-    double quad = e->quad_beta + e->t[0] * e->from->rss + (free ? pull : 0);
-    if (DBL_EPSILON * quad > MAX_ROUNDING) return -INFINITY;
+    double quad = quad_at(e, e->t[0], &at);
+    if (!isfinite(quad)) return -INFINITY;
     for (size_t i = 0; i < dim; i++) quad -= e->g[i] * e->g[i];
-    double flat = m->flat ? m->p * LOG_2PI : 0;
-    e->prior = prior;
-    return prior + 0.5 * (m->n * (psi[0] - LOG_2PI) + m->sum_log_w + logdet_T -
-                          arrow_logdet(&m->shape, &e->F) - quad + flat);
+    e->prior = at.prior;
+    return log_density_of(m, psi[0], &at, arrow_logdet(&m->shape, &e->F), quad);
+}
+
+/* ---- four at once -------------------------------------------------------------------- */
+
+/* Delta of lane l from e->t. */
+static void put_lane(struct lmm_exact *e, int l, bool is_free)
+{
+    const struct lmm *m = e->m;
+    struct lmm_exact_lanes *x = &e->lanes;
+    int r = m->shape.r;
+    double over = 1 / e->t[0];
+    x->over_tau[l] = over;
+    x->is_free[l] = is_free;
+    for (int i = 0; i < vech_size(r); i++) x->delta[i * LANES_WIDTH + l] = 0;
+    for (int k = m->first_term; k < m->n_prec; k++) {
+        const struct precision *pr = &m->prec[k];
+        for (int b = 0; b < pr->r; b++)
+            for (int a = b; a < pr->r; a++) {
+                int at = vech_at(r, pr->first + a, pr->first + b);
+                x->delta[at * LANES_WIDTH + l] =
+                    over * e->t[pr->at + vech_at(pr->r, a, b)];
+            }
+    }
+}
+
+/* n <= LANES_WIDTH; lanes without a psi repeat the first. */
+static void lane_densities(struct lmm_exact *e, int n, const double *psi, double *f)
+{
+    const struct lmm *m = e->m;
+    struct at_psi at[LANES_WIDTH];
+    double quad[LANES_WIDTH], logdet[LANES_WIDTH], gain[LANES_WIDTH], tau[LANES_WIDTH];
+    int n_used = 0, used[LANES_WIDTH];
+    double dim = (double) arrow_dim(&m->shape);
+    for (int i = 0; i < n; i++) {
+        f[i] = -INFINITY;
+        if (!terms_at(e, psi + (size_t) i * (size_t) m->n_stat, &at[n_used])) continue;
+        tau[n_used] = e->t[0];
+        quad[n_used] = quad_at(e, e->t[0], &at[n_used]);
+        if (!isfinite(quad[n_used])) continue;
+        put_lane(e, n_used, at[n_used].free);
+        used[n_used++] = i;
+    }
+    if (n_used == 0) return;
+    for (int l = n_used; l < LANES_WIDTH; l++) put_lane(e, l, false);
+    lmm_exact_lanes_reduce(m, &e->lanes, logdet, gain);
+    for (int l = 0; l < n_used; l++) {
+        const double *own = psi + (size_t) used[l] * (size_t) m->n_stat;
+        f[used[l]] = isnan(logdet[l])
+                         ? lmm_exact_log_density(e, own)
+                         : log_density_of(m, own[0], &at[l], logdet[l] + dim * own[0],
+                                          quad[l] - tau[l] * gain[l]);
+    }
+}
+
+void lmm_exact_log_densities(void *exact, int n, const double *psi, double *f)
+{
+    struct lmm_exact *e = exact;
+    size_t d = (size_t) e->m->n_stat;
+    if (!e->in_lanes) {
+        for (int i = 0; i < n; i++) f[i] = lmm_exact_log_density(e, psi + (size_t) i * d);
+        return;
+    }
+    for (int i = 0; i < n; i += LANES_WIDTH)
+        lane_densities(e, n - i < LANES_WIDTH ? n - i : LANES_WIDTH, psi + (size_t) i * d,
+                       f + i);
 }
 
 void lmm_exact_mean(const struct lmm_exact *e, double *mean)
@@ -178,6 +284,7 @@ struct conditional lmm_exact_conditional(const struct lmm *m, const struct lmm_c
                                 .F = &e->F,
                                 .origin = c->theta,
                                 .log_density = lmm_exact_log_density,
+                                .log_densities = lmm_exact_log_densities,
                                 .moments = exact_moments,
                                 .slope = lmm_exact_slope,
                                 .prior = &e->prior};

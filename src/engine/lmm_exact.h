@@ -21,6 +21,7 @@
 
 #include "model/lmm.h"
 #include "engine/conditional.h"
+#include "engine/lmm_exact_lanes.h"
 
 struct lmm_exact {
     const struct lmm *m;
@@ -36,6 +37,9 @@ struct lmm_exact {
     double quad_beta;    /* (beta_0 - mu)'T_b(beta_0 - mu)                            */
     double prior;        /* log p(Lambda) + log |d Lambda / d psi| at the last psi    */
     double *d, *Gd, *d_inv, *q, *scratch; /* of lmm_exact_slope()                     */
+    bool in_lanes;                        /* do they serve?                           */
+    struct lmm_exact_lanes lanes;
+    double *pull; /* p: T_b (beta_0 - mu)                                             */
     struct core_info info;
 };
 
@@ -47,6 +51,9 @@ void lmm_exact_prepare(struct lmm_exact *e);
 /* f(psi) of nest.h; -INFINITY where P is not positive definite to working precision or rounding
  * would show in the residual sum of squares. One arrow factorisation. Leaves the factor and F^-1 g behind. */
 double lmm_exact_log_density(void *exact, const double *psi);
+
+/* f (n) <- f(psi) at the columns of psi (n_stat x n), in lanes where they serve. Leaves no fit. */
+void lmm_exact_log_densities(void *exact, int n, const double *psi, double *f);
 
 /* mean <- E theta at the last psi. */
 void lmm_exact_mean(const struct lmm_exact *e, double *mean);

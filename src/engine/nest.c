@@ -227,14 +227,14 @@ size_t nest_lattice_table(int capacity)
     return n;
 }
 
-struct lattice nest_lattice_carve(int d, int capacity, struct arena *a)
+struct lattice nest_lattice_carve(int d, int capacity, bool gradients, struct arena *a)
 {
     struct lattice l = {.capacity = capacity};
     size_t n = (size_t) d * (size_t) capacity;
     l.index = arena_ints(a, n);
     l.psi = arena_doubles(a, n);
     l.log_density = arena_doubles(a, (size_t) capacity);
-    l.gradient = arena_doubles(a, n);
+    l.gradient = gradients ? arena_doubles(a, n) : NULL;
     return l;
 }
 
@@ -247,81 +247,116 @@ static size_t table_slot(int d, const int *index, const struct lattice *l,
     for (int i = 0; i < d; i++)
         key = (key ^ (uint64_t) (index[i] + 65536)) * 1099511628211u;
     size_t slot = (size_t) (key ^ (key >> 29)) & (size - 1);
-    while (table[slot] && memcmp(l->index + (size_t) (table[slot] - 1) * (size_t) d,
-                                 index, sizeof(int) * (size_t) d))
-        slot = (slot + 1) & (size - 1);
+    for (; table[slot]; slot = (slot + 1) & (size - 1)) {
+        const int *other = l->index + (size_t) (table[slot] - 1) * (size_t) d;
+        int same = 0;
+        while (same < d && other[same] == index[same]) same++;
+        if (same == d) break;
+    }
     return slot;
 }
 
-/* Appends the point `index` and its value. */
-static void lattice_add(const struct target *f, const double *mode, const double *L,
-                        double step, const int *index, struct lattice *l)
+/* Appends the point `index`, whose value comes with others'. */
+static void lattice_add(int d, const double *mode, const double *L, double step,
+                        const int *index, struct lattice *l)
 {
-    int d = f->d;
     size_t at = (size_t) l->n * (size_t) d;
     double z[LATTICE_ROOM_D];
     for (int i = 0; i < d; i++) z[i] = step * index[i];
     memcpy(l->index + at, index, sizeof(int) * (size_t) d);
     place(d, mode, L, z, l->psi + at);
-    double value = f->log_density(f->ctx, l->psi + at);
-    l->log_density[l->n++] = isfinite(value) ? value : -INFINITY;
+    l->n++;
 }
 
-static void lattice_gradient(int d, double step, struct lattice *l, const int *table,
-                             size_t size)
+/* The values of the points from `from` on; returns the highest of `peak` and them. */
+static double lattice_values(const struct target *f, int from, double peak,
+                             struct lattice *l)
+{
+    double *value = l->log_density;
+    target_log_densities(f, l->n - from, l->psi + (size_t) from * (size_t) f->d,
+                         value + from);
+    for (int i = from; i < l->n; i++) {
+        if (!isfinite(value[i])) value[i] = -INFINITY;
+        peak = fmax(peak, value[i]);
+    }
+    return peak;
+}
+
+/* Appends the neighbours of point k that are not there; false: there is no room. */
+static bool lattice_grow(int d, const double *mode, const double *L, double step, int k,
+                         struct lattice *l, int *table, size_t size)
 {
     int index[LATTICE_ROOM_D];
-    for (int k = 0; k < l->n; k++)
-        for (int i = 0; i < d; i++) {
-            double value[3] = {-INFINITY, l->log_density[k], -INFINITY};
-            memcpy(index, l->index + (size_t) k * (size_t) d, sizeof(int) * (size_t) d);
-            for (int side = -1; side <= 1; side += 2) {
-                index[i] += side;
-                int found = table[table_slot(d, index, l, table, size)];
-                if (found) value[1 + side] = l->log_density[found - 1];
-                index[i] -= side;
-            }
-            double width = 0, *g = &AT(l->gradient, i, k, d);
-            for (int side = 0; side <= 2; side += 2) {
-                if (isfinite(value[side]))
-                    width += step;
-                else
-                    value[side] = value[1];
-            }
-            *g = width > 0 && isfinite(value[1]) ? (value[2] - value[0]) / width : 0;
+    for (int move = 0; move < 2 * d; move++) {
+        memcpy(index, l->index + (size_t) k * (size_t) d, sizeof(int) * (size_t) d);
+        index[move / 2] += move % 2 ? 1 : -1;
+        size_t slot = table_slot(d, index, l, table, size);
+        if (table[slot]) continue;
+        if (l->n == l->capacity || abs(index[move / 2]) > LATTICE_MAX_INDEX) return false;
+        lattice_add(d, mode, L, step, index, l);
+        table[slot] = l->n;
+    }
+    return true;
+}
+
+void nest_lattice_gradient(int d, double step, const struct lattice *l, const int *table,
+                           int k, double *g)
+{
+    int index[LATTICE_ROOM_D];
+    size_t size = nest_lattice_table(l->capacity);
+    memcpy(index, l->index + (size_t) k * (size_t) d, sizeof(int) * (size_t) d);
+    for (int i = 0; i < d; i++) {
+        double value[3] = {-INFINITY, l->log_density[k], -INFINITY}, width = 0;
+        for (int side = -1; side <= 1; side += 2) {
+            index[i] += side;
+            int found = table[table_slot(d, index, l, table, size)];
+            if (found) value[1 + side] = l->log_density[found - 1];
+            index[i] -= side;
         }
+        for (int side = 0; side <= 2; side += 2) {
+            if (isfinite(value[side]))
+                width += step;
+            else
+                value[side] = value[1];
+        }
+        g[i] = width > 0 && isfinite(value[1]) ? (value[2] - value[0]) / width : 0;
+    }
 }
 
 enum core_status nest_lattice(const struct target *f, const double *mode, const double *L,
                               double step, double drop, struct lattice *l, int *table,
                               const struct core_hooks *h, struct core_info *info)
 {
-    int d = f->d, index[LATTICE_ROOM_D] = {0};
+    enum { LOT = 64 }; /* points valued together, about; and every so many h is asked */
+    int d = f->d;
+    const int origin[LATTICE_ROOM_D] = {0};
     size_t size = nest_lattice_table(l->capacity);
     memset(table, 0, sizeof(int) * size);
-    if (l->n == 0) lattice_add(f, mode, L, step, index, l);
+    if (l->n == 0) {
+        lattice_add(d, mode, L, step, origin, l);
+        lattice_values(f, 0, -INFINITY, l);
+    }
     double peak = -INFINITY;
     for (int k = 0; k < l->n; k++) {
         table[table_slot(d, l->index + (size_t) k * (size_t) d, l, table, size)] = k + 1;
         peak = fmax(peak, l->log_density[k]);
     }
-    for (int k = 0; k < l->n; k++) { /* breadth first: the list is its own queue */
-        info->iter = k;
-        if (k % 64 == 0 && core_stop(h, k)) return CORE_INTERRUPTED;
-        if (!(l->log_density[k] > peak - drop)) continue;
-        for (int move = 0; move < 2 * d; move++) {
-            memcpy(index, l->index + (size_t) k * (size_t) d, sizeof(int) * (size_t) d);
-            index[move / 2] += move % 2 ? 1 : -1;
-            size_t slot = table_slot(d, index, l, table, size);
-            if (table[slot]) continue;
-            if (l->n == l->capacity || abs(index[move / 2]) > LATTICE_MAX_INDEX)
-                return CORE_FULL;
-            lattice_add(f, mode, L, step, index, l);
-            table[slot] = l->n;
-            if (l->log_density[l->n - 1] > peak) peak = l->log_density[l->n - 1];
-        }
+    for (int k = 0, asked = -LOT;
+         k < l->n;) { /* breadth first: the list is its own queue */
+        int known = l->n;
+        bool room = true;
+        info->iter = k - k % LOT;
+        if (info->iter > asked && core_stop(h, asked = info->iter))
+            return CORE_INTERRUPTED;
+        for (; k < known && l->n - known < LOT && room; k++)
+            if (l->log_density[k] > peak - drop)
+                room = lattice_grow(d, mode, L, step, k, l, table, size);
+        peak = lattice_values(f, known, peak, l);
+        if (!room) return CORE_FULL;
     }
-    lattice_gradient(d, step, l, table, size);
+    for (int k = 0; k < l->n && l->gradient; k++)
+        nest_lattice_gradient(d, step, l, table, k,
+                              l->gradient + (size_t) k * (size_t) d);
     return CORE_OK;
 }
 

@@ -55,14 +55,18 @@ enum core_status nest_mode(const struct target *f, double *psi, double *L, doubl
                            struct core_info *info);
 
 /* The lattice: n points with integer coordinates `index` (d x n), their psi (d x n), f (n) and
- * the gradient of f in z (d x n) by differences of neighbours. */
+ * the gradient of f in z (d x n; NULL: not wanted of all) by differences of neighbours. */
 struct lattice {
     int capacity, n;
     int *index;
     double *psi, *log_density, *gradient;
 };
 
-struct lattice nest_lattice_carve(int d, int capacity, struct arena *a);
+struct lattice nest_lattice_carve(int d, int capacity, bool gradients, struct arena *a);
+
+/* g (d) <- the gradient in z at point k, from the table that nest_lattice() left. */
+void nest_lattice_gradient(int d, double step, const struct lattice *l, const int *table,
+                           int k, double *g);
 
 /* Grows the lattice from the mode, or from the l->n points that it has already (of the same mode, L
  * and step: an index, psi and log density each). CORE_FULL when more than `capacity` points are within `drop`

@@ -5,10 +5,25 @@
 #ifndef MEANFIELD_TARGET_H
 #define MEANFIELD_TARGET_H
 
+#include <stddef.h>
+
 struct target {
     int d;
     double (*log_density)(void *ctx, const double *x);
     void *ctx;
+    /* f (n) <- log f at the columns of x (d x n); NULL: there is no faster way than one by one */
+    void (*log_densities)(void *ctx, int n, const double *x, double *f);
 };
+
+static inline void target_log_densities(const struct target *t, int n, const double *x,
+                                        double *f)
+{
+    if (t->log_densities) {
+        t->log_densities(t->ctx, n, x, f);
+        return;
+    }
+    for (int i = 0; i < n; i++)
+        f[i] = t->log_density(t->ctx, x + (size_t) i * (size_t) t->d);
+}
 
 #endif

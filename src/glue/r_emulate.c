@@ -139,8 +139,8 @@ static void put_nodes(SEXP out, struct emulator *e, const struct emulator_rule *
         int at = r->order[r->out[i]].at;
         size_t col = (size_t) i, from = (size_t) r->out[i] * d;
         double *weights = r_out(out, A) + col * n;
-        memcpy(r_out(out, PSI) + col * d, r->psi + from, bytes);
-        memcpy(r_out(out, GRADIENT) + col * d, emulator_rule_gradient(r, at), bytes);
+        memcpy(r_out(out, PSI) + col * d, emulator_rule_psi(r, at), bytes);
+        emulator_rule_gradient(r, at, r_out(out, GRADIENT) + col * d);
         r_out(out, WEIGHTS)[i] = r->out_w[i];
         r_out(out, LOG_DENSITY)[i] = e->top + emulator_rule_value(r, at);
         emulator_gp_values_at(&e->values, r->z + from, e->basis, weights);
@@ -164,8 +164,8 @@ static void put_summary(SEXP out, const struct emulator *e, const struct emulato
     memcpy(r_out(out, NEXT_LX), r->next_Lx, bytes * d);
     for (int b = 0; b < batch; b++) {
         int some = r->picks[b];
-        memcpy(r_out(out, PICKS) + (size_t) b * d, r->psi + (size_t) r->some[some] * d,
-               bytes);
+        memcpy(r_out(out, PICKS) + (size_t) b * d,
+               emulator_rule_psi(r, r->order[r->some[some]].at), bytes);
         r_out(out, PRED)[b] = e->top + r->pred[b];
         r_out(out, PRED_SD)[b] = r->pred_sd[some];
     }
@@ -196,7 +196,7 @@ static struct emulator_settings r_settings(SEXP x)
 
 /* One round: sampling: C_emulate_sampling()'s; fits: list(psi, slope (d x n each), log_lik, correction (n each;
  * NULL: none)); state: list(e0, triples, bend (d), centre (d), L (d x d), Lx (d x d; NULL: the first round, of which L's
- * diagonal are scales)); settings: see r_settings(). Returns list(list(...),
+ * diagonal are scales), errors (NULL, or the rule's error and the axes' on the lattice of centre and L)); settings: see r_settings(). Returns list(list(...),
  * status): nodes, summary and picks, as in rule_result(). */
 SEXP C_emulate(SEXP core, SEXP sampling, SEXP fits, SEXP state, SEXP settings)
 {
@@ -222,6 +222,11 @@ SEXP C_emulate(SEXP core, SEXP sampling, SEXP fits, SEXP state, SEXP settings)
     e.Lx = known ? r_finite(state, "Lx", (R_xlen_t) d * d) : NULL;
     memcpy(r.centre, centre, sizeof(double) * (size_t) d);
     memcpy(r.L, scale, sizeof(double) * (size_t) (d * d));
+    if (!r_is_null(state, "errors")) {
+        const double *errors = r_dbl(state, "errors", d + 1);
+        r.rule = errors[0];
+        memcpy(r.axis_errors, errors + 1, sizeof(double) * (size_t) d);
+    }
     enum core_status st = CORE_NONFINITE;
     if (emulator_prepare(&e)) st = emulator_rule_run(&e, &s, known, &r, &h, &info);
     SEXP res =

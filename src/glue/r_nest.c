@@ -156,10 +156,10 @@ SEXP C_nest_log_density(SEXP core, SEXP centre, SEXP v, SEXP bend)
     }
     const struct target f = bend_target(&b);
     SEXP out = PROTECT(Rf_allocVector(REALSXP, n));
-    for (int i = 0; i < n; i++) {
-        if (i % 64 == 0)
-            R_CheckUserInterrupt(); /* nothing is held here but R's own memory */
-        REAL(out)[i] = f.log_density(f.ctx, REAL(v) + (size_t) i * (size_t) f.d);
+    for (int i = 0; i < n; i += 64) {
+        R_CheckUserInterrupt(); /* nothing is held here but R's own memory */
+        target_log_densities(&f, n - i < 64 ? n - i : 64,
+                             REAL(v) + (size_t) i * (size_t) f.d, REAL(out) + i);
     }
     UNPROTECT(1);
     return out;
@@ -297,7 +297,7 @@ SEXP C_nest_lattice(SEXP core, SEXP centre, SEXP mode, SEXP L, SEXP control,
     R_ARENA (a) {
         x = conditional_of(&k.g, &k.centre, &h, &a);
         b = bend_carve(conditional_target(&x), c, &a);
-        l = nest_lattice_carve(d, capacity, &a);
+        l = nest_lattice_carve(d, capacity, true, &a);
         table = arena_ints(&a, nest_lattice_table(capacity));
     }
     put_known(&known, d, c, &l);

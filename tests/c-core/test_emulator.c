@@ -5,11 +5,13 @@
 #include <stdlib.h>
 #include "check.h"
 #include "base/la.h"
+#include "base/lanes.h"
 #include "base/matrix_log.h"
 #include "base/scale_free.h"
 #include "base/vech.h"
 #include "engine/bend.h"
 #include "engine/emulator_coord.h"
+#include "engine/emulator_coord_lanes.h"
 #include "engine/emulator_gp.h"
 #include "support.h"
 
@@ -53,6 +55,28 @@ static void g_at(const double *z, double *g)
 }
 
 /* Values and gradients come back where they are known, without doubt. */
+/* Four points at once against one by one, with a combination of the values. */
+static void check_process_lanes(const struct emulator_gp *gp,
+                                const struct emulator_values *v)
+{
+    double shift[1 + D + N], basis[1 + D + N], four[D * 4], bare[4] = {0}, both[4] = {0};
+    const double none[P] = {0};
+    if (!lanes_here()) return;
+    for (int i = 0; i < 1 + D + N; i++) shift[i] = cos(3 * i);
+    for (int i = 0; i < D * 4; i++) four[i] = 2 * sin(5 * i);
+    emulator_gp_lanes(gp, NULL, four, bare);
+    emulator_gp_lanes(gp, shift, four, both);
+    for (int l = 0; l < 4; l++) {
+        double z[D], sum = 0;
+        for (int j = 0; j < D; j++) z[j] = four[4 * j + l];
+        double alone = emulator_gp_mean(gp, z, none);
+        CHECK_NEAR(bare[l], alone, 1e-12 * (1 + fabs(alone)));
+        emulator_gp_values_basis(v, z, basis);
+        for (int i = 0; i < 1 + D + N; i++) sum += shift[i] * basis[i];
+        CHECK_NEAR(both[l] - bare[l], sum, 1e-12 * (1 + fabs(alone)));
+    }
+}
+
 static void check_process(void)
 {
     const double z[D * N] = {0, 0, 1.5, 0.2, -1.2, 0.8, 0.4, -1.6};
@@ -101,6 +125,7 @@ static void check_process(void)
     emulator_gp_values_at(&v, other, basis, w);
     for (int i = 0; i < N; i++) sum += w[i];
     CHECK_NEAR(sum, 1, 1e-7);
+    check_process_lanes(&gp, &v);
 }
 
 /* A function of the statistics, sum c_i t_i + t_0 t_1 / 2, and its gradient. */
@@ -119,13 +144,67 @@ static double of_statistics(const struct lmm *m, const double *psi, double *slop
     return sum + t[0] * t[1] / 2;
 }
 
+/* Four points at once against one by one: the last is out of range. */
+static void check_coordinate_lanes(const struct emulator_coord *c)
+{
+    enum { MAX = EMULATOR_MAX_D };
+    int d = c->m->n_stat;
+    double v[4 * MAX], psi[4 * MAX], x[4 * MAX], q[4 * MAX], prior[4];
+    if (!lanes_here()) return;
+    for (int i = 0; i < 4 * d; i++) v[i] = 1.5 * sin(2.3 * i);
+    for (int j = 0; j < d; j++)
+        v[4 * j + 1] *= 2; /* large correlations, small variances */
+    v[3] = -400;
+    emulator_coord_lanes_at(c, v, psi, x, q, prior);
+    for (int l = 0; l < 4; l++) {
+        double at[MAX], p[MAX], y[MAX], e[MAX];
+        for (int j = 0; j < d; j++) at[j] = v[4 * j + l];
+        double jacobian = bend_to_psi(d, c->bend, at, p);
+        bool there = emulator_coord_at(c, p, y, e);
+        CHECK(there == !isnan(prior[l]));
+        CHECK(there == (l < 3));
+        if (!there) continue;
+        CHECK_NEAR(prior[l], jacobian + emulator_coord_prior(c, p),
+                   1e-11 * (1 + fabs(prior[l])));
+        for (int j = 0; j < d; j++) {
+            CHECK_NEAR(psi[4 * j + l], p[j], 1e-12 * (1 + fabs(p[j])));
+            CHECK_NEAR(x[4 * j + l], y[j], 1e-11 * (1 + fabs(y[j])));
+            CHECK_NEAR(q[4 * j + l], e[j], 1e-11);
+        }
+    }
+}
+
+/* The same of one term of three coefficients, without a residual variance. */
+static void check_three(void)
+{
+    const double aux[3] = {0.4, 0.1, 1}, root[9] = {1, 0.3, -0.2, 0, 0.8, 0.5, 0, 0, 0.6};
+    double K0[9], inner[1] = {0}, M[9] = {0}, prior[1] = {0.7},
+                  bend[6] = {-0.5, NAN, NAN, 0.3, NAN, -1.2};
+    for (int j = 0; j < 3; j++)
+        for (int i = 0; i < 3; i++) {
+            K0[i + 3 * j] = 0;
+            for (int k = 0; k < 3; k++)
+                K0[i + 3 * j] += root[i + 3 * k] * root[j + 3 * k];
+        }
+    struct lmm m = {.n_prec = 1, .first_term = 0, .n_stat = 6};
+    m.prec[0] =
+        (struct precision){.r = 3, .n_levels = 6, .df0 = 5, .nu = 3, .aux_rate = aux};
+    struct emulator_coord c = {
+        .m = &m, .sampling = {0.2, K0, inner, M}, .prior_const = prior, .bend = bend};
+    emulator_coord_prepare(&c);
+    check_coordinate_lanes(&c);
+}
+
 /* df = g'dx and dq = Q dx along a small step of psi. */
 static void check_coordinates(void)
 {
     struct lmm m = {.n_prec = 3, .first_term = 1, .n_stat = 5};
-    m.prec[0] = (struct precision){.r = 1, .at = 0};
-    m.prec[1] = (struct precision){.r = 2, .at = 1, .n_levels = 6};
-    m.prec[2] = (struct precision){.r = 1, .at = 4, .n_levels = 18};
+    const double aux[2] = {0.4, 0.1}, rate[1] = {0.3};
+    m.prec[0] = (struct precision){.r = 1, .at = 0, .df0 = 2, .rate0 = rate};
+    m.prec[1] = (struct precision){
+        .r = 2, .at = 1, .n_levels = 6, .df0 = 4, .nu = 3, .aux_rate = aux};
+    m.prec[2] = (struct precision){
+        .r = 1, .at = 4, .n_levels = 18, .df0 = 2, .nu = 2, .aux_rate = aux};
     double K0[6] = {0, 0.5, 0.1, 0.1, 0.3, 0.4}, inner[9] = {0}, M[18] = {0},
            prior[3] = {0}, bend[5] = {-0.5, -1, NAN, 0.2, -2};
     inner[1 + 2 * 3] = 1;
@@ -179,6 +258,7 @@ static void check_coordinates(void)
         jacobian -= log(fabs(shifted[i] - back[i]) / 1e-6);
     }
     CHECK_NEAR(jacobian, 0, 1e-5);
+    check_coordinate_lanes(&c);
 }
 
 void test_emulator(void)
@@ -186,4 +266,5 @@ void test_emulator(void)
     for (int r = 1; r <= 3; r++) check_log(r);
     check_process();
     check_coordinates();
+    check_three();
 }

@@ -99,9 +99,9 @@ static struct grid lattice_of(const struct target *f, const struct mode *m, doub
                               double drop, int capacity, const struct core_hooks *h)
 {
     struct arena count = {NULL, 0};
-    nest_lattice_carve(f->d, capacity, &count);
+    nest_lattice_carve(f->d, capacity, true, &count);
     struct arena a = arena_of(count.used);
-    struct grid g = {.l = nest_lattice_carve(f->d, capacity, &a), .info = {0, -1}};
+    struct grid g = {.l = nest_lattice_carve(f->d, capacity, true, &a), .info = {0, -1}};
     CHECK(a.used == count.used);
     int *table = ints(nest_lattice_table(capacity));
     g.status = nest_lattice(f, m->psi, m->L, step, drop, &g.l, table, h, &g.info);
@@ -114,7 +114,7 @@ static const double POINT[4] = {2, -1.5, 0.7, 3};
 static void test_mode(int d, int skewed, double scale)
 {
     struct known k = known_of(d, skewed, 3);
-    struct target f = {d, known_density, &k};
+    struct target f = {d, known_density, &k, NULL};
     struct mode m = mode_of(&f, POINT, scale);
     CHECK(m.status == CORE_OK);
     CHECK(m.info.iter < 30);
@@ -183,7 +183,7 @@ static void test_axes(int d)
             if (AT(Q, 0, j, d) < 0) AT(Q, i, j, d) = -AT(Q, i, j, d);
     for (int rounding = 0; rounding < 2; rounding++) {
         struct rounded r = {&k, rounding ? 1e-9 : 0};
-        struct target f = {d, rounded_density, &r};
+        struct target f = {d, rounded_density, &r, NULL};
         struct mode m = mode_of(&f, POINT, rounding ? 0.3 : 2);
         CHECK(m.status == CORE_OK);
         for (int j = 0; j < d; j++)
@@ -198,7 +198,7 @@ static void test_ridge(int skewed, double sign)
 {
     double mix[4] = {1, sign * 0.98, 0, sqrt(1 - 0.98 * 0.98)};
     struct known k = known_mix(2, skewed, 3, mix);
-    struct target f = {2, known_density, &k};
+    struct target f = {2, known_density, &k, NULL};
     struct mode m[2] = {mode_of(&f, POINT, 0.2), mode_of(&f, k.mean, 1)};
     double var = skewed ? 1.0 / 3 : 1, want[4]; /* mix diag(var, 1) mix' */
     for (int i = 0; i < 2; i++)
@@ -225,7 +225,7 @@ static void test_noise(double error)
 {
     struct known k = known_of(3, 2, 3);
     struct rounded r = {&k, 0};
-    struct target f = {3, rounded_density, &r};
+    struct target f = {3, rounded_density, &r, NULL};
     struct mode exact = mode_of(&f, k.mean, 1);
     int calls = k.calls;
     r.error = error;
@@ -243,7 +243,7 @@ static void test_noise(double error)
 static void test_sums(int d, int skewed, double step, double drop, double tol)
 {
     struct known k = known_of(d, skewed, 4);
-    struct target f = {d, known_density, &k};
+    struct target f = {d, known_density, &k, NULL};
     struct mode m = mode_of(&f, POINT, 1);
     struct grid g = lattice_of(&f, &m, step, drop, 200000, NULL);
     const struct lattice *l = &g.l;
@@ -278,7 +278,7 @@ static void test_sums(int d, int skewed, double step, double drop, double tol)
 static void test_gradient(void)
 {
     struct known k = known_of(2, 1, 3);
-    struct target f = {2, known_density, &k};
+    struct target f = {2, known_density, &k, NULL};
     struct mode m = mode_of(&f, POINT, 1);
     double step = 0.4;
     struct grid g = lattice_of(&f, &m, step, 8, 1000, NULL);
@@ -317,7 +317,7 @@ static double linear(void *ctx, const double *psi) /* has no mode */
 static void test_limits(void)
 {
     struct known k = known_of(2, 0, 1);
-    struct target f = {2, known_density, &k};
+    struct target f = {2, known_density, &k, NULL};
     struct mode m = mode_of(&f, POINT, 1);
     struct grid all = lattice_of(&f, &m, 0.5, 12, 5000, NULL);
     CHECK(all.status == CORE_OK && all.l.n > 100);
@@ -346,7 +346,7 @@ static void test_limits(void)
     CHECK(nest_mode(&f, psi, L, &peak, &w, &h, &info) == CORE_INTERRUPTED &&
           info.iter == 1);
 
-    struct target cut = {2, half_plane, NULL};
+    struct target cut = {2, half_plane, NULL, NULL};
     double off[2] = {1, 0}, on[2] = {-2, 1};
     CHECK(mode_of(&cut, off, 1).status == CORE_NONFINITE);
     struct mode edge = mode_of(&cut, on, 1);
@@ -368,7 +368,7 @@ static void test_limits(void)
     /* the sharp edge at .3 lies .05 beyond the last point's half cell: P(x < .375) */
     CHECK_NEAR(sum * 0.0625 / (2 * PI), 0.5 * erfc(-0.375 / sqrt(2)), 2e-3);
 
-    struct target ramp = {1, linear, NULL};
+    struct target ramp = {1, linear, NULL, NULL};
     CHECK(mode_of(&ramp, off, 1).status == CORE_MAXIT);
 }
 
@@ -613,6 +613,27 @@ static void dense_conditional(const struct lmm *m, const double *psi, double *S,
     }
 }
 
+/* Many psi at once against one by one: among them one out of range, one without digits, and a rest that
+ * does not fill the lanes. */
+static void check_many(struct lmm_exact *e)
+{
+    enum { N = 11 };
+    size_t d = (size_t) e->m->n_stat;
+    double *psi = normals(N * d), *f = nans(N);
+    psi[2 * d] = 301;
+    psi[5 * d] = 60;
+    for (size_t i = 1; i < d; i++) {
+        psi[3 * d + i] = 12;
+        psi[7 * d + i] = -6;
+    }
+    lmm_exact_log_densities(e, N, psi, f);
+    for (int i = 0; i < N; i++) {
+        double alone = lmm_exact_log_density(e, psi + (size_t) i * d);
+        CHECK(isfinite(alone) == isfinite(f[i]));
+        if (isfinite(alone)) CHECK_NEAR(f[i], alone, 1e-11 * (1 + fabs(alone)));
+    }
+}
+
 static void test_density(const struct sim *d)
 {
     const struct lmm *m = &d->m;
@@ -651,6 +672,8 @@ static void test_density(const struct sim *d)
     CHECK(lmm_exact_log_density(&a, out) == -INFINITY);
     out[0] = 60; /* the sums of squares have no digits left */
     CHECK(lmm_exact_log_density(&b, out) == -INFINITY);
+    check_many(&a);
+    check_many(&b);
 }
 
 /* The mixture over four nodes, every output against dense sums. */
@@ -738,7 +761,7 @@ static void test_mixture(const struct sim *d)
 static void test_known_points(void)
 {
     struct known k = known_of(2, 1, 3);
-    struct target f = {2, known_density, &k};
+    struct target f = {2, known_density, &k, NULL};
     struct mode m = mode_of(&f, POINT, 0.5);
     struct grid whole = lattice_of(&f, &m, 0.7, 9, 4000, NULL);
     struct grid part = lattice_of(&f, &m, 0.7, 4, 4000, NULL);
