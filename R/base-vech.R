@@ -119,7 +119,7 @@ lower_chol <- function(S) tryCatch(t(chol(S)), error = function(e) NULL)
 
 # The Cholesky factor, or a condition: its kind, message and argument.
 chol_or_abort <- function(A, kind, ..., arg = NULL) {
-  tryCatch(chol(A), error = function(e) mf_abort(kind, ..., arg = arg))
+  withCallingHandlers(chol(A), error = function(e) mf_abort(kind, ..., arg = arg))
 }
 
 is_positive_definite <- function(A) !inherits(try(chol(A), silent = TRUE), "try-error")
@@ -133,6 +133,7 @@ log_det_spd <- function(A) {
   if (!nrow(A)) return(0)
   if (nrow(A) == 1L && A > 0) return(log(A[1L]))
   d <- sqrt(diagonal(A))
+  if (isTRUE(sum(A != 0) == nrow(A))) return(2 * sum(log(d))) # diagonal
   2 * sum(log(d)) + 2 * sum(log(diagonal(spd_root(A / tcrossprod(d)))))
 }
 

@@ -88,7 +88,8 @@ FAMILIES <- lapply(list(
 # The record behind a family object, a model or a fit.
 family_of <- function(x) {
   if (inherits(x, "meanfield_fit")) x <- x$model
-  FAMILIES[[(if (inherits(x, "family")) x else x$family)$family]]
+  if (!inherits(x, "family")) x <- .subset2(x, "family") # for half of the time of $
+  FAMILIES[[.subset2(x, "family")]]
 }
 
 has_rows <- function(x) family_of(x)$engine == "rows"
@@ -99,7 +100,7 @@ has_sigma <- function(x) isTRUE(family_of(x)$lead$precision)
 has_approximation <- function(x, name) name %in% names(family_of(x)$codes)
 
 # Names of the parameters beside the linear predictor, of all families.
-lead_names <- function() unlist(lapply(FAMILIES, function(f) f$lead$name), use.names = FALSE)
+LEAD_NAMES <- unlist(lapply(FAMILIES, function(f) f$lead$name), use.names = FALSE)
 
 # A family object from a name, a function or an object; any other is an error.
 check_family <- function(family) {

@@ -2,39 +2,73 @@
 
 # Evaluate data, weights, subset and offset as lm() does. Levels of factors are
 # not dropped here: that would copy full-length grouping factors.
-build_frame <- function(call, frame_formula, env) {
-  keep <- match(c("data", "subset", "weights", "na.action", "offset"), names(call), 0L)
-  mf <- call[c(1L, keep)]
+build_frame <- function(call, frame_formula, data, env) {
+  keep <- match(FRAME_ARGS, names(call), 0L)
+  frame <- (if (!any(keep)) plain_frame(frame_formula, data)) %||%
+    evaluated_frame(call[c(1L, match("data", names(call), 0L), keep)], frame_formula, env)
+  n <- nrow(frame)
+  if (n == 0L) {
+    mf_abort("data", "no rows are left: `data` is empty, or `subset` or missing values ",
+      "remove every row", arg = "data")
+  }
+  if (n >= 2^31 - 1) {
+    mf_abort("size", "`data` has more than 2^31 - 1 rows: fit a subset", arg = "data")
+  }
+  frame
+}
+
+FRAME_ARGS <- c("subset", "weights", "na.action", "offset")
+
+# What model.frame() gives, for a fifth of its time, where it has nothing to do: every variable is a
+# plain column of the data and none has a value missing. NULL elsewhere.
+plain_frame <- function(formula, data) {
+  if (!is.data.frame(data) || !is_known_action(getOption("na.action", "na.omit"))) return(NULL)
+  tt <- stats::terms(formula)
+  variables <- attr(tt, "variables")
+  if (!all(vapply(as.list(variables), is.name, NA))) return(NULL)
+  columns <- .subset(data, as.character(variables)[-1L])
+  if (!length(columns) || anyNA(names(columns)) || !all(vapply(columns, is_plain_column, NA))) {
+    return(NULL)
+  }
+  attr(tt, "predvars") <- variables
+  attr(tt, "dataClasses") <- vapply(columns, stats::.MFclass, "")
+  attributes(columns) <- list(names = names(columns), terms = tt,
+    row.names = .row_names_info(data, 0L), class = "data.frame")
+  columns
+}
+
+# A vector or factor that model.frame() takes as it is.
+is_plain_column <- function(x) {
+  (is.numeric(x) || is.logical(x) || is.character(x)) && is.null(attributes(x)) && !anyNA(x) ||
+    is.factor(x) && !anyNA(x)
+}
+
+evaluated_frame <- function(mf, formula, env) {
   mf[[1L]] <- quote(stats::model.frame)
-  mf$formula <- frame_formula
+  mf$formula <- formula
   mf$drop.unused.levels <- FALSE
-  frame <- tryCatch(complete_frame(mf, env), meanfield_error = stop, error = function(e) {
+  tryCatch(complete_frame(mf, env), meanfield_error = stop, error = function(e) {
     stop_if_memory(e)
     mf_abort("data", "`formula` and `data` do not fit together: ", conditionMessage(e),
       arg = "data")
   })
-  if (nrow(frame) == 0L) {
-    mf_abort("data", "no rows are left: `data` is empty, or `subset` or missing values ",
-      "remove every row", arg = "data")
-  }
-  if (nrow(frame) >= 2^31 - 1) {
-    mf_abort("size", "`data` has more than 2^31 - 1 rows: fit a subset", arg = "data")
-  }
-  frame
 }
 
 # na.omit() and its like copy the whole frame even when nothing is missing: look first.
 complete_frame <- function(mf, env) {
   action <- if (is.null(mf$na.action)) getOption("na.action", "na.omit") else eval(mf$na.action,
     env)
-  known <- list(stats::na.omit, stats::na.exclude, stats::na.fail)
-  plain <- is.character(action) && action %in% c("na.omit", "na.exclude", "na.fail") ||
-    any(vapply(known, identical, NA, action))
-  if (!plain) return(eval(mf, env))
+  if (!is_known_action(action)) return(eval(mf, env))
   quick <- mf
   quick$na.action <- quote(stats::na.pass)
   frame <- eval(quick, env)
   if (any(vapply(frame, anyNA, NA, recursive = TRUE))) eval(mf, env) else frame
+}
+
+# Does it leave a frame alone that has no value missing?
+is_known_action <- function(action) {
+  if (is.character(action)) return(all(action %in% c("na.omit", "na.exclude", "na.fail")))
+  any(vapply(list(stats::na.omit, stats::na.exclude, stats::na.fail), identical, NA, action))
 }
 
 # As numbers; model.response() would add a million row names.
@@ -68,8 +102,9 @@ safe_terms <- function(formula, frame) {
   tt <- stats::terms(formula)
   whole <- attr(frame, "terms")
   mine <- variable_names(tt)
-  predvars <- as.list(attr(whole, "predvars"))[-1L]
-  attr(tt, "predvars") <- as.call(c(quote(list), predvars[match(mine, variable_names(whole))]))
+  made <- attr(whole, "predvars") # in the order of the frame, whose names they have
+  at <- match(mine, names(frame)[seq_len(length(made) - 1L)])
+  attr(tt, "predvars") <- made[c(1L, 1L + at)]
   classes <- attr(whole, "dataClasses")
   attr(tt, "dataClasses") <- classes[names(classes) %in% c(mine, "(weights)")]
   tt
@@ -77,11 +112,8 @@ safe_terms <- function(formula, frame) {
 
 # stats::.getXlevels(), for a twentieth of the time where there are none.
 x_levels <- function(tt, frame) {
-  has <- vapply(variable_names(tt), function(v) {
-    x <- .subset2(frame, v)
-    is.factor(x) || is.character(x)
-  }, NA)
-  if (any(has)) stats::.getXlevels(tt, frame)
+  coded <- attr(tt, "dataClasses") %in% c("factor", "ordered", "character")
+  if (any(coded)) stats::.getXlevels(tt, frame)
 }
 
 # Drop unused levels of factors among the predictors only: a response of one level keeps the other.
@@ -97,9 +129,11 @@ drop_predictor_levels <- function(frame, tt) {
   frame
 }
 
-# tt may hold the response, which is no column of the matrix.
+# tt may hold the response, which is no column of the matrix. Rows have no names.
 fixed_matrix <- function(tt, frame, contrasts) {
-  tryCatch(
+  X <- if (is.null(contrasts)) number_matrix(tt, frame)
+  if (!is.null(X)) return(X)
+  withCallingHandlers(
     stats::model.matrix(tt, frame, contrasts.arg = contrasts),
     error = function(e) {
       stop_if_memory(e)
@@ -108,6 +142,23 @@ fixed_matrix <- function(tt, frame, contrasts) {
     }
   )
 }
+
+# What model.matrix() gives of an intercept and vectors of numbers, or of either; NULL elsewhere.
+number_matrix <- function(tt, frame) {
+  labels <- attr(tt, "term.labels")
+  columns <- .subset(frame, labels)
+  if (names(frame)[1L] %in% labels || !all(vapply(columns, is_number_vector, NA))) return(NULL)
+  n <- .row_names_info(frame, 2L)
+  intercept <- attr(tt, "intercept") == 1L
+  if (intercept) columns <- c(list(rep.int(1, n)), columns)
+  X <- as.double(unlist(columns, use.names = FALSE))
+  dim(X) <- c(n, length(columns))
+  dimnames(X) <- list(NULL, c(if (intercept) "(Intercept)", labels))
+  attr(X, "assign") <- c(if (intercept) 0L, seq_along(labels))
+  X
+}
+
+is_number_vector <- function(x) is.numeric(x) && !is.object(x) && is.null(dim(x))
 
 plain_coef <- function(coef) {
   if (any(grepl("#", coef, fixed = TRUE))) sub("#[0-9]+$", "", coef) else coef

@@ -86,7 +86,7 @@ default_sd_prior <- new_prior("half_t", df = 3, scale = NULL)
 #' @export
 priors <- function(beta = NULL, tau_e = NULL, tau_u = NULL, phi = NULL, ...) {
   check_component(beta, "beta", c("normal", "flat"))
-  known_dots(setdiff(lead_names(), c("tau_e", "phi")), ...)
+  known_dots(setdiff(LEAD_NAMES, c("tau_e", "phi")), ...)
   check_leads(tau_e = tau_e, phi = phi, ...)
   group_kinds <- c("gamma", "half_t", "wishart")
   if (is.list(tau_u) && !inherits(tau_u, "meanfield_prior")) {
@@ -130,7 +130,9 @@ describe_prior_arg <- function(x) {
 
 #' @rdname priors
 #' @export
-default_priors <- function() priors()
+default_priors <- function() DEFAULT_PRIORS
+
+DEFAULT_PRIORS <- priors() # every fit without `prior` asks for it
 
 #' @rdname priors
 #' @export
@@ -294,7 +296,8 @@ stands_at_mean <- function(tau_u, name) {
 # The prior of the precision that belongs to no group term, if the family has one.
 resolve_lead <- function(spec, scales, family) {
   lead <- family_of(family)$lead
-  for (arg in lead_names()) {
+  spec <- unclass(spec)
+  for (arg in LEAD_NAMES) {
     if (!is.null(spec[[arg]]) && !identical(arg, lead$name)) {
       mf_abort("prior", "the ", family$family, " family has no ", arg, ": leave it out of priors()",
         arg = arg)
