@@ -82,6 +82,7 @@ lognormal <- function(loc, s) {
 }
 
 unvech <- function(t) {
+  if (length(t) == 1L) return(matrix(t))
   r <- vech_order(length(t))
   X <- matrix(0, r, r)
   X[lower.tri(X, diag = TRUE)] <- t
@@ -93,7 +94,10 @@ vech_order <- function(n) (sqrt(8 * n + 1) - 1) / 2
 vech_at <- function(r, a, b) (b - 1) * r - b * (b - 1) / 2 + a
 
 # Which elements of vech are on the diagonal.
-on_diagonal <- function(r) cumsum(c(1L, rev(seq_len(r))))[seq_len(r)]
+on_diagonal <- function(r) {
+  a <- seq_len(r)
+  as.integer(vech_at(r, a, a))
+}
 
 lower_pairs <- function(r) {
   if (r == 1) return(list(row = 1L, col = 1L))
@@ -224,6 +228,7 @@ from_scale_free <- function(x) {
 # in each of the lower triangle.
 covariance_rows <- function(x) {
   r <- vech_order(ncol(x))
+  if (r == 1) return(exp(-x))
   C <- correlation_roots(x, r)
   pairs <- lower_pairs(r)
   columns <- Map(function(a, b) {

@@ -83,6 +83,7 @@ is_trusted <- function(nodes) {
 UNTRUSTED_ERROR <- c(lattice = 0.5, emulator = 0.25, importance = 0.25)
 
 why_not_integrate <- function(fit, core) {
+  fit <- unclass(fit)
   tau <- fit$posterior$tau
   if (fit$rounding) return("failed")
   if (!length(tau$mean)) return("not needed")
@@ -101,7 +102,7 @@ MOST_NODE_FLOPS <- 2e9
 # Work of a node: factor, selected inverse and moments of the arrow. A leaf costs its memory traffic
 # (counted as twenty operations a number) beside its arithmetic.
 node_flops <- function(core) {
-  size <- diff(core$ptr) + core$r
+  size <- core$ptr[-1L] - core$ptr[-length(core$ptr)] + core$r
   sum(core$r * size * (20 + 4 * size)) + 2 * as.double(dense_columns(core))^3
 }
 
@@ -133,6 +134,7 @@ has_cheap_lattice <- function(core, start) {
 #   centre list(theta, grad, rss): what conditional fits are taken around
 integrate_model <- function(model, vb, tau, settings, core = engine_core(model),
                             budget = new_budget(), emulate = FALSE) {
+  model <- unclass(model)
   centre <- vb_centre(core, vb)
   nodes <- posterior_nodes(core, centre, nest_start(tau), settings, budget, emulate)
   if (!is_integral(nodes)) return(nodes)

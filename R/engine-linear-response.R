@@ -8,9 +8,8 @@
 #         psi: list(mean, cov_mfvb, cov_lrvb, cross, index), unconstrained coordinates: log tau
 #         of a scalar, scale-free of a matrix; cross = Cov(statistics, psi);
 #         failed: precisions that linear response failed for.
-vb_posterior <- function(fit) {
-  vb <- fit$vb
-  model <- fit$model
+vb_posterior <- function(vb, model) {
+  model <- unclass(model)
   p <- length(model$x_names)
   x <- seq_len(p)
   n_stat <- ncol(vb$J)

@@ -140,8 +140,6 @@ coded_variables <- function(frame, parsed) {
   Filter(function(v) is.factor(frame[[v]]) || is.character(frame[[v]]), predictors(parsed))
 }
 
-levels_of <- function(x) if (is.factor(x)) levels(x) else sort(unique(x))
-
 used_levels <- function(x) {
   if (is.factor(x)) levels(x)[tabulate(x, nlevels(x)) > 0L] else levels_of(x)
 }

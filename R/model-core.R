@@ -25,7 +25,7 @@ new_rows <- function(core, X, more) {
   } else {
     dense <- matrix(0, core$n_global, n)
     dense[seq_len(ncol(X)), ] <- t(X)
-    dense[cbind(more$column, more$row)] <- more$value
+    if (length(more$row)) dense[cbind(more$column, more$row)] <- more$value
     dense
   }
   list(global = global, leaf = rep(-1L, n), z = matrix(0, core$r, n))

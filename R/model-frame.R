@@ -101,20 +101,24 @@ frame_offset <- function(frame) {
 safe_terms <- function(formula, frame) {
   tt <- stats::terms(formula)
   whole <- attr(frame, "terms")
-  mine <- variable_names(tt)
-  made <- attr(whole, "predvars") # in the order of the frame, whose names they have
-  at <- match(mine, names(frame)[seq_len(length(made) - 1L)])
-  attr(tt, "predvars") <- made[c(1L, 1L + at)]
+  text <- function(x) as.character(as.list(attr(x, "variables")))[-1L]
+  at <- match(text(tt), text(whole))
+  mine <- names(frame)[at] # which deparse() makes, and takes its time for
+  attr(tt, "predvars") <- attr(whole, "predvars")[c(1L, 1L + at)]
   classes <- attr(whole, "dataClasses")
   attr(tt, "dataClasses") <- classes[names(classes) %in% c(mine, "(weights)")]
   tt
 }
 
-# stats::.getXlevels(), for a twentieth of the time where there are none.
+# stats::.getXlevels() of terms that know their classes; NULL where there are none.
 x_levels <- function(tt, frame) {
-  coded <- attr(tt, "dataClasses") %in% c("factor", "ordered", "character")
-  if (any(coded)) stats::.getXlevels(tt, frame)
+  classes <- attr(tt, "dataClasses")
+  coded <- names(classes)[classes %in% c("factor", "ordered", "character")]
+  if (attr(tt, "response") == 1L) coded <- coded[coded != names(frame)[1L]]
+  if (length(coded)) lapply(.subset(frame, coded), levels_of)
 }
+
+levels_of <- function(x) if (is.factor(x)) levels(x) else sort(unique(x))
 
 # Drop unused levels of factors among the predictors only: a response of one level keeps the other.
 drop_predictor_levels <- function(frame, tt) {
