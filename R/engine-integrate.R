@@ -53,9 +53,10 @@ integrate_vb <- function(fit, integrate, core) {
   if (by_default) {
     fit$not_integrated <- why_not_integrate(fit, core)
     if (!is.null(fit$not_integrated)) return(fit)
+  } else {
+    if (fit$rounding) no_residuals("integrate")
+    check_integral_size(fit$posterior$tau, "integrate")
   }
-  if (fit$rounding) no_residuals("integrate")
-  check_integral_size(fit$posterior$tau, "integrate")
   budget <- new_budget(if (by_default) INTEGRATE_SECONDS else Inf)
   on.exit(budget$close())
   nodes <- integrate_model(fit$model, fit$vb, fit$posterior$tau,

@@ -123,7 +123,7 @@ is_known_family <- function(x) {
 
 # The response of a frame as the family codes it.
 family_response <- function(frame, w, family) {
-  out <- family_of(family)$response(frame[[1L]], w, names(frame)[1L])
+  out <- family_of(family)$response(.subset2(frame, 1L), w, names(frame)[1L])
   if (!is.null(out$size) && !any(out$size > 0)) {
     mf_abort("weights", "no row has any weight or trial", arg = "weights")
   }

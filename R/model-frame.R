@@ -3,9 +3,16 @@
 # Evaluate data, weights, subset and offset as lm() does. Levels of factors are
 # not dropped here: that would copy full-length grouping factors.
 build_frame <- function(call, frame_formula, data, env) {
-  keep <- match(FRAME_ARGS, names(call), 0L)
-  frame <- (if (!any(keep)) plain_frame(frame_formula, data)) %||%
-    evaluated_frame(call[c(1L, match("data", names(call), 0L), keep)], frame_formula, env)
+  own <- any(names(call) %in% FRAME_ARGS)
+  frame <- withCallingHandlers(
+    (if (!own) plain_frame(frame_formula, data)) %||% evaluated_frame(call, frame_formula, env),
+    error = function(e) {
+      if (inherits(e, "meanfield_error")) return()
+      stop_if_memory(e)
+      mf_abort("data", "`formula` and `data` do not fit together: ", conditionMessage(e),
+        arg = "data")
+    }
+  )
   n <- nrow(frame)
   if (n == 0L) {
     mf_abort("data", "no rows are left: `data` is empty, or `subset` or missing values ",
@@ -19,39 +26,41 @@ build_frame <- function(call, frame_formula, data, env) {
 
 FRAME_ARGS <- c("subset", "weights", "na.action", "offset")
 
-# What model.frame() gives, for a fifth of its time, where it has nothing to do: every variable is a
-# plain column of the data and none has a value missing. NULL elsewhere.
+# What model.frame() gives, for a fifth of its time, where it has little to do: every variable is a
+# column of the data, or made of some, that stays as it is, and none has a value missing. NULL
+# elsewhere.
 plain_frame <- function(formula, data) {
   if (!is.data.frame(data) || !is_known_action(getOption("na.action", "na.omit"))) return(NULL)
   tt <- stats::terms(formula)
-  variables <- attr(tt, "variables")
-  if (!all(vapply(as.list(variables), is.name, NA))) return(NULL)
-  columns <- .subset(data, as.character(variables)[-1L])
-  if (!length(columns) || anyNA(names(columns)) || !all(vapply(columns, is_plain_column, NA))) {
-    return(NULL)
-  }
-  attr(tt, "predvars") <- variables
+  if (!is.null(attr(tt, "predvars"))) return(NULL)
+  variables <- as.list(attr(tt, "variables"))[-1L]
+  columns <- lapply(variables, plain_column, data, environment(formula), .row_names_info(data, 2L))
+  if (any(vapply(columns, is.null, NA))) return(NULL)
+  names(columns) <- vapply(variables, expr_text, "")
+  attr(tt, "predvars") <- attr(tt, "variables")
   attr(tt, "dataClasses") <- vapply(columns, stats::.MFclass, "")
   attributes(columns) <- list(names = names(columns), terms = tt,
     row.names = .row_names_info(data, 0L), class = "data.frame")
   columns
 }
 
-# A vector or factor that model.frame() takes as it is.
-is_plain_column <- function(x) {
-  (is.numeric(x) || is.logical(x) || is.character(x)) && is.null(attributes(x)) && !anyNA(x) ||
-    is.factor(x) && !anyNA(x)
+# The values of a variable, which predict() needs no parameters for: a factor, a vector or matrix
+# of no class, of n rows. NULL for any other.
+plain_column <- function(expr, data, env, n) {
+  x <- if (is.name(expr)) .subset2(data, as.character(expr)) else eval(expr, data, env)
+  if (is.factor(x)) return(if (length(x) == n && !anyNA(x)) x)
+  extra <- attributes(x)
+  plain <- (is.numeric(x) || is.logical(x) || is.character(x)) && is.null(extra) ||
+    is.numeric(x) && is.matrix(x) && all(names(extra) %in% c("dim", "dimnames"))
+  if (plain && NROW(x) == n && !anyNA(x)) x
 }
 
-evaluated_frame <- function(mf, formula, env) {
+evaluated_frame <- function(call, formula, env) {
+  mf <- call[c(1L, match(c("data", FRAME_ARGS), names(call), 0L))]
   mf[[1L]] <- quote(stats::model.frame)
   mf$formula <- formula
   mf$drop.unused.levels <- FALSE
-  tryCatch(complete_frame(mf, env), meanfield_error = stop, error = function(e) {
-    stop_if_memory(e)
-    mf_abort("data", "`formula` and `data` do not fit together: ", conditionMessage(e),
-      arg = "data")
-  })
+  complete_frame(mf, env)
 }
 
 # na.omit() and its like copy the whole frame even when nothing is missing: look first.
