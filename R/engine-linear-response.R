@@ -69,10 +69,11 @@ unconstrained_moments <- function(vb, lr, index, model) {
   mean <- numeric(n)
   C <- matrix(0, n, n) # Cov_q(statistics, psi)
   Q <- matrix(0, n, n) # Cov_q(psi)
+  point <- is_dispersion(model, seq_along(index))
   for (k in seq_along(index)) {
     at <- index[[k]]
     t <- vb$t[at]
-    if (is_dispersion(model, k)) { # a point: its variance is that of log phi itself
+    if (point[k]) { # its variance is that of log phi itself
       mean[at] <- log(t)
       C[at, at] <- V[at, at] / t
       Q[at, at] <- V[at, at] / t^2

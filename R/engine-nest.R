@@ -110,7 +110,7 @@ nest_start <- function(tau) {
   sd <- mean
   for (at in tau$index) {
     mean[at] <- scale_free(tau$mean[at])
-    D <- if (length(at) == 1L) as.matrix(1 / tau$mean[at]) else
+    D <- if (length(at) == 1L) matrix(1 / tau$mean[at]) else
       numeric_jacobian(scale_free, tau$mean[at], scale_free_rows)
     sd[at] <- sqrt(diagonal(D %*% tau$cov_lrvb[at, at, drop = FALSE] %*% t(D)))
   }
