@@ -32,8 +32,8 @@ vb_control <- function(tol = 1e-10, max_iter = 1000L, newton = TRUE, trace = FAL
                        points = NULL, importance_points = 1024L, max_gradients = 20000,
                        seed = 1L, steps = NULL, draws = NULL, batch_size = NULL,
                        replacement = FALSE) {
-  if (nargs() == 0L) return(DEFAULT_CONTROL)
   or_null <- function(x, ...) if (!is.null(x)) check_count(x, ...)
+  if (nargs() == 0L) return(DEFAULT_CONTROL)
   new_class("vb_control",
     list(
       tol = check_number(tol, "tol", 0, strict = TRUE),

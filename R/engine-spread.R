@@ -201,7 +201,7 @@ between_root <- function(nodes) {
 # variances over the prior's. prior: at_both().
 spread_mean <- function(m, nodes, prior) {
   middle <- drop(prior$nodes %*% nodes$weights)
-  shrunk <- function(p) replace(p / (p + middle), !is.finite(p), 1)
+  shrunk <- function(p) ifelse(is.finite(p), p / (p + middle), 1)
   ((m / shrunk(prior$fits)) %*% nodes$fits$A) * shrunk(prior$nodes)
 }
 
@@ -212,10 +212,7 @@ spread_variance <- function(v, nodes, weights, prior) {
 }
 
 interpolated_variances <- function(v, nodes, prior) {
-  scale <- function(p) {
-    p[!is.finite(p)] <- 1
-    replace(p, p < 1e-300, 1e-300)
-  }
+  scale <- function(p) ifelse(is.finite(p), pmax(p, 1e-300), 1)
   exp(log(pmax(v, 1e-300) / scale(prior$fits)) %*% nodes$fits$A) * scale(prior$nodes)
 }
 
