@@ -100,7 +100,7 @@ has_sigma <- function(x) isTRUE(family_of(x)$lead$precision)
 has_approximation <- function(x, name) name %in% names(family_of(x)$codes)
 
 # Names of the parameters beside the linear predictor, of all families.
-LEAD_NAMES <- unlist(lapply(FAMILIES, function(f) f$lead$name), use.names = FALSE)
+lead_names <- function() unlist(lapply(FAMILIES, function(f) f$lead$name), use.names = FALSE)
 
 # A family object from a name, a function or an object; any other is an error.
 check_family <- function(family) {

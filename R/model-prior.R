@@ -86,7 +86,7 @@ default_sd_prior <- new_prior("half_t", df = 3, scale = NULL)
 #' @export
 priors <- function(beta = NULL, tau_e = NULL, tau_u = NULL, phi = NULL, ...) {
   check_component(beta, "beta", c("normal", "flat"))
-  known_dots(setdiff(LEAD_NAMES, c("tau_e", "phi")), ...)
+  known_dots(setdiff(lead_names(), c("tau_e", "phi")), ...)
   check_leads(tau_e = tau_e, phi = phi, ...)
   group_kinds <- c("gamma", "half_t", "wishart")
   if (is.list(tau_u) && !inherits(tau_u, "meanfield_prior")) {
@@ -297,7 +297,7 @@ stands_at_mean <- function(tau_u, name) {
 resolve_lead <- function(spec, scales, family) {
   lead <- family_of(family)$lead
   spec <- unclass(spec)
-  for (arg in LEAD_NAMES) {
+  for (arg in lead_names()) {
     if (!is.null(spec[[arg]]) && !identical(arg, lead$name)) {
       mf_abort("prior", "the ", family$family, " family has no ", arg, ": leave it out of priors()",
         arg = arg)
