@@ -45,6 +45,7 @@ arrow_precision <- function(S) solve_spd(S$global) + call_arrow_leaves(S)
 arrow_diagonal <- function(global, leaf, r) c(diagonal_of_block(global), leaf_diagonal(leaf, r))
 
 leaf_diagonal <- function(leaf, r) {
+  if (r == 1L) return(as.double(leaf))
   each <- matrix(leaf, r * r) # a leaf per column
   c(each[seq.int(1L, r * r, by = r + 1L), ])
 }

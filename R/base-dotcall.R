@@ -173,7 +173,7 @@ call_nest_quantiles <- function(sinc, weights, centre, spread, probs) {
 }
 
 as_double_matrix <- function(x) {
-  storage.mode(x) <- "double"
+  if (!is.double(x)) storage.mode(x) <- "double"
   x
 }
 

@@ -82,6 +82,7 @@ lognormal <- function(loc, s) {
 }
 
 unvech <- function(t) {
+  if (length(t) == 1L) return(matrix(t))
   r <- vech_order(length(t))
   X <- matrix(0, r, r)
   X[lower.tri(X, diag = TRUE)] <- t
@@ -93,7 +94,10 @@ vech_order <- function(n) (sqrt(8 * n + 1) - 1) / 2
 vech_at <- function(r, a, b) (b - 1) * r - b * (b - 1) / 2 + a
 
 # Which elements of vech are on the diagonal.
-on_diagonal <- function(r) cumsum(c(1L, rev(seq_len(r))))[seq_len(r)]
+on_diagonal <- function(r) {
+  a <- seq_len(r)
+  as.integer(vech_at(r, a, a))
+}
 
 lower_pairs <- function(r) {
   if (r == 1) return(list(row = 1L, col = 1L))
@@ -119,7 +123,7 @@ lower_chol <- function(S) tryCatch(t(chol(S)), error = function(e) NULL)
 
 # The Cholesky factor, or a condition: its kind, message and argument.
 chol_or_abort <- function(A, kind, ..., arg = NULL) {
-  tryCatch(chol(A), error = function(e) mf_abort(kind, ..., arg = arg))
+  withCallingHandlers(chol(A), error = function(e) mf_abort(kind, ..., arg = arg))
 }
 
 is_positive_definite <- function(A) !inherits(try(chol(A), silent = TRUE), "try-error")
@@ -133,6 +137,7 @@ log_det_spd <- function(A) {
   if (!nrow(A)) return(0)
   if (nrow(A) == 1L && A > 0) return(log(A[1L]))
   d <- sqrt(diagonal(A))
+  if (isTRUE(sum(A != 0) == nrow(A))) return(2 * sum(log(d))) # diagonal
   2 * sum(log(d)) + 2 * sum(log(diagonal(spd_root(A / tcrossprod(d)))))
 }
 
@@ -223,6 +228,7 @@ from_scale_free <- function(x) {
 # in each of the lower triangle.
 covariance_rows <- function(x) {
   r <- vech_order(ncol(x))
+  if (r == 1) return(exp(-x))
   C <- correlation_roots(x, r)
   pairs <- lower_pairs(r)
   columns <- Map(function(a, b) {

@@ -15,7 +15,7 @@ new_budget <- function(seconds = Inf, work = "Integrating over the variance para
     close = word$close)
 }
 
-cpu_seconds <- function() sum(proc.time()[c("user.self", "sys.self")])
+cpu_seconds <- function() sum(.subset(proc.time(), 1:2)) # user and system
 
 # A line about the work, and then a dot for each second; nothing where nobody reads it.
 spoken_progress <- function(spent, work, listening = interactive()) {

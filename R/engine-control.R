@@ -33,6 +33,7 @@ vb_control <- function(tol = 1e-10, max_iter = 1000L, newton = TRUE, trace = FAL
                        seed = 1L, steps = NULL, draws = NULL, batch_size = NULL,
                        replacement = FALSE) {
   or_null <- function(x, ...) if (!is.null(x)) check_count(x, ...)
+  if (nargs() == 0L) return(DEFAULT_CONTROL)
   new_class("vb_control",
     list(
       tol = check_number(tol, "tol", 0, strict = TRUE),
@@ -48,6 +49,9 @@ vb_control <- function(tol = 1e-10, max_iter = 1000L, newton = TRUE, trace = FAL
     )
   )
 }
+
+# Every fit without `control` asks for it.
+DEFAULT_CONTROL <- vb_control(tol = 1e-10)
 
 check_vb_control <- function(control) {
   if (!inherits(control, "vb_control")) {

@@ -53,9 +53,10 @@ integrate_vb <- function(fit, integrate, core) {
   if (by_default) {
     fit$not_integrated <- why_not_integrate(fit, core)
     if (!is.null(fit$not_integrated)) return(fit)
+  } else {
+    if (fit$rounding) no_residuals("integrate")
+    check_integral_size(fit$posterior$tau, "integrate")
   }
-  if (fit$rounding) no_residuals("integrate")
-  check_integral_size(fit$posterior$tau, "integrate")
   budget <- new_budget(if (by_default) INTEGRATE_SECONDS else Inf)
   on.exit(budget$close())
   nodes <- integrate_model(fit$model, fit$vb, fit$posterior$tau,
@@ -83,6 +84,7 @@ is_trusted <- function(nodes) {
 UNTRUSTED_ERROR <- c(lattice = 0.5, emulator = 0.25, importance = 0.25)
 
 why_not_integrate <- function(fit, core) {
+  fit <- unclass(fit)
   tau <- fit$posterior$tau
   if (fit$rounding) return("failed")
   if (!length(tau$mean)) return("not needed")
@@ -101,7 +103,7 @@ MOST_NODE_FLOPS <- 2e9
 # Work of a node: factor, selected inverse and moments of the arrow. A leaf costs its memory traffic
 # (counted as twenty operations a number) beside its arithmetic.
 node_flops <- function(core) {
-  size <- diff(core$ptr) + core$r
+  size <- core$ptr[-1L] - core$ptr[-length(core$ptr)] + core$r
   sum(core$r * size * (20 + 4 * size)) + 2 * as.double(dense_columns(core))^3
 }
 
@@ -140,6 +142,7 @@ is_in_lanes <- function(core) {
 #   centre list(theta, grad, rss): what conditional fits are taken around
 integrate_model <- function(model, vb, tau, settings, core = engine_core(model),
                             budget = new_budget(), emulate = FALSE) {
+  model <- unclass(model)
   centre <- vb_centre(core, vb)
   nodes <- posterior_nodes(core, centre, nest_start(tau), settings, budget, emulate)
   if (!is_integral(nodes)) return(nodes)

@@ -8,9 +8,8 @@
 #         psi: list(mean, cov_mfvb, cov_lrvb, cross, index), unconstrained coordinates: log tau
 #         of a scalar, scale-free of a matrix; cross = Cov(statistics, psi);
 #         failed: precisions that linear response failed for.
-vb_posterior <- function(fit) {
-  vb <- fit$vb
-  model <- fit$model
+vb_posterior <- function(vb, model) {
+  model <- unclass(model)
   p <- length(model$x_names)
   x <- seq_len(p)
   n_stat <- ncol(vb$J)
@@ -70,10 +69,11 @@ unconstrained_moments <- function(vb, lr, index, model) {
   mean <- numeric(n)
   C <- matrix(0, n, n) # Cov_q(statistics, psi)
   Q <- matrix(0, n, n) # Cov_q(psi)
+  point <- is_dispersion(model, seq_along(index))
   for (k in seq_along(index)) {
     at <- index[[k]]
     t <- vb$t[at]
-    if (is_dispersion(model, k)) { # a point: its variance is that of log phi itself
+    if (point[k]) { # its variance is that of log phi itself
       mean[at] <- log(t)
       C[at, at] <- V[at, at] / t
       Q[at, at] <- V[at, at] / t^2

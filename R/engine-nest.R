@@ -74,8 +74,8 @@ gaussian_target <- function(core, centre, budget = new_budget()) {
       call_nest_lattice(core, centre, mode, L, c(control, seconds = budget$left()),
         budget$progress)
     },
-    bends = function(psi) ifelse(own, -psi / 2 - 0.5, NA_real_),
-    tails = long_tails(core)
+    bends = function(psi) replace(-psi / 2 - 0.5, !own, NA_real_),
+    tails = long_tails(core, own)
   )
 }
 
@@ -92,14 +92,14 @@ log_densities <- function(core, centre, v, bend, budget) {
 # Which of psi are log precisions, of scalar terms and on the diagonals of matrices.
 is_log_precision <- function(core) {
   as.logical(unlist(lapply(core$prec, function(p) {
-    replace(logical(p$r * (p$r + 1L) / 2L), on_diagonal(p$r), TRUE)
+    seq_len(p$r * (p$r + 1L) / 2L) %in% on_diagonal(p$r)
   })))
 }
 
 # psi -> the SDs that its log precisions stand for, and those precisions that have moments: tails
 # longer than those of psi, on which the moments of theta hang.
-long_tails <- function(core) {
-  row <- which(is_log_precision(core))
+long_tails <- function(core, own = is_log_precision(core)) {
+  row <- which(own)
   finite <- rep(vapply(core$prec, function(p) !(p$nu > 0), NA), vapply(core$prec, `[[`, 0L, "r"))
   function(psi) exp(rbind(-psi[row, , drop = FALSE] / 2, psi[row[finite], , drop = FALSE]))
 }
@@ -110,11 +110,11 @@ nest_start <- function(tau) {
   sd <- mean
   for (at in tau$index) {
     mean[at] <- scale_free(tau$mean[at])
-    D <- if (length(at) == 1L) 1 / tau$mean[at] else
+    D <- if (length(at) == 1L) matrix(1 / tau$mean[at]) else
       numeric_jacobian(scale_free, tau$mean[at], scale_free_rows)
-    sd[at] <- sqrt(diag(D %*% tau$cov_lrvb[at, at, drop = FALSE] %*% t(D)))
+    sd[at] <- sqrt(diagonal(D %*% tau$cov_lrvb[at, at, drop = FALSE] %*% t(D)))
   }
-  list(mean = mean, sd = pmin(pmax(sd, 1e-4), 2))
+  list(mean = mean, sd = pmin.int(pmax.int(sd, 1e-4), 2))
 }
 
 # The mode of v and the axes there, with the bends: half below where log sigma starts from, and

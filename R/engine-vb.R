@@ -297,15 +297,13 @@ vb_optimum <- function(call, model, control, core = vb_core(model)) {
   vb <- run$result
   trace <- vb_trace(vb, run$status[2L], model)
   vb$trace <- NULL
-  fit <- new_class(c("vb_fit", "regression_fit", "meanfield_fit"), list(
-    call = call, model = model, vb = vb, posterior = NULL, trace = trace,
-    converged = kind == "ok", sweeps = min(run$status[2L], control$max_iter), control = control
-  ))
-  fit$posterior <- vb_posterior(fit)
-  # a response that the model explains to rounding: its residual variance is noise
-  fit$rounding <- has_sigma(model) && core$yy > 0 && vb$ss[1L] < 1e-12 * core$yy
   if (control$trace) print(trace)
-  fit
+  new_class(c("vb_fit", "regression_fit", "meanfield_fit"), list(
+    call = call, model = model, vb = vb, posterior = vb_posterior(vb, model), trace = trace,
+    converged = kind == "ok", sweeps = min(run$status[2L], control$max_iter), control = control,
+    # a response that the model explains to rounding: its residual variance is noise
+    rounding = has_sigma(model) && core$yy > 0 && vb$ss[1L] < 1e-12 * core$yy
+  ))
 }
 
 warn_vb <- function(fit) {

@@ -88,7 +88,8 @@ FAMILIES <- lapply(list(
 # The record behind a family object, a model or a fit.
 family_of <- function(x) {
   if (inherits(x, "meanfield_fit")) x <- x$model
-  FAMILIES[[(if (inherits(x, "family")) x else x$family)$family]]
+  if (!inherits(x, "family")) x <- .subset2(x, "family") # for half of the time of $
+  FAMILIES[[.subset2(x, "family")]]
 }
 
 has_rows <- function(x) family_of(x)$engine == "rows"
@@ -122,7 +123,7 @@ is_known_family <- function(x) {
 
 # The response of a frame as the family codes it.
 family_response <- function(frame, w, family) {
-  out <- family_of(family)$response(frame[[1L]], w, names(frame)[1L])
+  out <- family_of(family)$response(.subset2(frame, 1L), w, names(frame)[1L])
   if (!is.null(out$size) && !any(out$size > 0)) {
     mf_abort("weights", "no row has any weight or trial", arg = "weights")
   }

@@ -9,7 +9,7 @@ build_model <- function(source, family, prior) {
   check_priors(prior)
   schema <- source$schema
   d <- source$read(family, function(name) stands_at_mean(prior$tau_u, name))
-  gram <- d$gram
+  gram <- unclass(d$gram) # `$` looks for no methods then
   coords <- working_coordinates(gram, d$basis, schema$constant)
   factors <- lapply(d$factors, `[`, c("name", "expr", "levels", "weightless", "coef", "A", "terms"))
   terms <- model_terms(factors)
@@ -19,14 +19,12 @@ build_model <- function(source, family, prior) {
   if (has_rows(family) && resolved$beta$kind == "flat") {
     check_separation(d$X, d$y, d$size, family)
   }
-  model <- new_class("meanfield_model",
-    c(
-      list(version = FIT_VERSION, source = source$kind, family = family, frame = source$frame),
-      schema[c("formula", "terms", "xlevels", "contrasts", "na_action", "response", "prototype",
-        "n_rows", "weighted", "arguments")],
-      list(x_names = gram$x_names, factors = factors, groups = terms, gram = gram, coords = coords,
-        prior = prior, resolved = resolved)
-    )
+  model <- c(
+    list(version = FIT_VERSION, source = source$kind, family = family, frame = source$frame),
+    schema[c("formula", "terms", "xlevels", "contrasts", "na_action", "response", "prototype",
+      "n_rows", "weighted", "arguments")],
+    list(x_names = gram$x_names, factors = factors, groups = terms, gram = d$gram, coords = coords,
+      prior = prior, resolved = resolved)
   )
   model$layout <- layout(model)
   model <- settle_size(model)
@@ -34,7 +32,7 @@ build_model <- function(source, family, prior) {
     model$rows <- glmm_rows_of_design(d, coords)
     model$unidentified <- unidentified_terms(terms, factors, gram$n, d$size, family)
   }
-  model
+  new_class("meanfield_model", model)
 }
 
 # What default priors are made of; sets: see contrast_sets().

@@ -29,7 +29,7 @@ fit_call <- function(call, verb, formula, env, model = TRUE) {
 # Arguments that could not be found again become values: `..1` of a wrapper, X[[i]] of lapply(), and
 # names that `there`, where the formula was written, does not know or knows as something else.
 lasting_args <- function(args, columns, env, there, keep_data = TRUE) {
-  for (arg in setdiff(names(args), c("formula", "object"))) {
+  for (arg in names(args)[!names(args) %in% c("formula", "object")]) {
     expr <- args[[arg]]
     if (!is.language(expr)) next
     if (arg %in% MASKED_ARGS) {

@@ -107,7 +107,7 @@ ROW_ARGS <- c("weights", "subset", "na.action", "offset")
 gram_of_chunk <- function(call, formula, data, contrasts, xlevels, frame_terms, env) {
   parsed <- parse_formula(formula, data)
   arguments <- as.list(call)[intersect(names(call), ROW_ARGS)]
-  frame <- build_frame(call, frame_terms %||% parsed$frame, env)
+  frame <- build_frame(call, frame_terms %||% parsed$frame, data, env)
   terms <- attr(frame, "terms")
   check_row_wise(terms, arguments, data, environment(formula))
   frame <- with_levels(frame, predictors(parsed), xlevels)
@@ -139,8 +139,6 @@ predictors <- function(parsed) {
 coded_variables <- function(frame, parsed) {
   Filter(function(v) is.factor(frame[[v]]) || is.character(frame[[v]]), predictors(parsed))
 }
-
-levels_of <- function(x) if (is.factor(x)) levels(x) else sort(unique(x))
 
 used_levels <- function(x) {
   if (is.factor(x)) levels(x)[tabulate(x, nlevels(x)) > 0L] else levels_of(x)

@@ -93,6 +93,7 @@ product_parts <- function(X, tt, frame, rows = seq_len(nrow(X))) {
 }
 
 has_margins <- function(terms) {
+  if (all(lengths(lapply(terms, `[[`, "vars")) < 2L)) return(TRUE)
   key <- function(vars) paste(sort(vars), collapse = "\r")
   keys <- vapply(terms, function(t) key(t$vars), "")
   all(vapply(terms, function(t) {
@@ -172,7 +173,10 @@ contrast_sets <- function(X, tt, frame) {
   if (is.null(d)) return(list())
   number <- !vapply(d$vars, `[[`, NA, "factor")
   sets <- lapply(d$terms, function(t) {
-    if (length(t$vars) == 1L && !is.null(d$vars[[t$vars]]$full)) return(NULL)
+    if (length(t$vars) == 1L) {
+      own <- d$vars[[t$vars]]
+      return(if (own$factor && is.null(own$full)) list(t$cols))
+    }
     index <- expand.grid(lapply(t$size, seq_len))[number[t$vars]]
     split(t$cols, if (ncol(index)) do.call(paste, index) else rep("", length(t$cols)))
   })

@@ -25,7 +25,7 @@ new_rows <- function(core, X, more) {
   } else {
     dense <- matrix(0, core$n_global, n)
     dense[seq_len(ncol(X)), ] <- t(X)
-    dense[cbind(more$column, more$row)] <- more$value
+    if (length(more$row)) dense[cbind(more$column, more$row)] <- more$value
     dense
   }
   list(global = global, leaf = rep(-1L, n), z = matrix(0, core$r, n))
@@ -122,7 +122,8 @@ global_product <- function(global, J) {
 # first factor is the leaf; beta and the other factors are the global block, in this order.
 lmm_core <- function(model) {
   if (isTRUE(model$iterations$only)) refuse_iterated(model)
-  g <- model$gram
+  model <- unclass(model)
+  g <- unclass(model$gram)
   w <- working_gram(g, model$coords)
   b <- working_beta_prior(model$resolved$beta, model$coords)
   leaf <- g$factors[1L][[1L]]
@@ -150,6 +151,7 @@ dense_columns <- function(core) {
 # Gram of X, of X with each factor's Z, and their products with y, in working coordinates: the
 # cross-products about the means, and what the means of the working columns add.
 working_gram <- function(g, coords) {
+  g <- unclass(g)
   p <- length(g$x_names)
   x <- seq_len(p)
   mean_x <- coords$mean_w
@@ -314,6 +316,7 @@ core_place <- function(layout, k) {
 }
 
 core_precision <- function(prior, r) {
+  prior <- unclass(prior)
   aux_rate <- if (prior$kind == "half_t") 1 / prior$scale^2 else numeric()
   rate <- switch(prior$kind,
     gamma = list(df0 = 2 * prior$shape, nu = 0, rate0 = matrix(2 * prior$rate)),

@@ -17,9 +17,10 @@ parse_formula <- function(formula, data) {
     parts <- split_bars(formula[[3L]])
   }
   bars <- group_bars(parts$bars)
+  bare <- unclass(formula) # an assignment to a formula looks for methods
   with_right <- function(right) {
-    formula[[3L]] <- right
-    formula
+    bare[[3L]] <- right
+    new_class(class(formula), bare)
   }
   list(formula = formula, fixed = with_right(parts$fixed), bars = bars,
     frame = with_right(Reduce(function(a, bar) call("+", a, call("+", bar$lhs, bar$group)), bars,

@@ -23,8 +23,10 @@ gram_of_rows <- function(rows) {
   )
   raw <- call_gram(c_rows)
   if (raw[[1L]]$status != 0) mf_interrupt()
-  factors <- Map(function(f, x) c(f[c("name", "levels", "coef", "A")], x), rows$factors, raw[[2L]])
-  new_gram(raw[[1L]], unname(factors), gram_pairs(c_rows), colnames(rows$X), rows$basis)
+  factors <- lapply(seq_along(rows$factors), function(k) {
+    c(rows$factors[[k]][c("name", "levels", "coef", "A")], raw[[2L]][[k]])
+  })
+  new_gram(raw[[1L]], factors, gram_pairs(c_rows), colnames(rows$X), rows$basis)
 }
 
 new_gram <- function(main, factors, pairs, x_names, basis = NULL) {

@@ -22,7 +22,9 @@ group_values <- function(expr, frame, env = baseenv()) {
 # numeric vectors.
 integer_codes <- function(x) {
   if (is.factor(x)) {
-    return(list(codes = as_codes(x), levels = ifelse(is.na(levels(x)), "<NA>", levels(x))))
+    levels <- levels(x)
+    if (anyNA(levels)) levels[is.na(levels)] <- "<NA>"
+    return(list(codes = as_codes(x), levels = levels))
   }
   if (is.matrix(x) || !is.atomic(x) || is.null(x)) {
     mf_abort("groups", "a grouping variable must be a factor, character, integer or ",
@@ -174,12 +176,12 @@ build_factor <- function(bars, name, frame, w, contrasts, env, centred) {
 }
 
 factor_values <- function(expr, name, frame, env) {
-  values <- tryCatch(group_values(expr, frame, env), meanfield_error = stop,
-    error = function(e) {
-      stop_if_memory(e)
-      mf_abort("groups", "the grouping factor '", name, "' cannot be evaluated: ",
-        conditionMessage(e), arg = "formula")
-    })
+  values <- withCallingHandlers(group_values(expr, frame, env), error = function(e) {
+    if (inherits(e, "meanfield_error")) return()
+    stop_if_memory(e)
+    mf_abort("groups", "the grouping factor '", name, "' cannot be evaluated: ",
+      conditionMessage(e), arg = "formula")
+  })
   if (anyNA(values$codes)) {
     mf_abort("groups", "the grouping factor '", name, "' has missing values: remove those ",
       "rows or use na.action = na.omit", arg = "formula")

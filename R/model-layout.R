@@ -74,9 +74,9 @@ precision_names <- function(model) model$layout$precisions$name
 
 n_lead <- function(model) sum(model$layout$precisions$term == 0L)
 
-# Is precision k a parameter of the likelihood that is no precision, with a normal factor on the log
-# scale and no SD beside it?
-is_dispersion <- function(model, k) k <= n_lead(model) && !has_sigma(model)
+# Are precisions k parameters of the likelihood that are no precisions, with a normal factor on the
+# log scale and no SD beside it?
+is_dispersion <- function(model, k) k <= n_lead(model) & !has_sigma(model)
 
 # Positions of each precision's statistics: list of integer vectors.
 stat_index <- function(x) x$layout$precisions$at

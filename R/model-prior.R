@@ -130,7 +130,9 @@ describe_prior_arg <- function(x) {
 
 #' @rdname priors
 #' @export
-default_priors <- function() priors()
+default_priors <- function() DEFAULT_PRIORS
+
+DEFAULT_PRIORS <- priors() # every fit without `prior` asks for it
 
 #' @rdname priors
 #' @export
@@ -294,6 +296,7 @@ stands_at_mean <- function(tau_u, name) {
 # The prior of the precision that belongs to no group term, if the family has one.
 resolve_lead <- function(spec, scales, family) {
   lead <- family_of(family)$lead
+  spec <- unclass(spec)
   for (arg in lead_names()) {
     if (!is.null(spec[[arg]]) && !identical(arg, lead$name)) {
       mf_abort("prior", "the ", family$family, " family has no ", arg, ": leave it out of priors()",

@@ -105,7 +105,8 @@ response_kind <- function(fit, newdata, n) {
 # No rows of the response. Of a factor, with the labels of failure and success, which need not be
 # its first two levels when there are unused ones.
 response_prototype <- function(y) {
-  out <- if (is.null(dim(y))) y[0L] else utils::head(y, 0L)
+  out <- if (is.null(dim(y))) y[0L] else if (is.matrix(y)) y[0L, , drop = FALSE] else
+    utils::head(y, 0L)
   if (!is.factor(y)) return(out)
   used <- levels(y)[tabulate(y, nlevels(y)) > 0L]
   structure(out, outcome = if (nlevels(y) > 2L) union(used, levels(y))[1:2] else levels(y))

@@ -12,7 +12,7 @@
 # The rows of a data frame. call: match.call() of the user's function; env: where to evaluate it.
 source_rows <- function(call, formula, data, contrasts, keep_frame, env) {
   parsed <- parse_formula(formula, data)
-  frame <- build_frame(call, parsed$frame, env)
+  frame <- build_frame(call, parsed$frame, data, env)
   frame <- drop_unused_levels(frame, parsed)
   x <- read_frame(frame, parsed, contrasts)
   list(
@@ -31,15 +31,13 @@ drop_unused_levels <- function(frame, parsed) {
 
 # Only factors that are no mere grouping variables are looked at: it costs a pass over their rows.
 may_have_unused <- function(frame, parsed) {
-  factors <- names(frame)[vapply(frame, is.factor, NA)]
+  columns <- unclass(frame)
+  factors <- names(columns)[vapply(columns, is.factor, NA)]
   if (!length(factors)) return(FALSE)
-  used <- unlist(lapply(c(list(parsed$fixed), lapply(parsed$bars, `[[`, "lhs")), all.vars))
   groups <- unlist(lapply(parsed$bars, function(b) all.vars(b$group)))
-  factors <- setdiff(factors, setdiff(groups, used))
-  any(vapply(factors, function(v) {
-    x <- .subset2(frame, v)
-    any(tabulate(x, nlevels(x)) == 0L)
-  }, NA))
+  used <- unlist(lapply(c(list(parsed$fixed), lapply(parsed$bars, `[[`, "lhs")), all.vars))
+  factors <- factors[!factors %in% groups | factors %in% used]
+  any(vapply(columns[factors], function(x) any(tabulate(x, nlevels(x)) == 0L), NA))
 }
 
 # list(schema, and what read_rows() goes on with).
@@ -52,8 +50,8 @@ read_frame <- function(frame, parsed, contrasts) {
     formula = parsed$formula, terms = tt, xlevels = x_levels(tt, frame),
     contrasts = attr(X, "contrasts"), constant = span_constant(X, tt, frame),
     sets = contrast_sets(X, tt, frame), response = names(frame)[1L],
-    prototype = response_prototype(frame[[1L]]), n_rows = nrow(frame),
-    weighted = !is.null(stats::model.weights(frame)), na_action = attr(frame, "na.action"),
+    prototype = response_prototype(.subset2(frame, 1L)), n_rows = nrow(frame),
+    weighted = !is.null(w), na_action = attr(frame, "na.action"),
     arguments = NULL
   )
   list(schema = schema, frame = frame, X = X, w = w, bars = parsed$bars, contrasts = contrasts)

@@ -131,3 +131,7 @@ test_that("a fit whose layout is not its model's is refused", {
     expect_match(conditionMessage(e), "model$layout", fixed = TRUE)
   }
 })
+
+test_that("the diagonal of a lower triangle that is read column by column", {
+  for (r in 1:5) expect_identical(on_diagonal(r), which(diag(r)[lower.tri(diag(r), TRUE)] == 1))
+})
