@@ -12,8 +12,7 @@
 struct conditional {
     void *ctx;
     int d; /* dimension of psi */
-    /* of F, whose elimination may differ from the model's */
-    const struct arrow_shape *shape;
+    const struct arrow_shape *shape; /* of F */
     const struct arrow *F;
     const double *origin; /* dim: a theta that deviations are taken from */
     double (*log_density)(void *ctx, const double *psi);

@@ -182,7 +182,9 @@ void glmm_gram(const struct glmm *g, const double *w, struct arrow *P)
 {
     const struct arrow_shape *s = &g->lmm.shape;
     size_t rr = (size_t) s->r * (size_t) s->r;
-    memset(P->global, 0, sizeof(double) * arrow_global_size(s));
+    arrow_clear_global(s, P->global);
+    for (int j = g->lmm.p; j < s->n_global; j++)
+        memset(&AT(P->global, 0, j, s->n_global), 0, sizeof(double) * (size_t) g->lmm.p);
     if (s->n_leaf) {
         memset(P->leaf, 0, sizeof(double) * arrow_leaf_size(s));
         memset(P->cross, 0, sizeof(double) * arrow_cross_size(s));
