@@ -162,7 +162,8 @@ static void add_others(const struct glmm *g, size_t i, double w, double *G)
     }
 }
 
-/* The leaf's piece (lower triangle) and its cross block of width k. */
+/* Row i in the leaf's piece (lower triangle) and in its cross block of width k, less the other
+ * factors. */
 static void add_leaf(const struct glmm *g, size_t i, double w, int k, double *D,
                      double *B)
 {
@@ -172,6 +173,33 @@ static void add_leaf(const struct glmm *g, size_t i, double w, int k, double *D,
         double wz = w * leaf_z(g, i, c), *b = B + (size_t) c * (size_t) k;
         for (int d = c; d < r; d++) AT(D, d, c, r) += wz * leaf_z(g, i, d);
         for (int a = 0; a < p; a++) b[a] += wz * x[a];
+    }
+}
+
+/* Rows i, ..., i + 3 at once, as above. */
+static void add_leaf_four(const struct glmm *g, size_t i, const double *w, int k,
+                          double *D, double *B)
+{
+    size_t p = (size_t) g->lmm.p;
+    int r = g->lmm.shape.r;
+    const double *x = g->X + i * p, *y = x + p, *u = y + p, *v = u + p;
+    for (int c = 0; c < r; c++) {
+        double wx = w[i] * leaf_z(g, i, c), wy = w[i + 1] * leaf_z(g, i + 1, c),
+               wu = w[i + 2] * leaf_z(g, i + 2, c), wv = w[i + 3] * leaf_z(g, i + 3, c),
+               *b = B + (size_t) c * (size_t) k;
+        for (int d = c; d < r; d++)
+            AT(D, d, c, r) += wx * leaf_z(g, i, d) + wy * leaf_z(g, i + 1, d) +
+                              wu * leaf_z(g, i + 2, d) + wv * leaf_z(g, i + 3, d);
+        for (size_t a = 0; a < p; a++)
+            b[a] += wx * x[a] + wy * y[a] + wu * u[a] + wv * v[a];
+    }
+}
+
+/* The other factors in its cross block. */
+static void add_leaf_others(const struct glmm *g, size_t i, double w, int k, double *B)
+{
+    for (int c = 0; c < g->lmm.shape.r; c++) {
+        double wz = w * leaf_z(g, i, c), *b = B + (size_t) c * (size_t) k;
         for (int f = 0; f < g->n_other; f++)
             for (int d = 0; d < g->other[f].r; d++)
                 b[g->other[f].pos[i] + d] += wz * other_z(&g->other[f], i, d);
@@ -195,9 +223,12 @@ void glmm_gram(const struct glmm *g, const double *w, struct arrow *P)
         int width = leaf_width(s, run.leaf);
         double *D = run.leaf < 0 ? NULL : P->leaf + (size_t) k * rr;
         double *B = run.leaf < 0 ? NULL : P->cross + (size_t) s->ptr[k] * (size_t) s->r;
-        for (size_t i = run.from; i < run.to; i++) {
+        size_t i = run.from;
+        for (; D && i + 4 <= run.to; i += 4) add_leaf_four(g, i, w, width, D, B);
+        for (; D && i < run.to; i++) add_leaf(g, i, w[i], width, D, B);
+        for (i = run.from; g->n_other && i < run.to; i++) {
             add_others(g, i, w[i], P->global);
-            if (D) add_leaf(g, i, w[i], width, D, B);
+            if (D) add_leaf_others(g, i, w[i], width, B);
         }
     }
     for (int j = g->lmm.p; j < s->n_global; j++)
