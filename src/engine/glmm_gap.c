@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/la.h"
+#include "base/logistic.h"
 #include "base/vech.h"
 #include "engine/glmm_gap.h"
 
@@ -213,16 +214,14 @@ static void add_prior_values(const struct level *l, const double *m, const doubl
     }
 }
 
-/* What is smaller by this adds nothing to a sum. */
-static const double NOTHING = -45;
-
 static double log_sum_exp(int n, const double *x)
 {
-    double top = -INFINITY, sum = 0;
+    double top = -INFINITY, sum = 0, y[MAX_NODES];
     for (int k = 0; k < n; k++)
         if (x[k] > top) top = x[k];
-    for (int k = 0; k < n; k++)
-        if (!(x[k] - top < NOTHING)) sum += exp(x[k] - top);
+    for (int k = 0; k < n; k++) y[k] = x[k] - top;
+    logistic_exp_rows((size_t) n, y, y);
+    for (int k = 0; k < n; k++) sum += y[k];
     return top + log(sum);
 }
 

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 #include "base/la.h"
+#include "base/logistic.h"
 #include "base/scale_free.h"
 #include "model/lmm_prior.h"
 #include "engine/glmm_fit.h"
@@ -76,7 +77,7 @@ static void start_at(struct glmm_nest *x, const struct fit_store_prediction *nea
     size_t dim = arrow_dim(&x->g->lmm.shape), n = x->g->n;
     fit_store_sum(&x->fits, near, x->sum);
     memcpy(x->s.m, x->sum, sizeof(double) * dim);
-    for (size_t i = 0; i < n; i++) x->s.w[i] = exp(x->sum[dim + i]);
+    logistic_exp_rows(n, x->sum + dim, x->s.w);
 }
 
 static void nest_state(const void *nest, double *out)

@@ -1,22 +1,25 @@
 /* likelihood_poisson.c: counts of weight `size`, log link.
  *
  *     f = size (y eta - e^eta)
- *     F = size (y mu - E - (y log y - y)),            E = exp(mu + v / 2)
- *     constant = size (y log y - y - log y!)
+ *     F = size (y mu - E - peak),            E = exp(mu + v / 2)
+ *     constant = size (peak - log y!)
  *
- * F is less f's largest value, which the constant adds back: with counts of 1e8 the two would cancel
- * seven digits. */
+ * peak is f's largest value, y log y - y, of counts above SMALL: with counts of 1e8 F and the constant
+ * would cancel seven digits without it. Of others it is zero and costs no logarithm. */
 #include <math.h>
 #include <Rmath.h>
+#include "base/logistic.h"
 #include "base/logistic_lanes.h"
 #include "model/likelihood.h"
 
 static bool possible(double y, double size) { return size > 0 && y >= 0; }
 
-/* y log y - y - log y!, by Stirling's series where the difference would cancel. */
+static const double SMALL = 100;
+
+/* peak - log y!, of larger counts by Stirling's series: the difference would cancel. */
 static double log_peak(double y)
 {
-    if (y < 32) return y * log(y) - y - lgammafn(y + 1);
+    if (y <= SMALL) return -lgammafn(y + 1);
     double s = 1 / (y * y);
     return -0.5 * log(2 * M_PI * y) -
            (1 / 12. - s * (1 / 360. - s * (1 / 1260. - s / 1680.))) / y;
@@ -26,7 +29,7 @@ static double constant(const struct likelihood_rows *rows)
 {
     double sum = 0;
     for (size_t i = 0; i < rows->n; i++)
-        sum += rows->size[i] * (rows->y[i] > 0 ? log_peak(rows->y[i]) : 0);
+        sum += rows->size[i] * log_peak(rows->y[i]);
     return sum;
 }
 
@@ -66,33 +69,24 @@ static void score(const struct likelihood_rows *rows, const double *extra,
 
 enum { BLOCK = 64 };
 
-/* out <- e^x, four at once unless one is `far` out. */
-static void exponentials(size_t n, const double *x, bool far, double *out)
-{
-    size_t lanes =
-        !far && logistic_lanes_here() ? n / LOGISTIC_LANES * LOGISTIC_LANES : 0;
-    if (lanes) logistic_lanes_exp(lanes, x, out);
-    for (size_t i = lanes; i < n; i++) out[i] = exp(x[i]);
-}
-
 /* E <- exp(mu + v / 2) of up to BLOCK rows. */
 static void means(size_t n, const double *mu, const double *v, double *E)
 {
     double x[BLOCK];
-    bool far = false;
-    for (size_t i = 0; i < n; i++) {
-        x[i] = mu[i] + 0.5 * v[i];
-        far = far || !(fabs(x[i]) <= LOGISTIC_LANES_EXP);
-    }
-    exponentials(n, x, far, E);
+    for (size_t i = 0; i < n; i++) x[i] = mu[i] + 0.5 * v[i];
+    logistic_exp_rows(n, x, E);
 }
 
 static const double LARGE = 1e4; /* of y: where E - y would cancel */
 
-/* E - y, and *shape = y d less it, F / size, where d = mu - log y. */
+/* E - y, and *shape, F / size: y d less it, where d = mu - log y. */
 static double excess(double y, double mu, double half_v, double E, double *shape)
 {
-    double d = y > 0 ? mu - log(y) : mu;
+    if (y <= SMALL) {
+        *shape = y * mu - E;
+        return E - y;
+    }
+    double d = mu - log(y);
     double over = y > LARGE ? y * expm1(d + half_v) : E - y;
     *shape = y * d - over;
     return over;
@@ -141,7 +135,7 @@ static double expect_value(const struct likelihood_rows *rows, const double *ext
 enum { GRID_HALF = 7, GRID_SIDE = 2 * GRID_HALF + 1, GRID_POINTS = 25, GRID_ROWS = 32 };
 enum { GRID_EXP = LIKELIHOOD_GRID_MAX_R * GRID_HALF + 1 };
 
-/* F + size E, the straight part: out_k += sum size y (1 + mu - log y + e'z_k). */
+/* F + size E, the straight part: out_k += sum size (y (mu + e'z_k) - peak). */
 static void add_lines(const struct likelihood_rows *rows, const double *mu,
                       const double *e, const struct likelihood_grid *x, double *out)
 {
@@ -149,8 +143,8 @@ static void add_lines(const struct likelihood_rows *rows, const double *mu,
     double value = 0, slope[LIKELIHOOD_GRID_MAX_R] = {0};
     for (size_t i = 0; i < rows->n; i++) {
         double y = rows->y[i], w = rows->size[i] * y;
-        if (!(y > 0)) continue;
-        value += w * (1 + mu[i] - log(y));
+        if (y == 0) continue;
+        value += w * (y > SMALL ? 1 + mu[i] - log(y) : mu[i]);
         for (int c = 0; c < r; c++) slope[c] += w * e[i * (size_t) r + (size_t) c];
     }
     for (int k = 0; k < likelihood_grid_size(x); k++) {
@@ -183,7 +177,7 @@ static void take_means(const struct likelihood_rows *rows, const double *mu,
             for (size_t j = 0; j < half; j++)
                 at[(1 + c * half + j) * n + i] = e[i * r + c] * x->node[j + 1];
     }
-    exponentials((1 + r * half) * n, at, false, power);
+    logistic_exp_rows((1 + r * half) * n, at, power);
     for (size_t i = 0; i < n; i++) {
         double some[GRID_POINTS] = {rows->size[i] * power[i]}, factor[GRID_SIDE];
         int points = 1; /* so far, in `some`; the last dimension goes to out */
