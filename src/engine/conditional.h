@@ -11,7 +11,7 @@
  * they are taken for may be less exact. Two models make one: lmm_exact.h, glmm_nest.h. */
 struct conditional {
     void *ctx;
-    int d; /* dimension of psi */
+    int d;                           /* dimension of psi */
     const struct arrow_shape *shape; /* of F */
     const struct arrow *F;
     const double *origin; /* dim: a theta that deviations are taken from */

@@ -26,8 +26,8 @@ struct glmm_nest {
     double *t, *prior_const;
     double *S_global, *leaf_work; /* scratch                                      */
     struct arrow F;               /* factor of the response's inverse, given t    */
-    double *keep_m, *keep_w;  /* (m, w) while they are moved                  */
-    double *cols_m, *cols_w;  /* dim x p and n x p: responses to tilts of beta */
+    double *keep_m, *keep_w;      /* (m, w) while they are moved                  */
+    double *cols_m, *cols_w;      /* dim x p and n x p: responses to tilts of beta */
     struct glmm_correction correct;
     double correction, prior; /* at the last psi                                    */
     double *lm, *lv;       /* n each, where the likelihood has a parameter of its own */

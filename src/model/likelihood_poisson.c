@@ -28,8 +28,7 @@ static double log_peak(double y)
 static double constant(const struct likelihood_rows *rows)
 {
     double sum = 0;
-    for (size_t i = 0; i < rows->n; i++)
-        sum += rows->size[i] * log_peak(rows->y[i]);
+    for (size_t i = 0; i < rows->n; i++) sum += rows->size[i] * log_peak(rows->y[i]);
     return sum;
 }
 
