@@ -38,8 +38,8 @@ static inline size_t arrow_global_size(const struct arrow_shape *s)
 
 struct arrow arrow_carve(const struct arrow_shape *s, struct arena *a);
 
-/* Zeros, and a copy, of the lower triangle of a global block: on its pattern, of a sparse one that is not
- * packed. */
+/* Zeros, and a copy, of the lower triangle of a global block: on its pattern, of a sparse one that is
+ * not packed. */
 void arrow_clear_global(const struct arrow_shape *s, double *A);
 void arrow_copy_global(const struct arrow_shape *s, const double *A, double *out);
 
