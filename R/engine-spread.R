@@ -37,8 +37,8 @@ few_nodes <- function(psi, tails, weights, most) {
   if (length(weights) <= most) return(NULL)
   x <- standardised(psi, weights)
   tails <- standardised(tails, weights)
-  dense <- weights * (1 + do.call(pmax, row_list(rbind(x, tails)^2)))
-  order <- do.call(order, row_list(round(x)))
+  dense <- weights * (1 + do.call(pmax, row_vectors(rbind(x, tails)^2)))
+  order <- do.call(order, row_vectors(round(x)))
   share <- cumsum(dense[order])
   marks <- (seq_len(most) - 0.5) / most * share[length(share)]
   count <- tabulate(findInterval(marks, share) + 1L, length(weights))
@@ -49,7 +49,7 @@ few_nodes <- function(psi, tails, weights, most) {
   list(at = at[w > 0], weights = w[w > 0])
 }
 
-row_list <- function(x) lapply(seq_len(nrow(x)), function(j) x[j, ])
+row_vectors <- function(x) lapply(seq_len(nrow(x)), function(i) x[i, ])
 
 # What moments of theta are made of, a row each, at the columns of psi.
 theta_tails <- function(core, psi) {
@@ -205,7 +205,11 @@ between_root <- function(nodes) {
 # variances over the prior's. prior: at_both().
 spread_mean <- function(m, nodes, prior) {
   middle <- drop(prior$nodes %*% nodes$weights)
-  shrunk <- function(p) ifelse(is.finite(p), p / (p + middle), 1)
+  shrunk <- function(p) {
+    s <- p / (p + middle)
+    s[!is.finite(p)] <- 1
+    s
+  }
   ((m / shrunk(prior$fits)) %*% nodes$fits$A) * shrunk(prior$nodes)
 }
 
@@ -216,20 +220,22 @@ spread_variance <- function(v, nodes, weights, prior) {
 }
 
 interpolated_variances <- function(v, nodes, prior) {
-  scale <- function(p) ifelse(is.finite(p), pmax(p, 1e-300), 1)
+  scale <- function(p) {
+    p[!is.finite(p)] <- 1
+    pmax(p, 1e-300)
+  }
   exp(log(pmax(v, 1e-300) / scale(prior$fits)) %*% nodes$fits$A) * scale(prior$nodes)
 }
 
 # Prior variances of theta (dim x points) at the columns of psi, Inf of the coefficients.
 prior_variances <- function(core, psi) {
-  out <- matrix(Inf, core$n_global + core$n_leaf * core$r, ncol(psi))
+  from <- rep(nrow(psi) + 1L, core$n_global + core$n_leaf * core$r)
   index <- stat_index(core)
   for (k in seq_along(index)[seq_along(index) > n_lead(core)]) {
     at <- effect_rows(core, k)
-    own <- index[[k]][on_diagonal(core$prec[[k]]$r)]
-    out[at, ] <- exp(-psi[own, , drop = FALSE])[rep_len(seq_along(own), length(at)), ]
+    from[at] <- rep_len(index[[k]][on_diagonal(core$prec[[k]]$r)], length(at))
   }
-  out
+  rbind(exp(-psi), Inf)[from, , drop = FALSE]
 }
 
 # x: variables x nodes

@@ -84,10 +84,43 @@ void arrow_outer_rows(const struct arrow_shape *s, const double *cross, int a, i
     }
 }
 
+/* out <- A (or zeros), element by element of the pattern: a small part of the block. */
+static void set_pattern(const struct arrow_shape *s, const double *A, double *out)
+{
+    for (int e = 0; e < s->n_elim; e++) {
+        int j = s->elim[e];
+        for (int a = s->eptr[e] - 1; a < s->eptr[e + 1]; a++) {
+            size_t at = arrow_shape_low(s, j, a < s->eptr[e] ? j : s->eidx[a]);
+            out[at] = A ? A[at] : 0;
+        }
+    }
+    for (int b = 0; b < s->n_core; b++)
+        for (int a = b; a < s->n_core; a++) {
+            size_t at = arrow_shape_at(s, s->core[a], s->core[b]);
+            out[at] = A ? A[at] : 0;
+        }
+}
+
+void arrow_clear_global(const struct arrow_shape *s, double *A)
+{
+    if (s->n_elim && !s->packed)
+        set_pattern(s, NULL, A);
+    else
+        memset(A, 0, sizeof(double) * arrow_global_size(s));
+}
+
+void arrow_copy_global(const struct arrow_shape *s, const double *A, double *out)
+{
+    if (s->n_elim && !s->packed)
+        set_pattern(s, A, out);
+    else
+        memcpy(out, A, sizeof(double) * arrow_global_size(s));
+}
+
 enum core_status arrow_factor(const struct arrow_shape *s, const struct arrow *P,
                               struct arrow *F, struct core_info *info)
 {
-    memcpy(F->global, P->global, sizeof(double) * arrow_global_size(s));
+    arrow_copy_global(s, P->global, F->global);
     if (s->n_leaf) {
         memcpy(F->leaf, P->leaf, sizeof(double) * arrow_leaf_size(s));
         memcpy(F->cross, P->cross, sizeof(double) * arrow_cross_size(s));
@@ -421,7 +454,7 @@ void arrow_inverse_push(const struct arrow_shape *s, const struct arrow *S,
                         const double *q, const double *d_inv, const struct arrow *dP,
                         struct arrow *dS, struct arrow_push_work *w)
 {
-    memcpy(w->M, dP->global, sizeof(double) * arrow_global_size(s));
+    arrow_copy_global(s, dP->global, w->M);
     for (int i = 0; i < s->n_leaf; i++) {
         int k = s->ptr[i + 1] - s->ptr[i], r = s->r;
         size_t at = cross_at(s, i);

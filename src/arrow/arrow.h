@@ -38,6 +38,11 @@ static inline size_t arrow_global_size(const struct arrow_shape *s)
 
 struct arrow arrow_carve(const struct arrow_shape *s, struct arena *a);
 
+/* Zeros, and a copy, of the lower triangle of a global block: on its pattern, of a sparse one that is
+ * not packed. */
+void arrow_clear_global(const struct arrow_shape *s, double *A);
+void arrow_copy_global(const struct arrow_shape *s, const double *A, double *out);
+
 /* Out: F with P = F F' in the order leaves first: F.leaf = chol(D_i), F.cross = P_gi L_i^-T,
  * F.global = chol of the Schur complement. P is not changed and must not be F. */
 enum core_status arrow_factor(const struct arrow_shape *s, const struct arrow *P,

@@ -117,6 +117,24 @@ void schur_solve_lt(const struct arrow_shape *s, const struct arrow *F, double *
     }
 }
 
+/* Row and column j of S are those of the columns on its list, times q, and d + q'S_Nj: given all that
+ * are eliminated later; S holds zeros of those before. */
+static void inverse_column(const struct arrow_shape *s, const struct arrow *F, int e,
+                           double *S)
+{
+    struct column c = column(s, e);
+    size_t ng = (size_t) s->n_global;
+    double l = *pivot(s, F->elim, e), *x = S + (size_t) c.j * ng, d = 1 / (l * l);
+    for (int a = 0; a < c.k; a++) {
+        const double *y = S + (size_t) c.list[a] * ng;
+        double q = -F->elim[c.at + (size_t) a] / l;
+        for (size_t i = 0; i < ng; i++) x[i] += q * y[i];
+    }
+    for (int a = 0; a < c.k; a++) d -= F->elim[c.at + (size_t) a] / l * x[c.list[a]];
+    for (size_t i = 0; i < ng; i++) S[(size_t) c.j + i * ng] = x[i];
+    x[c.j] = d;
+}
+
 void schur_inverse(const struct arrow_shape *s, const struct arrow *F, double *S)
 {
     size_t ng = (size_t) s->n_global;
@@ -125,12 +143,13 @@ void schur_inverse(const struct arrow_shape *s, const struct arrow *F, double *S
         return;
     }
     memset(S, 0, sizeof(double) * ng * ng);
-    for (size_t j = 0; j < ng; j++) {
-        double *x = S + j * ng;
-        x[j] = 1;
-        schur_solve_l(s, F, x);
-        schur_solve_lt(s, F, x);
+    for (int k = 0; k < s->n_core; k++) {
+        double *x = S + (size_t) s->core[k] * ng;
+        x[s->core[k]] = 1;
+        solve_core(s, F, x, la_solve_l);
+        solve_core(s, F, x, la_solve_lt);
     }
+    for (int e = s->n_elim; e-- > 0;) inverse_column(s, F, e, S);
 }
 
 /* Last eliminated first: S_jN = q'S_NN, S_jj = d + q'S_Nj. */

@@ -217,7 +217,10 @@ double la_trace_product(int n, const double *A, const double *B)
 
 double la_dot(size_t n, const double *x, const double *y)
 {
-    double s = 0;
-    for (size_t i = 0; i < n; i++) s += x[i] * y[i];
-    return s;
+    double s[4] = {0}; /* sums that do not wait for each other */
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        for (int k = 0; k < 4; k++) s[k] += x[i + (size_t) k] * y[i + (size_t) k];
+    for (; i < n; i++) s[0] += x[i] * y[i];
+    return s[0] + s[1] + (s[2] + s[3]);
 }

@@ -196,3 +196,12 @@ double logistic_softplus_sum(size_t n, const double *mu, const double *v,
     }
     return sum;
 }
+
+void logistic_exp_rows(size_t n, const double *x, double *out)
+{
+    bool far = !logistic_lanes_here();
+    for (size_t i = 0; i < n && !far; i++) far = !(fabs(x[i]) <= LOGISTIC_LANES_EXP);
+    size_t lanes = far ? 0 : n / LOGISTIC_LANES * LOGISTIC_LANES;
+    if (lanes) logistic_lanes_exp(lanes, x, out);
+    for (size_t i = lanes; i < n; i++) out[i] = exp(x[i]);
+}

@@ -22,4 +22,7 @@ void logistic_moments_rows(size_t n, const double *mu, const double *v,
 double logistic_softplus_sum(size_t n, const double *mu, const double *v,
                              const double *size);
 
+/* out <- e^x, four at once where that can be. */
+void logistic_exp_rows(size_t n, const double *x, double *out);
+
 #endif

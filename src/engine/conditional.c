@@ -167,7 +167,10 @@ static bool add_node(const struct conditional *e, double w, int k,
     for (size_t i = 0; i < dim; i++) work->dev[i] = work->theta[i] - e->origin[i];
     for (size_t i = 0; i < dim; i++) out->mean[i] += w * work->dev[i];
     bool packed_rows = out->row_mean && s->packed && !rows->global;
-    if (out->cov_global || out->node_var || packed_rows)
+    if (out->cov_global && !s->packed)
+        arrow_inverse(s, e->F, work->inv.global, work->d_inv, work->inv.cross,
+                      work->inv.leaf, work->scratch);
+    else if (out->cov_global || out->node_var || packed_rows)
         arrow_pattern_inverse(s, e->F, &work->inv, work->d_inv, work->inv.cross,
                               work->scratch);
     if (out->within) memset(work->dev, 0, sizeof(double) * dim);

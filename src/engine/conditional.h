@@ -11,9 +11,8 @@
  * they are taken for may be less exact. Two models make one: lmm_exact.h, glmm_nest.h. */
 struct conditional {
     void *ctx;
-    int d; /* dimension of psi */
-    /* of F, whose elimination may differ from the model's */
-    const struct arrow_shape *shape;
+    int d;                           /* dimension of psi */
+    const struct arrow_shape *shape; /* of F */
     const struct arrow *F;
     const double *origin; /* dim: a theta that deviations are taken from */
     double (*log_density)(void *ctx, const double *psi);

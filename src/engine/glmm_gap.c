@@ -1,7 +1,9 @@
 /* glmm_gap.c: what the Gaussian of each level on its own loses (see glmm_gap.h). */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include "base/la.h"
+#include "base/logistic.h"
 #include "base/vech.h"
 #include "engine/glmm_gap.h"
 
@@ -34,6 +36,7 @@ static const double WEIGHT_5[] = {0.5333333333333334, 0.2220759220056127,
 enum { MAX_R = GLMM_GAP_MAX_R, MAX_NODES = 125, BLOCK = 32 };
 
 struct nodes {
+    struct likelihood_grid grid;
     int n;
     double z[MAX_R * MAX_NODES], log_w[MAX_NODES];
 };
@@ -59,19 +62,17 @@ static int rule_for(int r, double third_order)
     return k;
 }
 
-/* Product rule k in r dimensions: z (r x n) and log weights. */
+/* Product rule k in r dimensions: its points z (r x n) and log weights. */
 static void product_rule(int r, int k, struct nodes *x)
 {
     const double *node = RULE[r - 1][k].node, *weight = RULE[r - 1][k].weight;
-    int half = RULE[r - 1][k].half, side = 2 * half + 1;
-    x->n = node ? 1 : 0;
-    for (int c = 0; c < r; c++) x->n *= side;
+    x->grid = (struct likelihood_grid){r, RULE[r - 1][k].half, node};
+    x->n = node ? likelihood_grid_size(&x->grid) : 0;
     for (int i = 0; i < x->n; i++) {
         x->log_w[i] = 0;
-        for (int c = 0, rest = i; c < r; c++, rest /= side) {
-            int at = rest % side - half, j = at < 0 ? -at : at;
-            x->z[c + i * r] = at < 0 ? -node[j] : node[j];
-            x->log_w[i] += log(weight[j]);
+        for (int c = 0; c < r; c++) {
+            x->z[c + i * r] = likelihood_grid_node(&x->grid, i, c);
+            x->log_w[i] += log(weight[abs(likelihood_grid_at(&x->grid, i, c))]);
         }
     }
 }
@@ -114,10 +115,10 @@ static bool level_covariance(const struct glmm_view *x, const struct level *l, d
     return la_chol(r, L) == 0;
 }
 
-/* Some rows of a level side by side, r numbers each of z and e = L'z. */
+/* Some rows of a level side by side, r numbers each of e = L'z. */
 struct block {
     size_t n, row[BLOCK];
-    double y[BLOCK], size[BLOCK], z[MAX_R * BLOCK], e[MAX_R * BLOCK];
+    double y[BLOCK], size[BLOCK], e[MAX_R * BLOCK];
     double mean[BLOCK],
         own[BLOCK];     /* of eta, and its variance by the level's effects: e'e */
     double rest[BLOCK]; /* by all others, or 0: at their means                  */
@@ -130,15 +131,14 @@ static void gather(const struct glmm_view *x, const struct level *l, const doubl
     b->n = l->n - from < BLOCK ? l->n - from : BLOCK;
     for (size_t k = 0; k < b->n; k++) {
         size_t i = b->row[k] = row_of(l, from + k);
-        double *z = b->z + k * (size_t) r, *e = b->e + k * (size_t) r;
+        double *e = b->e + k * (size_t) r;
         b->y[k] = x->g->y[i];
         b->size[k] = x->g->size[i];
         b->mean[k] = x->s->mu[i];
         b->own[k] = 0;
-        for (int c = 0; c < r; c++) z[c] = z_of(l, i, c);
         for (int c = 0; c < r; c++) {
             e[c] = 0;
-            for (int a = c; a < r; a++) e[c] += AT(L, a, c, r) * z[a];
+            for (int a = c; a < r; a++) e[c] += AT(L, a, c, r) * z_of(l, i, a);
             b->own[k] += e[c] * e[c];
         }
         b->rest[k] = other ? fmax(x->s->v[i] - b->own[k], 0) : 0;
@@ -165,20 +165,6 @@ static double block_bound(const struct glmm_view *x, const struct block *b, int 
     return sum;
 }
 
-/* sum f of a block where the level's effects are `move` away from their means, averaged over the
- * rest. */
-static double block_value(const struct glmm_view *x, const struct block *b, int r,
-                          const double *move)
-{
-    const struct likelihood_rows rows = {b->n, b->y, b->size};
-    double eta[BLOCK];
-    for (size_t k = 0; k < b->n; k++) {
-        eta[k] = b->mean[k];
-        for (int a = 0; a < r; a++) eta[k] += b->z[k * (size_t) r + (size_t) a] * move[a];
-    }
-    return likelihood_expect_value(x->g->likelihood, &rows, x->t, eta, b->rest);
-}
-
 /* E log p(u) under the level's Gaussian N(m, L L') + its entropy, but for what the density's own
  * constants and log |Lambda| are in both. */
 static double prior_bound(const struct level *l, const double *m, const double *L,
@@ -197,26 +183,45 @@ static double prior_bound(const struct level *l, const double *m, const double *
     return -0.5 * (quad + trace) + 0.5 * logdet + 0.5 * r;
 }
 
-/* The same of a node at u = m + move: log p(u), less the node's log density. */
-static double prior_value(const struct level *l, const double *m, const double *move,
-                          const double *node, double logdet)
+/* value_k += the same at u = m + L z_k, log p(u), less the node's log density, and its log weight: a
+ * quadratic in z, m'Lambda m + 2 g'z + z'H z. */
+static void add_prior_values(const struct level *l, const double *m, const double *L,
+                             double logdet, const struct nodes *rule, double *value)
 {
     int r = l->r;
-    double q = 0, square = 0;
+    double at_mean = -logdet, g[MAX_R] = {0}, H[MAX_R * MAX_R];
     for (int a = 0; a < r; a++) {
-        square += node[a] * node[a];
-        for (int b = 0; b < r; b++)
-            q += AT(l->Lambda, a, b, r) * (m[a] + move[a]) * (m[b] + move[b]);
+        double T[MAX_R] = {0}; /* row a of L'Lambda */
+        for (int b = 0; b < r; b++) {
+            for (int c = a; c < r; c++) T[b] += AT(L, c, a, r) * AT(l->Lambda, c, b, r);
+            g[a] += T[b] * m[b];
+            at_mean += m[a] * AT(l->Lambda, a, b, r) * m[b];
+        }
+        for (int b = 0; b < r; b++) {
+            AT(H, a, b, r) = a == b ? -1 : 0;
+            for (int c = b; c < r; c++) AT(H, a, b, r) += T[c] * AT(L, c, b, r);
+        }
     }
-    return -0.5 * q + 0.5 * square + 0.5 * logdet;
+    for (int k = 0; k < rule->n; k++) {
+        const double *z = rule->z + k * r;
+        double q = at_mean;
+        for (int a = 0; a < r; a++) {
+            double t = 2 * g[a];
+            for (int b = 0; b < r; b++) t += AT(H, b, a, r) * z[b];
+            q += t * z[a];
+        }
+        value[k] += rule->log_w[k] - 0.5 * q;
+    }
 }
 
 static double log_sum_exp(int n, const double *x)
 {
-    double top = -INFINITY, sum = 0;
+    double top = -INFINITY, sum = 0, y[MAX_NODES];
     for (int k = 0; k < n; k++)
         if (x[k] > top) top = x[k];
-    for (int k = 0; k < n; k++) sum += exp(x[k] - top);
+    for (int k = 0; k < n; k++) y[k] = x[k] - top;
+    logistic_exp_rows((size_t) n, y, y);
+    for (int k = 0; k < n; k++) sum += y[k];
     return top + log(sum);
 }
 
@@ -240,27 +245,20 @@ static double level_gap(const struct glmm_view *x, const struct level *l,
                         const struct nodes *rules, bool held, int *which, bool other,
                         double *third)
 {
-    int r = l->r;
-    double L[MAX_R * MAX_R], logdet, move[MAX_R * MAX_NODES], value[MAX_NODES] = {0};
+    double L[MAX_R * MAX_R], logdet, value[MAX_NODES] = {0};
     const double *m = x->s->m + l->at;
     struct block b;
     if (!level_covariance(x, l, L, &logdet)) return NAN;
     double bound = level_bound(x, l, L, other, &b, third);
-    if (!held) *which = rule_for(r, *third);
+    if (!held) *which = rule_for(l->r, *third);
     const struct nodes *rule = rules + *which;
-    for (int k = 0; k < rule->n; k++)
-        for (int a = 0; a < r; a++) {
-            move[a + k * r] = 0;
-            for (int c = 0; c <= a; c++)
-                move[a + k * r] += AT(L, a, c, r) * rule->z[c + k * r];
-        }
     for (size_t from = 0; from < l->n; from += BLOCK) {
         if (l->n > BLOCK) gather(x, l, L, other, from, &b);
-        for (int k = 0; k < rule->n; k++) value[k] += block_value(x, &b, r, move + k * r);
+        const struct likelihood_rows rows = {b.n, b.y, b.size};
+        likelihood_expect_grid(x->g->likelihood, &rows, x->t, b.mean, b.rest, b.e,
+                               &rule->grid, value);
     }
-    for (int k = 0; k < rule->n; k++)
-        value[k] +=
-            rule->log_w[k] + prior_value(l, m, move + k * r, rule->z + k * r, logdet);
+    add_prior_values(l, m, L, logdet, rule, value);
     return log_sum_exp(rule->n, value) - (bound + prior_bound(l, m, L, logdet));
 }
 

@@ -56,6 +56,8 @@ static void slopes(const struct glmm *m, const double *extra, const double *eta,
 static void set_gaussian(const struct glmm *m, struct glmm_reference *ref,
                          const double *weight, const double *row)
 {
+    /* products with G read what is off the pattern */
+    memset(ref->lmm.G.global, 0, sizeof(double) * arrow_global_size(&m->lmm.shape));
     glmm_gram(m, weight, &ref->lmm.G);
     glmm_adjoint(m, row, ref->h);
 }

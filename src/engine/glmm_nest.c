@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 #include "base/la.h"
+#include "base/logistic.h"
 #include "base/scale_free.h"
 #include "model/lmm_prior.h"
 #include "engine/glmm_fit.h"
@@ -35,8 +36,7 @@ struct glmm_nest glmm_nest_carve(const struct glmm *g, struct arena *a)
 {
     const struct arrow_shape *sh = &g->lmm.shape;
     size_t p = (size_t) g->lmm.p, dim = arrow_dim(sh);
-    struct glmm_nest x = {.g = g, .corrected = true, .dense = *sh};
-    x.dense.n_elim = 0;
+    struct glmm_nest x = {.g = g, .corrected = true};
     /* with several factors the shift is below a hundredth of an SD [measured], and dear */
     x.shifted = g->n_other == 0 && (double) (g->n + dim) * (double) p <= MAX_SHIFT;
     x.s = glmm_state_carve(g, a);
@@ -45,11 +45,8 @@ struct glmm_nest glmm_nest_carve(const struct glmm *g, struct arena *a)
     x.psi = arena_doubles(a, (size_t) g->lmm.n_stat);
     x.prior_const = arena_doubles(a, (size_t) g->lmm.n_prec);
     x.S_global = arena_doubles(a, arrow_global_size(sh));
-    x.d_inv = arena_doubles(a, arrow_leaf_size(sh));
-    x.q = arena_doubles(a, arrow_cross_size(sh));
-    x.s_leaf = arena_doubles(a, arrow_leaf_size(sh));
     x.leaf_work = arena_doubles(a, glmm_theta_leaf_work(g));
-    x.F = arrow_carve(&x.dense, a);
+    x.F = arrow_carve(sh, a);
     x.keep_m = arena_doubles(a, dim);
     x.keep_w = arena_doubles(a, g->n);
     x.cols_m = arena_doubles(a, x.shifted ? dim * p : 0);
@@ -80,7 +77,7 @@ static void start_at(struct glmm_nest *x, const struct fit_store_prediction *nea
     size_t dim = arrow_dim(&x->g->lmm.shape), n = x->g->n;
     fit_store_sum(&x->fits, near, x->sum);
     memcpy(x->s.m, x->sum, sizeof(double) * dim);
-    for (size_t i = 0; i < n; i++) x->s.w[i] = exp(x->sum[dim + i]);
+    logistic_exp_rows(n, x->sum + dim, x->s.w);
 }
 
 static void nest_state(const void *nest, double *out)
@@ -211,36 +208,6 @@ static void shift_means(struct glmm_nest *x, double *shift)
     memcpy(x->s.w, x->keep_w, sizeof(double) * n);
 }
 
-/* F <- factor of the inverse of (S_gg, q, D^-1): F_l = chol(D), cross = -Q' F_l, and the factor of
- * S_gg^-1. */
-static bool factor_of_response(struct glmm_nest *x)
-{
-    const struct arrow_shape *s = &x->dense;
-    int r = s->r, ng = s->n_global;
-    memcpy(x->F.global, x->S_global, sizeof(double) * arrow_global_size(s));
-    if (la_chol(ng, x->F.global)) return false;
-    la_inverse(ng, x->F.global, x->F.global);
-    if (la_chol(ng, x->F.global)) return false;
-    for (int l = 0; l < s->n_leaf; l++) {
-        int k = s->ptr[l + 1] - s->ptr[l];
-        double *L = x->F.leaf + (size_t) l * (size_t) (r * r);
-        const double *q = x->q + (size_t) s->ptr[l] * (size_t) r;
-        double *B = x->F.cross + (size_t) s->ptr[l] * (size_t) r;
-        memcpy(L, x->d_inv + (size_t) l * (size_t) (r * r),
-               sizeof(double) * (size_t) (r * r));
-        if (la_chol(r, L)) return false;
-        la_inverse(r, L, L);
-        if (la_chol(r, L)) return false;
-        for (int c = 0; c < r; c++)
-            for (int a = 0; a < k; a++) {
-                double sum = 0;
-                for (int d = c; d < r; d++) sum -= AT(q, a, d, k) * AT(L, d, c, r);
-                AT(B, a, c, k) = sum;
-            }
-    }
-    return true;
-}
-
 /* What glmm_response_factor() misses of the coefficients, and the shift of their means, by a response
  * and a difference for each of them; or as they were at psi near by, in which they are smooth. */
 static bool exact_moments(struct glmm_nest *x, bool counts)
@@ -259,10 +226,8 @@ static bool exact_moments(struct glmm_nest *x, bool counts)
                                   .cols_m = shift && !known && counts ? x->cols_m : NULL,
                                   .cols_w = shift && !known && counts ? x->cols_w : NULL,
                                   .ratio = ratio};
-    if (!glmm_theta_response(g, x->t, &x->s, &x->w, want, x->S_global, x->d_inv, x->q,
-                             x->s_leaf, x->leaf_work))
+    if (!glmm_theta_factor(g, x->t, &x->s, &x->w, want, &x->F, x->leaf_work))
         return false;
-    if (!factor_of_response(x)) return false;
     if (known || !counts) return true;
     if (shift) shift_means(x, x->beta_now);
     memcpy(fit_store_put(&x->beta, x->psi), x->beta_now, sizeof(double) * x->beta.length);
@@ -290,7 +255,7 @@ struct conditional glmm_nest_conditional(const struct glmm *g, const double *ori
     glmm_nest_prepare(x);
     return (struct conditional){.ctx = x,
                                 .d = g->lmm.n_stat,
-                                .shape = &x->dense,
+                                .shape = &g->lmm.shape,
                                 .F = &x->F,
                                 .origin = origin,
                                 .log_density = glmm_nest_log_density,

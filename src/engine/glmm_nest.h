@@ -24,11 +24,10 @@ struct glmm_nest {
     struct glmm_state s;
     struct glmm_work w;
     double *t, *prior_const;
-    double *S_global, *d_inv, *q, *s_leaf, *leaf_work; /* response given t             */
-    struct arrow_shape dense; /* the model's, with a dense global block: of F         */
-    struct arrow F;           /* factor of the response's inverse                     */
-    double *keep_m, *keep_w;  /* (m, w) while they are moved                  */
-    double *cols_m, *cols_w;  /* dim x p and n x p: responses to tilts of beta */
+    double *S_global, *leaf_work; /* scratch                                      */
+    struct arrow F;               /* factor of the response's inverse, given t    */
+    double *keep_m, *keep_w;      /* (m, w) while they are moved                  */
+    double *cols_m, *cols_w;      /* dim x p and n x p: responses to tilts of beta */
     struct glmm_correction correct;
     double correction, prior; /* at the last psi                                    */
     double *lm, *lv;       /* n each, where the likelihood has a parameter of its own */

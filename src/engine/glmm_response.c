@@ -197,7 +197,7 @@ void glmm_response_direction(const struct glmm *g, const struct glmm_state *s,
     const struct precision *pr = &m->prec[k];
     const struct arrow_shape *sh = &m->shape;
     int at = pr->at + vech_at(pr->r, a, b);
-    memset(w->dP.global, 0, sizeof(double) * arrow_global_size(sh));
+    arrow_clear_global(sh, w->dP.global);
     if (sh->n_leaf) {
         memset(w->dP.cross, 0, sizeof(double) * arrow_cross_size(sh));
         memset(w->dP.leaf, 0, sizeof(double) * arrow_leaf_size(sh));

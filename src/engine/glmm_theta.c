@@ -1,6 +1,7 @@
 /* glmm_theta.c: see glmm_theta.h. */
 #include <string.h>
 #include "base/la.h"
+#include "arrow/schur.h"
 #include "engine/glmm_response.h"
 #include "engine/glmm_theta.h"
 
@@ -35,8 +36,7 @@ static bool replace_beta_block(int p, int ng, const double *Sigma, double *S,
     for (int j = 0; j < p; j++)
         for (int i = 0; i < p; i++) {
             AT(L, i, j, p) = AT(S, i, j, ng);
-            AT(U, i, j, p) =
-                0.5 * (AT(Sigma, i, j, p) + AT(Sigma, j, i, p)) - AT(S, i, j, ng);
+            AT(U, i, j, p) = AT(Sigma, i, j, p) - AT(S, i, j, ng);
         }
     if (la_chol(p, L)) return false;
     for (int j = 0; j < ng; j++) { /* X <- S_bb^-1 S_bg, a column at a time */
@@ -79,12 +79,11 @@ static void solve_l(int p, const double *L, double *X)
     for (int j = 0; j < p; j++) la_solve_l(p, L, X + j * p);
 }
 
-/* out <- L^-1 Sigma L^-T, or L ratio L', with L L' = S_bb. L: p x p scratch. */
-static bool scale_beta(int p, int ng, const double *S, const double *X, bool to_ratio,
-                       double *L, double *out)
+/* out <- L^-1 X L^-T, or L X L', with L L' = S. L: p x p scratch. */
+static bool scale_beta(int p, const double *S, const double *X, bool to_ratio, double *L,
+                       double *out)
 {
-    for (int j = 0; j < p; j++)
-        for (int i = 0; i < p; i++) AT(L, i, j, p) = AT(S, i, j, ng);
+    memcpy(L, S, sizeof(double) * (size_t) p * (size_t) p);
     if (la_chol(p, L)) return false;
     memcpy(out, X, sizeof(double) * (size_t) p * (size_t) p);
     for (int side = 0; side < 2; side++) {
@@ -151,14 +150,12 @@ static bool exact_leaves(const struct glmm *g, const struct glmm_state *s,
     return true;
 }
 
-/* The coefficients' block exactly. */
+/* Sigma (p x p) <- the coefficients' exact covariance. */
 static bool exact_beta(const struct glmm *g, const struct glmm_state *s,
-                       struct glmm_work *w, struct theta_response want, double *S_global,
-                       double *work)
+                       struct glmm_work *w, struct theta_response want, double *Sigma)
 {
-    int p = g->lmm.p, ng = g->lmm.shape.n_global;
+    int p = g->lmm.p;
     size_t dim = arrow_dim(&g->lmm.shape);
-    double *Sigma = work + 2 * p * p + 2 * (size_t) p * (size_t) ng;
     for (int j = 0; j < p; j++) {
         if (!tilt_coordinate(g, s, w, (size_t) j, want.tol)) return false;
         memcpy(Sigma + j * p, w->dm, sizeof(double) * (size_t) p);
@@ -166,18 +163,11 @@ static bool exact_beta(const struct glmm *g, const struct glmm_state *s,
         memcpy(want.cols_m + (size_t) j * dim, w->dm, sizeof(double) * dim);
         glmm_response_weights(g, s, w, want.cols_w + (size_t) j * g->n);
     }
-    if (want.ratio && !scale_beta(p, ng, S_global, Sigma, true, work, want.ratio))
-        return false;
-    return p == 0 || replace_beta_block(p, ng, Sigma, S_global, work);
-}
-
-static bool scaled_beta(const struct glmm *g, const double *ratio, double *S_global,
-                        double *work)
-{
-    int p = g->lmm.p, ng = g->lmm.shape.n_global;
-    double *Sigma = work + 2 * p * p + 2 * (size_t) p * (size_t) ng;
-    return p == 0 || (scale_beta(p, ng, S_global, ratio, false, work, Sigma) &&
-                      replace_beta_block(p, ng, Sigma, S_global, work));
+    for (int j = 0; j < p; j++)
+        for (int i = 0; i < j; i++)
+            AT(Sigma, i, j, p) = AT(Sigma, j, i, p) =
+                0.5 * (AT(Sigma, i, j, p) + AT(Sigma, j, i, p));
+    return true;
 }
 
 bool glmm_theta_response(const struct glmm *g, const double *t,
@@ -190,12 +180,62 @@ bool glmm_theta_response(const struct glmm *g, const double *t,
     if (glmm_response_factor(g, t, s, &w->P, &w->F, leaf_work, &info)) return false;
     arrow_inverse(sh, &w->F, S_global, d_inv, q, s_leaf, w->scratch);
     if (want.exact == EXACT_NONE) return true;
-    bool all = want.exact == EXACT_ALL;
-    bool ok = all ? exact_global(g, s, w, want.tol, S_global, leaf_work)
-              : want.exact == EXACT_RATIO
-                  ? scaled_beta(g, want.ratio, S_global, leaf_work)
-                  : exact_beta(g, s, w, want, S_global, leaf_work);
-    if (!ok) return false;
+    if (want.exact == EXACT_ALL) {
+        if (!exact_global(g, s, w, want.tol, S_global, leaf_work)) return false;
+    } else {
+        int p = g->lmm.p, ng = sh->n_global;
+        double *Sigma = leaf_work + 2 * p * p + 2 * (size_t) p * (size_t) ng;
+        if (!exact_beta(g, s, w, want, Sigma)) return false;
+        if (p && !replace_beta_block(p, ng, Sigma, S_global, leaf_work)) return false;
+    }
     arrow_spread_leaf(sh, S_global, d_inv, q, s_leaf, w->scratch);
-    return !all || exact_leaves(g, s, w, want.tol, d_inv, s_leaf);
+    return want.exact != EXACT_ALL || exact_leaves(g, s, w, want.tol, d_inv, s_leaf);
+}
+
+/* S (p x p) <- the coefficients' block of the inverse. */
+static void beta_block(const struct glmm *g, const struct arrow *F, double *x, double *S)
+{
+    const struct arrow_shape *sh = &g->lmm.shape;
+    int p = g->lmm.p;
+    for (int j = 0; j < p; j++) {
+        memset(x, 0, sizeof(double) * (size_t) sh->n_global);
+        x[j] = 1;
+        schur_solve_l(sh, F, x);
+        schur_solve_lt(sh, F, x);
+        memcpy(S + j * p, x, sizeof(double) * (size_t) p);
+    }
+}
+
+/* A <- A^-1 */
+static bool invert(int p, double *A)
+{
+    if (la_chol(p, A)) return false;
+    la_inverse(p, A, A);
+    return true;
+}
+
+/* The rest keeps its distribution given the coefficients when only their block of the precision
+ * changes: by Sigma^-1 - S_bb^-1. */
+bool glmm_theta_factor(const struct glmm *g, const double *t, const struct glmm_state *s,
+                       struct glmm_work *w, struct theta_response want, struct arrow *F,
+                       double *leaf_work)
+{
+    const struct arrow_shape *sh = &g->lmm.shape;
+    struct core_info info;
+    int p = g->lmm.p;
+    double *L = leaf_work, *S = L + p * p, *Sigma = S + p * p;
+    if (glmm_response_factor(g, t, s, &w->P, F, leaf_work, &info)) return false;
+    if (want.exact == EXACT_NONE || p == 0) return true;
+    beta_block(g, F, w->scratch, S);
+    if (want.exact == EXACT_RATIO) {
+        if (!scale_beta(p, S, want.ratio, false, L, Sigma)) return false;
+    } else if (!exact_beta(g, s, w, want, Sigma) ||
+               !scale_beta(p, S, Sigma, true, L, want.ratio)) {
+        return false;
+    }
+    if (!invert(p, S) || !invert(p, Sigma)) return false;
+    for (int j = 0; j < p; j++)
+        for (int i = j; i < p; i++)
+            AT(w->P.global, i, j, sh->n_global) += AT(Sigma, i, j, p) - AT(S, i, j, p);
+    return arrow_factor(sh, &w->P, F, &info) == CORE_OK;
 }

@@ -120,6 +120,18 @@ static void quad_fixed(const struct glmm *g, const double *S, double *v)
     }
 }
 
+/* sum of x z_c over a run, by two sums that do not wait for each other. */
+static double adjoint_leaf(const struct glmm *g, struct run run, int c, const double *x)
+{
+    double even = 0, odd = 0;
+    size_t i = run.from;
+    for (; i + 2 <= run.to; i += 2) {
+        even += x[i] * leaf_z(g, i, c);
+        odd += x[i + 1] * leaf_z(g, i + 1, c);
+    }
+    return even + odd + (i < run.to ? x[i] * leaf_z(g, i, c) : 0);
+}
+
 void glmm_adjoint(const struct glmm *g, const double *x, double *out)
 {
     const struct arrow_shape *s = &g->lmm.shape;
@@ -128,13 +140,11 @@ void glmm_adjoint(const struct glmm *g, const double *x, double *out)
     for (int k = 0; k < glmm_runs(g); k++) {
         struct run run = run_of(g, k);
         double *u = run.leaf < 0 ? NULL : out + vec_at(s, run.leaf);
-        for (size_t i = run.from; i < run.to; i++) {
+        for (size_t i = run.from; i < run.to; i++)
             for (int f = 0; f < g->n_other; f++)
                 for (int c = 0; c < g->other[f].r; c++)
                     out[g->other[f].col[i] + c] += x[i] * other_z(&g->other[f], i, c);
-            if (u)
-                for (int c = 0; c < s->r; c++) u[c] += x[i] * leaf_z(g, i, c);
-        }
+        for (int c = 0; u && c < s->r; c++) u[c] = adjoint_leaf(g, run, c, x);
     }
 }
 
@@ -162,7 +172,8 @@ static void add_others(const struct glmm *g, size_t i, double w, double *G)
     }
 }
 
-/* The leaf's piece (lower triangle) and its cross block of width k. */
+/* Row i in the leaf's piece (lower triangle) and in its cross block of width k, less the other
+ * factors. */
 static void add_leaf(const struct glmm *g, size_t i, double w, int k, double *D,
                      double *B)
 {
@@ -172,6 +183,33 @@ static void add_leaf(const struct glmm *g, size_t i, double w, int k, double *D,
         double wz = w * leaf_z(g, i, c), *b = B + (size_t) c * (size_t) k;
         for (int d = c; d < r; d++) AT(D, d, c, r) += wz * leaf_z(g, i, d);
         for (int a = 0; a < p; a++) b[a] += wz * x[a];
+    }
+}
+
+/* Rows i, ..., i + 3 at once, as above. */
+static void add_leaf_four(const struct glmm *g, size_t i, const double *w, int k,
+                          double *D, double *B)
+{
+    size_t p = (size_t) g->lmm.p;
+    int r = g->lmm.shape.r;
+    const double *x = g->X + i * p, *y = x + p, *u = y + p, *v = u + p;
+    for (int c = 0; c < r; c++) {
+        double wx = w[i] * leaf_z(g, i, c), wy = w[i + 1] * leaf_z(g, i + 1, c),
+               wu = w[i + 2] * leaf_z(g, i + 2, c), wv = w[i + 3] * leaf_z(g, i + 3, c),
+               *b = B + (size_t) c * (size_t) k;
+        for (int d = c; d < r; d++)
+            AT(D, d, c, r) += wx * leaf_z(g, i, d) + wy * leaf_z(g, i + 1, d) +
+                              wu * leaf_z(g, i + 2, d) + wv * leaf_z(g, i + 3, d);
+        for (size_t a = 0; a < p; a++)
+            b[a] += wx * x[a] + wy * y[a] + wu * u[a] + wv * v[a];
+    }
+}
+
+/* The other factors in its cross block. */
+static void add_leaf_others(const struct glmm *g, size_t i, double w, int k, double *B)
+{
+    for (int c = 0; c < g->lmm.shape.r; c++) {
+        double wz = w * leaf_z(g, i, c), *b = B + (size_t) c * (size_t) k;
         for (int f = 0; f < g->n_other; f++)
             for (int d = 0; d < g->other[f].r; d++)
                 b[g->other[f].pos[i] + d] += wz * other_z(&g->other[f], i, d);
@@ -182,7 +220,9 @@ void glmm_gram(const struct glmm *g, const double *w, struct arrow *P)
 {
     const struct arrow_shape *s = &g->lmm.shape;
     size_t rr = (size_t) s->r * (size_t) s->r;
-    memset(P->global, 0, sizeof(double) * arrow_global_size(s));
+    arrow_clear_global(s, P->global);
+    for (int j = g->lmm.p; j < s->n_global; j++)
+        memset(&AT(P->global, 0, j, s->n_global), 0, sizeof(double) * (size_t) g->lmm.p);
     if (s->n_leaf) {
         memset(P->leaf, 0, sizeof(double) * arrow_leaf_size(s));
         memset(P->cross, 0, sizeof(double) * arrow_cross_size(s));
@@ -193,9 +233,12 @@ void glmm_gram(const struct glmm *g, const double *w, struct arrow *P)
         int width = leaf_width(s, run.leaf);
         double *D = run.leaf < 0 ? NULL : P->leaf + (size_t) k * rr;
         double *B = run.leaf < 0 ? NULL : P->cross + (size_t) s->ptr[k] * (size_t) s->r;
-        for (size_t i = run.from; i < run.to; i++) {
+        size_t i = run.from;
+        for (; D && i + 4 <= run.to; i += 4) add_leaf_four(g, i, w, width, D, B);
+        for (; D && i < run.to; i++) add_leaf(g, i, w[i], width, D, B);
+        for (i = run.from; g->n_other && i < run.to; i++) {
             add_others(g, i, w[i], P->global);
-            if (D) add_leaf(g, i, w[i], width, D, B);
+            if (D) add_leaf_others(g, i, w[i], width, B);
         }
     }
     for (int j = g->lmm.p; j < s->n_global; j++)
@@ -257,6 +300,36 @@ static double quad_leaf(const struct glmm *g, size_t i, int k, const double *D,
     return sum;
 }
 
+/* v += the same of rows i, ..., i + 3 where there is no other factor. */
+static void quad_leaf_four(const struct glmm *g, size_t i, const double *D,
+                           const double *B, double *v)
+{
+    size_t p = (size_t) g->lmm.p;
+    int r = g->lmm.shape.r;
+    const double *x = g->X + i * p, *y = x + p, *u = y + p, *w = u + p;
+    for (int c = 0; c < r; c++) {
+        const double *b = B + (size_t) c * p;
+        double tx = 0, ty = 0, tu = 0, tw = 0;
+        for (size_t a = 0; a < p; a++) {
+            tx += b[a] * x[a];
+            ty += b[a] * y[a];
+            tu += b[a] * u[a];
+            tw += b[a] * w[a];
+        }
+        for (int d = 0; d < r; d++) {
+            double half = 0.5 * AT(D, d, c, r);
+            tx += half * leaf_z(g, i, d);
+            ty += half * leaf_z(g, i + 1, d);
+            tu += half * leaf_z(g, i + 2, d);
+            tw += half * leaf_z(g, i + 3, d);
+        }
+        v[i] += 2 * tx * leaf_z(g, i, c);
+        v[i + 1] += 2 * ty * leaf_z(g, i + 1, c);
+        v[i + 2] += 2 * tu * leaf_z(g, i + 2, c);
+        v[i + 3] += 2 * tw * leaf_z(g, i + 3, c);
+    }
+}
+
 void glmm_quad(const struct glmm *g, const struct arrow *S, double *v)
 {
     const struct arrow_shape *s = &g->lmm.shape;
@@ -268,7 +341,9 @@ void glmm_quad(const struct glmm *g, const struct arrow *S, double *v)
         const double *D = run.leaf < 0 ? NULL : S->leaf + (size_t) k * rr;
         const double *B =
             run.leaf < 0 ? NULL : S->cross + (size_t) s->ptr[k] * (size_t) s->r;
-        for (size_t i = run.from; i < run.to; i++)
+        size_t i = run.from;
+        for (; D && !g->n_other && i + 4 <= run.to; i += 4) quad_leaf_four(g, i, D, B, v);
+        for (; i < run.to; i++)
             v[i] += quad_others(g, i, S->global) + (D ? quad_leaf(g, i, width, D, B) : 0);
     }
 }

@@ -52,7 +52,8 @@ void glmm_mul(const struct glmm *g, const double *theta, double *out);
 /* out (dim) <- C'x. */
 void glmm_adjoint(const struct glmm *g, const double *x, double *out);
 
-/* P <- C'diag(w)C, w of any sign; lower triangle of the global block and of the leaves. */
+/* P <- C'diag(w)C, w of any sign; lower triangle of the global block, on its pattern, and of the
+ * leaves. */
 void glmm_gram(const struct glmm *g, const double *w, struct arrow *P);
 
 /* P += T(t), the prior precision of theta: blockdiag(T_b, I (x) Lambda_j). */

@@ -107,6 +107,34 @@ double likelihood_expect_value(const struct likelihood *L,
     return sum;
 }
 
+static void expect_points(const struct likelihood *L, const struct likelihood_rows *rows,
+                          const double *extra, const double *mu, const double *v,
+                          const double *e, const struct likelihood_grid *x, double *out)
+{
+    int r = x->r;
+    double eta[BLOCK], z[LIKELIHOOD_GRID_MAX_R];
+    for (int k = 0; k < likelihood_grid_size(x); k++) {
+        for (int c = 0; c < r; c++) z[c] = likelihood_grid_node(x, k, c);
+        for (size_t i = 0; i < rows->n; i++) {
+            eta[i] = mu[i];
+            for (int c = 0; c < r; c++) eta[i] += e[i * (size_t) r + (size_t) c] * z[c];
+        }
+        out[k] += likelihood_expect_value(L, rows, extra, eta, v);
+    }
+}
+
+void likelihood_expect_grid(const struct likelihood *L,
+                            const struct likelihood_rows *rows, const double *extra,
+                            const double *mu, const double *v, const double *e,
+                            const struct likelihood_grid *x, double *out)
+{
+    if (L->expect_grid && L->expect_grid(rows, extra, mu, v, e, x, out)) return;
+    for (size_t i = 0; i < rows->n; i += BLOCK) {
+        const struct likelihood_rows some = part(rows, i);
+        expect_points(L, &some, extra, mu + i, v + i, e + i * (size_t) x->r, x, out);
+    }
+}
+
 /* ---- the extra parameter by differences ------------------------------------------------ */
 
 /* Central differences of fourth order: weights of the points -2, ..., 2 steps away. */

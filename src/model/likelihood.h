@@ -36,6 +36,30 @@ struct likelihood_extra {
     double *lm, *lv;
 };
 
+/* The product of r copies of a symmetric rule of 2 half + 1 nodes: its point k has in dimension c the
+ * node of number likelihood_grid_at(), negative: the mirror image of that. */
+enum { LIKELIHOOD_GRID_MAX_R = 3 };
+struct likelihood_grid {
+    int r, half;
+    const double *node; /* half + 1, increasing from zero                              */
+};
+static inline int likelihood_grid_size(const struct likelihood_grid *x)
+{
+    int n = 1;
+    for (int c = 0; c < x->r; c++) n *= 2 * x->half + 1;
+    return n;
+}
+static inline int likelihood_grid_at(const struct likelihood_grid *x, int k, int c)
+{
+    for (int d = 0; d < c; d++) k /= 2 * x->half + 1;
+    return k % (2 * x->half + 1) - x->half;
+}
+static inline double likelihood_grid_node(const struct likelihood_grid *x, int k, int c)
+{
+    int at = likelihood_grid_at(x, k, c);
+    return at < 0 ? -x->node[-at] : x->node[at];
+}
+
 struct likelihood {
     const char *name;
     int n_extra;      /* positive parameters beside eta: 0 or 1                         */
@@ -68,6 +92,12 @@ struct likelihood {
     double (*expect_value)(const struct likelihood_rows *rows, const double *extra,
                            const double *mu, const double *v);
 
+    /* out_k += sum F at mu_i + e_i'z_k, z_k the points of x; e: r x n. False: not of these rows, and
+     * nothing was added. NULL: of none. They are then taken point by point. */
+    bool (*expect_grid)(const struct likelihood_rows *rows, const double *extra,
+                        const double *mu, const double *v, const double *e,
+                        const struct likelihood_grid *x, double *out);
+
     /* NULL: by differences, where there is an extra parameter. */
     void (*extra_terms)(const struct likelihood_rows *rows, const double *extra,
                         const double *mu, const double *v, struct likelihood_extra *x);
@@ -86,6 +116,10 @@ double likelihood_expect(const struct likelihood *L, const struct likelihood_row
 double likelihood_expect_value(const struct likelihood *L,
                                const struct likelihood_rows *rows, const double *extra,
                                const double *mu, const double *v);
+void likelihood_expect_grid(const struct likelihood *L,
+                            const struct likelihood_rows *rows, const double *extra,
+                            const double *mu, const double *v, const double *e,
+                            const struct likelihood_grid *x, double *out);
 void likelihood_extra_terms(const struct likelihood *L,
                             const struct likelihood_rows *rows, const double *extra,
                             const double *mu, const double *v,
