@@ -61,7 +61,8 @@ delta_sd_correlations <- function(x, V, A) {
     return(list(loc = loc, s = s, natural = natural))
   }
   z <- stats::qnorm(quasi_random(4000L, length(x)))
-  eta <- log_sd_atanh_rows(z %*% half(V) + rep(x, each = nrow(z)), A)
+  L <- lower_chol(V) # an eigenbasis turns with rounding where eigenvalues are equal
+  eta <- log_sd_atanh_rows(z %*% (if (is.null(L)) half(V) else t(L)) + rep(x, each = nrow(z)), A)
   moments <- function(y) list(mean = colMeans(y), sd = apply(y, 2L, stats::sd))
   own <- moments(eta)
   list(loc = own$mean, s = own$sd,
