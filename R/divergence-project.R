@@ -41,8 +41,8 @@
 #'   * `direction`, `log_density`, `d`, and `converged`, how many of `searches` ended in a point.
 #' @section Errors: `meanfield_error_density` for a function that returns something else, is `NaN`
 #'   or infinite, cannot be normalised, or is `-Inf` where every normal has mass (use
-#'   `"forward"`, or a transformed variable); `meanfield_error_control` for other arguments. A warning
-#'   `meanfield_warning_density` says when the integrals are not accurate to 1e-6.
+#'   `"forward"`, or a transformed variable); `meanfield_error_control` for other arguments. A
+#'   warning `meanfield_warning_density` says when the integrals are not accurate to 1e-6.
 #' @references Minka, T. (2005). Divergence measures and message passing. Microsoft Research
 #'   MSR-TR-2005-173. Koller, D. and Friedman, N. (2009). *Probabilistic Graphical Models*,
 #'   chapter 8.
