@@ -104,7 +104,7 @@ draw_curves <- function(x, look, xlab, ylab, legend) {
   old <- graphics::par(mar = c(3.6, 4, 0.8, 0.6), mgp = c(2.4, 0.6, 0), las = 1)
   on.exit(graphics::par(old))
   graphics::plot(at, p, type = "l", lwd = 2, xlab = xlab, ylab = ylab, yaxs = "i",
-    ylim = c(0, top * if (legend) 1.25 else 1.05))
+    ylim = c(0, top * if (legend) 1.2 + 0.13 * length(unique(look$label)) else 1.05))
   for (k in seq_along(shown)) {
     graphics::lines(at, q[, k], lwd = 2, col = look$colour[shown[k]], lty = look$line[shown[k]])
   }

@@ -39,6 +39,21 @@ test_that("KL of a normal of SD .5 along the line: the middle is a maximum", {
   expect_equal(kl, c(5.420989, 5.378913, 4.476896, 2.613538, 0.693054), tolerance = 2e-7)
 })
 
+test_that("a climb from the middle stays there, and k-hat does not mind", {
+  rule <- hermite_nodes(401L, 1L)
+  end <- function(m, sd) to_stationary(two_normals, list(m = m, L = matrix(sd)), rule, down_step)
+  expect_equal(end(0, 0.3)$m, 0)
+  expect_equal(end(0, 0.3)$L[1L], 1.736362, tolerance = 1e-5)
+  expect_equal(end(0.5, 0.3)$m, 1.999801, tolerance = 1e-5)
+  khat <- function(m, sd) {
+    x <- with_fixed_seed(rnorm(10000, m, sd))
+    ratio <- two_normals(x) - dnorm(x, m, sd, log = TRUE)
+    suppressWarnings(loo::psis(ratio - max(ratio), r_eff = 1))$diagnostics$pareto_k
+  }
+  expect_lt(khat(1.999801, 0.500398), 0.9) # half the mass is missed
+  expect_lt(khat(0, 1.736362), -1) # KL 1.87
+})
+
 test_that("gradients and Hessians are the derivatives of KL", {
   skewed <- function(x) 2 * x - exp(x) - 0.3 * abs(x)^2 + sin(2 * x)
   rule <- hermite_nodes(801L, 1L)
