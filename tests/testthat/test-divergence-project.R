@@ -30,6 +30,7 @@ test_that("two modes, forward: the moments", {
   got <- project_normal(two_normals, "forward")$stationary
   expect_equal(c(got$mean, got$sd, got$kl), c(0, sqrt(4.25), 0.723553), tolerance = 1e-6)
   expect_identical(got$type, "minimum")
+  expect_equal(c(got$eigenvalue1, got$eigenvalue2), c(2, 1 / 4.25), tolerance = 1e-6)
 })
 
 test_that("KL of a normal of SD .5 along the line: the middle is a maximum", {
@@ -157,11 +158,14 @@ test_that("a normal is its own projection, at any place and scale", {
 })
 
 test_that("a narrow mode beside a wide one is not lost", {
-  f <- function(x) {
-    a <- dnorm(x, 0, 0.1, log = TRUE) + log(0.3)
+  beside <- function(sd) function(x) {
+    a <- dnorm(x, 0, sd, log = TRUE) + log(0.3)
     b <- dnorm(x, 3, 2, log = TRUE) + log(0.7)
     log_mean2(a, b) + log(2)
   }
+  needle <- suppressWarnings(project_normal(beside(0.002)), classes = "meanfield_warning")
+  expect_true(any(abs(needle$stationary$sd / 0.002 - 1) < 0.05))
+  f <- beside(0.1)
   fit <- project_normal(f)$stationary
   expect_identical(fit$type, c("minimum", "minimum", "saddle"))
   climb <- optim(c(0, log(0.1)), function(v) {
