@@ -1,8 +1,8 @@
 # The call graph of the R sources: who calls whom, between files. Files are rooms, their prefixes
 # floors.
 
-R_FLOORS <- c("base", "family", "model", "engine", "posterior", "report", "methods", "mixture",
-  "target")
+R_FLOORS <- c("base", "divergence", "family", "model", "engine", "posterior", "report", "methods",
+  "mixture", "target")
 
 # The package's sources: of the working tree, or those that R CMD check has unpacked; NULL
 # elsewhere.

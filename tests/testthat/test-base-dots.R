@@ -21,6 +21,7 @@ objects <- list(
   meanfield_comparison = compare(a = vb, b = exact, loo = FALSE), meanfield_gram = vb$model$gram,
   meanfield_khat = structure(.4, ess = .5, class = "meanfield_khat"),
   meanfield_mixture_prior = mixture_prior(), meanfield_prior = gamma_prior(1, 1),
+  meanfield_law = law("normal"), normal_projection = project_normal(function(x) -x^4),
   meanfield_priors = priors(), meanfield_constraint = positive(),
   target_fit = tgt, target_vb_fit = tgt, target_exact_fit = fit_exact(tgt), target_hmc_fit = tgt_hmc,
   hmc_fit = hmc,
