@@ -97,7 +97,7 @@ response_columns <- function(run, part) {
 
 fullrank_root <- function(run, part) {
   cost <- 4 * length(part$m) + 512
-  if (left_gradients(run) < cost) return(NULL)
+  if (left_gradients(run) < cost || length(part$m) > FULL_MOST) return(NULL)
   root <- lower_chol(gaussian_response(run$ev, part)$cov)
   if (!is.null(root)) list(L = root)
 }

@@ -121,7 +121,7 @@ OPTIMISERS <- list(fullrank = c("stein", "lbfgs", "pathwise", "score"),
 
 target_settings <- function(target, approximation, refine, optimiser, rank, control) {
   check_vb_control(control)
-  default <- if (target$d > FULL_MOST) "meanfield" else "fullrank"
+  default <- if (target$d > (target$most_full %||% FULL_MOST)) "meanfield" else "fullrank"
   approximation <- check_choice(approximation %||% default, APPROXIMATIONS, "approximation")
   choices <- OPTIMISERS[[approximation]]
   optimiser <- check_choice(optimiser %||% choices[1L], choices, "optimiser")
