@@ -32,8 +32,12 @@ optimum_component <- function(at, full, trace) {
     list(sd = sd, omega = log(sd), E = factorised_points(factorised_size(d), d))
   }
   c(list(m = at$m), spread, list(elbo = at$elbo, converged = TRUE, reason = "",
-    iterations = length(trace) - 1L, trace = data.frame(elbo = trace)))
+    iterations = length(trace) - 1L, trace = data.frame(elbo = trace)), proposal_hints(d))
 }
+
+# Tails are those of the normal prior or lighter: a proposal with heavier ones loses its points where
+# there are many players. least: points of the first round.
+proposal_hints <- function(d) list(df = max(IMPORTANCE_DF, d), least = if (d > 16L) 4096L else 2048L)
 
 # From the fit before an update(), or from the curvature where all are equal.
 optimum_start <- function(target, full) {

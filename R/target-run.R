@@ -34,7 +34,7 @@ keep_components <- function(run, fits) {
   run$components <- Map(function(q, w) {
     q$weight <- w / sum(weight)
     q[intersect(names(q), c("m", "L", "sd", "omega", "A", "D", "elbo", "weight", "converged",
-      "criterion", "iterations", "trace", "E", "rank", "gains"))]
+      "criterion", "iterations", "trace", "E", "rank", "gains", "df", "least"))]
   }, fits, weight)
   run$elbo <- max(elbo) + log(sum(weight))
   run$converged <- all(vapply(fits, `[[`, NA, "converged"))

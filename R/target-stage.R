@@ -139,7 +139,8 @@ auto_stage <- function(run) {
 importance_stage <- function(run) {
   control <- run$settings$control
   proposal <- fitted_proposal(run$components)
-  points <- control$importance_points * length(proposal)
+  least <- run$components[[1L]]$least %||% 0L # of a model that knows its optimum
+  points <- max(control$importance_points, least) * length(proposal)
   budget <- min(left_gradients(run), 0.55 * control$max_gradients)
   before <- unlist(evaluator_counts(run$ev)[c("values", "failures")])
   out <- importance_ladder(run$ev, run$linked, proposal, run$mfvb$sd, points, budget)
