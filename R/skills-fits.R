@@ -46,34 +46,44 @@ NULL
 
 #' @rdname fit_vb.skills
 #' @export
-fit_vb.skills <- function(object, ...) as_skills_fit(NextMethod())
+fit_vb.skills <- function(object, ...) {
+  as_skills_fit(fit_vb.meanfield_target(object, ...),
+    object_call(match.call(), "fit_vb", parent.frame()))
+}
 
 #' @rdname fit_vb.skills
 #' @export
 fit_exact.skills <- function(object, ...) {
   valid_target(object)
-  if (is_duel(object)) return(exact_duel(object, match.call(), parent.frame(), ...))
-  as_skills_fit(NextMethod())
+  call <- object_call(match.call(), "fit_exact", parent.frame())
+  if (is_duel(object)) return(exact_duel(object, call, ...))
+  as_skills_fit(fit_exact.meanfield_target(object, ...), call)
 }
 
 #' @export
 fit_exact.skills_fit <- function(object, ...) {
   valid_fit(object)
-  if (is_duel(object$model)) {
-    return(exact_duel(object$model, match.call(), parent.frame(), ...))
-  }
-  as_skills_fit(NextMethod())
+  call <- object_call(match.call(), "fit_exact", parent.frame())
+  if (is_duel(object$model)) return(exact_duel(object$model, call, ...))
+  as_skills_fit(fit_exact.target_fit(object, ...), call)
 }
 
 #' @rdname fit_vb.skills
 #' @export
-fit_hmc.skills <- function(object, ...) as_skills_fit(NextMethod())
+fit_hmc.skills <- function(object, ...) {
+  as_skills_fit(fit_hmc.meanfield_target(object, ...),
+    object_call(match.call(), "fit_hmc", parent.frame()))
+}
 
 #' @export
-fit_hmc.skills_fit <- function(object, ...) as_skills_fit(NextMethod())
+fit_hmc.skills_fit <- function(object, ...) {
+  as_skills_fit(fit_hmc.target_fit(object, ...),
+    object_call(match.call(), "fit_hmc", parent.frame()))
+}
 
-as_skills_fit <- function(fit) {
-  if (!inherits(fit, "skills_fit")) class(fit) <- c("skills_fit", class(fit))
+as_skills_fit <- function(fit, call) {
+  fit$call <- call
+  class(fit) <- union("skills_fit", class(fit))
   fit
 }
 
@@ -86,32 +96,47 @@ is_duel <- function(model) {
 # The sum of the two skills is independent of their difference d, and keeps its prior: a rule for d
 # (panels of Gauss and Legendre, with an end at d = 0, so that P(d > 0) is a sum of weights too)
 # times one for the sum.
-exact_duel <- function(model, call, env, tol = 1e-4, max_points = 4e5, control = vb_control(),
-                       ...) {
+exact_duel <- function(model, call, tol = 1e-4, max_points = 4e5, control = vb_control(), ...) {
   no_dots(...)
-  call <- object_call(call, "fit_exact", env)
   exact_target_settings(tol, max_points)
   check_vb_control(control)
   sigma <- sqrt(2) * model$settings$prior_sd
   rule <- difference_rule(duel_log_density(model), sigma)
-  sum_rule <- spread_rule(2)
-  keep <- sum_rule$w > 1e-15
-  x <- sigma * sum_rule$x[keep]
-  z <- rbind(as.vector(outer(rule$d, x, `+`)), as.vector(outer(-rule$d, x, `+`))) / 2
-  points <- list(z = z, weights = as.vector(outer(rule$w, sum_rule$w[keep] / sum(sum_rule$w[keep]))))
-  estimate <- weighted_rows(z, points$weights)
+  points <- duel_points(rule, sigma)
+  estimate <- weighted_rows(points$z, points$weights)
   estimate$mcse_mean <- estimate$mcse_sd <- c(0, 0)
   table <- variable_estimates(linked_values(model), estimate, NULL, NULL, "exact")
-  full <- gaussian_optimum(model, "fullrank")
   structure(
     list(call = call, model = model, method = "quadrature",
       table = table[c("mean", "sd", "mcse_mean", "mcse_sd", "loc", "spread")], points = points,
       log_evidence = rule$log_evidence, evidence_error = 0,
-      vb = list(elbo = full$elbo %||% NA_real_, components = list(c(full, weight = 1))), error = 0,
+      vb = duel_normal(model), error = 0,
       khat = NA_real_, flags = character(), notes = character(),
       counts = list(values = length(rule$d), gradients = 0, failures = 0, warnings = 0,
         message = NA_character_)),
     class = c("skills_fit", "target_exact_fit", "target_fit", "meanfield_fit"))
+}
+
+# The rule for the sum is shifted from one d to the next, which costs no accuracy, so that the points
+# of one skill lie nowhere in heaps: quantiles are theirs.
+duel_points <- function(rule, sigma) {
+  n <- length(rule$d)
+  x <- SUM_STEP * outer((seq_len(n) * 0.6180339887) %% 1, seq(-30, 30), `+`)
+  w <- stats::dnorm(x)
+  w <- rule$w * w / rowSums(w)
+  keep <- w > 1e-17
+  sum <- sigma * x[keep]
+  d <- rep_len(rule$d, length(x))[keep]
+  list(z = rbind(sum + d, sum - d) / 2, weights = w[keep] / sum(w[keep]))
+}
+
+SUM_STEP <- 0.3 # SDs
+
+# The normal fit beside the exact one: by points where it is beyond the rules of the optimum.
+duel_normal <- function(model) {
+  full <- gaussian_optimum(model, "fullrank")
+  if (!is.null(full)) return(list(elbo = full$elbo, components = list(c(full, weight = 1))))
+  suppressWarnings(fit_vb(model, refine = "no"))$vb[c("elbo", "components")]
 }
 
 # Of d: log likelihood + log N(d; 0, 2 prior_sd^2), vectorised.
@@ -176,10 +201,7 @@ fit_gibbs.skills_fit <- function(object, ...) {
 skills_regression <- function(model) {
   data <- model$user$data
   pairs <- data$pairs[data$pairs$wins_a + data$pairs$wins_b > 0, ]
-  X <- matrix(0, nrow(pairs), model$d)
-  X[cbind(seq_len(nrow(pairs)), pairs$a)] <- 1
-  X[cbind(seq_len(nrow(pairs)), pairs$b)] <- -1
-  if (model$settings$at_home) X[, model$d] <- pairs$side
+  X <- pair_design(replace(data, "pairs", list(pairs)), model$d)
   names <- paste0("x", seq_len(model$d))
   colnames(X) <- names
   formula <- stats::reformulate(c("0", names), quote(cbind(wins_a, wins_b)))

@@ -15,9 +15,13 @@ pair_terms <- function(link, d, t, n, curved = FALSE) {
 # P(the first wins) = 1 / (1 + exp(-d)).
 logit_terms <- function(d, t, n, curved) {
   total <- n$a + n$b
-  p <- stats::plogis(d)
-  list(value = n$a * d - total * log1p_exp(d), d = n$a - total * p,
-    dd = if (curved) -total * p * (1 - p))
+  tail <- exp(-abs(d)) # one exponential for all: this is where a fit's time goes
+  near <- 1 / (1 + tail)
+  p <- near
+  down <- which(d < 0)
+  p[down] <- tail[down] * near[down]
+  list(value = n$a * pmin(d, 0) - n$b * pmax(d, 0) - total * log1p(tail), d = n$a - total * p,
+    dd = if (curved) -total * tail * near^2)
 }
 
 # P(the first wins) = Phi(d).
@@ -77,7 +81,11 @@ margin_terms <- function(d, t, n, curved) {
 
 # count times each, and 0 where there are none, whatever the value.
 none_of <- function(count, values) {
-  lapply(values, function(x) ifelse(count > 0, count * x, 0))
+  lapply(values, function(x) {
+    x <- count * x
+    x[count == 0, ] <- 0
+    x
+  })
 }
 
 # P(win), P(tie) of the first of two, at d and t.

@@ -108,7 +108,7 @@ gather_pairs <- function(long) {
   k <- max(long$b)
   key <- (long$side + 1) * k^2 + (long$a - 1) * k + long$b
   first <- !duplicated(key)
-  sums <- rowsum(cbind(long$wins_a, long$wins_b, long$ties), key, reorder = FALSE)
+  sums <- unname(rowsum(cbind(long$wins_a, long$wins_b, long$ties), key, reorder = FALSE))
   out <- list2DF(list(a = long$a[first], b = long$b[first], side = long$side[first],
     wins_a = sums[, 1L], wins_b = sums[, 2L], ties = sums[, 3L]))
   out <- out[order(out$a, out$b, out$side), ]

@@ -166,15 +166,13 @@ predict.skills_fit <- function(object, newdata = NULL, level = 0.95, allow_new_l
   model <- object$model
   new <- if (is.null(newdata)) all_matches(model) else new_matches(model, newdata)
   known <- known_players(model, new, allow_new_levels)
-  p <- skill_points(object)
-  parts <- with_new_players(point_parts(model, p$z), length(known) - length(model$players),
-    model$settings$prior_sd)
+  p <- with_new_players(skill_points(object), model, length(known) - length(model$players))
   out <- new
   out[c("p_win", "sd", quantile_names(level), if (model$settings$tied) "p_tie", "p_better")] <-
     NA_real_
-  rows <- max(1L, 4000000L %/% ncol(p$z))
+  rows <- max(1L, 4000000L %/% length(p$weights))
   for (lot in split(seq_len(nrow(new)), (seq_len(nrow(new)) - 1L) %/% rows)) {
-    m <- point_matches(model, parts, match(new$winner[lot], known), match(new$loser[lot], known),
+    m <- point_matches(model, p$parts, match(new$winner[lot], known), match(new$loser[lot], known),
       new$home[lot] %||% 0)
     out[lot, -seq_along(new)] <- predicted_matches(m, p$weights, level)
   }

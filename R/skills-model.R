@@ -11,7 +11,7 @@
 #' @param wins How often `winner` beat `loser` in the matches of a row: whole numbers from 0, a
 #'   column, or one number for all rows.
 #' @param data A data frame; without it the other arguments are vectors.
-#' @param prior_sd SD of a skill's prior, from 1e-4 to 1e4.
+#' @param prior_sd SD of a skill's prior, from 1e-4 to 100.
 #' @param link `"logit"`: P(i beats j) = 1 / (1 + exp(-(z_i - z_j))), Bradley and Terry's.
 #'   `"probit"`: Phi(z_i - z_j), TrueSkill's.
 #' @param ties How many matches of a row ended without a winner (then who is called `winner` does not
@@ -90,8 +90,8 @@ skills <- function(winner, loser, wins = 1, data = NULL, prior_sd = 1,
 
 check_prior_sd <- function(x) {
   x <- check_number(x, "prior_sd", 1e-4, kind = "prior")
-  if (x > 1e4) {
-    mf_abort("prior", "`prior_sd` must not exceed 1e4, where every match is won for certain",
+  if (x > 100) {
+    mf_abort("prior", "`prior_sd` must not exceed 100, where every match is won for certain",
       arg = "prior_sd")
   }
   x
@@ -169,3 +169,6 @@ skills_size <- function(model) {
     if (sum(games) != 1) "es", " of ", number(met), " pair", if (met != 1) "s",
     if (model$settings$tied) paste0(", ", number(sum(pairs$ties)), " of them tied"))
 }
+
+#' @export
+model_formula.skills <- function(model) paste0("skills (", LINK_WORDS[[model$settings$link]], ")")

@@ -22,7 +22,49 @@ gaussian_optimum.skills <- function(target, approximation) {
     if (at$converged) break
   }
   if (!at$converged) return(NULL)
-  optimum_component(at, full, trace)
+  out <- optimum_component(at, full, trace)
+  if (!full) out$response <- factorised_root(target, at)
+  out
+}
+
+# A root of the linear-response covariance of a factorised optimum, whose bound has the second
+# derivatives [F_mm, F_mv; F_vm, F_vv] in means and variances v: (F_mm - F_mv F_vv^-1 F_vm)^-1, with
+# d E f / dv = E f'' / 2. NULL with ties, and where there is no root.
+# Source: Giordano, Broderick and Jordan (2015), arXiv:1506.04088.
+factorised_root <- function(target, at) {
+  data <- target$user$data
+  if (!is.null(data$tie_sd)) return(NULL)
+  e <- higher_terms(data, pair_moments(data, at$m, at$S))
+  A <- pair_design(data, length(at$m))
+  v <- diag(at$S)
+  F_mv <- crossprod(A, -e$third / 2 * A^2)
+  F_vv <- crossprod(A^2, -e$fourth / 4 * A^2)
+  diag(F_vv) <- diag(F_vv) + 1 / (2 * v^2)
+  R <- root_or_null(F_vv)
+  if (is.null(R)) return(NULL)
+  H <- root_or_null(at$wanted - crossprod(backsolve(R, t(F_mv), transpose = TRUE)))
+  if (!is.null(H)) lower_chol(chol2inv(H))
+}
+
+# Expected third and fourth derivatives of the log likelihood by d, by parts.
+higher_terms <- function(data, q) {
+  rule <- spread_rule(max(q$sd))
+  d <- q$mean + outer(q$sd, rule$x)
+  dd <- pair_terms(data$link, d, NULL, pair_counts(data$pairs), curved = TRUE)$dd
+  list(third = drop(dd %*% (rule$w * rule$x)) / q$sd,
+    fourth = drop(dd %*% (rule$w * (rule$x^2 - 1))) / q$sd^2)
+}
+
+# Pairs x coordinates.
+pair_design <- function(data, d) {
+  pairs <- data$pairs
+  row <- seq_len(nrow(pairs))
+  A <- matrix(0, nrow(pairs), d)
+  A[cbind(row, pairs$a)] <- 1
+  A[cbind(row, pairs$b)] <- -1
+  home <- extra_places(data, d)$home
+  if (!is.null(home)) A[, home] <- pairs$side
+  A
 }
 
 optimum_component <- function(at, full, trace) {
@@ -55,7 +97,8 @@ optimum_step <- function(target, at, full) {
   for (rho in 2^-(0:20)) {
     now <- optimum_at(target, at$m + rho * step$move, (1 - rho) * at$H + rho * at$wanted, full)
     if (is.null(now)) next
-    if (now$elbo >= at$elbo - 1e-12 * (1 + abs(at$elbo))) {
+    near <- max(step$decrement, step$change) < 1e-4 # where rounding hides what a step gains
+    if (near || now$elbo >= at$elbo - 1e-12 * (1 + abs(at$elbo))) {
       now$converged <- rho == 1 && step$decrement < OPTIMUM_TOL && step$change < OPTIMUM_TOL
       return(now)
     }

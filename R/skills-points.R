@@ -8,13 +8,32 @@ skill_points <- function(fit) {
   }
   use <- fit$points$weights > 0
   w <- fit$points$weights[use] / sum(fit$points$weights[use])
-  z <- fit$points$z[, use, drop = FALSE]
+  z <- with_sure_covariance(fit, fit$points$z[, use, drop = FALSE], w)
   own <- weighted_moments(z, w)
   scale <- ifelse(own$sd > 0, fit$table$spread / own$sd, 1)
   moved <- fit$table$loc + (z - own$mean) * scale
   lost <- !is.finite(fit$table$loc) | !is.finite(fit$table$spread)
   moved[lost, ] <- z[lost, ]
   list(z = moved, weights = w)
+}
+
+# Of an importance sample about a normal fit: its covariance differs from that of the normal
+# distribution by what it does under weights for the latter at the same points, which is known much
+# better than itself. The points are mapped to that covariance.
+with_sure_covariance <- function(fit, z, w) {
+  part <- fit$vb$components[[1L]]
+  sampled <- inherits(fit, "target_vb_fit") && all(fit$table$source == "importance")
+  if (!sampled || length(fit$vb$components) > 1L || is.null(part$L)) return(z)
+  lp <- evaluator(fit$model)(z, FALSE)$lp
+  e <- forwardsolve(part$L, z - part$m)
+  v <- log(w) - colSums(e^2) / 2 - lp
+  v <- exp(v - max(v))
+  p <- weighted_covariance(z, w)
+  q <- weighted_covariance(z, v / sum(v))
+  from <- lower_chol(p$cov)
+  to <- lower_chol(tcrossprod(part$L) + p$cov - q$cov)
+  if (is.null(from) || is.null(to)) return(z)
+  p$mean + to %*% forwardsolve(from, z - p$mean)
 }
 
 # list(skill (a row per player), home, tie (its logarithm)); the last two NULL where there are none.
@@ -44,13 +63,17 @@ point_matches <- function(model, parts, a, b, side = 0) {
   list(win = p$win, tie = if (!is.null(t)) p$tie, better = better)
 }
 
-# Skills of players without a match, from the prior, beside those of the points.
-with_new_players <- function(parts, n, prior_sd) {
-  if (!n) return(parts)
-  size <- ncol(parts$skill)
-  most <- 2L * ceiling(max(size, 2L * n) / 2) # as many as can be matched
-  e <- shifted_points(most, n, shift = 23L, match = TRUE)
-  at <- with_fixed_seed(sample.int(most, size))
-  parts$skill <- rbind(parts$skill, prior_sd * e[, at, drop = FALSE])
-  parts
+# As many points of equal weight, with skills of n players without a match, from the prior, beside
+# those that there are.
+with_new_players <- function(p, model, n) {
+  if (!n) return(list(parts = point_parts(model, p$z), weights = p$weights))
+  size <- 2L * max(NEW_POINTS %/% 2L, n)
+  at <- findInterval((seq_len(size) - 0.5) / size, cumsum(p$weights)) + 1L
+  parts <- point_parts(model, p$z[, pmin(at, ncol(p$z)), drop = FALSE])
+  e <- shifted_points(size, n, shift = 23L, match = TRUE)
+  e <- e[, with_fixed_seed(sample.int(size)), drop = FALSE]
+  parts$skill <- rbind(parts$skill, model$settings$prior_sd * e)
+  list(parts = parts, weights = rep(1 / size, size))
 }
+
+NEW_POINTS <- 16384L
