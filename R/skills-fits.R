@@ -145,7 +145,7 @@ duel_log_density <- function(model) {
   n <- pair_counts(data$pairs)
   sigma <- sqrt(2) * data$prior_sd
   function(d) {
-    drop(pair_terms(data$link, t(d), NULL, n)$value) + stats::dnorm(d, 0, sigma, log = TRUE)
+    drop(pair_terms(data$link, t(d), NULL, n, "value")$value) + stats::dnorm(d, 0, sigma, log = TRUE)
   }
 }
 

@@ -3,89 +3,102 @@
 # of the tie parameter.
 
 # d: a matrix, pairs x points; t: the same, or NULL without ties; n: the wins of a pair's first and
-# second player and their ties, list(a, b, ties). curved: second derivatives too?
-# list(value, d, t, dd, dt, tt), matrices like d; the last three with `curved`, those with t where
-# there are ties.
-pair_terms <- function(link, d, t, n, curved = FALSE) {
+# second player and their ties, list(a, b, ties). ask: "value", "slope" (d, t), or "all" with
+# second derivatives: list(value, d, t, dd, dt, tt), matrices like d; those with t where there are
+# ties.
+pair_terms <- function(link, d, t, n, ask = "all") {
   f <- if (is.null(t)) list(logit = logit_terms, probit = probit_terms) else
     list(logit = davidson_terms, probit = margin_terms)
-  f[[link]](d, t, n, curved)
+  f[[link]](d, t, n, ask)
 }
 
 # P(the first wins) = 1 / (1 + exp(-d)).
-logit_terms <- function(d, t, n, curved) {
+logit_terms <- function(d, t, n, ask) {
   total <- n$a + n$b
   tail <- exp(-abs(d)) # one exponential for all: this is where a fit's time goes
+  value <- if (ask != "slope") n$a * pmin(d, 0) - n$b * pmax(d, 0) - total * log1p(tail)
+  if (ask == "value") return(list(value = value))
   near <- 1 / (1 + tail)
   p <- near
   down <- which(d < 0)
   p[down] <- tail[down] * near[down]
-  list(value = n$a * pmin(d, 0) - n$b * pmax(d, 0) - total * log1p(tail), d = n$a - total * p,
-    dd = if (curved) -total * tail * near^2)
+  list(value = value, d = n$a - total * p, dd = if (ask == "all") -total * tail * near^2)
 }
 
 # P(the first wins) = Phi(d).
-probit_terms <- function(d, t, n, curved) {
+probit_terms <- function(d, t, n, ask) {
   a <- normal_tail(d)
   b <- normal_tail(-d)
-  list(value = n$a * a$log + n$b * b$log, d = n$a * a$ratio - n$b * b$ratio,
-    dd = if (curved) -n$a * a$bend - n$b * b$bend)
+  value <- n$a * a$log + n$b * b$log
+  if (ask == "value") return(list(value = value))
+  a <- normal_slopes(a)
+  b <- normal_slopes(b)
+  list(value = value, d = n$a * a$ratio - n$b * b$ratio,
+    dd = if (ask == "all") -n$a * a$bend - n$b * b$bend)
 }
 
-# log Phi(x), its slope and minus its curvature.
-normal_tail <- function(x) {
-  log <- stats::pnorm(x, log.p = TRUE)
-  ratio <- exp(stats::dnorm(x, log = TRUE) - log)
-  list(log = log, ratio = ratio, bend = pmin(pmax(ratio * (x + ratio), 0), 1))
+normal_tail <- function(x) list(x = x, log = stats::pnorm(x, log.p = TRUE))
+
+# The slope of log Phi(x) and minus its curvature.
+normal_slopes <- function(at) {
+  ratio <- exp(stats::dnorm(at$x, log = TRUE) - at$log)
+  c(at, list(ratio = ratio, bend = pmin(pmax(ratio * (at$x + ratio), 0), 1)))
 }
 
 # Win, loss and tie in the proportion exp(d/2), exp(-d/2), exp(t).
 # Source: Davidson (1970), JASA 65, 317-328.
-davidson_terms <- function(d, t, n, curved) {
+davidson_terms <- function(d, t, n, ask) {
   total <- n$a + n$b + n$ties
   u <- d / 2
   top <- pmax(abs(u), t)
   log_sum <- top + log(exp(u - top) + exp(-u - top) + exp(t - top))
+  value <- (n$a - n$b) * u + n$ties * t - total * log_sum
+  if (ask == "value") return(list(value = value))
   tie <- exp(t - log_sum)
   lead <- (exp(u - log_sum) - exp(-u - log_sum)) / 2
-  out <- list(value = (n$a - n$b) * u + n$ties * t - total * log_sum,
-    d = (n$a - n$b) / 2 - total * lead, t = n$ties - total * tie)
-  if (!curved) return(out)
+  out <- list(value = value, d = (n$a - n$b) / 2 - total * lead, t = n$ties - total * tie)
+  if (ask == "slope") return(out)
   c(out, list(dd = -total * ((1 - tie) / 4 - lead^2), dt = total * lead * tie,
     tt = -total * tie * (1 - tie)))
 }
 
 # The first wins where d + noise is above the margin e = exp(t), loses below -e, and ties between.
 # Source: Herbrich, Minka and Graepel (2007), NIPS 19, 569-576.
-margin_terms <- function(d, t, n, curved) {
+margin_terms <- function(d, t, n, ask) {
   e <- exp(t)
   a <- normal_tail(d - e)
   b <- normal_tail(-d - e)
   upper <- stats::pnorm(e - abs(d), log.p = TRUE)
   log_tie <- upper + log(-expm1(stats::pnorm(-e - abs(d), log.p = TRUE) - upper))
+  value <- n$a * a$log + n$b * b$log + none_of(n$ties, log_tie)
+  if (ask == "value") return(list(value = value))
+  a <- normal_slopes(a)
+  b <- normal_slopes(b)
   near <- exp(stats::dnorm(e - d, log = TRUE) - log_tie)
   far <- exp(stats::dnorm(e + d, log = TRUE) - log_tie)
-  tie <- none_of(n$ties, list(value = log_tie, d = far - near, e = far + near))
-  slope_e <- -n$a * a$ratio - n$b * b$ratio + tie$e
-  out <- list(value = n$a * a$log + n$b * b$log + tie$value,
-    d = n$a * a$ratio - n$b * b$ratio + tie$d, t = e * slope_e)
-  if (!curved) return(out)
-  left <- (e - d) * near
-  right <- (e + d) * far
-  own <- none_of(n$ties, list(dd = -left - right - (far - near)^2,
-    de = left - right - (far - near) * (far + near), ee = -left - right - (far + near)^2))
-  c(out, list(dd = -n$a * a$bend - n$b * b$bend + own$dd,
-    dt = e * (n$a * a$bend - n$b * b$bend + own$de),
-    tt = e^2 * (-n$a * a$bend - n$b * b$bend + own$ee) + e * slope_e))
+  slope_e <- -n$a * a$ratio - n$b * b$ratio + none_of(n$ties, far + near)
+  out <- list(value = value, t = e * slope_e,
+    d = n$a * a$ratio - n$b * b$ratio + none_of(n$ties, far - near))
+  if (ask == "slope") return(out)
+  c(out, margin_curvatures(e, d, n, a, b, near, far, slope_e))
 }
 
-# count times each, and 0 where there are none, whatever the value.
-none_of <- function(count, values) {
-  lapply(values, function(x) {
-    x <- count * x
-    x[count == 0, ] <- 0
-    x
-  })
+margin_curvatures <- function(e, d, n, a, b, near, far, slope_e) {
+  left <- (e - d) * near
+  right <- (e + d) * far
+  dd <- none_of(n$ties, -left - right - (far - near)^2)
+  de <- none_of(n$ties, left - right - (far - near) * (far + near))
+  ee <- none_of(n$ties, -left - right - (far + near)^2)
+  bent <- -n$a * a$bend - n$b * b$bend
+  list(dd = bent + dd, dt = e * (n$a * a$bend - n$b * b$bend + de),
+    tt = e^2 * (bent + ee) + e * slope_e)
+}
+
+# count times x, and 0 where there are none, whatever x is.
+none_of <- function(count, x) {
+  x <- count * x
+  x[count == 0, ] <- 0
+  x
 }
 
 # P(win), P(tie) of the first of two, at d and t.
@@ -107,7 +120,7 @@ match_probabilities <- function(link, d, t = NULL) {
 
 # p: a block of points (skill: n x k); data: of the target. The normalised log density.
 skills_log_density <- function(p, data) {
-  lp <- colSums(skills_terms(p, data)$value) +
+  lp <- colSums(skills_terms(p, data, "value")$value) +
     normal_log_prior(skill_rows(p), data$prior_sd)
   if (!is.null(p$home)) lp <- lp + stats::dnorm(p$home, 0, data$home_sd, log = TRUE)
   if (is.null(p$tie)) return(lp)
@@ -115,7 +128,7 @@ skills_log_density <- function(p, data) {
 }
 
 skills_gradient <- function(p, data) {
-  own <- skills_terms(p, data)
+  own <- skills_terms(p, data, "slope")
   pairs <- data$pairs
   g <- list(skill = t(player_sums(own$d, pairs) - skill_rows(p) / data$prior_sd^2))
   if (!is.null(p$home)) g$home <- colSums(pairs$side * own$d) - p$home / data$home_sd^2
@@ -133,16 +146,25 @@ normal_log_prior <- function(z, sd) {
   -colSums(z^2) / (2 * sd^2) - nrow(z) * (log(sd) + log(2 * pi) / 2)
 }
 
-skills_terms <- function(p, data) {
+skills_terms <- function(p, data, ask) {
   pairs <- data$pairs
   z <- skill_rows(p)
   d <- z[pairs$a, , drop = FALSE] - z[pairs$b, , drop = FALSE]
   if (!is.null(p$home)) d <- d + outer(pairs$side, p$home)
   t <- if (!is.null(p$tie)) matrix(log(p$tie), nrow(d), ncol(d), byrow = TRUE)
-  pair_terms(data$link, d, t, pair_counts(pairs))
+  pair_terms(data$link, d, t, pair_counts(pairs), ask)
 }
 
 pair_counts <- function(pairs) list(a = pairs$wins_a, b = pairs$wins_b, ties = pairs$ties)
 
-# Every player stands in a pair.
-player_sums <- function(x, pairs) unname(rowsum(rbind(x, -x), c(pairs$a, pairs$b)))
+# Sums over the pairs of every player, its own minus the other's where it is the second. Every
+# player stands in a pair.
+player_sums <- function(x, pairs) {
+  out <- matrix(0, max(pairs$b), ncol(x))
+  first <- rowsum(x, pairs$a)
+  second <- rowsum(x, pairs$b)
+  out[as.integer(rownames(first)), ] <- first
+  at <- as.integer(rownames(second))
+  out[at, ] <- out[at, ] - second
+  out
+}

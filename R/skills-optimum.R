@@ -50,7 +50,7 @@ factorised_root <- function(target, at) {
 higher_terms <- function(data, q) {
   rule <- spread_rule(max(q$sd))
   d <- q$mean + outer(q$sd, rule$x)
-  dd <- pair_terms(data$link, d, NULL, pair_counts(data$pairs), curved = TRUE)$dd
+  dd <- pair_terms(data$link, d, NULL, pair_counts(data$pairs))$dd
   list(third = drop(dd %*% (rule$w * rule$x)) / q$sd,
     fourth = drop(dd %*% (rule$w * (rule$x^2 - 1))) / q$sd^2)
 }
@@ -187,7 +187,7 @@ expected_terms <- function(data, q) {
     t <- q$tie_mean + q$tie_sd * (outer(q$cor, x) + outer(sqrt(1 - q$cor^2), y))
   }
   d <- q$mean + outer(q$sd, rule$x)
-  lapply(pair_terms(data$link, d, t, pair_counts(data$pairs), curved = TRUE), function(f) {
+  lapply(pair_terms(data$link, d, t, pair_counts(data$pairs)), function(f) {
     if (!is.null(f)) drop(f %*% rule$w)
   })
 }

@@ -67,8 +67,8 @@ draw_ladder <- function(names, rows, kinds) {
   mai <- graphics::par("mai")
   mai[2L] <- min(room, 0.5 * graphics::par("din")[1L])
   graphics::par(mai = mai)
-  graphics::plot(NA, xlim = range(unlist(rows)), ylim = c(0.5, n + 0.5), yaxt = "n", ylab = "",
-    xlab = "skill (50% and 95% intervals)")
+  graphics::plot(NA, xlim = range(unlist(rows)), ylim = c(0.3, n + 0.7), yaxs = "i", yaxt = "n",
+    ylab = "", xlab = "skill (50% and 95% intervals)")
   graphics::abline(h = y, col = "grey92")
   graphics::abline(v = 0, col = "grey70", lty = 2)
   graphics::axis(2, y, names, tick = FALSE, cex.axis = size)
