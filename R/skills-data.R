@@ -10,7 +10,8 @@
 #'   \item{home}{team that played at home, one of the two}
 #'   \item{wins}{number of games that `winner` won there}
 #' }
-#' @source Results of the season, as in Agresti, A. (2002). *Categorical Data Analysis*, 2nd edition,
+#' @source Results of the season, as in Agresti, A. (2002). *Categorical Data Analysis*, 2nd
+#'   edition,
 #'   Wiley, page 438; taken from the `baseball` data of package BradleyTerry2 by
 #'   `data-raw/al-east.R`.
 #' @examples

@@ -117,8 +117,8 @@ exact_duel <- function(model, call, tol = 1e-4, max_points = 4e5, control = vb_c
     class = c("skills_fit", "target_exact_fit", "target_fit", "meanfield_fit"))
 }
 
-# The rule for the sum is shifted from one d to the next, which costs no accuracy, so that the points
-# of one skill lie nowhere in heaps: quantiles are theirs.
+# The rule for the sum is shifted from one d to the next, which costs no accuracy, so that the
+# points of one skill lie nowhere in heaps: quantiles are theirs.
 duel_points <- function(rule, sigma) {
   n <- length(rule$d)
   x <- SUM_STEP * outer((seq_len(n) * 0.6180339887) %% 1, seq(-30, 30), `+`)
@@ -145,7 +145,8 @@ duel_log_density <- function(model) {
   n <- pair_counts(data$pairs)
   sigma <- sqrt(2) * data$prior_sd
   function(d) {
-    drop(pair_terms(data$link, t(d), NULL, n, "value")$value) + stats::dnorm(d, 0, sigma, log = TRUE)
+    log_lik <- pair_terms(data$link, t(d), NULL, n, "value")$value
+    drop(log_lik) + stats::dnorm(d, 0, sigma, log = TRUE)
   }
 }
 
@@ -186,8 +187,8 @@ fit_gibbs.skills <- function(object, chains = 4, iter = 2000, warmup = 500, thin
       if (object$settings$tied) "ties" else "the probit link", ": use fit_hmc()", arg = "object")
   }
   own <- skills_regression(object)
-  fit <- fit_gibbs(own$formula, own$data, stats::binomial(), own$prior, chains = chains, iter = iter,
-    warmup = warmup, thin = thin, sampler = sampler)
+  fit <- fit_gibbs(own$formula, own$data, stats::binomial(), own$prior, chains = chains,
+    iter = iter, warmup = warmup, thin = thin, sampler = sampler)
   new_skills_gibbs(call, object, fit, settings)
 }
 

@@ -39,7 +39,8 @@ read_column <- function(expr, data, env, arg) {
 
 as_players <- function(x, arg, kind = "skills") {
   refuse <- function(...) mf_abort(kind, "`", arg, "` ", ..., arg = arg)
-  known <- is.factor(x) || is.character(x) || is_plain_numeric(x) && all(x == round(x), na.rm = TRUE)
+  whole <- is_plain_numeric(x) && all(x == round(x), na.rm = TRUE)
+  known <- is.factor(x) || is.character(x) || whole
   if (!known || length(dim(x)) > 1L) {
     refuse("must be names of players (text, a factor or whole numbers), not ", describe(x))
   }

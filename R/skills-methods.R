@@ -36,7 +36,8 @@
 #' `ncol(fit$points$z)`); of two players by [fit_exact()] there is none.
 #'
 #' `update()` with new matches starts the search from the fit at hand and gives what a fit of all
-#' matches together gives. New players may enter.
+#' matches together gives. New players may enter. Of a fit with `refine = "no"` that takes some
+#' milliseconds up to a hundred players.
 #'
 #' `simulate()` plays the matches of the data anew, each season with skills of its own drawn from
 #' the posterior.
@@ -57,8 +58,8 @@
 #' `p_better`.
 #'
 #' `update()`: a fit. `simulate()`: a data frame with a column per season, whose elements are
-#' matrices with columns `wins_a`, `wins_b` (and `ties`), a row per pair of players (and ground) that
-#' met. `plot()`, `print()`: `x`, invisibly.
+#' matrices with columns `wins_a`, `wins_b` (and `ties`), a row per pair of players (and ground)
+#' that met. `plot()`, `print()`: `x`, invisibly.
 #' @section Errors: `meanfield_error_newdata` for players that the model does not know, and for
 #'   columns that are not there, `meanfield_error_control` for other arguments,
 #'   `meanfield_error_size` for more than 200 players against each other.

@@ -14,10 +14,12 @@
 #' @param prior_sd SD of a skill's prior, from 1e-4 to 100.
 #' @param link `"logit"`: P(i beats j) = 1 / (1 + exp(-(z_i - z_j))), Bradley and Terry's.
 #'   `"probit"`: Phi(z_i - z_j), TrueSkill's.
-#' @param ties How many matches of a row ended without a winner (then who is called `winner` does not
+#' @param ties How many matches of a row ended without a winner (then who is called `winner` does
+#'   not
 #'   matter). With it ties are part of the model, by one more parameter, `tie`.
 #' @param home Who is at home in the matches of a row: names of players, or TRUE where it is the
-#'   winner and FALSE where it is the loser; `NA` on neutral ground. With it home advantage is part of
+#'   winner and FALSE where it is the loser; `NA` on neutral ground. With it home advantage is part
+#'   of
 #'   the model.
 #'
 #' @details

@@ -23,9 +23,23 @@ gaussian_optimum.skills <- function(target, approximation) {
   }
   if (!at$converged) return(NULL)
   out <- optimum_component(at, full, trace)
-  if (!full) out$response <- factorised_root(target, at)
+  out$response <- if (full) lifted_root(target, at, out$L) else factorised_root(target, at)
   out
 }
+
+# A root of the linear response of the full-rank optimum, as in gaussian_response(), whose third
+# derivatives are T_abc = sum_pairs E[l'''] b_a b_b b_c, b = L' a. NULL with ties, and beyond
+# MOST_PAIRS.
+lifted_root <- function(target, at, L) {
+  data <- target$user$data
+  if (!is.null(data$tie_sd) || nrow(data$pairs) > MOST_PAIRS) return(NULL)
+  third <- higher_terms(data, pair_moments(data, at$m, at$S))$third
+  B <- crossprod(L, t(pair_design(data, length(at$m))))
+  C <- B %*% tcrossprod(crossprod(B)^2 * tcrossprod(third) / 2, B)
+  lower_chol(lifted_covariance(L, C))
+}
+
+MOST_PAIRS <- 2000L
 
 # A root of the linear-response covariance of a factorised optimum, whose bound has the second
 # derivatives [F_mm, F_mv; F_vm, F_vv] in means and variances v: (F_mm - F_mv F_vv^-1 F_vm)^-1, with
@@ -77,9 +91,11 @@ optimum_component <- function(at, full, trace) {
     iterations = length(trace) - 1L, trace = data.frame(elbo = trace)), proposal_hints(d))
 }
 
-# Tails are those of the normal prior or lighter: a proposal with heavier ones loses its points where
-# there are many players. least: points of the first round.
-proposal_hints <- function(d) list(df = max(IMPORTANCE_DF, d), least = if (d > 16L) 4096L else 2048L)
+# Tails are those of the normal prior or lighter: a proposal with heavier ones loses its points
+# where there are many players. least: points of the first round.
+proposal_hints <- function(d) {
+  list(df = max(IMPORTANCE_DF, d), least = if (d > 16L) 4096L else 2048L)
+}
 
 # From the fit before an update(), or from the curvature where all are equal.
 optimum_start <- function(target, full) {

@@ -1,5 +1,5 @@
-# What fits of skills say of ranks and matches: weighted averages over points of the posterior, a row
-# per coordinate (skills, home, log tie), moved and scaled to the means and SDs of the table.
+# What fits of skills say of ranks and matches: weighted averages over points of the posterior, a
+# row per coordinate (skills, home, log tie), moved and scaled to the means and SDs of the table.
 
 # list(z, weights).
 skill_points <- function(fit) {

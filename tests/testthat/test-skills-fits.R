@@ -125,6 +125,23 @@ test_that("gradients, blocks and optima of all models", {
   }
 })
 
+test_that("linear response in closed form is that by points", {
+  for (link in c("logit", "probit")) {
+    model <- league_model(tied_league(4, link), link, FALSE, TRUE)
+    ev <- evaluator(model)
+    full <- gaussian_optimum(model, "fullrank")
+    by_points <- gaussian_response(ev, full, n_points = 40000L)$cov
+    own <- tcrossprod(full$response)
+    lift <- own - tcrossprod(full$L)
+    expect_gt(max(lift), 2e-3)
+    expect_lte(max(abs(own - by_points)), 0.1 * max(lift))
+    mean_field <- gaussian_optimum(model, "meanfield")
+    mean_field$E <- factorised_points(20000L, model$d)
+    by_points <- factorised_response(ev, mean_field)$cov
+    expect_lte(max(abs(tcrossprod(mean_field$response) - by_points)), 2e-3)
+  }
+})
+
 test_that("the log density is what it says", {
   d <- data.frame(w = c("a", "b", "c"), l = c("b", "c", "a"), wins = c(2, 0, 1), ties = c(1, 3, 0),
     home = c("a", NA, "a"))
