@@ -13,7 +13,8 @@
 #'   say who is called the winner, the loser and, where it is modelled, who is at home; by default
 #'   all pairs of players, on neutral ground. Of `update()`: new matches, with wins and ties too. A
 #'   column that the model was given as a vector has the name of the argument (`winner`, `loser`,
-#'   ...). Of `predict()` also a function, as in [predict.target_fit()].
+#'   ...); where `wins` was one number for all rows, a row without a column `wins` is one match. Of
+#'   `predict()` also a function, as in [predict.target_fit()].
 #' @param allow_new_levels Predict matches of players that the model does not know? Their skills
 #'   come from the prior. Else they are refused.
 #' @param evaluate Evaluate the new call?
@@ -278,6 +279,7 @@ update.skills_fit <- function(object, newdata = NULL, ..., evaluate = TRUE) {
 # The model of a fit with more matches, whose search starts from the fit.
 with_matches <- function(fit, newdata) {
   model <- fit$model
+  if (is.na(model$columns[["wins"]]) && "wins" %in% names(newdata)) model$columns["wins"] <- "wins"
   x <- new_columns(model, newdata, names(model$columns))
   exprs <- lapply(stats::setNames(nm = names(x)), as.name)
   matches <- read_matches(if (is.null(x$wins)) c(exprs, wins = 1) else exprs, x, emptyenv())

@@ -34,7 +34,8 @@ tied_league <- function(k, link, seed = 4L) {
   withr::local_seed(seed)
   z <- stats::rnorm(k)
   pair <- t(utils::combn(k, 2L))
-  d <- z[pair[, 1L]] - z[pair[, 2L]] + 0.4
+  side <- rep_len(c(1, -1), nrow(pair))
+  d <- z[pair[, 1L]] - z[pair[, 2L]] + 0.4 * side
   p <- if (link == "logit") cbind(exp(d / 2), exp(-d / 2), 0.8) else
     cbind(stats::pnorm(d - 0.4), stats::pnorm(-d - 0.4), stats::pnorm(0.4 - d) -
       stats::pnorm(-0.4 - d))
@@ -42,7 +43,7 @@ tied_league <- function(k, link, seed = 4L) {
   first <- LETTERS[pair[, 1L]]
   second <- LETTERS[pair[, 2L]]
   data.frame(w = c(first, second), l = c(second, first), wins = c(n[1L, ], n[2L, ]),
-    ties = c(n[3L, ], 0 * n[3L, ]), home = c(first, first))
+    ties = c(n[3L, ], 0 * n[3L, ]), home = rep(ifelse(side > 0, first, second), 2L))
 }
 
 # The models of one league: with and without ties and home advantage.

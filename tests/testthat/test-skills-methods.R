@@ -103,6 +103,10 @@ test_that("an update with new matches is a fit of all of them", {
   expect_equal(twice$vb$elbo, update(fit, more)$vb$elbo, tolerance = 1e-10)
   duel <- update(fit_exact(duel_model(1, 0)), data.frame(winner = "A", loser = "B", wins = 4))
   expect_equal(duel$log_evidence, duels$evidence[2], tolerance = 1e-7)
+  single <- fit_vb(skills("A", "B"), refine = "no") # wins was a number
+  four <- update(single, data.frame(winner = "A", loser = "B", wins = 4))
+  expect_equal(four$vb$elbo, duels$full_elbo[2], tolerance = 1e-6)
+  expect_equal(nobs(update(single, data.frame(winner = c("A", "B"), loser = c("B", "A")))), 3)
   expect_s3_class(update(fit, refine = "no"), "skills_fit")
   expect_true(is.call(update(fit, refine = "no", evaluate = FALSE)))
   set.seed(1)
