@@ -279,8 +279,8 @@ update.skills_fit <- function(object, newdata = NULL, ..., evaluate = TRUE) {
 # The model of a fit with more matches, whose search starts from the fit.
 with_matches <- function(fit, newdata) {
   model <- fit$model
-  if (is.na(model$columns[["wins"]]) && "wins" %in% names(newdata)) model$columns["wins"] <- "wins"
   x <- new_columns(model, newdata, names(model$columns))
+  if (is.null(x$wins) && "wins" %in% names(newdata)) x$wins <- newdata$wins
   exprs <- lapply(stats::setNames(nm = names(x)), as.name)
   matches <- read_matches(if (is.null(x$wins)) c(exprs, wins = 1) else exprs, x, emptyenv())
   players <- union(model$players,

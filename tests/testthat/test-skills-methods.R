@@ -106,6 +106,7 @@ test_that("an update with new matches is a fit of all of them", {
   single <- fit_vb(skills("A", "B"), refine = "no") # wins was a number
   four <- update(single, data.frame(winner = "A", loser = "B", wins = 4))
   expect_equal(four$vb$elbo, duels$full_elbo[2], tolerance = 1e-6)
+  expect_equal(nobs(update(four, data.frame(winner = "A", loser = "B"))), 6)
   expect_equal(nobs(update(single, data.frame(winner = c("A", "B"), loser = c("B", "A")))), 3)
   expect_s3_class(update(fit, refine = "no"), "skills_fit")
   expect_true(is.call(update(fit, refine = "no", evaluate = FALSE)))
