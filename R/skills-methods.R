@@ -6,7 +6,8 @@
 #' the ranking with its uncertainty, who would beat whom, and updates with new matches.
 #'
 #' @param fit,object,x A fit of [skills()].
-#' @param top Whole numbers: with each k a column, the probability to be among the best k.
+#' @param top Whole numbers: with each k a column, the probability to be among the best k; by
+#'   default 3, where there are as many players.
 #' @param level Mass of the central intervals.
 #' @param players Names of players, in the order wanted; all (up to 200) by default.
 #' @param newdata Of `predict()`: matches, a data frame with the columns of the model's data that
@@ -81,7 +82,7 @@ NULL
 
 #' @rdname skills-methods
 #' @export
-standings <- function(fit, top = 3, level = 0.95) {
+standings <- function(fit, top = min(3, length(fit$model$players)), level = 0.95) {
   valid_skills(fit)
   check_level(level)
   players <- fit$model$players

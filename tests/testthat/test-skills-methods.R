@@ -19,6 +19,8 @@ test_that("standings count the ranks", {
     expect_error(standings(fit, wrong), class = "meanfield_error_control")
   }
   expect_error(standings(3), class = "meanfield_error_skills")
+  two <- standings(fit_exact(duel_model(5, 0)))
+  expect_equal(two$p_best, duels$better[2] * c(1, -1) + 0:1, tolerance = 1e-7)
 })
 
 test_that("who is better, and who wins", {
