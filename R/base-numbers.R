@@ -12,6 +12,15 @@ normal_rule <- function(n) {
   list(x = e$values, w = e$vectors[1L, ]^2)
 }
 
+# Gauss-Legendre rule on [-1, 1] [Golub & Welsch 1969].
+legendre_rule <- function(n) {
+  J <- matrix(0, n, n)
+  k <- seq_len(n - 1L)
+  J[cbind(k, k + 1L)] <- J[cbind(k + 1L, k)] <- k / sqrt(4 * k^2 - 1)
+  e <- eigen(J, symmetric = TRUE)
+  list(x = e$values, w = 2 * e$vectors[1L, ]^2)
+}
+
 lchoose_real <- function(n, k) lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
 
 log1p_exp <- function(x) pmax(x, 0) + log1p(exp(-abs(x)))

@@ -132,7 +132,8 @@ SAMPLED <- c("gibbs", "hmc", "draws") # references with Monte Carlo error
 
 # What made a fit's draws.
 chain_kind <- function(fit) {
-  if (inherits(fit, c("hmc_fit", "target_hmc_fit"))) "hmc" else "gibbs"
+  hmc <- inherits(fit, c("hmc_fit", "target_hmc_fit")) && !identical(fit$method, "gibbs")
+  if (hmc) "hmc" else "gibbs"
 }
 
 exact_sds <- function(p) {

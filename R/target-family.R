@@ -66,6 +66,7 @@ pathfinder_stage <- function(run) {
 # A root of the linear-response covariance: list(L), or beyond FULL_MOST dimensions list(sd, known:
 # which of them were corrected, widened: by how much at most); NULL where it fails.
 response_root <- function(run, part) {
+  if (!is.null(part$response)) return(list(L = part$response)) # of a model that knows it
   if (is_stochastic(run)) return(NULL)
   if (run$settings$approximation == "fullrank") return(fullrank_root(run, part))
   if (run$settings$approximation != "meanfield") return(NULL)
@@ -97,7 +98,7 @@ response_columns <- function(run, part) {
 
 fullrank_root <- function(run, part) {
   cost <- 4 * length(part$m) + 512
-  if (left_gradients(run) < cost) return(NULL)
+  if (left_gradients(run) < cost || length(part$m) > FULL_MOST) return(NULL)
   root <- lower_chol(gaussian_response(run$ev, part)$cov)
   if (!is.null(root)) list(L = root)
 }

@@ -59,11 +59,15 @@ gaussian_points <- function(d) 2L * max(32L, 2L * d)
 gaussian_response <- function(ev, fit, n_points = 512L) {
   d <- length(fit$m)
   halves <- lapply(1:2, function(k) third_derivative(ev, fit, half_points(n_points, d), k))
-  product <- tcrossprod(halves[[1L]], halves[[2L]]) / 2
-  e <- eigen((product + t(product)) / 2, symmetric = TRUE)
+  list(cov = lifted_covariance(fit$L, tcrossprod(halves[[1L]], halves[[2L]]) / 2),
+    asked = 2 * half_points(n_points, d))
+}
+
+# L (I - C)^-1 L', eigenvalues of C no more than a half.
+lifted_covariance <- function(L, C) {
+  e <- eigen((C + t(C)) / 2, symmetric = TRUE)
   lift <- pmin(pmax(e$values, 0), 0.5)
-  root <- fit$L %*% (e$vectors / rep(sqrt(1 - lift), each = d))
-  list(cov = tcrossprod(root), asked = 2 * half_points(n_points, d))
+  tcrossprod(L %*% (e$vectors / rep(sqrt(1 - lift), each = nrow(L))))
 }
 
 half_points <- function(n_points, d) 4L * ceiling(max(n_points / 2, 4 * d) / 4)

@@ -224,7 +224,8 @@ print.target_hmc_fit <- function(x, digits = 3, ...) {
   invisible(x)
 }
 
-HMC_WORDS <- c(nuts = "No-U-turn sampler", hmc = "Hamiltonian Monte Carlo, short paths")
+HMC_WORDS <- c(nuts = "No-U-turn sampler", hmc = "Hamiltonian Monte Carlo, short paths",
+  gibbs = "Gibbs sampler")
 
 print_sampler <- function(x) {
   s <- x$sampler

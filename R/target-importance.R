@@ -14,7 +14,8 @@ proposal_component <- function(m, L, weight = 1, scale = NULL, df = IMPORTANCE_D
 # Of Gaussian fits, none of them with less than a tenth.
 fitted_proposal <- function(components) {
   lapply(components, function(part) {
-    proposal_component(part$m, component_factor(part), max(part$weight, 0.1))
+    proposal_component(part$m, component_factor(part), max(part$weight, 0.1),
+      df = part$df %||% IMPORTANCE_DF)
   })
 }
 

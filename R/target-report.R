@@ -78,15 +78,20 @@ fit_evidence.target_fit <- function(fit) {
 #' @export
 update.target_fit <- function(object, ..., evaluate = TRUE) {
   valid_fit(object)
-  new <- list(...)
+  exprs <- as.list(match.call(expand.dots = FALSE)$...)
+  refit_target(object$call, object$model, exprs, list(...), evaluate, parent.frame())
+}
+
+# The fit of a call, of this model now, with new arguments: as they were written, and their values.
+refit_target <- function(call, model, exprs, new, evaluate, env) {
   if (length(new) && (is.null(names(new)) || any(names(new) == ""))) no_dots("")
-  call <- object$call
-  call[names(new)] <- as.list(match.call(expand.dots = FALSE)$...)
+  kept <- setdiff(names(call)[-1L], "object")
+  old <- as.list(call)[kept]
+  call[names(new)] <- exprs
   if (!check_flag(evaluate, "evaluate")) return(call)
-  kept <- setdiff(names(object$call)[-1L], "object")
-  old <- lapply(as.list(object$call)[kept], eval, parent.frame())
+  old <- lapply(old, eval, env)
   fit <- do.call(get(as.character(call[[1L]]), envir = topenv()),
-    c(list(object$model), utils::modifyList(old, new, keep.null = TRUE)))
+    c(list(model), utils::modifyList(old, new, keep.null = TRUE)))
   fit$call <- call
   fit
 }

@@ -14,6 +14,9 @@ left_gradients <- function(run) {
   run$settings$control$max_gradients - evaluator_counts(run$ev)[["gradients"]]
 }
 
+APPROXIMATIONS <- c("fullrank", "meanfield", "lowrank", "pathfinder")
+OPTIMISERS <- list(fullrank = c("stein", "lbfgs", "pathwise", "score"),
+  meanfield = c("lbfgs", "pathwise", "score"), lowrank = "lbfgs", pathfinder = "lbfgs")
 STOCHASTIC <- c("pathwise", "score") # optimisers
 is_stochastic <- function(run) run$settings$optimiser %in% STOCHASTIC
 
@@ -34,7 +37,7 @@ keep_components <- function(run, fits) {
   run$components <- Map(function(q, w) {
     q$weight <- w / sum(weight)
     q[intersect(names(q), c("m", "L", "sd", "omega", "A", "D", "elbo", "weight", "converged",
-      "criterion", "iterations", "trace", "E", "rank", "gains"))]
+      "criterion", "iterations", "trace", "E", "rank", "gains", "df", "least", "response"))]
   }, fits, weight)
   run$elbo <- max(elbo) + log(sum(weight))
   run$converged <- all(vapply(fits, `[[`, NA, "converged"))

@@ -3,14 +3,35 @@
 # ---- Gaussian fits -------------------------------------------------------------------------------
 
 fit_stage <- function(run) {
-  run <- if (is_stochastic(run)) stochastic_stage(run) else switch(run$settings$approximation,
-    fullrank = fullrank_stage(run), meanfield = factorised_stage(run),
-    lowrank = lowrank_stage(run), pathfinder = pathfinder_stage(run))
+  own <- own_optimum(run)
+  run <- if (is.null(own)) family_stage(run) else keep_components(run, list(own))
   if (!run$converged && run$settings$refine == "no") {
     run <- add_flag(run, "the Gaussian fit did not converge", run$reason)
   }
   run
 }
+
+family_stage <- function(run) {
+  if (is_stochastic(run)) return(stochastic_stage(run))
+  switch(run$settings$approximation,
+    fullrank = fullrank_stage(run), meanfield = factorised_stage(run),
+    lowrank = lowrank_stage(run), pathfinder = pathfinder_stage(run))
+}
+
+# Where the model knows the optimum of a family better than a search over points would find it, and
+# no other optimiser was asked for.
+own_optimum <- function(run) {
+  set <- run$settings
+  if (set$optimiser == OPTIMISERS[[set$approximation]][1L]) {
+    gaussian_optimum(run$target, set$approximation)
+  }
+}
+
+# The fit, as of gaussian_vi() or factorised_vi(), or NULL.
+gaussian_optimum <- function(target, approximation) UseMethod("gaussian_optimum")
+
+#' @export
+gaussian_optimum.meanfield_target <- function(target, approximation) NULL
 
 fullrank_stage <- function(run) {
   z0 <- run$target$init
@@ -78,6 +99,11 @@ gaussian_sample <- function(components, n) {
   list(z = do.call(cbind, parts), weights = rep(weight / per, per) / sum(weight))
 }
 
+# Enough points to match a covariance, where there is one.
+big_sample <- function(run) {
+  if (is.null(run$components[[1L]]$L)) 512L else max(512L, 2L * run$target$d)
+}
+
 # ---- refinement ----------------------------------------------------------------------------------
 
 refine_stage <- function(run) {
@@ -87,7 +113,7 @@ refine_stage <- function(run) {
     mf_abort("control", "refinement is for up to ", FULL_MOST, " dimensions: use refine = \"no\" ",
       "and fit_hmc()", arg = "refine")
   }
-  run$sample <- gaussian_sample(run$components, if (big) 512L else 2048L)
+  run$sample <- gaussian_sample(run$components, if (big) big_sample(run) else 2048L)
   run$mfvb <- normal_moments(run$linked, run$sample$z, run$sample$weights)
   refine <- run$settings$refine
   if (refine == "auto" && (run$settings$approximation == "meanfield" || big ||
@@ -113,7 +139,8 @@ auto_stage <- function(run) {
 importance_stage <- function(run) {
   control <- run$settings$control
   proposal <- fitted_proposal(run$components)
-  points <- control$importance_points * length(proposal)
+  least <- run$components[[1L]]$least %||% 0L # of a model that knows its optimum
+  points <- max(control$importance_points, least) * length(proposal)
   budget <- min(left_gradients(run), 0.55 * control$max_gradients)
   before <- unlist(evaluator_counts(run$ev)[c("values", "failures")])
   out <- importance_ladder(run$ev, run$linked, proposal, run$mfvb$sd, points, budget)

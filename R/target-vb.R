@@ -115,13 +115,9 @@ fit_vb.meanfield_target <- function(object, approximation = NULL,
 #' @export
 fit_vb.target_fit <- function(object, ...) fit_vb(valid_fit(object)$model, ...)
 
-APPROXIMATIONS <- c("fullrank", "meanfield", "lowrank", "pathfinder")
-OPTIMISERS <- list(fullrank = c("stein", "lbfgs", "pathwise", "score"),
-  meanfield = c("lbfgs", "pathwise", "score"), lowrank = "lbfgs", pathfinder = "lbfgs")
-
 target_settings <- function(target, approximation, refine, optimiser, rank, control) {
   check_vb_control(control)
-  default <- if (target$d > FULL_MOST) "meanfield" else "fullrank"
+  default <- if (target$d > (target$most_full %||% FULL_MOST)) "meanfield" else "fullrank"
   approximation <- check_choice(approximation %||% default, APPROXIMATIONS, "approximation")
   choices <- OPTIMISERS[[approximation]]
   optimiser <- check_choice(optimiser %||% choices[1L], choices, "optimiser")

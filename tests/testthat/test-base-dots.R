@@ -9,6 +9,7 @@ mix <- fit_vb(gaussian_mixture(faithful, 2), starts = 2)
 mix_gibbs <- fit_gibbs(mix, chains = 1, iter = 150, warmup = 50)
 tgt <- fit_vb(conjugate_target())
 tgt_hmc <- suppressWarnings(fit_hmc(tgt, chains = 1, iter = 150, warmup = 50))
+ladder <- fit_vb(skills("A", "B", wins = 3))
 hmc <- suppressWarnings(fit_hmc(vb, chains = 1, iter = 150, warmup = 50))
 
 # An object of every class that has methods.
@@ -24,7 +25,7 @@ objects <- list(
   meanfield_law = law("normal"), normal_projection = project_normal(function(x) -x^4),
   meanfield_priors = priors(), meanfield_constraint = positive(),
   target_fit = tgt, target_vb_fit = tgt, target_exact_fit = fit_exact(tgt), target_hmc_fit = tgt_hmc,
-  hmc_fit = hmc,
+  hmc_fit = hmc, skills_fit = ladder, skills = ladder$model,
   meanfield_target = target(function(p) -p$x^2, list(x = 1)), list = list(),
   stanfit = structure(list(), class = "stanfit"),
   stanmodel = structure(list(), class = "stanmodel"),
