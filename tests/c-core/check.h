@@ -31,6 +31,7 @@ void test_hmc(void);
 void test_joint(void);
 void test_transform(void);
 void test_lmm_iter(void);
+void test_mlp(void);
 void test_emulator(void);
 
 #endif
