@@ -6,7 +6,7 @@ REPLICATES <- 8L
 
 # A proposal is a list of components: m, L (d x d, a root of the scale matrix), weight, degrees of
 # freedom, and scale (d x 2), by which each axis of L is stretched below and above the centre; NULL
-# of an even one.
+# of an even one. A flow is one with `flow`; its m and L are its moments.
 proposal_component <- function(m, L, weight = 1, scale = NULL, df = IMPORTANCE_DF) {
   list(m = m, L = L, weight = weight, scale = scale, df = df)
 }
@@ -47,24 +47,28 @@ log_mixture <- function(x, share) {
   top + log(drop(exp(x - top) %*% share))
 }
 
-# REPLICATES x k points of a multivariate t: the same Gaussian and the same stretch in a pair.
+# REPLICATES x k points of a multivariate t: the same Gaussian and the same stretch in a pair; of a
+# flow from Gaussians.
 component_points <- function(part, k, shift) {
   d <- length(part$m)
   half <- k / 2
   e <- do.call(cbind, lapply(seq_len(REPLICATES), function(r) {
     u <- cube_points(half, d + 1L, shift + 7L * r)
     x <- stats::qnorm(pmin(pmax(u[seq_len(d), , drop = FALSE], 1e-10), 1 - 1e-10))
-    stretch <- sqrt(stats::qchisq(u[d + 1L, ], part$df) / part$df)
-    x <- x / rep(stretch, each = d)
+    if (is.null(part$flow)) {
+      x <- x / rep(sqrt(stats::qchisq(u[d + 1L, ], part$df) / part$df), each = d)
+    }
     cbind(x, -x)
   }))
   if (!is.null(part$scale)) e <- e * ifelse(e < 0, part$scale[, 1L], part$scale[, 2L])
-  list(z = part$m + part$L %*% e, replicate = rep(seq_len(REPLICATES), each = k),
+  z <- if (is.null(part$flow)) part$m + part$L %*% e else flow_draw(part$flow, e)$z
+  list(z = z, replicate = rep(seq_len(REPLICATES), each = k),
     pair = rep(rep(seq_len(half), 2L), REPLICATES) +
     rep((seq_len(REPLICATES) - 1L) * half, each = k))
 }
 
 component_log_density <- function(part, z) {
+  if (!is.null(part$flow)) return(flow_log_density(part$flow, z))
   d <- length(part$m)
   e <- solve(part$L, z - part$m, tol = 0)
   extra <- 0

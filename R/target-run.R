@@ -10,8 +10,10 @@ new_run <- function(target, settings) {
     notes = character())
 }
 
+# Those of a flow's training are its own: steps x draws x starts.
 left_gradients <- function(run) {
-  run$settings$control$max_gradients - evaluator_counts(run$ev)[["gradients"]]
+  spent <- evaluator_counts(run$ev)[["gradients"]] - (run$own_gradients %||% 0)
+  run$settings$control$max_gradients - spent
 }
 
 STOCHASTIC <- c("pathwise", "score") # optimisers

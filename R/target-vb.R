@@ -115,9 +115,10 @@ fit_vb.meanfield_target <- function(object, approximation = NULL,
 #' @export
 fit_vb.target_fit <- function(object, ...) fit_vb(valid_fit(object)$model, ...)
 
-APPROXIMATIONS <- c("fullrank", "meanfield", "lowrank", "pathfinder")
+APPROXIMATIONS <- c("fullrank", "meanfield", "lowrank", "pathfinder", "flow")
 OPTIMISERS <- list(fullrank = c("stein", "lbfgs", "pathwise", "score"),
-  meanfield = c("lbfgs", "pathwise", "score"), lowrank = "lbfgs", pathfinder = "lbfgs")
+  meanfield = c("lbfgs", "pathwise", "score"), lowrank = "lbfgs", pathfinder = "lbfgs",
+  flow = "adam")
 
 target_settings <- function(target, approximation, refine, optimiser, rank, control) {
   check_vb_control(control)
@@ -126,7 +127,8 @@ target_settings <- function(target, approximation, refine, optimiser, rank, cont
   choices <- OPTIMISERS[[approximation]]
   optimiser <- check_choice(optimiser %||% choices[1L], choices, "optimiser")
   refine <- check_choice(refine, c("auto", "no", "importance", "hmc"), "refine")
-  if (approximation == "fullrank" && isTRUE(control$points < 4 * target$d + 4)) {
+  if (approximation == "flow") check_flow_size(target$d)
+  if (approximation %in% c("fullrank", "flow") && isTRUE(control$points < 4 * target$d + 4)) {
     mf_abort("control", "`points` must be at least four times the number of dimensions and four, ",
       4 * target$d + 4, ", not ", control$points, arg = "points")
   }
@@ -144,6 +146,18 @@ target_settings <- function(target, approximation, refine, optimiser, rank, cont
     control = control)
 }
 
+check_flow_size <- function(d) {
+  if (d < 2L) {
+    mf_abort("control", "a flow moves some coordinates by the others, and the target has only ",
+      "one: use approximation = \"fullrank\", which refines it, or fit_exact()",
+      arg = "approximation")
+  }
+  if (d > FULL_MOST) {
+    mf_abort("control", "a flow is for up to ", FULL_MOST, " dimensions, not ", d,
+      ": use approximation = \"meanfield\" or \"lowrank\", or fit_hmc()", arg = "approximation")
+  }
+}
+
 # ---- result --------------------------------------------------------------------------------------
 
 assemble_target_fit <- function(call, run) {
@@ -152,8 +166,9 @@ assemble_target_fit <- function(call, run) {
   structure(
     list(
       call = call, model = run$target,
-      vb = list(approximation = run$settings$approximation, optimiser = run$settings$optimiser,
-        elbo = run$elbo, converged = run$converged, components = components, trace = best$trace),
+      vb = c(list(approximation = run$settings$approximation, optimiser = run$settings$optimiser,
+        elbo = run$elbo, converged = run$converged, components = components,
+        trace = if (is.null(run$flow)) best$trace else run$flow_fit$trace), flow_parts(run)),
       modes = mode_table(components), table = run$table, points = run$points,
       log_evidence = run$log_evidence %||% NA_real_,
       evidence_error = run$evidence_error %||% NA_real_,
@@ -164,6 +179,13 @@ assemble_target_fit <- function(call, run) {
     ),
     class = c("target_vb_fit", "target_fit", "meanfield_fit")
   )
+}
+
+# What vb has of a flow.
+flow_parts <- function(run) {
+  if (is.null(run$flow)) return(NULL)
+  c(list(flow = run$flow, starts = run$flow_starts),
+    stats::setNames(run$flow_fit[c("khat", "error", "missed")], c("khat", "elbo_error", "missed")))
 }
 
 tell_flags <- function(fit) {
