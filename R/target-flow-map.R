@@ -8,9 +8,15 @@ flow_draw <- function(flow, e) {
   list(z = out$y, log_q = out$log_q)
 }
 
+# The base points e of draws z, and log q there.
+flow_base <- function(flow, z) {
+  out <- call_bb_flow_map(flow, z, inverse = TRUE)
+  list(e = out$y, log_q = out$log_q)
+}
+
 # log q at the columns of z; -Inf where the way back overflows.
 flow_log_density <- function(flow, z) {
-  log_q <- call_bb_flow_map(flow, z, inverse = TRUE)$log_q
+  log_q <- flow_base(flow, z)$log_q
   replace(log_q, is.na(log_q), -Inf)
 }
 

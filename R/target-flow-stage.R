@@ -28,13 +28,13 @@ flow_pilot <- function(run) {
 }
 
 # From the best Gaussian and from the moments of the pilot in turn; with several modes from the
-# moments, which reach all of them.
+# moments, which reach all of them, and at first with a flatter density.
 flow_starts <- function(run, pilot, set) {
   if (set$layers == 0L) return(list())
   best <- run$components[[1L]]
-  narrow <- list(name = "gaussian", m = best$m, L = component_factor(best))
+  narrow <- list(name = "gaussian", m = best$m, L = component_factor(best), cold = 1)
   axes <- moment_axes(pilot$round) %||% overall_axes(run$components)
-  wide <- list(name = "moments", m = axes$m, L = axes$L)
+  wide <- list(name = "moments", m = axes$m, L = axes$L, cold = FLOW_COLD)
   kinds <- if (length(run$components) > 1L) list(wide) else list(narrow, wide)
   rep_len(kinds, set$starts)
 }
@@ -106,7 +106,7 @@ keep_flow <- function(run, trained, pilot) {
 flow_proposal <- function(run) {
   own <- weighted_covariance(run$flow_sample$z, run$flow_sample$weights)
   L <- lower_chol(own$cov) %||% run$flow$L
-  part <- proposal_component(own$mean, L, 0.8, df = Inf)
+  part <- proposal_component(own$mean, L, 0.8)
   part$flow <- run$flow
   rest <- run$pilot$components
   weight <- vapply(rest, `[[`, 0, "weight")

@@ -2,6 +2,7 @@
 
 FLOW_RATE <- 0.01 # of Adam
 FLOW_CLIP <- 10
+FLOW_COLD <- 0.3 # the first power of a flattened density: modes are not dropped while it is flat
 FLOW_STEPS <- 4000L
 FLOW_DRAWS <- 256L
 
@@ -16,11 +17,11 @@ gaussian_flow <- function(part, set) {
   list(m = part$m, L = component_factor(part), layers = 0L, hidden = set$hidden, w = numeric())
 }
 
-# from: list(m, L). list(flow, trace, skipped, outcome: "done", "lost" (no density at the draws)).
+# from: list(m, L, cold). list(flow, trace, skipped, outcome: "done", "lost" (no density at the draws)).
 train_flow <- function(ev, from, set, seed) {
   flow <- list(m = from$m, L = from$L, layers = set$layers, hidden = set$hidden)
   settings <- list(steps = set$steps, draws = set$draws, rate = FLOW_RATE, clip = FLOW_CLIP,
-    path = TRUE, max_points = Inf)
+    cold = from$cold, path = TRUE, max_points = Inf)
   run <- with_fixed_seed(call_bb_flow(ev, flow, settings), seed)$result
   flow$w <- run$w
   list(flow = flow, skipped = run$skipped, outcome = c("", "done", "lost")[run$end + 1L],

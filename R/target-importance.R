@@ -48,16 +48,14 @@ log_mixture <- function(x, share) {
 }
 
 # REPLICATES x k points of a multivariate t: the same Gaussian and the same stretch in a pair; of a
-# flow from Gaussians.
+# flow its draws of them.
 component_points <- function(part, k, shift) {
   d <- length(part$m)
   half <- k / 2
   e <- do.call(cbind, lapply(seq_len(REPLICATES), function(r) {
     u <- cube_points(half, d + 1L, shift + 7L * r)
     x <- stats::qnorm(pmin(pmax(u[seq_len(d), , drop = FALSE], 1e-10), 1 - 1e-10))
-    if (is.null(part$flow)) {
-      x <- x / rep(sqrt(stats::qchisq(u[d + 1L, ], part$df) / part$df), each = d)
-    }
+    x <- x / rep(sqrt(stats::qchisq(u[d + 1L, ], part$df) / part$df), each = d)
     cbind(x, -x)
   }))
   if (!is.null(part$scale)) e <- e * ifelse(e < 0, part$scale[, 1L], part$scale[, 2L])
@@ -68,7 +66,7 @@ component_points <- function(part, k, shift) {
 }
 
 component_log_density <- function(part, z) {
-  if (!is.null(part$flow)) return(flow_log_density(part$flow, z))
+  if (!is.null(part$flow)) return(flow_component_density(part, z))
   d <- length(part$m)
   e <- solve(part$L, z - part$m, tol = 0)
   extra <- 0
@@ -77,11 +75,23 @@ component_log_density <- function(part, z) {
     e <- e / side
     extra <- -colSums(log(matrix(side, d)))
   }
-  df <- part$df
-  log_det <- determinant(part$L)$modulus[1L]
-  out <- lgamma((df + d) / 2) - lgamma(df / 2) - d / 2 * log(df * pi) - log_det + extra -
-    (df + d) / 2 * log1p(colSums(e^2) / df)
+  out <- log_t(e, part$df) - determinant(part$L)$modulus[1L] + extra
   replace(out, is.nan(out), -Inf) # at points beyond all numbers
+}
+
+# Of the multivariate t distribution with unit scale, at the columns of e.
+log_t <- function(e, df) {
+  d <- nrow(e)
+  lgamma((df + d) / 2) - lgamma(df / 2) - d / 2 * log(df * pi) -
+    (df + d) / 2 * log1p(colSums(e^2) / df)
+}
+
+# A flow of a t distribution in the place of the normal one.
+flow_component_density <- function(part, z) {
+  at <- flow_base(part$flow, z)
+  normal <- -(colSums(at$e^2) + nrow(z) * log(2 * pi)) / 2
+  out <- log_t(at$e, part$df) + at$log_q - normal
+  replace(out, is.nan(out), -Inf)
 }
 
 # The target at the points of a proposal: proposal_points(), gradient, lp.

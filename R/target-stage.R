@@ -48,7 +48,7 @@ auto_stage <- function(run) {
 importance_stage <- function(run) {
   control <- run$settings$control
   proposal <- if (is.null(run$flow)) fitted_proposal(run$components) else flow_proposal(run)
-  points <- control$importance_points * length(proposal)
+  points <- control$importance_points * (if (is.null(run$flow)) length(proposal) else 2L)
   budget <- min(left_gradients(run), 0.55 * control$max_gradients)
   before <- unlist(evaluator_counts(run$ev)[c("values", "failures")])
   out <- importance_ladder(run$ev, run$linked, proposal, run$mfvb$sd, points, budget)

@@ -55,17 +55,23 @@ static int weigh(struct flow_fit *x, const double *lp, const double *g)
     return used;
 }
 
+static double power(const struct flow_fit *x)
+{
+    double share = 4. * x->step / x->ctl.steps;
+    return fmin(1, x->ctl.cold + (1 - x->ctl.cold) * share);
+}
+
 /* gradient <- the slope of the ELBO. */
 static void slope(struct flow_fit *x, const double *g)
 {
     int d = x->f.d, n = x->ctl.draws;
-    double one = 1;
+    double beta = power(x);
     memcpy(x->D, g, sizeof(double) * (size_t) d * (size_t) n);
     for (int i = 0; i < n; i++)
         for (int j = 0; j < d; j++)
             if (x->c[i] == 0) AT(x->D, j, i, d) = 0;
     F77_CALL(dtrmm)
-    ("L", "L", "T", "N", &d, &n, &one, x->f.L, &d, x->D, &d FCONE FCONE FCONE FCONE);
+    ("L", "L", "T", "N", &d, &n, &beta, x->f.L, &d, x->D, &d FCONE FCONE FCONE FCONE);
     if (x->ctl.path) flow_score(&x->f, &x->room, x->v);
     for (int i = 0; i < n; i++)
         for (int j = 0; j < d; j++) {

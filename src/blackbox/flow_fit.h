@@ -11,6 +11,9 @@
  * without a density, or whose gradient is no number, are left out of a step; a step with fewer than
  * half of its draws is none, and after FLOW_PATIENCE of these in a row the fit ends.
  *
+ * In the first quarter of the steps log p counts beta = cold + (1 - cold) k / (steps / 4) times, with
+ * cold < 1: low ground between modes is crossed while it is not deep.
+ *
  * From hidden weights drawn at random and outputs of zero: the flow is N(m, L L') at first. */
 #ifndef MEANFIELD_FLOW_FIT_H
 #define MEANFIELD_FLOW_FIT_H
@@ -25,7 +28,7 @@ enum flow_end { FLOW_RUNNING, FLOW_DONE, FLOW_LOST };
 
 struct flow_control {
     int steps, draws;
-    double rate, clip;
+    double rate, clip, cold;
     bool path;
 };
 

@@ -45,7 +45,7 @@ static SEXP fit_result(const struct flow_fit *x, double asked)
     return res;
 }
 
-/* evaluate: see r_ask.h; settings: list(steps, draws, rate, clip, path, max_points). R's generator.
+/* evaluate: see r_ask.h; settings: list(steps, draws, rate, clip, cold, path, max_points). R's generator.
  * Returns list(list(w, trace, end, steps, skipped, asked), status). */
 SEXP C_bb_flow(SEXP evaluate, SEXP flow, SEXP settings)
 {
@@ -55,6 +55,7 @@ SEXP C_bb_flow(SEXP evaluate, SEXP flow, SEXP settings)
                                      .draws = r_int(settings, "draws", 1, MOST_DRAWS),
                                      .rate = r_num(settings, "rate", 0, DBL_MAX),
                                      .clip = r_num(settings, "clip", DBL_MIN, DBL_MAX),
+                                     .cold = r_num(settings, "cold", 0, 1),
                                      .path = r_flag(settings, "path")};
     double most = r_num(settings, "max_points", 0, R_PosInf), asked;
     struct flow_fit x;

@@ -235,7 +235,7 @@ static struct flow_fit fit_of(int d, int layers, int steps, bool path)
     static double zero[3], unit[9] = {1, 0, 0, 1, 0, 0, 0, 0, 0};
     const struct flow f = {.d = d, .layers = layers, .hidden = 8, .m = zero, .L = unit};
     const struct flow_control ctl = {
-        .steps = steps, .draws = 64, .rate = .02, .clip = 10, .path = path};
+        .steps = steps, .draws = 64, .rate = .02, .clip = 10, .cold = 1, .path = path};
     struct arena a = {NULL, 0};
     flow_fit_carve(&f, &ctl, &a);
     a = arena_of(a.used);
