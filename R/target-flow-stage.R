@@ -82,23 +82,25 @@ missed_share <- function(flow, pilot) {
 }
 
 keep_flow <- function(run, trained, pilot) {
-  elbo <- vapply(trained, `[[`, 0, "elbo")
-  best <- which.max(elbo)
-  pick <- function(name, none) vapply(trained, `[[`, none, name)
+  run$flow_starts <- start_table(trained)
+  best <- which.max(run$flow_starts$elbo)
   kept <- trained[[best]]
+  run$flow_starts$kept <- seq_along(trained) == best
   run$flow <- kept$flow
-  run$flow_fit <- kept[c("trace", "khat", "error", "missed", "share")]
-  run$flow_starts <- data.frame(start = pick("name", ""), seed = pick("seed", 0L), elbo = elbo,
-    error = pick("error", 0), missed = pick("missed", 0), skipped = pick("skipped", 0),
-    kept = seq_along(trained) == best)
-  run$pilot <- pilot[c("components")]
-  run$pilot$log_evidence <- pilot$round$log_evidence
-  run$pilot$khat <- pilot$round$khat
+  run$flow_fit <- kept[c("trace", "khat", "ess", "error", "missed", "share", "outcome")]
   run$flow_sample <- kept$sample
+  run$pilot <- list(components = pilot$components, log_evidence = pilot$round$log_evidence)
   run$elbo <- kept$elbo
-  run$converged <- is.finite(kept$elbo) && (length(trained) == 1L || kept$name != "none")
-  run$reason <- ": no start of the flow is better than the Gaussian"
+  run$converged <- kept$outcome == "done" && (length(trained) == 1L || kept$name != "none")
+  run$reason <- if (kept$outcome == "lost") "" else
+    ": no start of the flow is better than the Gaussian"
   run
+}
+
+start_table <- function(trained) {
+  pick <- function(name, none) vapply(trained, `[[`, none, name)
+  data.frame(start = pick("name", ""), seed = pick("seed", 0L), elbo = pick("elbo", 0),
+    error = pick("error", 0), missed = pick("missed", 0), skipped = pick("skipped", 0))
 }
 
 # The flow, and about a fifth of all points from the pilot's mixture, whose tails are longer and
@@ -117,18 +119,18 @@ flow_proposal <- function(run) {
 
 judge_flow <- function(run) {
   run <- judge_missed(run)
-  starts <- run$flow_starts[run$flow_starts$start != "none", ]
-  if (nrow(starts) == 0L) {
+  starts <- run$flow_starts$elbo[run$flow_starts$start != "none"]
+  if (!length(starts)) {
     if (run$settings$control$layers == 0L) return(run)
     return(add_note(run, "the posterior is normal: the flow has no layers"))
   }
-  if (!any(is.finite(starts$elbo))) {
-    return(add_flag(run, "the flow was not trained: the log density was no number at most of its ",
-      "draws; use `constraints` where it ends"))
+  if (run$flow_fit$outcome == "lost" || !any(is.finite(starts))) {
+    run <- add_flag(run, "the training of the flow ended early, since the log density was no number ",
+      "at most of its draws: use `constraints` where it ends")
   }
-  if (diff(range(starts$elbo)) > 0.1) {
+  if (isTRUE(diff(range(starts)) > 0.1)) {
     run <- add_note(run, "the starts of the flow ended at different ELBOs (the best is kept): ",
-      toString(formatC(starts$elbo, digits = 3, format = "f")))
+      toString(formatC(starts, digits = 3, format = "f")))
   }
   run
 }

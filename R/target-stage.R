@@ -94,6 +94,7 @@ flow_itself <- function(run) {
   flow <- run$flow
   run$points$normal <- function(e) flow_draw(flow, e)$z
   run$khat <- run$flow_fit$khat
+  run$ess <- run$flow_fit$ess
   run$failed <- 1 - run$flow_fit$share
   run
 }
