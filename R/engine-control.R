@@ -48,7 +48,8 @@ vb_control <- function(tol = 1e-10, max_iter = 1000L, newton = TRUE, trace = FAL
       seed = check_count(seed, "seed", 0), steps = or_null(steps, "steps", 1),
       draws = or_null(draws, "draws", 1, 1e6), batch_size = or_null(batch_size, "batch_size", 1),
       replacement = check_flag(replacement, "replacement"),
-      layers = check_count(layers, "layers", 0, 64), hidden = check_count(hidden, "hidden", 1, 1024),
+      layers = check_count(layers, "layers", 0, 64),
+      hidden = check_count(hidden, "hidden", 1, 1024),
       starts = check_count(starts, "starts", 1, 100)
     )
   )

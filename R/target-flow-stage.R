@@ -40,7 +40,7 @@ flow_starts <- function(run, pilot, set) {
 }
 
 # The Gaussian itself first: of a normal posterior nothing is better.
-trained_flows <- function(run, pilot, set) {
+trained_flows <- function(run, pilot, set, starts = flow_starts(run, pilot, set)) {
   e <- flow_points(run$target$d)
   best <- run$components[[1L]]
   judged <- function(name, seed, fit) {
@@ -50,7 +50,6 @@ trained_flows <- function(run, pilot, set) {
   none <- list(judged("none", NA_integer_, list(flow = gaussian_flow(best, set), skipped = 0,
     outcome = "done", trace = NULL)))
   if (length(run$components) == 1L && is_normal_at(run, best)) return(none)
-  starts <- flow_starts(run, pilot, set)
   bar <- step_progress(list(progress = set$progress, steps = set$steps * length(starts)))
   on.exit(bar$close())
   done <- 0L
@@ -125,8 +124,8 @@ judge_flow <- function(run) {
     return(add_note(run, "the posterior is normal: the flow has no layers"))
   }
   if (run$flow_fit$outcome == "lost" || !any(is.finite(starts))) {
-    run <- add_flag(run, "the training of the flow ended early, since the log density was no number ",
-      "at most of its draws: use `constraints` where it ends")
+    run <- add_flag(run, "the training of the flow ended early, since the log density was no ",
+      "number at most of its draws: use `constraints` where it ends")
   }
   if (isTRUE(diff(range(starts)) > 0.1)) {
     run <- add_note(run, "the starts of the flow ended at different ELBOs (the best is kept): ",

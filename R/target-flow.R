@@ -2,7 +2,7 @@
 
 FLOW_RATE <- 0.01 # of Adam
 FLOW_CLIP <- 10
-FLOW_COLD <- 0.3 # the first power of a flattened density: modes are not dropped while it is flat
+FLOW_COLD <- 0.3 # the first power of a flattened density, in which modes are not dropped
 FLOW_STEPS <- 4000L
 FLOW_DRAWS <- 256L
 
@@ -17,7 +17,8 @@ gaussian_flow <- function(part, set) {
   list(m = part$m, L = component_factor(part), layers = 0L, hidden = set$hidden, w = numeric())
 }
 
-# from: list(m, L, cold). list(flow, trace, skipped, outcome: "done", "lost" (no density at the draws)).
+# from: list(m, L, cold). list(flow, trace, skipped, outcome: "done", "lost" (no density at the
+# draws)).
 train_flow <- function(ev, from, set, seed) {
   flow <- list(m = from$m, L = from$L, layers = set$layers, hidden = set$hidden)
   settings <- list(steps = set$steps, draws = set$draws, rate = FLOW_RATE, clip = FLOW_CLIP,

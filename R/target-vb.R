@@ -46,10 +46,10 @@
 #' as the identity and climb the ELBO by Adam, `draws` fresh draws a step, with gradients that have
 #' no noise where the flow is the posterior. Training starts `starts` times, with seeds `seed`,
 #' `seed + 1`, ...: in turn from the Gaussian fit and from the mean and covariance of an importance
-#' sample, from the latter alone where there are several modes. From there the log density counts .3
-#' to 1 times in the first quarter of the steps, so that modes are reached while they are flat. The
-#' largest ELBO is kept. The importance sample also tells what share of the posterior the flow leaves
-#' out; more than 3% is flagged: an ELBO alone does not show that a mode was dropped.
+#' sample, from the latter alone where there are several modes. From there the log density counts
+#' .3 to 1 times in the first quarter of the steps, so that modes are reached while they are flat.
+#' The largest ELBO is kept. The importance sample also tells what share of the posterior the flow
+#' leaves out; more than 3% is flagged: an ELBO alone does not show that a mode was dropped.
 #'
 #' A flow takes `steps` times `draws` times `starts` gradients, by default three million and some 5
 #' seconds for a vectorised density in two dimensions: `max_gradients` bounds the Gaussian fit, the
