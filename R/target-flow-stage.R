@@ -1,8 +1,9 @@
 # fit_vb(approximation = "flow"): where flows start, which is kept, what it leaves out.
 
-# More of the posterior than that left out by the flow is told of; more nats below the evidence too.
+# More of the posterior than that left out by the flow is told of; so are more nats between its ELBO
+# and the evidence, beside their error, fewer of a flow that is the answer itself.
 FLOW_MISSED <- 0.03
-FLOW_GAP <- 0.5
+FLOW_GAP <- c(refined = 0.5, itself = 0.05)
 FLOW_THIN <- log(20) # a point is left out where the flow has that much less density
 
 # The Gaussian fits, importance sampling about them, then flows from both.
@@ -86,9 +87,9 @@ keep_flow <- function(run, trained, pilot) {
   kept <- trained[[best]]
   run$flow_starts$kept <- seq_along(trained) == best
   run$flow <- kept$flow
-  run$flow_fit <- kept[c("trace", "khat", "ess", "error", "missed", "share", "outcome")]
+  run$flow_fit <- kept[setdiff(names(kept), c("flow", "sample", "name", "seed", "skipped"))]
   run$flow_sample <- kept$sample
-  run$pilot <- list(components = pilot$components, log_evidence = pilot$round$log_evidence)
+  run$pilot <- c(pilot["components"], pilot$round[c("log_evidence", "evidence_error", "khat")])
   run$elbo <- kept$elbo
   run$converged <- kept$outcome == "done" && (length(trained) == 1L || kept$name != "none")
   run$reason <- if (kept$outcome == "lost") "" else
@@ -118,6 +119,10 @@ flow_proposal <- function(run) {
 
 judge_flow <- function(run) {
   run <- judge_missed(run)
+  if (isTRUE(run$unrefined) && isTRUE(run$khat >= 0.7)) {
+    run <- add_note(run, "the tails of the flow are not the posterior's (k-hat ",
+      format(run$khat, digits = 2), "), so that SDs may be too small: refine = \"auto\" mends them")
+  }
   starts <- run$flow_starts$elbo[run$flow_starts$start != "none"]
   if (!length(starts)) {
     if (run$settings$control$layers == 0L) return(run)
@@ -135,18 +140,28 @@ judge_flow <- function(run) {
 }
 
 judge_missed <- function(run) {
-  gap <- max(run$pilot$log_evidence, run$log_evidence %||% -Inf, na.rm = TRUE) - run$elbo
-  trusted <- if (is.null(run$unrefined))
-    "; means and SDs are of the importance sample, which has it" else ""
+  itself <- isTRUE(run$unrefined)
+  gap <- flow_gap(run)
+  trusted <- if (itself) "" else "; means and SDs are of the importance sample, which has it"
   more <- "use more `layers` or `starts`, or another `seed`"
+  below <- paste0("its ELBO is ", format(gap$nats, digits = 2), " below the log evidence: ", more,
+    trusted)
   if (isTRUE(run$flow_fit$missed > FLOW_MISSED)) {
     return(add_flag(run, "the flow leaves out ", format(100 * run$flow_fit$missed, digits = 2),
-      "% of the posterior, a mode or a tail that importance sampling finds, and its ELBO is ",
-      format(gap, digits = 2), " below the log evidence: ", more, trusted))
+      "% of the posterior, a mode or a tail that importance sampling finds, and ", below))
   }
-  if (isTRUE(gap > FLOW_GAP)) {
-    return(add_flag(run, "the flow is not close to the posterior: its ELBO is ",
-      format(gap, digits = 2), " below the log evidence: ", more, trusted))
-  }
-  run
+  far <- gap$surely > FLOW_GAP[[if (itself) "itself" else "refined"]]
+  if (far) add_flag(run, "the flow is not close to the posterior: ", below) else run
+}
+
+# How far the ELBO is below the log evidence, and surely is, by the samples that are reliable: that
+# of the refinement, or the pilot's and the flow's own, which know different parts of the posterior.
+flow_gap <- function(run) {
+  itself <- isTRUE(run$unrefined)
+  samples <- if (itself) list(run$pilot, replace(run$flow_fit, "khat", 0)) else list(run)
+  nats <- vapply(samples, function(s) s$log_evidence - run$elbo, 0)
+  error <- vapply(samples, function(s) sqrt(s$evidence_error^2 + run$flow_fit$error^2), 0)
+  sound <- vapply(samples, function(s) isTRUE(s$khat < 0.7), NA) & is.finite(nats + error)
+  surely <- ifelse(sound, nats - 2 * error, -Inf)
+  list(nats = nats[which.max(surely)], surely = max(surely))
 }

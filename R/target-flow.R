@@ -32,7 +32,7 @@ train_flow <- function(ev, from, set, seed) {
 # What the flow is worth, on fixed base points e (antithetic pairs). Where there is no density the
 # flow is cut off, and its mass given to the rest.
 # list(elbo, error, khat, ess (a share of the points), share (of the points that have a density),
-# sample: list(z, weights)).
+# log_evidence, evidence_error (by the flow's own weights), sample: list(z, weights)).
 judge_training <- function(ev, flow, e) {
   at <- flow_draw(flow, e)
   lp <- ev(at$z, FALSE)$lp
@@ -40,10 +40,10 @@ judge_training <- function(ev, flow, e) {
   inside <- is.finite(ratio)
   if (!any(inside)) return(list(elbo = -Inf, error = NA_real_, khat = Inf, ess = 0, share = 0))
   pair <- rep_len(seq_len(ncol(e) / 2), ncol(e))
-  own <- ratio[inside] - mean(ratio[inside])
-  sums <- rowsum(own, pair[inside])[, 1L]
+  sums <- rowsum(ratio[inside] - mean(ratio[inside]), pair[inside])[, 1L]
   smooth <- pair_weights(ratio, pair)
   list(elbo = mean(ratio[inside]) + log(mean(inside)), error = sqrt(sum(sums^2)) / sum(inside),
     khat = smooth$khat, ess = 1 / sum(smooth$weights^2) / ncol(e), share = mean(inside),
+    log_evidence = log_mean_exp(ratio), evidence_error = evidence_error(ratio, pair %% REPLICATES),
     sample = list(z = at$z, weights = inside / sum(inside)))
 }

@@ -154,6 +154,23 @@ test_that("a flow that drops a mode is told of", {
   expect_lt(abs(run$log_evidence), 4 * run$evidence_error)
 })
 
+test_that("the ELBO's distance from the evidence is told of, as far as it is known", {
+  run <- list(elbo = -1, flow_fit = list(error = 0.01, log_evidence = -0.98, evidence_error = 0.01,
+    missed = 0), flags = character(), unrefined = TRUE,
+    pilot = list(log_evidence = -0.9, evidence_error = 0.01, khat = 0.3))
+  expect_equal(flow_gap(run)$nats, 0.1)
+  expect_equal(flow_gap(run)$surely, 0.1 - 2 * sqrt(2e-4))
+  expect_match(judge_missed(run)$flags, "its ELBO is 0.1 below")
+  run$pilot$khat <- 0.9 # not to be relied on
+  expect_equal(flow_gap(run)$nats, 0.02)
+  expect_identical(judge_missed(run)$flags, character())
+  refined <- c(list(log_evidence = -0.3, evidence_error = 0.01, khat = 0), run)
+  refined$unrefined <- NULL
+  expect_match(judge_missed(refined)$flags, "means and SDs are of the importance sample")
+  refined$log_evidence <- -0.6
+  expect_identical(judge_missed(refined)$flags, character())
+})
+
 test_that("several modes: starts reach all of them", {
   fit <- fit_vb(flow_target("bimodal"), approximation = "flow", refine = "no",
     control = short_flow(layers = 4, steps = 1000))
