@@ -55,7 +55,8 @@ component_points <- function(part, k, shift) {
   e <- do.call(cbind, lapply(seq_len(REPLICATES), function(r) {
     u <- cube_points(half, d + 1L, shift + 7L * r)
     x <- stats::qnorm(pmin(pmax(u[seq_len(d), , drop = FALSE], 1e-10), 1 - 1e-10))
-    x <- x / rep(sqrt(stats::qchisq(u[d + 1L, ], part$df) / part$df), each = d)
+    stretch <- sqrt(stats::qchisq(u[d + 1L, ], part$df) / part$df)
+    x <- x / rep(stretch, each = d)
     cbind(x, -x)
   }))
   if (!is.null(part$scale)) e <- e * ifelse(e < 0, part$scale[, 1L], part$scale[, 2L])
@@ -75,14 +76,15 @@ component_log_density <- function(part, z) {
     e <- e / side
     extra <- -colSums(log(matrix(side, d)))
   }
-  out <- log_t(e, part$df) - determinant(part$L)$modulus[1L] + extra
+  out <- log_t(e, part$df, determinant(part$L)$modulus[1L], extra)
   replace(out, is.nan(out), -Inf) # at points beyond all numbers
 }
 
-# Of the multivariate t distribution with unit scale, at the columns of e.
-log_t <- function(e, df) {
+# Of the multivariate t distribution at points whose standardised columns are e; log_det: of its
+# scale, extra: to add.
+log_t <- function(e, df, log_det = 0, extra = 0) {
   d <- nrow(e)
-  lgamma((df + d) / 2) - lgamma(df / 2) - d / 2 * log(df * pi) -
+  lgamma((df + d) / 2) - lgamma(df / 2) - d / 2 * log(df * pi) - log_det + extra -
     (df + d) / 2 * log1p(colSums(e^2) / df)
 }
 

@@ -283,6 +283,27 @@ static void test_fit(void)
     CHECK(isnan(lost.trace[0]));
 }
 
+/* At power zero the first step does not see the density; at one it does. */
+static void test_cold(void)
+{
+    double *w[2], *lp = zeros(64), *g = nans(2 * 64);
+    for (int cold = 0; cold < 2; cold++) {
+        for (int k = 0; k < 2; k++) {
+            struct flow_fit x = fit_of(2, 2, 8, true);
+            x.ctl.cold = cold;
+            stub_seed(7);
+            flow_fit_start(&x);
+            for (int i = 0; i < 2 * 64; i++) g[i] = k ? 1 : -2;
+            x.ask.take(&x.ask, lp, g);
+            w[k] = copy(x.adam.n, x.w);
+        }
+        double off = 0;
+        for (size_t j = 0; j < flow_n_weights(&(struct flow){2, 2, 8, 0, 0, 0}); j++)
+            off += fabs(w[0][j] - w[1][j]);
+        CHECK(cold ? off > .01 : off == 0);
+    }
+}
+
 void test_flow(void)
 {
     for (int d = 2; d < 6; d++) {
@@ -293,4 +314,5 @@ void test_flow(void)
     }
     test_start();
     test_fit();
+    test_cold();
 }
