@@ -285,6 +285,16 @@ call_bb_gva <- function(evaluate, m, L, points, max_iter, tol, max_points = Inf)
   named_status(call_core(C_bb_gva, evaluate, start, points, settings))
 }
 
+# flow: list(m, L, layers, hidden), for the map with w. A fit draws random numbers.
+call_bb_flow <- function(evaluate, flow, settings) {
+  named_status(call_core(C_bb_flow, evaluate, flow, settings))
+}
+
+# x: base points e, a column each; inverse: points z. list(y: the others, log_q at z).
+call_bb_flow_map <- function(flow, x, inverse = FALSE) {
+  call_core(C_bb_flow_map, flow, as_double_matrix(x), inverse)
+}
+
 # Samplers of any log density; see src/glue/r_bb_hmc.c.
 call_bb_hmc <- function(evaluate, start, metric, settings, progress = NULL) {
   named_status(call_core(C_bb_hmc, evaluate, as_double_matrix(start), metric, settings, progress))

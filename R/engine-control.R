@@ -18,7 +18,10 @@
 #' @param seed,steps,draws,batch_size,replacement Of a target with a stochastic optimiser: seed of
 #'   its own generator; number of steps (`NULL`: 2,000); draws per step (`NULL`: 4 pathwise, 16
 #'   score); rows per step (`NULL`: all) of a target with `rows`, and whether they are drawn with
-#'   replacement.
+#'   replacement. Of a flow: the first seed of its starts; steps of each (`NULL`: 4,000); draws per
+#'   step (`NULL`: 256).
+#' @param layers,hidden,starts Of a target with `approximation = "flow"`: coupling layers (0: none,
+#'   the Gaussian), tanh units of each layer's network, and from how many starts it is trained.
 #' @return A list of class `vb_control` with these elements.
 #' @section Errors: `meanfield_error_control` for values out of range.
 #' @details
@@ -31,7 +34,7 @@
 vb_control <- function(tol = 1e-10, max_iter = 1000L, newton = TRUE, trace = FALSE,
                        points = NULL, importance_points = 1024L, max_gradients = 20000,
                        seed = 1L, steps = NULL, draws = NULL, batch_size = NULL,
-                       replacement = FALSE) {
+                       replacement = FALSE, layers = 6L, hidden = 8L, starts = 3L) {
   or_null <- function(x, ...) if (!is.null(x)) check_count(x, ...)
   if (nargs() == 0L) return(DEFAULT_CONTROL)
   new_class("vb_control",
@@ -45,7 +48,10 @@ vb_control <- function(tol = 1e-10, max_iter = 1000L, newton = TRUE, trace = FAL
       max_gradients = check_count(max_gradients, "max_gradients", 100),
       seed = check_count(seed, "seed", 0), steps = or_null(steps, "steps", 1),
       draws = or_null(draws, "draws", 1, 1e6), batch_size = or_null(batch_size, "batch_size", 1),
-      replacement = check_flag(replacement, "replacement")
+      replacement = check_flag(replacement, "replacement"),
+      layers = check_count(layers, "layers", 0, 64),
+      hidden = check_count(hidden, "hidden", 1, 1024),
+      starts = check_count(starts, "starts", 1, 100)
     )
   )
 }

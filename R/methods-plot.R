@@ -37,7 +37,7 @@ plot_posterior <- function(x, variables, reference) {
   ref <- if (is.null(reference)) list(kind = "none") else reference_source(x, reference)
   if (u && ref$kind %in% c("gibbs", "hmc")) ref$draws <- as_draws(reference, u = "auto")
   best <- posterior_of(x)
-  curves <- normal_curves(normal_of(x), variables, u)
+  curves <- fitted_curves(x, variables, u)
   curves[[own_curve(x)]] <- density_curves(best, variables, u)
   if (ref$kind == "exact") curves$exact <- density_curves(posterior_of(reference), variables, u)
   own <- inherits(best, "draws_posterior")
@@ -55,6 +55,14 @@ plot_posterior <- function(x, variables, reference) {
   kind <- if (ref$kind == "draws") "reference" else ref$kind
   draw_panels(variables, panels, if (own) chain_kind(x) else kind)
   invisible(x)
+}
+
+# list(mfvb, lrvb): density curves of the fit before refinement or integration, named by variable.
+fitted_curves <- function(fit, variables, u) UseMethod("fitted_curves")
+
+#' @export
+fitted_curves.meanfield_fit <- function(fit, variables, u) {
+  normal_curves(normal_of(fit), variables, u)
 }
 
 # What the fit's own posterior is called, where it is neither normal nor draws.

@@ -6,7 +6,7 @@ REPLICATES <- 8L
 
 # A proposal is a list of components: m, L (d x d, a root of the scale matrix), weight, degrees of
 # freedom, and scale (d x 2), by which each axis of L is stretched below and above the centre; NULL
-# of an even one.
+# of an even one. A flow is one with `flow`; its m and L are its moments.
 proposal_component <- function(m, L, weight = 1, scale = NULL, df = IMPORTANCE_DF) {
   list(m = m, L = L, weight = weight, scale = scale, df = df)
 }
@@ -48,7 +48,8 @@ log_mixture <- function(x, share) {
   top + log(drop(exp(x - top) %*% share))
 }
 
-# REPLICATES x k points of a multivariate t: the same Gaussian and the same stretch in a pair.
+# REPLICATES x k points of a multivariate t: the same Gaussian and the same stretch in a pair; of a
+# flow its draws of them.
 component_points <- function(part, k, shift) {
   d <- length(part$m)
   half <- k / 2
@@ -60,12 +61,14 @@ component_points <- function(part, k, shift) {
     cbind(x, -x)
   }))
   if (!is.null(part$scale)) e <- e * ifelse(e < 0, part$scale[, 1L], part$scale[, 2L])
-  list(z = part$m + part$L %*% e, replicate = rep(seq_len(REPLICATES), each = k),
+  z <- if (is.null(part$flow)) part$m + part$L %*% e else flow_draw(part$flow, e)$z
+  list(z = z, replicate = rep(seq_len(REPLICATES), each = k),
     pair = rep(rep(seq_len(half), 2L), REPLICATES) +
     rep((seq_len(REPLICATES) - 1L) * half, each = k))
 }
 
 component_log_density <- function(part, z) {
+  if (!is.null(part$flow)) return(flow_component_density(part, z))
   d <- length(part$m)
   e <- solve(part$L, z - part$m, tol = 0)
   extra <- 0
@@ -74,11 +77,24 @@ component_log_density <- function(part, z) {
     e <- e / side
     extra <- -colSums(log(matrix(side, d)))
   }
-  df <- part$df
-  log_det <- determinant(part$L)$modulus[1L]
-  out <- lgamma((df + d) / 2) - lgamma(df / 2) - d / 2 * log(df * pi) - log_det + extra -
-    (df + d) / 2 * log1p(colSums(e^2) / df)
+  out <- log_t(e, part$df, determinant(part$L)$modulus[1L], extra)
   replace(out, is.nan(out), -Inf) # at points beyond all numbers
+}
+
+# Of the multivariate t distribution at points whose standardised columns are e; log_det: of its
+# scale, extra: to add.
+log_t <- function(e, df, log_det = 0, extra = 0) {
+  d <- nrow(e)
+  lgamma((df + d) / 2) - lgamma(df / 2) - d / 2 * log(df * pi) - log_det + extra -
+    (df + d) / 2 * log1p(colSums(e^2) / df)
+}
+
+# A flow of a t distribution in the place of the normal one.
+flow_component_density <- function(part, z) {
+  at <- flow_base(part$flow, z)
+  normal <- -(colSums(at$e^2) + nrow(z) * log(2 * pi)) / 2
+  out <- log_t(at$e, part$df) + at$log_q - normal
+  replace(out, is.nan(out), -Inf)
 }
 
 # The target at the points of a proposal: proposal_points(), gradient, lp.

@@ -13,7 +13,8 @@ judge <- function(run) {
   run <- judge_tails(run)
   run <- judge_density(run)
   run <- judge_modes(run)
-  if (isTRUE(run$unrefined)) return(judge_unrefined(run))
+  if (!is.null(run$flow)) run <- judge_flow(run)
+  if (isTRUE(run$unrefined)) return(if (is.null(run$flow)) judge_unrefined(run) else run)
   judge_rows(run)
 }
 

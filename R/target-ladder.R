@@ -11,7 +11,7 @@ SD_MOVES <- c(1.2, 1.06) # how far an SD may be from the proposal's, and from th
 STEIN_LIMIT <- 5 # standard errors that the score's identities may be off
 
 # linked: linked_values(). components: the proposal. sd0: the SDs of the variables under it.
-# list(estimate, round (the pooled sample), components, settled, reasons, rounds).
+# list(estimate, round (the pooled sample), components (the last), settled, reasons, rounds, axes).
 importance_ladder <- function(ev, linked, components, sd0, points, budget) {
   rounds <- list()
   n <- points
@@ -33,7 +33,7 @@ importance_ladder <- function(ev, linked, components, sd0, points, budget) {
     sd0 <- estimate$sd
   }
   list(estimate = estimate, round = round, settled = !length(why), reasons = why, rounds = k,
-    axes = moment_axes(round))
+    axes = moment_axes(round), components = components)
 }
 
 is_usable <- function(part) {
@@ -55,9 +55,15 @@ moment_axes <- function(round) {
   if (!is.null(root) && all(is.finite(root))) list(m = own$mean, L = root)
 }
 
+# A flow stays; the others adapt.
+next_components <- function(components, round, estimate, k) {
+  flow <- vapply(components, function(part) !is.null(part$flow), NA)
+  c(components[flow], adapted_components(components[!flow], round, estimate, k))
+}
+
 # After the first round each component moves to what it answers for. Where that has not settled it,
 # the sample is taken apart into more of them.
-next_components <- function(components, round, estimate, k) {
+adapted_components <- function(components, round, estimate, k) {
   if (k == 1L) return(adapt_components(components, round))
   heavy <- which(!estimate$lost & (estimate$khat >= 0.3 | noisy_rows(estimate)))
   tilt <- if (length(heavy)) {

@@ -13,7 +13,7 @@ print.target_vb_fit <- function(x, digits = 3, ...) {
 }
 
 APPROXIMATION_WORDS <- c(fullrank = "full-rank Gaussian", meanfield = "mean-field Gaussian",
-  lowrank = "low-rank Gaussian", pathfinder = "Pathfinder")
+  lowrank = "low-rank Gaussian", pathfinder = "Pathfinder", flow = "normalising flow")
 
 source_words <- function(source) {
   words <- c(importance = "refined by importance sampling", hmc = "by Hamiltonian Monte Carlo",

@@ -174,15 +174,27 @@ check_same_model.meanfield_target <- function(a, b) {
 #' @export
 own_curve.target_vb_fit <- function(fit) "refined"
 
-# A fit that was not refined is the normal one that is drawn already.
+# Of a flow its own shape, from fixed points.
+#' @export
+fitted_curves.target_vb_fit <- function(fit, variables, u) {
+  if (is.null(fit$vb$flow)) return(NextMethod())
+  z <- flow_draw(fit$vb$flow, flow_points(fit$model$d))$z
+  list(mfvb = point_curves(fit$model, z, rep(1 / ncol(z), ncol(z)), variables))
+}
+
+# A fit that was not refined is the normal one, or the flow, that is drawn already.
 #' @export
 density_curves.weighted_posterior <- function(p, variables, u) {
   source <- p$table$source
   if (!is.null(source) && all(source %in% c("vb", "lrvb"))) return(NULL)
-  table <- variable_table(p$model)
-  x <- target_values(p$model, p$points$z)
+  point_curves(p$model, p$points$z, p$points$weights, variables)
+}
+
+point_curves <- function(model, z, weights, variables) {
+  table <- variable_table(model)
+  x <- target_values(model, z)
   stats::setNames(lapply(match(variables, table$variable), function(j) {
-    weighted_curve(x[j, ], p$points$weights, table$link[j])
+    weighted_curve(x[j, ], weights, table$link[j])
   }), variables)
 }
 

@@ -7,7 +7,12 @@ vb_khat.target_fit <- function(fit, ndraws = 1000) {
     mf_abort("engine", "the fit was not refined by importance sampling and has no k-hat: refit ",
       "with refine = \"importance\"", arg = "fit")
   }
-  structure(fit$khat, ess = fit$ess, of = "the Gaussian proposal", class = "meanfield_khat")
+  structure(fit$khat, ess = fit$ess, of = proposal_words(fit), class = "meanfield_khat")
+}
+
+proposal_words <- function(fit) {
+  if (is.null(fit$vb$flow)) return("the Gaussian proposal")
+  if (all(fit$table$source == "vb")) "the flow" else "the proposal, flow and Gaussians"
 }
 
 # d E f / d lambda = Cov(f, d log p / d lambda) for every single number lambda in `data`, by central

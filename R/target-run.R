@@ -10,13 +10,16 @@ new_run <- function(target, settings) {
     notes = character())
 }
 
+# Those of a flow's training are its own: steps x draws x starts.
 left_gradients <- function(run) {
-  run$settings$control$max_gradients - evaluator_counts(run$ev)[["gradients"]]
+  spent <- evaluator_counts(run$ev)[["gradients"]] - (run$own_gradients %||% 0)
+  run$settings$control$max_gradients - spent
 }
 
-APPROXIMATIONS <- c("fullrank", "meanfield", "lowrank", "pathfinder")
+APPROXIMATIONS <- c("fullrank", "meanfield", "lowrank", "pathfinder", "flow")
 OPTIMISERS <- list(fullrank = c("stein", "lbfgs", "pathwise", "score"),
-  meanfield = c("lbfgs", "pathwise", "score"), lowrank = "lbfgs", pathfinder = "lbfgs")
+  meanfield = c("lbfgs", "pathwise", "score"), lowrank = "lbfgs", pathfinder = "lbfgs",
+  flow = "adam")
 STOCHASTIC <- c("pathwise", "score") # optimisers
 is_stochastic <- function(run) run$settings$optimiser %in% STOCHASTIC
 

@@ -6,7 +6,8 @@ fit_stage <- function(run) {
   own <- own_optimum(run)
   run <- if (is.null(own)) family_stage(run) else keep_components(run, list(own))
   if (!run$converged && run$settings$refine == "no") {
-    run <- add_flag(run, "the Gaussian fit did not converge", run$reason)
+    run <- add_flag(run, "the ", if (is.null(run$flow)) "Gaussian fit" else "flow",
+      " did not converge", run$reason)
   }
   run
 }
@@ -15,7 +16,7 @@ family_stage <- function(run) {
   if (is_stochastic(run)) return(stochastic_stage(run))
   switch(run$settings$approximation,
     fullrank = fullrank_stage(run), meanfield = factorised_stage(run),
-    lowrank = lowrank_stage(run), pathfinder = pathfinder_stage(run))
+    lowrank = lowrank_stage(run), pathfinder = pathfinder_stage(run), flow = flow_stage(run))
 }
 
 # Where the model knows the optimum of a family better than a search over points would find it, and
@@ -33,77 +34,6 @@ gaussian_optimum <- function(target, approximation) UseMethod("gaussian_optimum"
 #' @export
 gaussian_optimum.meanfield_target <- function(target, approximation) NULL
 
-fullrank_stage <- function(run) {
-  z0 <- run$target$init
-  first <- start_at(run$ev, z0, max_points = left_gradients(run) / 4)
-  modes <- find_modes(run$ev, first, z0, left_gradients(run) / 4)
-  away <- !first$usable && any(abs(first$z - z0) > 300)
-  if (first$reason == "diverged" || away) run$diverged <- unconstrained_names(run$target)[
-    order(-abs(first$z))[seq_len(min(3L, length(first$z)))]]
-  fits <- lapply(gaussian_starts(modes, first, z0), function(s) {
-    fit_gaussian(run, s)
-  })
-  fits <- distinct_fits(Filter(function(q) is.finite(q$elbo), fits))
-  if (!length(fits)) no_gaussian(run)
-  run$usable <- any(vapply(modes, `[[`, NA, "usable"))
-  keep_components(run, fits)
-}
-
-# To the optimum of the family where that is the answer; a proposal needs less, but in a few
-# dimensions the optimum is cheap.
-fit_gaussian <- function(run, start) {
-  d <- length(start$m)
-  n <- run$settings$control$points %||% gaussian_points(d)
-  answer <- run$settings$refine == "no"
-  final <- if (answer || d <= 5L) 4L * n else n
-  if (run$settings$optimiser == "lbfgs") {
-    return(bound_vi(run$ev, start$m, start$L, final))
-  }
-  gaussian_vi(run$ev, start$m, start$L, n_points = n, max_iter = if (answer) 60L else 20L,
-    max_points = left_gradients(run) / 2, n_final = final, final_iter = if (answer) 60L else 1L)
-}
-
-# At every usable mode; without one, about the point that the climb reached and about init:
-# expectations smooth a spike that an optimiser falls into.
-gaussian_starts <- function(modes, first, z0) {
-  usable <- Filter(function(m) m$usable, modes)
-  if (length(usable)) return(lapply(usable, function(m) list(m = m$z, L = m$L)))
-  around <- function(z) list(m = z, L = diag(0.5, length(z)))
-  c(list(around(z0)), if (is.finite(first$lp) && first$reason != "diverged") list(around(first$z)))
-}
-
-# Without those that ended where a better one did.
-distinct_fits <- function(fits) {
-  fits <- fits[order(-vapply(fits, `[[`, 0, "elbo"))]
-  out <- list()
-  for (q in fits) {
-    near <- vapply(out, function(o) {
-      e <- forwardsolve(o$L, q$m - o$m)
-      f <- forwardsolve(q$L, q$m - o$m)
-      max(sum(e^2), sum(f^2)) < 1
-    }, NA)
-    if (!any(near) && q$elbo > (out[1L][[1L]]$elbo %||% -Inf) - LIGHT_MODE) out <- c(out, list(q))
-  }
-  out
-}
-
-# Points of the Gaussian fit itself, in proportion to the weights of the components.
-gaussian_sample <- function(components, n) {
-  weight <- vapply(components, `[[`, 0, "weight")
-  d <- length(components[[1L]]$m)
-  per <- pmax(2L * ceiling(n * weight / sum(weight) / 2), 4L)
-  parts <- Map(function(part, k) {
-    E <- fixed_points(as.integer(k), d, shift = 11L, cross = k >= 2 * d)
-    part$m + component_root(part, E)
-  }, components, per)
-  list(z = do.call(cbind, parts), weights = rep(weight / per, per) / sum(weight))
-}
-
-# Enough points to match a covariance, where there is one.
-big_sample <- function(run) {
-  if (is.null(run$components[[1L]]$L)) 512L else max(512L, 2L * run$target$d)
-}
-
 # ---- refinement ----------------------------------------------------------------------------------
 
 refine_stage <- function(run) {
@@ -113,7 +43,8 @@ refine_stage <- function(run) {
     mf_abort("control", "refinement is for up to ", FULL_MOST, " dimensions: use refine = \"no\" ",
       "and fit_hmc()", arg = "refine")
   }
-  run$sample <- gaussian_sample(run$components, if (big) big_sample(run) else 2048L)
+  run$sample <- run$flow_sample %||%
+    gaussian_sample(run$components, if (big) big_sample(run) else 2048L)
   run$mfvb <- normal_moments(run$linked, run$sample$z, run$sample$weights)
   refine <- run$settings$refine
   if (refine == "auto" && (run$settings$approximation == "meanfield" || big ||
@@ -138,9 +69,10 @@ auto_stage <- function(run) {
 
 importance_stage <- function(run) {
   control <- run$settings$control
-  proposal <- fitted_proposal(run$components)
+  flow <- !is.null(run$flow)
+  proposal <- if (flow) flow_proposal(run) else fitted_proposal(run$components)
   least <- run$components[[1L]]$least %||% 0L # of a model that knows its optimum
-  points <- max(control$importance_points, least) * length(proposal)
+  points <- max(control$importance_points, least) * (if (flow) 2L else length(proposal))
   budget <- min(left_gradients(run), 0.55 * control$max_gradients)
   before <- unlist(evaluator_counts(run$ev)[c("values", "failures")])
   out <- importance_ladder(run$ev, run$linked, proposal, run$mfvb$sd, points, budget)
@@ -177,12 +109,23 @@ unrefined_stage <- function(run) {
       "it, or use approximation = \"fullrank\"")
   }
   run$points <- lr$points %||% run$sample
+  if (!is.null(run$flow)) run <- flow_itself(run)
+  run
+}
+
+# An unrefined flow draws its own, and its k-hat is that of its ELBO's points.
+flow_itself <- function(run) {
+  flow <- run$flow
+  run$points$normal <- function(e) flow_draw(flow, e)$z
+  run$khat <- run$flow_fit$khat
+  run$ess <- run$flow_fit$ess
+  run$failed <- 1 - run$flow_fit$share
   run
 }
 
 # Moments under the linear-response covariance, and its points; NULL where there is none.
 response_sample <- function(run) {
-  if (length(run$components) > 1L) return(NULL)
+  if (length(run$components) > 1L || !is.null(run$flow)) return(NULL)
   part <- run$components[[1L]]
   root <- response_root(run, part)
   if (is.null(root)) return(NULL)

@@ -12,6 +12,8 @@ SEXP C_arrow_product(SEXP, SEXP);
 SEXP C_arrow_quad(SEXP, SEXP);
 SEXP C_bb_factorised(SEXP, SEXP, SEXP, SEXP);
 SEXP C_bb_factorised_response(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_bb_flow(SEXP, SEXP, SEXP);
+SEXP C_bb_flow_map(SEXP, SEXP, SEXP);
 SEXP C_bb_gva(SEXP, SEXP, SEXP, SEXP);
 SEXP C_bb_lbfgs(SEXP, SEXP, SEXP);
 SEXP C_bb_hmc(SEXP, SEXP, SEXP, SEXP, SEXP);
@@ -66,6 +68,8 @@ static const R_CallMethodDef call_entries[] = {
     {"C_arrow_quad", (DL_FUNC) &C_arrow_quad, 2},
     {"C_bb_factorised", (DL_FUNC) &C_bb_factorised, 4},
     {"C_bb_factorised_response", (DL_FUNC) &C_bb_factorised_response, 5},
+    {"C_bb_flow", (DL_FUNC) &C_bb_flow, 3},
+    {"C_bb_flow_map", (DL_FUNC) &C_bb_flow_map, 3},
     {"C_bb_gva", (DL_FUNC) &C_bb_gva, 4},
     {"C_bb_lbfgs", (DL_FUNC) &C_bb_lbfgs, 3},
     {"C_bb_hmc", (DL_FUNC) &C_bb_hmc, 5},

@@ -31,6 +31,8 @@ void test_hmc(void);
 void test_joint(void);
 void test_transform(void);
 void test_lmm_iter(void);
+void test_mlp(void);
+void test_flow(void);
 void test_emulator(void);
 
 #endif

@@ -54,6 +54,8 @@ int main(void)
     run("joint", test_joint);
     run("transform", test_transform);
     run("lmm_iter", test_lmm_iter);
+    run("mlp", test_mlp);
+    run("flow", test_flow);
     run("emulator", test_emulator);
     printf("%ld passed, %ld failed\n", passed, failed);
     return failed > 0;

@@ -180,6 +180,12 @@ ask_engines <- function() {
   call_bb_lbfgs(ev, c(3, -2), 20L, 1e-6, 400)
   call_bb_gva(ev, c(0, 0), root, E, 20L, 1e-6, 400)
   call_bb_factorised(ev, E, c(0, 0, -1, -1), few)
+  flow <- list(m = c(0, 0), L = root, layers = 3L, hidden = 2L)
+  settings <- list(steps = 3L, draws = 4L, rate = .1, clip = 1, cold = .5, path = TRUE,
+    max_points = 100)
+  flow$w <- call_bb_flow(ev, flow, settings)$result$w
+  call_bb_flow(ev, flow, replace(settings, "path", FALSE))
+  for (inverse in c(TRUE, FALSE)) call_bb_flow_map(flow, E, inverse)
   for (solve in c(TRUE, FALSE)) {
     call_bb_factorised_response(ev, E, c(1, 1, 0, 0), diag(4),
       list(solve = solve, tol = 1e-9, max_inner = 20L, max_points = 400))

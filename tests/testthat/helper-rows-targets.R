@@ -1,7 +1,8 @@
 # The rows of fits of targets, and of fit_hmc() of regression models. Format: helper-matrix.R.
 
 target_cells <- data.frame(structure = "target", response = "target",
-  engine = c("vb", "exact", "hmc"), id = c("target/vb", "target/exact", "target/hmc"))
+  engine = c("vb", "exact", "hmc", "flow"),
+  id = c("target/vb", "target/exact", "target/hmc", "target/flow"))
 
 target_scope <- function(cell, parent) {
   e <- list2env(list(cell = as.list(cell), engine = cell$engine), parent = parent)
@@ -17,7 +18,9 @@ target_scope <- function(cell, parent) {
     vb <- fit_vb(model)
     set.seed(3)
     hmc <- if (engine == "hmc") suppressWarnings(fit_hmc(vb, chains = 2, iter = 400, warmup = 200))
-    fit <- switch(engine, vb = vb, exact = fit_exact(vb), hmc = hmc)
+    fit <- switch(engine, vb = vb, exact = fit_exact(vb), hmc = hmc,
+      flow = fit_vb(model, approximation = "flow",
+        control = vb_control(layers = 2, starts = 1, steps = 100, draws = 16)))
     sampled <- engine == "hmc"
     variables <- c("mu", "sigma", "high")
     s <- by_name(summary(fit))
@@ -51,10 +54,10 @@ matrix_target_rows <- list(
   matrix_row("confint", confint(fit), is_matrix_of(value, 2L, 2L)),
   matrix_row("hypothesis", hypothesis(fit, "mu > 0"), is_frame_of(value, 1L)),
   matrix_row("update", update(fit, evaluate = FALSE), holds(is.call(value), "no call")),
-  matrix_row("vb_khat", vb_khat(fit), is_a(value, "meanfield_khat"), refuses = engine != "vb"),
+  matrix_row("vb_khat", vb_khat(fit), is_a(value, "meanfield_khat"), refuses = !engine %in% c("vb", "flow")),
   matrix_row("vb_sensitivity", vb_sensitivity(fit), is_matrix_of(value, 3L, 1L)),
   matrix_row("sd_ratio_report", sd_ratio_report(vb, fit), is_a(value, "sd_ratio_report"), of = vb,
-    when = engine != "vb", na = TRUE),
+    when = engine %in% c("exact", "hmc"), na = TRUE),
   matrix_row("as_draws", as_draws(fit), is_a(value, "draws"))
 )
 

@@ -184,6 +184,14 @@ asked_script <- quote({
   }
   E <- fixed_points(8L, 2L)
   root <- matrix(c(1, .3, 0, 2), 2L)
+  flow <- list(m = c(0, 0), L = root, layers = 2L, hidden = 2L)
+  flow_settings <- list(steps = 2L, draws = 4L, rate = .1, clip = 1, cold = .5, path = TRUE,
+    max_points = 40)
+  flow_asked <- function() {
+    fit <- call_bb_flow(ev, flow, flow_settings)
+    flow$w <- fit$result$w
+    list(fit, call_bb_flow_map(flow, E), call_bb_flow_map(flow, E, TRUE))
+  }
   few <- list(max_iter = 2L, tol = 1e-6, max_points = 40)
   response <- list(solve = TRUE, tol = 1e-9, max_inner = 3L, max_points = 40)
   step <- function(done) list(done)
@@ -211,7 +219,7 @@ asked_script <- quote({
       call_bb_untransform(t$shape, x[, 1L]), call_bb_points(t$skeleton, x),
       call_bb_lbfgs(ev, c(3, -2), 3L, 1e-6, 40),
       call_bb_gva(ev, c(0, 0), root, E, 2L, 1e-6, 40),
-      call_bb_factorised(ev, E, c(0, 0, -1, -1), few),
+      call_bb_factorised(ev, E, c(0, 0, -1, -1), few), flow_asked(),
       call_bb_factorised_response(ev, E, c(1, 1, 0, 0), diag(4), response),
       do.call(sample_own, chain(root, TRUE)), do.call(sample_own, chain(c(1, 2), FALSE)),
       lapply(joints, joint)
