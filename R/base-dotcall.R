@@ -289,3 +289,18 @@ call_bb_gva <- function(evaluate, m, L, points, max_iter, tol, max_points = Inf)
 call_bb_hmc <- function(evaluate, start, metric, settings, progress = NULL) {
   named_status(call_core(C_bb_hmc, evaluate, as_double_matrix(start), metric, settings, progress))
 }
+
+# ---- networks: layers is dense_layers(); x a column per row of the data -------------------------
+
+call_mlp <- function(layers, w, x) {
+  call_core(C_mlp, layers, as.double(w), as_double_matrix(x))
+}
+
+# core: vae_core(); w: parameters; points: list(e (q x n), weight); own: list(m, log_s), q x n.
+call_vae_train <- function(core, w, points, own, control, progress = NULL) {
+  named_status(call_core(C_vae_train, core, as.double(w), points, own, control, progress))
+}
+call_vae_own <- function(core, w, points, own, max_iter = 200L, tol = 1e-6) {
+  control <- list(max_iter = as.integer(max_iter), tol = tol)
+  named_status(call_core(C_vae_own, core, as.double(w), points, own, control))
+}

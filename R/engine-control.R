@@ -19,6 +19,8 @@
 #'   its own generator; number of steps (`NULL`: 2,000); draws per step (`NULL`: 4 pathwise, 16
 #'   score); rows per step (`NULL`: all) of a target with `rows`, and whether they are drawn with
 #'   replacement.
+#' @param epochs Of a [vae()]: passes over the rows; `NULL` makes 3,000 steps, and at least 60 epochs.
+#'   `seed`, `steps` and `batch_size` are for it too.
 #' @return A list of class `vb_control` with these elements.
 #' @section Errors: `meanfield_error_control` for values out of range.
 #' @details
@@ -31,7 +33,7 @@
 vb_control <- function(tol = 1e-10, max_iter = 1000L, newton = TRUE, trace = FALSE,
                        points = NULL, importance_points = 1024L, max_gradients = 20000,
                        seed = 1L, steps = NULL, draws = NULL, batch_size = NULL,
-                       replacement = FALSE) {
+                       replacement = FALSE, epochs = NULL) {
   or_null <- function(x, ...) if (!is.null(x)) check_count(x, ...)
   new_class("vb_control",
     list(
@@ -44,7 +46,8 @@ vb_control <- function(tol = 1e-10, max_iter = 1000L, newton = TRUE, trace = FAL
       max_gradients = check_count(max_gradients, "max_gradients", 100),
       seed = check_count(seed, "seed", 0), steps = or_null(steps, "steps", 1),
       draws = or_null(draws, "draws", 1, 1e6), batch_size = or_null(batch_size, "batch_size", 1),
-      replacement = check_flag(replacement, "replacement")
+      replacement = check_flag(replacement, "replacement"),
+      epochs = or_null(epochs, "epochs", 1)
     )
   )
 }
