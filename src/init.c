@@ -19,6 +19,8 @@ SEXP C_bb_points(SEXP, SEXP);
 SEXP C_bb_pull(SEXP, SEXP, SEXP);
 SEXP C_bb_transform(SEXP, SEXP);
 SEXP C_bb_untransform(SEXP, SEXP);
+SEXP C_bnn(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_bnn_hmc(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_emulate(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_emulate_sampling(SEXP);
 SEXP C_fit_glmm_vb(SEXP, SEXP, SEXP);
@@ -76,6 +78,8 @@ static const R_CallMethodDef call_entries[] = {
     {"C_bb_pull", (DL_FUNC) &C_bb_pull, 3},
     {"C_bb_transform", (DL_FUNC) &C_bb_transform, 2},
     {"C_bb_untransform", (DL_FUNC) &C_bb_untransform, 2},
+    {"C_bnn", (DL_FUNC) &C_bnn, 5},
+    {"C_bnn_hmc", (DL_FUNC) &C_bnn_hmc, 7},
     {"C_emulate", (DL_FUNC) &C_emulate, 5},
     {"C_emulate_sampling", (DL_FUNC) &C_emulate_sampling, 1},
     {"C_fit_glmm_vb", (DL_FUNC) &C_fit_glmm_vb, 3},
