@@ -46,9 +46,56 @@ fit_vb.bnn <- function(object, approximation = "meanfield", refine = "no", optim
   check_vb_control(control)
   call <- object_call(match.call(), "fit_vb", parent.frame())
   if (is.null(optimiser) && identical(approximation, "meanfield")) optimiser <- "pathwise"
-  settings <- if (isTRUE(optimiser %in% STOCHASTIC)) bnn_control(object, control) else control
-  fit <- fit_vb.meanfield_target(object, approximation, refine, optimiser, rank, settings)
-  as_bnn_fit(fit, call)
+  stochastic <- isTRUE(optimiser %in% STOCHASTIC)
+  settings <- if (stochastic) bnn_control(object, control) else control
+  fit <- withCallingHandlers(
+    fit_vb.meanfield_target(object, approximation, refine, optimiser, rank, settings),
+    meanfield_warning_target = function(w) invokeRestart("muffleWarning")) # told of below
+  fit <- as_bnn_fit(fit, call)
+  fit$control <- control
+  if (stochastic) fit <- judge_bound(fit)
+  tell_flags(fit)
+  fit
+}
+
+# Weights drift for ever along directions in which the function does not change, and no posterior of
+# weights is near normal: what a fit by stochastic gradients is judged by is its bound, which is
+# computed anew from fresh draws.
+judge_bound <- function(fit) {
+  own <- "did not converge: drifting|^the posterior is not near normal"
+  drifts <- any(grepl("drifting", fit$flags))
+  fit$flags <- fit$flags[!grepl(own, fit$flags)]
+  fit$vb[c("elbo", "elbo_se")] <- bnn_elbo(fit)
+  if (!drifts) return(fit)
+  rise <- bound_rise(fit$vb$trace$elbo)
+  fit$converged <- fit$vb$converged <- rise$by < max(0.5, 3 * rise$se)
+  if (!fit$converged) {
+    fit$flags <- c(fit$flags, paste0("the bound was still rising when the steps were over (by ",
+      format(rise$by, digits = 2), " in the last quarter): raise `steps` in vb_control()"))
+  }
+  fit
+}
+
+# From the third quarter of the steps to the last.
+bound_rise <- function(elbo) {
+  q <- split(elbo, 1L + (4 * (seq_along(elbo) - 1)) %/% length(elbo))
+  part <- lapply(q[3:4], function(v) v[is.finite(v)])
+  list(by = mean(part[[2L]]) - mean(part[[1L]]),
+    se = sqrt(sum(vapply(part, function(v) stats::var(v) / length(v), 0))))
+}
+
+# list(elbo, its standard error), from fixed draws, as many as 1e10 operations are for.
+bnn_elbo <- function(fit) {
+  part <- fit$vb$components[[1L]]
+  d <- length(part$m)
+  n <- max(64, min(8192, 1e10 / (6 * d * fit$model$rows)))
+  e <- with_fixed_seed(matrix(stats::rnorm(d * (n %/% 2)), d))
+  e <- cbind(e, -e)
+  lp <- evaluator(fit$model)(part$m + component_root(part, e), FALSE)$lp
+  log_det <- sum(log(if (is.null(part$L)) part$sd else abs(diag(part$L))))
+  h <- lp + log_det + d / 2 * log(2 * pi) + colSums(e^2) / 2
+  pairs <- rowMeans(matrix(h, ncol = 2L))
+  list(mean(h), stats::sd(pairs) / sqrt(length(pairs)))
 }
 
 bnn_control <- function(model, control) {
@@ -71,7 +118,7 @@ fit_vb.bnn_fit <- function(object, ...) fit_vb(valid_fit(object)$model, ...)
 
 #' @rdname fit_vb.bnn
 #' @export
-fit_hmc.bnn <- function(object, chains = 4, iter = 2000, warmup = 1000, method = c("nuts", "hmc"),
+fit_hmc.bnn <- function(object, chains = 4, iter = 1000, warmup = 500, method = c("nuts", "hmc"),
                         target_accept = NULL, adapt_metric = "auto", max_depth = 10,
                         max_leapfrogs = 24, ...) {
   no_dots(...)
