@@ -3,8 +3,8 @@
 #' Methods for fits of Bayesian neural networks
 #'
 #' Single weights are not identified, and summaries are of the function. Draws of the weights are
-#' there, by [as_draws()] and [as.matrix()]; `coef()`, [tidy()] and [vcov()] are of weights too, and
-#' mean no more than these.
+#' there, by [as_draws()] and [as.matrix()]; [tidy()] and [vcov()] are of weights too, and mean no more
+#' than these.
 #'
 #' @param object,x A fit of a [bnn()].
 #' @param level Mass of the central interval.

@@ -291,6 +291,9 @@ posterior_of.vae_fit <- function(fit) no_weights_posterior()
 #' @export
 location_kind.vae <- function(model) no_weights_posterior()
 
+#' @export
+location_names.vae <- function(model) no_weights_posterior()
+
 no_weights_posterior <- function() {
   mf_abort("engine", "the weights of an autoencoder are estimates and have no posterior: see ",
     "predict(type = \"latent\") for that of the latent variables", arg = "object")

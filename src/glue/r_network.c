@@ -7,7 +7,7 @@
 #include "glue/r_bb_hmc.h"
 #include "glue/r_network.h"
 
-struct mlp_shape r_layers(SEXP layers)
+struct mlp_shape r_network_layers(SEXP layers)
 {
     SEXP size = r_elt(layers, "size");
     const int *sizes = r_as_ints(size, "size", -1);
@@ -27,7 +27,7 @@ struct mlp_shape r_layers(SEXP layers)
 /* The last layer's values at the columns of x, a column each. */
 SEXP C_mlp(SEXP layers, SEXP w, SEXP x)
 {
-    const struct mlp_shape s = r_layers(layers);
+    const struct mlp_shape s = r_network_layers(layers);
     const double *weights = r_as_finite(w, "w", (R_xlen_t) mlp_n_weights(&s));
     const int out = s.size[s.n_layers], in = s.size[0], block = 256;
     const int n = r_columns(x, "x", in);
@@ -50,7 +50,7 @@ SEXP C_mlp(SEXP layers, SEXP w, SEXP x)
 /* data: list(x (p x n), y (n), family (a code)). */
 static struct bnn r_bnn(SEXP layers, SEXP data)
 {
-    struct bnn b = {.net = r_layers(layers),
+    struct bnn b = {.net = r_network_layers(layers),
                     .family = (enum bnn_family) r_int(data, "family", BNN_GAUSSIAN,
                                                       BNN_CATEGORICAL)};
     int K = b.net.size[b.net.n_layers];

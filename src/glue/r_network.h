@@ -6,6 +6,6 @@
 #include "network/mlp.h"
 
 /* layers: list(size (layers + 1 ints), act (a code of enum mlp_activation each)). */
-struct mlp_shape r_layers(SEXP layers);
+struct mlp_shape r_network_layers(SEXP layers);
 
 #endif

@@ -21,10 +21,10 @@ static struct vae r_vae(SEXP core)
                     .encoder = (enum vae_encoder) r_int(core, "encoder", VAE_NETWORK,
                                                         VAE_NONE)};
     v.X = r_as_finite(X, "X", -1);
-    v.dec = r_layers(r_elt(core, "dec"));
+    v.dec = r_network_layers(r_elt(core, "dec"));
     if (v.n < 1 || v.p < 1 || !fits(&v.dec, v.q, v.p)) r_bad("dec");
     if (v.encoder == VAE_NONE) return v;
-    v.enc = r_layers(r_elt(core, "enc"));
+    v.enc = r_network_layers(r_elt(core, "enc"));
     if (!fits(&v.enc, v.p, v.encoder == VAE_LINEAR ? v.q : 2 * v.q)) r_bad("enc");
     return v;
 }

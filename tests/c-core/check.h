@@ -32,6 +32,7 @@ void test_joint(void);
 void test_transform(void);
 void test_lmm_iter(void);
 void test_mlp(void);
+void test_vae(void);
 void test_emulator(void);
 
 #endif

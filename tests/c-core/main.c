@@ -55,6 +55,7 @@ int main(void)
     run("transform", test_transform);
     run("lmm_iter", test_lmm_iter);
     run("mlp", test_mlp);
+    run("vae", test_vae);
     run("emulator", test_emulator);
     printf("%ld passed, %ld failed\n", passed, failed);
     return failed > 0;
