@@ -19,7 +19,7 @@
 #'   its own generator; number of steps (`NULL`: 2,000); draws per step (`NULL`: 4 pathwise, 16
 #'   score); rows per step (`NULL`: all) of a target with `rows`, and whether they are drawn with
 #'   replacement.
-#' @param epochs Of a [vae()]: passes over the rows; `NULL` makes 3,000 steps, and at least 60 epochs.
+#' @param epochs Of a [vae()]: passes over the rows; `NULL` makes 10,000 steps, and at least 60.
 #'   `seed`, `steps` and `batch_size` are for it too.
 #' @return A list of class `vb_control` with these elements.
 #' @section Errors: `meanfield_error_control` for values out of range.

@@ -23,9 +23,9 @@ update.regression_fit <- function(object, formula., ..., evaluate = TRUE) {
   eval_fit_call(call, parent.frame(), environment(formula(object)))
 }
 
-# update() of a fit of a model object, as gaussian_mixture(): arguments of its constructor change the
-# model, the others the fit. new: their values; written: as they were written; rebuild: the model
-# from the old one and a list of new values.
+# update() of a fit of a model object, as gaussian_mixture(): arguments of its constructor change
+# the model, the others the fit. new: their values; written: as they were written; rebuild: the
+# model from the old one and a list of new values.
 updated_fit <- function(object, constructor, rebuild, new, written, evaluate, env) {
   if (length(new) && (is.null(names(new)) || any(names(new) == ""))) no_dots("")
   of_model <- names(new) %in% names(formals(constructor))

@@ -3,8 +3,8 @@
 #' Methods for fits of Bayesian neural networks
 #'
 #' Single weights are not identified, and summaries are of the function. Draws of the weights are
-#' there, by [as_draws()] and [as.matrix()]; [tidy()] and [vcov()] are of weights too, and mean no more
-#' than these.
+#' there, by [as_draws()] and [as.matrix()]; [tidy()] and [vcov()] are of weights too, and mean no
+#' more than these.
 #'
 #' @param object,x A fit of a [bnn()].
 #' @param level Mass of the central interval.
@@ -14,8 +14,8 @@
 #' @param n Number of points of the curve.
 #' @param evaluate Evaluate the new call?
 #' @param ... For `update()`: arguments of [bnn()] or of the fit. Otherwise not used.
-#' @return `summary()`: what `predict()` returns at the data, with class `bnn_summary`. `nobs()`: rows.
-#'   `update()`: a fit, or its call. `plot()`: `x`, invisibly.
+#' @return `summary()`: what `predict()` returns at the data, with class `bnn_summary`. `nobs()`:
+#'   rows. `update()`: a fit, or its call. `plot()`: `x`, invisibly.
 #' @examples
 #' x <- matrix(seq(-2, 2, length.out = 30), dimnames = list(NULL, "x"))
 #' y <- sin(2 * x[, 1]) + rep(c(-.1, .1), 15)
@@ -50,7 +50,8 @@ print.bnn_fit <- function(x, digits = 3, ...) {
     cat(HMC_WORDS[[x$method]], ": ", sep = "")
     print_sampler(x)
     cat("R-hat of the function at the data: ", format(x$function_rhat, digits = 4), " at most, of ",
-      "an effective size of ", format(round(x$function_ess), big.mark = ","), " or more\n", sep = "")
+      "an effective size of ", format(round(x$function_ess), big.mark = ","), " or more\n",
+      sep = "")
   } else {
     print_approximation(x)
   }
@@ -66,8 +67,8 @@ print_approximation <- function(x) {
     if (is_one(x$vb$elbo)) paste0("; ELBO ", format_nats(x$vb$elbo)), "; ",
     format(round(x$seconds, 2)), " s\n", sep = "")
   if (mean_field) {
-    cat("Mean field keeps weights independent: SDs of predictions may be two times too wide or four ",
-      "times\ntoo narrow, in the same fit, and nothing here corrects them: see ",
+    cat("Mean field keeps weights independent: SDs of predictions may be two times too wide or ",
+      "four times\ntoo narrow, in the same fit, and nothing here corrects them: see ",
       "predictive_report(fit, fit_hmc(fit))\n", sep = "")
   }
 }
@@ -168,8 +169,8 @@ sd_ratio_report.bnn_fit <- function(fit, reference = NULL, ...) {
 
 #' @export
 fit_exact.bnn <- function(object, ...) {
-  mf_abort("engine", "the posterior of a network has a copy for every exchange of its units, and is ",
-    "not integrated: use fit_hmc()", arg = "object")
+  mf_abort("engine", "the posterior of a network has a copy for every exchange of its units, and ",
+    "is not integrated: use fit_hmc()", arg = "object")
 }
 
 #' @export

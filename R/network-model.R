@@ -10,26 +10,28 @@
 #' @param y The response: numbers (`"gaussian"`); 0 and 1, `TRUE` and `FALSE` or a factor of two
 #'   levels (`"binomial"`); a factor, text or whole numbers (`"categorical"`).
 #' @param hidden Units of the hidden layers, such as `10` or `c(20, 10)`.
-#' @param family `"gaussian"`: y ~ N(f(x), sigma^2). `"binomial"`: log odds f(x) of the second class.
-#'   `"categorical"`: an output for each class, and their softmax.
+#' @param family `"gaussian"`: y ~ N(f(x), sigma^2). `"binomial"`: log odds f(x) of the second
+#'   class. `"categorical"`: an output for each class, and their softmax.
 #' @param prior_sd Standard deviation of the independent normal priors of all weights and biases.
 #' @param sigma Of `"gaussian"`: a number, where the SD of the noise is known, or its prior, made by
 #'   [half_t_prior()]; by default half-t with 4 degrees of freedom and the SD of `y` as its scale.
 #'
 #' @details
 #' Variables are called `W1[i,j]` (weights from input or unit j to unit i), `b1[i]` (biases), `W2`,
-#' ..., and `sigma`. Weights are not identified: units can be exchanged, and signs flipped. Means and
-#' SDs of single weights therefore say nothing, and chains need not agree about them; what is
+#' ..., and `sigma`. Weights are not identified: units can be exchanged, and signs flipped. Means
+#' and SDs of single weights therefore say nothing, and chains need not agree about them; what is
 #' compared, summed up and judged by R-hat are values of the function.
 #'
 #' @return An object of class `bnn` (`meanfield_target`); `layers`, `task` and `given` are added to
 #'   what [target()] makes.
 #' @section Errors: `meanfield_error_data` for values that are missing, infinite, beyond 1e70, not
 #'   numeric, for too few rows and for a `y` of the wrong type or length; `meanfield_error_rank` for
-#'   constant columns; `meanfield_error_control` and `meanfield_error_prior` for the other arguments.
-#'   Columns of `x` that are far from size one, and a `y` that the prior cannot reach, are a message,
-#'   `meanfield_message_scale`.
-#' @references Neal, R. M. (1996). *Bayesian Learning for Neural Networks*. Springer. Blundell, C. et
+#'   constant columns; `meanfield_error_control` and `meanfield_error_prior` for the other
+#'   arguments.
+#'   Columns of `x` that are far from size one, and a `y` that the prior cannot reach, are a
+#'   message, `meanfield_message_scale`.
+#' @references Neal, R. M. (1996). *Bayesian Learning for Neural Networks*. Springer. Blundell, C.
+#'   et
 #'   al. (2015). Weight uncertainty in neural networks. *ICML*.
 #' @seealso [fit_vb.bnn()], [predict.bnn_fit()], [predictive_report()]
 #' @examples
@@ -80,7 +82,8 @@ bnn_task <- function(x, y, family) {
     mf_abort("data", "`y` must be a vector or a factor, not ", describe(y), arg = "y")
   }
   if (length(y) != nrow(x)) {
-    mf_abort("data", "`y` has ", length(y), " values, and `x` ", nrow(x), " rows: give one for each",
+    mf_abort("data", "`y` has ", length(y), " values, and `x` ", nrow(x),
+      " rows: give one for each",
       arg = "y")
   }
   if (anyNA(y)) {
@@ -108,7 +111,8 @@ bnn_two_classes <- function(y) {
   if (is.factor(y) || is.character(y)) {
     y <- as.factor(y)
     if (nlevels(y) != 2L) {
-      mf_abort("data", "`y` has ", nlevels(y), " classes, and family = \"binomial\" needs two: use ",
+      mf_abort("data", "`y` has ", nlevels(y),
+        " classes, and family = \"binomial\" needs two: use ",
         "family = \"categorical\", or droplevels()", arg = "y")
     }
     check_classes_present(y)
@@ -153,8 +157,8 @@ bnn_sigma <- function(sigma, family, y) {
   }
   sigma <- sigma %||% half_t_prior(4)
   if (!inherits(sigma, "meanfield_prior") || sigma$kind != "half_t" || length(sigma$scale) > 1L) {
-    mf_abort("prior", "`sigma` must be a number, where it is known, or made by half_t_prior(), not ",
-      describe(sigma), arg = "sigma")
+    mf_abort("prior", "`sigma` must be a number, where it is known, or made by half_t_prior(), ",
+      "not ", describe(sigma), arg = "sigma")
   }
   spread <- stats::sd(y)
   if (is.null(sigma$scale) && !(spread > 0)) {

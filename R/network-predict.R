@@ -11,13 +11,16 @@
 #' @param level Mass of the central intervals.
 #' @param summary Return means, SDs and intervals rather than draws?
 #' @param ... Not used.
-#' @return A data frame with a row per row of `newdata` (of several classes: and per class, `row` and
-#'   `class` say which; of two classes the probabilities are those of the second): `mean`, `sd` and
-#'   the limits, `q2.5` and `q97.5`. With `summary = FALSE` a matrix points x values, which stand for
+#' @return A data frame with a row per row of `newdata` (of several classes: and per class, `row`
+#'   and `class` say which; of two classes the probabilities are those of the second): `mean`, `sd`
+#'   and
+#'   the limits, `q2.5` and `q97.5`. With `summary = FALSE` a matrix points x values, which stand
+#'   for
 #'   equal shares of the posterior. `"class"`: a factor.
 #' @section Errors: `meanfield_error_newdata` for missing columns or values;
 #'   `meanfield_error_control` for a `type` that the family has not.
-#' @details All points that the fit keeps (at most 4,000 draws of `fit_hmc()`) are averaged over; R's
+#' @details All points that the fit keeps (at most 4,000 draws of `fit_hmc()`) are averaged over;
+#'   R's
 #'   generator is not touched.
 #' @examples
 #' x <- matrix(seq(-2, 2, length.out = 30), dimnames = list(NULL, "x"))
@@ -35,7 +38,8 @@ predict.bnn_fit <- function(object, newdata = NULL, type = c("function", "respon
   check_flag(summary, "summary")
   task <- object$model$task
   if (type == "response" && task$kind != "gaussian" || type == "class" && task$kind == "gaussian") {
-    mf_abort("control", "type = \"", type, "\" is not for family = \"", task$kind, "\": use type = ",
+    mf_abort("control", "type = \"", type, "\" is not for family = \"", task$kind,
+      "\": use type = ",
       "\"function\"", arg = "type")
   }
   x <- t(bnn_newdata(object$model, newdata))

@@ -16,20 +16,20 @@
 #'
 #' @details
 #' Mean field keeps weights independent that the posterior makes depend on each other. Nothing
-#' repairs that here: predictive SDs have been seen two times too wide among the data, and four times
-#' too narrow where there are none, in the same fit. [predictive_report()] compares them with those
-#' of `fit_hmc()`.
+#' repairs that here: predictive SDs have been seen two times too wide among the data, and four
+#' times too narrow where there are none, in the same fit. [predictive_report()] compares them with
+#' those of `fit_hmc()`.
 #'
-#' Weights are not identified, so that chains may sit at different copies of the same function. R-hat
-#' is that of values of the function at (at most 200 of) the rows of the data, in `function_rhat`,
-#' and that is what convergence is judged by.
+#' Weights are not identified, so that chains may sit at different copies of the same function.
+#' R-hat is that of values of the function at (at most 200 of) the rows of the data, in
+#' `function_rhat`, and that is what convergence is judged by.
 #'
-#' @return An object of class `bnn_fit`, and what [fit_vb.meanfield_target()] or [fit_hmc()] returns;
-#'   of `fit_hmc()` with `function_rhat` and `function_ess`, the largest R-hat and the smallest
+#' @return An object of class `bnn_fit`, and what [fit_vb.meanfield_target()] or [fit_hmc()]
+#'   returns; of `fit_hmc()` with `function_rhat` and `function_ess`, the largest R-hat and the smallest
 #'   effective sample size of a value of the function.
 #' @section Errors and warnings: those of [fit_vb.meanfield_target()] and [fit_hmc()].
-#' @references Blundell, C. et al. (2015). Weight uncertainty in neural networks. *ICML*. Foong, A. Y.
-#'   K. et al. (2020). On the expressiveness of approximate inference in Bayesian neural networks.
+#' @references Blundell, C. et al. (2015). Weight uncertainty in neural networks. *ICML*.
+#'   Foong, A. Y. K. et al. (2020). On the expressiveness of approximate inference in Bayesian neural networks.
 #'   *NeurIPS*.
 #' @seealso [predict.bnn_fit()], [predictive_report()]
 #' @examples

@@ -138,8 +138,8 @@ linear_decoder_log_lik <- function(core, w, X) {
   linear_log_lik(X, matrix(dec[at], p), dec[-at], exp(2 * log_sigma_of(core, w)))
 }
 
-# Rows that one grid serves: by halvings of a step of .1 until it is .7 of the smallest SD of q, where
-# the trapezoid rule is exact to 1e-9 for a normal.
+# Rows that one grid serves: by halvings of a step of .1 until it is .7 of the smallest SD of q,
+# where the trapezoid rule is exact to 1e-9 for a normal.
 grid_class <- function(q) {
   step <- 0.7 * exp(apply(q$log_s, 2L, min))
   pmin(pmax(ceiling(log2(0.1 / step)), 0), 30)
@@ -148,7 +148,8 @@ grid_class <- function(q) {
 GRID_NODES <- 4e5
 GRID_VALUES <- 5e8 # nodes x rows
 
-# The axes of a grid over where the prior or a row's q have mass; NULL: it would have too many nodes.
+# The axes of a grid over where the prior or a row's q have mass; NULL: it would have too many
+# nodes.
 grid_ends <- function(q) {
   step <- 0.1 / 2^grid_class(q)[1L]
   low <- pmin(-6, apply(q$m - 8 * exp(q$log_s), 1L, min))

@@ -8,11 +8,13 @@
 #' @param type `"latent"`: means and SDs of q(z | x). `"reconstruction"`: the decoder at the means.
 #'   `"elbo"`: the evidence lower bound of each row. `"log_lik"`: its log density log p(x), z
 #'   integrated out: exact with a linear decoder; with one or two latent variables by the trapezoid
-#'   rule where that takes at most 400,000 nodes; else by importance sampling about the row's best q.
+#'   rule where that takes at most 400,000 nodes; else by importance sampling about the row's best
+#'   q.
 #' @param draws Of importance sampling, for each row.
 #' @param ... Not used.
-#' @return `"latent"`: a matrix with a row per row of `newdata`, and columns `z1`, ..., `sd_z1`, ....
-#'   `"reconstruction"`: a matrix as `newdata`. `"elbo"`, `"log_lik"`: a vector, a number a row, in
+#' @return `"latent"`: a matrix with a row per row of `newdata`, and columns `z1`, ..., `sd_z1`,
+#'   .... `"reconstruction"`: a matrix as `newdata`. `"elbo"`, `"log_lik"`: a vector, a number a
+#'   row, in
 #'   nats; that of `"log_lik"` has the attributes `method` (`"exact"`, `"quadrature"`,
 #'   `"importance"`, of each row) and `error` (standard errors, 0 of the first two).
 #' @section Errors: `meanfield_error_newdata` for missing columns or values.
@@ -84,7 +86,8 @@ reconstruction <- function(fit, q) {
 #' @param draws Of importance sampling, as there.
 #' @return A data frame of class `meanfield_gap`, a row per row of `newdata`: `log_lik`, `best` (the
 #'   bound at the best q), `elbo` (at the fit's own), `approximation` = log_lik - best and
-#'   `amortisation` = best - elbo, in nats. Printing shows means and their standard errors over rows.
+#'   `amortisation` = best - elbo, in nats. Printing shows means and their standard errors over
+#'   rows.
 #' @section Errors: as [predict.vae_fit()]; `meanfield_error_engine` for another kind of fit.
 #' @references Cremer, C., Li, X. and Duvenaud, D. (2018). Inference suboptimality in variational
 #'   autoencoders. *ICML*.
@@ -138,7 +141,8 @@ print.meanfield_gap <- function(x, digits = 3, ...) {
 #'
 #' @param object,x A fit of a [vae()].
 #' @param nsim,seed Number of simulated data sets, and a seed to set first.
-#' @param what `"trace"`: the bound per row, epoch by epoch; `"latent"`: posterior means of two latent
+#' @param what `"trace"`: the bound per row, epoch by epoch; `"latent"`: posterior means of two
+#'   latent
 #'   variables, a point per row. Both by default, where there are both.
 #' @param dimensions Two of the latent variables.
 #' @param groups For `"latent"`: a factor or vector, a value per row, that gives the colours.

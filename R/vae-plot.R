@@ -45,7 +45,8 @@ plot_latent <- function(fit, dimensions, groups) {
   colours <- rep_len(component_colours, max(group, 1L, na.rm = TRUE))
   names <- latent_names(fit$model)[dimensions]
   graphics::plot(fit$latent$m[dimensions[1L], ], fit$latent$m[dimensions[2L], ], pch = 16,
-    cex = 0.5, col = grDevices::adjustcolor(colours[group], 0.5), las = 1, asp = 1, xlab = names[1L],
+    cex = 0.5, col = grDevices::adjustcolor(colours[group], 0.5), las = 1, asp = 1,
+    xlab = names[1L],
     ylab = names[2L])
   if (!is.null(groups)) {
     graphics::legend("topright", levels(factor(groups)), col = colours, pch = 16, bty = "n")

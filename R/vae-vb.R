@@ -10,7 +10,7 @@
 #' @param optimiser `"closed_form"` where there is one, else `"adam"`: the default, `NULL`. A linear
 #'   model takes `"adam"` as well.
 #' @param control Made by [vb_control()]: `epochs`, passes over the rows, or `steps`, by default as
-#'   many as make 3,000 steps, and at least 60 epochs; `batch_size` (256); `seed`.
+#'   many as make 10,000 steps, and at least 60 epochs; `batch_size` (256); `seed`.
 #' @param ... Not used.
 #'
 #' @details
@@ -65,7 +65,8 @@ fit_vb.vae <- function(object, optimiser = NULL, control = vb_control(), ...) {
   fit <- finish_vae(call, object, X, run, optimiser, control)
   fit$seconds <- now() - began
   if (!fit$converged) {
-    mf_warn("convergence", "the bound was still rising when the ", fit$epochs, " epochs were over: ",
+    mf_warn("convergence", "the bound was still rising when the ", fit$epochs,
+      " epochs were over: ",
       "raise `epochs` in vb_control()", arg = "control")
   }
   if (control$trace) print(fit$trace)
@@ -129,7 +130,7 @@ vae_settings <- function(n, control) {
   if (!is.null(control$epochs) && !is.null(control$steps)) {
     mf_abort("control", "give either `epochs` or `steps`, not both", arg = "steps")
   }
-  epochs <- control$epochs %||% if (is.null(control$steps)) max(60, ceiling(3000 / per_epoch)) else
+  epochs <- control$epochs %||% if (is.null(control$steps)) max(60, ceiling(10000 / per_epoch)) else
     ceiling(control$steps / per_epoch)
   list(epochs = as.integer(epochs), batch = as.integer(batch), own_steps = 3L, rate = 0.01,
     last = 0.0004, clip = 1000)

@@ -1,8 +1,8 @@
 # Bayesian networks: mean field's predictions and those of fit_hmc() against long runs of two other
-# samplers. inst/extdata/bnn-*.csv: 60 simulated rows of three classes and 40 of a number (known noise
-# of SD .2, a gap in the middle), and at 20 inputs each posterior mean and SD by Hamiltonian Monte
-# Carlo (mean, sd, mcse: own code, 4 x 6,000 and 4 x 20,000) and by elliptical slice sampling (_ess).
-# Rscript data-raw/bnn.R
+# samplers. inst/extdata/bnn-*.csv: 60 simulated rows of three classes and 40 of a number (known
+# noise of SD .2, a gap in the middle), and at 20 inputs each posterior mean and SD by Hamiltonian
+# Monte Carlo (mean, sd, mcse: own code, 4 x 6,000 and 4 x 20,000) and by elliptical slice sampling
+# (_ess). Rscript data-raw/bnn.R
 library(meanfield)
 
 extdata <- function(name) utils::read.csv(system.file("extdata", name, package = "meanfield"))

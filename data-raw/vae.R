@@ -1,8 +1,8 @@
 # Autoencoders of handwritten digits: principal components in closed form, a network of 25-20-(2+2)
 # and back, and what its encoder costs.
 # Rscript data-raw/vae.R mnist01_pca25.rds
-# The file is a list: train (12665 x 25), train_label, test (2115 x 25), test_label: zeros and ones on
-# 25 principal components of the training images.
+# The file is a list: train (12665 x 25), train_label, test (2115 x 25), test_label: zeros and ones
+# on 25 principal components of the training images.
 library(meanfield)
 
 digits <- readRDS(commandArgs(trailingOnly = TRUE)[1])

@@ -50,9 +50,9 @@ SEXP C_mlp(SEXP layers, SEXP w, SEXP x)
 /* data: list(x (p x n), y (n), family (a code)). */
 static struct bnn r_bnn(SEXP layers, SEXP data)
 {
-    struct bnn b = {.net = r_network_layers(layers),
-                    .family = (enum bnn_family) r_int(data, "family", BNN_GAUSSIAN,
-                                                      BNN_CATEGORICAL)};
+    struct bnn b = {
+        .net = r_network_layers(layers),
+        .family = (enum bnn_family) r_int(data, "family", BNN_GAUSSIAN, BNN_CATEGORICAL)};
     int K = b.net.size[b.net.n_layers];
     SEXP x = r_elt(data, "x");
     b.n = r_columns(x, "x", b.net.size[0]);

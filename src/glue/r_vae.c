@@ -18,8 +18,8 @@ static struct vae r_vae(SEXP core)
     struct vae v = {.n = r_columns(X, "X", -1),
                     .p = Rf_nrows(X),
                     .q = r_int(core, "q", 1, R_MAX_SQUARE / 2),
-                    .encoder = (enum vae_encoder) r_int(core, "encoder", VAE_NETWORK,
-                                                        VAE_NONE)};
+                    .encoder =
+                        (enum vae_encoder) r_int(core, "encoder", VAE_NETWORK, VAE_NONE)};
     v.X = r_as_finite(X, "X", -1);
     v.dec = r_network_layers(r_elt(core, "dec"));
     if (v.n < 1 || v.p < 1 || !fits(&v.dec, v.q, v.p)) r_bad("dec");
@@ -65,9 +65,8 @@ SEXP C_vae_own(SEXP core, SEXP w, SEXP points, SEXP own, SEXP control)
     int max_iter = r_int(control, "max_iter", 0, INT_MAX - 1);
     double tol = r_num(control, "tol", 0, DBL_MAX);
     size_t q = (size_t) v.q, n = (size_t) v.n;
-    const struct r_field f[N_OWN] = {[M] = {"m", q, n},
-                                     [LOG_S] = {"log_s", q, n},
-                                     [ELBO] = {"elbo", n, R_VECTOR}};
+    const struct r_field f[N_OWN] = {
+        [M] = {"m", q, n}, [LOG_S] = {"log_s", q, n}, [ELBO] = {"elbo", n, R_VECTOR}};
     SEXP out = PROTECT(r_with_status(r_list(f, N_OWN))), res = VECTOR_ELT(out, 0);
     copy_own(own, &v, r_out(res, M), r_out(res, LOG_S));
     struct vae_own work;
@@ -77,9 +76,8 @@ SEXP C_vae_own(SEXP core, SEXP w, SEXP points, SEXP own, SEXP control)
     struct r_poll poll = {R_NilValue, 0};
     const struct core_hooks hooks = {r_poll_hook, &poll};
     const struct core_info info = {0, -1};
-    enum core_status st =
-        vae_own_run(&v, weights, &pts, max_iter, tol, r_out(res, M), r_out(res, LOG_S),
-                    r_out(res, ELBO), &work, &hooks);
+    enum core_status st = vae_own_run(&v, weights, &pts, max_iter, tol, r_out(res, M),
+                                      r_out(res, LOG_S), r_out(res, ELBO), &work, &hooks);
     r_set_status(INTEGER(VECTOR_ELT(out, 1)), st, &info);
     UNPROTECT(1);
     return out;
@@ -119,7 +117,8 @@ SEXP C_vae_train(SEXP core, SEXP w, SEXP points, SEXP own, SEXP control, SEXP pr
     const double *start = r_start(w, &v);
     SEXP out = PROTECT(train_result(&v, &ctl)), res = VECTOR_ELT(out, 0);
     memcpy(r_out(res, W), start, sizeof(double) * vae_n_params(&v));
-    if (v.encoder == VAE_NONE) copy_own(own, &v, r_out(res, OWN_M), r_out(res, OWN_LOG_S));
+    if (v.encoder == VAE_NONE)
+        copy_own(own, &v, r_out(res, OWN_M), r_out(res, OWN_LOG_S));
     struct vae_work work;
     R_ARENA (a) {
         work = vae_work_carve(&v, &ctl, &a);
@@ -128,9 +127,9 @@ SEXP C_vae_train(SEXP core, SEXP w, SEXP points, SEXP own, SEXP control, SEXP pr
     const struct core_hooks hooks = {r_poll_hook, &poll};
     struct core_info info = {0, -1};
     GetRNGstate();
-    enum core_status st = vae_train(&v, &ctl, &pts, r_out(res, W), r_out(res, OWN_M),
-                                    r_out(res, OWN_LOG_S), r_out(res, TRACE), &work, &hooks,
-                                    &info);
+    enum core_status st =
+        vae_train(&v, &ctl, &pts, r_out(res, W), r_out(res, OWN_M), r_out(res, OWN_LOG_S),
+                  r_out(res, TRACE), &work, &hooks, &info);
     PutRNGstate();
     r_set_status(INTEGER(VECTOR_ELT(out, 1)), st, &info);
     UNPROTECT(1);

@@ -87,7 +87,8 @@ static double log_prior(const struct bnn *b, size_t n, const double *w, double *
 /* Of log sigma: log half-t(sigma) + log sigma. */
 static double log_sigma_prior(const struct bnn *b, double log_sigma, double *g)
 {
-    double df = b->df, u = exp(2 * (log_sigma - log(b->scale))) / df; /* (sigma / scale)^2 / df */
+    double df = b->df,
+           u = exp(2 * (log_sigma - log(b->scale))) / df; /* (sigma / scale)^2 / df */
     *g += 1 - (df + 1) * (u > 1 ? 1 / (1 + 1 / u) : u / (1 + u));
     return log(2) + lgamma((df + 1) / 2) - lgamma(df / 2) - (log(df) + LOG_PI) / 2 -
            log(b->scale) - (df + 1) / 2 * log1p(u) + log_sigma;

@@ -24,7 +24,8 @@ struct bnn {
     const double *x; /* p x n                                                           */
     const double *y; /* n: numbers, 0 and 1, or classes from 0                          */
     double prior_sd; /* of every weight, normal about 0                                 */
-    bool learned;    /* sigma has a half-t prior with df and scale; else it is exp(log_sigma) */
+    bool
+        learned; /* sigma has a half-t prior with df and scale; else it is exp(log_sigma) */
     double log_sigma, df, scale;
 };
 

@@ -93,8 +93,7 @@ static void add_point(const struct vae *v, const double *w, int rows, const doub
     for (int i = 0; i < rows; i++) {
         double *r = &AT(o->out, 0, i, p), ss = residual(p, &AT(x, 0, i, p), r);
         const double *z = &AT(o->z, 0, i, q);
-        elbo[i] +=
-            weight * (log_normal(p, ss, log_sigma) - la_dot((size_t) q, z, z) / 2);
+        elbo[i] += weight * (log_normal(p, ss, log_sigma) - la_dot((size_t) q, z, z) / 2);
         for (int j = 0; j < p; j++) r[j] *= precision;
     }
     mlp_backward(&v->dec, dec, rows, o->z, o->units, o->out, NULL, o->dz);
@@ -247,8 +246,7 @@ enum core_status vae_own_run(const struct vae *v, const double *w,
 struct vae_work vae_work_carve(const struct vae *v, const struct vae_control *ctl,
                                struct arena *a)
 {
-    size_t rows = (size_t) ctl->batch, q = (size_t) v->q * rows,
-           p = (size_t) v->p * rows;
+    size_t rows = (size_t) ctl->batch, q = (size_t) v->q * rows, p = (size_t) v->p * rows;
     struct vae_work k = {.x = arena_doubles(a, p)};
     k.e = arena_doubles(a, q);
     k.z = arena_doubles(a, q);
@@ -267,10 +265,7 @@ struct vae_work vae_work_carve(const struct vae *v, const struct vae_control *ct
     return k;
 }
 
-static double bounded(double log_s)
-{
-    return fmin(fmax(log_s, LEAST_LOG_S), MOST_LOG_S);
-}
+static double bounded(double log_s) { return fmin(fmax(log_s, LEAST_LOG_S), MOST_LOG_S); }
 
 /* k->q (m above log s, 2q x rows) <- the encoder at k->x. */
 static void encode(const struct vae *v, const double *w, int rows, struct vae_work *k)
@@ -332,8 +327,9 @@ double vae_slope(const struct vae *v, const double *w, int rows, struct vae_work
     encode(v, w, rows, k);
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < q; j++)
-            AT(k->z, j, i, q) = AT(k->q, j, i, 2 * q) +
-                                exp(bounded(AT(k->q, q + j, i, 2 * q))) * AT(k->e, j, i, q);
+            AT(k->z, j, i, q) =
+                AT(k->q, j, i, 2 * q) +
+                exp(bounded(AT(k->q, q + j, i, 2 * q))) * AT(k->e, j, i, q);
     mlp_forward(&v->dec, w + at_decoder(v), rows, k->z, k->dec_units);
     memcpy(k->out, mlp_output(&v->dec, rows, k->dec_units),
            sizeof(double) * (size_t) p * (size_t) rows);

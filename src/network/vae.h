@@ -44,15 +44,15 @@ struct vae_points {
  * taken where they raise the row's bound; elsewhere its rho is halved. Cost of a step: points->n
  * forward and backward passes of the decoder. */
 struct vae_own {
-    double *m, *log_s;        /* q x rows; the answer                                    */
-    double *elbo;             /* rows: the bound there                                   */
-    double *rho, *rise;       /* rows: the step's length, what it gained                     */
-    double *g, *h;            /* q x rows: slope and curvature of the bound at the answer */
-    double *new_m, *new_s;    /* q x rows: a trial, and its slope, curvature, bound      */
+    double *m, *log_s;  /* q x rows; the answer                                    */
+    double *elbo;       /* rows: the bound there                                   */
+    double *rho, *rise; /* rows: the step's length, what it gained                     */
+    double *g, *h;      /* q x rows: slope and curvature of the bound at the answer */
+    double *new_m, *new_s; /* q x rows: a trial, and its slope, curvature, bound      */
     double *new_g, *new_h, *new_elbo;
-    double *z, *dz, *out;     /* q x rows, q x rows, p x rows                            */
-    double *x, *units;        /* p x rows                                                */
-    int *row;                 /* rows                                                    */
+    double *z, *dz, *out; /* q x rows, q x rows, p x rows                            */
+    double *x, *units;    /* p x rows                                                */
+    int *row;             /* rows                                                    */
 };
 struct vae_own vae_own_carve(const struct vae *v, int rows, struct arena *a);
 
@@ -84,11 +84,13 @@ struct vae_control {
 };
 
 struct vae_work {
-    double *x, *e, *z, *dz, *q, *dq; /* of a batch: p, q, q, q, 2q, 2q rows                    */
+    double *x, *e, *z, *dz, *q,
+        *dq; /* of a batch: p, q, q, q, 2q, 2q rows                    */
     double *out, *enc_units, *dec_units, *slope;
     int *order;
     struct adam adam;
-    struct vae_own own; /* of VAE_NONE                                                     */
+    struct vae_own
+        own; /* of VAE_NONE                                                     */
 };
 struct vae_work vae_work_carve(const struct vae *v, const struct vae_control *ctl,
                                struct arena *a);

@@ -115,7 +115,8 @@ static void test_train(enum vae_encoder encoder)
     CHECK(vae_train(&v, &ctl, &pts, w, m, log_s, trace, &k, &hooks, &info) ==
           CORE_INTERRUPTED);
     w[vae_n_params(&v) - 1] = -1000;
-    CHECK(vae_train(&v, &ctl, &pts, w, m, log_s, trace, &k, NULL, &info) == CORE_NONFINITE);
+    CHECK(vae_train(&v, &ctl, &pts, w, m, log_s, trace, &k, NULL, &info) ==
+          CORE_NONFINITE);
 }
 
 static void test_bnn(enum bnn_family family, bool learned)
@@ -124,8 +125,15 @@ static void test_bnn(enum bnn_family family, bool learned)
     double *x = normals(ROWS * P), *y = normals(ROWS);
     for (int i = 0; family != BNN_GAUSSIAN && i < ROWS; i++)
         y[i] = i % (family == BNN_BINOMIAL ? 2 : 3);
-    struct bnn b = {.n = ROWS, .family = family, .x = x, .y = y, .prior_sd = .7,
-                    .learned = learned, .log_sigma = .2, .df = 4, .scale = 1.5};
+    struct bnn b = {.n = ROWS,
+                    .family = family,
+                    .x = x,
+                    .y = y,
+                    .prior_sd = .7,
+                    .learned = learned,
+                    .log_sigma = .2,
+                    .df = 4,
+                    .scale = 1.5};
     b.net = (struct mlp_shape){2, family == BNN_CATEGORICAL ? three : one, bent};
     struct arena size = {NULL, 0};
     bnn_work_carve(&b, &size);
@@ -148,7 +156,7 @@ static void test_bnn(enum bnn_family family, bool learned)
     memset(zero, 0, sizeof(double) * d);
     double lp = bnn_log_lik(&b, zero, 0, NULL, NULL, &k), want = 0;
     for (int i = 0; i < ROWS; i++)
-        want += family == BNN_GAUSSIAN   ? -log(2 * 3.141592653589793) / 2 - y[i] * y[i] / 2
+        want += family == BNN_GAUSSIAN ? -log(2 * 3.141592653589793) / 2 - y[i] * y[i] / 2
                 : family == BNN_BINOMIAL ? -log(2)
                                          : -log(3);
     CHECK_NEAR(lp, want, 1e-12);

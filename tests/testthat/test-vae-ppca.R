@@ -2,7 +2,7 @@
 
 set.seed(1)
 n <- 400
-truth <- list(W = rbind(c(3, 0), c(1, 1), c(0, 2), c(-1, 1), c(.5, .5)), sd = .7)
+truth <- list(W = rbind(c(3, 0), c(1, .5), c(0, 1), c(-1, .5), c(.5, .3)), sd = .7)
 x <- matrix(rnorm(2 * n), n) %*% t(truth$W) + rnorm(5 * n, sd = truth$sd)
 x <- x + rep(c(5, -3, 0, 10, 1), each = n)
 colnames(x) <- letters[1:5]

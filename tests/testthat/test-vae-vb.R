@@ -5,7 +5,7 @@ set.seed(2)
 z <- rnorm(300)
 x <- cbind(a = z, b = z^2 - 1, c = sin(2 * z)) + rnorm(900, sd = .15)
 model <- vae(x, 1, hidden = 10)
-fit <- fit_vb(model, control = vb_control(epochs = 400))
+fit <- fit_vb(model)
 
 # log p(x) of rows, by R's own integration over z.
 integrated <- function(fit, x) {
@@ -23,9 +23,10 @@ integrated <- function(fit, x) {
 
 test_that("a bent line is found that a plane cannot hold", {
   line <- fit_vb(vae(x, 1, encoder = "linear", decoder = "linear"))
-  expect_gt(fit$vb$elbo / 300, line$vb$elbo / 300 + .8)
+  expect_gt(fit$vb$elbo / 300, line$vb$elbo / 300 + 1.5)
   expect_lt(fit$sigma, .3)
-  expect_gt(fit$trace$elbo[400], fit$trace$elbo[1] + 1)
+  expect_identical(fit$epochs, 5000L)
+  expect_gt(fit$trace$elbo[5000], fit$trace$elbo[1] + 1)
   expect_equal(fit$vb$elbo, sum(fit$row_elbo))
 })
 
@@ -39,7 +40,8 @@ test_that("the same seed gives the same fit, and R's generator is not touched", 
   expect_identical(a$w, b$w)
   c <- suppressWarnings(fit_vb(model, control = vb_control(epochs = 5, seed = 5)))
   expect_false(identical(a$w, c$w))
-  expect_warning(fit_vb(model, control = few), class = "meanfield_warning_convergence")
+  expect_warning(fit_vb(model, control = vb_control(epochs = 1)),
+    class = "meanfield_warning_convergence")
   # steps are epochs of so many batches
   s <- suppressWarnings(fit_vb(model, control = vb_control(steps = 9, batch_size = 100)))
   expect_identical(s$epochs, 3L)
@@ -92,9 +94,8 @@ test_that("three latent variables are integrated by sampling, below their bounds
   expect_true(all(c(ll) > wide$row_elbo[1:20] - 3 * attr(ll, "error")))
 })
 
-test_that("without an encoder the bound is higher, and new rows get their own q", {
+test_that("without an encoder rows, new ones too, get their own q", {
   own <- fit_vb(vae(x, 1, hidden = 10, encoder = "none"), control = vb_control(epochs = 200))
-  expect_gt(own$vb$elbo, fit$vb$elbo)
   gap <- amortisation_gap(own, x[1:20, ])
   expect_lt(max(gap$amortisation), .01)
   expect_equal(predict(own, x[1:20, ], "elbo"), own$row_elbo[1:20], tolerance = .02)
@@ -109,7 +110,7 @@ test_that("simulated data look like the data", {
 })
 
 test_that("a fit prints what it is, and updates", {
-  expect_output(print(fit), "Adam, 400 epochs")
+  expect_output(print(fit), "Adam, 5000 epochs")
   expect_s3_class(summary(fit), "vae_summary")
   expect_equal(summary(fit)$kl, unname(fit$kl))
   closed <- update(fit, encoder = "linear", decoder = "linear")
