@@ -13,8 +13,8 @@
 #' @param ... Not used.
 #' @return A data frame with a row per row of `newdata` (of several classes: and per class, `row`
 #'   and `class` say which; of two classes the probabilities are those of the second): `mean`, `sd`
-#'   and
-#'   the limits, `q2.5` and `q97.5`. With `summary = FALSE` a matrix points x values, which stand
+#'   and the limits, `q2.5` and `q97.5`. With `summary = FALSE` a matrix points x values, which
+#'   stand
 #'   for
 #'   equal shares of the posterior. `"class"`: a factor.
 #' @section Errors: `meanfield_error_newdata` for missing columns or values;

@@ -25,12 +25,12 @@
 #' `function_rhat`, and that is what convergence is judged by.
 #'
 #' @return An object of class `bnn_fit`, and what [fit_vb.meanfield_target()] or [fit_hmc()]
-#'   returns; of `fit_hmc()` with `function_rhat` and `function_ess`, the largest R-hat and the smallest
-#'   effective sample size of a value of the function.
+#'   returns; of `fit_hmc()` with `function_rhat` and `function_ess`, the largest R-hat and the
+#'   smallest effective sample size of a value of the function.
 #' @section Errors and warnings: those of [fit_vb.meanfield_target()] and [fit_hmc()].
 #' @references Blundell, C. et al. (2015). Weight uncertainty in neural networks. *ICML*.
-#'   Foong, A. Y. K. et al. (2020). On the expressiveness of approximate inference in Bayesian neural networks.
-#'   *NeurIPS*.
+#'   Foong, A. Y. K. et al. (2020). On the expressiveness of approximate inference in Bayesian
+#'   neural networks. *NeurIPS*.
 #' @seealso [predict.bnn_fit()], [predictive_report()]
 #' @examples
 #' x <- matrix(seq(-2, 2, length.out = 30), dimnames = list(NULL, "x"))

@@ -142,8 +142,7 @@ print.meanfield_gap <- function(x, digits = 3, ...) {
 #' @param object,x A fit of a [vae()].
 #' @param nsim,seed Number of simulated data sets, and a seed to set first.
 #' @param what `"trace"`: the bound per row, epoch by epoch; `"latent"`: posterior means of two
-#'   latent
-#'   variables, a point per row. Both by default, where there are both.
+#'   latent variables, a point per row. Both by default, where there are both.
 #' @param dimensions Two of the latent variables.
 #' @param groups For `"latent"`: a factor or vector, a value per row, that gives the colours.
 #' @param evaluate Evaluate the new call?

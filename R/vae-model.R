@@ -37,8 +37,7 @@
 #' @section Errors: `meanfield_error_data` for values that are missing, infinite, beyond 1e70 or not
 #'   numeric, and for too few rows; `meanfield_error_rank` for constant columns;
 #'   `meanfield_error_control` for the other arguments. Columns whose SDs differ more than
-#'   thirtyfold
-#'   are a message, `meanfield_message_scale`.
+#'   thirtyfold are a message, `meanfield_message_scale`.
 #' @references Kingma, D. P. and Welling, M. (2014). Auto-encoding variational Bayes. *ICLR*.
 #'   Tipping, M. E. and Bishop, C. M. (1999). Probabilistic principal component analysis. *J. R.
 #'   Statist. Soc. B* 61, 611-622.
