@@ -299,3 +299,28 @@ call_bb_flow_map <- function(flow, x, inverse = FALSE) {
 call_bb_hmc <- function(evaluate, start, metric, settings, progress = NULL) {
   named_status(call_core(C_bb_hmc, evaluate, as_double_matrix(start), metric, settings, progress))
 }
+
+# ---- networks: layers is dense_layers(); x a column per row of the data -------------------------
+
+call_mlp <- function(layers, w, x) {
+  call_core(C_mlp, layers, as.double(w), as_double_matrix(x))
+}
+
+# data: list(x, y, family); W: weights, a column per point; list(lp, slope, by_log_sigma).
+call_bnn <- function(layers, data, W, log_sigma, gradient) {
+  call_core(C_bnn, layers, data, as_double_matrix(W), as.double(log_sigma), gradient)
+}
+
+call_bnn_hmc <- function(layers, data, prior, start, metric, settings, progress = NULL) {
+  named_status(call_core(C_bnn_hmc, layers, data, prior, as_double_matrix(start), metric, settings,
+    progress))
+}
+
+# core: vae_core(); w: parameters; points: list(e (q x n), weight); own: list(m, log_s), q x n.
+call_vae_train <- function(core, w, points, own, control, progress = NULL) {
+  named_status(call_core(C_vae_train, core, as.double(w), points, own, control, progress))
+}
+call_vae_own <- function(core, w, points, own, max_iter = 200L, tol = 1e-6) {
+  control <- list(max_iter = as.integer(max_iter), tol = tol)
+  named_status(call_core(C_vae_own, core, as.double(w), points, own, control))
+}

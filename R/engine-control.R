@@ -22,6 +22,8 @@
 #'   step (`NULL`: 256).
 #' @param layers,hidden,starts Of a target with `approximation = "flow"`: coupling layers (0: none,
 #'   the Gaussian), tanh units of each layer's network, and from how many starts it is trained.
+#' @param epochs Of a [vae()]: passes over the rows; `NULL` makes 10,000 steps, and at least 60.
+#'   `seed`, `steps` and `batch_size` are for it too.
 #' @return A list of class `vb_control` with these elements.
 #' @section Errors: `meanfield_error_control` for values out of range.
 #' @details
@@ -34,7 +36,7 @@
 vb_control <- function(tol = 1e-10, max_iter = 1000L, newton = TRUE, trace = FALSE,
                        points = NULL, importance_points = 1024L, max_gradients = 20000,
                        seed = 1L, steps = NULL, draws = NULL, batch_size = NULL,
-                       replacement = FALSE, layers = 6L, hidden = 8L, starts = 3L) {
+                       replacement = FALSE, layers = 6L, hidden = 8L, starts = 3L, epochs = NULL) {
   or_null <- function(x, ...) if (!is.null(x)) check_count(x, ...)
   if (nargs() == 0L) return(DEFAULT_CONTROL)
   new_class("vb_control",
@@ -51,7 +53,8 @@ vb_control <- function(tol = 1e-10, max_iter = 1000L, newton = TRUE, trace = FAL
       replacement = check_flag(replacement, "replacement"),
       layers = check_count(layers, "layers", 0, 64),
       hidden = check_count(hidden, "hidden", 1, 1024),
-      starts = check_count(starts, "starts", 1, 100)
+      starts = check_count(starts, "starts", 1, 100),
+      epochs = or_null(epochs, "epochs", 1)
     )
   )
 }

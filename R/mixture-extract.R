@@ -61,7 +61,7 @@ predict.gmm_vb_fit <- function(object, newdata = NULL, type = c("prob", "class")
   valid_fit(object)
   no_dots(...)
   type <- check_choice(type, c("prob", "class"), "type")
-  w <- whiten(mixture_newdata(object$model, newdata), object$model$units)
+  w <- whiten(newdata_matrix(object$model$x, newdata), object$model$units)
   class_result(gmm_responsibilities(object, gmm_core(object$model, w)), type)
 }
 
@@ -86,7 +86,7 @@ predict.gmm_gibbs_fit <- function(object, newdata = NULL, type = c("prob", "clas
   type <- check_choice(type, c("prob", "class"), "type")
   ndraws <- check_count(ndraws, "ndraws", 1)
   model <- object$model
-  x <- mixture_newdata(model, newdata)
+  x <- newdata_matrix(model$x, newdata)
   d <- flat_draws(object$draws)
   rows <- unique(round(seq(1, nrow(d), length.out = min(ndraws, nrow(d)))))
   core <- gmm_core(model, unname(x)) # raw units
@@ -99,30 +99,6 @@ predict.gmm_gibbs_fit <- function(object, newdata = NULL, type = c("prob", "clas
       as.double(pick("log_pi") + pick("log_det") / 2))
   }
   class_result(total / length(rows), type)
-}
-
-mixture_newdata <- function(model, newdata) {
-  if (is.null(newdata)) return(model$x)
-  names <- colnames(model$x)
-  if (!is.null(colnames(newdata))) {
-    colnames(newdata) <- make.unique(colnames(newdata)) # as those of the fit
-    lost <- setdiff(names, colnames(newdata))
-    if (length(lost)) {
-      mf_abort("newdata", "`newdata` has no column '", lost[1L], "'", arg = "newdata")
-    }
-    newdata <- newdata[, names, drop = FALSE]
-  }
-  x <- as.matrix(newdata)
-  if (!is.numeric(x) || ncol(x) != length(names)) {
-    mf_abort("newdata", "`newdata` must have the ", length(names), " numeric columns ",
-      toString(utils::head(names, 6)), arg = "newdata")
-  }
-  if (any(!is.finite(x))) {
-    mf_abort("newdata", "`newdata` has missing or infinite values: leave such rows out",
-      arg = "newdata")
-  }
-  storage.mode(x) <- "double"
-  x
 }
 
 # ---- draws -------------------------------------------------------------------------

@@ -160,7 +160,7 @@ log_lik.gmm_fit <- function(object, newdata = NULL, draws = 1000, ...) {
   valid_fit(object)
   no_dots(...)
   draws <- check_count(draws, "draws", 1)
-  x <- mixture_newdata(object$model, newdata)
+  x <- newdata_matrix(object$model$x, newdata)
   check_size(draws, nrow(x))
   d <- unclass(gmm_draws(object, draws))
   out <- matrix(0, draws, nrow(x))
@@ -194,28 +194,13 @@ loo.gmm_fit <- function(x, draws = 1000, ...) {
 #' @export
 update.gmm_fit <- function(object, ..., evaluate = TRUE) {
   valid_fit(object)
-  new <- list(...)
-  if (length(new) && (is.null(names(new)) || any(names(new) == ""))) no_dots("")
   written <- lasting_args(as.list(match.call(expand.dots = FALSE)$...), NULL, parent.frame(),
     globalenv())
-  of_model <- names(new) %in% names(formals(gaussian_mixture))
-  call <- object$call
-  call$object <- object$model$call
-  call$object[names(new)[of_model]] <- written[of_model]
-  call[names(new)[!of_model]] <- written[!of_model]
-  if (!check_flag(evaluate, "evaluate")) return(call)
-  of_fit <- setdiff(names(object$call)[-1L], "object")
-  old <- lapply(as.list(object$call)[of_fit], eval, parent.frame())
-  args <- utils::modifyList(old, new[!of_model], keep.null = TRUE)
-  fit <- do.call(get(as.character(call[[1L]]), envir = topenv()),
-    c(list(updated_mixture(object$model, new[of_model])), args))
-  fit$call <- call
-  fit$model$call <- call$object
-  fit
+  updated_fit(object, gaussian_mixture, updated_mixture, list(...), written, evaluate,
+    parent.frame())
 }
 
 updated_mixture <- function(old, new) {
-  if (!length(new)) return(old)
   gaussian_mixture(new$x %||% old$x, new$k %||% old$k, new$prior %||% old$given, new$data)
 }
 

@@ -61,24 +61,7 @@ gaussian_mixture <- function(x, k, prior = mixture_prior(), data = NULL) {
 MOST_MIXTURE_DATA <- 1e70
 mixture_data <- function(x, data) {
   if (inherits(x, "formula")) x <- mixture_frame(x, data)
-  if (is.data.frame(x)) {
-    bad <- names(x)[!vapply(x, is.numeric, NA)]
-    if (length(bad)) {
-      mf_abort("data", "column '", bad[1L], "' of `x` is not numeric: leave it out", arg = "x")
-    }
-    x <- as.matrix(x)
-  }
-  if (is.numeric(x) && is.null(dim(x))) x <- matrix(x, ncol = 1L)
-  if (!is.numeric(x) || !is.matrix(x) || !ncol(x)) {
-    mf_abort("data", "`x` must be a numeric matrix, a data frame or a one-sided formula, not ",
-      describe(x), arg = "x")
-  }
-  storage.mode(x) <- "double"
-  bad <- which(!is.finite(x), arr.ind = TRUE)
-  if (nrow(bad)) {
-    mf_abort("data", "`x` has ", nrow(bad), " missing or infinite value", if (nrow(bad) > 1) "s",
-      ", the first in row ", bad[1L, 1L], ": leave such rows out", arg = "x")
-  }
+  x <- numeric_matrix(x, "a numeric matrix, a data frame or a one-sided formula")
   if (max(abs(x)) > MOST_MIXTURE_DATA) {
     mf_abort("data", "`x` has numbers beyond ", MOST_MIXTURE_DATA,
       ", whose fourth powers are none: rescale it",
@@ -92,9 +75,6 @@ mixture_data <- function(x, data) {
     mf_abort("data", "`x` has ", nrow(x), " rows: a mixture in ", ncol(x),
       " dimensions needs more than ", ncol(x) + 1L, arg = "x")
   }
-  if (is.null(colnames(x))) colnames(x) <- paste0("x", seq_len(ncol(x)))
-  colnames(x) <- make.unique(colnames(x)) # they name the variables
-  rownames(x) <- NULL
   x
 }
 
@@ -113,11 +93,7 @@ mixture_frame <- function(formula, data) {
 mixture_units <- function(x) {
   centre <- colMeans(x)
   scale <- apply(x, 2L, stats::sd)
-  size <- pmax(abs(centre), scale)
-  if (any(!(scale > 1e-12 * size))) {
-    mf_abort("rank", "column '", colnames(x)[which(!(scale > 1e-12 * size))[1L]],
-      "' of `x` is constant: leave it out", arg = "x")
-  }
+  check_varying(x, centre, scale)
   R <- stats::cor(x)
   chol_R <- suppressWarnings(chol(R, pivot = TRUE, tol = 1e-12))
   if (attr(chol_R, "rank") < ncol(x)) {

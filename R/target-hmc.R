@@ -164,12 +164,14 @@ learned_root <- function(L, settings) {
 
 # ---- run -----------------------------------------------------------------------------------------
 
-new_target_hmc_fit <- function(call, target, axes, settings) {
+# judged: as for check_mixing(); ...: to hmc_run().
+new_target_hmc_fit <- function(call, target, axes, settings, judged = function(fit) fit$draws,
+                               ...) {
   check_stored(as.double(settings$kept) * settings$chains * (2 * target$d + nrow(target$variables)),
     "or fewer variables")
   ev <- evaluator(target)
   second <- system.time(ev(as.matrix(target$init), TRUE))[["elapsed"]]
-  ran <- run_hmc(ev, lapply(axes, lower_axes), settings, 7 * second)
+  ran <- run_hmc(ev, lapply(axes, lower_axes), settings, 7 * second, ...)
   z <- t(flat_draws(ran$run$z))
   draws <- empty_draws(settings, target$variables$variable)
   draws[] <- t(target_values(target, z))
@@ -178,7 +180,7 @@ new_target_hmc_fit <- function(call, target, axes, settings) {
     settings[c("chains", "iter", "warmup", "thin", "method", "target_accept")],
     list(counts = list(gradients = report$asked), seconds = ran$seconds)),
   class = c("target_hmc_fit", "target_fit", "meanfield_fit"))
-  fit$converged <- judge_chains(fit, report, settings, function(fit) fit$draws)
+  fit$converged <- judge_chains(fit, report, settings, judged)
   fit
 }
 

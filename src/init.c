@@ -21,6 +21,8 @@ SEXP C_bb_points(SEXP, SEXP);
 SEXP C_bb_pull(SEXP, SEXP, SEXP);
 SEXP C_bb_transform(SEXP, SEXP);
 SEXP C_bb_untransform(SEXP, SEXP);
+SEXP C_bnn(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_bnn_hmc(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_emulate(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_emulate_sampling(SEXP);
 SEXP C_fit_glmm_vb(SEXP, SEXP, SEXP, SEXP);
@@ -46,6 +48,7 @@ SEXP C_joint_theta(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_limits(void);
 SEXP C_lr(SEXP, SEXP);
 SEXP C_misshapen(SEXP, SEXP, SEXP);
+SEXP C_mlp(SEXP, SEXP, SEXP);
 SEXP C_nest_bend(SEXP, SEXP, SEXP);
 SEXP C_nest_draws(SEXP, SEXP, SEXP);
 SEXP C_nest_fits(SEXP, SEXP, SEXP, SEXP, SEXP);
@@ -58,6 +61,8 @@ SEXP C_test_arrow(SEXP, SEXP);
 SEXP C_test_normals(SEXP);
 SEXP C_test_pg(SEXP, SEXP);
 SEXP C_theta_draws(SEXP, SEXP, SEXP, SEXP);
+SEXP C_vae_own(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_vae_train(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 
 static const R_CallMethodDef call_entries[] = {
     {"C_arrow_draws", (DL_FUNC) &C_arrow_draws, 2},
@@ -77,6 +82,8 @@ static const R_CallMethodDef call_entries[] = {
     {"C_bb_pull", (DL_FUNC) &C_bb_pull, 3},
     {"C_bb_transform", (DL_FUNC) &C_bb_transform, 2},
     {"C_bb_untransform", (DL_FUNC) &C_bb_untransform, 2},
+    {"C_bnn", (DL_FUNC) &C_bnn, 5},
+    {"C_bnn_hmc", (DL_FUNC) &C_bnn_hmc, 7},
     {"C_emulate", (DL_FUNC) &C_emulate, 5},
     {"C_emulate_sampling", (DL_FUNC) &C_emulate_sampling, 1},
     {"C_fit_glmm_vb", (DL_FUNC) &C_fit_glmm_vb, 4},
@@ -102,6 +109,7 @@ static const R_CallMethodDef call_entries[] = {
     {"C_limits", (DL_FUNC) &C_limits, 0},
     {"C_lr", (DL_FUNC) &C_lr, 2},
     {"C_misshapen", (DL_FUNC) &C_misshapen, 3},
+    {"C_mlp", (DL_FUNC) &C_mlp, 3},
     {"C_nest_bend", (DL_FUNC) &C_nest_bend, 3},
     {"C_nest_draws", (DL_FUNC) &C_nest_draws, 3},
     {"C_nest_fits", (DL_FUNC) &C_nest_fits, 5},
@@ -114,6 +122,8 @@ static const R_CallMethodDef call_entries[] = {
     {"C_test_normals", (DL_FUNC) &C_test_normals, 1},
     {"C_test_pg", (DL_FUNC) &C_test_pg, 2},
     {"C_theta_draws", (DL_FUNC) &C_theta_draws, 4},
+    {"C_vae_own", (DL_FUNC) &C_vae_own, 5},
+    {"C_vae_train", (DL_FUNC) &C_vae_train, 6},
     {NULL, NULL, 0}};
 
 attribute_visible void R_init_meanfield(DllInfo *dll)

@@ -132,6 +132,44 @@ void r_bb_hmc_close(struct r_hmc *x, enum core_status st)
     r_set_status(INTEGER(VECTOR_ELT(x->out, 1)), st, &info);
 }
 
+/* Answers the asker until it is done. lp, g: of all chains. */
+static enum core_status answer_all(struct r_hmc *x, struct asker *a,
+                                   r_bb_hmc_density *density, void *ctx, double *lp,
+                                   double *g)
+{
+    enum core_status st = CORE_OK;
+    struct r_poll ctrl_c = {R_NilValue, 0};
+    while (st == CORE_OK && a->n > 0) {
+        if (r_poll_hook(&ctrl_c, 0)) return CORE_INTERRUPTED;
+        if (*x->asked + a->n > x->most) return CORE_DEAR;
+        *x->asked += a->n;
+        for (int i = 0; i < a->n; i++) {
+            size_t at = (size_t) i * (size_t) a->d;
+            lp[i] = density(ctx, a->z + at, g + at);
+        }
+        st = a->take(a, lp, g);
+    }
+    return st;
+}
+
+void r_bb_hmc_run(struct r_hmc *x, r_bb_hmc_density *density, void *ctx)
+{
+    const struct core_hooks hooks = {r_poll_hook, &x->poll};
+    const size_t chains = (size_t) x->h.n_chain, d = (size_t) x->h.w.d;
+    x->h.hooks = &hooks;
+    double *lp, *g;
+    R_ARENA (a) {
+        lp = arena_doubles(&a, chains);
+        g = arena_doubles(&a, chains * d);
+    }
+    memset(g, 0, sizeof(double) * chains * d);
+    struct asker ask = hamilton_asker(&x->h, x->start);
+    GetRNGstate();
+    enum core_status st = answer_all(x, &ask, density, ctx, lp, g);
+    PutRNGstate();
+    r_bb_hmc_close(x, st);
+}
+
 /* evaluate: see r_ask.h. start: d x chains. metric: list(m, L), L d x d (lower) or d. settings:
  * list(nuts, iter, warmup, target, first, most, length, max_leapfrogs, max_depth, windows,
  * max_points), see hamilton.h. progress: function of the transitions of all chains, or NULL.

@@ -18,4 +18,8 @@ struct r_hmc {
 struct r_hmc r_bb_hmc_new(SEXP start, SEXP metric, SEXP settings, SEXP progress);
 void r_bb_hmc_close(struct r_hmc *x, enum core_status st);
 
+/* Runs a sampler that the core answers, which cannot jump: a log density at z and its slope g. */
+typedef double r_bb_hmc_density(void *ctx, const double *z, double *g);
+void r_bb_hmc_run(struct r_hmc *x, r_bb_hmc_density *density, void *ctx);
+
 #endif

@@ -102,23 +102,9 @@ SEXP C_joint_theta(SEXP core, SEXP centre, SEXP scale, SEXP x, SEXP back)
     return out;
 }
 
-/* Nobody is asked but the core, which cannot jump. */
-static enum core_status answer_all(struct joint *j, struct asker *a, double most,
-                                   double *asked, double *lp, double *g)
+static double density(void *ctx, const double *z, double *g)
 {
-    enum core_status st = CORE_OK;
-    struct r_poll ctrl_c = {R_NilValue, 0};
-    while (st == CORE_OK && a->n > 0) {
-        if (r_poll_hook(&ctrl_c, 0)) return CORE_INTERRUPTED;
-        if (*asked + a->n > most) return CORE_DEAR;
-        *asked += a->n;
-        for (int i = 0; i < a->n; i++) {
-            size_t at = (size_t) i * (size_t) a->d;
-            lp[i] = joint_log_density(j, a->z + at, g + at);
-        }
-        st = a->take(a, lp, g);
-    }
-    return st;
+    return joint_log_density(ctx, z, g);
 }
 
 /* The rest as for C_bb_hmc(). */
@@ -130,19 +116,7 @@ SEXP C_joint_hmc(SEXP core, SEXP centre, SEXP scale, SEXP start, SEXP metric,
     r_columns(start, "start", k.d);
     struct r_hmc x = r_bb_hmc_new(start, metric, settings, progress);
     PROTECT(x.out);
-    const struct core_hooks hooks = {r_poll_hook, &x.poll};
-    x.h.hooks = &hooks;
-    double *lp, *g;
-    R_ARENA (a) {
-        lp = arena_doubles(&a, (size_t) x.h.n_chain);
-        g = arena_doubles(&a, (size_t) x.h.n_chain * (size_t) k.d);
-    }
-    memset(g, 0, sizeof(double) * (size_t) x.h.n_chain * (size_t) k.d);
-    struct asker ask = hamilton_asker(&x.h, x.start);
-    GetRNGstate();
-    enum core_status st = answer_all(&k.j, &ask, x.most, x.asked, lp, g);
-    PutRNGstate();
-    r_bb_hmc_close(&x, st);
+    r_bb_hmc_run(&x, density, &k.j);
     UNPROTECT(1);
     return x.out;
 }

@@ -33,6 +33,7 @@ void test_transform(void);
 void test_lmm_iter(void);
 void test_mlp(void);
 void test_flow(void);
+void test_vae(void);
 void test_emulator(void);
 
 #endif

@@ -56,6 +56,7 @@ int main(void)
     run("lmm_iter", test_lmm_iter);
     run("mlp", test_mlp);
     run("flow", test_flow);
+    run("vae", test_vae);
     run("emulator", test_emulator);
     printf("%ld passed, %ld failed\n", passed, failed);
     return failed > 0;

@@ -208,6 +208,21 @@ ask_joint <- function(fit) {
   suppressWarnings(run_joint(j, settings))
 }
 
+# Networks: the autoencoder with each encoder, the Bayesian network of each family.
+ask_networks <- function() {
+  x <- cbind(a = sin(1:12), b = cos(1:12 * 2), c = sin(1:12 * 3))
+  for (encoder in c("network", "linear", "none")) {
+    fit <- fit_vb(vae(x, 1, hidden = 2, encoder = encoder), control = vb_control(epochs = 20))
+    predict(fit, x[1:3, ], type = "log_lik")
+  }
+  y <- list(gaussian = x[, 3], binomial = rep(0:1, 6), categorical = rep(1:3, 4))
+  for (family in names(y)) {
+    model <- bnn(x[, 1:2], y[[family]], 2, family)
+    set.seed(1)
+    predict(suppressWarnings(fit_hmc(model, chains = 2, iter = 30, warmup = 20)))
+  }
+}
+
 ask_slope <- function(fit) {
   core <- engine_core(fit$model)
   centre <- vb_centre(core, fit$vb)
@@ -264,6 +279,7 @@ valid_calls <- function(each = 8L) {
     call_test_arrow(arrow, c(1, 2, 3, 4))
     garbage_target()
     ask_engines()
+    suppressWarnings(ask_networks(), classes = "meanfield_warning")
     for (f in fits[c("slopes", "poisson", "negbin")]) ask_slope(f)
     for (f in fits[c("slopes", "negbin")]) ask_emulator(f)
     for (f in fits[c("linear", "slopes", "poisson", "negbin")]) ask_joint(f)

@@ -11,6 +11,8 @@ tgt <- fit_vb(conjugate_target())
 tgt_hmc <- suppressWarnings(fit_hmc(tgt, chains = 1, iter = 150, warmup = 50))
 ladder <- fit_vb(skills("A", "B", wins = 3))
 hmc <- suppressWarnings(fit_hmc(vb, chains = 1, iter = 150, warmup = 50))
+network <- fit_vb(bnn(cbind(x = d$x), d$y, 2), control = vb_control(steps = 60))
+auto <- fit_vb(vae(faithful, 1, encoder = "linear", decoder = "linear"))
 
 # An object of every class that has methods.
 objects <- list(
@@ -26,6 +28,9 @@ objects <- list(
   meanfield_priors = priors(), meanfield_constraint = positive(),
   target_fit = tgt, target_vb_fit = tgt, target_exact_fit = fit_exact(tgt), target_hmc_fit = tgt_hmc,
   hmc_fit = hmc, skills_fit = ladder, skills = ladder$model,
+  bnn = network$model, bnn_fit = network, bnn_summary = summary(network),
+  predictive_report = predictive_report(network, network), vae = auto$model, vae_fit = auto,
+  vae_summary = summary(auto), meanfield_gap = amortisation_gap(auto, faithful[1:3, ]),
   meanfield_target = target(function(p) -p$x^2, list(x = 1)), list = list(),
   stanfit = structure(list(), class = "stanfit"),
   stanmodel = structure(list(), class = "stanmodel"),

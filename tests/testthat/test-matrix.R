@@ -10,6 +10,8 @@ models <- run_matrix(matrix_model_rows, matrix_cells(), function(cell) cell_scop
 mixtures <- run_matrix(matrix_mixture_rows, mixture_cells, function(c) mixture_scope(c, here))
 targets <- run_matrix(matrix_target_rows, target_cells, function(c) target_scope(c, here))
 ladders <- run_matrix(matrix_skills_rows, skills_cells, function(c) skills_scope(c, here))
+networks <- run_matrix(matrix_network_rows, network_cells, function(c) network_scope(c, here))
+autoencoders <- run_matrix(matrix_vae_rows, vae_cells, function(c) vae_scope(c, here))
 once <- run_matrix(matrix_once_rows, once_cells, function(cell) once_scope(cell, here))
 
 test_that("fits of models", {
@@ -23,6 +25,12 @@ test_that("fits of targets", {
 })
 test_that("fits of skills", {
   expect_rows(ladders)
+})
+test_that("fits of Bayesian networks", {
+  expect_rows(networks)
+})
+test_that("fits of autoencoders", {
+  expect_rows(autoencoders)
 })
 test_that("constructors of targets, and fit_hmc() of every kind of model", {
   made <- matrix_target_once()
@@ -43,14 +51,14 @@ test_that("constructors, defaults, foreign objects", {
 test_that("no method and no export is without a row", {
   methods <- registered_methods()
   methods <- methods[!methods$generic %in% internal_generics(methods$generic), ]
-  seen <- unique(c(models$method, mixtures$method, targets$method, ladders$method, once$method,
-    target_once_methods))
+  seen <- unique(c(models$method, mixtures$method, targets$method, ladders$method,
+    networks$method, autoencoders$method, once$method, target_once_methods))
   foreign <- methods$package
   absent <- !is.na(foreign) & !vapply(foreign, function(p) !is.na(p) &&
     requireNamespace(p, quietly = TRUE), NA)
   expect_equal(setdiff(methods$method[!absent], seen), character(), info = "not in the table")
   rows <- c(matrix_model_rows, matrix_mixture_rows, matrix_target_rows, matrix_skills_rows,
-    matrix_once_rows)
+    matrix_network_rows, matrix_vae_rows, matrix_once_rows)
   named <- c(vapply(rows, `[[`, "", "generic"), names(matrix_target_once()))
   exports <- grep("^[.]__", getNamespaceExports("meanfield"), value = TRUE, invert = TRUE)
   expect_equal(setdiff(exports, named), character(), info = "not in the table")

@@ -227,6 +227,33 @@ asked_script <- quote({
   }
 })
 
+networks_script <- quote({
+  x <- cbind(a = sin(1:8), b = cos(1:8 * 2), c = sin(1:8 * 3))
+  set <- list(epochs = 2L, batch = 3L, own_steps = 1L, rate = .01, last = .01, clip = 1000)
+  points <- axis_points(1L)
+  step <- function(done) list(done)
+  one <- function(encoder) {
+    model <- vae(x, 1, hidden = 2, encoder = encoder)
+    X <- vae_columns(model, x)
+    core <- vae_core(model, X)
+    own <- ppca_latent(ppca(X, 1L), X)
+    w <- vae_start(core)
+    list(call_vae_train(core, w, points, own, set, step), call_vae_own(core, w, points, own, 3L))
+  }
+  data <- list(x = t(x), y = rep(0:1, 4) * 1, family = 2L)
+  layers <- dense_layers(3L, 2L, 2L)
+  prior <- list(prior_sd = 1, learned = FALSE, sigma = 1, df = 1, scale = 1)
+  W <- matrix(sin(1:28), 14)
+  chain <- list(nuts = TRUE, iter = 4L, warmup = 3L, target = .8, first = .3, most = 2, length = 1.6,
+    max_leapfrogs = 3L, max_depth = 2L, windows = 1:2, max_points = 100)
+  run <- function() {
+    set.seed(1)
+    list(lapply(c("network", "linear", "none"), one), call_mlp(layers, W[, 1], t(x)),
+      call_bnn(layers, data, W, c(0, 0), TRUE),
+      call_bnn_hmc(layers, data, prior, W, list(m = numeric(14), L = rep(1, 14)), chain, step))
+  }
+})
+
 test_that("one fit of each kind survives gctorture", {
   skip_on_cran()
   expect_same_under_torture(gaussian_script)
@@ -238,12 +265,14 @@ test_that("so do families, mixtures and engines that ask", {
   expect_same_under_torture(mixture_script)
   step <- if (test_level() < 3) 20L else 1L # minutes
   expect_same_under_torture(asked_script, step)
+  expect_same_under_torture(networks_script, step)
   expect_same_under_torture(families_script, step)
 })
 
 test_that("no entry of the core is left out", {
   entries <- ls(asNamespace("meanfield"), pattern = "^call_")
-  scripts <- c(gaussian_script, families_script, mixture_script, asked_script)
+  scripts <- c(gaussian_script, families_script, mixture_script, asked_script,
+    networks_script)
   called <- unlist(lapply(scripts, function(s) all.names(s)))
   called <- c(called, if ("add_grams" %in% all.names(gaussian_script)) "call_gram_merge")
   expect_equal(setdiff(entries, c(called, "call_core", "call_foreign", "call_text")), character())
