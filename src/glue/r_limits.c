@@ -2,10 +2,12 @@
 #include "engine/nest.h"
 #include "mixture/gmm.h"
 #include "model/glmm.h"
+#include "topics/lda.h"
 #include "glue/r_util.h"
 
 /* A named vector: precisions, coefficients of a term (of a factor, in a generalised model), factors
- * beside the leaf there; dimensions of a mode and of a lattice; components and columns of a mixture. */
+ * beside the leaf there; dimensions of a mode and of a lattice; components and columns of a mixture;
+ * topics. */
 SEXP C_limits(void)
 {
     const struct {
@@ -17,7 +19,8 @@ SEXP C_limits(void)
                  {"mode", NEST_MAX_D},
                  {"lattice", LATTICE_MAX_D},
                  {"components", GMM_MAX_K},
-                 {"columns", GMM_MAX_P}};
+                 {"columns", GMM_MAX_P},
+                 {"topics", LDA_MAX_K}};
     enum { N = sizeof limit / sizeof *limit };
     SEXP out = PROTECT(Rf_allocVector(INTSXP, N)),
          names = PROTECT(Rf_allocVector(STRSXP, N));

@@ -2,7 +2,7 @@
 # floors.
 
 R_FLOORS <- c("base", "family", "model", "engine", "posterior", "report", "methods", "mixture",
-  "target")
+  "target", "topics")
 
 # The package's sources: of the working tree, or those that R CMD check has unpacked; NULL
 # elsewhere.
