@@ -70,7 +70,7 @@ MOST_TOPIC_DRAWS <- 1e8
 lda_gibbs_settings <- function(model, chains, iter, warmup, thin, start) {
   settings <- gibbs_settings(chains, iter, warmup, thin, "auto")
   settings$start <- check_choice(start, c("random", "fit"), "start")
-  numbers <- as.double(settings$kept) * settings$chains * (response_size(model) + model$k)
+  numbers <- as.double(settings$kept) * settings$chains * (topic_elements(model) + model$k)
   if (numbers > MOST_TOPIC_DRAWS) {
     mf_abort("size", format(numbers, big.mark = ","), " numbers would be stored, more than 1e8: ",
       "use a larger `thin`, fewer `iter` or `chains`", arg = "iter")

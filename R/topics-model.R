@@ -194,8 +194,8 @@ check_counts <- function(t) {
     mf_abort("data", "`counts` has ", length(at), " ", what, " value", if (length(at) > 1L) "s",
       ", the first of document ", t$i[at[1L]], ", word ", t$j[at[1L]], ": ", remedy, arg = "counts")
   }
-  wrong(!is.finite(t$x), "missing or infinite", "a word that does not occur has count 0")
-  wrong(t$x < 0, "negative", "counts are 0, 1, 2, ...")
+  wrong(!is.finite(t$x), "missing or infinite", "give a word that does not occur the count 0")
+  wrong(t$x < 0, "negative", "give counts 0, 1, 2, ...")
   wrong(t$x != round(t$x), "fractional",
     "the model is one of counts, not of weights as tf-idf: give the counts")
   if (sum(t$x) > MOST_WORDS) {

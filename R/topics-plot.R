@@ -67,7 +67,7 @@ word_panel <- function(own, low, high, title) {
     col = "#0072B2", yaxt = "n", xlab = "probability", ylab = "", bty = "n", cex.main = 1,
     main = title, font.main = 1)
   graphics::segments(low, y, high, y, col = "#0072B2", lwd = 2)
-  graphics::text(0, y + 0.42, own$word, adj = 0, cex = 0.9)
+  graphics::text(0, y + 0.35, own$word, adj = 0, cex = 0.9)
 }
 
 plot_bound <- function(fit) {

@@ -4,11 +4,11 @@
 
 RESPONSE_MOST <- 1000L
 
-response_size <- function(model) {
+topic_elements <- function(model) {
   as.double(model$k) * (length(model$words) + length(model$documents))
 }
 
-is_small <- function(model) response_size(model) <= RESPONSE_MOST
+is_small <- function(model) topic_elements(model) <= RESPONSE_MOST
 
 # list(kind, theta_var, covariance, failed)
 lda_response <- function(fit) {

@@ -134,7 +134,7 @@ core_order <- function(model) {
 all_draws.lda_dirichlet <- function(p, ndraws = NULL, u = "auto") {
   ndraws <- check_count(ndraws %||% p$ndraws, "ndraws", 1)
   settle_u(u, 0, FALSE)
-  check_size(ndraws, response_size(p$model) + p$model$k)
+  check_size(ndraws, topic_elements(p$model) + p$model$k)
   d <- if (p$response$kind == "joint") joint_topic_draws(p, ndraws) else
     dirichlet_draws(p, ndraws)
   posterior::as_draws_matrix(with_prevalence(p, d))

@@ -16,7 +16,7 @@
 #'   the same data and seed give the same answer, and R's generator is not touched.
 #' @param control Made by [vb_control()]. Of `"cavi"`: `tol`, the gain of the bound in a sweep,
 #'   relative to it, at which to stop (`1e-6` unless a control is given; much below 1e-8 it takes
-#'   thousands of sweeps; no more than 1e-10 for corpora so small that linear response is of all
+#'   thousands of sweeps; no more than 1e-8 for corpora so small that linear response is of all
 #'   together); `max_iter`, sweeps. Of `"svi"`: `batch_size` (documents; `NULL`: a tenth of
 #'   them, at most 256); `steps` (`NULL`: 20 visits of every document); `replacement`. `trace` prints
 #'   the trace.
@@ -80,7 +80,7 @@ fit_vb.topic_model <- function(object, optimiser = c("cavi", "svi"), starts = 3,
   seed <- check_count(seed, "seed", 0)
   check_vb_control(control)
   core <- lda_core(object)
-  if (is_small(object)) control$tol <- min(control$tol, 1e-10)
+  if (is_small(object)) control$tol <- min(control$tol, 1e-8)
   run <- if (optimiser == "cavi") cavi_run(core, starts, seed, control) else
     svi_run(core, seed, svi_settings(object, control))
   fit <- c(list(call = call, model = object, optimiser = optimiser), lda_result(object, run))

@@ -9,6 +9,8 @@ mix <- fit_vb(gaussian_mixture(faithful, 2), starts = 2)
 mix_gibbs <- fit_gibbs(mix, chains = 1, iter = 150, warmup = 50)
 tgt <- fit_vb(conjugate_target())
 tgt_hmc <- suppressWarnings(fit_hmc(tgt, chains = 1, iter = 150, warmup = 50))
+topics <- fit_vb(lda(tiny_counts, 2))
+topics_gibbs <- suppressWarnings(fit_gibbs(topics, chains = 1, iter = 60, warmup = 10))
 hmc <- suppressWarnings(fit_hmc(vb, chains = 1, iter = 150, warmup = 50))
 
 # An object of every class that has methods.
@@ -23,7 +25,8 @@ objects <- list(
   meanfield_mixture_prior = mixture_prior(), meanfield_prior = gamma_prior(1, 1),
   meanfield_priors = priors(), meanfield_constraint = positive(),
   target_fit = tgt, target_vb_fit = tgt, target_exact_fit = fit_exact(tgt), target_hmc_fit = tgt_hmc,
-  hmc_fit = hmc,
+  hmc_fit = hmc, lda_fit = topics, lda_vb_fit = topics, lda_gibbs_fit = topics_gibbs,
+  topic_model = topics$model,
   meanfield_target = target(function(p) -p$x^2, list(x = 1)), list = list(),
   stanfit = structure(list(), class = "stanfit"),
   stanmodel = structure(list(), class = "stanmodel"),
