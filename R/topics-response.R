@@ -51,7 +51,7 @@ joint_response <- function(fit) {
 settled <- function(fit) {
   core <- lda_core(fit$model)
   run <- call_lda_fit(core, fit$vb$lambda, t(fit$vb$gamma),
-    list(tol = 1e-14, max_iter = 2000L, inner_tol = 1e-10, inner_max = 20L))$result
+    list(tol = 1e-14, max_iter = 2000L, fresh = FALSE, inner_tol = 1e-10, inner_max = 20L))$result
   fit$vb[c("lambda", "gamma")] <- list(run$lambda, t(run$gamma))
   fit
 }

@@ -10,8 +10,9 @@
 #' @param optimiser `"cavi"`: every sweep visits all documents; the bound never falls. `"svi"`:
 #'   natural-gradient steps from batches of `batch_size` documents, then one visit of all: for
 #'   corpora so large that a first sweep is too long to wait for.
-#' @param starts Number of starts of `"cavi"`. Each runs 15 sweeps, all are reported in `starts`, and
-#'   the one with the highest bound runs to the end. `"svi"` has one.
+#' @param starts Number of starts of `"cavi"`. Each runs 20 sweeps in which every document begins
+#'   anew (so that it is not held by what the first topics made of it), all are reported in `starts`,
+#'   and the one with the highest bound runs to the end. `"svi"` has one.
 #' @param seed Of the starts and of the order of the documents. They have a generator of their own:
 #'   the same data and seed give the same answer, and R's generator is not touched.
 #' @param control Made by [vb_control()]. Of `"cavi"`: `tol`, the gain of the bound in a sweep,
@@ -49,7 +50,7 @@
 #'     `covariance`, of all elements of `topic`, then of `theta`; `failed`, documents left at q's
 #'     own variances since their bound is at no maximum}
 #'   \item{starts}{data frame: `start`, `elbo` after the short run, `sweeps`}
-#'   \item{trace}{data frame: `elbo` after each `sweep` of the best start; of `"svi"` the estimate
+#'   \item{trace}{data frame: `elbo` after each `sweep` from the best start on; of `"svi"` the estimate
 #'     from each `step`'s batch}
 #'   \item{converged, sweeps}{did it converge (`"svi"`: `NA`), in how many sweeps (steps)}
 #'   \item{seconds}{seconds for the starts, for the rest and for linear response}
@@ -102,36 +103,27 @@ fit_vb.lda_fit <- function(object, ...) fit_vb(valid_fit(object)$model, ...)
 
 # Steps inside a document: few of them, since the topics move as well.
 INNER <- list(inner_tol = 1e-2, inner_max = 5L)
-SHORT_RUN <- 15L
+# Starts, in which documents begin evenly in every sweep: what the first topics made of them would
+# hold them.
+FRESH <- list(fresh = TRUE, inner_tol = 1e-3, inner_max = 20L)
+SHORT_RUN <- 20L
 
 # list(lambda, gamma, trace, elbo, starts, converged, sweeps, seconds)
 cavi_run <- function(core, starts, seed, control) {
   began <- now()
-  short <- min(SHORT_RUN, control$max_iter)
-  tol <- control$tol
   best <- NULL
-  tried <- data.frame(start = seq_len(starts), elbo = NA_real_, sweeps = NA_integer_)
+  elbo <- numeric(starts)
   for (i in seq_len(starts)) {
-    run <- cavi_stage(core, call_lda_start(core, 1000 * seed + i), NULL, tol, short)
-    tried$elbo[i] <- run$elbo
-    tried$sweeps[i] <- length(run$trace)
+    run <- checked_run(call_lda_fit(core, call_lda_start(core, 1000 * seed + i), NULL,
+      c(list(tol = 0, max_iter = SHORT_RUN), FRESH)))
+    elbo[i] <- run$elbo
     if (is.null(best) || run$elbo > best$elbo) best <- run
   }
   middle <- now()
-  left <- control$max_iter - length(best$trace)
-  if (!best$converged && left > 0L) {
-    # the state of the short run is visited once more: its sweep is counted there
-    run <- cavi_stage(core, best$lambda, best$gamma, tol, left + 1L)
-    run$trace <- c(best$trace[-length(best$trace)], run$trace)
-    best <- run
-  }
-  c(best, list(starts = tried, sweeps = length(best$trace),
-    seconds = c(starts = middle - began, fit = now() - middle)))
-}
-
-cavi_stage <- function(core, lambda, gamma, tol, max_iter) {
-  run <- call_lda_fit(core, lambda, gamma, c(list(tol = tol, max_iter = max_iter), INNER))
-  checked_run(run)
+  run <- checked_run(call_lda_fit(core, best$lambda, best$gamma,
+    c(list(tol = control$tol, max_iter = control$max_iter, fresh = FALSE), INNER)))
+  c(run, list(starts = data.frame(start = seq_len(starts), elbo = elbo, sweeps = SHORT_RUN),
+    sweeps = length(run$trace), seconds = c(starts = middle - began, fit = now() - middle)))
 }
 
 checked_run <- function(run) {
@@ -165,7 +157,7 @@ svi_run <- function(core, seed, settings) {
   run <- checked_run(call_lda_stochastic(core, call_lda_start(core, settings$seed),
     c(settings, inner)))
   all <- checked_run(call_lda_fit(core, run$lambda, run$gamma,
-    c(list(tol = 0, max_iter = 1L), inner)))
+    c(list(tol = 0, max_iter = 1L, fresh = FALSE), inner)))
   list(lambda = all$lambda, gamma = all$gamma, elbo = all$elbo, trace = run$trace, converged = NA,
     sweeps = length(run$trace), starts = data.frame(start = 1L, elbo = all$elbo,
       sweeps = length(run$trace)), seconds = c(starts = 0, fit = now() - began))

@@ -83,13 +83,15 @@ static struct lda_fit_work fit_work(const struct lda *g)
     return w;
 }
 
-/* lambda: K x V; gamma: K x D or NULL (even); control: list(tol, max_iter, inner_tol, inner_max).
+/* lambda: K x V; gamma: K x D or NULL (even); control: list(tol, max_iter, fresh, inner_tol,
+ * inner_max).
  * Returns list(list(lambda, gamma, trace, elbo), status). */
 SEXP C_lda_fit(SEXP core, SEXP lambda, SEXP gamma, SEXP control)
 {
     const struct lda g = r_topics(core);
     const struct lda_control ctl = {.tol = r_num(control, "tol", 0, DBL_MAX),
                                     .max_iter = r_int(control, "max_iter", 1, 10000000),
+                                    .fresh = r_flag(control, "fresh"),
                                     .inner = r_inner(control)};
     SEXP out = PROTECT(r_with_status(fit_result(&g, ctl.max_iter))),
          res = VECTOR_ELT(out, 0);

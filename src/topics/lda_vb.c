@@ -22,15 +22,16 @@ static double *gamma_of(const struct lda *g, struct lda_fit *q, int d)
 }
 
 /* S and the documents' part of the bound. False: the hook said stop. */
-static bool every_document(const struct lda *g, struct lda_inner inner, struct lda_fit *q,
-                           struct lda_fit_work *w, const struct core_hooks *h,
-                           double *bound)
+static bool every_document(const struct lda *g, const struct lda_control *ctl,
+                           struct lda_fit *q, struct lda_fit_work *w,
+                           const struct core_hooks *h, double *bound)
 {
     memset(w->S, 0, sizeof(double) * lda_topic_size(g));
     *bound = 0;
     for (int d = 0; d < g->n_docs; d++) {
         if (d % PATIENCE == 0 && core_stop(h, q->sweeps)) return false;
-        *bound += lda_document(g, d, &w->t, inner, gamma_of(g, q, d), w->S, &w->w);
+        if (ctl->fresh) lda_even(g, d, gamma_of(g, q, d));
+        *bound += lda_document(g, d, &w->t, ctl->inner, gamma_of(g, q, d), w->S, &w->w);
     }
     return true;
 }
@@ -52,12 +53,13 @@ enum core_status lda_vb_run(const struct lda *g, const struct lda_control *ctl,
     for (q->sweeps = 0;;) {
         double before = q->elbo, documents;
         double topics = lda_topics_of(g, q->lambda, &w->t);
-        if (!every_document(g, ctl->inner, q, w, h, &documents)) return CORE_INTERRUPTED;
+        if (!every_document(g, ctl, q, w, h, &documents)) return CORE_INTERRUPTED;
         q->elbo = topics + documents;
         if (!isfinite(q->elbo)) return CORE_NONFINITE;
         q->trace[q->sweeps++] = q->elbo;
         info->iter = q->sweeps;
-        if (q->sweeps > 1 && q->elbo - before <= ctl->tol * fabs(q->elbo)) return CORE_OK;
+        if (!ctl->fresh && q->sweeps > 1 && q->elbo - before <= ctl->tol * fabs(q->elbo))
+            return CORE_OK;
         if (q->sweeps == ctl->max_iter) return CORE_MAXIT;
         move_topics(g, 1, 1, w->S, q->lambda);
     }
@@ -99,8 +101,9 @@ enum core_status lda_vb_stochastic(const struct lda *g, const struct lda_steps *
         memset(w->S, 0, sizeof(double) * lda_topic_size(g));
         for (int i = 0; i < ctl->batch; i++) {
             int d = next_document(g, ctl, order, &at, &state);
-            documents +=
-                lda_document(g, d, &w->t, ctl->inner, gamma_of(g, q, d), w->S, &w->w);
+            double *gamma = gamma_of(g, q, d);
+            lda_even(g, d, gamma);
+            documents += lda_document(g, d, &w->t, ctl->inner, gamma, w->S, &w->w);
         }
         q->trace[step] = q->elbo = topics + scale * documents;
         if (!isfinite(q->elbo)) return CORE_NONFINITE;

@@ -133,7 +133,7 @@ static void check_sweeps(void)
 {
     struct lda g = corpus(12, 9, 3);
     enum { ROWS = 400 };
-    const struct lda_control ctl = {1e-12, ROWS, {1e-3, 4}};
+    const struct lda_control ctl = {1e-12, ROWS, false, {1e-3, 4}};
     struct fitted z = made(&g, ROWS);
     z.status = lda_vb_run(&g, &ctl, &z.q, &z.w, NULL, &z.info);
     CHECK(z.status == CORE_OK || z.status == CORE_MAXIT);

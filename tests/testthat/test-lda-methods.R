@@ -102,7 +102,7 @@ test_that("one document, one word, as many topics as words, a million of a word"
   expect_true(all(summary(fit_vb(lda(matrix(3), 1)))$mean == 1))
   many <- suppressWarnings(fit_vb(lda(counts, 10)))
   expect_equal(dim(coef(many)), c(10L, 10L))
-  large <- fit_vb(lda(replace(counts, 1, 1e6), 2))
+  large <- suppressWarnings(fit_vb(lda(replace(counts, 1, 1e6), 2)))
   expect_equal(large$vb$elbo, defined_bound(large), tolerance = 1e-10)
   expect_equal(sum(large$vb$gamma) - 2 * 12 * 0.5, sum(large$model$count), tolerance = 1e-8)
 })

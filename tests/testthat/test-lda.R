@@ -55,7 +55,7 @@ test_that("the special functions are R's", {
     expect_equal(out$bound, 0, tolerance = 1e-12)
     lambda <- matrix(c(a, 2 * a, a + 1, 0.3), 2)
     run <- call_lda_fit(lda_core(m), lambda, NULL,
-      list(tol = 0, max_iter = 1L, inner_tol = 0, inner_max = 3L))$result
+      list(tol = 0, max_iter = 1L, fresh = FALSE, inner_tol = 0, inner_max = 3L))$result
     fit <- list(model = m, vb = list(lambda = lambda, gamma = t(run$gamma)))
     expect_equal(run$elbo, defined_bound(fit), tolerance = 1e-11)
   }

@@ -181,7 +181,7 @@ topics_script <- quote({
   run <- function() {
     set.seed(1)
     list(
-      call_lda_start(core, 1), call_lda_fit(core, lambda, NULL, c(list(tol = 0, max_iter = 2L), inner)),
+      call_lda_start(core, 1), call_lda_fit(core, lambda, NULL, c(list(tol = 0, max_iter = 2L, fresh = TRUE), inner)),
       call_lda_stochastic(core, lambda, c(steps, inner)),
       call_lda_documents(core, log(lambda), NULL, c(inner, variance = TRUE)),
       call_lda_gibbs(core, c(0, 0, 1, 1), matrix(.5, 2, 4), settings, function(done) list(done))
