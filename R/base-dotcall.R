@@ -242,7 +242,8 @@ call_gmm_gibbs <- function(core, start, label, units, control, progress) {
   list(result = list(draws = out[[1L]][[1L]], perm = out[[1L]][[2L]]), status = out[[2L]])
 }
 
-# ---- topics: core is lda_core(); matrices K x words and K x documents, see src/topics/lda.h ----------
+# ---- topics: core is lda_core(); matrices K x words and K x documents, see src/topics/lda.h
+# ----------
 
 call_lda_start <- function(core, seed) call_core(C_lda_start, core, as.double(seed))
 

@@ -17,11 +17,11 @@
 #' their Dirichlet distributions given the words' topics. The posterior is the same under every
 #' permutation of the topics: each kept draw is relabelled to agree with the variational fit, by the
 #' permutation under which most words have the topic that the fit gives them. How often that was not
-#' the identity is in `relabelled`; where draws switch labels often, topics overlap, and what is said
-#' of single ones means little.
+#' the identity is in `relabelled`; where draws switch labels often, topics overlap, and what is
+#' said of single ones means little.
 #'
-#' All variables are stored: topics x (words + documents + 1) numbers for each kept draw, at most 1e8
-#' in all. Use a larger `thin` for a larger corpus.
+#' All variables are stored: topics x (words + documents + 1) numbers for each kept draw, at most
+#' 1e8 in all. Use a larger `thin` for a larger corpus.
 #'
 #' @return An object of class `lda_gibbs_fit` (`lda_fit`, `meanfield_fit`), a list with
 #' \describe{
@@ -76,7 +76,8 @@ lda_gibbs_settings <- function(model, chains, iter, warmup, thin, start) {
       "use a larger `thin`, fewer `iter` or `chains`", arg = "iter")
   }
   if (sum(model$count) >= 2^31) {
-    mf_abort("size", "the corpus has ", format(sum(model$count), big.mark = ","), " words, and the ",
+    mf_abort("size", "the corpus has ", format(sum(model$count), big.mark = ","),
+      " words, and the ",
       "sampler visits each: use fit_vb()", arg = "object")
   }
   settings

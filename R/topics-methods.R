@@ -2,10 +2,10 @@
 
 #' More methods for fits of topic models
 #'
-#' [summary()], [confint()], [vcov()], [hypothesis()], [as_draws()], [sd_ratio_report()], [compare()]
-#' and `glance()` work on fits of [lda()] as on others. What asks for a response, coefficients or
-#' groups, for densities in coordinates that chains could share or for an exact posterior is refused,
-#' `meanfield_error_topics` or `meanfield_error_engine`.
+#' [summary()], [confint()], [vcov()], [hypothesis()], [as_draws()], [sd_ratio_report()],
+#' [compare()] and `glance()` work on fits of [lda()] as on others. What asks for a response,
+#' coefficients or groups, for densities in coordinates that chains could share or for an exact
+#' posterior is refused, `meanfield_error_topics` or `meanfield_error_engine`.
 #'
 #' `vcov()`, `confint()` and `hypothesis()` are about `prevalence` unless told otherwise. Draws of
 #' a variational fit have the margins of [summary()]; in small corpora
@@ -23,7 +23,8 @@
 #' @return `coef()`: a matrix of posterior means of the topics, topics x words. `nobs()`: documents.
 #'   `tidy()`: a data frame with a row per prevalence, word of a topic and topic of a document:
 #'   `type`, `topic`, `word`, `document`, `estimate`, `std.error`. `simulate()`: a data frame of
-#'   `nsim` matrices of counts (documents x words), each from a posterior draw, with as many words in
+#'   `nsim` matrices of counts (documents x words), each from a posterior draw, with as many words
+#'   in
 #'   each document as it has. `prior_summary()`: a data frame. `case.names()`, `variable.names()`:
 #'   names of documents and words.
 #' @examples
@@ -230,7 +231,8 @@ fit_exact.topic_model <- fit_exact.lda_fit
 
 #' @export
 fit_hmc.lda_fit <- topics_refusal(
-  "density in coordinates that chains could share (labels switch)", "use fit_gibbs(), which relabels")
+  "density in coordinates that chains could share (labels switch)",
+  "use fit_gibbs(), which relabels")
 
 #' @export
 fit_hmc.topic_model <- fit_hmc.lda_fit
@@ -251,7 +253,8 @@ fitted.lda_fit <- topics_refusal("fitted values",
 deviance.lda_fit <- topics_refusal("deviance", "see logLik() and predict(type = \"perplexity\")")
 
 #' @export
-family.lda_fit <- topics_refusal("family and link", "its words are categorical, see prior_summary()")
+family.lda_fit <- topics_refusal("family and link",
+  "its words are categorical, see prior_summary()")
 
 #' @export
 formula.lda_fit <- function(x, ...) no_topics(x, "formula", "see print() for its corpus")

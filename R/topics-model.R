@@ -18,8 +18,8 @@
 #'   the fewer words a topic has.
 #'
 #' @details
-#' topic_k ~ Dirichlet(eta, ..., eta) over the words, theta_d ~ Dirichlet(alpha, ..., alpha) over the
-#' topics; each word of document d has a topic z ~ theta_d and is drawn from it.
+#' topic_k ~ Dirichlet(eta, ..., eta) over the words, theta_d ~ Dirichlet(alpha, ..., alpha) over
+#' the topics; each word of document d has a topic z ~ theta_d and is drawn from it.
 #'
 #' Variables are called `topic[1,word]` (the probability of a word in a topic), `theta[document,1]`
 #' (the share of a topic in a document) and `prevalence[1]` (its share of all words, the average of
@@ -133,7 +133,8 @@ sparse_triplets <- function(counts) {
   }
   if (!identical(attr(class(counts), "package"), "Matrix") ||
     !requireNamespace("Matrix", quietly = TRUE)) {
-    mf_abort("data", "`counts` must be a table of counts, not ", describe(counts), ": turn it into ",
+    mf_abort("data", "`counts` must be a table of counts, not ", describe(counts),
+      ": turn it into ",
       "a matrix", arg = "counts")
   }
   at <- Matrix::mat2triplet(counts)

@@ -24,7 +24,8 @@
 #' they were learned, on held-out ones how well topics predict.
 #'
 #' @return `"topics"`: a matrix, documents x topics (with `se.fit` a list of `fit` and `se.fit`);
-#'   `"words"`: a matrix, documents x words; `"log_lik"`: a named vector; `"perplexity"`: a number. An
+#'   `"words"`: a matrix, documents x words; `"log_lik"`: a named vector; `"perplexity"`: a number.
+#'   An
 #'   empty document has the prior's proportions and log likelihood 0.
 #' @section Errors: `meanfield_error_newdata` for counts that are none, or none of whose words the
 #'   fit knows.

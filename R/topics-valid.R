@@ -32,7 +32,8 @@ unsound_lda_vb <- function(fit) {
   m <- fit$model
   docs <- length(m$documents)
   wrong <- first_wrong(
-    misshapen(fit$vb, list(lambda = c(m$k, length(m$words)), gamma = c(docs, m$k), elbo = 1L), "vb"),
+    misshapen(fit$vb, list(lambda = c(m$k, length(m$words)), gamma = c(docs, m$k), elbo = 1L),
+    "vb"),
     if (!all(fit$vb$lambda > 0)) "vb$lambda", if (!all(fit$vb$gamma > 0)) "vb$gamma",
     if (!isTRUE(fit$optimiser %in% c("cavi", "svi"))) "optimiser",
     if (!is.logical(fit$converged) || length(fit$converged) != 1L) "converged",

@@ -3,15 +3,16 @@
 #' Fit a topic model by variational Bayes
 #'
 #' Mean-field factors q(topic_k), q(theta_d), both Dirichlet, and q(z) of every word, by coordinate
-#' ascent over all documents (`"cavi"`) or by stochastic variational inference with a few documents a
-#' step (`"svi"`).
+#' ascent over all documents (`"cavi"`) or by stochastic variational inference with a few documents
+#' a step (`"svi"`).
 #'
 #' @param object Made by [lda()], or a fit of such a model.
 #' @param optimiser `"cavi"`: every sweep visits all documents; the bound never falls. `"svi"`:
 #'   natural-gradient steps from batches of `batch_size` documents, then one visit of all: for
 #'   corpora so large that a first sweep is too long to wait for.
 #' @param starts Number of starts of `"cavi"`. Each runs 20 sweeps in which every document begins
-#'   anew (so that it is not held by what the first topics made of it), all are reported in `starts`,
+#'   anew (so that it is not held by what the first topics made of it), all are reported in
+#'   `starts`,
 #'   and the one with the highest bound runs to the end. `"svi"` has one.
 #' @param seed Of the starts and of the order of the documents. They have a generator of their own:
 #'   the same data and seed give the same answer, and R's generator is not touched.
@@ -19,8 +20,8 @@
 #'   relative to it, at which to stop (`1e-6` unless a control is given; much below 1e-8 it takes
 #'   thousands of sweeps; no more than 1e-8 for corpora so small that linear response is of all
 #'   together); `max_iter`, sweeps. Of `"svi"`: `batch_size` (documents; `NULL`: a tenth of
-#'   them, at most 256); `steps` (`NULL`: 20 visits of every document); `replacement`. `trace` prints
-#'   the trace.
+#'   them, at most 256); `steps` (`NULL`: 20 visits of every document); `replacement`. `trace`
+#'   prints the trace.
 #' @param ... Not used; of a fit, the other arguments.
 #'
 #' @details
@@ -30,10 +31,17 @@
 #' *What is corrected by linear response, and what is not.* Mean field forgets that words may move
 #' between topics together, and its SDs are too small. Where topics, words and documents are few
 #' (topics times words plus documents at most 1,000), the whole of q is corrected: SDs and
-#' covariances of `topic`, `theta` and `prevalence` (`response$kind` is `"joint"`). In larger corpora
-#' every document's `theta` is corrected given the topics (`"documents"`): its words may move, the
-#' topics stay where they are. SDs of `topic` and `prevalence` are then q's own, `source` `"mfvb"` in
-#' [summary()], and too small. Neither knows of other modes.
+#' covariances of `topic`, `theta` and `prevalence` (`response$kind` is `"joint"`). In larger
+#' corpora every document's `theta` is corrected given the topics (`"documents"`): its words may
+#' move, the topics stay where they are. SDs of `topic` and `prevalence` are then q's own, `source`
+#' `"mfvb"` in [summary()], and too small. Neither knows of other modes.
+#'
+#' On simulated corpora of 20 to 100 documents median SDs of `topic` and `theta` were .94 to 1.00 of
+#' the sampler's (mean field's: .67 to .99), those of `prevalence` .88 to .95 (.45 to .87). Two
+#' things linear response does not repair: a document whose share of a topic mean field puts near
+#' zero, while the sampler leaves it some, stays far too sure of it; and where topics share most of
+#' their few words, SDs are overstated, up to twice. `sd_ratio_report(fit, fit_gibbs(fit))` shows
+#' either.
 #'
 #' The bound is that of the words in their order, given the vocabulary, and of one labelling of the
 #' topics; [compare()] adds `lfactorial(topics)`. Stochastic steps have the rate
@@ -50,8 +58,8 @@
 #'     `covariance`, of all elements of `topic`, then of `theta`; `failed`, documents left at q's
 #'     own variances since their bound is at no maximum}
 #'   \item{starts}{data frame: `start`, `elbo` after the short run, `sweeps`}
-#'   \item{trace}{data frame: `elbo` after each `sweep` from the best start on; of `"svi"` the estimate
-#'     from each `step`'s batch}
+#'   \item{trace}{data frame: `elbo` after each `sweep` from the best start on; of `"svi"` the
+#'     estimate from each `step`'s batch}
 #'   \item{converged, sweeps}{did it converge (`"svi"`: `NA`), in how many sweeps (steps)}
 #'   \item{seconds}{seconds for the starts, for the rest and for linear response}
 #' }
@@ -60,7 +68,8 @@
 #'   that hold (almost) no words.
 #' @references Blei, D., Ng, A. and Jordan, M. (2003). *Journal of Machine Learning Research* 3,
 #'   993-1022. Hoffman, M., Blei, D., Wang, C. and Paisley, J. (2013). Stochastic variational
-#'   inference. *Journal of Machine Learning Research* 14, 1303-1347. Giordano, R., Broderick, T. and
+#'   inference. *Journal of Machine Learning Research* 14, 1303-1347. Giordano, R., Broderick, T.
+#'   and
 #'   Jordan, M. (2015). *NeurIPS 28*.
 #' @seealso [top_words()], [predict.lda_fit()], [plot.lda_fit()], [fit_gibbs.topic_model()].
 #' @examples
@@ -130,8 +139,8 @@ checked_run <- function(run) {
   status <- names(core_status)[match(run$status[1L], core_status)]
   if (status == "interrupted") mf_interrupt()
   if (status == "nonfinite") {
-    mf_abort("nonfinite", "the bound is no finite number: use fewer words, or less extreme `alpha` ",
-      "and `eta`")
+    mf_abort("nonfinite", "the bound is no finite number: use fewer words, or less extreme ",
+      "`alpha` and `eta`")
   }
   out <- run$result
   out$trace <- out$trace[seq_len(run$status[2L])]

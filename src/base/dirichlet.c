@@ -58,7 +58,8 @@ double dirichlet_log_gamma(double x, double *slope)
 double dirichlet_constant(int n, double prior)
 {
     double slope;
-    return dirichlet_log_gamma(n * prior, &slope) - n * dirichlet_log_gamma(prior, &slope);
+    return dirichlet_log_gamma(n * prior, &slope) -
+           n * dirichlet_log_gamma(prior, &slope);
 }
 
 double dirichlet_bound(int n, size_t stride, double prior, const double *a,

@@ -72,14 +72,17 @@ static void set_start(SEXP lambda, SEXP gamma, const struct lda *g, struct lda_f
 
 static struct lda_fit view(SEXP res)
 {
-    return (struct lda_fit){
-        .lambda = r_out(res, LAMBDA), .gamma = r_out(res, GAMMA), .trace = r_out(res, TRACE)};
+    return (struct lda_fit){.lambda = r_out(res, LAMBDA),
+                            .gamma = r_out(res, GAMMA),
+                            .trace = r_out(res, TRACE)};
 }
 
 static struct lda_fit_work fit_work(const struct lda *g)
 {
     struct lda_fit_work w;
-    R_ARENA (a) { w = lda_vb_work_carve(g, &a); }
+    R_ARENA (a) {
+        w = lda_vb_work_carve(g, &a);
+    }
     return w;
 }
 
@@ -180,8 +183,10 @@ SEXP C_lda_documents(SEXP core, SEXP log_topic, SEXP gamma, SEXP control)
     for (int d = 0; d < g.n_docs; d++) {
         double *own = r_out(out, 0) + k * (size_t) d;
         if (d % 256 == 0) R_CheckUserInterrupt();
-        if (from) memcpy(own, from + k * (size_t) d, sizeof(double) * k);
-        else lda_even(&g, d, own);
+        if (from)
+            memcpy(own, from + k * (size_t) d, sizeof(double) * k);
+        else
+            lda_even(&g, d, own);
         r_out(out, 1)[d] = lda_document(&g, d, &t, inner, own, NULL, &w);
         if (variance)
             r_out(out, 3)[d] =
@@ -225,7 +230,9 @@ SEXP C_lda_gibbs(SEXP core, SEXP label, SEXP phi, SEXP control, SEXP progress)
     c.log_joint = REAL(VECTOR_ELT(res, 1));
     c.perm = INTEGER(VECTOR_ELT(res, 2));
     struct lda_gibbs_work w;
-    R_ARENA (a) { w = lda_gibbs_work_carve(&g, words, &a); }
+    R_ARENA (a) {
+        w = lda_gibbs_work_carve(&g, words, &a);
+    }
     struct lda_gibbs_chain x = {&g, &c, &w};
     const struct sampler sampler = lda_gibbs_sampler(&x);
     r_gibbs_run(out, &sampler, &ctl, hear);

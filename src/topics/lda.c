@@ -10,10 +10,7 @@ enum { LANES = 4 };
 /* Below this sum of weights a cell is done by logarithms: weights have underflowed. */
 static const double TINY = 1e-250;
 
-size_t lda_topic_size(const struct lda *g)
-{
-    return (size_t) g->k * (size_t) g->n_words;
-}
+size_t lda_topic_size(const struct lda *g) { return (size_t) g->k * (size_t) g->n_words; }
 
 static int most_cells(const struct lda *g)
 {
@@ -182,8 +179,7 @@ double lda_document(const struct lda *g, int d, const struct lda_topics *t,
         set_t(g, gamma, level, w);
         if (change <= inner.tol * words) break;
     }
-    return last_pass(g, d, t, S, w) +
-           dirichlet_bound(g->k, 1, g->alpha, gamma, w->log_t);
+    return last_pass(g, d, t, S, w) + dirichlet_bound(g->k, 1, g->alpha, gamma, w->log_t);
 }
 
 /* ---- starts ---------------------------------------------------------------------------- */

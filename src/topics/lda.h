@@ -24,9 +24,11 @@ enum { LDA_MAX_K = 512 };
 struct lda {
     int n_docs, n_words, k;
     double alpha, eta;
-    const int *ptr;      /* n_docs + 1: document d has the cells ptr[d], ..., ptr[d + 1] - 1 */
-    const int *word;     /* of each cell, 0-based                                            */
-    const double *count; /* of each cell, above 0                                            */
+    const int *ptr; /* n_docs + 1: document d has the cells ptr[d], ..., ptr[d + 1] - 1 */
+    const int
+        *word; /* of each cell, 0-based                                            */
+    const double
+        *count; /* of each cell, above 0                                            */
 };
 
 /* What the words of documents see of topics. */
@@ -36,11 +38,11 @@ struct lda_topics {
 };
 
 struct lda_work {
-    int padded;                /* K up to a multiple of LDA_LANES */
-    double *panel;             /* padded x most: weights of the words of a document */
-    double *t, *log_t;         /* padded: exp(E log theta_d), E log theta_d         */
-    double *sum, *extra;       /* padded                                            */
-    double *phi;               /* K                                                 */
+    int padded;          /* K up to a multiple of LDA_LANES */
+    double *panel;       /* padded x most: weights of the words of a document */
+    double *t, *log_t;   /* padded: exp(E log theta_d), E log theta_d         */
+    double *sum, *extra; /* padded                                            */
+    double *phi;         /* K                                                 */
 };
 
 /* Steps inside a document: until gamma moves by less than tol (mean over topics, relative to the

@@ -154,7 +154,8 @@ static double log_joint(const struct lda *g, const struct lda_gibbs_work *w)
 }
 
 /* Proportions of all documents, and of all words together. */
-static void keep_proportions(const struct lda_gibbs_chain *x, const int *perm, double *out)
+static void keep_proportions(const struct lda_gibbs_chain *x, const int *perm,
+                             double *out)
 {
     const struct lda *g = x->g;
     size_t kept = (size_t) x->c->kept, k = (size_t) g->k;

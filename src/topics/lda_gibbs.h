@@ -22,12 +22,12 @@ struct lda_gibbs {
 };
 
 struct lda_gibbs_work {
-    int *z;                  /* of each word                              */
-    int *n_dk, *n_kw, *n_k;  /* K x D, K x V, K                           */
-    double *rate;            /* K: 1 / (n_k + V eta)                      */
-    double *p;               /* K                                         */
-    double *agree, *match;   /* K x K, 3 (K + 1)                          */
-    double *point;           /* the longest of K and V                    */
+    int *z;                 /* of each word                              */
+    int *n_dk, *n_kw, *n_k; /* K x D, K x V, K                           */
+    double *rate;           /* K: 1 / (n_k + V eta)                      */
+    double *p;              /* K                                         */
+    double *agree, *match;  /* K x K, 3 (K + 1)                          */
+    double *point;          /* the longest of K and V                    */
 };
 
 /* A chain: model, what it stores, workspace. */

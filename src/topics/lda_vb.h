@@ -5,7 +5,7 @@
 #include "topics/lda.h"
 
 struct lda_control {
-    double tol;  /* gain of the bound in a sweep, relative to it, at which to stop */
+    double tol; /* gain of the bound in a sweep, relative to it, at which to stop */
     int max_iter;
     bool fresh; /* documents begin evenly in every sweep: for starts, see lda_vb_run() */
     struct lda_inner inner;

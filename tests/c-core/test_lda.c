@@ -26,8 +26,8 @@ static void check_functions(void)
     }
     double a[3] = {2, 2, 2}, mean_log[3];
     CHECK_NEAR(dirichlet_bound(3, 1, 2, a, mean_log), 0, 1e-14); /* q is the prior */
-    CHECK_NEAR(mean_log[1], 1 - EULER - (1 + 1.0 / 2 + 1.0 / 3 + 1.0 / 4 + 1.0 / 5 - EULER),
-               1e-14);
+    CHECK_NEAR(mean_log[1],
+               1 - EULER - (1 + 1.0 / 2 + 1.0 / 3 + 1.0 / 4 + 1.0 / 5 - EULER), 1e-14);
 }
 
 /* Documents of some of the words, the third of none. */
@@ -83,7 +83,8 @@ static void check_document(int k)
 {
     struct lda g = corpus(4, 9, k);
     struct fitted z = made(&g, 1);
-    double *S = zeros(lda_topic_size(&g)), *phi = nans((size_t) k), *log_t = nans((size_t) k);
+    double *S = zeros(lda_topic_size(&g)), *phi = nans((size_t) k),
+           *log_t = nans((size_t) k);
     const struct lda_inner inner = {1e-14, 5000};
     lda_topics_of(&g, z.q.lambda, &z.w.t);
     for (int d = 0; d < g.n_docs; d++) {
@@ -98,11 +99,13 @@ static void check_document(int k)
         for (int i = g.ptr[d]; i < g.ptr[d + 1]; i++) {
             naive += g.count[i] * lda_phi(&g, g.word[i], &z.w.t, log_t, phi);
             for (int j = 0; j < k; j++) to[j] += g.count[i] * phi[j];
-            for (int j = 0; j < k; j++) AT(counts, j, g.word[i], k) += g.count[i] * phi[j];
+            for (int j = 0; j < k; j++)
+                AT(counts, j, g.word[i], k) += g.count[i] * phi[j];
         }
         CHECK_NEAR(bound, naive, 1e-12);
         for (int j = 0; j < k; j++) CHECK_NEAR(gamma[j], g.alpha + to[j], 1e-10);
-        for (size_t i = 0; i < lda_topic_size(&g); i++) CHECK_NEAR(S[i], counts[i], 1e-12);
+        for (size_t i = 0; i < lda_topic_size(&g); i++)
+            CHECK_NEAR(S[i], counts[i], 1e-12);
     }
 }
 
@@ -123,8 +126,10 @@ static void check_response(int k)
         for (int j = 0; j < k; j++) total += gamma[j];
         for (int j = 0; j < k; j++) {
             double p = gamma[j] / total, own = p * (1 - p) / (total + 1);
-            if (d == 2) CHECK_NEAR(var[j], own, 1e-13);
-            else CHECK(k == 1 ? var[j] == 0 : var[j] > own);
+            if (d == 2)
+                CHECK_NEAR(var[j], own, 1e-13);
+            else
+                CHECK(k == 1 ? var[j] == 0 : var[j] > own);
         }
     }
 }
@@ -164,7 +169,8 @@ static void check_sampler(void)
     enum { KEPT = 6 };
     int *label = ints((size_t) cells);
     for (int i = 0; i < cells; i++) label[i] = i % 3;
-    struct lda_gibbs c = {label, NULL, KEPT, nans(KEPT * size), nans(KEPT), ints(KEPT * 3)};
+    struct lda_gibbs c = {label,      NULL,          KEPT, nans(KEPT * size),
+                          nans(KEPT), ints(KEPT * 3)};
     struct arena a = {NULL, 0};
     struct lda_gibbs_work w = lda_gibbs_work_carve(&g, words, &a);
     a = arena_of(a.used);
