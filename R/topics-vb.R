@@ -45,7 +45,7 @@
 #'
 #' The bound is that of the words in their order, given the vocabulary, and of one labelling of the
 #' topics; [compare()] adds `lfactorial(topics)`. Stochastic steps have the rate
-#' (step + 1)^-0.7.
+#' (step + 4)^-0.6.
 #'
 #' @return An object of class `lda_vb_fit` (`lda_fit`, `meanfield_fit`), a list with
 #' \describe{
@@ -155,7 +155,7 @@ svi_settings <- function(model, control) {
       arg = "batch_size")
   }
   steps <- control$steps %||% as.integer(ceiling(20 * docs / batch))
-  list(steps = steps, batch = batch, replacement = control$replacement, delay = 0, forget = 0.7)
+  list(steps = steps, batch = batch, replacement = control$replacement, delay = 4, forget = 0.6)
 }
 
 # After the steps one visit of every document, for gamma and for the bound.
