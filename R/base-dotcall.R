@@ -242,6 +242,32 @@ call_gmm_gibbs <- function(core, start, label, units, control, progress) {
   list(result = list(draws = out[[1L]][[1L]], perm = out[[1L]][[2L]]), status = out[[2L]])
 }
 
+# ---- topics: core is lda_core(); matrices K x words and K x documents, see src/topics/lda.h
+# ----------
+
+call_lda_start <- function(core, seed) call_core(C_lda_start, core, as.double(seed))
+
+# gamma: NULL for an even start.
+call_lda_fit <- function(core, lambda, gamma, control) {
+  named_status(call_core(C_lda_fit, core, as.double(lambda), gamma, control))
+}
+
+call_lda_stochastic <- function(core, lambda, control) {
+  named_status(call_core(C_lda_stochastic, core, as.double(lambda), control))
+}
+
+# log_topic: E log topic, or logs of given topics.
+call_lda_documents <- function(core, log_topic, gamma, control) {
+  call_core(C_lda_documents, core, as.double(log_topic), gamma, control)
+}
+
+# label: 0-based, of each cell; phi: K x cells or NULL.
+call_lda_gibbs <- function(core, label, phi, control, progress) {
+  out <- named_status(call_core(C_lda_gibbs, core, as.integer(label), phi, control, progress))
+  names(out$result) <- c("draws", "log_joint", "perm")
+  out
+}
+
 # ---- any log density: evaluate is a function of (points d x n, gradient), see src/glue/r_ask.h
 
 # E: d x n fixed points; x: (m, omega), see src/blackbox/factorised.h.

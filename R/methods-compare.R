@@ -4,12 +4,13 @@
 #' The two answer different questions: how well model *and prior* predicted all the data, and how
 #' well the fitted model predicts one more row of the groups it has seen.
 #'
-#' @param ... Fits of the same response and weights, mixtures of the same data, or fits of targets;
+#' @param ... Fits of the same response and weights, mixtures or topic models of the same data, or
+#'   fits of targets;
 #'   names become the names of the models. Targets with `data` must share those that both have; of
 #'   others nobody can tell, and a log density that leaves out a constant has an evidence without
 #'   it.
 #' @param loo Compute leave-one-out cross-validation by [loo::loo()]? It draws from the posteriors
-#'   with R's generator and needs the rows (`model = TRUE`). Left out for targets.
+#'   with R's generator and needs the rows (`model = TRUE`). Left out for targets and topic models.
 #' @param ndraws Draws of each posterior for it.
 #' @return A data frame of class `meanfield_comparison`, best evidence first: `model`;
 #'   `log_evidence`, `evidence_diff` (from the best), `source` (`"exact"` for an [fit_exact()] fit
@@ -19,7 +20,7 @@
 #'   best `elpd_loo`) and `khat`, the largest Pareto k. Attribute `flat`: fits with a flat prior on
 #'   the coefficients, whose evidence is relative to Lebesgue measure, and comparable only between
 #'   models with the same flat coefficients in the same units. The bound of a mixture counts all
-#'   labellings of its components.
+#'   labellings of its components, that of a topic model all of its topics.
 #' @section Errors: `meanfield_error_compare` for something that is no fit, fewer than two, fits of
 #'   different kinds, different responses, weights or data, or `loo = TRUE` of targets.
 #' @references Vehtari, A., Gelman, A. and Gabry, J. (2017). *Statistics and Computing* 27,
@@ -35,10 +36,10 @@ compare <- function(..., loo = TRUE, ndraws = 2000) {
   ndraws <- check_count(ndraws, "ndraws", 100)
   names(fits) <- comparison_names(fits, as.list(substitute(list(...)))[-1L])
   check_comparable(fits)
-  if (any(vapply(fits, inherits, NA, "target_fit"))) {
+  if (any(vapply(fits, inherits, NA, c("target_fit", "lda_fit")))) {
     if (!missing(loo) && loo) {
-      mf_abort("compare", "targets are compared by their log evidence: use loo = FALSE",
-        arg = "loo")
+      mf_abort("compare", "targets and topic models are compared by their log evidence: use ",
+        "loo = FALSE", arg = "loo")
     }
     loo <- FALSE
   }
@@ -61,7 +62,7 @@ comparison_names <- function(fits, expressions) {
 }
 
 has_flat_prior <- function(fit) {
-  if (inherits(fit, "target_fit")) return(FALSE)
+  if (inherits(fit, c("target_fit", "lda_fit"))) return(FALSE)
   if (inherits(fit, "gmm_fit")) return(fit$model$prior$flat_mean || fit$model$prior$flat_precision)
   fit$model$resolved$beta$kind == "flat"
 }
@@ -73,10 +74,13 @@ check_comparable <- function(fits) {
   if (length(fits) > 1L && all(vapply(fits, inherits, NA, "target_fit"))) {
     return(check_same_target_data(fits))
   }
+  if (length(fits) > 1L && all(vapply(fits, inherits, NA, "lda_fit"))) {
+    return(check_same_counts(fits))
+  }
   is_fit <- vapply(fits, inherits, NA, "regression_fit")
   if (length(fits) < 2L || !all(is_fit)) {
     mf_abort("compare", "`compare()` needs two or more fits of this package, all of ",
-      "them of one kind (regression models, mixtures or targets)", arg = "...")
+      "them of one kind (regression models, mixtures, topic models or targets)", arg = "...")
   }
   seen <- lapply(fits, function(f) {
     g <- valid_fit(f)$model$gram
@@ -110,6 +114,15 @@ check_same_rows <- function(fits) {
   same <- vapply(fits, function(f) isTRUE(all.equal(f$model$x, fits[[1L]]$model$x)), NA)
   if (!all(same)) {
     mf_abort("compare", "'", names(fits)[!same][1L], "' was fitted to other data than '",
+      names(fits)[1L], "'", arg = "...")
+  }
+}
+
+check_same_counts <- function(fits) {
+  corpus <- lapply(fits, function(f) valid_fit(f)$model[c("ptr", "word", "count", "words")])
+  same <- vapply(corpus, identical, NA, corpus[[1L]])
+  if (!all(same)) {
+    mf_abort("compare", "'", names(fits)[!same][1L], "' was fitted to other counts than '",
       names(fits)[1L], "'", arg = "...")
   }
 }

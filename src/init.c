@@ -46,6 +46,11 @@ SEXP C_joint(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_joint_hmc(SEXP, SEXP, SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_joint_theta(SEXP, SEXP, SEXP, SEXP, SEXP);
 SEXP C_limits(void);
+SEXP C_lda_documents(SEXP, SEXP, SEXP, SEXP);
+SEXP C_lda_fit(SEXP, SEXP, SEXP, SEXP);
+SEXP C_lda_gibbs(SEXP, SEXP, SEXP, SEXP, SEXP);
+SEXP C_lda_start(SEXP, SEXP);
+SEXP C_lda_stochastic(SEXP, SEXP, SEXP);
 SEXP C_lr(SEXP, SEXP);
 SEXP C_misshapen(SEXP, SEXP, SEXP);
 SEXP C_mlp(SEXP, SEXP, SEXP);
@@ -107,6 +112,11 @@ static const R_CallMethodDef call_entries[] = {
     {"C_joint_hmc", (DL_FUNC) &C_joint_hmc, 7},
     {"C_joint_theta", (DL_FUNC) &C_joint_theta, 5},
     {"C_limits", (DL_FUNC) &C_limits, 0},
+    {"C_lda_documents", (DL_FUNC) &C_lda_documents, 4},
+    {"C_lda_fit", (DL_FUNC) &C_lda_fit, 4},
+    {"C_lda_gibbs", (DL_FUNC) &C_lda_gibbs, 5},
+    {"C_lda_start", (DL_FUNC) &C_lda_start, 2},
+    {"C_lda_stochastic", (DL_FUNC) &C_lda_stochastic, 3},
     {"C_lr", (DL_FUNC) &C_lr, 2},
     {"C_misshapen", (DL_FUNC) &C_misshapen, 3},
     {"C_mlp", (DL_FUNC) &C_mlp, 3},

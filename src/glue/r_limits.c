@@ -4,11 +4,12 @@
 #include "engine/nest.h"
 #include "mixture/gmm.h"
 #include "model/glmm.h"
+#include "topics/lda.h"
 #include "glue/r_util.h"
 
 /* A named vector: precisions, coefficients of a term (of a factor, in a generalised model), factors
  * beside the leaf there; dimensions of a mode and of a lattice; components and columns of a mixture;
- * coefficients of a leaf whose points are valued in lanes (0: none are here). */
+ * coefficients of a leaf whose points are valued in lanes (0: none are here); topics. */
 SEXP C_limits(void)
 {
     const struct {
@@ -21,7 +22,8 @@ SEXP C_limits(void)
                  {"lattice", LATTICE_MAX_D},
                  {"components", GMM_MAX_K},
                  {"columns", GMM_MAX_P},
-                 {"in_lanes", lanes_here() ? LMM_EXACT_LANES_MAX_R : 0}};
+                 {"in_lanes", lanes_here() ? LMM_EXACT_LANES_MAX_R : 0},
+                 {"topics", LDA_MAX_K}};
     enum { N = sizeof limit / sizeof *limit };
     SEXP out = PROTECT(Rf_allocVector(INTSXP, N)),
          names = PROTECT(Rf_allocVector(STRSXP, N));

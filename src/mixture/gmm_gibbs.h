@@ -53,8 +53,4 @@ struct gmm_gibbs_chain {
  * improper (CORE_NOT_PD_LEAF: too few rows under a flat prior). */
 struct sampler gmm_gibbs_sampler(struct gmm_gibbs_chain *x);
 
-/* row[j] <- the row assigned to column j so that sum_j score(row[j], j) is largest; score is
- * k x k. Hungarian method by shortest augmenting paths, cost k^3. work: 3 (k + 1). */
-void gmm_gibbs_match(int k, const double *score, int *row, double *work);
-
 #endif

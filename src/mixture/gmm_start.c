@@ -1,16 +1,8 @@
 /* gmm_start.c: k-means++ starts (see gmm_start.h). */
 #include <string.h>
 #include "base/core.h"
+#include "base/seeded.h"
 #include "mixture/gmm_start.h"
-
-/* splitmix64 [Steele, Lea & Flood 2014], uniform on [0, 1). */
-static double uniform(uint64_t *state)
-{
-    uint64_t z = (*state += 0x9E3779B97F4A7C15u);
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return (double) ((z ^ (z >> 31)) >> 11) * 0x1p-53;
-}
 
 /* dist <- squared distances of all rows from c. */
 static void distances(int n, int p, const double *X, const double *c,
@@ -26,7 +18,7 @@ static void distances(int n, int p, const double *X, const double *c,
 /* A row drawn with probability proportional to weight; any row when all weights are zero. */
 static int pick(int n, const double *weight, uint64_t *state)
 {
-    double total = 0, u = uniform(state);
+    double total = 0, u = seeded_uniform(state);
     for (int i = 0; i < n; i++) total += weight[i];
     if (!(total > 0)) return (int) (u * n);
     u *= total;
@@ -82,7 +74,7 @@ void gmm_start(int n, int p, int k, const double *X, uint64_t seed, int rounds,
                int *label, double *centre, double *dist, double *best)
 {
     uint64_t state = seed;
-    copy_row(n, p, X, (int) (uniform(&state) * n), centre);
+    copy_row(n, p, X, (int) (seeded_uniform(&state) * n), centre);
     distances(n, p, X, centre, best);
     for (int l = 1; l < k; l++) {
         double *c = centre + (size_t) l * (size_t) p;

@@ -22,6 +22,7 @@ void test_sampler(void);
 void test_gibbs(void);
 void test_nest(void);
 void test_gmm(void);
+void test_lda(void);
 void test_likelihood(void);
 void test_glmm(void);
 void test_glmm_gibbs(void);

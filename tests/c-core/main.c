@@ -45,6 +45,7 @@ int main(void)
     run("gibbs", test_gibbs);
     run("nest", test_nest);
     run("gmm", test_gmm);
+    run("lda", test_lda);
     run("likelihood", test_likelihood);
     run("glmm", test_glmm);
     run("glmm_gibbs", test_glmm_gibbs);

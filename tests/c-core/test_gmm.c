@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 #include "check.h"
+#include "base/assignment.h"
 #include "mixture/gmm_gibbs.h"
 #include "mixture/gmm_start.h"
 #include "mixture/gmm_vb.h"
@@ -244,7 +245,7 @@ static void check_match(int k)
            total = 0;
     int *row = ints((size_t) k);
     unsigned seen = 0;
-    gmm_gibbs_match(k, score, row, work);
+    assignment_match(k, score, row, work);
     for (int j = 0; j < k; j++) {
         total += AT(score, row[j], j, k);
         seen |= 1u << row[j];

@@ -107,6 +107,7 @@ garbage_fits <- function() {
   set.seed(2)
   gaussian <- fit_vb(y ~ x + (1 | g), d)
   mixture <- fit_vb(gaussian_mixture(faithful, 2), starts = 2)
+  topics <- fit_vb(lda(tiny_counts, 2))
   few <- list(iter = 160, warmup = 100, chains = 2)
   sampled <- function(object, ...) suppressWarnings(do.call(fit_gibbs, c(list(object, ...), few)))
   list(
@@ -119,7 +120,7 @@ garbage_fits <- function() {
     nested = nested_fit(), iterated = iterated_fit(d),
     exact = fit_exact(y ~ x + (1 | g), d, draws = 200), gibbs = sampled(gaussian),
     binomial_gibbs = sampled(b ~ x + (1 | g), d, family = binomial()),
-    mixture = mixture, mixture_gibbs = sampled(mixture), target = fit_vb(conjugate_target()),
+    mixture = mixture, mixture_gibbs = sampled(mixture), topics = topics, topics_gibbs = sampled(topics), target = fit_vb(conjugate_target()),
     target_exact = fit_exact(conjugate_target()),
     target_hmc = suppressWarnings(fit_hmc(conjugate_target(), chains = 1, iter = 100, warmup = 50))
   )
@@ -270,6 +271,9 @@ valid_calls <- function(each = 8L) {
     sd_ratio_report(fits$poisson)
     suppressWarnings(fit_gibbs(fits$poisson, iter = 150, warmup = 100, chains = 1))
     predict(fits$mixture)
+    predict(fits$topics, tiny_counts, se.fit = TRUE)
+    fit_vb(fits$topics, optimiser = "svi", control = vb_control(steps = 3))
+    sampled_from_fit <- fit_gibbs(fits$topics, chains = 1, iter = 12, warmup = 2, start = "fit")
     call_limits()
     call_lr(fits$slopes$vb$V, fits$slopes$vb$C)
     call_test_normals(5L)
@@ -362,6 +366,7 @@ fit_methods <- function() {
 # Those that there are for mixtures.
 MIXTURE_METHODS <- c("print", "summary", "coef", "vcov", "full", "predict", "draws", "report",
   "against", "plot", "logLik", "nobs", "again", "sampled", "prior", "ngrps", "singular")
+TOPIC_METHODS <- setdiff(MIXTURE_METHODS, c("ngrps", "singular"))
 # Those that there are not for targets, which have no response.
 RESPONSE_METHODS <- c("loo", "linpred", "epred", "replicated", "pointwise")
 
@@ -370,7 +375,8 @@ tampered_fit <- function(fits, seed, methods = fit_methods(), n_methods = 6L) {
   set.seed(seed)
   name <- sample(names(fits), 1L)
   fit <- fits[[name]]
-  known <- if (inherits(fit, "gmm_fit")) MIXTURE_METHODS else names(methods)
+  known <- if (inherits(fit, "gmm_fit")) MIXTURE_METHODS else if (inherits(fit, "lda_fit")) TOPIC_METHODS else
+    names(methods)
   if (inherits(fit, "target_fit")) known <- setdiff(known, RESPONSE_METHODS)
   for (change in seq_len(sample.int(2L, 1L))) fit <- mutate_element(fit)
   chosen <- sample(known, n_methods)

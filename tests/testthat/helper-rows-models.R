@@ -164,7 +164,7 @@ draws_of <- function(fit, ...) {
 }
 
 draws_in <- function(format, fit) {
-  own <- if (inherits(fit, c("gibbs_fit", "gmm_gibbs_fit"))) list() else list(ndraws = 20)
+  own <- if (inherits(fit, c("gibbs_fit", "gmm_gibbs_fit", "lda_gibbs_fit"))) list() else list(ndraws = 20)
   convert <- getExportedValue("posterior", paste0("as_draws_", format))
   do.call(convert, c(list(fit), own))
 }

@@ -122,14 +122,103 @@ matrix_mixture_rows <- list(
     needs = "rstantools")
 )
 
+# ---- topic models --------------------------------------------------------------------
+
+topic_cells <- data.frame(structure = "topics", response = "topics",
+  engine = c("lda_vb", "lda_gibbs"), id = c("topics/vb", "topics/gibbs"))
+
+topic_scope <- function(cell, parent) {
+  set.seed(12)
+  counts <- topic_corpus(8, 6, 2, 30, eta = 0.5)$counts
+  e <- list2env(list(cell = as.list(cell), n = 8L, p = 6L, k = 2L, counts = counts), parent = parent)
+  e$prevalence <- sprintf("prevalence[%d]", 1:2)
+  e$variables <- c(e$prevalence, sprintf("topic[%d,v%d]", rep(1:2, each = 6), 1:6),
+    sprintf("theta[d%d,%d]", rep(1:8, each = 2), 1:2))
+  e$gibbs <- cell$engine == "lda_gibbs"
+  e$vb_class <- if (e$gibbs) "lda_gibbs_fit" else "lda_vb_fit"
+  e$model <- lda(counts, 2)
+  set.seed(1)
+  evalq({
+    vb <- fit_vb(model)
+    fit <- if (gibbs) suppressWarnings(fit_gibbs(vb, chains = 2, iter = 400, warmup = 100)) else vb
+    s <- by_name(summary(fit))
+    draws <- posterior::as_draws_array(if (gibbs) as_draws(fit) else as_draws(fit, ndraws = 2000))
+  }, e)
+  e
+}
+
+matrix_topic_rows <- list(
+  matrix_row("fit_vb", fit_vb(fit), is_a(value, "lda_vb_fit"), when = !gibbs),
+  matrix_row("fit_vb", fit_vb(model), is_a(value, "lda_vb_fit"), of = model),
+  matrix_row("fit_gibbs", suppressWarnings(fit_gibbs(fit, chains = 1, iter = 100, warmup = 50)),
+    is_a(value, "lda_gibbs_fit")),
+  matrix_row("fit_gibbs", suppressWarnings(fit_gibbs(model, chains = 1, iter = 100, warmup = 50)),
+    is_a(value, "lda_gibbs_fit"), of = model),
+  matrix_row("fit_exact", fit_exact(fit), refuses = TRUE),
+  matrix_row("fit_exact", fit_exact(model), refuses = TRUE, of = model),
+  matrix_row("fit_hmc", fit_hmc(fit), refuses = TRUE),
+  matrix_row("fit_hmc", fit_hmc(model), refuses = TRUE, of = model),
+  matrix_row("as_target", as_target(fit), refuses = TRUE),
+  matrix_row("nobs", nobs(fit), near(value, n)),
+  matrix_row("coef", coef(fit), is_matrix_of(value, k, p, paste0("v", 1:6)),
+    near(t(value), s[sprintf("topic[%d,v%d]", rep(1:2, each = 6), 1:6), "mean"])),
+  matrix_row("vcov", vcov(fit), is_matrix_of(value, 2L, 2L, prevalence),
+    near(sqrt(diag(value)), s[prevalence, "sd"])),
+  matrix_row("vcov", vcov(fit, pars = "all"),
+    check = c(holds(setequal(rownames(value), variables), "other variables"),
+      near(sqrt(pmax(diag(value), 0)), s[rownames(value), "sd"], 1e-6))),
+  matrix_row("logLik", logLik(fit), is_a(value, "logLik"), refuses = gibbs),
+  matrix_row("summary", summary(fit),
+    is_frame_of(value, length(variables), c("variable", "mean", "sd", "q2.5", "q97.5")),
+    c(alike(value$variable, variables), holds(value$sd > 0, "an SD is not positive"))),
+  matrix_row("print", prints(fit), printed(value)),
+  matrix_row("print", prints(model), printed(value), of = model),
+  matrix_row("plot", plots(fit), holds(!value$visible, "not silent")),
+  matrix_row("plot", plots(fit, "trace"), holds(!value$visible, "not silent")),
+  matrix_row("plot", plots(fit, "posterior"), holds(!value$visible, "not silent")),
+  matrix_row("predict", predict(fit), is_matrix_of(value, n, k), near(rowSums(value), rep(1, n))),
+  matrix_row("predict", predict(fit, counts[5:1, ]), is_matrix_of(value, 5L, k)),
+  matrix_row("predict", predict(fit, type = "log_lik"), is_vector_of(value, n)),
+  matrix_row("predict", predict(fit, counts * -1), refuses = TRUE),
+  matrix_row("top_words", top_words(fit, 2), is_frame_of(value, 4L, c("topic", "word", "mean"))),
+  matrix_row("as_draws", draws,
+    check = holds(setequal(posterior::variables(value), variables), "other variables")),
+  matrix_row("as_draws_array", draws_in("array", fit), is_a(value, "draws_array")),
+  matrix_row("as.matrix", as.matrix(fit), holds(setequal(colnames(value), variables), "other variables")),
+  matrix_row("as.array", as.array(fit), holds(length(dim(value)) == 3L, "no array")),
+  matrix_row("as.data.frame", as.data.frame(fit), holds(all(variables %in% names(value)), "lacks some")),
+  matrix_row("sd_ratio_report", sd_ratio_report(fit), is_a(value, "sd_ratio_report"), na = TRUE,
+    refuses = gibbs),
+  matrix_row("update", suppressWarnings(update(fit)), is_a(value, vb_class)),
+  matrix_row("confint", confint(fit), is_matrix_of(value, 2L, 2L),
+    near(c(value), c(s[prevalence, "q2.5"], s[prevalence, "q97.5"]))),
+  matrix_row("tidy", tidy(fit, conf.int = TRUE), check = near(value$estimate, s[variables, "mean"]),
+    na = TRUE),
+  matrix_row("glance", glance(fit), is_frame_of(value, 1L, c("nobs", "topics")), na = TRUE),
+  matrix_row("prior_summary", prior_summary(fit), is_a(value, "data.frame")),
+  matrix_row("simulate", simulate(fit, 2, seed = 1), alike(value, simulate(fit, 2, seed = 1))),
+  matrix_row("hypothesis", hypothesis(fit, "prevalence[1] - prevalence[2] > 0"),
+    is_frame_of(value, 1L),
+    near(value$estimate, s["prevalence[1]", "mean"] - s["prevalence[2]", "mean"])),
+  matrix_row("case.names", case.names(fit), alike(value, paste0("d", 1:8))),
+  matrix_row("variable.names", variable.names(fit), alike(value, paste0("v", 1:6))),
+  matrix_row("deviance", deviance(fit), refuses = TRUE),
+  matrix_row("df.residual", df.residual(fit), refuses = TRUE),
+  matrix_row("family", family(fit), refuses = TRUE),
+  matrix_row("fitted", fitted(fit), refuses = TRUE),
+  matrix_row("formula", formula(fit), refuses = TRUE),
+  matrix_row("residuals", residuals(fit), refuses = TRUE),
+  matrix_row("weights", weights(fit), refuses = TRUE)
+)
+
 # The generics of R and of this package that have a method for some fit of ours and no row above.
 # On a mixture they refuse: what another package's default says of a fit that it does not know is
 # made up. (Or they get a method for mixtures, and with it a row.)
-mixture_leftovers <- function() {
+mixture_leftovers <- function(rows = matrix_mixture_rows) {
   methods <- registered_methods()
   fits <- c("meanfield_fit", "regression_fit", "vb_fit", "gibbs_fit", "exact_fit", "default")
   generics <- unique(methods$generic[methods$class %in% fits & is.na(methods$package)])
-  had <- vapply(matrix_mixture_rows, `[[`, "", "generic")
+  had <- vapply(rows, `[[`, "", "generic")
   setdiff(generics, c(had, internal_generics(generics)))
 }
 
@@ -214,6 +303,9 @@ matrix_once_rows <- list(
   matrix_row("gaussian_mixture", gaussian_mixture(d["x"], 2), is_a(value, "gaussian_mixture"),
     of = NULL),
   matrix_row("gaussian_mixture", gaussian_mixture(d["x"]), refuses = TRUE, of = NULL),
+  matrix_row("lda", lda(tiny_counts, 2), is_a(value, "topic_model"), of = NULL),
+  matrix_row("lda", lda(tiny_counts), refuses = TRUE, of = NULL),
+  matrix_row("top_words", top_words(fit), refuses = TRUE, of = NULL),
   matrix_row("vb_control", vb_control(tol = 1e-6), is_a(value, "vb_control"), of = NULL),
   matrix_row("vb_control", vb_control(tol = -1), refuses = TRUE, of = NULL),
   matrix_row("neg_binomial", neg_binomial(), is_a(value, "family"), of = NULL),

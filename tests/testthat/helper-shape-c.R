@@ -2,8 +2,8 @@
 # public functions are found by the form that the code has, a definition that begins its line.
 
 # Lowest first; at the top init.c, with no folder of its own.
-C_FLOORS <- c("base", "network", "arrow", "model", "engine", "mixture", "blackbox", "glue",
-  ".")
+C_FLOORS <- c("base", "network", "arrow", "model", "engine", "mixture", "topics", "blackbox",
+  "glue", ".")
 
 # The sources of the working tree, or of the package that R CMD check has unpacked; NULL: not here.
 c_source_dir <- function() {

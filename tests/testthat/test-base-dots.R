@@ -10,6 +10,8 @@ mix_gibbs <- fit_gibbs(mix, chains = 1, iter = 150, warmup = 50)
 tgt <- fit_vb(conjugate_target())
 tgt_hmc <- suppressWarnings(fit_hmc(tgt, chains = 1, iter = 150, warmup = 50))
 ladder <- fit_vb(skills("A", "B", wins = 3))
+topics <- fit_vb(lda(tiny_counts, 2))
+topics_gibbs <- suppressWarnings(fit_gibbs(topics, chains = 1, iter = 60, warmup = 10))
 hmc <- suppressWarnings(fit_hmc(vb, chains = 1, iter = 150, warmup = 50))
 network <- fit_vb(bnn(cbind(x = d$x), d$y, 2), control = vb_control(steps = 60))
 auto <- fit_vb(vae(faithful, 1, encoder = "linear", decoder = "linear"))
@@ -31,6 +33,8 @@ objects <- list(
   bnn = network$model, bnn_fit = network, bnn_summary = summary(network),
   predictive_report = predictive_report(network, network), vae = auto$model, vae_fit = auto,
   vae_summary = summary(auto), meanfield_gap = amortisation_gap(auto, faithful[1:3, ]),
+  lda_fit = topics, lda_vb_fit = topics, lda_gibbs_fit = topics_gibbs,
+  topic_model = topics$model,
   meanfield_target = target(function(p) -p$x^2, list(x = 1)), list = list(),
   stanfit = structure(list(), class = "stanfit"),
   stanmodel = structure(list(), class = "stanmodel"),

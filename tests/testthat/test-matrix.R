@@ -8,6 +8,7 @@ d <- matrix_data()
 here <- environment()
 models <- run_matrix(matrix_model_rows, matrix_cells(), function(cell) cell_scope(cell, d, here))
 mixtures <- run_matrix(matrix_mixture_rows, mixture_cells, function(c) mixture_scope(c, here))
+topics <- run_matrix(matrix_topic_rows, topic_cells, function(c) topic_scope(c, here))
 targets <- run_matrix(matrix_target_rows, target_cells, function(c) target_scope(c, here))
 ladders <- run_matrix(matrix_skills_rows, skills_cells, function(c) skills_scope(c, here))
 networks <- run_matrix(matrix_network_rows, network_cells, function(c) network_scope(c, here))
@@ -19,6 +20,9 @@ test_that("fits of models", {
 })
 test_that("fits of mixtures", {
   expect_rows(mixtures)
+})
+test_that("fits of topic models", {
+  expect_rows(topics)
 })
 test_that("fits of targets", {
   expect_rows(targets)
@@ -51,14 +55,14 @@ test_that("constructors, defaults, foreign objects", {
 test_that("no method and no export is without a row", {
   methods <- registered_methods()
   methods <- methods[!methods$generic %in% internal_generics(methods$generic), ]
-  seen <- unique(c(models$method, mixtures$method, targets$method, ladders$method,
+  seen <- unique(c(models$method, mixtures$method, topics$method, targets$method, ladders$method,
     networks$method, autoencoders$method, once$method, target_once_methods))
   foreign <- methods$package
   absent <- !is.na(foreign) & !vapply(foreign, function(p) !is.na(p) &&
     requireNamespace(p, quietly = TRUE), NA)
   expect_equal(setdiff(methods$method[!absent], seen), character(), info = "not in the table")
-  rows <- c(matrix_model_rows, matrix_mixture_rows, matrix_target_rows, matrix_skills_rows,
-    matrix_network_rows, matrix_vae_rows, matrix_once_rows)
+  rows <- c(matrix_model_rows, matrix_mixture_rows, matrix_topic_rows, matrix_target_rows,
+    matrix_skills_rows, matrix_network_rows, matrix_vae_rows, matrix_once_rows)
   named <- c(vapply(rows, `[[`, "", "generic"), names(matrix_target_once()))
   exports <- grep("^[.]__", getNamespaceExports("meanfield"), value = TRUE, invert = TRUE)
   expect_equal(setdiff(exports, named), character(), info = "not in the table")
@@ -77,6 +81,15 @@ test_that("no other package's default answers for a mixture", {
   for (i in seq_len(nrow(mixture_cells))) {
     fit <- mixture_scope(mixture_cells[i, ], here)$fit
     wrong <- vapply(mixture_leftovers(), leftover_complaint, "", fit)
+    wrong <- wrong[nzchar(wrong)]
+    expect(!length(wrong), paste0(names(wrong), "(", class(fit)[1L], "): ", wrong, collapse = "\n"))
+  }
+})
+
+test_that("nor for a topic model", {
+  for (i in seq_len(nrow(topic_cells))) {
+    fit <- topic_scope(topic_cells[i, ], here)$fit
+    wrong <- vapply(mixture_leftovers(matrix_topic_rows), leftover_complaint, "", fit)
     wrong <- wrong[nzchar(wrong)]
     expect(!length(wrong), paste0(names(wrong), "(", class(fit)[1L], "): ", wrong, collapse = "\n"))
   }

@@ -170,6 +170,25 @@ mixture_script <- quote({
   }
 })
 
+topics_script <- quote({
+  counts <- rbind(c(2, 1, 0), c(0, 1, 2))
+  model <- lda(counts, 2)
+  core <- lda_core(model)
+  lambda <- call_lda_start(core, 1)
+  inner <- list(inner_tol = 1e-3, inner_max = 2L)
+  steps <- list(steps = 2L, batch = 1L, replacement = FALSE, delay = 0, forget = .7, seed = 1)
+  settings <- list(iter = 4L, warmup = 2L, thin = 1L)
+  run <- function() {
+    set.seed(1)
+    list(
+      call_lda_start(core, 1), call_lda_fit(core, lambda, NULL, c(list(tol = 0, max_iter = 2L, fresh = TRUE), inner)),
+      call_lda_stochastic(core, lambda, c(steps, inner)),
+      call_lda_documents(core, log(lambda), NULL, c(inner, variance = TRUE)),
+      call_lda_gibbs(core, c(0, 0, 1, 1), matrix(.5, 2, 4), settings, function(done) list(done))
+    )
+  }
+})
+
 # Any log density: its transforms, the engines that ask R, the joint density of mixed models.
 asked_script <- quote({
   init <- list(R = diag(2), S = diag(2), o = 1:2, w = c(.2, .3, .5), a = 1, free = 0)
@@ -263,6 +282,7 @@ test_that("so do families, mixtures and engines that ask", {
   skip_on_cran()
   skip_below_level(2)
   expect_same_under_torture(mixture_script)
+  expect_same_under_torture(topics_script)
   step <- if (test_level() < 3) 20L else 1L # minutes
   expect_same_under_torture(asked_script, step)
   expect_same_under_torture(networks_script, step)
@@ -271,7 +291,7 @@ test_that("so do families, mixtures and engines that ask", {
 
 test_that("no entry of the core is left out", {
   entries <- ls(asNamespace("meanfield"), pattern = "^call_")
-  scripts <- c(gaussian_script, families_script, mixture_script, asked_script,
+  scripts <- c(gaussian_script, families_script, mixture_script, topics_script, asked_script,
     networks_script)
   called <- unlist(lapply(scripts, function(s) all.names(s)))
   called <- c(called, if ("add_grams" %in% all.names(gaussian_script)) "call_gram_merge")
