@@ -14,7 +14,8 @@ double likelihood_grid_reach(const struct likelihood_grid *x, double mu, const d
 
 struct likelihood_rows likelihood_grid_some(const struct likelihood_rows *rows, size_t i)
 {
-    size_t left = rows->n - i, n = left < LIKELIHOOD_GRID_ROWS ? left : LIKELIHOOD_GRID_ROWS;
+    size_t left = rows->n - i,
+           n = left < LIKELIHOOD_GRID_ROWS ? left : LIKELIHOOD_GRID_ROWS;
     return (struct likelihood_rows){n, rows->y + i, rows->size + i};
 }
 
