@@ -38,10 +38,10 @@
 #'
 #' On simulated corpora of 20 to 100 documents median SDs of `topic` and `theta` were .94 to 1.00 of
 #' the sampler's (mean field's: .67 to .99), those of `prevalence` .88 to .95 (.45 to .87). Two
-#' things linear response does not repair: a document's share of a topic, or a word's probability in it, that mean
-#' field puts near zero, while the sampler leaves it some, stays far too sure; and where topics
-#' share most of their few words, SDs are overstated, up to twice. `sd_ratio_report(fit,
-#' fit_gibbs(fit))` shows either.
+#' things linear response does not repair: a document's share of a topic, or a word's probability
+#' in it, that mean field puts near zero, while the sampler leaves it some, stays far too sure; and
+#' where topics share most of their few words, SDs are overstated, up to twice.
+#' `sd_ratio_report(fit, fit_gibbs(fit))` shows either.
 #'
 #' The bound is that of the words in their order, given the vocabulary, and of one labelling of the
 #' topics; [compare()] adds `lfactorial(topics)`. Stochastic steps have the rate
