@@ -200,7 +200,7 @@ corpus_cells <- function(t) {
 # Beyond 2^53 doubles are no counts any more; in all there are fewer.
 MOST_WORDS <- 1e15
 check_counts <- function(t) {
-  check_positions(t)
+  check_cells(t)
   wrong <- function(bad, what, remedy) {
     at <- which(bad)
     if (!length(at)) return(invisible())
@@ -217,7 +217,7 @@ check_counts <- function(t) {
 }
 
 # A list that only says that it is a table may have cells outside of it.
-check_positions <- function(t) {
+check_cells <- function(t) {
   sizes <- is.numeric(t$dim) && length(t$dim) == 2L && all(is.finite(t$dim))
   if (sizes && are_positions(t$i, t$dim[1L], length(t$x)) &&
     are_positions(t$j, t$dim[2L], length(t$x))) {
