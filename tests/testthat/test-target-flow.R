@@ -244,3 +244,13 @@ test_that("an unrefined flow that drops modes does not claim their means", {
   refined <- suppressWarnings(fit_vb(far, approximation = "flow", control = short_flow(steps = 5)))
   expect_match(refined$notes, "all of them together", all = FALSE)
 })
+
+test_that("an evidence below the flow's bound is flagged", {
+  run <- list(elbo = -0.01, log_evidence = -0.05, evidence_error = 0.005, flags = character(),
+    flow_fit = list(error = 0.002))
+  expect_match(judge_evidence(run)$flags, "misses part")
+  expect_identical(judge_evidence(replace(run, "evidence_error", 0.02))$flags, character())
+  expect_identical(judge_evidence(replace(run, "log_evidence", 0))$flags, character())
+  expect_identical(judge_evidence(replace(run, "evidence_error", NA_real_))$flags, character())
+  expect_identical(judge_evidence(c(run, list(unrefined = TRUE)))$flags, character())
+})
