@@ -66,8 +66,8 @@ core_frame <- function(f, frame) {
   at <- frame_points(frame, rep(list(t), d))
   lp <- log_density_at(f, at$X, far = TRUE)
   if (!any(lp > -Inf)) {
-    mf_abort("density", "`log_density` is -Inf or no number at `start` and around: start where the ",
-      "density is not zero", arg = "start")
+    mf_abort("density", "`log_density` is -Inf or no number at `start` and around: start where ",
+      "the density is not zero", arg = "start")
   }
   core <- lp >= max(lp) - 8
   w <- exp(lp + at$log_jacobian - max((lp + at$log_jacobian)[core])) * core
@@ -134,8 +134,8 @@ grid_change <- function(a, b, moments) {
 
 check_moments <- function(grid, so) {
   if (grid$has_moments) return(invisible())
-  mf_abort("density", "the tails are so heavy that the density has no variance, or none that can be ",
-    "summed up: ", so, arg = "log_density")
+  mf_abort("density", "the tails are so heavy that the density has no variance, or none that can ",
+    "be summed up: ", so, arg = "log_density")
 }
 
 warn_inaccurate <- function(error) {
