@@ -75,6 +75,10 @@ normal_law <- function(mean = 0, sd = 1, cov = NULL) {
   mean <- check_numbers(mean, "mean")
   if (is.null(cov)) {
     sd <- check_numbers(sd, "sd", 0, strict = TRUE)
+    if (any(sd < 1e-150 | sd > 1e150)) {
+      mf_abort("control", "`sd` must lie between 1e-150 and 1e150, so that its square is a number",
+        arg = "sd")
+    }
     d <- max(length(mean), length(sd))
     if (!length(sd) %in% c(1L, d)) {
       mf_abort("control", "`sd` must be one number, or one for each of the ", d, " means",

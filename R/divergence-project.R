@@ -71,11 +71,7 @@ project_normal <- function(log_density, direction = c("reverse", "forward"), sta
   grid <- density_grid(log_density, start)
   found <- if (direction == "forward") forward_point(grid) else reverse_points(log_density, grid)
   error <- max(grid$error, found$error)
-  if (error > 1e-6) {
-    mf_warn("density", "the integrals are accurate to ", format(error, digits = 2),
-      " only: `log_density` has jumps, kinks or details that are small beside the whole",
-      arg = "log_density")
-  }
+  warn_inaccurate(error)
   new_projection(found, grid, log_density, direction, error)
 }
 
@@ -118,7 +114,7 @@ is_flat <- function(values) min(abs(values)) < 1e-6 * max(abs(values))
 # ---- forward: moments -----------------------------------------------------------------------
 
 forward_point <- function(grid) {
-  check_moments(grid)
+  check_moments(grid, "no normal has its moments; use direction = \"reverse\"")
   d <- length(grid$mean)
   L <- t(chol(grid$cov))
   kl <- d / 2 * (1 + log(2 * pi)) + sum(log(diag(L))) - grid$entropy
@@ -156,8 +152,8 @@ reverse_points <- function(f, grid) {
   points <- distinct_points(Filter(Negate(is.null), points))
   if (!length(points)) {
     mf_abort("density", "no normal has a stationary KL to this density: `log_density` is -Inf ",
-      "where every normal has mass, or its tails are too heavy or too light; use direction = ",
-      "\"forward\", or another variable (its log, say)", arg = "log_density")
+      "where every normal has mass, or it jumps, or its tails are too heavy or too light; use ",
+      "direction = \"forward\", or another variable (its log, say)", arg = "log_density")
   }
   points <- lapply(points, function(p) {
     p$kl <- p$kl + grid$log_z

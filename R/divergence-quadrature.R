@@ -66,8 +66,8 @@ core_frame <- function(f, frame) {
   at <- frame_points(frame, rep(list(t), d))
   lp <- log_density_at(f, at$X, far = TRUE)
   if (!any(lp > -Inf)) {
-    mf_abort("density", "`log_density` is -Inf at `start` and around: start where the density is ",
-      "not zero", arg = "start")
+    mf_abort("density", "`log_density` is -Inf or no number at `start` and around: start where ",
+      "the density is not zero", arg = "start")
   }
   core <- lp >= max(lp) - 8
   w <- exp(lp + at$log_jacobian - max((lp + at$log_jacobian)[core])) * core
@@ -132,10 +132,17 @@ grid_change <- function(a, b, moments) {
   max(change, abs(a$mean - b$mean) / sd, abs(a$cov - b$cov) / tcrossprod(sd))
 }
 
-check_moments <- function(grid) {
+check_moments <- function(grid, so) {
   if (grid$has_moments) return(invisible())
-  mf_abort("density", "the tails are so heavy that the density has no variance: no normal has its ",
-    "moments; use direction = \"reverse\"", arg = "log_density")
+  mf_abort("density", "the tails are so heavy that the density has no variance, or none that can ",
+    "be summed up: ", so, arg = "log_density")
+}
+
+warn_inaccurate <- function(error) {
+  if (error <= 1e-6) return(invisible())
+  mf_warn("density", "the integrals are accurate to ", format(error, digits = 2),
+    " only: `log_density` has jumps, kinks or details that are small beside the whole",
+    arg = "log_density")
 }
 
 # ---- a normal -------------------------------------------------------------------------------
@@ -162,17 +169,19 @@ hermite_moments <- function(f, m, L, rule) {
   crossprod(rule$first, matrix(lp, nrow(rule$first))) %*% rule$second
 }
 
-# E f under a normal law; -Inf where f is so within its reach.
+# list(value, error): E f under a normal law, -Inf where f is so within its reach, and the change of
+# it at the last rule.
 normal_expectation <- function(f, normal) {
   L <- t(chol(normal$cov))
   before <- Inf
   for (n in rule_sizes(normal$d)) {
     M <- hermite_moments(f, normal$mean, L, hermite_nodes(n, normal$d))
-    if (is.null(M)) return(-Inf)
-    if (abs(M[1L] - before) < 1e-11 * max(1, abs(M[1L]))) break
+    if (is.null(M)) return(list(value = -Inf, error = 0))
+    error <- abs(M[1L] - before) / max(1, abs(M[1L]))
+    if (error < 1e-11) break
     before <- M[1L]
   }
-  M[1L]
+  list(value = M[1L], error = error)
 }
 
 rule_sizes <- function(d) if (d == 1L) c(201L, 401L, 801L, 1601L, 3201L, 6401L, 25601L) else

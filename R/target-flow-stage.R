@@ -118,7 +118,7 @@ flow_proposal <- function(run) {
 # ---- in words ------------------------------------------------------------------------------------
 
 judge_flow <- function(run) {
-  run <- judge_missed(run)
+  run <- judge_evidence(judge_missed(run))
   if (isTRUE(run$unrefined) && isTRUE(run$khat >= 0.7)) {
     run <- add_note(run, "the tails of the flow are not the posterior's (k-hat ",
       format(run$khat, digits = 2), "), so that SDs may be too small: refine = \"auto\" mends them")
@@ -152,6 +152,16 @@ judge_missed <- function(run) {
   }
   far <- gap$surely > FLOW_GAP[[if (itself) "itself" else "refined"]]
   if (far) add_flag(run, "the flow is not close to the posterior: ", below) else run
+}
+
+# No evidence is below a bound of it: where it surely is, the sample misses what the flow has.
+judge_evidence <- function(run) {
+  error <- sqrt(run$evidence_error^2 + run$flow_fit$error^2)
+  above <- run$elbo - run$log_evidence
+  if (isTRUE(run$unrefined) || !isTRUE(above > 0.01 + 3 * error)) return(run)
+  add_flag(run, "the importance sample misses part of the posterior: its log evidence is ",
+    format(above, digits = 2), " below the ELBO of the flow: use more `importance_points`, and ",
+    "compare with refine = \"no\"")
 }
 
 # How far the ELBO is below the log evidence, and surely is, by the samples that are reliable: that

@@ -56,7 +56,11 @@ judge_modes <- function(run) {
   weights <- mode_table(run$components)$weight
   add_note(run, "more than one mode: ", n, " were found, of weights ",
     paste(format(weights, digits = 2), collapse = ", "),
-    "; means and SDs are of all of them together")
+    "; means and SDs are of ", if (isTRUE(run$unrefined) && !is.null(run$flow)) {
+      "what the flow reaches of them"
+    } else {
+      "all of them together"
+    })
 }
 
 # ---- the rows ------------------------------------------------------------------------------------

@@ -68,6 +68,12 @@ no_gaussian <- function(run) {
     mf_abort("target", "the log density fails around `init` (", why, "): start from a better ",
       "`init`, or mend it", arg = "init")
   }
+  points <- run$settings$control$points
+  if (!is.null(points) && points * 2 > left_gradients(run)) {
+    mf_abort("target", "`max_gradients` is too small for `points` = ", points, ": a normal ",
+      "distribution takes as many gradients a step; raise it, or use fewer `points`",
+      arg = "control")
+  }
   mf_abort("target", "no normal distribution about `init` has a finite expected log density: ",
     "start from a better `init`, or give `constraints` where the density ends", arg = "init")
 }

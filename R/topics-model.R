@@ -133,13 +133,17 @@ sparse_triplets <- function(counts) {
   }
   if (!identical(attr(class(counts), "package"), "Matrix") ||
     !requireNamespace("Matrix", quietly = TRUE)) {
-    mf_abort("data", "`counts` must be a table of counts, not ", describe(counts),
-      ": turn it into ",
-      "a matrix", arg = "counts")
+    no_table(counts)
   }
-  at <- Matrix::mat2triplet(counts)
-  list(i = at$i, j = at$j, x = if (is.null(at$x)) rep(1, length(at$i)) else as.double(at$x),
-    dim = dim(counts), names = dimnames(counts))
+  if (length(dim(counts)) != 2L) no_table(counts)
+  # an empty row makes it general: a symmetric one stores a triangle, a unit one no diagonal
+  at <- Matrix::mat2triplet(rbind(counts, 0))
+  list(i = at$i, j = at$j, x = as.double(at$x), dim = dim(counts), names = dimnames(counts))
+}
+
+no_table <- function(counts) {
+  mf_abort("data", "`counts` must be a table of counts, not ", describe(counts),
+    ": turn it into a matrix", arg = "counts")
 }
 
 long_triplets <- function(counts) {
@@ -150,9 +154,13 @@ long_triplets <- function(counts) {
   }
   named <- all(wanted %in% names(counts))
   columns <- if (named) lapply(wanted, function(w) counts[[w]]) else unclass(counts)[1:3]
-  if (!is.numeric(columns[[3L]])) {
+  if (!is.numeric(columns[[3L]]) || !named && is_wide(counts)) {
     mf_abort("data", "the third column of `counts` must be counts, a row per document and word; ",
       "a table with a column per word must be a matrix: as.matrix()", arg = "counts")
+  }
+  if (!is.atomic(columns[[1L]]) || !is.atomic(columns[[2L]])) {
+    mf_abort("data", "the columns of documents and words of `counts` must be vectors, not lists",
+      arg = "counts")
   }
   if (anyNA(columns[[1L]]) || anyNA(columns[[2L]])) {
     mf_abort("data", "`counts` has rows without a document or a word: leave them out",
@@ -163,6 +171,9 @@ long_triplets <- function(counts) {
   list(i = as.integer(document), j = as.integer(word), x = as.double(columns[[3L]]),
     dim = c(nlevels(document), nlevels(word)), names = list(levels(document), levels(word)))
 }
+
+# A column per word, perhaps after one of names.
+is_wide <- function(counts) ncol(counts) > 3L && all(vapply(counts, is.numeric, NA)[-1L])
 
 # ---- cells -------------------------------------------------------------------------------------
 
@@ -189,6 +200,7 @@ corpus_cells <- function(t) {
 # Beyond 2^53 doubles are no counts any more; in all there are fewer.
 MOST_WORDS <- 1e15
 check_counts <- function(t) {
+  check_cells(t)
   wrong <- function(bad, what, remedy) {
     at <- which(bad)
     if (!length(at)) return(invisible())
@@ -202,6 +214,21 @@ check_counts <- function(t) {
   if (sum(t$x) > MOST_WORDS) {
     mf_abort("data", "`counts` has more than 1e15 words", arg = "counts")
   }
+}
+
+# A list that only says that it is a table may have cells outside of it.
+check_cells <- function(t) {
+  sizes <- is.numeric(t$dim) && length(t$dim) == 2L && all(is.finite(t$dim))
+  if (sizes && are_positions(t$i, t$dim[1L], length(t$x)) &&
+    are_positions(t$j, t$dim[2L], length(t$x))) {
+    return(invisible())
+  }
+  mf_abort("data", "`counts` is no valid table: its rows and columns must be whole numbers from 1 ",
+    "to its dimensions, one of each per count", arg = "counts")
+}
+
+are_positions <- function(at, most, n) {
+  is.numeric(at) && length(at) == n && all(at %in% seq_len(most))
 }
 
 cell_names <- function(names, n, stem) {

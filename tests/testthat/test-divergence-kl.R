@@ -185,3 +185,30 @@ test_that("what is wrong is said, with its name", {
   refuses(law("normal", cov = "a"), "cov")
   expect_output(print(law("dirichlet", alpha = c(1, 2))), "dirichlet(alpha (1, 2))", fixed = TRUE)
 })
+
+test_that("what is not accurate says so, and what is infinite is", {
+  cut <- function(x) dunif(x, log = TRUE)
+  expect_warning(h <- entropy_of(cut), class = "meanfield_warning_density")
+  expect_equal(h, 0, tolerance = 1e-4)
+  expect_warning(kl <- kl_divergence(cut, law("normal", mean = 0.3)),
+    class = "meanfield_warning_density")
+  expect_equal(kl, log(2 * pi) / 2 + (1 / 12 + 0.04) / 2, tolerance = 1e-4)
+  step <- function(x) -x^2 / 2 - 3 * (x < 0)
+  log_z <- log(sqrt(2 * pi) * (1 + exp(-3)) / 2)
+  expect_warning(kl <- kl_divergence(law("normal", mean = 0.1), step),
+    class = "meanfield_warning_density")
+  expect_equal(kl, log_z - (1 + log(2 * pi)) / 2 + 1.01 / 2 + 3 * pnorm(-0.1), tolerance = 1e-4)
+  expect_no_warning(expect_identical(kl_divergence(law("normal"), cut), Inf))
+  expect_error(project_normal(step), "jumps", class = "meanfield_error_density")
+  expect_error(project_normal(function(x) x + NaN), "no number", class = "meanfield_error_density")
+  expect_error(kl_divergence(function(x) dcauchy(x, log = TRUE), law("normal")), "infinite",
+    class = "meanfield_error_density")
+})
+
+test_that("scales whose squares are no numbers are refused", {
+  for (sd in c(1e-170, 1e-300, 1e160)) {
+    expect_error(law("normal", sd = sd), "sd", class = "meanfield_error_control")
+  }
+  far <- kl_divergence(law("normal", sd = 1e-150), law("normal", sd = 1e150))
+  expect_equal(far, 300 * log(10) - 0.5)
+})

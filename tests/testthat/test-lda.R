@@ -241,3 +241,42 @@ test_that("a large corpus has the response of its documents, and says so", {
   expect_equal(sqrt(diag(vcov(fit, type = "mfvb"))), s$sd[1:4], ignore_attr = TRUE)
   expect_error(vcov(fit, type = "mfvb", pars = "all"), NA)
 })
+
+test_that("sparse matrices of every kind are their counts", {
+  skip_if_not_installed("Matrix")
+  square <- matrix(c(4, 2, 1, 2, 5, 0, 1, 0, 3), 3)
+  upper <- square * upper.tri(square, TRUE)
+  unit <- upper
+  diag(unit) <- 1
+  for (counts in list(square, upper, unit, diag(3), 2 * diag(3))) {
+    dense <- lda(counts, 2)
+    for (sparse in list(Matrix::Matrix(counts, sparse = TRUE), Matrix::Matrix(counts))) {
+      got <- lda(sparse, 2)
+      expect_identical(got[c("ptr", "word", "count")], dense[c("ptr", "word", "count")])
+    }
+  }
+  expect_identical(lda(Matrix::Diagonal(3), 2)$count, c(1, 1, 1))
+  expect_error(lda(Matrix::sparseVector(1, 1, 3), 1), class = "meanfield_error_data")
+})
+
+test_that("tables with cells outside of themselves are refused", {
+  table <- structure(list(i = c(1L, 2L, 2L), j = c(1L, 2L, 1L), v = c(1, 2, 3), nrow = 2L,
+    ncol = 2L, dimnames = NULL), class = "simple_triplet_matrix")
+  expect_identical(lda(table, 2)$count, c(1, 3, 2))
+  for (wrong in list(list(i = c(1L, 2L, 5L)), list(j = c(0L, 1L, 2L)), list(i = c("a", "b", "c")),
+    list(i = 1:2), list(v = NULL), list(nrow = NULL), list(j = c(1L, NA, 2L)))) {
+    bad <- table
+    bad[names(wrong)] <- wrong
+    expect_error(lda(bad, 1), class = "meanfield_error_data")
+  }
+})
+
+test_that("data frames with a column per word are refused", {
+  wide <- as.data.frame(matrix(1:12, 3))
+  expect_error(lda(wide, 2), "as.matrix", class = "meanfield_error_data")
+  expect_error(lda(cbind(id = letters[1:3], wide), 2), "as.matrix", class = "meanfield_error_data")
+  long <- data.frame(d = 1:2, w = c("a", "b"), n = 1:2, note = c("x", "y"))
+  expect_identical(lda(long, 2)$count, c(1, 2))
+  expect_error(lda(data.frame(d = 1:2, w = I(list(1, 2)), n = 1), 1),
+    class = "meanfield_error_data")
+})

@@ -230,3 +230,27 @@ test_that("six layers: KL below .01, .005, .03, .03", {
     expect_identical(fit$flags, character())
   }
 })
+
+test_that("an unrefined flow that drops modes does not claim their means", {
+  far <- target(function(p) {
+    parts <- lapply(c(-15, 0, 15), function(m) dnorm(p$a, m, log = TRUE) + dnorm(p$b, log = TRUE))
+    top <- do.call(pmax, parts)
+    top + log(Reduce(`+`, lapply(parts, function(l) exp(l - top))) / 3)
+  }, list(a = 0, b = 0), vectorised = TRUE)
+  fit <- suppressWarnings(fit_vb(far, approximation = "flow", refine = "no",
+    control = short_flow(steps = 5)))
+  expect_match(fit$flags, "leaves out", all = FALSE)
+  expect_match(fit$notes, "what the flow reaches", all = FALSE)
+  refined <- suppressWarnings(fit_vb(far, approximation = "flow", control = short_flow(steps = 5)))
+  expect_match(refined$notes, "all of them together", all = FALSE)
+})
+
+test_that("an evidence below the flow's bound is flagged", {
+  run <- list(elbo = -0.01, log_evidence = -0.05, evidence_error = 0.005, flags = character(),
+    flow_fit = list(error = 0.002))
+  expect_match(judge_evidence(run)$flags, "misses part")
+  expect_identical(judge_evidence(replace(run, "evidence_error", 0.02))$flags, character())
+  expect_identical(judge_evidence(replace(run, "log_evidence", 0))$flags, character())
+  expect_identical(judge_evidence(replace(run, "evidence_error", NA_real_))$flags, character())
+  expect_identical(judge_evidence(c(run, list(unrefined = TRUE)))$flags, character())
+})

@@ -287,3 +287,12 @@ test_that("the budget is kept, and more of it asks for no more than is needed", 
   expect_identical(fit$control$max_gradients, 3000L)
   expect_lt(fit_vb(gamma_target())$counts$gradients, 5000)
 })
+
+test_that("more points than gradients are named", {
+  model <- target(function(p) dnorm(p$a, log = TRUE) + dnorm(p$b, p$a^2, 0.5, log = TRUE),
+    list(a = 0, b = 0), vectorised = TRUE)
+  for (approximation in c("fullrank", "meanfield", "lowrank", "flow")) {
+    expect_error(fit_vb(model, approximation, control = vb_control(points = 30000)),
+      "max_gradients.*points", class = "meanfield_error_target")
+  }
+})
