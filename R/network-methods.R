@@ -242,4 +242,7 @@ update.bnn_fit <- function(object, ..., evaluate = TRUE) {
   updated_fit(object, bnn, updated_bnn, list(...), written, evaluate, parent.frame())
 }
 
-updated_bnn <- function(old, new) do.call(bnn, utils::modifyList(old$given, new, keep.null = TRUE))
+# Not by modifyList(), which would keep columns of an old data frame beside the new one's.
+updated_bnn <- function(old, new) {
+  do.call(bnn, c(new, old$given[setdiff(names(old$given), names(new))]))
+}
