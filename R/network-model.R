@@ -27,9 +27,9 @@
 #' @section Errors: `meanfield_error_data` for values that are missing, infinite, beyond 1e70, not
 #'   numeric, for too few rows and for a `y` of the wrong type or length; `meanfield_error_rank` for
 #'   constant columns; `meanfield_error_size` for more than a million weights;
-#'   `meanfield_error_control` and `meanfield_error_prior` for the other arguments. Columns of `x` that are far from size one, and a `y` that the prior cannot reach,
-#'   are a
-#'   message, `meanfield_message_scale`.
+#'   `meanfield_error_control` and `meanfield_error_prior` for the other arguments. Columns of `x`
+#'   that are far from size one, and a `y` that the prior cannot reach, are a message,
+#'   `meanfield_message_scale`.
 #' @references Neal, R. M. (1996). *Bayesian Learning for Neural Networks*. Springer. Blundell, C.
 #'   et al. (2015). Weight uncertainty in neural networks. *ICML*.
 #' @seealso [fit_vb.bnn()], [predict.bnn_fit()], [predictive_report()]

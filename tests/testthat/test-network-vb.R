@@ -130,3 +130,14 @@ test_that("columns without a name have a number", {
   expect_equal(predict(fit, x), predict(fit))
   expect_equal(predict(fit, cbind(x2 = x[, 2], a = x[, 1])), predict(fit))
 })
+
+test_that("printing a fit shows what its summary does", {
+  x <- cbind(a = cos(1:30), b = sin(1:30))
+  for (y in list(x[, 1], rep(c("u", "v", "w"), 10))) {
+    fit <- suppressWarnings(fit_vb(bnn(x, y, 1, if (is.numeric(y)) "gaussian" else "categorical"),
+      control = vb_control(steps = 20)))
+    shown <- capture.output(print(fit))
+    table <- capture.output(print(summary(fit)))
+    expect_identical(shown[match(table[1], shown) + 0:11], table)
+  }
+})
