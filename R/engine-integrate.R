@@ -118,8 +118,8 @@ posterior_nodes <- function(core, centre, start, settings, budget, emulate) {
   if (is_integral(nodes) || !is_integral(emulated)) nodes else emulated
 }
 
-# Are the factorisations of a lattice less than the emulator's own work? In lanes they cost an eighth,
-# but for those of theta_nodes(), which of few parameters are all of them.
+# Are the factorisations of a lattice less than the emulator's own work? In lanes they cost an
+# eighth, but for those of theta_nodes(), which of few parameters are all of them.
 has_cheap_lattice <- function(core, start) {
   d <- length(start$mean)
   limit <- c(1e5, 1e5, 3e4, 3e4)[d] * if (is_in_lanes(core)) c(2, 4, 8, 8)[d] else 1

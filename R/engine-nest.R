@@ -202,11 +202,11 @@ weigh_lattice <- function(lattice, tails, top, step, drop, negligible) {
   d <- length(top$v)
   mass <- exp(f - peak)
   log_cell <- d * log(step) + determinant(top$L)$modulus[1L]
-  least <- sort(mass)
+  least <- sort.int(mass, method = "quick")
   keep <- mass >= least[findInterval(negligible * sum(mass), cumsum(least)) + 1L]
   thinned <- thinned_lattices(lattice$index)
-  layers <- cbind(inner = f > peak + 6 - drop, middle = f > peak + 3 - drop)
-  m <- sublattice_moments(rbind(lattice$psi, tails(lattice$psi)), mass, cbind(thinned, layers, keep))
+  layers <- cbind(inner = f > peak + 6 - drop, middle = f > peak + 3 - drop, keep)
+  m <- sublattice_moments(rbind(lattice$psi, tails(lattice$psi)), mass, cbind(thinned, layers))
   axis_errors <- rule_errors(d, rule_change(m, 1L, 1L + seq_len(ncol(thinned)), 2))
   truncation <- 0.25 * beyond_lattice(m) + rule_change(m, 1L, "keep", 1)
   error <- max(axis_errors, 0) + truncation

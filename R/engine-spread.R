@@ -123,17 +123,18 @@ spread_moments <- function(model, nodes, core, blocks, each, dense, rows, known)
       spread_mean(at_fits$node_mean, nodes, prior)
     out$node_var <- spread_variance(at_fits$node_var, nodes, weights, prior)
   }
-  if (!is.null(rows)) {
-    of_rows <- squared_rows(rows)
-    prior <- at_both(nodes, function(psi) {
-      rows_product(core, of_rows, prior_variances(core, psi))
-    })
-    out$row_mean <- spread_mean(at_fits$row_mean, nodes, prior)
-    out$row_var <- spread_variance(at_fits$row_var, nodes, weights, prior)
-  }
+  if (!is.null(rows)) out <- c(out, spread_rows(at_fits, rows, nodes, weights, core))
   if (!is.null(nodes$fits$within) || !own) return(out)
   x <- seq_len(core$p)
   c(out, error = spread_error(at_fits, by_logs, nodes, weights, x))
+}
+
+# Of linear combinations of theta, the rows of a matrix.
+spread_rows <- function(at_fits, rows, nodes, weights, core) {
+  squared <- squared_rows(rows)
+  prior <- at_both(nodes, function(psi) rows_product(core, squared, prior_variances(core, psi)))
+  list(row_mean = spread_mean(at_fits$row_mean, nodes, prior),
+    row_var = spread_variance(at_fits$row_var, nodes, weights, prior))
 }
 
 # Of a function of psi (variables x points), Inf where a variable has a coefficient in it: its

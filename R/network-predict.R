@@ -14,14 +14,11 @@
 #' @return A data frame with a row per row of `newdata` (of several classes: and per class, `row`
 #'   and `class` say which; of two classes the probabilities are those of the second): `mean`, `sd`
 #'   and the limits, `q2.5` and `q97.5`. With `summary = FALSE` a matrix points x values, which
-#'   stand
-#'   for
-#'   equal shares of the posterior. `"class"`: a factor.
+#'   stand for equal shares of the posterior. `"class"`: a factor.
 #' @section Errors: `meanfield_error_newdata` for missing columns or values;
 #'   `meanfield_error_control` for a `type` that the family has not.
 #' @details All points that the fit keeps (at most 4,000 draws of `fit_hmc()`) are averaged over;
-#'   R's
-#'   generator is not touched.
+#'   R's generator is not touched.
 #' @examples
 #' x <- matrix(seq(-2, 2, length.out = 30), dimnames = list(NULL, "x"))
 #' y <- sin(2 * x[, 1]) + rep(c(-.1, .1), 15)

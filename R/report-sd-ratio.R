@@ -380,7 +380,7 @@ print.sd_ratio_report <- function(x, digits = 3, ...) {
   no_dots(...)
   what <- c(
     exact = "exact integration of the same model",
-    gibbs = "blocked Gibbs sampling of the same model",
+    gibbs = "Gibbs sampling of the same model",
     hmc = "Hamiltonian Monte Carlo of the same model",
     draws = "the draws given", predicted = "none: the ratio linear response predicts"
   )[[x$reference]]

@@ -91,8 +91,8 @@ overall_axes <- function(components) {
 importance_estimate <- function(round, linked, axes, tails = TRUE) {
   use <- round$weights > 0 & colSums(!is.finite(round$gradient)) == 0
   if (!any(use, na.rm = TRUE)) {
-    mf_abort("target", "no point about the fitted normal distribution has a finite log density and ",
-      "gradient: the posterior looks improper; give it a proper prior, or start from a better ",
+    mf_abort("target", "no point about the fitted normal distribution has a finite log density ",
+      "and gradient: the posterior looks improper; give it a proper prior, or start from a better ",
       "`init`", arg = "log_density")
   }
   w <- round$weights[use] / sum(round$weights[use])

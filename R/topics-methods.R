@@ -177,24 +177,9 @@ simulated_counts <- function(model, d) {
 #' @export
 update.lda_fit <- function(object, ..., evaluate = TRUE) {
   valid_fit(object)
-  new <- list(...)
-  if (length(new) && (is.null(names(new)) || any(names(new) == ""))) no_dots("")
   written <- lasting_args(as.list(match.call(expand.dots = FALSE)$...), NULL, parent.frame(),
     globalenv())
-  of_model <- names(new) %in% names(formals(lda))
-  call <- object$call
-  call$object <- object$model$call
-  call$object[names(new)[of_model]] <- written[of_model]
-  call[names(new)[!of_model]] <- written[!of_model]
-  if (!check_flag(evaluate, "evaluate")) return(call)
-  of_fit <- setdiff(names(object$call)[-1L], "object")
-  old <- lapply(as.list(object$call)[of_fit], eval, parent.frame())
-  args <- utils::modifyList(old, new[!of_model], keep.null = TRUE)
-  model <- updated_topics(object$model, new[of_model])
-  fit <- do.call(get(as.character(call[[1L]]), envir = topenv()), c(list(model), args))
-  fit$call <- call
-  fit$model$call <- call$object
-  fit
+  updated_fit(object, lda, updated_topics, list(...), written, evaluate, parent.frame())
 }
 
 # alpha follows the number of topics where it was not given.

@@ -31,7 +31,7 @@ plot.lda_fit <- function(x, what = c("words", "trace", "posterior"), n = 8, topi
   n <- check_count(n, "n", 1, 100)
   switch(what,
     words = plot_words(x, n, shown_topics(topics, x$model$k), check_level(level)),
-    trace = plot_bound(x),
+    trace = plot_topics_trace(x),
     posterior = plot_posterior(x,
       variables %||% utils::head(location_names(x$model), 12L), reference))
   invisible(x)
@@ -70,7 +70,7 @@ word_panel <- function(own, low, high, title) {
   graphics::text(0, y + 0.35, own$word, adj = 0, cex = 0.9)
 }
 
-plot_bound <- function(fit) {
+plot_topics_trace <- function(fit) {
   old <- graphics::par(mar = c(3.6, 5.5, 0.8, 0.8), mgp = c(2.4, 0.6, 0), las = 1)
   on.exit(graphics::par(old))
   if (inherits(fit, "lda_gibbs_fit")) {

@@ -71,8 +71,9 @@ normal_rows.lda_dirichlet <- function(p, u = FALSE) {
 
 need_joint <- function(p) {
   if (p$response$kind == "joint") return(invisible())
-  mf_abort("engine", "linear response gives covariances of small corpora only (topics times words ",
-    "plus documents at most ", RESPONSE_MOST, "): use `type = \"mfvb\"`", arg = "type")
+  mf_abort("engine", "linear response gives covariances of small corpora only (topics times the ",
+    "number of words and documents at most ", RESPONSE_MOST, "): use `type = \"mfvb\"`",
+    arg = "type")
 }
 
 #' @export

@@ -30,18 +30,18 @@
 #'
 #' *What is corrected by linear response, and what is not.* Mean field forgets that words may move
 #' between topics together, and its SDs are too small. Where topics, words and documents are few
-#' (topics times words plus documents at most 1,000), the whole of q is corrected: SDs and
-#' covariances of `topic`, `theta` and `prevalence` (`response$kind` is `"joint"`). In larger
+#' (topics times the number of words and documents at most 1,000), the whole of q is corrected: SDs
+#' and covariances of `topic`, `theta` and `prevalence` (`response$kind` is `"joint"`). In larger
 #' corpora every document's `theta` is corrected given the topics (`"documents"`): its words may
 #' move, the topics stay where they are. SDs of `topic` and `prevalence` are then q's own, `source`
 #' `"mfvb"` in [summary()], and too small. Neither knows of other modes.
 #'
 #' On simulated corpora of 20 to 100 documents median SDs of `topic` and `theta` were .94 to 1.00 of
 #' the sampler's (mean field's: .67 to .99), those of `prevalence` .88 to .95 (.45 to .87). Two
-#' things linear response does not repair: a document whose share of a topic mean field puts near
-#' zero, while the sampler leaves it some, stays far too sure of it; and where topics share most of
-#' their few words, SDs are overstated, up to twice. `sd_ratio_report(fit, fit_gibbs(fit))` shows
-#' either.
+#' things linear response does not repair: a document's share of a topic, or a word's probability
+#' in it, that mean field puts near zero, while the sampler leaves it some, stays far too sure; and
+#' where topics share most of their few words, SDs are overstated, up to twice.
+#' `sd_ratio_report(fit, fit_gibbs(fit))` shows either.
 #'
 #' The bound is that of the words in their order, given the vocabulary, and of one labelling of the
 #' topics; [compare()] adds `lfactorial(topics)`. Stochastic steps have the rate

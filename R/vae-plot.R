@@ -16,13 +16,13 @@ plot.vae_fit <- function(x, what = c("trace", "latent"), dimensions = 1:2, group
     old <- graphics::par(mfrow = c(1, 2))
     on.exit(graphics::par(old))
   }
-  if ("trace" %in% what) plot_epochs(x)
+  if ("trace" %in% what) plot_vae_trace(x)
   if ("latent" %in% what) plot_latent(x, dimensions, groups)
   invisible(x)
 }
 
 # From where the first tenth of the epochs, which would fill the picture, has come.
-plot_epochs <- function(fit) {
+plot_vae_trace <- function(fit) {
   trace <- fit$trace
   shown <- trace$elbo[trace$epoch > nrow(trace) / 10]
   graphics::plot(trace$epoch, trace$elbo, type = "l", las = 1, xlab = "epoch",

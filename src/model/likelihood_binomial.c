@@ -9,7 +9,7 @@
 #include <math.h>
 #include <Rmath.h>
 #include "base/logistic.h"
-#include "model/likelihood.h"
+#include "model/likelihood_grid.h"
 
 static bool possible(double y, double size) { return size > 0 && y >= 0 && y <= size; }
 
@@ -92,6 +92,50 @@ static double expect_value(const struct likelihood_rows *rows, const double *ext
     return sum - logistic_softplus_sum(rows->n, mu, v, rows->size);
 }
 
+/* ---- at the points of a grid, of trials of one -------------------------------------------------
+ *
+ * sum log(1 + e^eta) is the logarithm of a product. */
+
+/* Where no product of LIKELIHOOD_GRID_ROWS factors can overflow. */
+static const double GRID_REACH = 20;
+
+static void take_products(const struct likelihood_rows *rows, const double *mu,
+                          const double *e, const struct likelihood_grid *x, double *out)
+{
+    double E[LIKELIHOOD_GRID_POINTS], product[LIKELIHOOD_GRID_POINTS];
+    struct likelihood_grid_exp powers;
+    int points = likelihood_grid_size(x);
+    likelihood_grid_powers(x, rows->n, mu, e, &powers);
+    for (int k = 0; k < points; k++) product[k] = 1;
+    for (size_t i = 0; i < rows->n; i++) {
+        likelihood_grid_exp(x, &powers, i, 1, E);
+        for (int k = 0; k < points; k++) product[k] += product[k] * E[k];
+    }
+    for (int k = 0; k < points; k++) out[k] -= log(product[k]);
+}
+
+static bool expect_grid(const struct likelihood_rows *rows, const double *extra,
+                        const double *mu, const double *v, const double *e,
+                        const struct likelihood_grid *x, double *out)
+{
+    (void) extra;
+    size_t r = (size_t) x->r;
+    double value = 0, slope[LIKELIHOOD_GRID_MAX_R] = {0};
+    if (likelihood_grid_size(x) > LIKELIHOOD_GRID_POINTS) return false;
+    for (size_t i = 0; i < rows->n; i++) {
+        if (rows->size[i] != 1 || v[i] != 0) return false;
+        if (!(likelihood_grid_reach(x, mu[i], e + i * r) <= GRID_REACH)) return false;
+        value += rows->y[i] * mu[i];
+        for (size_t c = 0; c < r; c++) slope[c] += rows->y[i] * e[i * r + c];
+    }
+    likelihood_grid_line(x, value, slope, out);
+    for (size_t i = 0; i < rows->n; i += LIKELIHOOD_GRID_ROWS) {
+        const struct likelihood_rows some = likelihood_grid_some(rows, i);
+        take_products(&some, mu + i, e + i * r, x, out);
+    }
+    return true;
+}
+
 const struct likelihood likelihood_binomial = {.name = "binomial",
                                                .polya_gamma = true,
                                                .possible = possible,
@@ -100,7 +144,8 @@ const struct likelihood likelihood_binomial = {.name = "binomial",
                                                .value = value,
                                                .score = score,
                                                .expect = expect,
-                                               .expect_value = expect_value};
+                                               .expect_value = expect_value,
+                                               .expect_grid = expect_grid};
 
 /* ---- bounded by Polya-Gamma variables --------------------------------------------------------- */
 

@@ -10,7 +10,7 @@
 #include <Rmath.h>
 #include "base/logistic.h"
 #include "base/logistic_lanes.h"
-#include "model/likelihood.h"
+#include "model/likelihood_grid.h"
 
 static bool possible(double y, double size) { return size > 0 && y >= 0; }
 
@@ -126,15 +126,9 @@ static double expect_value(const struct likelihood_rows *rows, const double *ext
     return sum;
 }
 
-/* ---- at the points of a grid -----------------------------------------------------------------
- *
- * The mean is a product, E(mu + e'z) = E(mu) prod_c exp(e_c z_c): a row costs an exponential for each
- * node of each dimension, not for each point. */
+/* ---- at the points of a grid: F + size E is straight ------------------------------------------- */
 
-enum { GRID_HALF = 7, GRID_SIDE = 2 * GRID_HALF + 1, GRID_POINTS = 25, GRID_ROWS = 32 };
-enum { GRID_EXP = LIKELIHOOD_GRID_MAX_R * GRID_HALF + 1 };
-
-/* F + size E, the straight part: out_k += sum size (y (mu + e'z_k) - peak). */
+/* out_k += sum size (y (mu + e'z_k) - peak). */
 static void add_lines(const struct likelihood_rows *rows, const double *mu,
                       const double *e, const struct likelihood_grid *x, double *out)
 {
@@ -146,75 +140,38 @@ static void add_lines(const struct likelihood_rows *rows, const double *mu,
         value += w * (y > SMALL ? 1 + mu[i] - log(y) : mu[i]);
         for (int c = 0; c < r; c++) slope[c] += w * e[i * (size_t) r + (size_t) c];
     }
-    for (int k = 0; k < likelihood_grid_size(x); k++) {
-        out[k] += value;
-        for (int c = 0; c < r; c++) out[k] += slope[c] * likelihood_grid_node(x, k, c);
-    }
+    likelihood_grid_line(x, value, slope, out);
 }
 
-/* exp(e_c z) of a row at all nodes: powers (half) holds those of the positive ones, `stride` apart. */
-static void all_nodes(int half, const double *powers, size_t stride, double *out)
-{
-    out[half] = 1;
-    for (int j = 1; j <= half; j++) {
-        out[half + j] = powers[(size_t) (j - 1) * stride];
-        out[half - j] = 1 / out[half + j];
-    }
-}
-
-/* out_k -= size E of up to GRID_ROWS rows. */
+/* out_k -= size E of up to LIKELIHOOD_GRID_ROWS rows. */
 static void take_means(const struct likelihood_rows *rows, const double *mu,
                        const double *v, const double *e, const struct likelihood_grid *x,
                        double *out)
 {
-    size_t n = rows->n, r = (size_t) x->r, half = (size_t) x->half;
-    int side = 2 * x->half + 1;
-    double at[GRID_EXP * GRID_ROWS], power[GRID_EXP * GRID_ROWS];
-    for (size_t i = 0; i < n; i++) {
-        at[i] = mu[i] + 0.5 * v[i];
-        for (size_t c = 0; c < r; c++)
-            for (size_t j = 0; j < half; j++)
-                at[(1 + c * half + j) * n + i] = e[i * r + c] * x->node[j + 1];
-    }
-    logistic_exp_rows((1 + r * half) * n, at, power);
-    for (size_t i = 0; i < n; i++) {
-        double some[GRID_POINTS] = {rows->size[i] * power[i]}, factor[GRID_SIDE];
-        int points = 1; /* so far, in `some`; the last dimension goes to out */
-        for (size_t c = 0; c < r; c++) {
-            all_nodes(x->half, power + (1 + c * half) * n + i, n, factor);
-            if (c + 1 < r) {
-                for (int j = side; j-- > 0;)
-                    for (int k = 0; k < points; k++)
-                        some[k + j * points] = some[k] * factor[j];
-                points *= side;
-                continue;
-            }
-            for (int j = 0; j < side; j++)
-                for (int k = 0; k < points; k++)
-                    out[k + j * points] -= some[k] * factor[j];
-        }
+    double at[LIKELIHOOD_GRID_ROWS], E[LIKELIHOOD_GRID_POINTS];
+    struct likelihood_grid_exp powers;
+    for (size_t i = 0; i < rows->n; i++) at[i] = mu[i] + 0.5 * v[i];
+    likelihood_grid_powers(x, rows->n, at, e, &powers);
+    for (size_t i = 0; i < rows->n; i++) {
+        int points = likelihood_grid_exp(x, &powers, i, rows->size[i], E);
+        for (int k = 0; k < points; k++) out[k] -= E[k];
     }
 }
 
-/* Not where counts are large, or a factor might overflow. */
 static bool expect_grid(const struct likelihood_rows *rows, const double *extra,
                         const double *mu, const double *v, const double *e,
                         const struct likelihood_grid *x, double *out)
 {
     (void) extra;
     size_t r = (size_t) x->r;
-    if (x->half > GRID_HALF || likelihood_grid_size(x) / (2 * x->half + 1) > GRID_POINTS)
-        return false;
+    if (likelihood_grid_size(x) > LIKELIHOOD_GRID_POINTS) return false;
     for (size_t i = 0; i < rows->n; i++) {
-        double reach = fabs(mu[i] + 0.5 * v[i]);
-        for (size_t c = 0; c < r; c++) reach += fabs(e[i * r + c]) * x->node[x->half];
+        double reach = likelihood_grid_reach(x, mu[i] + 0.5 * v[i], e + i * r);
         if (!(reach <= LOGISTIC_LANES_EXP && rows->y[i] <= LARGE)) return false;
     }
     add_lines(rows, mu, e, x, out);
-    for (size_t i = 0; i < rows->n; i += GRID_ROWS) {
-        size_t left = rows->n - i;
-        const struct likelihood_rows some = {left < GRID_ROWS ? left : GRID_ROWS,
-                                             rows->y + i, rows->size + i};
+    for (size_t i = 0; i < rows->n; i += LIKELIHOOD_GRID_ROWS) {
+        const struct likelihood_rows some = likelihood_grid_some(rows, i);
         take_means(&some, mu + i, v + i, e + i * r, x, out);
     }
     return true;

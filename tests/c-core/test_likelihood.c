@@ -402,19 +402,19 @@ static void check_edges(void)
 }
 
 /* A grid's points against sums over the rows at each; `far`: where no product of exponentials can
- * be. */
-static void check_grid(const struct likelihood *L, int r, int half, double largest,
-                       double far)
+ * be; most: trials of a row, of one all at points. */
+static void check_grid_of(const struct likelihood *L, int r, int half, double largest,
+                          double far, int most)
 {
     static const double node[] = {0, 0.5, 1.1, 1.7, 2.4, 3.1, 3.9, 4.8};
     enum { N = 37 };
     const struct likelihood_grid x = {r, half, node};
     double y[N], size[N], mu[N], v[N], e[3 * N], eta[N], extra = 1.5, out[125] = {0};
     for (int i = 0; i < N; i++) {
-        size[i] = 1 + i % 3;
+        size[i] = 1 + i % most;
         y[i] = i == 5 ? largest : i % 4 > size[i] ? 0 : i % 4;
         mu[i] = 0.1 * (i % 7) - 0.3;
-        v[i] = i % 2 ? 0.3 : 0;
+        v[i] = i % 2 && most > 1 ? 0.3 : 0;
         for (int c = 0; c < r; c++) e[c + i * r] = 0.2 * ((3 * i + c) % 5) - 0.4;
     }
     e[4 * r] = far;
@@ -434,8 +434,16 @@ static void check_grid(const struct likelihood *L, int r, int half, double large
     }
 }
 
+static void check_grid(const struct likelihood *L, int r, int half, double largest,
+                       double far)
+{
+    check_grid_of(L, r, half, largest, far, 3);
+}
+
 static void check_grids(const struct likelihood *L)
 {
+    for (int r = 1; r <= 3; r++) /* products of all, of none: beyond their reach */
+        for (int far = 0; far < 2; far++) check_grid_of(L, r, 2, 1, far ? 30 : 0.1, 1);
     for (int r = 1; r <= 3; r++) {
         check_grid(L, r, r == 1 ? 7 : 2, 1, 0.1);
         check_grid(L, r, 2, 1, 0.1);

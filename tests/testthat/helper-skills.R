@@ -57,13 +57,13 @@ league_model <- function(d, link, ties, home, ...) {
 # The numbers of a duel, by exact integration elsewhere (all digits right): wins of A and B; mean
 # and SD of A, correlation, log evidence, P(A better), P(A wins next); the full-rank optimum: mean,
 # SD, correlation, bound; the factorised one: mean, SD, bound.
-duels <- cbind(read.table(text = "
+duels <- cbind(utils::read.table(text = "
 a b mean sd cor evidence better win
 1 0 .3631618 .9317261 .1519231 -.6931472 .7252135 .6368382
 5 0 .8919367 .8517570 .3783789 -1.9760606 .9788235 .8216127
 10 0 1.1482367 .8273071 .4610548 -2.7777824 .9991945 .8851763
 10 10 0 .7398429 .8269263 -15.0516217 .5 .5
-", header = TRUE), read.table(text = "
+", header = TRUE), utils::read.table(text = "
 full_mean full_sd full_cor full_elbo mf_mean mf_sd mf_elbo
 .362715 .931229 .153154 -.693655 .365469 .922026 -.705263
 .890350 .847055 .393725 -1.982827 .915332 .782175 -2.065766
