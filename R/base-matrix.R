@@ -19,10 +19,17 @@ numeric_matrix <- function(x, what = "a numeric matrix or a data frame") {
     mf_abort("data", "`x` has ", nrow(bad), " missing or infinite value", if (nrow(bad) > 1) "s",
       ", the first in row ", bad[1L, 1L], ": leave such rows out", arg = "x")
   }
-  if (is.null(colnames(x))) colnames(x) <- paste0("x", seq_len(ncol(x)))
-  colnames(x) <- make.unique(colnames(x)) # they name the variables
+  colnames(x) <- full_names(colnames(x), ncol(x)) # they name the variables
   rownames(x) <- NULL
   x
+}
+
+# Names of n columns: x1, x2, ... of those that have none, and no name twice.
+full_names <- function(names, n) {
+  names <- names %||% character(n)
+  none <- is.na(names) | !nzchar(names)
+  names[none] <- paste0("x", which(none))
+  make.unique(names)
 }
 
 # scale: the columns' SDs.
@@ -39,7 +46,7 @@ newdata_matrix <- function(x, newdata) {
   if (is.null(newdata)) return(x)
   names <- colnames(x)
   if (!is.null(colnames(newdata))) {
-    colnames(newdata) <- make.unique(colnames(newdata)) # as those of the fit
+    colnames(newdata) <- full_names(colnames(newdata), ncol(newdata)) # as those of the fit
     lost <- setdiff(names, colnames(newdata))
     if (length(lost)) {
       mf_abort("newdata", "`newdata` has no column '", lost[1L], "'", arg = "newdata")

@@ -36,9 +36,24 @@ summary.bnn_fit <- function(object, level = 0.95, ...) {
 #' @export
 print.bnn_summary <- function(x, digits = 3, ...) {
   no_dots(...)
-  print(utils::head(new_class("data.frame", x), 10L), digits = digits)
-  if (nrow(x) > 10L) cat("... and ", nrow(x) - 10L, " more\n", sep = "")
+  print_first_rows(new_class("data.frame", x), nrow(x), digits)
   invisible(x)
+}
+
+# p: the first rows, at least, of so many.
+print_first_rows <- function(p, rows, digits) {
+  print(utils::head(p, 10L), digits = digits)
+  if (rows > 10L) cat("... and ", format(rows - 10, scientific = FALSE), " more\n", sep = "")
+}
+
+# Of the first rows of the data only: all of them can take minutes.
+print_function <- function(fit, digits) {
+  task <- fit$model$task
+  n <- ncol(task$x)
+  first <- t(task$x[, seq_len(min(n, 10L)), drop = FALSE])
+  colnames(first) <- task$columns
+  p <- predict(fit, first)
+  print_first_rows(p, n * (nrow(p) / nrow(first)), digits)
 }
 
 #' @export
@@ -56,7 +71,7 @@ print.bnn_fit <- function(x, digits = 3, ...) {
     print_approximation(x)
   }
   cat("\nThe function at the data (weights are not identified, and not shown):\n")
-  print(summary(x), digits = digits)
+  print_function(x, digits)
   print_words(x)
   invisible(x)
 }
@@ -242,4 +257,7 @@ update.bnn_fit <- function(object, ..., evaluate = TRUE) {
   updated_fit(object, bnn, updated_bnn, list(...), written, evaluate, parent.frame())
 }
 
-updated_bnn <- function(old, new) do.call(bnn, utils::modifyList(old$given, new, keep.null = TRUE))
+# Not by modifyList(), which would keep columns of an old data frame beside the new one's.
+updated_bnn <- function(old, new) {
+  do.call(bnn, c(new, old$given[setdiff(names(old$given), names(new))]))
+}

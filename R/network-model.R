@@ -26,10 +26,10 @@
 #'   what [target()] makes.
 #' @section Errors: `meanfield_error_data` for values that are missing, infinite, beyond 1e70, not
 #'   numeric, for too few rows and for a `y` of the wrong type or length; `meanfield_error_rank` for
-#'   constant columns; `meanfield_error_control` and `meanfield_error_prior` for the other
-#'   arguments. Columns of `x` that are far from size one, and a `y` that the prior cannot reach,
-#'   are a
-#'   message, `meanfield_message_scale`.
+#'   constant columns; `meanfield_error_size` for more than a million weights;
+#'   `meanfield_error_control` and `meanfield_error_prior` for the other arguments. Columns of `x`
+#'   that are far from size one, and a `y` that the prior cannot reach, are a message,
+#'   `meanfield_message_scale`.
 #' @references Neal, R. M. (1996). *Bayesian Learning for Neural Networks*. Springer. Blundell, C.
 #'   et al. (2015). Weight uncertainty in neural networks. *ICML*.
 #' @seealso [fit_vb.bnn()], [predict.bnn_fit()], [predictive_report()]
@@ -52,11 +52,22 @@ bnn <- function(x, y, hidden, family = c("gaussian", "binomial", "categorical"),
   prior_sd <- check_number(prior_sd, "prior_sd", 0, strict = TRUE, kind = "prior")
   task$sigma <- bnn_sigma(sigma, family, task$y)
   layers <- dense_layers(ncol(x), hidden, max(1L, length(task$classes) - (family == "binomial")))
+  check_weights(layers)
   tell_sizes(x, task, prior_sd, hidden)
   bnn_target(call, layers, task, prior_sd, given)
 }
 
 BNN_FAMILIES <- c(gaussian = 0L, binomial = 1L, categorical = 2L) # src/network/bnn.h
+
+MOST_WEIGHTS <- 1e6 # each of which is a variable with a name, and points of its own
+
+check_weights <- function(layers) {
+  n <- count_weights(layers)
+  if (n <= MOST_WEIGHTS) return(invisible())
+  mf_abort("size", "the network has ", format(n, big.mark = ",", scientific = FALSE),
+    " weights, and may have up to ", format(MOST_WEIGHTS, big.mark = ",", scientific = FALSE),
+    ": use fewer `hidden` units, or fewer columns of `x`", arg = "hidden")
+}
 
 bnn_inputs <- function(x) {
   x <- numeric_matrix(x)

@@ -28,8 +28,9 @@ read_matches <- function(exprs, data, env) {
 }
 
 # What an expression is among the columns of data, or where the call was written; text names a
-# column.
+# column, unless it stands in one: who plays may be called as a column is.
 read_column <- function(expr, data, env, arg) {
+  if (is.name(expr) && as.character(expr) %in% names(data)) return(data[[as.character(expr)]])
   x <- tryCatch(eval(expr, data, env), error = function(e) {
     mf_abort("skills", "`", arg, "` cannot be found: ", conditionMessage(e), "; give a column of ",
       "`data` or a vector", arg = arg)
@@ -39,13 +40,13 @@ read_column <- function(expr, data, env, arg) {
 
 as_players <- function(x, arg, kind = "skills") {
   refuse <- function(...) mf_abort(kind, "`", arg, "` ", ..., arg = arg)
-  whole <- is_plain_numeric(x) && all(x == round(x), na.rm = TRUE)
+  whole <- is_plain_numeric(x) && all(x == round(x) & abs(x) < 2^53, na.rm = TRUE)
   known <- is.factor(x) || is.character(x) || whole
   if (!known || length(dim(x)) > 1L) {
     refuse("must be names of players (text, a factor or whole numbers), not ", describe(x))
   }
   name <- if (is.numeric(x)) format(x, trim = TRUE, scientific = FALSE) else as.character(x)
-  bad <- which(is.na(x) | !nzchar(name))
+  bad <- which(is.na(x) | is.na(name) | !nzchar(name)) # a level of a factor may be NA
   if (length(bad)) refuse("has no name in row ", bad[1L], ": drop the row, or give it one")
   enc2utf8(name)
 }
@@ -58,7 +59,7 @@ as_match_counts <- function(x, arg, n) {
   }
   bad <- which(!is.finite(x) | x < 0 | x != round(x) | x > 1e12)
   if (length(bad)) {
-    refuse("must be whole numbers from 0, and is ", format(x[bad[1L]]), " in row ", bad[1L])
+    refuse("must be whole numbers from 0 to 1e12, and is ", format(x[bad[1L]]), " in row ", bad[1L])
   }
   rep_len(as.double(x), n)
 }

@@ -81,7 +81,9 @@ skills <- function(winner, loser, wins = 1, data = NULL, prior_sd = 1,
   exprs$home <- substitute(home)
   env <- parent.frame()
   matches <- read_matches(exprs, data, env)
-  own <- lapply(exprs[c("winner", "loser")], function(e) eval(e, data, env))
+  own <- lapply(stats::setNames(nm = c("winner", "loser")), function(arg) {
+    read_column(exprs[[arg]], data, env, arg)
+  })
   players <- player_order(own$winner, own$loser, c(matches$winner, matches$loser))
   pairs <- match_pairs(matches, players)
   check_played(pairs)

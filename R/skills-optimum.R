@@ -49,10 +49,10 @@ factorised_root <- function(target, at) {
   data <- target$user$data
   if (!is.null(data$tie_sd)) return(NULL)
   e <- higher_terms(data, pair_moments(data, at$m, at$S))
-  A <- pair_design(data, length(at$m))
+  d <- length(at$m)
   v <- diag(at$S)
-  F_mv <- crossprod(A, -e$third / 2 * A^2)
-  F_vv <- crossprod(A^2, -e$fourth / 4 * A^2)
+  F_mv <- powered_sums(data, d, -e$third / 2, 1, 2)
+  F_vv <- powered_sums(data, d, -e$fourth / 4, 2, 2)
   diag(F_vv) <- diag(F_vv) + 1 / (2 * v^2)
   R <- root_or_null(F_vv)
   if (is.null(R)) return(NULL)
@@ -67,6 +67,22 @@ higher_terms <- function(data, q) {
   dd <- pair_terms(data$link, d, NULL, pair_counts(data$pairs))$dd
   list(third = drop(dd %*% (rule$w * rule$x)) / q$sd,
     fourth = drop(dd %*% (rule$w * (rule$x^2 - 1))) / q$sd^2)
+}
+
+# sum_pairs x a^p (a^q)', a as in pair_design(): without its matrix, which is too large where there
+# are many pairs of many players.
+powered_sums <- function(data, d, x, p, q) {
+  pairs <- data$pairs
+  home <- extra_places(data, d)$home
+  at <- cbind(pairs$a, pairs$b, home)
+  sign <- cbind(rep(1, nrow(pairs)), -1, if (!is.null(home)) pairs$side)
+  out <- matrix(0, d, d)
+  for (i in seq_len(ncol(at))) for (j in seq_len(ncol(at))) {
+    sums <- rowsum(x * sign[, i]^p * sign[, j]^q, at[, i] + (at[, j] - 1) * d)
+    place <- as.double(rownames(sums))
+    out[place] <- out[place] + sums
+  }
+  out
 }
 
 # Pairs x coordinates.

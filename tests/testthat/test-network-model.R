@@ -81,6 +81,8 @@ test_that("bad input is refused by name", {
   refused(bnn(cbind(x, same = 2), y, 2), "rank", "x", "'same'.*leave it out")
   refused(bnn(x, y[1:3], 2), "data", "y", "3 values, and `x` 20 rows")
   refused(bnn(x, replace(y, 3, NA), 2), "data", "y", "leave such rows out")
+  refused(bnn(x, y, c(10000, 10000)), "size", "hidden", "up to 1,000,000")
+  refused(bnn(cbind(a = 1:20, 1), y, 2), "rank", "x", "column 'x2'")
   refused(bnn(x, replace(y, 3, Inf), 2), "data", "y", "infinite")
   refused(bnn(x, rep("a", 20), 2), "data", "y", "for classes use")
   refused(bnn(x, as.list(y), 2), "data", "y", "vector or a factor")

@@ -114,3 +114,30 @@ test_that("classes are predicted, and named", {
   expect_identical(other$model$layers$size, c(2L, 1L, 1L))
   expect_error(predictive_report(two, other), class = "meanfield_error_report")
 })
+
+test_that("update() puts a new data frame in the place of the old one", {
+  d <- data.frame(a = cos(1:20), b = sin(1:20))
+  fit <- suppressWarnings(fit_vb(bnn(d, d$a, 1, sigma = 1), control = vb_control(steps = 20)))
+  other <- suppressWarnings(update(fit, x = data.frame(c = d$b)))
+  expect_identical(other$model$task$columns, "c")
+  expect_null(suppressWarnings(update(fit, sigma = NULL))$model$task$sigma$known)
+})
+
+test_that("columns without a name have a number", {
+  x <- cbind(a = cos(1:20), sin(1:20))
+  fit <- suppressWarnings(fit_vb(bnn(x, x[, 1], 1), control = vb_control(steps = 20)))
+  expect_identical(fit$model$task$columns, c("a", "x2"))
+  expect_equal(predict(fit, x), predict(fit))
+  expect_equal(predict(fit, cbind(x2 = x[, 2], a = x[, 1])), predict(fit))
+})
+
+test_that("printing a fit shows what its summary does", {
+  x <- cbind(a = cos(1:30), b = sin(1:30))
+  for (y in list(x[, 1], rep(c("u", "v", "w"), 10))) {
+    fit <- suppressWarnings(fit_vb(bnn(x, y, 1, if (is.numeric(y)) "gaussian" else "categorical"),
+      control = vb_control(steps = 20)))
+    shown <- capture.output(print(fit))
+    table <- capture.output(print(summary(fit)))
+    expect_identical(shown[match(table[1], shown) + 0:11], table)
+  }
+})

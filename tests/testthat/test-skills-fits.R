@@ -275,3 +275,16 @@ test_that("a thousand players", {
   part <- fit$vb$components[[1]]
   expect_equal(fit$table$sd, sqrt(rowSums(part$L^2)), tolerance = 1e-8)
 })
+
+test_that("sums over pairs are those of the design matrix", {
+  data <- skills(winner, loser, wins, data = al_east, home = home)$user$data
+  A <- meanfield:::pair_design(data, 8L)
+  x <- cos(seq_len(nrow(A)))
+  for (p in 1:2) {
+    expect_equal(meanfield:::powered_sums(data, 8L, x, p, 2), crossprod(A^p, x * A^2),
+      tolerance = 1e-12)
+  }
+  data <- skills(1:3, 4:6)$user$data
+  A <- meanfield:::pair_design(data, 6L)
+  expect_equal(meanfield:::powered_sums(data, 6L, 1:3, 1, 2), crossprod(A, 1:3 * A^2))
+})
