@@ -123,3 +123,24 @@ test_that("a fit prints what it is, and updates", {
   expect_error(vcov(fit), class = "meanfield_error_engine")
   expect_error(coef(fit), class = "meanfield_error_engine")
 })
+
+test_that("reported bounds are expectations under q, not sums over the few points of a search", {
+  y <- cbind(x, square = x[, 1] * x[, 2])
+  for (q in 1:3) {
+    wide <- fit_vb(vae(y, q, hidden = 10), control = vb_control(epochs = 60))
+    X <- vae_columns(wide$model, y[1:8, ])
+    own <- latent_of(wide, X)
+    core <- vae_core(wide$model, X)
+    rule <- normal_rule(c(60L, 24L, 14L)[q])
+    nodes <- as.matrix(expand.grid(rep(list(seq_along(rule$x)), q)))
+    e <- matrix(rule$x[t(nodes)], q)
+    w <- apply(matrix(rule$w[t(nodes)], q), 2L, prod)
+    elbo <- vapply(1:8, function(i) {
+      Z <- own$m[, i] + exp(own$log_s[, i]) * e
+      lp <- log_joint_table(core, wide$w, X[, i, drop = FALSE], Z)
+      sum(w * lp) + sum(own$log_s[, i]) + q / 2 * (1 + log(2 * pi))
+    }, 0)
+    off <- predict(wide, y[1:8, ], "elbo") - elbo - density_units(wide$model)
+    expect_lt(max(abs(off)), c(2e-4, 1e-4, 0.02)[q])
+  }
+})
