@@ -40,10 +40,30 @@ predict.bnn_fit <- function(object, newdata = NULL, type = c("function", "respon
       "\"function\"", arg = "type")
   }
   x <- t(bnn_newdata(object$model, newdata))
-  points <- function_points(object, x)
-  if (type == "class") return(most_probable(points, task$classes))
-  if (!summary) return(function_matrix(points, type, object$model))
-  function_table(points, type, level, object$model)
+  if (!summary && type != "class") {
+    return(function_matrix(function_points(object, x), type, object$model))
+  }
+  out <- lapply(row_blocks(object, ncol(x)), function(rows) {
+    points <- function_points(object, x[, rows, drop = FALSE])
+    if (type == "class") most_probable(points, task$classes) else
+      function_table(points, type, level, object$model)
+  })
+  if (type == "class") return(do.call(c, out))
+  joined_rows(out, length(task$classes))
+}
+
+# Rows that are looked at together: a number per point of the posterior and class of each.
+MOST_FUNCTION_VALUES <- 4e6
+row_blocks <- function(fit, n) {
+  values <- ncol(kept_points(fit)$z) * max(1L, length(fit$model$task$classes))
+  per <- max(1, MOST_FUNCTION_VALUES %/% values)
+  unname(split(seq_len(n), (seq_len(n) - 1) %/% per))
+}
+
+joined_rows <- function(tables, classes) {
+  out <- do.call(rbind, tables)
+  if (!is.null(out$row)) out$row <- rep(seq_len(nrow(out) / classes), each = classes)
+  out
 }
 
 bnn_newdata <- function(model, newdata) {
