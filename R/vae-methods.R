@@ -299,6 +299,24 @@ location_kind.vae <- function(model) no_weights_posterior()
 #' @export
 location_names.vae <- function(model) no_weights_posterior()
 
+#' @export
+fit_exact.vae <- function(object, ...) no_weights_posterior()
+
+#' @export
+fit_exact.vae_fit <- fit_exact.vae
+
+#' @export
+fit_gibbs.vae <- fit_exact.vae
+
+#' @export
+fit_gibbs.vae_fit <- fit_exact.vae
+
+#' @export
+fit_hmc.vae <- fit_exact.vae
+
+#' @export
+fit_hmc.vae_fit <- fit_exact.vae
+
 no_weights_posterior <- function() {
   mf_abort("engine", "the weights of an autoencoder are estimates and have no posterior: see ",
     "predict(type = \"latent\") for that of the latent variables", arg = "object")

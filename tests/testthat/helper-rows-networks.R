@@ -117,5 +117,9 @@ matrix_vae_rows <- list(
   matrix_row("vb_khat", vb_khat(fit), refuses = TRUE),
   matrix_row("vb_sensitivity", vb_sensitivity(fit), refuses = TRUE),
   matrix_row("fit_exact", fit_exact(fit), refuses = TRUE),
-  matrix_row("fit_gibbs", fit_gibbs(fit), refuses = TRUE)
+  matrix_row("fit_gibbs", fit_gibbs(fit), refuses = TRUE),
+  matrix_row("fit_hmc", fit_hmc(fit), refuses = TRUE),
+  matrix_row("fit_exact", fit_exact(fit$model), refuses = TRUE, of = fit$model),
+  matrix_row("fit_gibbs", fit_gibbs(fit$model), refuses = TRUE, of = fit$model),
+  matrix_row("fit_hmc", fit_hmc(fit$model), refuses = TRUE, of = fit$model)
 )
