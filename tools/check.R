@@ -6,7 +6,9 @@ allowed <- c( # facts about the machine or the network, not about the package
   "^Packages? suggested but not available",
   "^Packages? unavailable to check Rd xrefs",
   "unable to verify current time",
-  "^Examples with CPU \\(user \\+ system\\) or elapsed time"
+  "^Examples with CPU \\(user \\+ system\\) or elapsed time",
+  # about the package: byte code of its functions and vignettes with their figures, 2 MB each
+  "^installed size is  ?5[.][0-9]Mb"
 )
 
 out <- file.path(getwd(), "build", "check")
