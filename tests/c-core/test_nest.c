@@ -690,7 +690,7 @@ static void test_mixture(const struct sim *d)
     int leaf[ROWS] = {-1, 0, s->n_leaf - 1, -1, s->n_leaf / 2};
     for (int i = 0; i < ROWS; i++)
         if (s->n_leaf == 0) leaf[i] = -1;
-    struct arrow_rows rows = {ROWS, global, z, leaf};
+    struct arrow_rows rows = {.n = ROWS, .global = global, .z = z, .leaf = leaf};
     struct lmm_centre c = centre_at(d, normals((size_t) dim));
     const struct conditional x = conditional_at(m, &c);
     struct arena count = {NULL, 0};
