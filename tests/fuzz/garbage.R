@@ -12,7 +12,7 @@ if (length(args) != 3L || anyNA(args)) stop("usage: Rscript garbage.R SEED N_CAL
 here <- dirname(sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE)))
 suppressPackageStartupMessages(library(meanfield))
 inside <- new.env(parent = asNamespace("meanfield")) # calls what no user sees, as tests do
-for (helper in c("helper-target-models.R", "helper-garbage.R")) {
+for (helper in c("helper-target-models.R", "helper-topics.R", "helper-garbage.R")) {
   sys.source(file.path(here, "..", "testthat", helper), inside)
 }
 attach(inside)
